@@ -1,0 +1,103 @@
+"""Best-of-N for LangGraph agents without a reward model: select rollouts by their entropy centroid.
+
+Names are imported when they are first used, so ``import ec_agent`` loads neither LangGraph nor LangChain, and
+the numbers alone need NumPy only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ec_agent.capture.filters import CallFilter as CallFilter
+    from ec_agent.capture.filters import CallInfo as CallInfo
+    from ec_agent.capture.recorder import Recorder as Recorder
+    from ec_agent.capture.recorder import record_calls as record_calls
+    from ec_agent.entropy import token_entropy as token_entropy
+    from ec_agent.errors import AgentError as AgentError
+    from ec_agent.errors import AllRolloutsFailedError as AllRolloutsFailedError
+    from ec_agent.errors import CaptureWarning as CaptureWarning
+    from ec_agent.errors import ConfigError as ConfigError
+    from ec_agent.errors import EcAgentError as EcAgentError
+    from ec_agent.errors import EcAgentWarning as EcAgentWarning
+    from ec_agent.errors import IdenticalRolloutsWarning as IdenticalRolloutsWarning
+    from ec_agent.errors import IsolationWarning as IsolationWarning
+    from ec_agent.errors import LocalModelError as LocalModelError
+    from ec_agent.errors import LogprobsError as LogprobsError
+    from ec_agent.errors import MissingLogprobsError as MissingLogprobsError
+    from ec_agent.errors import NoFinalActionError as NoFinalActionError
+    from ec_agent.errors import NoScoredRolloutError as NoScoredRolloutError
+    from ec_agent.errors import RolloutError as RolloutError
+    from ec_agent.errors import RolloutInterruptedError as RolloutInterruptedError
+    from ec_agent.errors import SelectionError as SelectionError
+    from ec_agent.errors import StateMismatchError as StateMismatchError
+    from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
+    from ec_agent.evaluator import trajectory_of as trajectory_of
+    from ec_agent.phases import HEPConfig as HEPConfig
+    from ec_agent.phases import Phases as Phases
+    from ec_agent.phases import entropy_centroid as entropy_centroid
+    from ec_agent.phases import high_entropy_phases as high_entropy_phases
+    from ec_agent.rollouts.best_of_n import BestOfN as BestOfN
+    from ec_agent.rollouts.best_of_n import BestOfNResult as BestOfNResult
+    from ec_agent.rollouts.best_of_n import best_of_n as best_of_n
+    from ec_agent.rollouts.options import Limits as Limits
+    from ec_agent.rollouts.selection import CandidateReceipt as CandidateReceipt
+    from ec_agent.rollouts.selection import Selection as Selection
+    from ec_agent.rollouts.writes import Writes as Writes
+    from ec_agent.selectors import Candidate as Candidate
+    from ec_agent.selectors import LowestCentroid as LowestCentroid
+    from ec_agent.selectors import Ranking as Ranking
+    from ec_agent.selectors import Selector as Selector
+    from ec_agent.trajectory import Call as Call
+    from ec_agent.trajectory import Trajectory as Trajectory
+    from ec_agent.trajectory import reward as reward
+
+_HOMES = {
+    "capture.filters": ("CallFilter", "CallInfo"),
+    "capture.recorder": ("Recorder", "record_calls"),
+    "entropy": ("token_entropy",),
+    "errors": (
+        "AgentError",
+        "AllRolloutsFailedError",
+        "CaptureWarning",
+        "ConfigError",
+        "EcAgentError",
+        "EcAgentWarning",
+        "IdenticalRolloutsWarning",
+        "IsolationWarning",
+        "LocalModelError",
+        "LogprobsError",
+        "MissingLogprobsError",
+        "NoFinalActionError",
+        "NoScoredRolloutError",
+        "RolloutError",
+        "RolloutInterruptedError",
+        "SelectionError",
+        "StateMismatchError",
+    ),
+    "evaluator": ("CentroidEvaluator", "trajectory_of"),
+    "phases": ("HEPConfig", "Phases", "entropy_centroid", "high_entropy_phases"),
+    "rollouts.best_of_n": ("BestOfN", "BestOfNResult", "best_of_n"),
+    "rollouts.options": ("Limits",),
+    "rollouts.selection": ("CandidateReceipt", "Selection"),
+    "rollouts.writes": ("Writes",),
+    "selectors": ("Candidate", "LowestCentroid", "Ranking", "Selector"),
+    "trajectory": ("Call", "Trajectory", "reward"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,159 @@
+"""The LLM calls of one rollout on one timeline, and the reward read off it. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ec_agent.entropy import FloatArray, as_timeline
+from ec_agent.errors import ConfigError
+from ec_agent.phases import HEPConfig, Phases, entropy_centroid, high_entropy_phases
+from ec_agent.signals import ENTROPY
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One LLM call: its tokens' signals, and where and when it happened.
+
+    Attributes:
+        entropies: shape ``(tokens,)``, nats; NaN where a token has none. Shorter input is filled up with
+            NaN to ``tokens``: a token without logprobs keeps its place in the timeline.
+        tokens: generated tokens. Left out, it is the number of entropies; it stays ``None`` ("unknown")
+            for a call without any, whose provider reported neither a count nor logprobs.
+        model: name of the model, as the provider reported it.
+        node: name of the graph node that made the call.
+        started: start of the call, seconds since the epoch.
+        ended: end of the call, seconds since the epoch.
+        prompt_tokens: tokens of the prompt, where reported.
+        cached_tokens: those of them that the provider read from its cache, where reported.
+        signals: further per-token signals by name, each of shape ``(tokens,)``.
+        texts: the token texts, where they were kept.
+    """
+
+    entropies: FloatArray
+    tokens: int | None = None
+    model: str | None = None
+    node: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    signals: Mapping[str, FloatArray] = field(default_factory=dict)
+    texts: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        entropies = as_timeline(self.entropies)
+        tokens = (len(entropies) or None) if self.tokens is None else self.tokens
+        if tokens is not None and tokens < len(entropies):
+            raise ConfigError(
+                f"{len(entropies)} entropies for {tokens} generated tokens; give at most one per token"
+            )
+        signals = {name: as_timeline(values) for name, values in self.signals.items()}
+        for name, values in signals.items():
+            if len(values) > (tokens or 0):
+                raise ConfigError(
+                    f"{len(values)} values of {name!r} for {tokens or 0} generated tokens; give at most one per token"
+                )
+        object.__setattr__(self, "tokens", tokens)
+        object.__setattr__(self, "entropies", _filled(entropies, tokens or 0))
+        object.__setattr__(self, "signals", {name: _filled(values, tokens or 0) for name, values in signals.items()})
+
+    def signal(self, name: str) -> FloatArray:
+        """The named per-token signal, shape ``(tokens,)``.
+
+        Raises:
+            ConfigError: the signal was not kept.
+        """
+        if name == ENTROPY:
+            return self.entropies
+        if name not in self.signals:
+            raise ConfigError(
+                f"signal {name!r} was not kept for this call; have the selector declare it in `signals`"
+            )
+        return self.signals[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """The calls of one rollout, in call-start order, and their concatenated timeline.
+
+    Attributes:
+        calls: the LLM calls that count, in the order in which they started.
+    """
+
+    calls: tuple[Call, ...] = ()
+
+    def __init__(self, calls: Sequence[Call] = ()) -> None:
+        object.__setattr__(self, "calls", tuple(calls))
+
+    @classmethod
+    def from_entropies(cls, *calls: ArrayLike | Sequence[float | None]) -> Trajectory:
+        """A trajectory from entropies you already have, one sequence of shape ``(T,)`` per LLM call."""
+        return cls([Call(as_timeline(entropies)) for entropies in calls])
+
+    def __len__(self) -> int:
+        """``L``: generated tokens in the timeline, those without an entropy included."""
+        return sum(call.tokens or 0 for call in self.calls)
+
+    @property
+    def entropies(self) -> FloatArray:
+        """The timeline: entropies of all calls one after the other, shape ``(L,)``, nats."""
+        return self.signal(ENTROPY)
+
+    def signal(self, name: str) -> FloatArray:
+        """A per-token signal over the whole timeline, shape ``(L,)``.
+
+        Raises:
+            ConfigError: the signal was not kept.
+        """
+        if len(self.calls) == 1:
+            return self.calls[0].signal(name)
+        return np.concatenate([np.empty(0), *(call.signal(name) for call in self.calls)])
+
+    @property
+    def scored_tokens(self) -> int:
+        """How many tokens of the timeline have an entropy."""
+        return int(np.count_nonzero(~np.isnan(self.entropies)))
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the generated tokens that have an entropy, in [0, 1].
+
+        ``None`` where it is not known: no token at all, or a call that reported neither usage nor logprobs.
+        """
+        if len(self) == 0 or any(call.tokens is None for call in self.calls):
+            return None
+        return self.scored_tokens / len(self)
+
+    def phases(self, config: HEPConfig | None = None) -> Phases:
+        """The High Entropy Phases of the timeline; see :func:`ec_agent.high_entropy_phases`."""
+        return high_entropy_phases(self.entropies, config)
+
+    def centroid(self, config: HEPConfig | None = None) -> float | None:
+        """The entropy centroid of the timeline, in [0, 1); ``None`` where there is no phase."""
+        return entropy_centroid(self.entropies, config)
+
+
+def reward(trajectory: Trajectory, config: HEPConfig | None = None) -> float | None:
+    """Intrinsic reward of a rollout: ``1 - centroid``, in (0, 1], higher is better.
+
+    Args:
+        trajectory: the rollout's calls. Look at ``trajectory.coverage`` before trusting the number: this
+            function scores whatever part of the timeline has entropies.
+        config: settings of the phases; ``None`` is ``HEPConfig()``.
+
+    Returns:
+        The reward, or ``None`` where the rollout cannot be scored: not scored is never 0.
+
+    Source: arXiv 2604.26173; METHOD.md sections 3 and 4.
+    """
+    centroid = trajectory.centroid(config)
+    return None if centroid is None else 1.0 - centroid
+
+
+def _filled(values: FloatArray, tokens: int) -> FloatArray:
+    missing = tokens - len(values)
+    return np.concatenate([values, np.full(missing, np.nan)]) if missing else values
