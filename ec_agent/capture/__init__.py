@@ -1,0 +1,1 @@
+"""Hearing the LLM calls of a rollout, and reading their logprobs."""

@@ -1,0 +1,81 @@
+"""Which LLM calls count towards a rollout's timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ec_agent.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """What is known of an LLM call when it starts.
+
+    Attributes:
+        node: the graph node that makes it; ``None`` outside a graph.
+        path: that node and the nodes around it, the outermost first: a call inside the subgraph node
+            ``"user"`` has ``"user"`` in its path.
+        tags: the call's tags.
+        metadata: the call's metadata, as LangChain collected it.
+        model: the model asked for, where known.
+    """
+
+    node: str | None = None
+    path: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+
+
+CallPredicate = Callable[[CallInfo], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """A predicate over calls, by node, tag and metadata.
+
+    A call counts when it matches every condition that is given and none of those excluded.
+
+    Attributes:
+        nodes: it runs in (or below) one of these nodes.
+        tags: it has one of these tags.
+        metadata: it has all of these metadata values.
+        exclude_nodes: it runs in (or below) none of these nodes: a simulated user, a judge.
+        exclude_tags: it has none of these tags.
+
+    Example:
+        ``best_of_n(agent, calls=CallFilter(exclude_nodes=["simulated_user"]))``
+    """
+
+    nodes: Iterable[str] | None = None
+    tags: Iterable[str] | None = None
+    metadata: Mapping[str, Any] | None = None
+    exclude_nodes: Iterable[str] = ()
+    exclude_tags: Iterable[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("nodes", "tags", "exclude_nodes", "exclude_tags"):
+            value = getattr(self, name)
+            if value is None and not name.startswith("exclude"):
+                continue
+            if isinstance(value, str):
+                raise ConfigError(f"{name} is the single string {value!r}; give a list: {name}=[{value!r}]")
+            try:
+                object.__setattr__(self, name, frozenset(value))
+            except TypeError as error:
+                raise ConfigError(f"{name} is {value!r} ({error}); give a list of names") from error
+        if not isinstance(self.metadata, Mapping | None):
+            raise ConfigError(f"metadata is {self.metadata!r}; give a dict of the values a call must have")
+
+    def __call__(self, call: CallInfo) -> bool:
+        """Whether the call counts."""
+        path, tags = set(call.path), set(call.tags)
+        return (
+            (self.nodes is None or bool(path & set(self.nodes)))
+            and (self.tags is None or bool(tags & set(self.tags)))
+            and all(k in call.metadata and call.metadata[k] == v for k, v in (self.metadata or {}).items())
+            and not path & set(self.exclude_nodes)
+            and not tags & set(self.exclude_tags)
+        )

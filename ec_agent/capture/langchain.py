@@ -1,0 +1,135 @@
+"""Seeing LLM calls through LangChain's callbacks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tracers.context import register_configure_hook
+
+from ec_agent.capture.filters import CallInfo
+from ec_agent.capture.recorder import OpenCall, current_call, current_recorder
+from ec_agent.capture.shapes import (
+    Payload,
+    get,
+    payload_of_message,
+    payload_of_response,
+)
+
+
+class CaptureHandler(BaseCallbackHandler):
+    """Tells the recorder of the current context about every chat model and LLM run.
+
+    There is one for the whole process: which rollout a run belongs to is decided by the context it starts
+    in, so concurrent and nested rollouts cannot hear each other.
+    """
+
+    raise_error = True  # so that MissingLogprobsError stops the rollout
+    run_inline = True  # so that what it sets in the context is seen by the client below
+
+    def __init__(self) -> None:
+        # Weak, because a cancelled run fires no end: its recorder keeps the call as long as it is wanted.
+        self._open: WeakValueDictionary[UUID, OpenCall] = WeakValueDictionary()
+
+    def on_chat_model_start(self, serialized: dict[str, Any], messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A chat model run starts."""
+        self._start(serialized, run_id, kwargs)
+
+    def on_llm_start(self, serialized: dict[str, Any], prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A completion model run starts."""
+        self._start(serialized, run_id, kwargs)
+
+    def _start(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+        recorder = current_recorder.get()
+        if recorder is None:
+            return
+        params = kwargs.get("invocation_params") or {}
+        metadata = kwargs.get("metadata") or {}
+        model = params.get("model") or params.get("model_name") or metadata.get("ls_model_name")
+        info = call_info(metadata, kwargs.get("tags"), model)
+        call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1)
+        current_call.set(call)
+
+    def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
+        """A tool runs."""
+        if (recorder := current_recorder.get()) is not None:
+            recorder.count_tool_call()
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run ended."""
+        call = self._open.pop(run_id, None)
+        if call is not None:
+            call.recorder.end(call, _payload(response, call.batch.size))
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run failed; what it had streamed until then counts."""
+        call = self._open.pop(run_id, None)
+        if call is not None:
+            partial = kwargs.get("response")
+            payload = _payload(partial, call.batch.size) if isinstance(partial, LLMResult) else None
+            some = payload is not None and (payload.entries or payload.tokens)
+            call.recorder.end(call, payload if some else None)
+
+
+def call_info(
+    metadata: Mapping[str, Any] | None = None, tags: Sequence[str] | None = None, model: Any = None
+) -> CallInfo:
+    """What is known of a call that starts here; the ambient run fills in what the call itself lacks."""
+    ambient = var_child_runnable_config.get() or {}
+    metadata = {**(ambient.get("metadata") or {}), **(metadata or {})}
+    namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
+    path = tuple(part.split(":")[0] for part in namespace.split("|") if part and not part.isdigit())
+    node = metadata.get("langgraph_node")
+    if node is not None and node not in path:
+        path = (*path, node)
+    return CallInfo(
+        node=node,
+        path=path,
+        tags=tuple(dict.fromkeys([*(ambient.get("tags") or ()), *(tags or ())])),
+        metadata=metadata,
+        model=str(model) if model else None,
+    )
+
+
+def _payload(response: LLMResult, batch: int) -> Payload | None:
+    payloads = [
+        payload_of_message(get(generation, "message"), get(generation, "generation_info"))
+        for generations in response.generations
+        for generation in generations
+    ]
+    if not payloads:
+        return None
+    first = payloads[0]  # of several generations, each repeats the usage of the request they came from
+    whole = replace(first, entries=[entry for payload in payloads for entry in payload.entries])
+    if first.tokens is None and batch == 1:  # of several prompts, the first is given the usage of all
+        usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})
+        whole = replace(whole, tokens=usage.tokens, prompt_tokens=usage.prompt_tokens)
+    return whole
+
+
+HANDLER = CaptureHandler()
+
+handler_var: ContextVar[BaseCallbackHandler | None] = ContextVar("ec_agent_handler", default=None)
+_hook_lock = threading.Lock()
+_hook_installed = False
+
+
+def install_hook() -> None:
+    """Have LangChain add the handler to every callback manager it configures while ``handler_var`` is set.
+
+    A handler in ``config["callbacks"]`` alone would miss runs configured with ``callbacks=[]`` and models
+    called through ``generate()``.
+    """
+    global _hook_installed
+    with _hook_lock:
+        if not _hook_installed:
+            register_configure_hook(handler_var, inheritable=True)
+            _hook_installed = True

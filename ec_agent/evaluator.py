@@ -1,0 +1,118 @@
+"""The reward outside the node: an evaluator with the signature the LangChain ecosystem uses. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ec_agent.capture.shapes import call_of, get, payload_of_message, payload_of_response
+from ec_agent.errors import ConfigError, LogprobsError
+from ec_agent.phases import HEPConfig
+from ec_agent.signals import ENTROPY
+from ec_agent.trajectory import Call, Trajectory, reward
+
+
+@dataclass(frozen=True, slots=True)
+class CentroidEvaluator:
+    """Scores a run by ``1 - centroid``; callable as evaluators are.
+
+    Attributes:
+        config: settings of the High Entropy Phases.
+        key: the feedback key.
+        min_coverage: smallest share of generated tokens with an entropy for the run to be scored.
+
+    Example:
+        >>> CentroidEvaluator()(inputs=..., outputs={"messages": [...]})
+        {'key': 'entropy_centroid_reward', 'score': 0.71, 'comment': '...'}
+    """
+
+    config: HEPConfig = field(default_factory=HEPConfig)
+    key: str = "entropy_centroid_reward"
+    min_coverage: float = 0.5
+
+    def __post_init__(self) -> None:
+        share = self.min_coverage
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0.0 <= share <= 1.0:
+            raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
+
+    def __call__(
+        self, *, inputs: Any = None, outputs: Any, reference_outputs: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Score one run.
+
+        Args:
+            inputs: not looked at: the reward is intrinsic.
+            outputs: a :class:`~ec_agent.Trajectory`; or messages with their logprobs in
+                ``response_metadata`` (a list, or a state with a ``messages`` key); or an OpenAI response, or
+                a list of them.
+            reference_outputs: not looked at.
+            **kwargs: not looked at.
+
+        Returns:
+            ``{"key", "score", "comment"}``; the score is ``None`` where the run cannot be scored, and the
+            comment says why.
+        """
+        trajectory = trajectory_of(outputs)
+        coverage = trajectory.coverage
+        share = "unknown" if coverage is None else f"{coverage:.0%}"
+        score = reward(trajectory, self.config)
+        if trajectory.scored_tokens == 0:
+            comment = "not scored: no logprobs; ask the model for logprobs with top_logprobs=20"
+            score = None
+        elif (coverage or 0.0) < self.min_coverage:
+            comment = f"not scored: coverage {share} is below min_coverage {self.min_coverage:.0%}"
+            score = None
+        else:
+            comment = (
+                f"1 - entropy centroid over {len(trajectory)} tokens of {len(trajectory.calls)} LLM calls, "
+                f"{len(trajectory.phases(self.config).starts)} phases, coverage {share}"
+            )
+        return {"key": self.key, "score": score, "comment": comment}
+
+
+def trajectory_of(source: Any) -> Trajectory:
+    """The trajectory in whatever holds one: messages, a state with messages, OpenAI responses.
+
+    Args:
+        source: a :class:`~ec_agent.Trajectory` (returned as it is); a list of messages, or a mapping or object
+            with ``messages``, whose AI messages are taken as calls in order; one OpenAI response (object or
+            its JSON), or a list of them.
+
+    Raises:
+        LogprobsError: ``source`` is none of these.
+    """
+    if isinstance(source, Trajectory):
+        return source
+    held = get(source, "trajectory")
+    if isinstance(held, Trajectory):
+        return held
+    messages = get(source, "messages")
+    if isinstance(messages, Sequence) and not isinstance(messages, str):
+        return _calls(messages)
+    if _is_response(source):
+        return _calls([source])
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        return _calls(source)
+    raise LogprobsError(
+        f"cannot find LLM calls in {type(source).__name__}; give a Trajectory, messages, a state with a "
+        "'messages' key, or OpenAI responses"
+    )
+
+
+def _is_response(thing: Any) -> bool:
+    return any(isinstance(get(thing, key), list) for key in ("choices", "output"))
+
+
+def _calls(items: Sequence[Any]) -> Trajectory:
+    calls: list[Call] = []
+    for item in items:
+        if _is_response(item):
+            calls.append(call_of(payload_of_response(item), (ENTROPY,)))
+        elif get(item, "type") in ("ai", "AIMessageChunk") or get(item, "role") == "assistant":
+            calls.append(call_of(payload_of_message(item), (ENTROPY,)))
+        elif get(item, "type") is None and get(item, "role") is None:
+            raise LogprobsError(
+                f"{type(item).__name__} is neither a message nor an OpenAI response; give messages or responses"
+            )
+    return Trajectory(calls)

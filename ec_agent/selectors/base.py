@@ -1,0 +1,74 @@
+"""What a selector is: candidates in, a ranking out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from ec_agent.phases import HEPConfig
+from ec_agent.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One rollout as a selector sees it: what it did, never whether it was right.
+
+    Attributes:
+        index: number of the rollout, from 0.
+        trajectory: its LLM calls on one timeline.
+        final_action: what it would do next: an answer, a tool call, a structured response.
+        config: settings of the phases.
+        unscored: why its logprobs cannot be used (``"coverage"``, ...); ``None`` where they can.
+        error: what it failed with; ``None`` for a rollout that ended.
+    """
+
+    index: int
+    trajectory: Trajectory
+    final_action: Any = None
+    config: HEPConfig = HEPConfig()
+    unscored: str | None = None
+    error: str | None = None
+
+    @property
+    def eligible(self) -> bool:
+        """Whether the rollout ended and its logprobs can be used."""
+        return self.error is None and self.unscored is None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A selector's verdict.
+
+    Attributes:
+        order: indices of the scored candidates, the best first. Empty where none could be scored.
+        scores: score by index, ``None`` for a candidate without one. Which direction is better is the
+            selector's own affair; ``order`` says it.
+        reasons: why a candidate has no score, by index.
+        warnings: what a reader should know before trusting the order.
+    """
+
+    order: tuple[int, ...]
+    scores: dict[int, float | None]
+    reasons: dict[int, str]
+    warnings: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """An object that ranks candidates.
+
+    Attributes:
+        name: what it is called in receipts.
+        signals: the per-token signals it reads (see ``ec_agent.signals.SIGNALS``).
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # said above
+
+    @property
+    def signals(self) -> Sequence[str]: ...  # noqa: D102  # said above
+
+    def select(self, candidates: Sequence[Candidate]) -> Ranking:
+        """Rank the candidates. Those that are not ``eligible`` must not be ranked."""
+        ...
