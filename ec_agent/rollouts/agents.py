@@ -1,0 +1,192 @@
+"""Whatever can be wrapped, made alike: a graph that is streamed, and a way to read what it wrote."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.channels.base import BaseChannel
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
+from langgraph.pregel.protocol import PregelProtocol
+from langgraph.types import Command
+
+from typing_extensions import TypedDict
+
+from ec_agent.errors import AgentError
+from ec_agent.rollouts.internals import BOX_IN, BOX_OUT, ROOT, Channel
+from ec_agent.rollouts.messages import state_values
+
+Writes = list[tuple[str, Any]]
+
+
+class Agent:
+    """The agent under ``best_of_n``.
+
+    Attributes:
+        graph: what is streamed in a rollout.
+        drawn: the user's own graph, for drawings; ``None`` for a function.
+        channels: the channels it shows to the graph around it: its output schema's, or with ``whole`` all of
+            its state; ``None`` for a function, which has no state of its own.
+        needs_saver: whether a subgraph keeps its state in a checkpointer.
+    """
+
+    def __init__(self, agent: Any, whole: bool = False) -> None:
+        self.original = agent
+        self.drawn: CompiledStateGraph[Any, Any, Any, Any] | None = None
+        self.channels: Mapping[str, Channel] | None = None
+        self.needs_saver = False
+        self.async_only = False
+        if isinstance(agent, StateGraph):
+            raise AgentError("the agent is a graph that is not compiled; pass builder.compile()")
+        if isinstance(agent, CompiledStateGraph) and not isinstance(agent.output_channels, str):
+            self.drawn = agent
+            self.name = agent.get_name()
+            self.output_keys: list[str] = list(agent.output_channels)
+            self.input_keys = list(agent.builder.schemas[agent.builder.input_schema])
+            self.channels = {
+                key: channel
+                for key in (agent.stream_channels_list if whole else self.output_keys)
+                if isinstance(channel := agent.channels.get(key), BaseChannel)
+            }
+            self.needs_saver = any(sub.checkpointer is True for sub in _graphs_in(agent))
+            self._graph: Any = agent
+        elif isinstance(agent, Pregel):
+            self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
+        elif isinstance(agent, PregelProtocol):
+            raise AgentError(
+                "a remote graph returns its whole state, not an update; wrap it in a function that returns "
+                "the new part: best_of_n(lambda state: {...})"
+            )
+        elif isinstance(agent, Runnable):
+            self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
+        elif callable(agent):
+            self._take_callable(agent)
+        else:
+            raise AgentError(
+                f"the agent is of type {type(agent).__name__}; pass a compiled graph, a Runnable, or a function "
+                "from state to state update"
+            )
+        self._built: dict[int, Any] = {}
+
+    def _take_function(self, func: Callable[..., Any], afunc: Callable[..., Any], name: str) -> None:
+        def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
+            return {BOX_OUT: func(state[BOX_IN], config)}
+
+        async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
+            return {BOX_OUT: await afunc(state[BOX_IN], config)}
+
+        self._box(RunnableLambda(call, afunc=acall, name=name), name)
+
+    def _take_callable(self, func: Callable[..., Any]) -> None:
+        # The wrappers keep the signature, so that config, runtime, store and writer are injected as usual.
+        name = getattr(func, "__name__", type(func).__name__)
+        plain = func if inspect.isroutine(func) or isinstance(func, functools.partial) else func.__call__  # type: ignore[operator]
+        wrapper: Callable[..., Any]
+        if inspect.iscoroutinefunction(plain):
+            self.async_only = True
+
+            @functools.wraps(plain)
+            async def wrapper(state: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+                return {BOX_OUT: await plain(state[BOX_IN], *args, **kwargs)}
+        else:
+
+            @functools.wraps(plain)
+            def wrapper(state: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+                return {BOX_OUT: plain(state[BOX_IN], *args, **kwargs)}
+
+        # The hints are those of the user's state, which is not the box's.
+        wrapper.__annotations__ = {
+            k: v for k, v in getattr(plain, "__annotations__", {}).items() if k in _INJECTED
+        }
+        self._box(wrapper, name)
+
+    def _box(self, node: Any, name: str) -> None:
+        builder = StateGraph(_Box)
+        builder.add_node("function", node, input_schema=_Box)
+        builder.add_edge(START, "function")
+        builder.add_edge("function", END)
+        self.name = name
+        self.output_keys = [BOX_OUT]
+        self._graph = builder.compile(name=name)
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the agent has no state schema of its own."""
+        return self.drawn is None
+
+    def graph(self, store: Any) -> Any:
+        """The graph to stream: without the agent's own checkpointer and node cache, with the outer run's store."""
+        built = self._built.get(id(store))
+        if built is None:
+            own = getattr(self._graph, "store", None)
+            # A node answered from a node cache is the same rollout again, and its writes are not streamed.
+            built = self._graph.copy(
+                {"checkpointer": False, "cache": None, "store": store if store is not None else own}
+            )
+            self._built = {id(store): built}
+        return built
+
+    def input_of(self, state: Any) -> Any:
+        """The part of the outer state the agent knows; a function is given the state as it is."""
+        if self.is_function:
+            return state
+        values = state_values(state)
+        if values is None:
+            raise AgentError(
+                f"the input is of type {type(state).__name__}; give the agent's state: {{'messages': [...]}}, say"
+            )
+        return {key: value for key, value in values.items() if key in self.input_keys}
+
+    def boxed(self, known: Any) -> dict[str, Any]:
+        """What ``input_of`` gave, as the input of the graph that is streamed."""
+        return {BOX_IN: known} if self.is_function else known
+
+    def writes_of(self, writes: Writes) -> tuple[Writes, list[Any]]:
+        """The rollout's writes by key of the outer state, and where it wants to go next."""
+        if not self.is_function:
+            return writes, []
+        return update_and_goto(writes[-1][1]) if writes else ([], [])
+
+
+def update_of(writes: Writes) -> Any:
+    """Writes as one update: a dict of state keys, or the value of a state without keys."""
+    return writes[0][1] if len(writes) == 1 and writes[0][0] == ROOT else dict(writes)
+
+
+def commands(output: Any) -> bool:
+    """Whether a node's return value is a command, or a list with commands in it."""
+    parts = output if isinstance(output, list | tuple) else [output]
+    return any(isinstance(part, Command) for part in parts)
+
+
+def update_and_goto(output: Any) -> tuple[Writes, list[Any]]:
+    """A node's return value as writes and destinations."""
+    if output is None:
+        return [], []
+    if isinstance(output, Command):
+        writes = [(key, value) for key, value in output._update_as_tuples()] if output.update else []
+        goto = output.goto if isinstance(output.goto, list | tuple) else [output.goto]
+        return writes, list(goto)
+    if commands(output):
+        parts = [update_and_goto(item) for item in output]
+        return [w for writes, _ in parts for w in writes], [g for _, goto in parts for g in goto]
+    if state_values(output) is None or isinstance(output, BaseMessage):  # a pydantic model, but not a state
+        return [(ROOT, output)], []
+    return list(Command(update=output)._update_as_tuples()), []
+
+
+_Box = TypedDict("_Box", {BOX_IN: Any, BOX_OUT: Any}, total=False)  # type: ignore[misc]  # names, not literals
+
+
+_INJECTED = ("config", "runtime", "store", "writer", "previous")
+
+
+def _graphs_in(graph: Pregel[Any, Any, Any, Any]) -> list[Pregel[Any, Any, Any, Any]]:
+    nested = [sub for _, sub in graph.get_subgraphs(recurse=True) if isinstance(sub, Pregel)]
+    return [graph, *nested]

@@ -1,0 +1,187 @@
+"""From the records of all rollouts to a winner and a receipt."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ec_agent.capture.recorder import ASK_FOR_LOGPROBS
+from ec_agent.errors import (
+    AllRolloutsFailedError,
+    ConfigError,
+    IdenticalRolloutsWarning,
+    NoScoredRolloutError,
+)
+from ec_agent.rollouts.final_action import default_final_action
+from ec_agent.rollouts.options import Options
+from ec_agent.rollouts.record import Record, unpack_calls
+from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
+from ec_agent.selectors import Candidate, Ranking
+from ec_agent.trajectory import Trajectory
+
+
+def candidate_of(record: Record, options: Options) -> Candidate:
+    """The record as a selector sees it."""
+    trajectory = unpack_calls(record["calls"])
+    action = record["final_action"]
+    return Candidate(
+        index=record["index"],
+        trajectory=trajectory,
+        final_action=None
+        if action is None
+        else action["value"]
+        if "value" in action
+        else default_final_action([(key, value) for key, value in record["writes"]]),
+        config=options.config,
+        unscored=None if record["error"] else _unscored(trajectory, options),
+        error=record["error"],
+    )
+
+
+def _unscored(trajectory: Trajectory, options: Options) -> str | None:
+    if trajectory.scored_tokens == 0:
+        return "coverage"
+    coverage = trajectory.coverage
+    if coverage is None and options.on_missing == "score":  # an unknown call is left out of the share
+        coverage = Trajectory([call for call in trajectory.calls if call.tokens is not None]).coverage
+    return "coverage" if (coverage or 0.0) < options.min_coverage else None
+
+
+def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exception]) -> Selection:
+    """Rank the rollouts and write the receipt.
+
+    Args:
+        records: one per rollout.
+        options: what ``best_of_n`` was told.
+        errors: the exceptions of failed rollouts, as far as they are at hand.
+
+    Raises:
+        AllRolloutsFailedError: every rollout failed.
+        NoScoredRolloutError: none could be scored and ``on_unscored="raise"``.
+    """
+    records = sorted(records, key=lambda record: record["index"])
+    candidates = [candidate_of(record, options) for record in records]
+    ended = [candidate for candidate in candidates if candidate.error is None]
+    if not ended:
+        _raise_all_failed(candidates, errors)
+    ranking = _checked(options.selector.select(candidates), candidates, options)
+    notes = list(ranking.warnings)
+    if not ranking.order:
+        notes.append("no rollout could be scored, so the first that ended was taken")
+        if options.on_unscored == "raise":
+            _raise_none_scored(candidates, records)
+    winner = ranking.order[0] if ranking.order else ended[0].index
+    same = identical_to([record["fingerprint"] for record in records])
+    notes += _identical_note(records, same)
+    return Selection(
+        winner=winner,
+        order=tuple(ranking.order),
+        candidates=tuple(
+            _receipt(candidate, record, ranking, same[place])
+            for place, (candidate, record) in enumerate(zip(candidates, records, strict=True))
+        ),
+        margin=_margin(ranking),
+        selector=options.selector.name,
+        config=options.config,
+        distinct=sum(c.error is None and same[place] is None for place, c in enumerate(candidates)),
+        usage={key: sum(record["usage"][key] for record in records) for key in records[0]["usage"]},
+        warnings=tuple(notes),
+    )
+
+
+def _receipt(candidate: Candidate, record: Record, ranking: Ranking, same: int | None) -> CandidateReceipt:
+    trajectory = candidate.trajectory
+    score = ranking.scores.get(candidate.index)
+    reason = "failed" if candidate.error else candidate.unscored or ranking.reasons.get(candidate.index)
+    return CandidateReceipt(
+        index=candidate.index,
+        centroid=trajectory.centroid(candidate.config),
+        score=score,
+        reason=reason if score is None else None,
+        tokens=len(trajectory),
+        scored_tokens=trajectory.scored_tokens,
+        phases=len(trajectory.phases(candidate.config).starts),
+        calls=len(trajectory.calls),
+        tool_calls=record["facts"]["tool_calls"],
+        coverage=trajectory.coverage,
+        seconds=record["seconds"],
+        error=candidate.error,
+        same_as=same,
+        sampling=record["facts"]["sampling"],
+        unsampled_calls=record["facts"]["unsampled_calls"],
+    )
+
+
+def _checked(ranking: Any, candidates: Sequence[Candidate], options: Options) -> Ranking:
+    """The selector's verdict, if it is one, in plain numbers: it may have computed with NumPy's."""
+    if not isinstance(ranking, Ranking):
+        raise ConfigError(
+            f"selector {options.selector.name!r} returned {type(ranking).__name__}; return a Ranking(...)"
+        )
+    eligible = {candidate.index for candidate in candidates if candidate.eligible}
+    if len(set(ranking.order)) != len(ranking.order) or not set(ranking.order) <= eligible:
+        raise ConfigError(
+            f"selector {options.selector.name!r} ranked {list(ranking.order)}, of which only "
+            f"{sorted(eligible)} are eligible; rank each eligible candidate at most once"
+        )
+    return replace(
+        ranking,
+        order=tuple(int(index) for index in ranking.order),
+        scores={int(i): None if s is None or s != s else float(s) for i, s in ranking.scores.items()},
+    )
+
+
+def _margin(ranking: Ranking) -> float | None:
+    if len(ranking.order) < 2:
+        return None
+    first, second = (ranking.scores.get(index) for index in ranking.order[:2])
+    return None if first is None or second is None else abs(first - second)
+
+
+def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> list[str]:
+    ended = [record for record in records if record["error"] is None]
+    copies = sum(index is not None for index in same)
+    if not copies:
+        return []
+    cause = likely_cause([record["facts"] for record in ended])
+    note = f"{copies} of {len(ended)} rollouts repeat an earlier one" + (f": {cause}" if cause else "")
+    if cause or copies == len(ended) - 1:
+        if not cause:
+            note += ": the model is certain here, or it does not sample; raise the temperature"
+        warnings.warn(note, IdenticalRolloutsWarning, stacklevel=2)
+    return [note]
+
+
+def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exception]) -> None:
+    causes = "\n".join(f"  rollout {c.index}: {c.error}" for c in candidates)
+    error = AllRolloutsFailedError(
+        f"all {len(candidates)} rollouts failed:\n{causes}\nRun the agent alone on this input to see the cause",
+        candidates,
+        [None] * len(candidates),
+    )
+    raise error from (ExceptionGroup("causes", list(errors.values())) if errors else None)
+
+
+def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record]) -> None:
+    models = sorted({call.model for c in candidates for call in c.trajectory.calls if call.model})
+    ended = [candidate for candidate in candidates if candidate.error is None]
+    if not any(c.trajectory.calls for c in ended):
+        what = "no LLM call was seen in any rollout"
+        hint = (
+            "make the calls through LangChain or an openai client, not from threads that do not copy the "
+            "context, and see that `calls=` does not leave them all out"
+        )
+    elif any(c.trajectory.scored_tokens for c in ended):
+        what = "every rollout has too few tokens with logprobs (see min_coverage), or no phases"
+        hint = ASK_FOR_LOGPROBS
+    else:
+        what = f"the model {', '.join(map(repr, models)) or '(name unknown)'} returned no logprobs"
+        hint = ASK_FOR_LOGPROBS
+    raise NoScoredRolloutError(
+        f'none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first '
+        'rollout in such a case with best_of_n(..., on_unscored="first")',
+        candidates,
+        [dict(record["writes"]) if record["error"] is None else None for record in records],
+    )

@@ -1,0 +1,88 @@
+"""What we rely on of LangGraph's insides, in one place; ``tests/rollouts/test_internals.py`` guards it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
+from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, UntrackedValue
+from langgraph.channels.base import BaseChannel
+from langgraph.channels.binop import _get_overwrite
+
+Channel = BaseChannel[Any, Any, Any]
+
+READ = "__pregel_read"
+RUNTIME = "__pregel_runtime"
+CHECKPOINTER = "__pregel_checkpointer"
+DURABILITY = "__pregel_durability"
+ROOT = "__root__"
+RETURN = "__return__"
+COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
+
+# A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
+BOX_IN, BOX_OUT = "ec_agent_in", "ec_agent_out"
+around_box: ContextVar[Mapping[str, Channel] | None] = ContextVar("ec_agent_around_box", default=None)
+
+_PLAIN = (LastValue, LastValueAfterFinish, AnyValue, EphemeralValue, UntrackedValue)
+
+
+def inside_graph(config: Mapping[str, Any]) -> bool:
+    """Whether this config belongs to a task of a running graph."""
+    return READ in (config.get("configurable") or {})
+
+
+def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
+    """The channels of the graph whose task this config belongs to, state keys among them."""
+    channels: Mapping[str, Channel] = config["configurable"][READ].args[1]
+    if BOX_OUT in channels:
+        channels = around_box.get() or {}
+    return {name: channel for name, channel in channels.items() if not _bookkeeping(name)}
+
+
+def _bookkeeping(name: str) -> bool:
+    return name != ROOT and name.startswith(("__", "branch:", "join:"))
+
+
+def accumulates(channel: Channel) -> bool:
+    """Whether writes to the channel go through a reducer; else the last write stands."""
+    return not isinstance(channel, _PLAIN)
+
+
+def overwrites(value: Any) -> bool:
+    """Whether a write sets a key with a reducer anew: an ``Overwrite``, or a dict that it is spelled as."""
+    return bool(_get_overwrite(value)[0])
+
+
+def own_configurable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's part of ``configurable``: no bookkeeping, no checkpoint coordinates."""
+    return {
+        key: value
+        for key, value in (config.get("configurable") or {}).items()
+        if not key.startswith("__pregel_") and key not in COORDINATES
+    }
+
+
+def own_tags(config: Mapping[str, Any]) -> list[str]:
+    """The user's tags: not the ones the runtime adds for each step."""
+    return [tag for tag in config.get("tags") or [] if not tag.startswith(("seq:step:", "graph:step:"))]
+
+
+def without_streaming(callbacks: Any) -> Any:
+    """The callbacks less those that force token streaming, as a copy.
+
+    They would make nested models stream, which some servers refuse together with logprobs, and would show
+    the tokens of rollouts that lose.
+    """
+
+    def silent(handler: Any) -> bool:
+        return not isinstance(handler, _StreamingCallbackHandler | _V2StreamingCallbackHandler)
+
+    if isinstance(callbacks, BaseCallbackManager):
+        manager = callbacks.copy()
+        manager.handlers = [h for h in manager.handlers if silent(h)]
+        manager.inheritable_handlers = [h for h in manager.inheritable_handlers if silent(h)]
+        return manager
+    return [handler for handler in callbacks or [] if silent(handler)]

@@ -1,0 +1,127 @@
+"""What happens to messages and state on their way in and out of a rollout. Nothing here mutates its input."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langgraph.types import Command, Overwrite, Send
+from pydantic import BaseModel
+
+from ec_agent.errors import IsolationWarning
+
+LOGPROBS = "logprobs"
+
+
+def state_values(state: Any) -> dict[str, Any] | None:
+    """A state of any schema (dict, pydantic, dataclass) by key; ``None`` for anything else."""
+    if isinstance(state, Mapping):
+        return dict(state)
+    if isinstance(state, BaseModel):
+        return {name: getattr(state, name) for name in type(state).model_fields}
+    if dataclasses.is_dataclass(state) and not isinstance(state, type):
+        return {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return None
+
+
+def private_copy(value: Any, name: str = "the input") -> Any:
+    """A deep copy, so that no rollout sees what another does to its input.
+
+    What cannot be copied (an open connection, a lock) is shared, with an ``IsolationWarning``.
+    """
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:
+        if isinstance(value, dict):
+            return {key: private_copy(item, f"{name}[{key!r}]") for key, item in value.items()}
+        warnings.warn(
+            f"{name} cannot be copied ({error}), so all rollouts share it; keep such objects out of the "
+            "state, in the run's context",
+            IsolationWarning,
+            stacklevel=2,
+        )
+        return value
+
+
+def rebuilt(value: Any, change: Any) -> Any:
+    """``value`` with ``change`` applied to every message in it, copying only what changes."""
+    if isinstance(value, BaseMessage) or _is_message_dict(value):
+        return change(value)
+    if isinstance(value, list):
+        return [rebuilt(item, change) for item in value]
+    if type(value) is tuple:
+        return tuple(rebuilt(item, change) for item in value)
+    if type(value) is dict:
+        return {key: rebuilt(item, change) for key, item in value.items()}
+    if isinstance(value, Overwrite):
+        return Overwrite(rebuilt(value.value, change))
+    if isinstance(value, Send):
+        return Send(value.node, rebuilt(value.arg, change), timeout=value.timeout)
+    if isinstance(value, Command):
+        return dataclasses.replace(value, update=rebuilt(value.update, change), goto=rebuilt(value.goto, change))
+    return value
+
+
+def _is_message_dict(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("response_metadata"), dict)
+
+
+def without_logprobs(message: Any) -> Any:
+    """The message less the logprobs in its metadata; a copy where there were any: a cache may hold it."""
+    metadata = message["response_metadata"] if isinstance(message, dict) else message.response_metadata
+    if LOGPROBS not in metadata:
+        return message
+    bare = {key: value for key, value in metadata.items() if key != LOGPROBS}
+    if isinstance(message, dict):
+        return {**message, "response_metadata": bare}
+    return message.model_copy(update={"response_metadata": bare})
+
+
+def with_id(message: Any) -> Any:
+    """The message with an id: one that is replayed or resumed must stay the same message."""
+    if isinstance(message, BaseMessage) and message.id is None:
+        return message.model_copy(update={"id": str(uuid4())})
+    return message
+
+
+def ai_messages(value: Any) -> list[Any]:
+    """Every AI message in a written value, in order: objects, or the dicts a ``RemoteGraph`` returns."""
+    found: list[Any] = []
+
+    def note(message: Any) -> Any:
+        if isinstance(message, AIMessage) or (isinstance(message, dict) and message.get("type") == "ai"):
+            found.append(message)
+        return message
+
+    rebuilt(value, note)
+    return found
+
+
+def fingerprint(value: Any) -> str:
+    """Equal for values that say the same, whatever ids and metadata their messages carry."""
+
+    def plain(thing: Any) -> Any:
+        if isinstance(thing, BaseMessage):
+            calls = [(call["name"], call["args"]) for call in getattr(thing, "tool_calls", [])]
+            return [thing.type, thing.content, calls]
+        if isinstance(thing, BaseModel):
+            return thing.model_dump(mode="json")
+        return repr(thing)
+
+    text = json.dumps(value, default=plain, sort_keys=True) if _sortable(value) else repr(value)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sortable(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(_sortable(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_sortable(item) for item in value)
+    return True

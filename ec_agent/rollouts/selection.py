@@ -1,0 +1,119 @@
+"""The receipt of a selection: who ran, who won, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ec_agent.phases import HEPConfig
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateReceipt:
+    """One rollout in the receipt.
+
+    Attributes:
+        index: number of the rollout, from 0.
+        centroid: its entropy centroid in [0, 1); ``None`` where it has none.
+        score: what the selector gave it; for the default selector the centroid.
+        reason: why it has no score: ``"failed"``, ``"coverage"``, ``"no_phases"``, or the selector's own word.
+        tokens: generated tokens on its timeline.
+        scored_tokens: those of them that have an entropy.
+        phases: number of High Entropy Phases.
+        calls: LLM calls that count.
+        tool_calls: tools executed, as far as they are LangChain tools.
+        coverage: share of generated tokens with an entropy; ``None`` where it is not known.
+        seconds: how long the rollout took.
+        error: what it failed with; ``None`` where it ended.
+        same_as: lowest index of an earlier rollout that came out identical; ``None`` where it is distinct.
+        sampling: the sampling parameters asked for.
+        unsampled_calls: calls to which they could not be applied.
+    """
+
+    index: int
+    centroid: float | None
+    score: float | None
+    reason: str | None
+    tokens: int
+    scored_tokens: int
+    phases: int
+    calls: int
+    tool_calls: int
+    coverage: float | None
+    seconds: float
+    error: str | None = None
+    same_as: int | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    unsampled_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Who was selected, out of what, and with which settings. Serialisable: ``to_dict`` is plain JSON.
+
+    Attributes:
+        winner: index of the winner.
+        order: indices of the scored candidates, the best first.
+        candidates: all of them, in index order.
+        margin: absolute gap between the winner's score and the runner-up's; ``None`` where there is none.
+        selector: the selector's name.
+        config: settings of the phases.
+        distinct: how many of the rollouts that ended differ from each other.
+        usage: prompt, cached and generated tokens over all rollouts, calls the filter leaves out included.
+        warnings: what to know before trusting the choice.
+    """
+
+    winner: int
+    order: tuple[int, ...]
+    candidates: tuple[CandidateReceipt, ...]
+    margin: float | None
+    selector: str
+    config: HEPConfig
+    distinct: int
+    usage: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The receipt as plain JSON."""
+        plain = asdict(self)
+        plain["order"], plain["warnings"] = list(self.order), list(self.warnings)
+        plain["candidates"] = [dict(candidate) for candidate in plain["candidates"]]
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Selection:
+        """The inverse of :meth:`to_dict`."""
+        return cls(
+            **{
+                **plain,
+                "order": tuple(plain["order"]),
+                "warnings": tuple(plain["warnings"]),
+                "config": HEPConfig(**plain["config"]),
+                "candidates": tuple(CandidateReceipt(**candidate) for candidate in plain["candidates"]),
+            }
+        )
+
+
+def identical_to(fingerprints: Sequence[str | None]) -> list[int | None]:
+    """For each rollout the lowest index of an earlier one with the same fingerprint."""
+    first: dict[str, int] = {}
+    same: list[int | None] = []
+    for index, mark in enumerate(fingerprints):
+        same.append(None if mark is None or mark not in first else first[mark])
+        if mark is not None:
+            first.setdefault(mark, index)
+    return same
+
+
+def likely_cause(facts: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why rollouts may have come out the same, from how their calls were made."""
+    if any(fact["cache_hits"] for fact in facts):
+        return "an LLM cache answered; switch it off for these rollouts (cache=False on the model)"
+    temperatures = {t for fact in facts for t in fact["temperatures"]}
+    if temperatures == {0} or temperatures == {0.0}:
+        return "the temperature is 0; set it to 0.7 or more, or pass sampling=lambda i: {'temperature': 0.8}"
+    seeds = [tuple(fact["seeds"]) for fact in facts]
+    if any(seeds) and len(set(seeds)) == 1:
+        return "all rollouts use the same seed; pass sampling=lambda i: {'seed': i}"
+    return None

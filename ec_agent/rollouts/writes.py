@@ -1,0 +1,168 @@
+"""From what an agent wrote, step by step, to what the outer graph is to receive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, SupportsIndex, overload
+
+from langgraph.types import Command, Overwrite
+
+from ec_agent.errors import AgentError, StateMismatchError
+from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.agents import Writes as Pairs
+from ec_agent.rollouts.internals import RETURN, ROOT, Channel, accumulates, overwrites
+
+OutputMap = Callable[[Any], Mapping[str, Any]]
+
+
+class WriteLog:
+    """Reads a graph's ``tasks`` stream into its writes, in the order in which the graph applies them.
+
+    Within one step tasks finish in any order; their writes are applied in the order of their paths: nodes by
+    name, then ``Send`` tasks by number.
+    """
+
+    def __init__(self) -> None:
+        self.interrupts: list[Any] = []
+        self._done: Pairs = []
+        self._running: set[str] = set()
+        self._order: dict[str, tuple[int, Any]] = {}
+        self._results: list[tuple[tuple[int, Any], Pairs]] = []
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """One event: a task starts, or has a result."""
+        if "triggers" in event:
+            if not self._running:  # else a node calls a functional task in the middle of a step
+                self._close_step()
+            self._running.add(event["id"])
+            pushed = tuple(event["triggers"]) == ("__pregel_push",)
+            self._order[event["id"]] = (1, len(self._order)) if pushed else (0, event["name"])
+        else:
+            self._running.discard(event["id"])
+            self.interrupts += event.get("interrupts") or []
+            place = self._order.get(event["id"], (0, event["name"]))
+            self._results.append((place, list(_unfolded(event.get("result") or {}))))
+
+    def _close_step(self) -> None:
+        self._results.sort(key=lambda item: item[0])
+        self._done += [write for _, writes in self._results for write in writes]
+        self._results, self._order = [], {}
+
+    def writes(self) -> Pairs:
+        """All writes so far."""
+        self._close_step()
+        return self._done
+
+
+def _unfolded(result: Mapping[str, Any]) -> Pairs:
+    """The stream folds several writes of one task to one key into ``{"$writes": [...]}``."""
+    pairs: Pairs = []
+    for key, value in result.items():
+        if key == RETURN:  # of a functional task, to the node that called it
+            continue
+        several = value.get("$writes") if isinstance(value, dict) else None
+        pairs += [(key, each) for each in several] if isinstance(several, list) else [(key, value)]
+    return pairs
+
+
+def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | None, mapped: bool) -> None:
+    """Refuse, before any rollout runs, an outer state that cannot take the winner's writes.
+
+    Raises:
+        StateMismatchError: no key in common, a reducer over a key that is plain in the agent, or no key for
+            the receipt.
+    """
+    if selection_key is not None and selection_key not in outer and ROOT not in outer:
+        raise StateMismatchError(
+            f"selection_key={selection_key!r} is not a key of the outer state, so the receipt would be "
+            "dropped; add the key to the state schema"
+        )
+    if mapped or agent.channels is None:
+        return
+    shared = [key for key in agent.channels if key in outer]
+    if ROOT in outer:
+        raise StateMismatchError(
+            "the graph around the node has a state without keys, so the winner's writes have nowhere to go; "
+            "call best_of_n(...).as_agent().invoke(...) to get the agent's full state"
+        )
+    if not shared:
+        raise StateMismatchError(
+            f"the agent writes {_names(agent.output_keys)}, the outer state has {_names(outer)}: no key in "
+            "common; rename one, or map the agent's output: best_of_n(agent, output=lambda state: {...})"
+        )
+    clashes = [k for k in shared if accumulates(outer[k]) and not accumulates(agent.channels[k])]
+    if clashes:
+        raise StateMismatchError(
+            f"the outer state has a reducer for {_names(clashes)}, which the agent sets as plain values; it "
+            "would add whole values to what is there. Give the agent's schema the reducer, or map the "
+            "output: best_of_n(agent, output=lambda state: {...})"
+        )
+
+
+def outer_writes(agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Channel]) -> Pairs:
+    """The agent's writes in terms of the outer state.
+
+    A key with a reducer receives every write once; a key without one receives the agent's final value once.
+    So does a key that was overwritten: an ``Overwrite`` hides the other writes of its step.
+    """
+    if ROOT in outer:
+        return [(ROOT, final)] if agent.channels is None else writes
+    kept: Pairs = []
+    plain: dict[str, Any] = {}
+    reset = {key for key, value in writes if overwrites(value)} if agent.channels is not None else set()
+    for key, value in writes:
+        if key == ROOT:
+            raise AgentError(
+                f"the agent returned {type(value).__name__}, not a state update; return a dict of state keys"
+            )
+        if key not in outer or (agent.channels is not None and key not in agent.channels):
+            continue
+        if accumulates(outer[key]) and key in reset and key in final:
+            plain[key] = Overwrite(final[key])
+        elif accumulates(outer[key]):
+            kept.append((key, value))
+        else:
+            plain[key] = value if agent.channels is None else final.get(key, value)
+    return [*kept, *plain.items()]
+
+
+class Writes(list[Command[Any]]):
+    """What ``best_of_n`` returns inside a graph: the winner's writes, for the node to return as they are.
+
+    ``return node.invoke(state)`` is right. Reading it like a state is not: it holds writes, and appending
+    them again would count them twice.
+    """
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> Command[Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Command[Any]]: ...
+    def __getitem__(self, key: Any) -> Any:
+        """An item by place; a state key is a mistake and raises ``AgentError``."""
+        if isinstance(key, str):
+            self._not_a_state()
+        return super().__getitem__(key)
+
+    def _not_a_state(self, *_: Any, **__: Any) -> NoReturn:
+        raise AgentError(
+            "inside a graph best_of_n(...).invoke() returns the winner's writes, not a state; return them "
+            "from the node as they are, or call best_of_n(...).as_agent().invoke(...) to get the full state"
+        )
+
+    get = keys = values = items = _not_a_state
+
+    @classmethod
+    def of(cls, pairs: Sequence[Sequence[Any]], goto: Sequence[Any] = (), graph: str | None = None) -> Writes:
+        """One command per write, and one for where to go next."""
+        commands: list[Command[Any]] = [
+            # A root state has no keys, so only pairs reach it; a dict is what message streaming looks into.
+            Command(update=[(key, value)] if key == ROOT else {key: value}, graph=graph)
+            for key, value in pairs
+        ]
+        if goto:
+            commands.append(Command(goto=list(goto), graph=graph))
+        return cls(commands)
+
+
+def _names(keys: Any) -> str:
+    return ", ".join(repr(key) for key in keys) or "nothing"

@@ -1,0 +1,231 @@
+"""Test your own graphs without a model: a chat model that follows a script, logprobs included.
+
+    model = ScriptedChatModel(
+        [
+            [Reply(tool_calls=[("search", {"q": "x"})], entropies=[2.0, 0.1, 0.1]), Reply("late", entropies=[0.1])],
+            [Reply("early", entropies=[2.0, 0.1, 0.1, 0.1])],
+        ]
+    )
+    agent = create_agent(model, tools=[search])
+    best_of_n(agent, n=2).invoke({"messages": "..."})
+
+Rollout ``i`` follows script ``i``; outside a rollout script 0 is followed. The model keeps no state of its own:
+which reply is due is read off the conversation, so concurrent rollouts cannot disturb each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+
+from ec_agent.capture.recorder import current_recorder
+from ec_agent.errors import ConfigError
+
+CANDIDATES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One scripted answer of the model.
+
+    Attributes:
+        content: its text.
+        tool_calls: its tool calls, each ``(name, arguments)``.
+        entropies: entropy of each generated token in nats, from 0 to ln 20; ``None`` for a token without
+            candidates. ``entropies=None`` is a model that returns no logprobs at all.
+        tokens: generated tokens as reported in the usage; the number of entropies unless given.
+        logprobs: a raw logprobs payload in place of ``entropies``, for odd shapes.
+        error: raised instead of answering.
+        delay: seconds to wait before answering.
+    """
+
+    content: str = ""
+    tool_calls: Sequence[tuple[str, dict[str, Any]]] = ()
+    entropies: Sequence[float | None] | None = None
+    tokens: int | None = None
+    logprobs: Any = None
+    error: Exception | None = None
+    delay: float = 0.0
+
+
+Script = Sequence[Sequence[Reply]] | Callable[[list[BaseMessage], int], Reply]
+
+
+class ScriptedChatModel(BaseChatModel):
+    """A chat model that follows a script.
+
+    Args:
+        script: one sequence of replies per rollout, or a function of the messages and the rollout's index.
+            A rollout beyond the last sequence starts over with the first.
+    """
+
+    script: Any
+    model_name: str = "scripted"
+
+    def __init__(self, script: Script, **kwargs: Any) -> None:
+        super().__init__(**{"script": script, **kwargs})
+
+    @property
+    def _llm_type(self) -> str:
+        return "ec-agent-scripted"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model_name}
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """Tools are in the script; binding them changes nothing."""
+        return self
+
+    def _reply(self, messages: list[BaseMessage]) -> Reply:
+        recorder = current_recorder.get()
+        index = recorder.index if recorder is not None else 0
+        if callable(self.script):
+            reply: Reply = self.script(messages, index)
+        else:
+            replies = self.script[index % len(self.script)]
+            asked = max((i for i, m in enumerate(messages) if isinstance(m, HumanMessage)), default=-1)
+            step = sum(isinstance(message, AIMessage) for message in messages[asked + 1 :])
+            if step >= len(replies):
+                raise ConfigError(
+                    f"the script of rollout {index} has {len(replies)} replies, and another one was asked for; "
+                    "end it with a reply without tool calls"
+                )
+            reply = replies[step]
+        if reply.error is not None:
+            raise reply.error
+        return reply
+
+    def _result(self, reply: Reply) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=message_of(reply, self.model_name))])
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        reply = self._reply(messages)
+        time.sleep(reply.delay)
+        return self._result(reply)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        reply = self._reply(messages)
+        await asyncio.sleep(reply.delay)
+        return self._result(reply)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        reply = self._reply(messages)
+        time.sleep(reply.delay)
+        for chunk in _chunks(message_of(reply, self.model_name)):
+            if run_manager:
+                run_manager.on_llm_new_token(str(chunk.message.content), chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        reply = self._reply(messages)
+        await asyncio.sleep(reply.delay)
+        for chunk in _chunks(message_of(reply, self.model_name)):
+            if run_manager:
+                await run_manager.on_llm_new_token(str(chunk.message.content), chunk=chunk)
+            yield chunk
+
+
+def message_of(reply: Reply, model: str = "scripted") -> AIMessage:
+    """The reply as the AI message a chat model with ``logprobs=True, top_logprobs=20`` returns."""
+    logprobs = reply.logprobs
+    if logprobs is None and reply.entropies is not None:
+        logprobs = {"content": logprobs_for(reply.entropies)}
+    count = len(reply.entropies) if reply.tokens is None and reply.entropies is not None else reply.tokens
+    message = AIMessage(
+        reply.content,
+        tool_calls=[
+            {"name": name, "args": args, "id": f"call_{place}_{name}", "type": "tool_call"}
+            for place, (name, args) in enumerate(reply.tool_calls)
+        ],
+        response_metadata={"model_name": model},
+    )
+    if logprobs is not None:
+        message.response_metadata["logprobs"] = logprobs
+    if count is not None:
+        message.usage_metadata = {"input_tokens": 0, "output_tokens": count, "total_tokens": count}
+    return message
+
+
+def logprobs_for(entropies: Sequence[float | None]) -> list[dict[str, Any]]:
+    """Logprobs entries in the OpenAI form whose token entropies are the given ones, up to rounding."""
+    entries = []
+    for place, entropy in enumerate(entropies):
+        row = [] if entropy is None else _row(entropy)
+        top = [{"token": f"t{i}", "logprob": lp, "bytes": None} for i, lp in enumerate(row)]
+        entries.append({"token": f"w{place} ", "logprob": row[0] if row else -1.0, "bytes": None, "top_logprobs": top})
+    return entries
+
+
+def _row(entropy: float) -> list[float]:
+    """One likely candidate and 19 equally unlikely ones, balanced by bisection to the wanted entropy."""
+    if not 0.0 <= entropy <= math.log(CANDIDATES):
+        raise ConfigError(f"entropy {entropy!r} is out of reach; give nats from 0 to ln {CANDIDATES}")
+    if entropy == 0.0:
+        return [0.0] + [-math.inf] * (CANDIDATES - 1)
+    low, high = 1.0 / CANDIDATES, 1.0 - 1e-12
+    for _ in range(80):
+        p = (low + high) / 2
+        rest = (1 - p) / (CANDIDATES - 1)
+        reached = -p * math.log(p) - (1 - p) * math.log(rest)
+        low, high = (p, high) if reached > entropy else (low, p)
+    return [math.log(p)] + [math.log(rest)] * (CANDIDATES - 1)
+
+
+def _chunks(message: AIMessage) -> Iterator[ChatGenerationChunk]:
+    # The usual form comes one entry a chunk; any other form whole, with the first.
+    logprobs = message.response_metadata.get("logprobs")
+    entries = logprobs.get("content") if isinstance(logprobs, dict) and len(logprobs) == 1 else None
+    parts = [{"content": [entry]} for entry in entries] if isinstance(entries, list) else [logprobs]
+    text = str(message.content)
+    pieces = max(len(parts), 1)
+    for place in range(pieces):
+        start, end = (len(text) * place // pieces, len(text) * (place + 1) // pieces)
+        info = {"logprobs": parts[place]} if parts and parts[place] is not None else None
+        yield ChatGenerationChunk(message=AIMessageChunk(content=text[start:end]), generation_info=info)
+    yield ChatGenerationChunk(
+        message=AIMessageChunk(
+            content="",
+            tool_call_chunks=[
+                {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": place}
+                for place, call in enumerate(message.tool_calls)
+            ],
+            usage_metadata=message.usage_metadata,
+        ),
+        generation_info={"model_name": message.response_metadata["model_name"]},
+    )
