@@ -1,0 +1,73 @@
+"""The commands and their arguments; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ec-agent")
+def app() -> None:
+    """Run a LangGraph agent N times and go on with the rollout its own token entropies trust most."""
+
+
+@app.command()
+@click.argument("question", required=False)
+@click.option("-n", "--n", default=8, show_default=True, help="How many rollouts.")
+@click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the first rollout; the others count up from it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON and nothing else.")
+def demo(question: str | None, n: int, temperature: float, seed: int, as_json: bool) -> None:
+    """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
+
+    QUESTION is for the demo's agent, who knows a small shop; left out, it is asked one that needs several steps.
+    """
+    from ec_agent.cli.demo import run_demo
+
+    run_demo(question, n=n, temperature=temperature, seed=seed, as_json=as_json)
+
+
+@app.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--top-percent", default=1.0, show_default=True, help="Tokens in the top this-many percent start a phase.")
+@click.option("--bottom-percent", default=80.0, show_default=True, help="Tokens in the bottom this-many percent are low.")
+@click.option("--consecutive-low", default=2, show_default=True, help="So many low tokens in a row end a phase.")
+@click.option("--min-coverage", default=0.5, show_default=True, help="Smallest share of tokens with an entropy.")
+@click.option("--one-rollout", is_flag=True, help="The records are the calls of one rollout, in order.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout.")
+def score(
+    file: Path,
+    top_percent: float,
+    bottom_percent: float,
+    consecutive_low: int,
+    min_coverage: float,
+    one_rollout: bool,
+    as_json: bool,
+) -> None:
+    """Score saved OpenAI responses, messages, or entropies: the lowest centroid is the best bet.
+
+    FILE is JSON or JSONL; - reads standard input. A record is one rollout: a line of JSONL, an element of a
+    JSON array of objects, or a JSON document. It is an OpenAI response, {"messages": [...]},
+    {"entropies": [...]}, a list of numbers, or a list of these for a rollout of several LLM calls.
+    An "id" is shown.
+    """
+    from ec_agent.cli.score import run_score
+    from ec_agent.phases import HEPConfig
+
+    config = HEPConfig(top_percent, bottom_percent, consecutive_low)
+    run_score(file, config, min_coverage, one_rollout, as_json=as_json)
+
+
+@app.group()
+def fetch() -> None:
+    """Fetch what pip alone does not install."""
+
+
+@fetch.command("model")
+def fetch_model() -> None:
+    """Fetch and verify the small instruct model that the demo, the examples and the tests run on."""
+    from ec_agent.local.fetch import fetch_model as fetch
+
+    click.echo(f"verified: {fetch()}")

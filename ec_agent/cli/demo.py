@@ -1,0 +1,174 @@
+"""``ec-agent demo``: the main job on the embedded model, shown as it happens."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ec_agent.cli.timeline import LEGEND, timeline
+from ec_agent.errors import EcAgentError
+from ec_agent.local import ToolStepChatModel, shared_server
+from ec_agent.rollouts.best_of_n import BestOfNResult, best_of_n
+from ec_agent.rollouts.options import whole
+from ec_agent.rollouts.selection import CandidateReceipt
+
+
+class DemoUnavailableError(EcAgentError):
+    """The demo is not where it can run."""
+
+
+def run_demo(question: str | None, *, n: int, temperature: float, seed: int, as_json: bool) -> None:
+    """Ask the demo agent ``n`` times and show what came of it.
+
+    Raises:
+        DemoUnavailableError: not run from a clone, or an extra is missing.
+        EcAgentError: whatever fails on the way.
+    """
+    whole("--n", n)
+    graphs = _application()
+    question = question or graphs.DEMO_QUESTION
+    model = graphs.default_model()
+    node = best_of_n(
+        graphs.make_agent(model),
+        n=n,
+        keep_text=True,
+        sampling=lambda index: {"seed": seed + index, "temperature": temperature},
+    )
+    console = Console(stderr=as_json)
+    console.print(f"[bold]question[/bold]  {escape(question)}")
+    if isinstance(model, ToolStepChatModel):
+        with console.status("starting the embedded model (fetched once: 93 MB)"):
+            shared_server()
+    result = _run(node, question, n, console)
+    if as_json:
+        print(json.dumps({"question": question, **result.selection.to_dict(), "answer": describe(_chosen(result))}))
+        return
+    show(result, console)
+
+
+def _application() -> Any:
+    if (Path.cwd() / "graphs" / "agent.py").is_file():
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return import_module("graphs.agent")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("graphs", "tools"):
+            raise DemoUnavailableError(
+                "the demo uses the agents and tools beside the package; clone the repository and run `make demo` there"
+            ) from error
+        raise DemoUnavailableError(
+            f"the demo needs {error.name}; in the clone run: pip install '.[demo]'"
+        ) from error
+
+
+def _run(node: Any, question: str, n: int, console: Console) -> BestOfNResult:
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    with progress:
+        task = progress.add_task("rollouts", total=n)
+        lock, running = threading.Lock(), set[int]()
+
+        def on_event(event: Mapping[str, Any]) -> None:
+            kind, index = event["type"], event.get("index")
+            if not isinstance(index, int):
+                return
+            with lock:
+                if kind == "ec_agent.rollout.started":
+                    running.add(index)
+                elif kind == "ec_agent.rollout.finished":
+                    running.discard(index)
+                    progress.advance(task)
+                    if event["error"]:
+                        progress.console.print(f"rollout {index} failed: {escape(event['error'])}")
+                names = " ".join(str(i) for i in sorted(running))
+                progress.update(task, description=f"running {names}" if names else "rollouts")
+
+        result: BestOfNResult = node.run({"messages": [("user", question)]}, on_event=on_event)
+    return result
+
+
+def _chosen(result: BestOfNResult) -> Any:
+    return result.final_actions[result.selection.winner]
+
+
+def show(result: BestOfNResult, console: Console) -> None:
+    """Print candidates, timelines and the chosen final action."""
+    selection = result.selection
+    title = f"{len(selection.candidates)} rollouts, lowest centroid first"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("final action", no_wrap=True, overflow="ellipsis", ratio=1)
+    order = [*selection.order, *(c.index for c in selection.candidates if c.index not in selection.order)]
+    for index in order:
+        receipt = selection.candidates[index]
+        table.add_row(
+            *_cells(receipt),
+            escape(receipt.error or describe(result.final_actions[index])),
+            style="bold green" if index == selection.winner else None,
+        )
+    console.print(table)
+    _draw(result, order, console)
+    console.print(_summary(result))
+    for warning in selection.warnings:
+        console.print(f"[yellow]note[/yellow]  {escape(warning)}")
+    console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {escape(describe(_chosen(result)))}")
+
+
+def _cells(receipt: CandidateReceipt) -> list[str]:
+    centroid = f"{receipt.centroid:.3f}" if receipt.score is not None and receipt.centroid is not None else "-"
+    coverage = "?" if receipt.coverage is None else f"{receipt.coverage:.0%}"
+    return [
+        str(receipt.index),
+        centroid,
+        *(str(count) for count in (receipt.phases, receipt.tokens, receipt.calls, receipt.tool_calls)),
+        coverage,
+        f"{receipt.seconds:.0f}",
+    ]
+
+
+def _draw(result: BestOfNResult, order: list[int], console: Console) -> None:
+    known = [t.entropies[~np.isnan(t.entropies)] for t in result.trajectories]
+    ceiling = max((float(values.max()) for values in known if len(values)), default=1.0)
+    width = max(console.width - 8, 20)
+    console.print(f"\n[dim]{LEGEND}[/dim]")
+    for index in order:
+        bars, marks = timeline(result.trajectories[index], result.selection.config, width, ceiling)
+        console.print(f"{'*' if index == result.selection.winner else ' '}{index:>4} ", bars, sep=" ")
+        console.print("      ", marks, sep=" ")
+
+
+def _summary(result: BestOfNResult) -> str:
+    selection = result.selection
+    margin = "no runner-up" if selection.margin is None else f"margin to the runner-up {selection.margin:.3f}"
+    return (
+        f"{margin}; {selection.distinct} distinct rollouts; tokens: "
+        f"{selection.usage['prompt_tokens']} prompt, {selection.usage['generated_tokens']} generated"
+    )
+
+
+def describe(action: Any) -> str:
+    """A final action in one line."""
+    calls = getattr(action, "tool_calls", None)
+    if calls:
+        return "; ".join(f"{call['name']}({json.dumps(call['args'])})" for call in calls)
+    content = getattr(action, "content", action)
+    return " ".join(str(content).split())
