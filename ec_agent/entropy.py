@@ -36,7 +36,8 @@ def token_entropy(logprobs: ArrayLike, top_k: int | None = None) -> Any:
 
     Source: arXiv 2604.26173; METHOD.md section 1.
     """
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+    whole = isinstance(top_k, int | np.integer) and not isinstance(top_k, bool)
+    if top_k is not None and (not whole or top_k < 1):
         raise ConfigError(f"top_k is {top_k!r}; give a whole number of at least 1, or None for all candidates")
     try:
         rows = _floats(logprobs)
@@ -57,8 +58,6 @@ def _entropies(rows: FloatArray, top_k: int | None) -> FloatArray:
     ranked = np.ascontiguousarray(np.sort(rows, axis=1)[:, ::-1][:, :top_k].T)
     total = np.zeros(len(rows))
     entropy = np.zeros(len(rows))
-    # NaN sorts last, so a cut at top_k would hide it: look at the whole row.
-    unreadable = np.isnan(rows).any(axis=1)
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         weights = np.exp(ranked)
         for weight in weights:
@@ -66,8 +65,9 @@ def _entropies(rows: FloatArray, top_k: int | None) -> FloatArray:
         weights /= total
         for p in weights:
             entropy -= np.where(p > 0.0, p * np.log(p), 0.0)
-    entropy[unreadable | ~np.isfinite(total) | (total <= 0.0)] = np.nan
-    return entropy + 0.0  # -0.0 + 0.0 is 0.0
+    # A NaN ranks first, so no cut at top_k hides it, and it makes the sum NaN.
+    entropy[~np.isfinite(total) | (total <= 0.0)] = np.nan
+    return entropy
 
 
 def as_timeline(entropies: ArrayLike | Sequence[float | None]) -> FloatArray:

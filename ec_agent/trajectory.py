@@ -14,7 +14,7 @@ from ec_agent.phases import HEPConfig, Phases, entropy_centroid, high_entropy_ph
 from ec_agent.signals import ENTROPY
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """One LLM call: its tokens' signals, and where and when it happened.
 
@@ -47,6 +47,8 @@ class Call:
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
         tokens = (len(entropies) or None) if self.tokens is None else self.tokens
+        if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int | np.integer)):
+            raise ConfigError(f"tokens is {tokens!r}; give a whole number, or leave it out")
         if tokens is not None and tokens < len(entropies):
             raise ConfigError(
                 f"{len(entropies)} entropies for {tokens} generated tokens; give at most one per token"
@@ -57,7 +59,7 @@ class Call:
                 raise ConfigError(
                     f"{len(values)} values of {name!r} for {tokens or 0} generated tokens; give at most one per token"
                 )
-        object.__setattr__(self, "tokens", tokens)
+        object.__setattr__(self, "tokens", None if tokens is None else int(tokens))
         object.__setattr__(self, "entropies", _filled(entropies, tokens or 0))
         object.__setattr__(self, "signals", {name: _filled(values, tokens or 0) for name, values in signals.items()})
 
@@ -76,7 +78,7 @@ class Call:
         return self.signals[name]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
     """The calls of one rollout, in call-start order, and their concatenated timeline.
 
@@ -155,5 +157,8 @@ def reward(trajectory: Trajectory, config: HEPConfig | None = None) -> float | N
 
 
 def _filled(values: FloatArray, tokens: int) -> FloatArray:
-    missing = tokens - len(values)
-    return np.concatenate([values, np.full(missing, np.nan)]) if missing else values
+    # A copy of its own: a timeline must not change with an array its maker goes on using.
+    filled = np.full(tokens, np.nan)
+    filled[: len(values)] = values
+    filled.flags.writeable = False
+    return filled

@@ -10,7 +10,7 @@ from ec_agent.phases import HEPConfig
 from ec_agent.trajectory import Trajectory
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """One rollout as a selector sees it: what it did, never whether it was right.
 
@@ -44,7 +44,7 @@ class Ranking:
         order: indices of the scored candidates, the best first. Empty where none could be scored.
         scores: score by index, ``None`` for a candidate without one. Which direction is better is the
             selector's own affair; ``order`` says it.
-        reasons: why a candidate has no score, by index.
+        reasons: why an eligible candidate has no score, by index.
         warnings: what a reader should know before trusting the order.
     """
 
