@@ -107,8 +107,8 @@ class ScriptedChatModel(BaseChatModel):
             raise reply.error
         return reply
 
-    def _result(self, reply: Reply) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=message_of(reply, self.model_name))])
+    def _message(self, reply: Reply, messages: list[BaseMessage]) -> AIMessage:
+        return message_of(reply, self.model_name, turn=len(messages))
 
     def _generate(
         self,
@@ -119,7 +119,7 @@ class ScriptedChatModel(BaseChatModel):
     ) -> ChatResult:
         reply = self._reply(messages)
         time.sleep(reply.delay)
-        return self._result(reply)
+        return ChatResult(generations=[ChatGeneration(message=self._message(reply, messages))])
 
     async def _agenerate(
         self,
@@ -130,7 +130,7 @@ class ScriptedChatModel(BaseChatModel):
     ) -> ChatResult:
         reply = self._reply(messages)
         await asyncio.sleep(reply.delay)
-        return self._result(reply)
+        return ChatResult(generations=[ChatGeneration(message=self._message(reply, messages))])
 
     def _stream(
         self,
@@ -141,7 +141,7 @@ class ScriptedChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         reply = self._reply(messages)
         time.sleep(reply.delay)
-        for chunk in _chunks(message_of(reply, self.model_name)):
+        for chunk in _chunks(self._message(reply, messages)):
             if run_manager:
                 run_manager.on_llm_new_token(str(chunk.message.content), chunk=chunk)
             yield chunk
@@ -155,14 +155,17 @@ class ScriptedChatModel(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         reply = self._reply(messages)
         await asyncio.sleep(reply.delay)
-        for chunk in _chunks(message_of(reply, self.model_name)):
+        for chunk in _chunks(self._message(reply, messages)):
             if run_manager:
                 await run_manager.on_llm_new_token(str(chunk.message.content), chunk=chunk)
             yield chunk
 
 
-def message_of(reply: Reply, model: str = "scripted") -> AIMessage:
-    """The reply as the AI message a chat model with ``logprobs=True, top_logprobs=20`` returns."""
+def message_of(reply: Reply, model: str = "scripted", turn: int = 0) -> AIMessage:
+    """The reply as the AI message a chat model with ``logprobs=True, top_logprobs=20`` returns.
+
+    ``turn`` goes into the tool calls' ids, which must differ within a conversation.
+    """
     logprobs = reply.logprobs
     if logprobs is None and reply.entropies is not None:
         logprobs = {"content": logprobs_for(reply.entropies)}
@@ -170,7 +173,7 @@ def message_of(reply: Reply, model: str = "scripted") -> AIMessage:
     message = AIMessage(
         reply.content,
         tool_calls=[
-            {"name": name, "args": args, "id": f"call_{place}_{name}", "type": "tool_call"}
+            {"name": name, "args": args, "id": f"call_{turn}_{place}", "type": "tool_call"}
             for place, (name, args) in enumerate(reply.tool_calls)
         ],
         response_metadata={"model_name": model},

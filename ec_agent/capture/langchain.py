@@ -63,6 +63,16 @@ class CaptureHandler(BaseCallbackHandler):
         if (recorder := current_recorder.get()) is not None:
             recorder.count_tool_call()
 
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run streams: from now on, calls in its context may be those of whoever reads the stream."""
+        call = self._open.get(run_id)
+        if call is not None:
+            call.speaking = True
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """The same in LangChain's event protocol."""
+        self.on_llm_new_token(event, run_id=run_id)
+
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """A run ended."""
         call = self._open.pop(run_id, None)

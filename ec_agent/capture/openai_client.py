@@ -38,19 +38,17 @@ class _Watched:
         # A LangChain run in progress owns the requests made below it; else the request is a call of its own.
         self.own = above is None
         self.call = above or recorder.begin(call_info(model=body.get("model")), {**body, **(options.extra_json or {})})
-        self.request = Request()
+        self.request = Request(sampled=bool(recorder.sampling) and self.call.counted)
         self.call.batch.requests.append(self.request)
         self.options = options
-        if recorder.sampling and self.call.counted:
+        if self.request.sampled:
             self.options = copy.copy(options)
             self.options.extra_json = {**(options.extra_json or {}), **recorder.sampling}
-            self.call.params = {**self.call.params, **recorder.sampling}
-            self.call.sampled = True
 
     def failed(self, error: BaseException) -> None:
         """The request raised; an answer that could not be parsed comes along with the error."""
         self.request.response = getattr(error, "completion", None)
-        self._over(error)
+        self._over(broken_off=isinstance(error, asyncio.CancelledError))
 
     def came_back(self, response: Any) -> Any:
         """Note a response, or put an ear on a stream."""
@@ -75,9 +73,9 @@ class _Watched:
             answer._iterator = self._listen(iterator)
         return response
 
-    def _over(self, error: BaseException | None = None) -> None:
-        # A cancelled LangChain run is not told so: it is over when its request is.
-        if self.own or isinstance(error, asyncio.CancelledError):
+    def _over(self, *, broken_off: bool = False) -> None:
+        # A LangChain run is not told of its cancellation: it is over when its request is broken off.
+        if self.own or broken_off:
             self.recorder.end(self.call, None)
 
     def _listen(self, iterator: Iterator[Any]) -> Iterator[Any]:
@@ -94,8 +92,8 @@ class _Watched:
             async for chunk in iterator:
                 self.request.chunks.append(chunk)
                 yield chunk
-        except asyncio.CancelledError as error:
-            self._over(error)
+        except (asyncio.CancelledError, GeneratorExit):
+            self._over(broken_off=True)
             raise
         finally:
             await iterator.aclose()  # type: ignore[attr-defined]

@@ -28,8 +28,12 @@ _FACTS = ("temperature", "seed")
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One request of an OpenAI client: what came back, a whole response or the chunks so far."""
+    """One request of an OpenAI client: what came back, a whole response or the chunks so far.
 
+    ``sampled`` says whether the rollout's sampling parameters were set on it.
+    """
+
+    sampled: bool = False
     response: Any = None
     chunks: list[Any] = field(default_factory=list)
 
@@ -71,7 +75,8 @@ class OpenCall:
         batch: the runs it started with, and their requests.
         place: its place among those.
         around: the call in whose course it was made.
-        inside: the calls made in its own course.
+        inside: the calls that it made itself, as a chat model around others does.
+        speaking: whether it has begun to stream.
         sampled: whether the rollout's sampling parameters were applied to one of its requests.
         done: what it became; ``None`` while it runs or when nothing came back.
     """
@@ -86,6 +91,7 @@ class OpenCall:
     place: int = 0
     around: OpenCall | None = None
     inside: list[OpenCall] = field(default_factory=list)
+    speaking: bool = False
     sampled: bool = False
     closed: bool = False
     done: Call | None = None
@@ -141,7 +147,7 @@ class Recorder:
             call.batch, call.place, call.around = before.batch, before.place + 1, before.around
         else:
             call.batch, call.around = Batch(batch), open_call()
-        if call.around is not None:
+        if call.around is not None and not call.around.speaking:
             call.around.inside.append(call)
         with self._lock:
             self._calls.append(call)
@@ -178,6 +184,8 @@ class Recorder:
     def _read(self, call: OpenCall, payload: Payload | None) -> Call | None:
         read = partial(call_of, node=call.info.node, model=call.info.model, started=call.started, ended=time.time())
         answered = call.answered()
+        if any(request.sampled for request in answered):
+            call.sampled, call.params = True, {**call.params, **self.sampling}
         try:
             if answered and (payload is None or call.batch.size == 1 or not payload.entries):
                 below = merge_payloads([request.payload() for request in answered])
@@ -228,7 +236,7 @@ class Recorder:
         return [done for _, done in self._seen()]
 
     def facts(self) -> dict[str, Any]:
-        """How the counted calls were made: temperatures, seeds, cache hits, sampling asked for and left out; tools run."""
+        """How the counted calls were made: temperatures, seeds, cache hits, sampling set and left out; tools run."""
         counted = [call for call, _ in self._seen() if call.counted]
         return {
             "temperatures": sorted({c.params["temperature"] for c in counted if "temperature" in c.params}),
