@@ -1,0 +1,34 @@
+"""The embedded model: a real llama.cpp server in this process, and a chat model that lets it call tools.
+
+Importing this package loads none of it; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ec_agent.local.chat_model import ToolStepChatModel as ToolStepChatModel
+    from ec_agent.local.fetch import fetch_model as fetch_model
+    from ec_agent.local.server import LocalServer as LocalServer
+    from ec_agent.local.server import shared_server as shared_server
+
+_HOMES = {
+    "LocalServer": "server",
+    "ToolStepChatModel": "chat_model",
+    "fetch_model": "fetch",
+    "shared_server": "server",
+}
+
+__all__ = ["LocalServer", "ToolStepChatModel", "fetch_model", "shared_server"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

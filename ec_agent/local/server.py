@@ -1,0 +1,179 @@
+"""A real llama.cpp server inside this process, speaking the OpenAI API on a loopback port."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import importlib
+import os
+import threading
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ec_agent.errors import ConfigError, LocalModelError
+from ec_agent.local.fetch import fetch_model
+
+MODEL_NAME = "SmolLM2-135M-Instruct"
+HOST = "127.0.0.1"
+_SILENT = -1  # llama.cpp prints messages at or below the verbosity; even errors are level 0 or above
+
+
+class LocalServer:
+    """Serves one GGUF model to this process, on 127.0.0.1 only and without a key.
+
+    Use it as a context manager, or call ``start()`` and ``stop()``. It ends with the process. Prompts of one slot
+    share a prefix cache, so repeated system prompts and examples are read once.
+
+    A child forked while the server runs goes on using its parent's; such a child must end through ``os._exit``, as
+    ``multiprocessing`` does, because llama.cpp's own exit handlers wait for threads only the parent has.
+
+    Args:
+        model_path: a GGUF file; ``None`` fetches the embedded model (``fetch_model``) at the start.
+        port: 0 takes a free one.
+        n_parallel: requests served at once, each in a slot of its own; further ones wait.
+        n_ctx: context in tokens, shared out evenly over the slots (8192 over 4 gives each 2048).
+        n_threads: CPU threads. One keeps its speed when other processes run; two collapse.
+
+    Attributes:
+        model: the name the server answers to.
+    """
+
+    def __init__(
+        self,
+        model_path: Path | None = None,
+        *,
+        port: int = 0,
+        n_parallel: int = 4,
+        n_ctx: int = 8192,
+        n_threads: int = 1,
+    ) -> None:
+        for name, value in (("n_parallel", n_parallel), ("n_ctx", n_ctx), ("n_threads", n_threads)):
+            if value < 1:
+                raise ConfigError(f"{name}={value} must be at least 1; leave it out for the default")
+        self.model = MODEL_NAME if model_path is None else model_path.stem
+        self._model_path = model_path
+        self._port = port
+        self._n_parallel = n_parallel
+        self._n_ctx = n_ctx
+        self._n_threads = n_threads
+        self._server: Any = None
+        self._base_url: str | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address an OpenAI client takes, ending in ``/v1``.
+
+        Raises:
+            LocalModelError: the server is not running in this process.
+        """
+        if self._base_url is None:
+            raise LocalModelError("the local server is not running; call start(), or use it in a `with` block")
+        return self._base_url
+
+    @property
+    def running(self) -> bool:
+        """Whether the server is up."""
+        return self._base_url is not None
+
+    def start(self) -> Self:
+        """Load the model and listen (about 1 s once the model is fetched). Starting twice is harmless.
+
+        Raises:
+            LocalModelError: the ``local`` extra is missing, or the model cannot be fetched or loaded.
+        """
+        if self.running:
+            return self
+        xllamacpp = _import_xllamacpp()
+        path = self._model_path or fetch_model()
+        if not path.is_file():
+            raise LocalModelError(f"there is no model at {path}; leave model_path out for the embedded one")
+        try:
+            self._server = xllamacpp.Server(self._params(xllamacpp, path))
+        except Exception as error:  # the binding raises whatever type llama.cpp's failure maps to
+            raise LocalModelError(
+                f"llama.cpp could not serve {path.name} on {HOST}:{self._port or 'a free port'} ({error}); "
+                "check that the file is a GGUF model, the port is free and memory is left"
+            ) from error
+        self._base_url = f"{self._server.listening_address}/v1"
+        _started.add(self)
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and free the model. Stopping twice is harmless."""
+        self._base_url = None
+        self._server = None
+        _started.discard(self)
+
+    def _disown(self) -> None:
+        # A forked child has the object but not its threads: freeing it would wait for them, so it is never freed.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
+
+    def _params(self, xllamacpp: Any, path: Path) -> Any:
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.model_alias = {self.model}
+        params.hostnames = [HOST]
+        params.port = self._port
+        params.n_parallel = self._n_parallel
+        params.n_ctx = self._n_ctx
+        params.cpuparams.n_threads = self._n_threads
+        params.cpuparams_batch.n_threads = self._n_threads
+        params.verbosity = _SILENT
+        params.ui = False
+        return params
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _import_xllamacpp() -> Any:
+    try:
+        return importlib.import_module("xllamacpp")
+    except ImportError as error:
+        raise LocalModelError(
+            f"the embedded model needs xllamacpp ({error}); run: pip install 'ec_agent[local]'"
+        ) from error
+
+
+_started: weakref.WeakSet[LocalServer] = weakref.WeakSet()
+_shared: LocalServer | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_server() -> LocalServer:
+    """The one server of this process, started at the first call and stopped at exit. Thread-safe.
+
+    The first call in a fresh cache fetches the model, which may take minutes.
+
+    Raises:
+        LocalModelError: the model cannot be fetched or served.
+    """
+    global _shared
+    with _shared_lock:
+        if _shared is None or not _shared.running:
+            _shared = LocalServer().start()
+        return _shared
+
+
+def _stop_all() -> None:
+    for server in list(_started):
+        server.stop()
+
+
+def _after_fork() -> None:
+    global _shared_lock
+    for server in list(_started):
+        server._disown()
+    _shared_lock = threading.Lock()  # another thread of the parent may have held it at the fork
+
+
+atexit.register(_stop_all)  # before the interpreter takes modules apart under the server's threads
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

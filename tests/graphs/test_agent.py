@@ -1,0 +1,75 @@
+"""The parcel clerk: built without a server, run on a script, and really run."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_openai import ChatOpenAI
+
+from ec_agent.local import ToolStepChatModel
+from ec_agent.testing import Reply, ScriptedChatModel
+from graphs import agent as clerk
+
+ROOT = Path(__file__).parents[2]
+ASKED = {"messages": [("user", clerk.DEMO_QUESTION)]}
+
+
+def test_importing_it_starts_nothing():
+    code = (
+        "import sys, graphs.agent as a; from ec_agent.local import server; "
+        "print(a.agent.name, server._shared, 'xllamacpp' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["parcel_clerk", "None", "False"]
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "OPENAI_API_KEY"])
+def test_the_environment_names_the_model(monkeypatch, variable):
+    for name in ("EC_AGENT_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert isinstance(clerk.default_model(), ToolStepChatModel)
+    monkeypatch.setenv("EC_AGENT_MODEL", "some-model")
+    assert isinstance(clerk.default_model(), ToolStepChatModel)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
+    model = clerk.default_model()
+    assert isinstance(model, ChatOpenAI)
+    assert (model.model_name, model.logprobs, model.top_logprobs, model.disable_streaming) == (
+        "some-model",
+        True,
+        20,
+        True,
+    )
+
+
+def test_the_right_steps_give_the_right_answer():
+    steps = clerk.worked_examples([clerk.DEMO_QUESTION.removeprefix("Parcel: ")])
+    calls = [call for step in steps if isinstance(step, AIMessage) for call in step.tool_calls]
+    assert [call["name"] for call in calls] == ["weigh", "weigh", "weigh", "convert"]
+    script = [Reply(tool_calls=[(call["name"], call["args"])]) for call in calls] + [Reply(steps[-1].text)]
+    messages = clerk.make_agent(ScriptedChatModel([script])).invoke(ASKED)["messages"]
+    assert clerk.DEMO_ANSWER in messages[-1].text
+    assert not any("Error" in message.text for message in messages)
+
+
+def test_a_rollout_in_circles_ends():
+    script = [Reply(tool_calls=[("weigh", {"parcel": "1 mug"})])] * 30
+    messages = clerk.make_agent(ScriptedChatModel([script])).invoke(ASKED)["messages"]
+    assert sum(isinstance(message, ToolMessage) for message in messages) == clerk.MAX_CALLS
+
+
+@pytest.mark.model
+def test_real_rollouts_take_several_calls_and_differ(local_server):
+    model = clerk.default_model().model_copy(update={"base_url": local_server.base_url})
+    results = clerk.make_agent(model).batch([ASKED] * 4)
+    calls = [[m for m in result["messages"] if isinstance(m, AIMessage) and m.usage_metadata] for result in results]
+    assert sum(len(messages) >= 2 for messages in calls) >= 3
+    assert sum(any(message.tool_calls for message in messages) for messages in calls) >= 3
+    for message in (message for messages in calls for message in messages):
+        tokens = message.response_metadata["logprobs"]["content"]
+        assert all(math.isfinite(top["logprob"]) for token in tokens for top in token["top_logprobs"])
+    assert len({str([m.content for m in result["messages"]]) for result in results}) > 1

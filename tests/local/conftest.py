@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+from endpoint import Endpoint
+
+from ec_agent.local import ToolStepChatModel
+
+
+@pytest.fixture
+def endpoint():
+    endpoint = Endpoint()
+    endpoint.says("hello")
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.fixture
+def model(endpoint):
+    return ToolStepChatModel(base_url=endpoint.url, model="asked-model", timeout=5)
