@@ -31,8 +31,8 @@ def demo(question: str | None, n: int, temperature: float, seed: int, as_json: b
 
 @app.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--top-percent", default=1.0, show_default=True, help="Tokens in the top this-many percent start a phase.")
-@click.option("--bottom-percent", default=80.0, show_default=True, help="Tokens in the bottom this-many percent are low.")
+@click.option("--top-percent", default=1.0, show_default=True, help="Tokens in the top so many percent start a phase.")
+@click.option("--bottom-percent", default=80.0, show_default=True, help="Tokens in the bottom so many percent are low.")
 @click.option("--consecutive-low", default=2, show_default=True, help="So many low tokens in a row end a phase.")
 @click.option("--min-coverage", default=0.5, show_default=True, help="Smallest share of tokens with an entropy.")
 @click.option("--one-rollout", is_flag=True, help="The records are the calls of one rollout, in order.")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from ec_agent.local import ToolStepChatModel, shared_server
 from ec_agent.rollouts.best_of_n import BestOfNResult, best_of_n
 from ec_agent.rollouts.options import whole
 from ec_agent.rollouts.selection import CandidateReceipt
+
+HEADER = ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec")
 
 
 class DemoUnavailableError(EcAgentError):
@@ -68,9 +71,7 @@ def _application() -> Any:
             raise DemoUnavailableError(
                 "the demo uses the agents and tools beside the package; clone the repository and run `make demo` there"
             ) from error
-        raise DemoUnavailableError(
-            f"the demo needs {error.name}; in the clone run: pip install '.[demo]'"
-        ) from error
+        raise DemoUnavailableError(f"the demo needs {error.name}; in the clone run: pip install '.[demo]'") from error
 
 
 def _run(node: Any, question: str, n: int, console: Console) -> BestOfNResult:
@@ -114,15 +115,16 @@ def show(result: BestOfNResult, console: Console) -> None:
     selection = result.selection
     title = f"{len(selection.candidates)} rollouts, lowest centroid first"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("final action", no_wrap=True, overflow="ellipsis", ratio=1)
+    for name in HEADER:
+        table.add_column(name, justify="right", no_wrap=True, min_width=max(len(name), 2))
+    table.add_column("final action", no_wrap=True)
+    room = max(console.width - sum(max(len(name), 2) + 3 for name in HEADER) - 2, 16)  # what the numbers leave
     order = [*selection.order, *(c.index for c in selection.candidates if c.index not in selection.order)]
     for index in order:
         receipt = selection.candidates[index]
         table.add_row(
             *_cells(receipt),
-            escape(receipt.error or describe(result.final_actions[index])),
+            escape(shorten(receipt.error or describe(result.final_actions[index]), room, placeholder=" ...")),
             style="bold green" if index == selection.winner else None,
         )
     console.print(table)

@@ -92,7 +92,8 @@ def _records(file: Path) -> Iterator[tuple[str, Any]]:
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise LogprobsError(f"cannot read {file} ({error}); give a JSON or JSONL file, or - for standard input") from error
+        hint = "give a JSON or JSONL file, or - for standard input"
+        raise LogprobsError(f"cannot read {file} ({error}); {hint}") from error
     if not text.strip():
         raise LogprobsError(f"{file} is empty; give JSON or JSONL with one rollout per record")
     try:

@@ -11,7 +11,7 @@ from ec_agent.trajectory import Trajectory
 
 BARS = "▁▂▃▄▅▆▇█"
 GAP, PHASE, CENTROID, CALL = "░", "═", "▲", "╷"
-LEGEND = f"{BARS[0]}..{BARS[-1]} entropy   {GAP} no logprobs   {CALL} a call starts   {PHASE} phase   {CENTROID} centroid"
+LEGEND = f"{BARS[0]}..{BARS[-1]} entropy  {GAP} no logprobs  {CALL} a call starts  {PHASE} phase  {CENTROID} centroid"
 
 
 def timeline(trajectory: Trajectory, config: HEPConfig, width: int, ceiling: float) -> tuple[Text, Text]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ec_agent.phases import HEPConfig
@@ -26,7 +26,7 @@ class Candidate:
     index: int
     trajectory: Trajectory
     final_action: Any = None
-    config: HEPConfig = HEPConfig()
+    config: HEPConfig = field(default_factory=HEPConfig)
     unscored: str | None = None
     error: str | None = None
 

@@ -1,0 +1,1 @@
+"""One file per use; each runs on the embedded model: ``python -m examples.NAME``."""

@@ -1,0 +1,74 @@
+"""The demo: what it shows of a result (no model), and the whole of it on the real one."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ec_agent import best_of_n
+from ec_agent.cli.demo import describe, show
+from ec_agent.cli.timeline import CENTROID
+from ec_agent.testing import Reply, ScriptedChatModel, message_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def shown(scripts):
+    model = ScriptedChatModel(scripts)
+    result = best_of_n(lambda state: {"messages": [model.invoke(state["messages"])]}, n=len(scripts)).run(
+        {"messages": [("user", "?")]}
+    )
+    out = io.StringIO()
+    show(result, Console(file=out, width=100))
+    return out.getvalue()
+
+
+def test_winner_first_with_pictures_and_the_chosen_action():
+    text = shown(
+        [
+            [Reply("late", entropies=[0.1, 0.1, 0.1, 2.0])],
+            [Reply("early", entropies=[2.0, 0.1, 0.1, 0.1])],
+            [Reply("mute")],
+            [Reply(error=RuntimeError("no [bold] luck"))],
+        ]
+    )
+    rows = [line for line in text.splitlines() if line.strip()[:1].isdigit() and "▁" not in line]
+    assert [row.split()[0] for row in rows[1:5]] == ["1", "0", "2", "3"]
+    assert "0.125" in rows[1]
+    assert "no [bold] luck" in rows[4]
+    assert text.count(CENTROID) == 3  # two timelines and the legend
+    assert "chosen  rollout 1: early" in text
+
+
+def test_a_tool_call_is_described():
+    assert describe(message_of(Reply(tool_calls=[("send", {"to": "x"})]))) == 'send({"to": "x"})'
+    assert describe({"answer": "a\n b"}) == "{'answer': 'a\\n b'}"
+
+
+@pytest.mark.model
+def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline():
+    done = subprocess.run(
+        [sys.executable, "-m", "ec_agent.cli", "demo", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads(done.stdout)
+    candidates = receipt["candidates"]
+    assert len(candidates) == 8
+    assert all(c["error"] is None and c["calls"] >= 2 and c["tool_calls"] >= 1 for c in candidates)
+    assert sum(c["calls"] >= 3 for c in candidates) >= 6
+    assert all(c["coverage"] == 1.0 and c["tokens"] == c["scored_tokens"] > 20 for c in candidates)
+    assert all(0 <= c["centroid"] < 1 and c["unsampled_calls"] == 0 for c in candidates)
+    assert receipt["winner"] == min(candidates, key=lambda c: (c["centroid"], c["index"]))["index"]
+    assert receipt["answer"]
+    assert "running" in done.stderr or "rollouts" in done.stderr

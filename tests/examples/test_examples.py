@@ -1,0 +1,39 @@
+"""Each example, run as a reader runs it, on the real embedded model."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+SAYS = {
+    "node_in_graph": (r"rollout 3: centroid 0\.\d+", r"winner: rollout [0-3] of 4", r"answer: \S"),
+    "raw_openai_client": (r"rollout 3: centroid 0\.\d+, 2 calls", r"winner: rollout [0-3]", r"answer: \S"),
+    "score_logprobs": (r"seed 2: \d+ tokens, phases start at \[", r"centroid 0\.\d+", r"'score': 0\.\d+"),
+    "wrap_agent": (r"rollout 3: centroid 0\.\d+, \d+ calls", r"winner: rollout [0-3], margin \d", r"answer: \S"),
+}
+
+
+def test_every_example_is_run():
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} - {"__init__"} == set(SAYS)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", SAYS)
+def test_example(name):
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:ec_agent", "-m", f"examples.{name}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for pattern in SAYS[name]:
+        assert re.search(pattern, done.stdout), (pattern, done.stdout)

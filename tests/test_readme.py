@@ -1,0 +1,42 @@
+"""The README says what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import ec_agent
+from ec_agent.rollouts.options import Options
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_python_blocks_compile_and_import_what_exists(block):
+    compile(block, "README", "exec")
+    for line in block.splitlines():
+        if line.startswith(("from ec_agent", "import ec_agent")):
+            exec(line, {})
+
+
+def test_every_setting_is_named_with_its_default():
+    signature = " ".join(re.search(r"`best_of_n\(agent, (.*?)\)`;", README, flags=re.DOTALL).group(1).split())
+    given = eval(f"dict({signature})", {**vars(ec_agent), **{n: getattr(ec_agent, n) for n in ec_agent.__all__}})
+    options = Options()
+    assert list(given) == list(Options.__slots__)
+    assert given == {name: getattr(options, name) for name in Options.__slots__}
+
+
+def test_commands_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, flags=re.MULTILINE) + re.findall(r"`make (\w+)`", README):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
