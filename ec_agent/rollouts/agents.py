@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -15,7 +16,6 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from langgraph.pregel.protocol import PregelProtocol
 from langgraph.types import Command
-
 from typing_extensions import TypedDict
 
 from ec_agent.errors import AgentError
@@ -30,6 +30,7 @@ class Agent:
 
     Attributes:
         graph: what is streamed in a rollout.
+        state_keys: keys of its state, all of them.
         drawn: the user's own graph, for drawings; ``None`` for a function.
         channels: the channels it shows to the graph around it: its output schema's, or with ``whole`` all of
             its state; ``None`` for a function, which has no state of its own.
@@ -47,15 +48,16 @@ class Agent:
         if isinstance(agent, CompiledStateGraph) and not isinstance(agent.output_channels, str):
             self.drawn = agent
             self.name = agent.get_name()
-            self.output_keys: list[str] = list(agent.output_channels)
-            self.input_keys = list(agent.builder.schemas[agent.builder.input_schema])
+            self.state_keys: list[str] = list(agent.stream_channels_list)
+            self._graph: Any = _wide(agent) if whole else agent
+            made = agent.builder
+            self.input_keys = list(made.schemas[made.state_schema if whole else made.input_schema])
             self.channels = {
                 key: channel
-                for key in (agent.stream_channels_list if whole else self.output_keys)
+                for key in (self.state_keys if whole else agent.output_channels)
                 if isinstance(channel := agent.channels.get(key), BaseChannel)
             }
             self.needs_saver = any(sub.checkpointer is True for sub in _graphs_in(agent))
-            self._graph: Any = agent
         elif isinstance(agent, Pregel):
             self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
         elif isinstance(agent, PregelProtocol):
@@ -112,7 +114,7 @@ class Agent:
         builder.add_edge(START, "function")
         builder.add_edge("function", END)
         self.name = name
-        self.output_keys = [BOX_OUT]
+        self.state_keys = [BOX_OUT]
         self._graph = builder.compile(name=name)
 
     @property
@@ -185,6 +187,13 @@ _Box = TypedDict("_Box", {BOX_IN: Any, BOX_OUT: Any}, total=False)  # type: igno
 
 
 _INJECTED = ("config", "runtime", "store", "writer", "previous")
+
+
+def _wide(agent: CompiledStateGraph[Any, Any, Any, Any]) -> Any:
+    """The agent taking all of its state as input: on a thread, a turn goes on from what the last one left."""
+    builder = copy.copy(agent.builder)
+    builder.input_schema = builder.state_schema
+    return agent.copy({"nodes": {**agent.nodes, START: builder.compile().nodes[START]}})
 
 
 def _graphs_in(graph: Pregel[Any, Any, Any, Any]) -> list[Pregel[Any, Any, Any, Any]]:

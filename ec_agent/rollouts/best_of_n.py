@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Unpack
@@ -19,8 +19,6 @@ from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.fanout import fan_out_graph
 from ec_agent.rollouts.internals import (
-    CHECKPOINTER,
-    DURABILITY,
     ROOT,
     RUNTIME,
     inside_graph,
@@ -100,7 +98,7 @@ class BestOfN(RunnableLambda[Any, Any]):
             emit=_emitter(runtime),
             max_concurrency=config.get("max_concurrency"),
         )
-        return _Opened(question, _fan_out_config(config, self._options.limits.max_concurrency or n))
+        return _Opened(question, {**config, "max_concurrency": self._options.limits.max_concurrency or n})
 
     def _close(self, opened: _Opened, done: Mapping[str, Any], config: RunnableConfig) -> Writes:
         options = opened.question.options
@@ -271,13 +269,6 @@ def _n_of(context: Any, default: int) -> int:
     """``n`` from the run's context, if it has one."""
     n = context.get("n") if isinstance(context, Mapping) else getattr(context, "n", None)
     return default if n is None else whole("the run context's n", n)
-
-
-def _fan_out_config(config: RunnableConfig, max_concurrency: int) -> RunnableConfig:
-    conf = dict(config["configurable"])
-    if conf.get(CHECKPOINTER) is None:
-        conf.pop(DURABILITY, None)  # it asks for a checkpointer that is not there
-    return {**config, "configurable": conf, "max_concurrency": max_concurrency}
 
 
 def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> BestOfN:

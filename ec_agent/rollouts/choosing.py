@@ -22,6 +22,9 @@ from ec_agent.selectors import Candidate, Ranking
 from ec_agent.trajectory import Trajectory
 
 
+NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
+
+
 def candidate_of(record: Record, options: Options) -> Candidate:
     """The record as a selector sees it."""
     trajectory = unpack_calls(record["calls"])
@@ -97,7 +100,7 @@ def _receipt(candidate: Candidate, record: Record, ranking: Ranking, same: int |
     reason = "failed" if candidate.error else candidate.unscored or ranking.reasons.get(candidate.index)
     return CandidateReceipt(
         index=candidate.index,
-        centroid=trajectory.centroid(candidate.config),
+        centroid=trajectory.centroid(candidate.config) if candidate.eligible else None,
         score=score,
         reason=reason if score is None else None,
         tokens=len(trajectory),
@@ -146,10 +149,8 @@ def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> li
     if not copies:
         return []
     cause = likely_cause([record["facts"] for record in ended])
-    note = f"{copies} of {len(ended)} rollouts repeat an earlier one" + (f": {cause}" if cause else "")
+    note = f"{copies} of {len(ended)} rollouts repeat an earlier one: {cause or NEARLY_CERTAIN}"
     if cause or copies == len(ended) - 1:
-        if not cause:
-            note += ": the model is certain here, or it does not sample; raise the temperature"
         warnings.warn(note, IdenticalRolloutsWarning, stacklevel=2)
     return [note]
 
@@ -161,7 +162,7 @@ def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exce
         candidates,
         [None] * len(candidates),
     )
-    raise error from (ExceptionGroup("causes", list(errors.values())) if errors else None)
+    raise error from (ExceptionGroup("causes", [errors[index] for index in sorted(errors)]) if errors else None)
 
 
 def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record]) -> None:
@@ -183,5 +184,5 @@ def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record
         f'none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first '
         'rollout in such a case with best_of_n(..., on_unscored="first")',
         candidates,
-        [dict(record["writes"]) if record["error"] is None else None for record in records],
+        [None if r["error"] else [(key, value) for key, value in r["writes"]] for r in records],
     )

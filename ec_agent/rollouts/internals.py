@@ -16,8 +16,6 @@ Channel = BaseChannel[Any, Any, Any]
 
 READ = "__pregel_read"
 RUNTIME = "__pregel_runtime"
-CHECKPOINTER = "__pregel_checkpointer"
-DURABILITY = "__pregel_durability"
 ROOT = "__root__"
 RETURN = "__return__"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")

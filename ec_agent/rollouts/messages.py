@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -106,22 +105,17 @@ def ai_messages(value: Any) -> list[Any]:
 
 def fingerprint(value: Any) -> str:
     """Equal for values that say the same, whatever ids and metadata their messages carry."""
-
-    def plain(thing: Any) -> Any:
-        if isinstance(thing, BaseMessage):
-            calls = [(call["name"], call["args"]) for call in getattr(thing, "tool_calls", [])]
-            return [thing.type, thing.content, calls]
-        if isinstance(thing, BaseModel):
-            return thing.model_dump(mode="json")
-        return repr(thing)
-
-    text = json.dumps(value, default=plain, sort_keys=True) if _sortable(value) else repr(value)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(repr(_said(value)).encode()).hexdigest()
 
 
-def _sortable(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) for key in value) and all(_sortable(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return all(_sortable(item) for item in value)
-    return True
+def _said(thing: Any) -> Any:
+    if isinstance(thing, BaseMessage):
+        calls = [(call["name"], call["args"]) for call in getattr(thing, "tool_calls", [])]
+        return thing.type, thing.content, calls
+    if isinstance(thing, BaseModel):
+        return type(thing), _said(dict(thing))
+    if isinstance(thing, dict):
+        return sorted((repr(key), repr(_said(item))) for key, item in thing.items())
+    if isinstance(thing, list | tuple):
+        return [_said(item) for item in thing]
+    return thing

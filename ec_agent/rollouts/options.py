@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -105,7 +104,7 @@ class Options:
 
     def __post_init__(self) -> None:
         whole("n", self.n)
-        if not isinstance(self.selector, Selector):
+        if isinstance(self.selector, type) or not isinstance(self.selector, Selector):
             raise ConfigError(
                 f"selector is {self.selector!r}; give an object with name, signals and select(candidates): "
                 "LowestCentroid(), not the class"
@@ -124,7 +123,9 @@ class Options:
         share = self.min_coverage
         if isinstance(share, bool) or not isinstance(share, float | int) or not 0 <= share <= 1:
             raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
-        if self.selection_key is not None and not isinstance(self.selection_key, str):
+        for name in ("keep_logprobs", "keep_text"):
+            _one_of(name, getattr(self, name), (True, False))
+        if self.selection_key is not None and not (self.selection_key and isinstance(self.selection_key, str)):
             raise ConfigError(f"selection_key is {self.selection_key!r}; give the name of a state key or None")
 
     def sampling_of(self, index: int) -> dict[str, Any]:
@@ -145,11 +146,11 @@ def whole(name: str, value: Any) -> int:
     Raises:
         ConfigError: it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} is {value!r}; give a whole number of at least 1")
     return value
 
 
-def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name} is {value!r}; give one of {', '.join(map(repr, allowed))}")

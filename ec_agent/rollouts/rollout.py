@@ -133,7 +133,7 @@ class Attempt:
             "config": own,
             "context": self.session.context,
             "stream_mode": ["tasks", "values"],
-            "output_keys": agent.output_keys,
+            "output_keys": agent.state_keys,
         }
 
     @contextmanager
@@ -237,7 +237,7 @@ class Attempt:
             "index": self.index,
             "seconds": time.perf_counter() - self._started,
             "error": None,
-            "calls": pack_calls(trajectory) if trajectory else [],
+            "calls": pack_calls(trajectory) if trajectory is not None else [],
             "usage": usage_of(self.recorder.every_call()),
             "writes": [],
             "goto": [],
@@ -245,7 +245,7 @@ class Attempt:
             "facts": self.recorder.facts(),
             "fingerprint": None,
         }
-        return cast(Record, {**record, **parts})
+        return cast("Record", {**record, **parts})
 
     def _emit(self, event: str, **details: Any) -> None:
         self.session.emit({"type": f"ec_agent.rollout.{event}", "index": self.index, **details})

@@ -15,7 +15,7 @@ class CandidateReceipt:
 
     Attributes:
         index: number of the rollout, from 0.
-        centroid: its entropy centroid in [0, 1); ``None`` where it has none.
+        centroid: its entropy centroid in [0, 1); ``None`` where it has none: ``reason`` says why.
         score: what the selector gave it; for the default selector the centroid.
         reason: why it has no score: ``"failed"``, ``"coverage"``, ``"no_phases"``, or the selector's own word.
         tokens: generated tokens on its timeline.

@@ -87,7 +87,7 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
         )
     if not shared:
         raise StateMismatchError(
-            f"the agent writes {_names(agent.output_keys)}, the outer state has {_names(outer)}: no key in "
+            f"the agent writes {_names(agent.channels)}, the outer state has {_names(outer)}: no key in "
             "common; rename one, or map the agent's output: best_of_n(agent, output=lambda state: {...})"
         )
     clashes = [k for k in shared if accumulates(outer[k]) and not accumulates(agent.channels[k])]
@@ -152,15 +152,15 @@ class Writes(list[Command[Any]]):
     get = keys = values = items = _not_a_state
 
     @classmethod
-    def of(cls, pairs: Sequence[Sequence[Any]], goto: Sequence[Any] = (), graph: str | None = None) -> Writes:
+    def of(cls, pairs: Sequence[Sequence[Any]], goto: Sequence[Any] = ()) -> Writes:
         """One command per write, and one for where to go next."""
         commands: list[Command[Any]] = [
             # A root state has no keys, so only pairs reach it; a dict is what message streaming looks into.
-            Command(update=[(key, value)] if key == ROOT else {key: value}, graph=graph)
+            Command(update=[(key, value)] if key == ROOT else {key: value})
             for key, value in pairs
         ]
         if goto:
-            commands.append(Command(goto=list(goto), graph=graph))
+            commands.append(Command(goto=list(goto)))
         return cls(commands)
 
 

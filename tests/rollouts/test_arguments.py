@@ -1,0 +1,168 @@
+"""Every argument's bad values, refused when ``best_of_n`` is called."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import kit
+import pytest
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.pregel.remote import RemoteGraph
+
+from ec_agent import AgentError, ConfigError, HEPConfig, Limits, LowestCentroid, Ranking, best_of_n
+
+
+def agent(state):
+    return {}
+
+
+@pytest.mark.parametrize("n", [0, -1, True, False, 1.5, 8.0, "8", None, [8], float("nan"), 10**400 * -1])
+def test_n(n):
+    with pytest.raises(ConfigError, match=r"n is .*at least 1"):
+        best_of_n(agent, n=n)
+
+
+def test_a_large_n_is_a_number():
+    assert best_of_n(agent, n=10**400)
+
+
+class Nameless:
+    signals = ("entropy",)
+
+    def select(self, candidates):
+        return Ranking((), {}, {})
+
+
+class Unknown(Nameless):
+    name = "unknown"
+    signals = ("taste",)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"selector": LowestCentroid}, r"LowestCentroid\(\), not the class"),
+        ({"selector": None}, "selector is None"),
+        ({"selector": "lowest_centroid"}, "selector is 'lowest_centroid'"),
+        ({"selector": lambda candidates: candidates[0]}, "selector is"),
+        ({"selector": Nameless()}, "selector is"),
+        ({"selector": Unknown()}, r"unknown signal 'taste'"),
+        ({"config": None}, "config is None"),
+        ({"config": {"top_percent": 1}}, r"HEPConfig\("),
+        ({"config": (1, 80, 2)}, r"HEPConfig\("),
+        ({"config": HEPConfig}, r"HEPConfig\("),
+        ({"limits": None}, "limits is None"),
+        ({"limits": {"max_concurrency": 2}}, r"Limits\("),
+        ({"final_action": "last"}, "final_action is 'last'"),
+        ({"route": "next"}, "route is 'next'"),
+        ({"output": {"a": "b"}}, "output is"),
+        ({"calls": ["model"]}, "calls is"),
+        ({"sampling": {"seed": 1}}, "sampling is"),
+        ({"on_missing": "ignore"}, "on_missing is 'ignore'.*'exclude', 'raise', 'score'"),
+        ({"on_missing": None}, "on_missing is None"),
+        ({"on_missing": ["raise"]}, "on_missing is"),
+        ({"on_unscored": "last"}, "on_unscored is 'last'.*'raise', 'first'"),
+        ({"on_unscored": True}, "on_unscored is True"),
+        ({"min_coverage": -0.1}, "min_coverage is -0.1"),
+        ({"min_coverage": 1.1}, "min_coverage is 1.1"),
+        ({"min_coverage": 50}, "min_coverage is 50"),
+        ({"min_coverage": float("nan")}, "min_coverage is nan"),
+        ({"min_coverage": "half"}, "min_coverage is 'half'"),
+        ({"min_coverage": None}, "min_coverage is None"),
+        ({"min_coverage": True}, "min_coverage is True"),
+        ({"selection_key": 3}, "selection_key is 3"),
+        ({"selection_key": ["receipt"]}, "selection_key is"),
+        ({"selection_key": ""}, "selection_key is ''"),
+        ({"keep_logprobs": "yes"}, "keep_logprobs is 'yes'"),
+        ({"keep_text": None}, "keep_text is None"),
+        ({"temperature": 1}, "temperature.*the options of best_of_n are n, selector, "),
+        ({"Selector": LowestCentroid()}, "Selector.*the options of best_of_n are"),
+    ],
+    ids=str,
+)
+def test_options(options, message):
+    with pytest.raises(ConfigError, match=message):
+        best_of_n(agent, **options)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize("name", ["max_concurrency", "recursion_limit"])
+def test_limits(name, value):
+    with pytest.raises(ConfigError, match=f"{name} is "):
+        Limits(**{name: value})
+    with pytest.raises(ConfigError, match="recursion_limit is None"):
+        Limits(recursion_limit=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_percent": 101}, "top_percent"),
+        ({"bottom_percent": -1}, "bottom_percent"),
+        ({"consecutive_low": 0}, "low"),
+    ],
+)
+def test_the_config_is_checked_where_it_is_made(options, message):
+    with pytest.raises(ConfigError, match=message):
+        HEPConfig(**options)
+
+
+@pytest.mark.parametrize("bad", [None, 3, "agent", {"a": 1}, [], object(), MessagesState])
+def test_what_cannot_be_run_is_refused(bad):
+    if bad is MessagesState:
+        bad = MessagesState(messages=[])
+    with pytest.raises(AgentError, match="pass a compiled graph, a Runnable, or a function"):
+        best_of_n(bad)
+
+
+def test_a_graph_that_is_not_compiled_is_refused():
+    with pytest.raises(AgentError, match=r"not compiled; pass builder\.compile\(\)"):
+        best_of_n(StateGraph(MessagesState))
+
+
+def test_a_remote_graph_is_refused_with_the_way_out():
+    with pytest.raises(AgentError, match="wrap it in a function"):
+        best_of_n(RemoteGraph("agent", url="http://127.0.0.1:1"))
+
+
+def test_config_errors_are_value_errors_and_agent_errors_type_errors():
+    with pytest.raises(ValueError, match="n is 0"):
+        best_of_n(agent, n=0)
+    with pytest.raises(TypeError, match="agent"):
+        best_of_n(3)
+
+
+@pytest.mark.parametrize("config", [HEPConfig(), HEPConfig(5, 50, 3)])
+def test_good_values_are_taken(config):
+    node = best_of_n(
+        agent,
+        n=3,
+        selector=LowestCentroid(),
+        config=config,
+        min_coverage=0,
+        on_missing="score",
+        on_unscored="first",
+        selection_key="receipt",
+        limits=Limits(max_concurrency=2, recursion_limit=5),
+        calls=lambda call: True,
+    )
+    assert node.name == "best_of_n"
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1, 1), (2, 2), (None, 4)])
+def test_max_concurrency_bounds_the_rollouts(run, limit, most):
+    lock, running, peak = threading.Lock(), [0], [0]
+
+    def busy(state):
+        with lock:
+            running[0] += 1
+            peak[0] = max(peak[0], running[0])
+        time.sleep(0.05)
+        with lock:
+            running[0] -= 1
+        return {"plain": kit.say(9, 3, 5, 7).invoke("?").content}
+
+    node = best_of_n(busy, n=4, limits=Limits(max_concurrency=limit))
+    assert run.invoke(kit.outer(node, kit.Items), {"items": []})["plain"] == "answer 1"
+    assert peak[0] == most

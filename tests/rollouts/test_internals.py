@@ -1,0 +1,277 @@
+"""What ``ec_agent/rollouts/internals.py`` relies on, of LangGraph and LangChain: one test each."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Annotated, Any
+
+import kit
+import langgraph.channels as channels
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.runnables import RunnableLambda
+from langgraph.channels import (
+    AnyValue,
+    BinaryOperatorAggregate,
+    DeltaChannel,
+    EphemeralValue,
+    LastValue,
+    LastValueAfterFinish,
+    NamedBarrierValue,
+    Topic,
+    UntrackedValue,
+)
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_config
+from langgraph.func import task
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Overwrite, Send
+from typing_extensions import TypedDict
+
+from ec_agent.rollouts import internals
+
+THREAD = {"configurable": {"thread_id": "t"}}
+
+
+def config_of_a_task(run, schema=kit.Items, **more):
+    """The config a node is given, in a graph of several nodes and edges."""
+    seen = []
+
+    def look(state, config):
+        seen.append(config)
+        return {}
+
+    builder = StateGraph(schema)
+    builder.add_node("look", RunnableLambda(look))
+    builder.add_node("other", lambda s: {})
+    builder.add_node("joined", lambda s: {})
+    builder.add_edge(START, "look")
+    builder.add_edge(START, "other")
+    builder.add_edge(["look", "other"], "joined")
+    graph = builder.compile(**{k: v for k, v in more.items() if k == "checkpointer"})
+    kwargs = {k: v for k, v in more.items() if k == "config"}
+    run.invoke(graph, {"items": []}, **kwargs)
+    return seen[0]
+
+
+def test_a_task_is_told_from_no_task(run):
+    assert internals.inside_graph(config_of_a_task(run))
+    assert not internals.inside_graph({})
+    assert not internals.inside_graph({"configurable": {"thread_id": "t"}})
+
+
+def test_the_channels_around_a_task_are_its_graphs_state(run):
+    channels = internals.outer_channels(config_of_a_task(run))
+    assert set(channels) == {"items", "plain"}
+    assert isinstance(channels["items"], BinaryOperatorAggregate)
+    assert isinstance(channels["plain"], LastValue)
+
+
+def test_a_root_state_is_one_channel(run):
+    seen = []
+
+    def look(state, config):
+        seen.append(internals.outer_channels(config))
+        return []
+
+    builder = StateGraph(Annotated[list[Any], operator.add])
+    builder.add_node("look", RunnableLambda(look))
+    builder.add_edge(START, "look")
+    run.invoke(builder.compile(), [])
+    assert set(seen[0]) == {internals.ROOT}
+
+
+def test_the_channels_of_a_nested_graph_are_its_own(run):
+    class Inner(TypedDict):
+        plain: Any
+        own: Any
+
+    seen = []
+
+    def look(state, config):
+        seen.append(internals.outer_channels(config))
+        return {"own": 1}
+
+    run.invoke(kit.outer(kit.graph(Inner, look=RunnableLambda(look)), kit.Items), {"items": []})
+    assert set(seen[0]) == {"plain", "own"}
+
+
+def test_the_runtime_is_in_the_config(run):
+    runtime = config_of_a_task(run)["configurable"][internals.RUNTIME]
+    assert isinstance(runtime, Runtime)
+    assert callable(runtime.stream_writer)
+
+
+@pytest.mark.parametrize(
+    ("channel", "reduces"),
+    [
+        (LastValue(str), False),
+        (LastValueAfterFinish(str), False),
+        (AnyValue(str), False),
+        (EphemeralValue(str), False),
+        (UntrackedValue(str), False),
+        (BinaryOperatorAggregate(list, operator.add), True),
+        (DeltaChannel(lambda state, writes: state), True),
+        (Topic(str), True),
+        (NamedBarrierValue(str, {"a"}), True),
+    ],
+    ids=lambda c: type(c).__name__,
+)
+def test_which_channels_accumulate(channel, reduces):
+    assert internals.accumulates(channel) is reduces
+
+
+def test_every_channel_langgraph_has_is_known():
+    known = {
+        *("BaseChannel", "AnyValue", "LastValue", "LastValueAfterFinish", "UntrackedValue", "EphemeralValue"),
+        *("BinaryOperatorAggregate", "DeltaChannel", "NamedBarrierValue", "NamedBarrierValueAfterFinish"),
+        "Topic",
+    }
+    assert set(channels.__all__) == known
+
+
+@pytest.mark.parametrize(
+    ("value", "anew"),
+    [
+        (Overwrite([1]), True),
+        ({"__overwrite__": [1]}, True),
+        ({"value": [1], "type": "__overwrite__"}, True),
+        ([1], False),
+        ({"a": 1}, False),
+        (None, False),
+    ],
+)
+def test_which_writes_overwrite(run, value, anew):
+    assert internals.overwrites(value) is anew
+    if anew:  # and LangGraph agrees
+        done = run.invoke(kit.graph(kit.Items, one=lambda s: {"items": value}), {"items": [0]})
+        assert done["items"] == [1]
+
+
+def test_the_users_keys_are_told_from_the_bookkeeping(run):
+    config = config_of_a_task(
+        run,
+        checkpointer=InMemorySaver(),
+        config={"configurable": {"thread_id": "t", "tenant": "x", "_odd": 1}, "tags": ["mine"]},
+    )
+    own = internals.own_configurable(config)
+    assert own == {"tenant": "x", "_odd": 1}
+    assert len(config["configurable"]) > 5  # there was bookkeeping to leave out
+    assert internals.own_tags({"tags": ["mine", "seq:step:1", "graph:step:12"]}) == ["mine"]
+    assert internals.own_tags({}) == []
+
+
+def test_a_fresh_thread_id_makes_a_root_run(run):
+    """Of an outer run's checkpointing nothing is left in a config with our own keys and another thread."""
+    saver = InMemorySaver()
+    seen = []
+    inner = kit.graph(kit.Items, one=lambda s: seen.append(get_config()) or {"items": [1]})
+
+    def solve(state, config):
+        own = {**internals.own_configurable(config), "thread_id": "other"}
+        inner.copy({"checkpointer": False}).invoke({"items": []}, {"configurable": own})
+        return {}
+
+    graph = kit.outer(RunnableLambda(solve), kit.Items, checkpointer=saver)
+    graph.invoke({"items": []}, THREAD)
+    assert set(saver.storage) == {"t"}
+    assert seen[0]["configurable"]["checkpoint_ns"].count("|") == 0
+
+
+def handlers_in_a_task(use):
+    seen = []
+
+    def look(state, config):
+        seen.append(config["callbacks"])
+        return {}
+
+    asyncio.run(use(kit.outer(RunnableLambda(look, afunc=_aware(look)), MessagesState)))
+    return seen[0]
+
+
+def _aware(look):
+    async def alook(state, config):
+        return look(state, config)
+
+    return alook
+
+
+async def by_messages(graph):
+    return [part async for part in graph.astream({"messages": "x"}, stream_mode="messages")]
+
+
+async def by_events(graph):
+    return [event async for event in graph.astream_events({"messages": "x"}, version="v2")]
+
+
+@pytest.mark.parametrize("use", [by_messages, by_events])
+def test_what_forces_streaming_is_told_from_other_handlers(use):
+    manager = handlers_in_a_task(use)
+    assert len(manager.handlers) > len(internals.without_streaming(manager).handlers)
+    assert len(manager.inheritable_handlers) > len(internals.without_streaming(manager).inheritable_handlers)
+
+
+def test_other_handlers_stay_and_the_manager_is_a_copy():
+    mine = BaseCallbackHandler()
+    manager = CallbackManager(handlers=[mine], inheritable_handlers=[mine])
+    bare = internals.without_streaming(manager)
+    assert bare is not manager
+    assert (bare.handlers, bare.inheritable_handlers) == ([mine], [mine])
+    assert internals.without_streaming([mine]) == [mine]
+    assert internals.without_streaming(None) == []
+
+
+def events_of(run, agent, state):
+    return run.stream(agent, state, stream_mode="tasks")
+
+
+def test_a_task_event_starts_with_triggers_and_ends_with_a_result(run):
+    first, last = events_of(run, kit.graph(kit.Items, one=lambda s: {"items": [1]}), {"items": []})
+    assert "triggers" in first
+    assert first["id"] == last["id"]
+    assert (last["result"], last["name"], last["interrupts"]) == ({"items": [1]}, "one", [])
+
+
+def test_a_sent_task_is_triggered_by_push(run):
+    builder = StateGraph(kit.Items)
+    builder.add_node("one", lambda s: {"items": [s["plain"]]})
+    builder.add_conditional_edges(START, lambda s: [Send("one", {"plain": i}) for i in range(3)], ["one"])
+    events = events_of(run, builder.compile(), {"items": []})
+    starts = [e for e in events if "triggers" in e]
+    assert [tuple(e["triggers"]) for e in starts] == [("__pregel_push",)] * 3
+    assert [e["input"]["plain"] for e in starts] == [0, 1, 2]
+
+
+def test_a_functional_task_returns_under_a_key_of_its_own():
+    @task
+    def helper():
+        return "x"
+
+    events = events_of(kit.Sync(), kit.graph(kit.Items, one=lambda s: {"plain": helper().result()}), {"items": []})
+    results = [e["result"] for e in events if "result" in e]
+    assert {internals.RETURN: "x"} in results
+
+
+def test_several_writes_of_a_task_to_one_key_are_folded(run):
+    agent = kit.graph(kit.Items, one=lambda s: [Command(update={"items": [i]}) for i in range(2)])
+    _, last = events_of(run, agent, {"items": []})
+    assert last["result"] == {"items": {"$writes": [[0], [1]]}}
+
+
+def test_steps_do_not_overlap_in_the_tasks_stream(run):
+    """All results of a step come before the first start of the next."""
+    builder = StateGraph(kit.Items)
+    for name in "abc":
+        builder.add_node(name, lambda s, name=name: {"items": [name]})
+        builder.add_edge(START, name)
+        builder.add_edge(name, "last")
+    builder.add_node("last", lambda s: {"items": ["last"]})
+    builder.add_edge("last", END)
+    kinds = [
+        ("start" if "triggers" in e else "end", e["name"]) for e in events_of(run, builder.compile(), {"items": []})
+    ]
+    assert sorted(kinds[:3]) == [("start", n) for n in "abc"]
+    assert sorted(kinds[3:6]) == [("end", n) for n in "abc"]
+    assert kinds[6:] == [("start", "last"), ("end", "last")]
