@@ -80,8 +80,7 @@ def as_timeline(entropies: ArrayLike | Sequence[float | None]) -> FloatArray:
         values = _floats(entropies)
     except (TypeError, ValueError, OverflowError) as error:
         raise LogprobsError(
-            f"entropies cannot be read as numbers ({error}); give one number per token, None or NaN where "
-            "there is none"
+            f"entropies cannot be read as numbers ({error}); give one number per token, None or NaN where there is none"
         ) from error
     if values.ndim != 1:
         raise LogprobsError(f"entropies have {values.ndim} dimensions; give one number per token, shape (T,)")

@@ -71,9 +71,7 @@ class SelectionError(EcAgentError):
         outputs: what each rollout wrote (``None`` for a failed one), in index order, so nothing is lost.
     """
 
-    def __init__(
-        self, message: str, candidates: Sequence[Candidate] = (), outputs: Sequence[Any] = ()
-    ) -> None:
+    def __init__(self, message: str, candidates: Sequence[Candidate] = (), outputs: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.candidates = tuple(candidates)
         self.outputs = tuple(outputs)

@@ -62,9 +62,7 @@ class Phases(NamedTuple):
     durations: IntArray
 
 
-def high_entropy_phases(
-    entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None
-) -> Phases:
+def high_entropy_phases(entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None) -> Phases:
     """Find the High Entropy Phases of a timeline.
 
     Args:
@@ -95,9 +93,7 @@ def high_entropy_phases(
     return Phases(places[first].astype(np.int64), last - first + 1)
 
 
-def entropy_centroid(
-    entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None
-) -> float | None:
+def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None) -> float | None:
     """Relative mass centre of the High Entropy Phases: low when the run explored early and was sure later.
 
     Args:

@@ -50,9 +50,7 @@ class Call:
         if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int | np.integer)):
             raise ConfigError(f"tokens is {tokens!r}; give a whole number, or leave it out")
         if tokens is not None and tokens < len(entropies):
-            raise ConfigError(
-                f"{len(entropies)} entropies for {tokens} generated tokens; give at most one per token"
-            )
+            raise ConfigError(f"{len(entropies)} entropies for {tokens} generated tokens; give at most one per token")
         signals = {name: as_timeline(values) for name, values in self.signals.items()}
         for name, values in signals.items():
             if len(values) > (tokens or 0):
@@ -72,9 +70,7 @@ class Call:
         if name == ENTROPY:
             return self.entropies
         if name not in self.signals:
-            raise ConfigError(
-                f"signal {name!r} was not kept for this call; have the selector declare it in `signals`"
-            )
+            raise ConfigError(f"signal {name!r} was not kept for this call; have the selector declare it in `signals`")
         return self.signals[name]
 
 

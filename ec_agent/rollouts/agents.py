@@ -103,9 +103,7 @@ class Agent:
                 return {BOX_OUT: plain(state[BOX_IN], *args, **kwargs)}
 
         # The hints are those of the user's state, which is not the box's.
-        wrapper.__annotations__ = {
-            k: v for k, v in getattr(plain, "__annotations__", {}).items() if k in _INJECTED
-        }
+        wrapper.__annotations__ = {k: v for k, v in getattr(plain, "__annotations__", {}).items() if k in _INJECTED}
         self._box(wrapper, name)
 
     def _box(self, node: Any, name: str) -> None:

@@ -145,9 +145,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         else:
             yield from self.as_agent().stream(input, config, **kwargs)
 
-    async def astream(
-        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[Any]:
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
         """The async twin of :meth:`stream`."""
         config = ensure_config(config)
         if inside_graph(config):
@@ -215,9 +213,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         builder.add_node("best_of_n", _Alone(self._agent.original, inner, whole=True))
         builder.add_edge(START, "best_of_n")
         builder.add_edge("best_of_n", END)
-        compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(
-            name=self._agent.name, **compiled_with
-        )
+        compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=self._agent.name, **compiled_with)
         return compiled
 
 

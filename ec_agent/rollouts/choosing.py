@@ -21,7 +21,6 @@ from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_t
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.trajectory import Trajectory
 
-
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
 
 
@@ -181,7 +180,7 @@ def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record
         what = f"the model {', '.join(map(repr, models)) or '(name unknown)'} returned no logprobs"
         hint = ASK_FOR_LOGPROBS
     raise NoScoredRolloutError(
-        f'none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first '
+        f"none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first "
         'rollout in such a case with best_of_n(..., on_unscored="first")',
         candidates,
         [None if r["error"] else [(key, value) for key, value in r["writes"]] for r in records],

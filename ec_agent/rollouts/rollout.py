@@ -193,9 +193,7 @@ class Attempt:
             )
         written, final, goto = self._outcome()
         if not written and not goto:
-            raise NoFinalActionError(
-                "the rollout ended without writing anything; have the agent return an update"
-            )
+            raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
         if self._command is not None:  # it names the outer keys itself
             outer = written
         elif options.output is not None:

@@ -227,3 +227,25 @@ def test_a_function_agent_may_return_several_commands(run):
 
     node = best_of_n(kit.spoken(several, lambda i: PEAKS[i]), n=3)
     assert run.invoke(kit.outer(node, kit.Items), {"items": []}) == {"items": [1, "b"], "plain": 1}
+
+
+def test_a_message_without_an_id_gets_one_before_the_fan_out(run):
+    """Called with a state of one's own: it is the same message in every rollout."""
+    seen = []
+
+    def look(state):
+        seen.append([m.id for m in state["messages"]])
+        return {"messages": [kit.say(*PEAKS).invoke("?")]}
+
+    node = best_of_n(kit.graph(MessagesState, look=look), n=3)
+
+    def call(state):
+        return node.invoke({"messages": [HumanMessage("mine")]})
+
+    async def acall(state):
+        return await node.ainvoke({"messages": [HumanMessage("mine")]})
+
+    done = run.invoke(kit.graph(MessagesState, solve=(call, acall)), {"messages": "go"})
+    assert kit.answers(done["messages"]) == [WINNER]
+    assert len({ids[0] for ids in seen}) == 1
+    assert seen[0][0]
