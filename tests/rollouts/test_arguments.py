@@ -7,7 +7,7 @@ import time
 
 import kit
 import pytest
-from langgraph.graph import MessagesState, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel.remote import RemoteGraph
 
 from ec_agent import AgentError, ConfigError, HEPConfig, Limits, LowestCentroid, Ranking, best_of_n
@@ -165,4 +165,28 @@ def test_max_concurrency_bounds_the_rollouts(run, limit, most):
 
     node = best_of_n(busy, n=4, limits=Limits(max_concurrency=limit))
     assert run.invoke(kit.outer(node, kit.Items), {"items": []})["plain"] == "answer 1"
+    assert peak[0] == most
+
+
+@pytest.mark.parametrize(("config", "most"), [({"max_concurrency": 1}, 1), ({}, 3)])
+def test_the_outer_runs_max_concurrency_bounds_the_agents_own_nodes(run, config, most):
+    lock, running, peak = threading.Lock(), [0], [0]
+
+    def busy(state):
+        with lock:
+            running[0] += 1
+            peak[0] = max(peak[0], running[0])
+        time.sleep(0.05)
+        with lock:
+            running[0] -= 1
+        return {"items": [1]}
+
+    builder = StateGraph(kit.Items)
+    builder.add_node("ask", lambda s: kit.say(3).invoke("?") and None)
+    builder.add_edge(START, "ask")
+    for name in "abc":
+        builder.add_node(name, busy)
+        builder.add_edge("ask", name)
+    node = best_of_n(builder.compile(), n=1)
+    assert run.invoke(kit.outer(node, kit.Items), {"items": []}, config)["items"] == [1, 1, 1]
     assert peak[0] == most

@@ -9,6 +9,7 @@ from typing import Any
 import kit
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
 
@@ -319,3 +320,16 @@ def test_a_retry_policy_of_the_outer_node_runs_the_rollouts_again(run, saver):
     builder.add_edge(START, "solve")
     done = run.invoke(builder.compile(checkpointer=saver and saver()), {"items": []}, THREAD)
     assert (done["plain"], len(tries)) == ("answer 1", 4)
+
+
+def test_the_runtimes_own_control_flow_is_no_failure(run):
+    """What LangGraph raises to steer a run goes through: it is no rollout's end."""
+
+    class Drained(GraphBubbleUp):
+        pass
+
+    def one(state):
+        raise Drained
+
+    with pytest.raises(Drained):
+        run.invoke(kit.outer(best_of_n(kit.graph(MessagesState, one=one), n=1)), {"messages": "go"})
