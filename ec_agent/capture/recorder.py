@@ -201,8 +201,11 @@ class Recorder:
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
             return read(replace(payload or Payload(), entries=()), self.signals)
 
-    def adopt(self, calls: Sequence[Call]) -> None:
-        """Add finished calls that were made elsewhere: a nested winner's, a remote agent's."""
+    def adopt(self, calls: Sequence[Call], *, counted: bool = True) -> None:
+        """Add finished calls that were made elsewhere: a nested winner's, a remote agent's.
+
+        Those of nested losers are not ``counted``: they cost, but are no part of this timeline.
+        """
         from ec_agent.capture.langchain import call_info
 
         here = call_info()
@@ -210,7 +213,8 @@ class Recorder:
             path = (*here.path, call.node) if call.node else here.path
             info = replace(here, node=call.node, path=path, model=call.model)
             started = call.started if call.started is not None else time.time()
-            adopted = OpenCall(self, info, self._counts(info), next(_sequence), started, closed=True, done=call)
+            counts = counted and self._counts(info)
+            adopted = OpenCall(self, info, counts, next(_sequence), started, closed=True, done=call)
             with self._lock:
                 self._calls.append(adopted)
 

@@ -132,6 +132,13 @@ class Agent:
             self._built = {id(store): built}
         return built
 
+    def context_of(self, context: Any) -> Any:
+        """The run's context for the agent: less an ``n`` that was meant for us and that its schema would refuse."""
+        schema = getattr(self._graph, "context_schema", None)
+        if isinstance(context, Mapping) and schema is not None and "n" not in getattr(schema, "__annotations__", {}):
+            return {key: value for key, value in context.items() if key != "n"}
+        return context
+
     def input_of(self, state: Any) -> Any:
         """The part of the outer state the agent knows; a function is given the state as it is."""
         if self.is_function:

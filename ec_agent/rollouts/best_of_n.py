@@ -21,6 +21,7 @@ from ec_agent.rollouts.fanout import fan_out_graph
 from ec_agent.rollouts.internals import (
     ROOT,
     RUNTIME,
+    has_node,
     inside_graph,
     outer_channels,
 )
@@ -113,10 +114,16 @@ class BestOfN(RunnableLambda[Any, Any]):
             goto = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
             if not all(isinstance(step, str | Send) for step in goto):
                 raise ConfigError(f"route= returned {chosen!r}; return a node's name, a Send, or a list of these")
+            self._check_destinations(goto, config)
         pairs = [(key, value) for key, value in winner["writes"]]
         if options.selection_key is not None and ROOT not in opened.question.outer:
             pairs.append((options.selection_key, selection.to_dict()))
         return Writes.of(pairs, goto)
+
+    def _check_destinations(self, goto: list[Any], config: RunnableConfig) -> None:
+        nowhere = [name for step in goto if not has_node(config, name := getattr(step, "node", step))]
+        if nowhere:  # LangGraph would end the run there without a word
+            raise ConfigError(f"route= leads to {nowhere}, which the graph does not have; add the nodes, or use END")
 
     # As an agent: the agent's own input and output.
 
@@ -220,6 +227,9 @@ class BestOfN(RunnableLambda[Any, Any]):
 class _Alone(BestOfN):
     """The node inside :meth:`BestOfN.as_agent`: a destination is for the graph around that agent, if any."""
 
+    def _check_destinations(self, goto: list[Any], config: RunnableConfig) -> None:
+        """The graph around is not in sight here."""
+
     def _close(self, opened: _Opened, done: Mapping[str, Any], config: RunnableConfig) -> Any:
         writes = super()._close(opened, done, config)
         goto = [command for command in writes if command.goto]
@@ -243,9 +253,10 @@ def _hand_over(selection: Selection, candidates: list[Any], winner: int) -> None
     if (here := listener.get()) is not None:
         trajectories = tuple(candidate.trajectory for candidate in candidates)
         here.left = (selection, trajectories, tuple(candidate.final_action for candidate in candidates))
-    # Inside another rollout only the winner's calls were, in effect, made by that rollout.
+    # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
-        around.adopt(candidates[winner].trajectory.calls)
+        for candidate in candidates:
+            around.adopt(candidate.trajectory.calls, counted=candidate.index == winner)
 
 
 def _emitter(runtime: Runtime[Any] | None) -> Emit:

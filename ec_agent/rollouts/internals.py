@@ -11,6 +11,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2Stre
 from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, UntrackedValue
 from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
+from langgraph.constants import END
 
 Channel = BaseChannel[Any, Any, Any]
 
@@ -38,6 +39,11 @@ def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
     if BOX_OUT in channels:
         channels = around_box.get() or {}
     return {name: channel for name, channel in channels.items() if not _bookkeeping(name)}
+
+
+def has_node(config: Mapping[str, Any], name: str) -> bool:
+    """Whether the graph whose task this config belongs to has such a node to go to."""
+    return name == END or f"branch:to:{name}" in config["configurable"][READ].args[1]
 
 
 def _bookkeeping(name: str) -> bool:

@@ -131,7 +131,7 @@ class Attempt:
         return {
             "input": agent.boxed(private_copy(self.session.known)),
             "config": own,
-            "context": self.session.context,
+            "context": agent.context_of(self.session.context),
             "stream_mode": ["tasks", "values"],
             "output_keys": agent.state_keys,
         }

@@ -59,8 +59,8 @@ def test_only_the_inner_winners_calls_are_on_the_outer_timeline(run, how):
         assert [call.tokens for call in trajectory.calls] == [20, 32, 20]
         assert trajectory.coverage == 1.0
     assert [m.content for m in result.output["messages"]] == ["go", "inner 2", "answer 1"]
-    # What it cost is another matter, but of the inner losers nothing is known here.
-    assert result.selection.usage["generated_tokens"] == 2 * 72
+    # What it cost is another matter: the inner losers were paid for too.
+    assert result.selection.usage["generated_tokens"] == 2 * (20 + 30 + 31 + 32 + 33 + 20)
 
 
 def test_nested_rollouts_choose_each_for_itself(run):

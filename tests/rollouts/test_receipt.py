@@ -10,6 +10,7 @@ import kit
 import numpy as np
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
@@ -256,3 +257,20 @@ def test_whatever_a_rollout_writes_can_be_compared(run, value):
     with pytest.warns(IdenticalRolloutsWarning):
         selection = run.run(node, {}).selection
     assert [c.same_as for c in selection.candidates] == [None, 0]
+
+
+@dataclass
+class Tenant:
+    user: str
+
+
+def test_n_in_a_dict_context_does_not_disturb_an_agent_with_a_schema(run):
+    agent = StateGraph(MessagesState, context_schema=Tenant)
+    agent.add_node(
+        "model", lambda s, runtime: {"messages": [kit.say(1, 2).invoke(s["messages"]), AIMessage(runtime.context.user)]}
+    )
+    agent.add_edge(START, "model")
+    outer = kit.outer(best_of_n(agent.compile(), n=5, selection_key="receipt"), Receipt)
+    done = run.invoke(outer, {"messages": "go"}, context={"n": 2, "user": "ann"})
+    assert len(done["receipt"]["candidates"]) == 2
+    assert done["messages"][-1].content == "ann"

@@ -257,3 +257,10 @@ def test_a_loop_through_the_node_starts_afresh_each_time(run):
     done = run.invoke(builder.compile(), {"messages": "go"})
     assert [m.type for m in done["messages"]] == ["human", "ai", "tool", "ai", "tool", "ai"]
     assert len(box.sent) == 1
+
+
+@pytest.mark.parametrize("chosen", ["to00", ["to0", "nowhere"], Send("nowhere", {})])
+def test_a_route_to_a_node_that_is_not_there_is_not_a_quiet_end(run, chosen):
+    node = best_of_n(kit.spoken(lambda i: {"plain": i}), n=1, route=lambda winner: chosen)
+    with pytest.raises(ConfigError, match="does not have"):
+        run.invoke(destinations(node, "to0"), {"items": []})
