@@ -34,6 +34,8 @@ class _Watched:
     def __init__(self, recorder: Recorder, options: Any) -> None:
         body = options.json_data if isinstance(options.json_data, dict) else {}
         above = open_call()
+        if above is not None and above.speaking and not above.batch.requests:
+            above = None  # it streams without this client, so the request is its reader's
         self.recorder = recorder
         # A LangChain run in progress owns the requests made below it; else the request is a call of its own.
         self.own = above is None

@@ -66,6 +66,11 @@ class Agent:
                 "the new part: best_of_n(lambda state: {...})"
             )
         elif isinstance(agent, Runnable):
+            if isinstance(_innermost(agent), PregelProtocol):
+                raise AgentError(
+                    f"a {type(agent).__name__} around a graph returns its whole state, not an update; pass the graph "
+                    "itself (retries belong on its nodes or on the node that best_of_n becomes)"
+                )
             self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
         elif callable(agent):
             self._take_callable(agent)
@@ -192,6 +197,13 @@ _Box = TypedDict("_Box", {BOX_IN: Any, BOX_OUT: Any}, total=False)  # type: igno
 
 
 _INJECTED = ("config", "runtime", "store", "writer", "previous")
+
+
+def _innermost(runnable: Any) -> Any:
+    """What a binding, a retry or a fallback is put around."""
+    while (held := getattr(runnable, "bound", None) or getattr(runnable, "runnable", None)) is not None:
+        runnable = held
+    return runnable
 
 
 def _wide(agent: CompiledStateGraph[Any, Any, Any, Any]) -> Any:

@@ -7,23 +7,25 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Unpack
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, ensure_config
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, get_config_list
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from ec_agent.capture.recorder import current_recorder
-from ec_agent.errors import AgentError, ConfigError
+from ec_agent.errors import AgentError, ConfigError, SelectionError
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.fanout import fan_out_graph
 from ec_agent.rollouts.internals import (
     ROOT,
     RUNTIME,
+    config_here,
     has_node,
     inside_graph,
     outer_channels,
+    unsaved,
 )
 from ec_agent.rollouts.messages import rebuilt, with_id
 from ec_agent.rollouts.options import BestOfNOptions, Options, whole
@@ -71,19 +73,31 @@ class BestOfN(RunnableLambda[Any, Any]):
         if self._agent.async_only:
             raise AgentError(f"the agent {self._agent.name!r} is an async function; use ainvoke, arun or astream")
         session = self._open(state, config)
-        done = self._fan_out.invoke(_START, session.config, context=session.question)
+        try:
+            done = self._fan_out.invoke(_START, session.config, context=session.question)
+        except SelectionError:
+            if session.question.ran:
+                raise
+            # A resumed run meets what failed before it: the outage may be over, so the question is asked afresh.
+            done = self._fan_out.invoke(_START, unsaved(session.config), context=session.question)
         return self._close(session, done, config)
 
     async def _ainvoke_node(self, state: Any, config: RunnableConfig) -> Any:
         session = self._open(state, config)
-        done = await self._fan_out.ainvoke(_START, session.config, context=session.question)
+        try:
+            done = await self._fan_out.ainvoke(_START, session.config, context=session.question)
+        except SelectionError:
+            if session.question.ran:
+                raise
+            done = await self._fan_out.ainvoke(_START, unsaved(session.config), context=session.question)
         return self._close(session, done, config)
 
     def _open(self, state: Any, config: RunnableConfig) -> _Opened:
         conf = config.get("configurable") or {}
         runtime: Runtime[Any] | None = conf.get(RUNTIME)
         context = runtime.context if runtime else None
-        n = _n_of(context, self._options.n)
+        # What the run's context says is for the outermost: below it, n would multiply.
+        n = _n_of(context, self._options.n) if current_recorder.get() is None else self._options.n
         outer = outer_channels(config)
         check_fit(self._agent, outer, self._options.selection_key, self._options.output is not None)
         known = self._agent.input_of(state)
@@ -129,14 +143,14 @@ class BestOfN(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
-        config = ensure_config(config)
+        config = config_here(config)
         if inside_graph(config):
             return self._invoke_node(input, config)
         return self.run(input, config, **kwargs).output
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
-        config = ensure_config(config)
+        config = config_here(config)
         if inside_graph(config):
             return await self._ainvoke_node(input, config)
         return (await self.arun(input, config, **kwargs)).output
@@ -146,7 +160,7 @@ class BestOfN(RunnableLambda[Any, Any]):
 
         Inside a graph, where nodes are streamed when somebody listens, the winner's :class:`Writes` in one part.
         """
-        config = ensure_config(config)
+        config = config_here(config)
         if inside_graph(config):
             yield self._invoke_node(input, config)
         else:
@@ -154,12 +168,57 @@ class BestOfN(RunnableLambda[Any, Any]):
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
         """The async twin of :meth:`stream`."""
-        config = ensure_config(config)
+        config = config_here(config)
         if inside_graph(config):
             yield await self._ainvoke_node(input, config)
         else:
             async for part in self.as_agent().astream(input, config, **kwargs):
                 yield part
+
+    def batch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Several inputs; outside a graph side by side, inside one in turn.
+
+        There, what a resumed run finds again is told apart by order alone.
+        """
+        if not inside_graph(config_here(None)):
+            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        done: list[Any] = []
+        for each, its in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            try:
+                done.append(self.invoke(each, its, **kwargs))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                done.append(error)
+        return done
+
+    async def abatch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Any]:
+        """The async twin of :meth:`batch`."""
+        if not inside_graph(config_here(None)):
+            return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        done: list[Any] = []
+        for each, its in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            try:
+                done.append(await self.ainvoke(each, its, **kwargs))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                done.append(error)
+        return done
 
     def run(
         self, input: Any, config: RunnableConfig | None = None, *, on_event: Emit | None = None, **kwargs: Any

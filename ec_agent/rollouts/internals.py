@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
 from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, UntrackedValue
 from langgraph.channels.base import BaseChannel
@@ -17,6 +19,8 @@ Channel = BaseChannel[Any, Any, Any]
 
 READ = "__pregel_read"
 RUNTIME = "__pregel_runtime"
+CHECKPOINTER = "__pregel_checkpointer"
+DURABILITY = "__pregel_durability"
 ROOT = "__root__"
 RETURN = "__return__"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
@@ -26,6 +30,24 @@ BOX_IN, BOX_OUT = "ec_agent_in", "ec_agent_out"
 around_box: ContextVar[Mapping[str, Channel] | None] = ContextVar("ec_agent_around_box", default=None)
 
 _PLAIN = (LastValue, LastValueAfterFinish, AnyValue, EphemeralValue, UntrackedValue)
+
+
+def config_here(config: RunnableConfig | None) -> RunnableConfig:
+    """The config of a call made here: within a graph's task always that task's, whatever the call brings along.
+
+    LangChain drops the ambient ``configurable`` as soon as the call has one of its own.
+    """
+    given = ensure_config(config)
+    ambient = (var_child_runnable_config.get() or {}).get("configurable") or {}
+    if READ in ambient and READ not in given["configurable"]:
+        given["configurable"] = {**ambient, **own_configurable(given)}
+    return given
+
+
+def unsaved(config: RunnableConfig) -> RunnableConfig:
+    """The config for a nested run that neither finds a checkpoint nor leaves one."""
+    conf = {key: value for key, value in config["configurable"].items() if key != DURABILITY}
+    return {**config, "configurable": {**conf, CHECKPOINTER: None}}
 
 
 def inside_graph(config: Mapping[str, Any]) -> bool:

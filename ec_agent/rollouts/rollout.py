@@ -75,6 +75,8 @@ class Session:
     store: Any = None
     emit: Emit = lambda _: None
     max_concurrency: int | None = None
+    # Which rollouts ran here and now; those missing were found in a checkpoint.
+    ran: set[int] = field(default_factory=set)
     # Exceptions themselves, by rollout: records carry only their text.
     errors: dict[int, Exception] = field(default_factory=dict)
 
@@ -92,6 +94,7 @@ class Attempt:
         options = session.options
         self.session = session
         self.index = index
+        session.ran.add(index)
         self.recorder = Recorder(
             index,
             signals=options.selector.signals,

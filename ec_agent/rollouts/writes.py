@@ -72,6 +72,11 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
         StateMismatchError: no key in common, a reducer over a key that is plain in the agent, or no key for
             the receipt.
     """
+    if not outer:
+        raise StateMismatchError(
+            "there is no state here to write to (a functional entrypoint or task?); call "
+            "best_of_n(...).as_agent().invoke(...) to get the winner's full output"
+        )
     if selection_key is not None and selection_key not in outer and ROOT not in outer:
         raise StateMismatchError(
             f"selection_key={selection_key!r} is not a key of the outer state, so the receipt would be "
@@ -123,6 +128,11 @@ def outer_writes(agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Ch
             kept.append((key, value))
         else:
             plain[key] = value if agent.channels is None else final.get(key, value)
+    if writes and not kept and not plain and agent.channels is None:
+        raise StateMismatchError(
+            f"the agent wrote {_names(dict(writes))}, the outer state has {_names(outer)}: no key in common; "
+            "rename one, or map the agent's output: best_of_n(agent, output=lambda update: {...})"
+        )
     return [*kept, *plain.items()]
 
 
@@ -149,7 +159,7 @@ class Writes(list[Command[Any]]):
             "from the node as they are, or call best_of_n(...).as_agent().invoke(...) to get the full state"
         )
 
-    get = keys = values = items = _not_a_state
+    get = keys = values = items = __add__ = __radd__ = __mul__ = _not_a_state
 
     @classmethod
     def of(cls, pairs: Sequence[Sequence[Any]], goto: Sequence[Any] = ()) -> Writes:
