@@ -1,4 +1,4 @@
-"""From logprobs to token entropies (METHOD.md section 1). NumPy only."""
+"""From logprobs to token entropies (docs/method.md section 1). NumPy only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def token_entropy(logprobs: ArrayLike, top_k: int | None = None) -> Any:
         LogprobsError: the rows are ragged, not numbers, or have more than two dimensions.
         ConfigError: ``top_k`` is not a whole number of at least 1.
 
-    Source: arXiv 2604.26173; METHOD.md section 1.
+    Source: arXiv 2604.26173; docs/method.md section 1.
     """
     whole = isinstance(top_k, int | np.integer) and not isinstance(top_k, bool)
     if top_k is not None and (not whole or top_k < 1):

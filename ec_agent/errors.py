@@ -68,7 +68,8 @@ class SelectionError(EcAgentError):
 
     Attributes:
         candidates: every rollout as the selector saw it, in index order.
-        outputs: what each rollout wrote (``None`` for a failed one), in index order, so nothing is lost.
+        outputs: what each rollout wrote, as ``(key, value)`` pairs (``None`` for a failed one), in index order, so
+            nothing is lost.
     """
 
     def __init__(self, message: str, candidates: Sequence[Candidate] = (), outputs: Sequence[Any] = ()) -> None:

@@ -58,7 +58,10 @@ class CentroidEvaluator:
         share = "unknown" if coverage is None else f"{coverage:.0%}"
         score = reward(trajectory, self.config)
         if trajectory.scored_tokens == 0:
-            comment = "not scored: no logprobs; ask the model for logprobs with top_logprobs=20"
+            comment = (
+                "not scored: no logprobs; ask the model for them with top_logprobs=20 (best_of_n takes them out of its "
+                "output unless keep_logprobs=True)"
+            )
             score = None
         elif (coverage or 0.0) < self.min_coverage:
             comment = f"not scored: coverage {share} is below min_coverage {self.min_coverage:.0%}"

@@ -1,4 +1,4 @@
-"""From token entropies to High Entropy Phases and their centroid (METHOD.md sections 2 and 3). NumPy only."""
+"""From token entropies to High Entropy Phases and their centroid (docs/method.md sections 2 and 3). NumPy only."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def high_entropy_phases(entropies: ArrayLike | Sequence[float | None], config: H
     Raises:
         LogprobsError: ``entropies`` is not one-dimensional, not numbers, or infinite.
 
-    Source: arXiv 2604.26173; METHOD.md section 2.
+    Source: arXiv 2604.26173; docs/method.md section 2.
     """
     config = config or HEPConfig()
     timeline = as_timeline(entropies)
@@ -106,7 +106,7 @@ def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPC
     Raises:
         LogprobsError: ``entropies`` is not one-dimensional, not numbers, or infinite.
 
-    Source: arXiv 2604.26173; METHOD.md section 3.
+    Source: arXiv 2604.26173; docs/method.md section 3.
     """
     timeline = as_timeline(entropies)
     starts, masses = high_entropy_phases(timeline, config)

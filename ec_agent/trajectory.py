@@ -146,7 +146,7 @@ def reward(trajectory: Trajectory, config: HEPConfig | None = None) -> float | N
     Returns:
         The reward, or ``None`` where the rollout cannot be scored: not scored is never 0.
 
-    Source: arXiv 2604.26173; METHOD.md sections 3 and 4.
+    Source: arXiv 2604.26173; docs/method.md sections 3 and 4.
     """
     centroid = trajectory.centroid(config)
     return None if centroid is None else 1.0 - centroid

@@ -81,9 +81,14 @@ def _table(rows: list[dict[str, Any]], best: dict[str, Any] | None) -> Table:
 
 def _trajectories(file: Path) -> Iterator[tuple[str, Trajectory]]:
     for place, (where, record) in enumerate(_records(file)):
-        name = record.get("id") if isinstance(record, dict) else None
+        name = str((record.get("id") if isinstance(record, dict) else None) or place)
         try:
-            yield str(name or place), _trajectory(record)
+            choices = record.get("choices") if isinstance(record, dict) else None
+            if isinstance(choices, list) and len(choices) > 1:  # alternatives, each a rollout; usage is their sum
+                for number, choice in enumerate(choices):
+                    yield f"{name} choice {number}", _trajectory({"model": record.get("model"), "choices": [choice]})
+            else:
+                yield name, _trajectory(record)
         except EcAgentError as error:
             raise LogprobsError(f"{where}: {error}") from error
 

@@ -43,6 +43,8 @@ class Agent:
         self.channels: Mapping[str, Channel] | None = None
         self.needs_saver = False
         self.async_only = False
+        if inspect.isclass(agent):
+            raise AgentError(f"the agent is the class {agent.__name__}; pass an object made from it")
         if isinstance(agent, StateGraph):
             raise AgentError("the agent is a graph that is not compiled; pass builder.compile()")
         if isinstance(agent, CompiledStateGraph) and not isinstance(agent.output_channels, str):

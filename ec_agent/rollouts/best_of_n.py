@@ -62,6 +62,9 @@ class BestOfN(RunnableLambda[Any, Any]):
         self._fan_out = fan_out_graph(self._agent)
         super().__init__(self.invoke, afunc=self.ainvoke, name="best_of_n")
 
+    def __repr__(self) -> str:
+        return f"best_of_n({self._agent.name}, n={self._options.n}, selector={self._options.selector.name})"
+
     @property
     def deps(self) -> list[Runnable[Any, Any]]:
         """The fan-out graph, so that drawings show it."""
@@ -368,10 +371,11 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     Example:
         >>> builder.add_node("solve", best_of_n(agent, n=8, selection_key="receipt"))
 
-    Source: arXiv 2604.26173; METHOD.md section 4.
+    Source: arXiv 2604.26173; docs/method.md section 4.
     """
     try:
         checked = Options(n=n, **options)
     except TypeError as error:
-        raise ConfigError(f"{error}; the options of best_of_n are {', '.join(Options.__slots__)}") from error
+        problem = str(error).replace("Options.__init__()", "best_of_n")
+        raise ConfigError(f"{problem}; the options of best_of_n are {', '.join(Options.__slots__)}") from error
     return BestOfN(agent.as_agent() if isinstance(agent, BestOfN) else agent, checked)

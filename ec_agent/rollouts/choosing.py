@@ -157,7 +157,8 @@ def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> li
 def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exception]) -> None:
     causes = "\n".join(f"  rollout {c.index}: {c.error}" for c in candidates)
     error = AllRolloutsFailedError(
-        f"all {len(candidates)} rollouts failed:\n{causes}\nRun the agent alone on this input to see the cause",
+        f"all {len(candidates)} rollouts failed:\n{causes}\n"
+        "Mend what they name; to look closer, run the agent alone on this input",
         candidates,
         [None] * len(candidates),
     )

@@ -26,7 +26,8 @@ class Limits:
 
     Attributes:
         max_concurrency: how many rollouts run at once; ``None`` runs all n at once.
-        recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate.
+        recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate. A limit bound to
+            the agent itself does not apply: ``create_agent`` binds one near 10,000.
     """
 
     max_concurrency: int | None = None

@@ -13,7 +13,7 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.errors import GraphBubbleUp, GraphRecursionError, ParentCommand
 
 from ec_agent.capture.recorder import Recorder, recording
 from ec_agent.capture.shapes import call_of, payload_of_message
@@ -269,6 +269,9 @@ def _mapped(update: Any, outer: Mapping[str, Channel]) -> Writes:
 
 
 def _described(error: Exception) -> str:
+    if isinstance(error, GraphRecursionError):  # its own advice is about a setting that does not apply here
+        reached = str(error).split(" without")[0]
+        return f"{type(error).__name__}: {reached}; allow more with limits=Limits(recursion_limit=...)"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

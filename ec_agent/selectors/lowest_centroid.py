@@ -1,4 +1,4 @@
-"""Lowest Centroid, the paper's selector (METHOD.md section 4)."""
+"""Lowest Centroid, the paper's selector (docs/method.md section 4)."""
 
 from __future__ import annotations
 

@@ -128,3 +128,12 @@ def test_odd_settings_are_refused(tmp_path, options):
 def test_standard_input(monkeypatch):
     done = CliRunner().invoke(app, ["score", "-", "--json"], input=json.dumps(EARLY))
     assert json.loads(done.stdout)["tokens"] == 6
+
+
+def test_the_choices_of_one_response_are_rollouts_of_their_own(tmp_path):
+    both = {"choices": [{"logprobs": {"content": logprobs_for(e)}} for e in (LATE, EARLY)], "id": "r"}
+    found = rows(tmp_path, both)
+    assert [(row["id"], row["tokens"], row["best"]) for row in found] == [
+        ("r choice 0", 6, False),
+        ("r choice 1", 6, True),
+    ]

@@ -190,3 +190,17 @@ def test_the_outer_runs_max_concurrency_bounds_the_agents_own_nodes(run, config,
     node = best_of_n(builder.compile(), n=1)
     assert run.invoke(kit.outer(node, kit.Items), {"items": []}, config)["items"] == [1, 1, 1]
     assert peak[0] == most
+
+
+def test_a_class_is_no_agent():
+    with pytest.raises(AgentError, match="the class LowestCentroid"):
+        best_of_n(LowestCentroid)
+
+
+def test_what_it_is_shows():
+    assert repr(best_of_n(kit.chat(kit.say(1)), n=3)) == "best_of_n(LangGraph, n=3, selector=lowest_centroid)"
+
+
+def test_a_misspelt_option_is_named_without_our_insides():
+    with pytest.raises(ConfigError, match=r"^best_of_n got an unexpected .* 'selection_keys'; the options"):
+        best_of_n(kit.chat(kit.say(1)), selection_keys="x")

@@ -140,7 +140,7 @@ def test_where_there_is_no_state_to_write_to_nothing_is_lost_quietly(kind, insid
 
 def test_a_function_whose_keys_are_all_unknown(run):
     graph = kit.outer(best_of_n(lambda state: {"mesages": ["x"]}, n=2), State)
-    with pytest.raises(AllRolloutsFailedError, match="'mesages'.*no key in common"):
+    with pytest.raises(AllRolloutsFailedError, match=r"'mesages'.*no key in common"):
         run.invoke(graph, question())
 
 
@@ -165,6 +165,7 @@ def test_writes_are_not_added_to_anything(misuse):
         kit.outer(lambda state: misuse(node.invoke(state), state), State).invoke(question())
 
 
+@pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")
 def test_n_of_the_context_is_for_the_outermost(run):
     ran = []
 
