@@ -172,6 +172,21 @@ def test_a_model_call_between_the_chunks_of_a_stream(told, chat_model, client):
     assert len(timelines(recorder)) == 2
 
 
+@pytest.mark.parametrize("way", ["between", "abandoned"])
+def test_a_client_call_beside_a_stream_that_does_not_use_the_client(way, told, client):
+    foreign = ScriptedChatModel([[Reply("a b c d", entropies=[0.1, 0.2, 0.3, 0.4])]])
+    with record_calls() as recorder:
+        stream = foreign.stream("hi")
+        next(stream)
+        asked(client, "long")
+        if way == "between":
+            list(stream)
+    if way == "between":
+        assert timelines(recorder) == [[0.1, 0.2, 0.3, 0.4], [0.5] * 40]
+    else:
+        assert [0.5] * 40 in timelines(recorder)
+
+
 @pytest.mark.parametrize("way", ["stream", "stream_events"])
 def test_a_stream_without_logprobs_is_not_taken_for_the_calls_between_its_chunks(way, told, chat_model):
     silent = ScriptedChatModel([[Reply("a b c")]])
