@@ -14,13 +14,27 @@ if TYPE_CHECKING:
     from ec_agent.capture.filters import CallInfo as CallInfo
     from ec_agent.capture.recorder import Recorder as Recorder
     from ec_agent.capture.recorder import record_calls as record_calls
+    from ec_agent.commits.committing import get_idempotency_key as get_idempotency_key
+    from ec_agent.commits.effects import commit_tool as commit_tool
+    from ec_agent.commits.effects import read_only as read_only
+    from ec_agent.commits.journal import Journal as Journal
+    from ec_agent.commits.journal import MemoryJournal as MemoryJournal
+    from ec_agent.commits.journal import SQLiteJournal as SQLiteJournal
+    from ec_agent.commits.tool_node import CommitToolNode as CommitToolNode
     from ec_agent.entropy import token_entropy as token_entropy
+    from ec_agent.environments.sqlite import SQLiteCopies as SQLiteCopies
+    from ec_agent.environments.worlds import get_environment as get_environment
     from ec_agent.errors import AgentError as AgentError
     from ec_agent.errors import AllRolloutsFailedError as AllRolloutsFailedError
     from ec_agent.errors import CaptureWarning as CaptureWarning
+    from ec_agent.errors import CommitError as CommitError
+    from ec_agent.errors import CommitUncertain as CommitUncertain
+    from ec_agent.errors import CommitWarning as CommitWarning
     from ec_agent.errors import ConfigError as ConfigError
+    from ec_agent.errors import DurabilityWarning as DurabilityWarning
     from ec_agent.errors import EcAgentError as EcAgentError
     from ec_agent.errors import EcAgentWarning as EcAgentWarning
+    from ec_agent.errors import EnvironmentWarning as EnvironmentWarning
     from ec_agent.errors import IdenticalRolloutsWarning as IdenticalRolloutsWarning
     from ec_agent.errors import IsolationWarning as IsolationWarning
     from ec_agent.errors import LocalModelError as LocalModelError
@@ -28,10 +42,17 @@ if TYPE_CHECKING:
     from ec_agent.errors import MissingLogprobsError as MissingLogprobsError
     from ec_agent.errors import NoFinalActionError as NoFinalActionError
     from ec_agent.errors import NoScoredRolloutError as NoScoredRolloutError
+    from ec_agent.errors import PromotionError as PromotionError
+    from ec_agent.errors import QuorumError as QuorumError
+    from ec_agent.errors import RolloutCancelledError as RolloutCancelledError
     from ec_agent.errors import RolloutError as RolloutError
     from ec_agent.errors import RolloutInterruptedError as RolloutInterruptedError
+    from ec_agent.errors import RolloutTimeoutError as RolloutTimeoutError
     from ec_agent.errors import SelectionError as SelectionError
     from ec_agent.errors import StateMismatchError as StateMismatchError
+    from ec_agent.errors import StreamCutError as StreamCutError
+    from ec_agent.errors import TokenBudgetError as TokenBudgetError
+    from ec_agent.errors import TokenLimitError as TokenLimitError
     from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
     from ec_agent.evaluator import trajectory_of as trajectory_of
     from ec_agent.phases import HEPConfig as HEPConfig
@@ -41,7 +62,7 @@ if TYPE_CHECKING:
     from ec_agent.rollouts.best_of_n import BestOfN as BestOfN
     from ec_agent.rollouts.best_of_n import BestOfNResult as BestOfNResult
     from ec_agent.rollouts.best_of_n import best_of_n as best_of_n
-    from ec_agent.rollouts.options import Limits as Limits
+    from ec_agent.rollouts.limits import Limits as Limits
     from ec_agent.rollouts.selection import CandidateReceipt as CandidateReceipt
     from ec_agent.rollouts.selection import Selection as Selection
     from ec_agent.rollouts.writes import Writes as Writes
@@ -54,16 +75,40 @@ if TYPE_CHECKING:
     from ec_agent.trajectory import reward as reward
 
 _HOMES = {
-    "capture.filters": ("CallFilter", "CallInfo"),
-    "capture.recorder": ("Recorder", "record_calls"),
+    "capture.filters": (
+        "CallFilter",
+        "CallInfo",
+    ),
+    "capture.recorder": (
+        "Recorder",
+        "record_calls",
+    ),
+    "commits.committing": ("get_idempotency_key",),
+    "commits.effects": (
+        "commit_tool",
+        "read_only",
+    ),
+    "commits.journal": (
+        "Journal",
+        "MemoryJournal",
+        "SQLiteJournal",
+    ),
+    "commits.tool_node": ("CommitToolNode",),
     "entropy": ("token_entropy",),
+    "environments.sqlite": ("SQLiteCopies",),
+    "environments.worlds": ("get_environment",),
     "errors": (
         "AgentError",
         "AllRolloutsFailedError",
         "CaptureWarning",
+        "CommitError",
+        "CommitUncertain",
+        "CommitWarning",
         "ConfigError",
+        "DurabilityWarning",
         "EcAgentError",
         "EcAgentWarning",
+        "EnvironmentWarning",
         "IdenticalRolloutsWarning",
         "IsolationWarning",
         "LocalModelError",
@@ -71,19 +116,50 @@ _HOMES = {
         "MissingLogprobsError",
         "NoFinalActionError",
         "NoScoredRolloutError",
+        "PromotionError",
+        "QuorumError",
+        "RolloutCancelledError",
         "RolloutError",
         "RolloutInterruptedError",
+        "RolloutTimeoutError",
         "SelectionError",
         "StateMismatchError",
+        "StreamCutError",
+        "TokenBudgetError",
+        "TokenLimitError",
     ),
-    "evaluator": ("CentroidEvaluator", "trajectory_of"),
-    "phases": ("HEPConfig", "Phases", "entropy_centroid", "high_entropy_phases"),
-    "rollouts.best_of_n": ("BestOfN", "BestOfNResult", "best_of_n"),
-    "rollouts.options": ("Limits",),
-    "rollouts.selection": ("CandidateReceipt", "Selection"),
+    "evaluator": (
+        "CentroidEvaluator",
+        "trajectory_of",
+    ),
+    "phases": (
+        "HEPConfig",
+        "Phases",
+        "entropy_centroid",
+        "high_entropy_phases",
+    ),
+    "rollouts.best_of_n": (
+        "BestOfN",
+        "BestOfNResult",
+        "best_of_n",
+    ),
+    "rollouts.limits": ("Limits",),
+    "rollouts.selection": (
+        "CandidateReceipt",
+        "Selection",
+    ),
     "rollouts.writes": ("Writes",),
-    "selectors": ("Candidate", "LowestCentroid", "Ranking", "Selector"),
-    "trajectory": ("Call", "Trajectory", "reward"),
+    "selectors": (
+        "Candidate",
+        "LowestCentroid",
+        "Ranking",
+        "Selector",
+    ),
+    "trajectory": (
+        "Call",
+        "Trajectory",
+        "reward",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,17 +6,29 @@
     │   └── StateMismatchError               the winner's writes do not fit the outer state
     ├── RolloutError                         what one rollout ended with; kept in its record
     │   ├── NoFinalActionError               it wrote nothing
-    │   ├── RolloutInterruptedError          it stopped at an ``interrupt()``
+    │   ├── RolloutInterruptedError          it stopped at an ``interrupt()`` that nobody can answer
+    │   ├── RolloutTimeoutError (also TimeoutError)   it took longer than ``timeout``
+    │   ├── RolloutCancelledError            something in it cancelled it
+    │   ├── TokenLimitError                  it generated more than ``max_tokens``
+    │   ├── TokenBudgetError                 the ``token_budget`` of all rollouts was spent
+    │   ├── StreamCutError                   a streamed answer broke off in the middle
     │   └── MissingLogprobsError             a call came back without logprobs (``on_missing="raise"``)
     ├── SelectionError                       no winner can be named
     │   ├── AllRolloutsFailedError           every rollout failed
-    │   └── NoScoredRolloutError             rollouts ended, none could be scored
+    │   ├── NoScoredRolloutError             rollouts ended, none could be scored
+    │   └── QuorumError                      fewer rollouts could be scored than ``quorum`` asks for
+    ├── CommitError                          the winner's action cannot be carried out
+    │   └── CommitUncertain                  it may have been carried out already, and nobody can know
+    ├── PromotionError                       the winner's environment cannot become the real one
     ├── LogprobsError (also ValueError)      a saved payload holds no readable logprobs
     └── LocalModelError                      the embedded model cannot be fetched, verified or served
 
     EcAgentWarning (UserWarning)
     ├── IdenticalRolloutsWarning             rollouts came out the same: nothing to select from
     ├── IsolationWarning                     a state value could not be copied and is shared by the rollouts
+    ├── EnvironmentWarning                   an environment could not be closed
+    ├── CommitWarning                        a run ended at ``max_rounds``
+    ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
     └── CaptureWarning                       a call's logprobs could not be read
 
 Each message ends with what to do about it.
@@ -56,7 +68,27 @@ class NoFinalActionError(RolloutError):
 
 
 class RolloutInterruptedError(RolloutError):
-    """The rollout stopped at an ``interrupt()``."""
+    """The rollout stopped at an ``interrupt()`` that nobody can answer: its environment cannot be kept."""
+
+
+class RolloutTimeoutError(RolloutError, TimeoutError):
+    """The rollout took longer than ``Limits(timeout=...)``."""
+
+
+class RolloutCancelledError(RolloutError):
+    """Something within the rollout cancelled it; the run around it goes on."""
+
+
+class TokenLimitError(RolloutError):
+    """The rollout generated more tokens than ``Limits(max_tokens=...)``."""
+
+
+class TokenBudgetError(RolloutError):
+    """The rollouts together had spent ``Limits(token_budget=...)``: this one was not started, or cut."""
+
+
+class StreamCutError(RolloutError):
+    """A streamed answer broke off in the middle, and the client took that for its end."""
 
 
 class MissingLogprobsError(RolloutError):
@@ -86,6 +118,30 @@ class NoScoredRolloutError(SelectionError):
     """Rollouts ended, but none of them could be scored."""
 
 
+class QuorumError(SelectionError):
+    """Fewer rollouts could be scored than ``Limits(quorum=...)`` asks for; the message names each cause."""
+
+
+class CommitError(EcAgentError):
+    """The winner's action cannot be carried out."""
+
+
+class CommitUncertain(CommitError):  # noqa: N818  # a state of things that has to be looked into, rather than a fault
+    """The action may have been carried out already, and its outcome is not known; it was not repeated.
+
+    Attributes:
+        key: the idempotency key it was sent with.
+    """
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class PromotionError(EcAgentError):
+    """The winner's environment cannot become the real one; nothing was changed."""
+
+
 class LogprobsError(EcAgentError, ValueError):
     """A saved payload holds no logprobs that can be read."""
 
@@ -104,6 +160,18 @@ class IdenticalRolloutsWarning(EcAgentWarning):
 
 class IsolationWarning(EcAgentWarning):
     """A value of the state could not be copied, so all rollouts share it."""
+
+
+class EnvironmentWarning(EcAgentWarning):
+    """A rollout's environment could not be closed."""
+
+
+class CommitWarning(EcAgentWarning):
+    """A run that goes on after its commits came to ``max_rounds``."""
+
+
+class DurabilityWarning(EcAgentWarning):
+    """The run's durability cannot keep what is promised here: a kill loses or repeats what was done."""
 
 
 class CaptureWarning(EcAgentWarning):

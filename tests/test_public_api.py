@@ -24,33 +24,54 @@ PUBLIC = [
     "CandidateReceipt",
     "CaptureWarning",
     "CentroidEvaluator",
+    "CommitError",
+    "CommitToolNode",
+    "CommitUncertain",
+    "CommitWarning",
     "ConfigError",
+    "DurabilityWarning",
     "EcAgentError",
     "EcAgentWarning",
+    "EnvironmentWarning",
     "HEPConfig",
     "IdenticalRolloutsWarning",
     "IsolationWarning",
+    "Journal",
     "Limits",
     "LocalModelError",
     "LogprobsError",
     "LowestCentroid",
+    "MemoryJournal",
     "MissingLogprobsError",
     "NoFinalActionError",
     "NoScoredRolloutError",
     "Phases",
+    "PromotionError",
+    "QuorumError",
     "Ranking",
     "Recorder",
+    "RolloutCancelledError",
     "RolloutError",
     "RolloutInterruptedError",
+    "RolloutTimeoutError",
+    "SQLiteCopies",
+    "SQLiteJournal",
     "Selection",
     "SelectionError",
     "Selector",
     "StateMismatchError",
+    "StreamCutError",
+    "TokenBudgetError",
+    "TokenLimitError",
     "Trajectory",
     "Writes",
     "best_of_n",
+    "commit_tool",
     "entropy_centroid",
+    "get_environment",
+    "get_idempotency_key",
     "high_entropy_phases",
+    "read_only",
     "record_calls",
     "reward",
     "token_entropy",
@@ -108,7 +129,7 @@ def test_every_error_is_drawn_in_the_tree():
         for name, value in vars(errors).items()
         if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == errors.__name__
     }
-    drawn = re.findall(r"^( *)(?:[│ ]*[├└]── )?(\w+(?:Error|Warning))\b", errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(r"^( *)(?:[│ ]*[├└]── )?(\w+(?:Error|Warning|Uncertain))\b", errors.__doc__ or "", re.MULTILINE)
     assert {name for _, name in drawn} == set(own)
     assert set(own) <= set(PUBLIC)
 
@@ -116,7 +137,7 @@ def test_every_error_is_drawn_in_the_tree():
 def test_the_tree_is_drawn_as_it_is():
     stack: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
-        found = re.match(r"^([ │├└─]*)(\w+(?:Error|Warning))\b(?: \(also (\w+)\))?", line)
+        found = re.match(r"^([ │├└─]*)(\w+(?:Error|Warning|Uncertain))\b(?: \(also (\w+)\))?", line)
         if not found:
             continue
         depth, name, also = len(found[1]), found[2], found[3]

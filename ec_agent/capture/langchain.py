@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
@@ -61,6 +63,7 @@ class CaptureHandler(BaseCallbackHandler):
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
         """A tool runs."""
         if (recorder := current_recorder.get()) is not None:
+            recorder.check()
             recorder.count_tool_call()
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -77,6 +80,7 @@ class CaptureHandler(BaseCallbackHandler):
         """A run ended."""
         call = self._open.pop(run_id, None)
         if call is not None:
+            call.recorder.asking += _asking(response)
             call.recorder.end(call, _payload(response, call.batch.size))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -109,6 +113,11 @@ def call_info(
     )
 
 
+def _asking(response: LLMResult) -> list[AIMessage]:
+    messages = [get(generation, "message") for generations in response.generations for generation in generations]
+    return [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+
+
 def _payload(response: LLMResult, batch: int) -> Payload | None:
     payloads = [
         payload_of_message(get(generation, "message"), get(generation, "generation_info"))
@@ -126,6 +135,14 @@ def _payload(response: LLMResult, batch: int) -> Payload | None:
 
 
 HANDLER = CaptureHandler()
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    return not (isinstance(record.args, tuple) and record.args[:1] == (CaptureHandler.__name__,))
+
+
+# What the handler raises ends a rollout on purpose; LangChain would log each time that a callback failed.
+logging.getLogger("langchain_core.callbacks.manager").addFilter(_not_ours)
 
 handler_var: ContextVar[BaseCallbackHandler | None] = ContextVar("ec_agent_handler", default=None)
 _hook_lock = threading.Lock()

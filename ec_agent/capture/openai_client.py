@@ -14,13 +14,15 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from openai import Timeout
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
 
 from ec_agent.capture.langchain import call_info
 from ec_agent.capture.recorder import Recorder, Request, current_recorder, open_call
-from ec_agent.capture.shapes import Payload
+from ec_agent.capture.shapes import Payload, finished
+from ec_agent.errors import StreamCutError
 
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 
@@ -31,7 +33,7 @@ _patched = False
 class _Watched:
     """One request made inside a rollout: its place in the record, and the options to send."""
 
-    def __init__(self, recorder: Recorder, options: Any) -> None:
+    def __init__(self, recorder: Recorder, options: Any, client: Any) -> None:
         body = options.json_data if isinstance(options.json_data, dict) else {}
         above = open_call()
         if above is not None and above.speaking and not above.batch.requests:
@@ -43,9 +45,14 @@ class _Watched:
         self.request = Request(sampled=bool(recorder.sampling) and self.call.counted)
         self.call.batch.requests.append(self.request)
         self.options = options
-        if self.request.sampled:
+        left = recorder.guard.remaining if recorder.guard is not None else None
+        if self.request.sampled or left is not None:
             self.options = copy.copy(options)
+        if self.request.sampled:
             self.options.extra_json = {**(options.extra_json or {}), **recorder.sampling}
+        if left is not None:
+            given = options.timeout if isinstance(options.timeout, float | int | Timeout | None) else client.timeout
+            self.options.timeout = _shortened(given, left)
 
     def failed(self, error: BaseException) -> None:
         """The request raised; an answer that could not be parsed comes along with the error."""
@@ -80,11 +87,18 @@ class _Watched:
         if self.own or broken_off:
             self.recorder.end(self.call, None)
 
+    def _came_whole(self) -> None:
+        # The clients take the end of the body for the end of the answer.
+        if not finished(self.request.chunks):
+            self.recorder.fail(StreamCutError("a streamed answer broke off in the middle; see the server's log"))
+
     def _listen(self, iterator: Iterator[Any]) -> Iterator[Any]:
         try:
             for chunk in iterator:
                 self.request.chunks.append(chunk)
+                self.recorder.check()  # the only way to end a synchronous stream that trickles on
                 yield chunk
+            self._came_whole()
         finally:
             iterator.close()  # type: ignore[attr-defined]  # the client's streams are generators
             self._over()
@@ -94,6 +108,7 @@ class _Watched:
             async for chunk in iterator:
                 self.request.chunks.append(chunk)
                 yield chunk
+            self._came_whole()
         except (asyncio.CancelledError, GeneratorExit):
             self._over(broken_off=True)
             raise
@@ -102,11 +117,17 @@ class _Watched:
             self._over()
 
 
-def _watch(options: Any) -> _Watched | None:
+def _shortened(given: Any, left: float) -> Timeout:
+    """The timeout less what lies beyond the rollout's own."""
+    parts = Timeout(given).as_dict()
+    return Timeout(**{name: left if seconds is None else min(seconds, left) for name, seconds in parts.items()})
+
+
+def _watch(options: Any, client: Any) -> _Watched | None:
     recorder = current_recorder.get()
     if recorder is None or options.method.lower() != "post":
         return None
-    return _Watched(recorder, options) if str(options.url).split("?")[0].endswith(_GENERATING) else None
+    return _Watched(recorder, options, client) if str(options.url).split("?")[0].endswith(_GENERATING) else None
 
 
 def install_patch() -> None:
@@ -123,7 +144,7 @@ def install_patch() -> None:
 def _listening(request: Any) -> Any:
     @functools.wraps(request)
     def listening(self: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        watched = _watch(options)
+        watched = _watch(options, self)
         if watched is None:
             return request(self, cast_to, options, **kwargs)
         try:
@@ -139,7 +160,7 @@ def _listening(request: Any) -> Any:
 def _alistening(request: Any) -> Any:
     @functools.wraps(request)
     async def listening(self: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        watched = _watch(options)
+        watched = _watch(options, self)
         if watched is None:
             return await request(self, cast_to, options, **kwargs)
         try:

@@ -7,18 +7,19 @@ import itertools
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from langchain_core.messages import AIMessage
 
 from ec_agent.capture.filters import CallInfo, CallPredicate
 from ec_agent.capture.shapes import Payload, call_of, merge_payloads, payload_of_response, payload_of_stream
-from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError
+from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
 from ec_agent.signals import ENTROPY, check_signals
 from ec_agent.trajectory import Call, Trajectory
 
@@ -102,8 +103,27 @@ class OpenCall:
         return [request for request in self.batch.requests[self.place :: self.batch.size] if request.answered]
 
 
+class Guard(Protocol):
+    """Watches over the calls of a rollout; what it raises ends the rollout."""
+
+    def before(self) -> None:
+        """A call is about to be made."""
+
+    def after(self, tokens: int) -> None:
+        """A call has ended and generated so many tokens."""
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds a request may take; ``None`` without a limit."""
+
+
 class Recorder:
     """Collects the LLM calls of one rollout, in call-start order. Thread-safe.
+
+    Attributes:
+        failure: what ends the rollout, whether or not the agent caught it.
+        asking: the AI messages with tool calls that LangChain models have returned.
+        tool_calls: tools executed.
 
     Args:
         index: number of the rollout.
@@ -112,6 +132,7 @@ class Recorder:
         keep_text: keep the token texts too.
         sampling: request parameters to set on every counted request of an OpenAI client.
         raise_on_missing: raise ``MissingLogprobsError`` at the first counted call without logprobs.
+        guard: asked before and after each call.
     """
 
     def __init__(
@@ -123,6 +144,7 @@ class Recorder:
         keep_text: bool = False,
         sampling: Mapping[str, Any] | None = None,
         raise_on_missing: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         unfit = not callable(calls) or inspect.isclass(calls) or inspect.iscoroutinefunction(calls)
         if calls is not None and unfit:
@@ -132,6 +154,8 @@ class Recorder:
         self.sampling = dict(sampling or {})
         self.failure: Exception | None = None
         self.tool_calls = 0
+        self.guard = guard
+        self.asking: list[AIMessage] = []
         self._filter = calls
         self._keep_text = keep_text
         self._raise_on_missing = raise_on_missing
@@ -139,7 +163,12 @@ class Recorder:
         self._lock = threading.Lock()
 
     def begin(self, info: CallInfo, params: Mapping[str, Any] | None = None, batch: int = 1) -> OpenCall:
-        """A call starts, one of ``batch`` that start one right after the other."""
+        """A call starts, one of ``batch`` that start one right after the other.
+
+        Raises:
+            Exception: whatever the guard raises; the call is not to be made.
+        """
+        self.check()
         call = OpenCall(self, info, self._counts(info), next(_sequence), time.time())
         call.params = {name: value for name in _FACTS if isinstance(value := (params or {}).get(name), int | float)}
         before = current_call.get()
@@ -152,6 +181,26 @@ class Recorder:
         with self._lock:
             self._calls.append(call)
         return call
+
+    def check(self) -> None:
+        """Ask the guard whether a call may be made.
+
+        Raises:
+            Exception: whatever the guard raises.
+        """
+        if self.guard is not None:
+            self._heed(self.guard.before)
+
+    def _heed(self, asked: Callable[[], None]) -> None:
+        try:
+            asked()
+        except RolloutError as error:
+            self.fail(error)
+            raise
+
+    def fail(self, error: Exception) -> None:
+        """End the rollout; the agent may catch what is raised, and it is over all the same."""
+        self.failure = self.failure or error
 
     def _counts(self, info: CallInfo) -> bool:
         if self._filter is None:
@@ -175,6 +224,8 @@ class Recorder:
         call.done = None if done is None or _passed_on(call, done) else done
         call.batch.over = True
         call.closed, call.batch, call.inside = True, Batch(over=True), []
+        if self.guard is not None and call.done is not None and call.done.tokens:
+            self._heed(partial(self.guard.after, call.done.tokens))
         if self._raise_on_missing and call.counted and call.done is not None and not _has_entropy(call.done):
             self.failure = self.failure or MissingLogprobsError(
                 f"model {call.done.model!r} returned no logprobs; {ASK_FOR_LOGPROBS}"
@@ -217,6 +268,8 @@ class Recorder:
             adopted = OpenCall(self, info, counts, next(_sequence), started, closed=True, done=call)
             with self._lock:
                 self._calls.append(adopted)
+            if self.guard is not None and call.tokens:
+                self._heed(partial(self.guard.after, call.tokens))
 
     def _seen(self) -> list[tuple[OpenCall, Call]]:
         with self._lock:
@@ -233,6 +286,10 @@ class Recorder:
         """
         if self.failure is not None:
             raise self.failure
+        return self.heard()
+
+    def heard(self) -> Trajectory:
+        """The calls that count, whatever became of the rollout."""
         return Trajectory([done for call, done in self._seen() if call.counted])
 
     def every_call(self) -> list[Call]:
@@ -255,6 +312,11 @@ class Recorder:
         """A tool was executed."""
         with self._lock:
             self.tool_calls += 1
+
+    def asked_in(self, namespace: str) -> bool:
+        """Whether a model was called in the graph task of this checkpoint namespace."""
+        with self._lock:
+            return any(call.info.metadata.get("langgraph_checkpoint_ns") == namespace for call in self._calls)
 
     def started_calls(self) -> int:
         """How many calls have started so far."""

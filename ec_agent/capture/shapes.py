@@ -162,6 +162,15 @@ def payload_of_stream(chunks: Sequence[Any]) -> Payload:
     return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
 
 
+def finished(chunks: Sequence[Any]) -> bool:
+    """Whether a streamed answer came to its end; true too of one of which nothing came at all."""
+    ends = (
+        get(c, "type") in _FINAL_EVENTS or any(get(o, "finish_reason") for o in _list(get(c, "choices")))
+        for c in chunks
+    )
+    return not chunks or any(ends)
+
+
 def merge_payloads(payloads: Sequence[Payload]) -> Payload:
     """One payload out of the several requests of one call, in their order.
 

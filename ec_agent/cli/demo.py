@@ -22,7 +22,7 @@ from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
 from ec_agent.local import ToolStepChatModel, shared_server
 from ec_agent.rollouts.best_of_n import BestOfNResult, best_of_n
-from ec_agent.rollouts.options import whole
+from ec_agent.rollouts.limits import whole
 from ec_agent.rollouts.selection import CandidateReceipt
 
 HEADER = ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.tools import BaseTool
 from langgraph.channels.base import BaseChannel
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 from langgraph.pregel.protocol import PregelProtocol
 from langgraph.types import Command
@@ -35,6 +37,7 @@ class Agent:
         channels: the channels it shows to the graph around it: its output schema's, or with ``whole`` all of
             its state; ``None`` for a function, which has no state of its own.
         needs_saver: whether a subgraph keeps its state in a checkpointer.
+        tools: the tools of its tool nodes, by name.
     """
 
     def __init__(self, agent: Any, whole: bool = False) -> None:
@@ -42,6 +45,7 @@ class Agent:
         self.drawn: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self.channels: Mapping[str, Channel] | None = None
         self.needs_saver = False
+        self.tools: dict[str, BaseTool] = {}
         self.async_only = False
         if inspect.isclass(agent):
             raise AgentError(f"the agent is the class {agent.__name__}; pass an object made from it")
@@ -59,7 +63,9 @@ class Agent:
                 for key in (self.state_keys if whole else agent.output_channels)
                 if isinstance(channel := agent.channels.get(key), BaseChannel)
             }
-            self.needs_saver = any(sub.checkpointer is True for sub in _graphs_in(agent))
+            graphs = _graphs_in(agent)
+            self.needs_saver = any(sub.checkpointer is True for sub in graphs)
+            self.tools = {tool.name: tool for graph in graphs for tool in _tools_in(graph)}
         elif isinstance(agent, Pregel):
             self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
         elif isinstance(agent, PregelProtocol):
@@ -81,7 +87,6 @@ class Agent:
                 f"the agent is of type {type(agent).__name__}; pass a compiled graph, a Runnable, or a function "
                 "from state to state update"
             )
-        self._built: dict[int, Any] = {}
 
     def _take_function(self, func: Callable[..., Any], afunc: Callable[..., Any], name: str) -> None:
         def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
@@ -127,17 +132,15 @@ class Agent:
         """Whether the agent has no state schema of its own."""
         return self.drawn is None
 
-    def graph(self, store: Any) -> Any:
-        """The graph to stream: without the agent's own checkpointer and node cache, with the outer run's store."""
-        built = self._built.get(id(store))
-        if built is None:
-            own = getattr(self._graph, "store", None)
-            # A node answered from a node cache is the same rollout again, and its writes are not streamed.
-            built = self._graph.copy(
-                {"checkpointer": False, "cache": None, "store": store if store is not None else own}
-            )
-            self._built = {id(store): built}
-        return built
+    def graph(self, store: Any, saver: Any) -> Any:
+        """The graph to stream: on this store and saver, without the agent's own, and without its node cache."""
+        # A node answered from a node cache is the same rollout again, and its writes are not streamed.
+        return self._graph.copy({"checkpointer": saver, "cache": None, "store": store})
+
+    @property
+    def store(self) -> Any:
+        """The store it was compiled with."""
+        return getattr(self._graph, "store", None)
 
     def context_of(self, context: Any) -> Any:
         """The run's context for the agent: less an ``n`` that was meant for us and that its schema would refuse."""
@@ -213,6 +216,12 @@ def _wide(agent: CompiledStateGraph[Any, Any, Any, Any]) -> Any:
     builder = copy.copy(agent.builder)
     builder.input_schema = builder.state_schema
     return agent.copy({"nodes": {**agent.nodes, START: builder.compile().nodes[START]}})
+
+
+def _tools_in(graph: Pregel[Any, Any, Any, Any]) -> Iterable[BaseTool]:
+    for node in graph.nodes.values():
+        if isinstance(node.bound, ToolNode):
+            yield from node.bound.tools_by_name.values()
 
 
 def _graphs_in(graph: Pregel[Any, Any, Any, Any]) -> list[Pregel[Any, Any, Any, Any]]:

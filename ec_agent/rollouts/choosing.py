@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from ec_agent.capture.recorder import ASK_FOR_LOGPROBS
 from ec_agent.errors import (
@@ -13,10 +13,11 @@ from ec_agent.errors import (
     ConfigError,
     IdenticalRolloutsWarning,
     NoScoredRolloutError,
+    QuorumError,
 )
 from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.options import Options
-from ec_agent.rollouts.record import Record, unpack_calls
+from ec_agent.rollouts.record import Record, total, unpack_calls
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.trajectory import Trajectory
@@ -27,19 +28,22 @@ NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a hig
 def candidate_of(record: Record, options: Options) -> Candidate:
     """The record as a selector sees it."""
     trajectory = unpack_calls(record["calls"])
-    action = record["final_action"]
     return Candidate(
         index=record["index"],
         trajectory=trajectory,
-        final_action=None
-        if action is None
-        else action["value"]
-        if "value" in action
-        else default_final_action([(key, value) for key, value in record["writes"]]),
+        final_action=final_action_of(record),
         config=options.config,
         unscored=None if record["error"] else _unscored(trajectory, options),
         error=record["error"],
     )
+
+
+def final_action_of(record: Record) -> Any:
+    """What the rollout would do next; ``None`` for one that failed."""
+    action = record["final_action"]
+    if action is None or "value" in action:
+        return None if action is None else action["value"]
+    return default_final_action([(key, value) for key, value in record["writes"]])
 
 
 def _unscored(trajectory: Trajectory, options: Options) -> str | None:
@@ -62,6 +66,7 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
     Raises:
         AllRolloutsFailedError: every rollout failed.
         NoScoredRolloutError: none could be scored and ``on_unscored="raise"``.
+        QuorumError: fewer could be scored than ``quorum``.
     """
     records = sorted(records, key=lambda record: record["index"])
     candidates = [candidate_of(record, options) for record in records]
@@ -72,8 +77,12 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
     notes = list(ranking.warnings)
     if not ranking.order:
         notes.append("no rollout could be scored, so the first that ended was taken")
-        if options.on_unscored == "raise":
+        # Where all ask somebody before they ask a model, there is nothing to choose yet.
+        asks = all(r["end"]["kind"] == "interrupt" and not r["calls"] for r in records if not r["error"])
+        if options.on_unscored == "raise" and not asks:
             _raise_none_scored(candidates, records)
+    if options.limits.quorum is not None and len(ranking.order) < options.limits.quorum:
+        _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
     winner = ranking.order[0] if ranking.order else ended[0].index
     same = identical_to([record["fingerprint"] for record in records])
     notes += _identical_note(records, same)
@@ -88,7 +97,7 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
         selector=options.selector.name,
         config=options.config,
         distinct=sum(c.error is None and same[place] is None for place, c in enumerate(candidates)),
-        usage={key: sum(record["usage"][key] for record in records) for key in records[0]["usage"]},
+        usage=total([record["usage"] for record in records]),
         warnings=tuple(notes),
     )
 
@@ -165,6 +174,23 @@ def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exce
     raise error from (ExceptionGroup("causes", [errors[index] for index in sorted(errors)]) if errors else None)
 
 
+def _raise_no_quorum(
+    candidates: Sequence[Candidate], records: Sequence[Record], ranking: Ranking, quorum: int
+) -> NoReturn:
+    reasons = {c.index: c.error or c.unscored or ranking.reasons.get(c.index, "not ranked") for c in candidates}
+    causes = "\n".join(f"  rollout {i}: {why}" for i, why in reasons.items() if i not in ranking.order)
+    raise QuorumError(
+        f"{len(ranking.order)} of {len(candidates)} rollouts could be scored, fewer than quorum={quorum}:\n{causes}\n"
+        "Mend what they name, or ask for fewer",
+        candidates,
+        _outputs(records),
+    )
+
+
+def _outputs(records: Sequence[Record]) -> list[Any]:
+    return [None if r["error"] else [(key, value) for key, value in r["writes"]] for r in records]
+
+
 def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record]) -> None:
     models = sorted({call.model for c in candidates for call in c.trajectory.calls if call.model})
     ended = [candidate for candidate in candidates if candidate.error is None]
@@ -184,5 +210,5 @@ def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record
         f"none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first "
         'rollout in such a case with best_of_n(..., on_unscored="first")',
         candidates,
-        [None if r["error"] else [(key, value) for key, value in r["writes"]] for r in records],
+        _outputs(records),
     )

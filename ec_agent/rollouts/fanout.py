@@ -1,9 +1,9 @@
-"""The small graph of our own that runs n rollouts side by side and selects: visible, resumable, isolated."""
+"""The small graph of our own that runs n rollouts side by side, selects, and acts: visible, resumable, isolated."""
 
 from __future__ import annotations
 
-import operator
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -13,19 +13,47 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
-from ec_agent.rollouts import rollout
+from ec_agent.plans import Plan, Step, adrive, drive
+from ec_agent.rollouts.acting import BEGINNING, Course, act, needs_acting
 from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.choosing import choose
-from ec_agent.rollouts.record import Record
-from ec_agent.rollouts.rollout import Session
+from ec_agent.rollouts.choosing import candidate_of, choose
+from ec_agent.rollouts.record import Record, merged
+from ec_agent.rollouts.rollout import Start, rollout
 from ec_agent.rollouts.selection import Selection
+from ec_agent.rollouts.session import Session
 
 
 class FanOutState(TypedDict):
-    """What the fan-out graph checkpoints: the records, and then the receipt."""
+    """What the fan-out graph checkpoints.
 
-    records: Annotated[list[Record], operator.add]
+    Attributes:
+        records: the rollouts of this stretch.
+        selection: the receipt of the choice among them.
+        last: where the winner has come to since, if it went on.
+        course: how far the question has come.
+        written: the winners' writes up to here, by stretch.
+        commits: the actions carried out.
+        earlier: the receipts of earlier stretches.
+    """
+
+    records: Annotated[list[Record], merged]
     selection: dict[str, Any] | None
+    last: Record | None
+    course: Course
+    written: list[list[list[Any]]]
+    commits: list[dict[str, Any]]
+    earlier: list[dict[str, Any]]
+
+
+NEW: FanOutState = {
+    "records": [],
+    "selection": None,
+    "last": None,
+    "course": BEGINNING,
+    "written": [],
+    "commits": [],
+    "earlier": [],
+}
 
 
 class _Drawn(RunnableLambda[Any, Any]):
@@ -41,44 +69,107 @@ class _Drawn(RunnableLambda[Any, Any]):
 
 
 def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """START -> n x rollout -> select -> END. The question travels as the run's context, a ``Session``."""
-
-    def run(task: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return {"records": [rollout.run(_session(), task["index"], config)]}
-
-    async def arun(task: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return {"records": [await rollout.arun(_session(), task["index"], config)]}
-
-    def select(state: FanOutState, config: RunnableConfig) -> dict[str, Any]:
-        selection = _choose(state)
-        dispatch_custom_event("ec_agent.selection", selection, config=config)
-        return {"selection": selection}
-
-    async def aselect(state: FanOutState, config: RunnableConfig) -> dict[str, Any]:
-        selection = _choose(state)
-        await adispatch_custom_event("ec_agent.selection", selection, config=config)
-        return {"selection": selection}
-
+    """START -> n x rollout -> select -> act -> END; from act it may go round. A ``Session`` is the run's context."""
     builder = StateGraph(FanOutState, context_schema=Session)
-    builder.add_node("rollout", _Drawn(run, arun, "rollout", agent.drawn))
-    builder.add_node("select", RunnableLambda(select, afunc=aselect, name="select"))
-    builder.add_conditional_edges(START, _send_all, ["rollout"])
+    builder.add_node("rollout", _Drawn(*_node(_rollout), "rollout", agent.drawn))
+    builder.add_node("select", RunnableLambda(*_node(_select), name="select"))
+    builder.add_node("act", RunnableLambda(*_node(_act), name="act"))
+    builder.add_conditional_edges(START, _sends, ["rollout"])
     builder.add_edge("rollout", "select")
-    builder.add_edge("select", END)
+    builder.add_conditional_edges("select", _after_select, ["rollout", "act", END])
+    builder.add_conditional_edges("act", _after_act, ["rollout", "act", END])
     return builder.compile(name="best_of_n")
+
+
+def _node(plan: Callable[[Any, RunnableConfig], Plan[Any]]) -> tuple[Any, Any]:
+    def node(state: Any, config: RunnableConfig) -> Any:
+        return drive(plan(state, config))
+
+    async def anode(state: Any, config: RunnableConfig) -> Any:
+        return await adrive(plan(state, config))
+
+    return node, anode
 
 
 def _session() -> Session:
     return get_runtime(Session).context
 
 
-def _send_all(_: FanOutState) -> list[Send]:
-    return [Send("rollout", {"index": index}) for index in range(_session().n)]
+def _rollout(start: Start, config: RunnableConfig) -> Plan[dict[str, Any]]:
+    record = yield from rollout(_session(), start, config)
+    if start.get("answers") is None:
+        return {"records": [record]}
+    if record["error"] is not None:  # the winner, gone on with an answer: there is no other to take
+        raise _session().errors[record["index"]]
+    return {"last": record}
 
 
-def _choose(state: FanOutState) -> dict[str, Any]:
+def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     session = _session()
+    if state["selection"] is not None:
+        return {}
+    for record in state["records"]:
+        if record["error"] is None:
+            yield from session.reopen(record["index"], record["token"])
+    if _unfinished(state):
+        return {}
+    selection = _choose(session, state)
+    yield Step(
+        lambda: dispatch_custom_event("ec_agent.selection", selection, config=config),
+        lambda: adispatch_custom_event("ec_agent.selection", selection, config=config),
+    )
+    return {"selection": selection}
+
+
+def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
+    return (yield from act(_session(), state, config))
+
+
+def _unfinished(state: FanOutState) -> list[int]:
+    """Rollouts whose environment did not outlive the process they ran in."""
+    session = _session()
+    if session.options.environment is None:
+        return []
+    ended = [record["index"] for record in state["records"] if record["error"] is None]
+    return [index for index in ended if index not in session.worlds]
+
+
+def _sends(state: FanOutState) -> list[Send]:
+    return [_send(state, index) for index in range(_session().n)]
+
+
+def _send(state: FanOutState, index: int) -> Send:
+    course = state["course"]
+    start: Start = {"index": index, "round": course["round"], "thread": course["thread"]}
+    return Send("rollout", start)
+
+
+def _after_select(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
+    if state["selection"] is None:
+        return [_send(state, index) for index in _unfinished(state)]
+    return "act" if needs_acting(_session(), state) else "__end__"
+
+
+def _after_act(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
+    course = state["course"]
+    if course["next"] == "round":
+        return _sends(state)
+    if course["next"] == "resume":
+        assert state["selection"] is not None
+        start: Start = {
+            "index": state["selection"]["winner"],
+            "round": course["round"],
+            "thread": course["thread"],
+            "answers": course["answers"],
+        }
+        return [Send("rollout", start)]
+    return "act" if course["next"] == "act" else "__end__"
+
+
+def _choose(session: Session, state: FanOutState) -> dict[str, Any]:
     selection: Selection = choose(state["records"], session.options, session.errors)
+    records = sorted(state["records"], key=lambda record: record["index"])
+    session.leave_behind(selection, [candidate_of(record, session.options) for record in records])
     for candidate in selection.candidates:
         session.emit(
             {

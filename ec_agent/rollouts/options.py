@@ -6,37 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from langgraph.types import Send
+from langgraph.types import RetryPolicy, Send
 from typing_extensions import TypedDict
 
 from ec_agent.capture.filters import CallPredicate
+from ec_agent.commits.committing import OnUncertain
+from ec_agent.commits.effects import Commit
+from ec_agent.commits.journal import Journal, check_journal
+from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
 from ec_agent.phases import HEPConfig
+from ec_agent.rollouts.limits import Limits, whole
 from ec_agent.selectors import Candidate, LowestCentroid, Selector
 from ec_agent.signals import check_signals
 
 OnMissing = Literal["exclude", "raise", "score"]
 OnUnscored = Literal["raise", "first"]
+OnCommit = Literal["route", "execute"]
 Destination = str | Send | Sequence[str | Send]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the rollouts may use.
-
-    Attributes:
-        max_concurrency: how many rollouts run at once; ``None`` runs all n at once.
-        recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate. A limit bound to
-            the agent itself does not apply: ``create_agent`` binds one near 10,000.
-    """
-
-    max_concurrency: int | None = None
-    recursion_limit: int = 100
-
-    def __post_init__(self) -> None:
-        if self.max_concurrency is not None:
-            whole("max_concurrency", self.max_concurrency)
-        whole("recursion_limit", self.recursion_limit)
 
 
 class BestOfNOptions(TypedDict, total=False):
@@ -64,7 +51,24 @@ class BestOfNOptions(TypedDict, total=False):
         on_unscored: where no rollout can be scored: ``"raise"``, or ``"first"`` to take the first that ended.
         sampling: ``sampling(index)`` gives request parameters to set on a rollout's requests, such as
             ``{"seed": index, "temperature": 0.8}``; it reaches whatever goes through an ``openai`` client.
-        limits: what the rollouts may use: ``Limits(max_concurrency=..., recursion_limit=...)``.
+        limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
+        retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
+        commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
+            one: none of that message's calls run, and the message is its final action. ``"unknown"`` says this of
+            every tool that is not marked ``@read_only``. Tools marked ``@commit_tool`` need not be named.
+        on_commit: what becomes of the winner's call: ``"route"`` leaves it to the outer graph, to a ``ToolNode``,
+            say; ``"execute"`` carries it out here, at most once. Inside another rollout it is always routed.
+        continue_after_commit: after an executed commit the winner's rollout goes on, again as the best of n, to the
+            next commit or the answer.
+        max_rounds: how many such stretches there may be; the commit at the end of the last is carried out too.
+        on_uncertain: a commit of which only the intent is known, after a kill: ``"raise"`` ``CommitUncertain``, or
+            ``"retry"`` with the same idempotency key, for receivers that leave a repeated key undone.
+        journal: where commits are written down: by default in the run's checkpointer, and where there is none, in
+            memory; ``SQLiteJournal(path)`` keeps them in a file.
+        environment: ``environment(index, input)`` gives each rollout a context manager, sync or async; tools get what
+            it yields from ``get_environment()``. After a kill a finished rollout runs again, its environment being
+            gone, unless the factory has ``reopen(token)``, a context manager too, and the environment a ``token``.
+        promote: ``promote(environment)`` makes the winner's environment the real one, once, after its commit.
     """
 
     selector: Selector
@@ -81,6 +85,15 @@ class BestOfNOptions(TypedDict, total=False):
     on_unscored: OnUnscored
     sampling: Callable[[int], Mapping[str, Any]] | None
     limits: Limits
+    retry: RetryPolicy | Sequence[RetryPolicy] | None
+    commit: Commit
+    on_commit: OnCommit
+    continue_after_commit: bool
+    max_rounds: int
+    on_uncertain: OnUncertain
+    journal: Journal | None
+    environment: EnvironmentFactory | None
+    promote: Callable[[Any], Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +115,15 @@ class Options:
     on_unscored: OnUnscored = "raise"
     sampling: Callable[[int], Mapping[str, Any]] | None = None
     limits: Limits = field(default_factory=Limits)
+    retry: RetryPolicy | Sequence[RetryPolicy] | None = None
+    commit: Commit = None
+    on_commit: OnCommit = "route"
+    continue_after_commit: bool = False
+    max_rounds: int = 8
+    on_uncertain: OnUncertain = "raise"
+    journal: Journal | None = None
+    environment: EnvironmentFactory | None = None
+    promote: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         whole("n", self.n)
@@ -115,7 +137,8 @@ class Options:
             raise ConfigError(f"config is {self.config!r}; give a HEPConfig(...)")
         if not isinstance(self.limits, Limits):
             raise ConfigError(f"limits is {self.limits!r}; give Limits(...)")
-        for name in ("final_action", "route", "output", "calls", "sampling"):
+        self._check_safety()
+        for name in ("final_action", "route", "output", "calls", "sampling", "environment", "promote"):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise ConfigError(f"{name} is {value!r}; give a function or None")
@@ -124,10 +147,35 @@ class Options:
         share = self.min_coverage
         if isinstance(share, bool) or not isinstance(share, float | int) or not 0 <= share <= 1:
             raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
-        for name in ("keep_logprobs", "keep_text"):
+        for name in ("keep_logprobs", "keep_text", "continue_after_commit"):
             _one_of(name, getattr(self, name), (True, False))
         if self.selection_key is not None and not (self.selection_key and isinstance(self.selection_key, str)):
             raise ConfigError(f"selection_key is {self.selection_key!r}; give the name of a state key or None")
+
+    def _check_safety(self) -> None:
+        _one_of("on_commit", self.on_commit, ("route", "execute"))
+        _one_of("on_uncertain", self.on_uncertain, ("raise", "retry"))
+        whole("max_rounds", self.max_rounds)
+        check_journal(self.journal)
+        if self.limits.quorum is not None and self.limits.quorum > self.n:
+            raise ConfigError(f"quorum is {self.limits.quorum} of n={self.n} rollouts; give at most n")
+        if not all(isinstance(policy, RetryPolicy) for policy in self.retries()):
+            raise ConfigError(f"retry is {self.retry!r}; give a RetryPolicy(...) of langgraph.types, or several")
+        if self.continue_after_commit and self.on_commit != "execute":
+            raise ConfigError('continue_after_commit=True needs the commit\'s result; set on_commit="execute" too')
+        if self.promote is not None and self.environment is None:
+            raise ConfigError("promote= is given, but no environment= to promote; give both")
+        if self.continue_after_commit and self.environment is not None and self.promote is None:
+            raise ConfigError(
+                "continue_after_commit=True with environment= needs promote=: the rollouts of the next stretch start "
+                "from the world that the winner's was promoted to"
+            )
+
+    def retries(self) -> tuple[Any, ...]:
+        """The retry policies."""
+        if self.retry is None or isinstance(self.retry, RetryPolicy):
+            return () if self.retry is None else (self.retry,)
+        return tuple(self.retry) if isinstance(self.retry, list | tuple) else (self.retry,)
 
     def sampling_of(self, index: int) -> dict[str, Any]:
         """The sampling parameters of one rollout."""
@@ -139,17 +187,6 @@ class Options:
                 f"sampling({index}) returned {parameters!r}; return request parameters: {{'seed': {index}}}, say"
             )
         return dict(parameters)
-
-
-def whole(name: str, value: Any) -> int:
-    """``value`` as a whole number of at least 1.
-
-    Raises:
-        ConfigError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} is {value!r}; give a whole number of at least 1")
-    return value
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:

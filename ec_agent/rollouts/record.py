@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from ec_agent.trajectory import Call, Trajectory
+
+
+class End(TypedDict, total=False):
+    """How a rollout ended.
+
+    Attributes:
+        kind: ``"answer"``; ``"commit"``: at calls that commit; ``"interrupt"``; ``"rest"``: its calls carried out,
+            before it went on; ``"failed"``.
+        commits: ids of the calls that commit.
+        message: the message they are in, unless it is the final action.
+        again: whether the step it stopped in can be taken up again.
+        interrupts: ids and values of its interrupts.
+        thread: the thread it is parked on, if it may go on.
+        carried: whether this is the winner carrying its calls out, rather than proposing.
+    """
+
+    kind: Literal["answer", "commit", "interrupt", "rest", "failed"]
+    commits: list[str]
+    message: Any
+    again: bool
+    interrupts: list[list[Any]]
+    thread: str
+    carried: bool
 
 
 class Record(TypedDict):
@@ -23,6 +46,9 @@ class Record(TypedDict):
     final_action: Any
     facts: dict[str, Any]
     fingerprint: str | None
+    end: End
+    store: list[list[Any]]
+    token: str | None
 
 
 def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
@@ -56,6 +82,17 @@ def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
 
 
 _PLAIN = ("model", "node", "started", "ended", "prompt_tokens", "cached_tokens")
+
+
+def merged(old: list[Record], new: list[Record]) -> list[Record]:
+    """Records by index; one that comes again stands for the one before it."""
+    return list({record["index"]: record for record in [*old, *new]}.values())
+
+
+def total(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Usages added up."""
+    names = dict.fromkeys(name for usage in usages for name in usage)
+    return {name: sum(usage.get(name, 0) for usage in usages) for name in names}
 
 
 def usage_of(calls: Sequence[Call]) -> dict[str, int]:

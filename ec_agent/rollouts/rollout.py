@@ -2,173 +2,225 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NotRequired, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.errors import GraphBubbleUp, GraphRecursionError, ParentCommand
+from langgraph.errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
+from langgraph.types import Command
+from typing_extensions import TypedDict
 
 from ec_agent.capture.recorder import Recorder, recording
-from ec_agent.capture.shapes import call_of, payload_of_message
-from ec_agent.errors import (
-    AgentError,
-    MissingLogprobsError,
-    NoFinalActionError,
-    RolloutInterruptedError,
-    StateMismatchError,
-)
-from ec_agent.rollouts.agents import Agent, Writes, commands, update_and_goto, update_of
-from ec_agent.rollouts.final_action import default_final_action
-from ec_agent.rollouts.internals import (
-    BOX_OUT,
-    ROOT,
-    Channel,
-    around_box,
-    own_configurable,
-    own_tags,
-    without_streaming,
-)
-from ec_agent.rollouts.messages import (
-    ai_messages,
-    fingerprint,
-    private_copy,
-    rebuilt,
-    with_id,
-    without_logprobs,
-)
-from ec_agent.rollouts.options import Options
-from ec_agent.rollouts.record import Record, pack_calls, usage_of
-from ec_agent.rollouts.writes import WriteLog, outer_writes
-
-Emit = Callable[[Mapping[str, Any]], None]
+from ec_agent.commits.committing import CommitGate, Planned
+from ec_agent.commits.gate import STOPPED, RolloutGate, current_gate, gated
+from ec_agent.environments.worlds import in_environment
+from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
+from ec_agent.plans import Plan, Step, pause
+from ec_agent.rollouts.internals import around_box, own_configurable, own_tags, without_streaming
+from ec_agent.rollouts.limits import Meter, retry_pause
+from ec_agent.rollouts.messages import private_copy
+from ec_agent.rollouts.outcome import outcome_of
+from ec_agent.rollouts.parking import memory_saver
+from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
+from ec_agent.rollouts.session import Session, listener
+from ec_agent.rollouts.store import StoreOverlay
+from ec_agent.rollouts.writes import WriteLog
 
 
-@dataclass(eq=False, slots=True)
-class Listener:
-    """Who called ``run()``: where events go, and where a node leaves what is not part of the state."""
+class Start(TypedDict):
+    """Where a rollout begins.
 
-    on_event: Emit | None = None
-    left: tuple[Any, ...] = ()
+    Attributes:
+        index: number of the rollout.
+        round: number of the stretch, from 0.
+        thread: where the rollout it goes on from is parked; it begins afresh without one.
+        answers: to the interrupts that one stopped at, by their ids.
+    """
 
-
-# A nested best_of_n must not be heard here: a rollout hides it.
-listener: ContextVar[Listener | None] = ContextVar("ec_agent_listener", default=None)
-
-
-@dataclass(eq=False, slots=True)
-class Session:
-    """One question on its way through ``best_of_n``. Lives in memory only; nothing of it is checkpointed."""
-
-    agent: Agent
-    options: Options
-    n: int
-    known: Any
-    outer: Mapping[str, Channel]
-    context: Any = None
-    store: Any = None
-    emit: Emit = lambda _: None
-    max_concurrency: int | None = None
-    # Which rollouts ran here and now; those missing were found in a checkpoint.
-    ran: set[int] = field(default_factory=set)
-    # Exceptions themselves, by rollout: records carry only their text.
-    errors: dict[int, Exception] = field(default_factory=dict)
+    index: int
+    round: int
+    thread: NotRequired[str | None]
+    answers: NotRequired[dict[str, Any] | None]
 
 
 class Attempt:
-    """One rollout while it runs; sync and async runs drive it alike.
+    """One rollout while it runs.
 
     Args:
         session: the question.
-        index: number of the rollout.
-        config: the config of the fan-out task it runs in.
+        start: where it begins.
+        config: the config of the task it runs in.
+        calls: the calls it carries out, to go no further; without, it stops at the first that commits.
+        saver: the saver it goes on from; by default what is parked, or an empty one.
     """
 
-    def __init__(self, session: Session, index: int, config: RunnableConfig) -> None:
+    def __init__(
+        self,
+        session: Session,
+        start: Start,
+        config: RunnableConfig,
+        calls: Mapping[str, Planned] | None = None,
+        saver: InMemorySaver | None = None,
+    ) -> None:
         options = session.options
-        self.session = session
-        self.index = index
-        session.ran.add(index)
+        self.session, self.start, self.config = session, start, config
+        self.index = start["index"]
+        self.saver = saver
+        self.gate = RolloutGate(session.policy, lambda: self.recorder.asking, current_gate.get())
+        self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
+        self.meter = Meter(options.limits, session.budget, self._halt)
         self.recorder = Recorder(
-            index,
+            self.index,
             signals=options.selector.signals,
             calls=options.calls,
             keep_text=options.keep_text,
-            sampling=options.sampling_of(index),
+            sampling=options.sampling_of(self.index),
             raise_on_missing=options.on_missing == "raise",
+            guard=self.meter,
         )
-        self._config = config
-        self._log = WriteLog()
-        self._final: Any = None
-        self._command: Any = None
-        self._error: Exception | None = None
+        self.log = WriteLog()
+        self.final: Any = None
+        self.command: Any = None
+        self.error: Exception | None = None
+        self.thread = session.thread(start["round"], self.index)
+        self.store = StoreOverlay(session.below) if session.below is not None else None
+        self._late = False
         self._started = time.perf_counter()
 
-    @property
-    def graph(self) -> Any:
-        """The graph to stream."""
-        graph = self.session.agent.graph(self.session.store)
-        # Only a saver gives a subgraph with checkpointer=True its memory within the rollout.
-        return graph.copy({"checkpointer": InMemorySaver()}) if self.session.agent.needs_saver else graph
+    def _halt(self) -> None:
+        self.gate.halt()
+        if self.committing is not None:
+            self.committing.halt()
 
-    def arguments(self) -> dict[str, Any]:
+    def run(self) -> Plan[None]:
+        """Run it to its end; a failure is kept for the record."""
+        session, parked = self.session, self.start.get("thread")
+        session.ran.add(self.index)
+        self._emit("started")
+        with self._failing():
+            session.budget.check("not started")
+            if parked is None:
+                self.saver = InMemorySaver() if session.agent.needs_saver else memory_saver()
+            elif self.saver is None:
+                self.saver = yield from session.parking.fetch(parked, self.thread)
+            yield from session.enter(self.index)
+        if self.error is None:
+            with self._failing(), self._inside():
+                yield Step(self._stream, self._astream)
+            self._late = self.meter.expired
+
+    def _stream(self) -> None:
+        for mode, part in self._graph.stream(**self._arguments()):
+            if not self._hear(mode, part):
+                return
+
+    async def _astream(self) -> None:
+        limit = self.session.options.limits.timeout
+        try:
+            async with asyncio.timeout(limit) as clock:
+                async for mode, part in self._graph.astream(**self._arguments()):
+                    if not self._hear(mode, part):
+                        return
+        except TimeoutError as error:
+            raise (self.meter.timeout() if clock.expired() else error) from None
+
+    @property
+    def _graph(self) -> Any:
+        return self.session.agent.graph(self.store, self.saver)
+
+    def _arguments(self) -> dict[str, Any]:
         """How to stream it: on a fresh thread, with the user's own config and context and nothing else."""
-        config, agent = self._config, self.session.agent
-        conf = config.get("configurable") or {}
-        thread = f"{conf.get('thread_id') or uuid.uuid4()}/{conf.get('checkpoint_ns', '')}/{self.index}"
+        config, session = self.config, self.session
+        environment = session.environment(self.index)
+        conf = {**own_configurable(config), "thread_id": self.thread}
         own: RunnableConfig = {
-            "configurable": {**own_configurable(config), "thread_id": thread},
+            "configurable": {**conf, "ec_environment": environment} if environment is not None else conf,
             "callbacks": without_streaming(config.get("callbacks")),
             "tags": own_tags(config),
             "metadata": {**(config.get("metadata") or {}), "ec_rollout": self.index},
-            "recursion_limit": self.session.options.limits.recursion_limit,
+            "recursion_limit": session.options.limits.recursion_limit,
         }
-        if self.session.max_concurrency is not None:  # the outer run's own, for the agent's parallel nodes
-            own["max_concurrency"] = self.session.max_concurrency
-        return {
-            "input": agent.boxed(private_copy(self.session.known)),
+        if session.max_concurrency is not None:  # the outer run's own, for the agent's parallel nodes
+            own["max_concurrency"] = session.max_concurrency
+        arguments = {
+            "input": self._input(),
             "config": own,
-            "context": agent.context_of(self.session.context),
+            "context": session.agent.context_of(session.context),
             "stream_mode": ["tasks", "values"],
-            "output_keys": agent.state_keys,
+            "output_keys": session.agent.state_keys,
         }
+        # A subgraph with a memory of its own reads it within the rollout; else the end alone is written.
+        return arguments if session.agent.needs_saver else {**arguments, "durability": "exit"}
+
+    def _input(self) -> Any:
+        if self.start.get("thread") is None:
+            return self.session.agent.boxed(private_copy(self.session.known))
+        answers = self.start.get("answers")
+        return None if answers is None else Command(resume=answers)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Around the run: capture on, the ambient run out of sight, and a failure put on record."""
-        self._emit("started")
+    def _inside(self) -> Iterator[None]:
+        """Around the run: capture on, the gate set, the ambient run out of sight."""
         ambient = var_child_runnable_config.set(None)
         heard = listener.set(None)
         around = around_box.set(self.session.outer)
         try:
-            with recording(self.recorder):
+            world = in_environment(self.session.environment(self.index))
+            with recording(self.recorder), gated(self.committing or self.gate), world:
                 yield
-        except ParentCommand as stop:
-            self._command = stop.args[0]
-        except GraphBubbleUp:
-            raise  # the runtime's own control flow: a drain, say
-        except Exception as error:
-            self._error = error
         finally:
             around_box.reset(around)
             listener.reset(heard)
             var_child_runnable_config.reset(ambient)
 
-    def hear(self, mode: str, part: Any) -> None:
-        """One part of the agent's stream."""
-        if mode == "tasks":
-            self._log.hear(part)
-        else:
-            self._final = part
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except ParentCommand as stop:
+            self.command = stop.args[0]
+        except GraphInterrupt:
+            pass  # a bare one, from beneath a graph of its own; the stop is known to the gate
+        except GraphBubbleUp:
+            raise  # the runtime's own control flow: a drain, say
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task() if _on_loop() else None
+            if task is None or task.cancelling():
+                raise
+            self.error = RolloutCancelledError(f"something in the rollout cancelled it ({error!r}); see what, and why")
+        except Exception as error:
+            self.error = error
 
-    def record(self) -> Record:
-        """The end of the rollout, put on record.
+    def _hear(self, mode: str, part: Any) -> bool:
+        """One part of the agent's stream; whether to go on listening."""
+        if self.gate.proposal is not None:
+            self.log.stop(self.gate.proposal.task.split("|")[0].rpartition(":")[2])
+        if mode == "tasks":
+            self.log.hear(part)
+        elif not self.log.over:
+            self.final = part
+        return not self.log.over
+
+    @property
+    def failure(self) -> Exception | None:
+        """What it failed with, whether or not the agent caught it."""
+        if self.recorder.failure is not None:
+            return self.recorder.failure
+        return self.meter.timeout() if self._late else self.error
+
+    @property
+    def interrupts(self) -> list[list[Any]]:
+        """Ids and values of the interrupts it stopped at, ours left out."""
+        asked = [[each["id"], each["value"]] for each in self.log.interrupts]
+        return [each for each in asked if not (isinstance(each[1], Mapping) and STOPPED in each[1])]
+
+    def record(self) -> Plan[Record]:
+        """The end of the rollout, put on record, and parked where it may go on.
 
         Raises:
             MissingLogprobsError: a call came back without logprobs and ``on_missing="raise"`` was set.
@@ -176,75 +228,36 @@ class Attempt:
         if isinstance(self.recorder.failure, MissingLogprobsError):
             raise self.recorder.failure
         try:
-            if self.recorder.failure is not None:
-                raise self.recorder.failure
-            if self._error is not None:
-                raise self._error
-            record = self._success()
+            if (failure := self.failure) is not None:
+                raise failure
+            parts = outcome_of(self)
+            if parts["end"].get("thread") is not None and self.saver is not None:
+                yield from self.session.parking.park(parts["end"]["thread"], self.saver)
+            record = self._record(**parts, store=self.store.writes if self.store is not None else [])
         except Exception as error:
             self.session.errors[self.index] = error
-            record = self._record(error=_described(error))
+            record = self._record(error=_described(error), end={"kind": "failed"})
+            yield from self.session.leave(self.index)
         self._emit("finished", error=record["error"], seconds=record["seconds"])
         return record
 
-    def _success(self) -> Record:
-        agent, options = self.session.agent, self.session.options
-        if self._log.interrupts:
-            raise RolloutInterruptedError(
-                "the rollout stopped at an interrupt(); ask people after the selection, in a node of the outer "
-                "graph, not inside the rollouts"
-            )
-        written, final, goto = self._outcome()
-        if not written and not goto:
-            raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
-        if self._command is not None:  # it names the outer keys itself
-            outer = written
-        elif options.output is not None:
-            outer = _mapped(options.output(final), self.session.outer)
-        else:
-            outer = outer_writes(agent, written, final, self.session.outer)
-        action = options.final_action(final, written) if options.final_action else default_final_action(written)
-        derived = options.final_action is None and default_final_action(outer) is action
-        return self._record(
-            writes=[[key, value] for key, value in outer],
-            goto=goto,
-            final_action={"derived": True} if derived else {"value": action},
-            fingerprint=fingerprint([written, goto, [call.tokens for call in self.recorder.trajectory().calls]]),
-        )
-
-    def _outcome(self) -> tuple[Writes, Any, list[Any]]:
-        """What the agent wrote, the state it ended in, and where it wants to go next: bare, with ids."""
-        agent, keep = self.session.agent, self.session.options.keep_logprobs
-
-        def tidy(message: Any) -> Any:
-            return with_id(message if keep else without_logprobs(message))
-
-        # As everywhere in LangGraph, a command to the parent stands for the whole of the agent's output.
-        done = self._command is None
-        raw, goto = agent.writes_of(self._log.writes()) if done else update_and_goto(self._command)
-        if not self.recorder.started_calls():
-            # An agent that runs elsewhere is heard only through the messages it sends back.
-            self.recorder.adopt(_calls_in(raw, self.session.options.selector.signals))
-        written = [(key, rebuilt(value, tidy)) for key, value in raw]
-        final = self._final
-        if agent.is_function and final:
-            output = final[BOX_OUT]
-            final = update_of(written) if commands(output) or isinstance(output, dict) else output
-        return written, rebuilt(final, tidy), rebuilt(goto, tidy)
-
     def _record(self, **parts: Any) -> Record:
-        trajectory = self.recorder.trajectory() if self.recorder.failure is None else None
+        filtered = self.recorder.failure is not None and not isinstance(self.recorder.failure, RolloutError)
         record: Record = {
             "index": self.index,
             "seconds": time.perf_counter() - self._started,
             "error": None,
-            "calls": pack_calls(trajectory) if trajectory is not None else [],
+            # A filter that raised has left calls uncounted.
+            "calls": [] if filtered else pack_calls(self.recorder.heard()),
             "usage": usage_of(self.recorder.every_call()),
             "writes": [],
             "goto": [],
             "final_action": None,
             "facts": self.recorder.facts(),
             "fingerprint": None,
+            "end": {"kind": "answer"},
+            "store": [],
+            "token": self.session.token(self.index),
         }
         return cast("Record", {**record, **parts})
 
@@ -252,20 +265,12 @@ class Attempt:
         self.session.emit({"type": f"ec_agent.rollout.{event}", "index": self.index, **details})
 
 
-def _calls_in(written: Writes, signals: Any) -> list[Any]:
-    payloads = [payload_of_message(message) for _, value in written for message in ai_messages(value)]
-    return [call_of(payload, tuple(dict.fromkeys(("entropy", *signals)))) for payload in payloads]
-
-
-def _mapped(update: Any, outer: Mapping[str, Channel]) -> Writes:
-    if not isinstance(update, Mapping):
-        raise AgentError(f"output= returned {type(update).__name__}; return a dict of outer state keys")
-    strangers = [key for key in update if key not in outer and ROOT not in outer]
-    if strangers:
-        raise StateMismatchError(
-            f"output= returned the keys {strangers}, which the outer state does not have; add them to its schema"
-        )
-    return list(update.items())
+def _on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _described(error: Exception) -> str:
@@ -275,19 +280,15 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def run(session: Session, index: int, config: RunnableConfig) -> Record:
-    """Run one rollout to its end."""
-    attempt = Attempt(session, index, config)
-    with attempt.running():
-        for mode, part in attempt.graph.stream(**attempt.arguments()):
-            attempt.hear(mode, part)
-    return attempt.record()
-
-
-async def arun(session: Session, index: int, config: RunnableConfig) -> Record:
-    """Run one rollout to its end."""
-    attempt = Attempt(session, index, config)
-    with attempt.running():
-        async for mode, part in attempt.graph.astream(**attempt.arguments()):
-            attempt.hear(mode, part)
-    return attempt.record()
+def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Record]:
+    """Run one rollout to its end, again where it fails and ``retry=`` says so."""
+    spent: list[Mapping[str, int]] = []
+    while True:
+        attempt = Attempt(session, start, config)
+        yield from attempt.run()
+        record = yield from attempt.record()
+        spent.append(record["usage"])
+        again = retry_pause(session.options.retries(), attempt.failure, len(spent))
+        if again is None:
+            return {**record, "usage": total(spent)}
+        yield pause(again)

@@ -62,6 +62,8 @@ class Selection:
         distinct: how many of the rollouts that ended differ from each other.
         usage: prompt, cached and generated tokens over all rollouts, calls the filter leaves out included.
         warnings: what to know before trusting the choice.
+        commits: the actions carried out, in order: ``tool``, ``args``, ``key`` (the idempotency key).
+        earlier: the receipts of earlier stretches, where the winner went on after a commit; ``usage`` is over all.
     """
 
     winner: int
@@ -73,12 +75,16 @@ class Selection:
     distinct: int
     usage: Mapping[str, int]
     warnings: tuple[str, ...] = ()
+    commits: tuple[Mapping[str, Any], ...] = ()
+    earlier: tuple[Selection, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The receipt as plain JSON."""
         plain = asdict(self)
         plain["order"], plain["warnings"] = list(self.order), list(self.warnings)
         plain["candidates"] = [dict(candidate) for candidate in plain["candidates"]]
+        plain["commits"] = [dict(commit) for commit in plain["commits"]]
+        plain["earlier"] = [selection.to_dict() for selection in self.earlier]
         return plain
 
     @classmethod
@@ -91,6 +97,8 @@ class Selection:
                 "warnings": tuple(plain["warnings"]),
                 "config": HEPConfig(**plain["config"]),
                 "candidates": tuple(CandidateReceipt(**candidate) for candidate in plain["candidates"]),
+                "commits": tuple(plain["commits"]),
+                "earlier": tuple(cls.from_dict(selection) for selection in plain["earlier"]),
             }
         )
 

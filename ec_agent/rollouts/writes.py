@@ -24,14 +24,29 @@ class WriteLog:
 
     def __init__(self) -> None:
         self.interrupts: list[Any] = []
+        self._stopped: str | None = None
+        self._over = False
         self._done: Pairs = []
         self._running: set[str] = set()
         self._order: dict[str, tuple[int, Any]] = {}
         self._results: list[tuple[tuple[int, Any], Pairs]] = []
 
+    def stop(self, task: str) -> None:
+        """The rollout stopped in this task: it, and whatever starts from now on, no longer counts."""
+        self._stopped = task
+
+    @property
+    def over(self) -> bool:
+        """Whether the agent went on after it was stopped."""
+        return self._over
+
     def hear(self, event: Mapping[str, Any]) -> None:
         """One event: a task starts, or has a result."""
-        if "triggers" in event:
+        if self._over or (self._stopped is not None and event["id"] == self._stopped):
+            return
+        if self._stopped is not None and "triggers" in event:
+            self._over = True
+        elif "triggers" in event:
             if not self._running:  # else a node calls a functional task in the middle of a step
                 self._close_step()
             self._running.add(event["id"])
@@ -172,6 +187,19 @@ class Writes(list[Command[Any]]):
         if goto:
             commands.append(Command(goto=list(goto)))
         return cls(commands)
+
+
+def joined(stretches: Sequence[Sequence[Sequence[Any]]], outer: Mapping[str, Channel]) -> Pairs:
+    """The writes of one rollout's stretches, one after the other, as those of one.
+
+    What sets a key anew stands for everything written to it before.
+    """
+    pairs: Pairs = []
+    for stretch in stretches:
+        anew = {k for k, v in stretch if k in outer and (not accumulates(outer[k]) or overwrites(v))}
+        pairs = [pair for pair in pairs if pair[0] not in anew]
+        pairs += [(key, value) for key, value in stretch]
+    return pairs
 
 
 def _names(keys: Any) -> str:

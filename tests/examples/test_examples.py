@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 SAYS = {
     "node_in_graph": (r"rollout 3: centroid 0\.\d+", r"winner: rollout [0-3] of 4", r"answer: \S"),
     "raw_openai_client": (r"rollout 3: centroid 0\.\d+, 2 calls", r"winner: rollout [0-3]", r"answer: \S"),
+    # At most one label leaves the house, whatever the model says.
+    "safe_actions": (r"rollout 3: centroid 0\.\d+, would ship", r"winner: rollout [0-3]", r"labels: \[('[^']*')?\]\n"),
     "score_logprobs": (r"seed 2: \d+ tokens, phases start at \[", r"centroid 0\.\d+", r"'score': 0\.\d+"),
     "wrap_agent": (r"rollout 3: centroid 0\.\d+, \d+ calls", r"winner: rollout [0-3], margin \d", r"answer: \S"),
 }

@@ -20,7 +20,6 @@ from ec_agent import (
     Limits,
     LowestCentroid,
     Ranking,
-    RolloutInterruptedError,
     best_of_n,
 )
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -119,26 +118,6 @@ def test_the_recursion_limit_of_the_outer_run_is_its_own(run):
     agent = kit.graph(kit.Items, ask=lambda s: kit.say(3).invoke("?") and None, **chain)
     done = run.invoke(kit.outer(best_of_n(agent, n=1), kit.Items), {"items": []}, {"recursion_limit": 6})
     assert len(done["items"]) == 12
-
-
-def test_an_interrupt_inside_is_a_failed_rollout(run):
-    def one(state):
-        index = kit.rollout_index()
-        if index == 1:
-            interrupt("may I?")
-        kit.say(*PEAKS).invoke("?")
-        return {"messages": [("ai", f"answer {index}")]}
-
-    node = best_of_n(kit.graph(MessagesState, one=one), n=3)
-    selection = run.run(node, {"messages": "go"}).selection
-    assert "RolloutInterruptedError" in selection.candidates[1].error
-    assert "after the selection" in selection.candidates[1].error
-    assert selection.winner == 2
-    always = kit.graph(MessagesState, one=lambda s: interrupt("may I?"))
-    graph = kit.outer(best_of_n(always, n=2), checkpointer=InMemorySaver())
-    with pytest.raises(AllRolloutsFailedError) as caught:
-        run.invoke(graph, {"messages": "go"}, THREAD)
-    assert {type(e) for e in caught.value.__cause__.exceptions} == {RolloutInterruptedError}
 
 
 THREAD = {"configurable": {"thread_id": "t"}}

@@ -1,0 +1,1 @@
+"""Actions that must not run N times: which tools commit, how a rollout stops at one, how it is done at most once."""

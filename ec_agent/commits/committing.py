@@ -1,0 +1,167 @@
+"""Carrying committed calls out, each at most once."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphBubbleUp
+
+from ec_agent.commits.gate import RolloutGate, RolloutStop, Use
+from ec_agent.commits.journal import Entry, Journal
+from ec_agent.errors import CommitUncertain
+from ec_agent.plans import Plan, Step, call
+
+OnUncertain = Literal["raise", "retry"]
+
+_key: ContextVar[str | None] = ContextVar("ec_agent_idempotency_key", default=None)
+
+
+def get_idempotency_key() -> str | None:
+    """Inside a tool that is being committed: the key of this commit, the same however often it is tried.
+
+    Send it along, and a receiver that knows it already can leave the repetition undone. ``None`` elsewhere.
+    """
+    return _key.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """How a call is carried out at most once.
+
+    Attributes:
+        journal: where intents and outcomes are written down.
+        on_uncertain: what to do about an intent without an outcome: raise, or send it again with the same key.
+    """
+
+    journal: Journal
+    on_uncertain: OnUncertain = "raise"
+
+    def plan(self, key: str, what: str, args: Any, execute: Step) -> Plan[Any]:
+        """The outcome of the action under this key: from the journal, or by carrying it out.
+
+        Raises:
+            CommitUncertain: it may have been carried out already, and its outcome is not known; or another
+                action was carried out in its place.
+        """
+        entries: list[Entry] = yield call(self.journal, "read", key)
+        last = entries[-1] if entries else None
+        status = None if last is None else (last.outcome or {}).get("status", "open")
+        if last is not None and status != "paused":
+            if (last.intent["tool"], last.intent["args"]) != (what, repr(args)):
+                raise CommitUncertain(_another(key, last, what, args), key)
+            if status == "done":
+                return (last.outcome or {})["value"]
+            if self.on_uncertain == "raise":
+                raise CommitUncertain(_uncertain(key, last), key)
+        intent = {"tool": what, "args": repr(args), "at": time.time(), "by": uuid.uuid4().hex}
+        if not (yield call(self.journal, "claim", key, len(entries), intent)):
+            raise CommitUncertain(f"another run is committing {what!r} right now (key {key}); let it end first", key)
+        token = _key.set(key)
+        try:
+            value = yield execute
+        except GraphBubbleUp:  # the tool asks somebody first: nothing is done yet
+            yield call(self.journal, "note", key, len(entries), {"status": "paused"})
+            raise
+        except Exception as error:
+            yield call(self.journal, "note", key, len(entries), {"status": "raised", "value": repr(error)})
+            raise
+        finally:
+            _key.reset(token)
+        yield from self._keep(key, len(entries), value)
+        return value
+
+    def _keep(self, key: str, attempt: int, value: Any) -> Plan[None]:
+        try:
+            yield call(self.journal, "note", key, attempt, {"status": "done", "value": value})
+        except (TypeError, ValueError):  # it cannot be serialised; what the model is told of it can
+            said = value.model_copy(update={"artifact": None}) if isinstance(value, ToolMessage) else str(value)
+            yield call(self.journal, "note", key, attempt, {"status": "done", "value": said})
+
+
+def _uncertain(key: str, entry: Entry) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(entry.intent["at"]))
+    how = f"it raised {entry.outcome['value']}" if entry.outcome else "the run ended before its outcome was known"
+    return (
+        f"{entry.intent['tool']}({entry.intent['args']}) was begun at {when}, and {how}: it may have taken effect. "
+        f"Look there (idempotency key {key}), and note the outcome with journal.note(key, ...); or, where the receiver "
+        'leaves a repeated key undone, set on_uncertain="retry"'
+    )
+
+
+def _another(key: str, entry: Entry, what: str, args: Any) -> str:
+    return (
+        f"an earlier attempt of this step committed {entry.intent['tool']}({entry.intent['args']}), and this one would "
+        f"commit {what}({args!r}) in its place; nothing was done. Begin a new turn, or a new thread "
+        f"(idempotency key {key})"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A tool call of the chosen message.
+
+    Attributes:
+        name: the tool's name.
+        args: the model's arguments.
+        key: its idempotency key.
+        commits: whether it is carried out under that key; a harmless call is just run.
+    """
+
+    name: str
+    args: Mapping[str, Any]
+    key: str
+    commits: bool
+
+
+class CommitGate:
+    """The gate under which a message's calls are carried out.
+
+    Args:
+        calls: the calls to carry out, by id.
+        once: how those that commit are carried out.
+        beyond: the gate for every other call.
+    """
+
+    def __init__(self, calls: Mapping[str, Planned], once: Once, beyond: RolloutGate | None = None) -> None:
+        self._calls = calls
+        self._once = once
+        self._beyond = beyond
+        self._done: set[str] = set()
+        self._nested: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def halt(self) -> None:
+        """Stop a run that has carried its calls out and now goes on to something else."""
+        if len(self._done) == len(self._calls):
+            raise RolloutStop("committed")
+
+    def plan(self, use: Use, execute: Step) -> Plan[Any]:
+        """Carry a call out, or leave it to the gate beyond."""
+        if use.inside is not None and use.inside in self._calls:
+            return (yield from self._within(self._calls[use.inside], use, execute))
+        planned = self._calls.get(use.call_id or "")
+        if planned is None:
+            return (yield from self._beyond.plan(use, execute)) if self._beyond is not None else (yield execute)
+        if planned.commits:
+            value = yield from self._once.plan(planned.key, planned.name, planned.args, execute)
+        else:
+            value = yield execute
+        with self._lock:
+            self._done.add(str(use.call_id))
+        return value
+
+    def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
+        """A tool called by a tool: under the key of the one around it or, if only it commits, one of its own."""
+        if around.commits or self._beyond is None or not self._beyond.commits(use.tool.name, use.tool):
+            return (yield execute)
+        with self._lock:
+            self._nested[around.key] = count = self._nested.get(around.key, 0) + 1
+        args = {k: v for k, v in use.input.items() if k in use.tool.args} if isinstance(use.input, dict) else use.input
+        return (yield from self._once.plan(f"{around.key}/{use.tool.name}/{count}", use.tool.name, args, execute))

@@ -1,0 +1,104 @@
+"""Which tools commit: do something to the world that must not be done once per rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from langchain_core.tools import BaseTool
+
+from ec_agent.errors import ConfigError
+
+Effect = Literal["commit", "read_only"]
+Commit = Sequence[str | BaseTool] | Literal["unknown"] | None
+EFFECT = "ec_agent_effect"
+ToolT = TypeVar("ToolT", bound=BaseTool)
+
+
+def commit_tool(tool: ToolT) -> ToolT:
+    """Mark a tool as one that commits; rollouts stop at it, and only the winner's call is carried out.
+
+    Example:
+        >>> @commit_tool
+        ... @tool
+        ... def send_email(to: str, text: str) -> str: ...
+
+    Raises:
+        ConfigError: given something that is not a tool.
+    """
+    marked: ToolT = _marked(tool, "commit")
+    return marked
+
+
+def read_only(tool: ToolT) -> ToolT:
+    """Mark a tool as harmless: with ``commit="unknown"`` it is the only kind that runs inside rollouts.
+
+    Raises:
+        ConfigError: given something that is not a tool.
+    """
+    marked: ToolT = _marked(tool, "read_only")
+    return marked
+
+
+def _marked(tool: Any, effect: Effect) -> Any:
+    if not isinstance(tool, BaseTool):
+        name = {"commit": "commit_tool", "read_only": "read_only"}[effect]
+        raise ConfigError(f"@{name} was given {tool!r}, which is not a tool; write it above @tool, not below")
+    tool.metadata = {**(tool.metadata or {}), EFFECT: effect}
+    return tool
+
+
+def effect_of(tool: BaseTool) -> Effect | None:
+    """What the tool is marked as."""
+    effect: Effect | None = (tool.metadata or {}).get(EFFECT)
+    return effect
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPolicy:
+    """Which tool calls a rollout stops at.
+
+    Attributes:
+        names: tools named in ``commit=``.
+        unknown: whether whatever is not marked read-only commits.
+        tools: the tools that are known, by name: those given in ``commit=`` and those of the agent's tool nodes.
+    """
+
+    names: frozenset[str] = frozenset()
+    unknown: bool = False
+    tools: Mapping[str, BaseTool] = field(default_factory=dict)
+
+    def commits(self, name: str, tool: BaseTool | None = None) -> bool:
+        """Whether a call of this tool commits; ``tool`` where it is at hand."""
+        if name in self.names:
+            return True
+        tool = tool or self.tools.get(name)
+        effect = effect_of(tool) if tool is not None else None
+        return effect == "commit" or (self.unknown and effect != "read_only")
+
+
+def policy_of(commit: Any, found: Iterable[BaseTool]) -> CommitPolicy:
+    """The policy that ``commit=`` names for an agent in which these tools were found.
+
+    Raises:
+        ConfigError: ``commit`` is neither a list of tools or names, nor ``"unknown"``, nor ``None``; or a name in
+            it is none of the tools found.
+    """
+    tools = {tool.name: tool for tool in found}
+    if commit is None or commit == "unknown":
+        return CommitPolicy(unknown=commit == "unknown", tools=tools)
+    if isinstance(commit, str | BaseTool | Mapping) or not isinstance(commit, Iterable):
+        raise ConfigError(f"commit is {commit!r}; give a list of tools or tool names, 'unknown', or None")
+    given = list(commit)
+    for each in given:
+        if isinstance(each, BaseTool):
+            tools[each.name] = each
+        elif not (isinstance(each, str) and each):
+            raise ConfigError(f"commit has {each!r} in it; give tools or their names")
+        elif tools and each not in tools:  # a name mistyped here would be an action done N times
+            raise ConfigError(
+                f"commit names {each!r}, which is none of the agent's tools ({', '.join(sorted(tools))}); mend the "
+                "name, or give the tool itself if it is not in a ToolNode"
+            )
+    return CommitPolicy(names=frozenset(each if isinstance(each, str) else each.name for each in given), tools=tools)

@@ -1,0 +1,223 @@
+"""Stopping a rollout at a tool that commits, before the tool runs.
+
+Every LangChain tool call comes through ``BaseTool.run`` or ``arun``, so that is where we look: the patch is
+installed at the first rollout of the process and does nothing where no gate is set. A node that calls
+``tool.func`` by itself goes around it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphInterrupt
+from langgraph.types import Interrupt
+
+from ec_agent.commits.effects import CommitPolicy
+from ec_agent.plans import Plan, Step, adrive, drive
+
+STOPPED = "ec_agent.stopped"
+
+
+class RolloutStop(GraphInterrupt):
+    """Ends a rollout where it stands, the way LangGraph interrupts a run: the step can be taken up again."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__((Interrupt(value={STOPPED: where}, id=uuid.uuid4().hex),))
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One call of a tool.
+
+    Attributes:
+        tool: the tool.
+        input: what it is called with.
+        call_id: id of the model's tool call that it answers; ``None`` for a call that no model asked for.
+        inside: id of the model's tool call in whose course it is made, by another tool.
+    """
+
+    tool: BaseTool
+    input: Any
+    call_id: str | None
+    inside: str | None
+
+    @property
+    def answers(self) -> str | None:
+        """The model's tool call that leads to it."""
+        return self.inside or self.call_id
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The message at whose tool calls a rollout stopped.
+
+    Attributes:
+        message: the model's message, unchanged; made up for a tool that no model's message asked for.
+        task: the graph task that was about to run the tools: its checkpoint namespace.
+        commits: ids of those of its calls that commit.
+    """
+
+    message: AIMessage
+    task: str
+    commits: tuple[str, ...]
+
+
+class Gate(Protocol):
+    """Decides on each tool call in its context."""
+
+    def plan(self, use: Use, execute: Step) -> Plan[Any]:
+        """Run the tool by yielding ``execute``, or do not."""
+
+
+current_gate: ContextVar[Gate | None] = ContextVar("ec_agent_gate", default=None)
+_inside: ContextVar[str | None] = ContextVar("ec_agent_inside_call", default=None)
+
+
+class RolloutGate:
+    """The gate of a rollout: it stops at the first message with a call that commits.
+
+    Attributes:
+        proposal: the message it stopped at.
+        names: further tools to stop at, found on the way.
+
+    Args:
+        policy: which calls commit.
+        heard: the AI messages with tool calls that models have returned so far.
+        around: the gate of the rollout around this one; what it stops at, this one does.
+    """
+
+    def __init__(
+        self, policy: CommitPolicy, heard: Callable[[], Sequence[AIMessage]], around: Gate | None = None
+    ) -> None:
+        self.proposal: Proposal | None = None
+        self.names: frozenset[str] = frozenset()
+        self._policy = policy
+        self._heard = heard
+        self._around = around if isinstance(around, RolloutGate) else None
+        self._lock = threading.Lock()
+
+    def commits(self, name: str, tool: BaseTool | None = None) -> bool:
+        """Whether a call of this tool is to be stopped at."""
+        if name in self.names or self._policy.commits(name, tool):
+            return True
+        return self._around is not None and self._around.commits(name, tool)
+
+    def plan(self, use: Use, execute: Step) -> Plan[Any]:
+        """Stop, or run the tool."""
+        self._check(use)
+        return (yield execute)
+
+    def _check(self, use: Use) -> None:
+        with self._lock:
+            if self.proposal is None:
+                self.proposal = self._proposal(use)
+        self.halt()
+
+    def halt(self) -> None:
+        """Stop here too if the rollout has stopped already, whoever caught that."""
+        if self.proposal is not None:
+            raise RolloutStop("commit")
+
+    def _proposal(self, use: Use) -> Proposal | None:
+        message = self._message(use)
+        calls = [] if message is None else message.tool_calls
+        stops = self.commits(use.tool.name, use.tool)
+        commits = [str(c["id"]) for c in calls if self.commits(c["name"]) or (stops and c["id"] == use.answers)]
+        if not stops and not commits:
+            return None
+        if message is None:
+            made = use.call_id or f"call_{uuid.uuid4().hex}"
+            args = use.input if isinstance(use.input, dict) else {"input": use.input}
+            call = {"name": use.tool.name, "args": args, "id": made, "type": "tool_call"}
+            message, commits = AIMessage("", tool_calls=[call], id=str(uuid.uuid4())), [made]
+        return Proposal(message, task_here(), tuple(commits))
+
+    def _message(self, use: Use) -> AIMessage | None:
+        """The message that asked for the call: in the state, or as a model has just returned it."""
+        if use.answers is None:
+            return None
+        messages = [*self._heard(), *_messages_in_state()]
+        asked = (m for m in reversed(messages) if any(c["id"] == use.answers for c in m.tool_calls))
+        return next(asked, None)
+
+
+def task_here() -> str:
+    """The checkpoint namespace of the graph task that this is called in."""
+    conf = (var_child_runnable_config.get() or {}).get("configurable") or {}
+    return str(conf.get("checkpoint_ns") or "")
+
+
+def _messages_in_state() -> Iterator[AIMessage]:
+    conf = (var_child_runnable_config.get() or {}).get("configurable") or {}
+    read = conf.get("__pregel_read")
+    for channel in (read.args[1] if read is not None else {}).values():
+        value = channel.get() if channel.is_available() else None
+        yield from (m for m in value if isinstance(m, AIMessage)) if isinstance(value, list) else ()
+
+
+@contextmanager
+def gated(gate: Gate) -> Iterator[None]:
+    """Every tool call inside, in this context and those copied from it, comes to this gate."""
+    install_patch()
+    tokens = current_gate.set(gate), _inside.set(None)
+    try:
+        yield
+    finally:
+        current_gate.reset(tokens[0])
+        _inside.reset(tokens[1])
+
+
+_patch_lock = threading.Lock()
+_patched = False
+
+
+def install_patch() -> None:
+    """Put the gate before LangChain's tools, once per process."""
+    global _patched
+    with _patch_lock:
+        if _patched:
+            return
+        run, arun = BaseTool.run, BaseTool.arun
+
+        @functools.wraps(run)
+        def gated_run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+            gate = current_gate.get()
+            if gate is None:
+                return run(self, tool_input, *args, **kwargs)
+            execute = Step(lambda: run(self, tool_input, *args, **kwargs), _unused)
+            return drive(_passing(gate, self, tool_input, kwargs.get("tool_call_id"), execute))
+
+        @functools.wraps(arun)
+        async def gated_arun(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+            gate = current_gate.get()
+            if gate is None:
+                return await arun(self, tool_input, *args, **kwargs)
+            execute = Step(_unused, lambda: arun(self, tool_input, *args, **kwargs))
+            return await adrive(_passing(gate, self, tool_input, kwargs.get("tool_call_id"), execute))
+
+        BaseTool.run = gated_run  # type: ignore[method-assign]
+        BaseTool.arun = gated_arun  # type: ignore[method-assign]
+        _patched = True
+
+
+def _passing(gate: Gate, tool: BaseTool, tool_input: Any, call_id: str | None, execute: Step) -> Plan[Any]:
+    use = Use(tool, tool_input, call_id, _inside.get())
+    token = _inside.set(use.answers)
+    try:
+        return (yield from gate.plan(use, execute))
+    finally:
+        _inside.reset(token)
+
+
+def _unused() -> Any:
+    raise AssertionError("a step taken the other way")

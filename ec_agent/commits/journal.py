@@ -1,0 +1,236 @@
+"""What was committed: the intent is written down before an action, its outcome after it.
+
+An intent without an outcome says that the action may have been done, and nobody can know. A key has one attempt
+after the other; a later one is begun only where the earlier ended without effect, or by ``on_uncertain="retry"``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from ec_agent.errors import ConfigError
+from ec_agent.plans import Plan, adrive, call, drive
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One attempt at an action.
+
+    Attributes:
+        intent: what is to be done, plain: ``tool``, ``args``, ``at`` (Unix seconds), ``by`` (who claimed it).
+        outcome: how it ended, plain: ``status`` ("done", "raised", "paused") and ``value``; ``None`` while open.
+    """
+
+    intent: dict[str, Any]
+    outcome: dict[str, Any] | None = None
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Where commits are written down; keys are idempotency keys, attempts are numbered from 0."""
+
+    def read(self, key: str) -> list[Entry]:
+        """All attempts so far."""
+
+    def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
+        """Write an intent down, durably; whether this claim, and not another's, is the one that stands."""
+
+    def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
+        """Write the outcome of an attempt down."""
+
+    async def aread(self, key: str) -> list[Entry]:
+        """The async twin of :meth:`read`."""
+
+    async def aclaim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
+        """The async twin of :meth:`claim`."""
+
+    async def anote(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
+        """The async twin of :meth:`note`."""
+
+
+class _Threaded:
+    """Async twins of a journal whose calls are short, in threads."""
+
+    async def aread(self: Any, key: str) -> list[Entry]:
+        """The async twin of ``read``."""
+        found: list[Entry] = await asyncio.to_thread(self.read, key)
+        return found
+
+    async def aclaim(self: Any, key: str, attempt: int, intent: dict[str, Any]) -> bool:
+        """The async twin of ``claim``."""
+        return bool(await asyncio.to_thread(self.claim, key, attempt, intent))
+
+    async def anote(self: Any, key: str, attempt: int, outcome: dict[str, Any]) -> None:
+        """The async twin of ``note``."""
+        await asyncio.to_thread(self.note, key, attempt, outcome)
+
+
+class MemoryJournal(_Threaded):
+    """A journal that ends with the process: enough against retries, not against kills."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, int], Entry] = {}
+        self._lock = threading.Lock()
+
+    def read(self, key: str) -> list[Entry]:
+        """All attempts so far."""
+        with self._lock:
+            return [entry for (name, _), entry in sorted(self._entries.items(), key=_in_order) if name == key]
+
+    def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
+        """Write an intent down; whether this claim is the one that stands."""
+        with self._lock:
+            return self._entries.setdefault((key, attempt), Entry(intent)).intent is intent
+
+    def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
+        """Write the outcome of an attempt down."""
+        with self._lock:
+            self._entries[key, attempt] = Entry(self._entries[key, attempt].intent, outcome)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop what cannot be asked for again."""
+        with self._lock:
+            gone = set(keys)
+            self._entries = {place: entry for place, entry in self._entries.items() if place[0] not in gone}
+
+
+def _in_order(item: tuple[tuple[str, int], Entry]) -> int:
+    return item[0][1]
+
+
+class SQLiteJournal(_Threaded):
+    """A journal in a SQLite file, made at its first use. Safe among processes.
+
+    Args:
+        path: the file.
+        timeout: seconds to wait for another process that writes.
+    """
+
+    def __init__(self, path: str | Path, timeout: float = 30.0) -> None:
+        if not isinstance(path, str | Path):
+            raise ConfigError(f"the journal's path is {path!r}; give a file name")
+        self.path = Path(path)
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            raise ConfigError(f"the journal cannot be at {str(path)!r}; give a file in a folder that exists")
+        self._timeout = timeout
+        self._serde = JsonPlusSerializer()
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=self._timeout)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS commits (key TEXT, attempt INTEGER, intent_type TEXT, intent BLOB, "
+                "outcome_type TEXT, outcome BLOB, PRIMARY KEY (key, attempt))"
+            )
+            with connection:
+                yield connection
+
+    def read(self, key: str) -> list[Entry]:
+        """All attempts so far."""
+        columns = "intent_type, intent, outcome_type, outcome"
+        with self._open() as connection:
+            rows = connection.execute(f"SELECT {columns} FROM commits WHERE key = ? ORDER BY attempt", (key,))
+            return [
+                Entry(self._serde.loads_typed((it, i)), self._serde.loads_typed((ot, o)) if ot else None)
+                for it, i, ot, o in rows
+            ]
+
+    def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
+        """Write an intent down; whether this claim is the one that stands."""
+        row = (key, attempt, *self._serde.dumps_typed(intent))
+        with self._open() as connection:
+            sql = "INSERT OR IGNORE INTO commits (key, attempt, intent_type, intent) VALUES (?, ?, ?, ?)"
+            return connection.execute(sql, row).rowcount == 1
+
+    def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
+        """Write the outcome of an attempt down."""
+        with self._open() as connection:
+            sql = "UPDATE commits SET outcome_type = ?, outcome = ? WHERE key = ? AND attempt = ?"
+            connection.execute(sql, (*self._serde.dumps_typed(outcome), key, attempt))
+
+
+class SaverJournal:
+    """A journal in the run's own checkpointer, in a namespace beside the graph's.
+
+    Of two writes to one place a saver keeps the first, which makes a claim the first one's.
+
+    Args:
+        saver: the checkpointer.
+        thread_id: the thread whose commits these are; deleting it deletes them too.
+    """
+
+    def __init__(self, saver: BaseCheckpointSaver[Any], thread_id: str) -> None:
+        self._saver = saver
+        self._thread = thread_id
+
+    def _place(self, key: str) -> dict[str, Any]:
+        name = str(uuid.uuid5(uuid.NAMESPACE_URL, key))
+        where = {"thread_id": self._thread, "checkpoint_ns": f"ec_agent_commit:{name}", "checkpoint_id": name}
+        return {"configurable": where}
+
+    def _read(self, key: str) -> Plan[list[Entry]]:
+        found = yield call(self._saver, "get_tuple", self._place(key))
+        written = {(task, channel): value for task, channel, value in (found.pending_writes if found else None) or []}
+        entries: list[Entry] = []
+        while (intent := written.get((f"intent {len(entries)}", "intent"))) is not None:
+            entries.append(Entry(intent, written.get((f"outcome {len(entries)}", "outcome"))))
+        return entries
+
+    def _claim(self, key: str, attempt: int, intent: dict[str, Any]) -> Plan[bool]:
+        place = self._place(key)
+        if attempt == 0:
+            checkpoint = {**empty_checkpoint(), "id": place["configurable"]["checkpoint_id"]}
+            above = {"configurable": {k: v for k, v in place["configurable"].items() if k != "checkpoint_id"}}
+            yield call(self._saver, "put", above, checkpoint, {"source": "update", "step": 0}, {})
+        yield call(self._saver, "put_writes", place, [("intent", intent)], f"intent {attempt}")
+        entries = yield from self._read(key)
+        return bool(entries[attempt].intent["by"] == intent["by"])
+
+    def _note(self, key: str, attempt: int, outcome: dict[str, Any]) -> Plan[None]:
+        yield call(self._saver, "put_writes", self._place(key), [("outcome", outcome)], f"outcome {attempt}")
+
+    def read(self, key: str) -> list[Entry]:
+        """All attempts so far."""
+        return drive(self._read(key))
+
+    def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
+        """Write an intent down; whether this claim is the one that stands."""
+        return drive(self._claim(key, attempt, intent))
+
+    def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
+        """Write the outcome of an attempt down."""
+        drive(self._note(key, attempt, outcome))
+
+    async def aread(self, key: str) -> list[Entry]:
+        """The async twin of :meth:`read`."""
+        return await adrive(self._read(key))
+
+    async def aclaim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
+        """The async twin of :meth:`claim`."""
+        return await adrive(self._claim(key, attempt, intent))
+
+    async def anote(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
+        """The async twin of :meth:`note`."""
+        await adrive(self._note(key, attempt, outcome))
+
+
+def check_journal(journal: Any) -> None:
+    """Refuse what is no journal.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    if journal is not None and (isinstance(journal, type) or not isinstance(journal, Journal)):
+        raise ConfigError(f"journal is {journal!r}; give SQLiteJournal('commits.sqlite'), another Journal, or None")

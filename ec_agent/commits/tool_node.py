@@ -1,0 +1,104 @@
+"""A tool node for the outer graph that carries each call out at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import NAMESPACE_URL, uuid5
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.prebuilt import ToolNode
+from langgraph.runtime import Runtime
+
+from ec_agent.commits.committing import CommitGate, Once, OnUncertain, Planned
+from ec_agent.commits.effects import effect_of
+from ec_agent.commits.gate import RolloutGate, current_gate, gated
+from ec_agent.commits.journal import Journal, MemoryJournal, SaverJournal, check_journal
+from ec_agent.errors import ConfigError
+
+
+class CommitToolNode(ToolNode):
+    """LangGraph's ``ToolNode``, whose calls have idempotency keys and are written down in a journal.
+
+    Takes and gives what a ``ToolNode`` does. A call that was carried out already, in a run that was resumed, retried
+    or replayed, is answered with its first result; one of which only the intent is known raises ``CommitUncertain``.
+    Inside a rollout its tools are not run: the rollout ends at them.
+
+    Args:
+        tools: the tools; those marked ``@read_only`` are just run.
+        journal: where commits are written down: by default in the run's checkpointer, else in memory.
+        on_uncertain: ``"raise"``, or ``"retry"`` with the same key.
+        **kwargs: what ``ToolNode`` takes besides.
+
+    Example:
+        >>> builder.add_node("tools", CommitToolNode([send_email]))
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[BaseTool | Callable[..., Any]],
+        *,
+        journal: Journal | None = None,
+        on_uncertain: OnUncertain = "raise",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(tools, **kwargs)
+        check_journal(journal)
+        if on_uncertain not in ("raise", "retry"):
+            raise ConfigError(f"on_uncertain is {on_uncertain!r}; give 'raise' or 'retry'")
+        self._journal = journal
+        self._memory = MemoryJournal()
+        self._on_uncertain: OnUncertain = on_uncertain
+
+    def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        with self._once_each(input, config):
+            return super()._func(input, config, runtime)
+
+    async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        with self._once_each(input, config):
+            return await super()._afunc(input, config, runtime)
+
+    @contextmanager
+    def _once_each(self, input: Any, config: RunnableConfig) -> Iterator[None]:
+        conf = config.get("configurable") or {}
+        thread, saver = conf.get("thread_id"), conf.get("__pregel_checkpointer")
+        journal = self._journal
+        if journal is None:
+            kept = thread is not None and isinstance(saver, BaseCheckpointSaver)
+            journal = SaverJournal(cast("BaseCheckpointSaver[Any]", saver), str(thread)) if kept else self._memory
+        around = current_gate.get()
+        calls = self._planned(input, thread)
+        if isinstance(around, RolloutGate):
+            around.names |= {name for name, tool in self.tools_by_name.items() if effect_of(tool) != "read_only"}
+            yield
+            return
+        with gated(CommitGate(calls, Once(journal, self._on_uncertain))):
+            yield
+
+    def _planned(self, input: Any, thread: Any) -> dict[str, Planned]:
+        planned: dict[str, Planned] = {}
+        calls, kind = self._parse_input(input)
+        message = _message(input, self._messages_key) if kind != "tool_calls" else None
+        for each in calls:
+            tool = self.tools_by_name.get(each["name"])
+            said = message.id if message is not None else None
+            key = str(uuid5(NAMESPACE_URL, f"{thread}/{said}/{each['id']}"))
+            planned[str(each["id"])] = Planned(
+                each["name"], each["args"], key, tool is not None and effect_of(tool) != "read_only"
+            )
+        return planned
+
+
+def _message(input: Any, key: str) -> AIMessage | None:
+    found = (
+        input
+        if isinstance(input, list)
+        else input.get(key)
+        if isinstance(input, Mapping)
+        else getattr(input, key, None)
+    )
+    return next((m for m in reversed(found or []) if isinstance(m, AIMessage)), None)

@@ -1,0 +1,252 @@
+"""A copy of an SQLite database for every rollout; the winner's becomes the database."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ec_agent.errors import ConfigError, PromotionError
+
+_PREFIX = "ec-agent-copy-"
+_TOKEN = re.compile(r"(?P<base>[0-9a-f]{64}):(?P<path>.+)", re.DOTALL)
+# Header fields that a backup, a commit or a change of journal mode rewrites without a change of content: file format
+# versions, change counter, schema cookie, version-valid-for and library version (sqlite.org/fileformat2.html, 1.3).
+_BOOKKEEPING = ((18, 20), (24, 28), (40, 44), (92, 100))
+
+
+@dataclass(frozen=True)
+class DatabaseCopy:
+    """One rollout's own copy of the database.
+
+    Attributes:
+        path: the copy's file.
+        base: digest of the database's content when the copy was taken.
+    """
+
+    path: Path
+    base: str
+
+    @property
+    def token(self) -> str:
+        """What ``SQLiteCopies.reopen`` needs to find the copy again, also in another process."""
+        return f"{self.base}:{self.path}"
+
+    def connect(self) -> sqlite3.Connection:
+        """Open a new connection for the calling thread. Commit and close it: ``with closing(copy.connect()) as db``.
+
+        Raises:
+            PromotionError: the copy has been removed.
+        """
+        self._must_exist()
+        return sqlite3.connect(_uri(self.path), uri=True)
+
+    def _must_exist(self) -> None:
+        if not self.path.is_file():
+            raise PromotionError(f"the copy {self.path} is gone; use it only inside its with block, or take a new one")
+
+
+class SQLiteCopies:
+    """Gives each rollout a copy of an SQLite database and makes the winner's copy the database.
+
+    ::
+
+        world = SQLiteCopies("shop.db")
+        best_of_n(agent, environment=world, promote=world.promote)
+
+    Args:
+        path: the database file. Others may use it meanwhile, in any journal mode.
+        directory: where the copies are kept; ``None`` is the system's directory for temporary files.
+        timeout: seconds to wait for a lock that others hold on the database.
+
+    Raises:
+        ConfigError: ``path`` is not a database, ``directory`` not a directory or ``timeout`` negative.
+    """
+
+    def __init__(
+        self, path: str | PathLike[str], *, directory: str | PathLike[str] | None = None, timeout: float = 5.0
+    ) -> None:
+        self.path = Path(path).resolve()
+        self.directory = Path(directory or tempfile.gettempdir()).resolve()
+        self.timeout = timeout
+        if not self.path.is_file():
+            what = "is a directory" if self.path.is_dir() else "does not exist"
+            raise ConfigError(f"path {str(path)!r} {what}; give the file of an SQLite database")
+        if not self.directory.is_dir():
+            raise ConfigError(f"directory {str(directory)!r} is not a directory; create it, or give None")
+        if not timeout >= 0:
+            raise ConfigError(f"timeout is {timeout!r}; give the seconds to wait for a lock, 0 or more")
+        # SQLite itself has to look: closing a plain file handle would drop the locks this process holds on the file.
+        try:
+            with closing(self._connect(self.path)) as source:
+                source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            if "locked" not in str(error):  # what is locked is a database
+                raise ConfigError(f"path {str(path)!r}: {error}; give the file of an SQLite database") from error
+
+    @contextmanager
+    def __call__(self, index: int, input: Any) -> Iterator[DatabaseCopy]:
+        """Take a copy for one rollout; it is removed on leaving, by whatever thread.
+
+        Raises:
+            PromotionError: the database could not be copied.
+        """
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.directory), self.path.name)
+        try:
+            with self._explained("copied"), closing(self._connect(self.path)) as source:
+                base = _backup(source, path)
+            yield DatabaseCopy(path, base)
+        finally:
+            _remove(path)
+
+    @contextmanager
+    def reopen(self, token: str) -> Iterator[DatabaseCopy]:
+        """Find the copy that a killed process left behind; it is removed on leaving.
+
+        Raises:
+            ConfigError: ``token`` is not the token of a copy.
+            PromotionError: the copy is gone.
+        """
+        match = _TOKEN.fullmatch(token)
+        # Leaving removes the copy's directory, so no other may be named.
+        if match is None or not Path(match["path"]).parent.name.startswith(_PREFIX):
+            raise ConfigError(f"token {token!r} names no copy; give the .token of a DatabaseCopy")
+        copy = DatabaseCopy(Path(match["path"]), match["base"])
+        copy._must_exist()
+        try:
+            yield copy
+        finally:
+            _remove(copy.path)
+
+    def promote(self, copy: DatabaseCopy) -> None:
+        """Make the committed content of ``copy`` the content of the database, in one transaction.
+
+        Others see all of the old content or all of the new; their open connections stay valid. Repeating it is
+        harmless. A copy in which nothing was changed leaves the database alone.
+
+        Raises:
+            PromotionError: the database was changed since the copy was taken, is locked by others for longer than
+                ``timeout``, or cannot be written; or the copy is gone or empty. The database is left as it was.
+        """
+        copy._must_exist()
+        note = copy.path.with_name("promoted")
+        with self._explained("replaced"), _scratch(copy) as frozen:
+            with closing(self._connect(copy.path)) as winner:
+                new = _backup(winner, frozen)
+            # The note: others may have gone on from the promoted content, and that is no reason to fail a repeat.
+            if new == copy.base or (note.exists() and note.read_text() == new):
+                return
+            with closing(self._connect(frozen)) as content, closing(self._connect(self.path)) as target:
+                content.execute("PRAGMA journal_mode=DELETE")  # the copy's journal mode is not part of its content
+                if content.execute("PRAGMA page_count").fetchone()[0] < 2:
+                    raise PromotionError(f"{copy.path} has no tables left; empty {self.path} yourself if that is meant")
+                self._replace(target, content, lambda source: self._check(source, copy, new))
+        with suppress(OSError):  # the promotion has succeeded, with or without a note
+            note.write_text(new)
+
+    def _replace(
+        self, target: sqlite3.Connection, content: sqlite3.Connection, check: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        # A backup writes its target in one exclusive transaction, journaled as any other: readers wait or see the old
+        # content, and a crash rolls back. It insists on beginning that transaction itself, so what is checked before it
+        # could be outdated when it begins. The check has to happen under a lock that is held until the commit:
+        target.execute("BEGIN EXCLUSIVE")
+        wal = target.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        if not wal:
+            # In this mode the lock is kept until the connection is closed. Not set before the lock is held: of two
+            # who wait for it, each would keep a shared lock that the other waits for.
+            target.execute("PRAGMA locking_mode=EXCLUSIVE")
+        target.execute("COMMIT")
+        if not wal:
+            check(target)
+            content.backup(target, progress=_refuse_to_wait)
+            return
+
+        # In WAL mode the lock above would ask others to close their connections. But there a second connection can
+        # read while the backup, having copied a first page, holds the write lock. An exception rolls the backup back.
+        def check_once(status: int, remaining: int, total: int) -> None:
+            _refuse_to_wait(status, remaining, total)
+            if remaining == total - 1:
+                with closing(self._connect(self.path)) as source:
+                    check(source)
+
+        content.execute("BEGIN")
+        content.execute("SELECT count(*) FROM sqlite_master").fetchone()  # one read lock for all steps
+        content.backup(target, pages=1, progress=check_once)
+
+    def _check(self, source: sqlite3.Connection, copy: DatabaseCopy, new: str) -> None:
+        with _scratch(copy) as path:
+            if _backup(source, path) not in (copy.base, new):
+                raise PromotionError(
+                    f"{self.path} was changed by others since the copy {copy.path} was taken, and promoting it would "
+                    "undo that; nothing was written: run the rollouts again on the changed database"
+                )
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(_uri(path), uri=True, timeout=self.timeout, isolation_level=None)
+
+    @contextmanager
+    def _explained(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise PromotionError(
+                f"{self.path} could not be {action}: {error}; it is as it was. If it is locked, end the transaction "
+                f"that holds it or give a longer timeout (now {self.timeout} s)"
+            ) from error
+
+
+def _uri(path: Path) -> str:
+    return f"{path.as_uri()}?mode=rw"  # rw: a missing file must not become a new, empty database
+
+
+@contextmanager
+def _scratch(copy: DatabaseCopy) -> Iterator[Path]:
+    # Beside the copy, so that what a killed process leaves is removed with the copy.
+    with tempfile.TemporaryDirectory(dir=copy.path.parent) as home:
+        yield Path(home, "scratch.db")
+
+
+def _backup(source: sqlite3.Connection, path: Path) -> str:
+    """Copy what ``source`` reads in one transaction to the new file ``path`` and return the content's digest.
+
+    The digest is what tells whether a database was changed. SQLite's counters cannot: ``data_version`` means nothing to
+    another connection, and in WAL mode a commit need not move the file's change counter. A backup reads through the
+    journal or the WAL, so its pages are the committed ones in every mode, wherever they are stored.
+    """
+    with closing(sqlite3.connect(path)) as target:
+        source.backup(target, progress=_refuse_to_wait)
+    with path.open("rb") as file:
+        header = bytearray(file.read(100))
+        for start, stop in _BOOKKEEPING:
+            header[start:stop] = bytes(stop - start)
+        digest = hashlib.sha256(header)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _refuse_to_wait(status: int, remaining: int, total: int) -> None:
+    # Connection.backup retries for ever; the connection's timeout has already passed when it is told so.
+    if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise sqlite3.OperationalError("database is locked")
+
+
+def _remove(path: Path) -> None:
+    # The database first: without its WAL or journal it could be taken for a whole copy.
+    path.unlink(missing_ok=True)
+    for _ in range(20):  # a tool that is still at work may put a journal into the directory meanwhile
+        shutil.rmtree(path.parent, ignore_errors=True)
+        if not path.parent.exists():
+            return
+        time.sleep(0.05)
+    shutil.rmtree(path.parent)

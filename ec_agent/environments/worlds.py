@@ -1,0 +1,120 @@
+"""A world of its own for each rollout: entered before it, left whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from ec_agent.errors import ConfigError, EnvironmentWarning
+from ec_agent.plans import Step
+
+Manager = AbstractContextManager[Any] | AbstractAsyncContextManager[Any]
+EnvironmentFactory = Callable[[int, Any], Manager]
+
+_current: ContextVar[Any] = ContextVar("ec_agent_environment", default=None)
+
+
+def get_environment() -> Any:
+    """The environment of the rollout this is called in, from a tool, say; ``None`` where there is none.
+
+    It is in the config too: ``config["configurable"]["ec_environment"]``.
+    """
+    return _current.get()
+
+
+@contextmanager
+def in_environment(environment: Any) -> Iterator[None]:
+    """``get_environment()`` gives this one inside."""
+    token = _current.set(environment)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class World:
+    """One environment and its context manager.
+
+    Attributes:
+        environment: what entering gave.
+    """
+
+    def __init__(self, manager: Any) -> None:
+        self._asynchronous = hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__")
+        self._plain = hasattr(manager, "__enter__") and hasattr(manager, "__exit__")
+        if not (self._asynchronous or self._plain):
+            if inspect.iscoroutine(manager):
+                manager.close()
+            raise ConfigError(
+                f"environment= gave {type(manager).__name__}, which is no context manager; decorate the function with "
+                "contextlib.contextmanager or asynccontextmanager"
+            )
+        self.environment: Any = None
+        self._manager = manager
+        self._entering: asyncio.Future[Any] | None = None
+        self._host: asyncio.Task[None] | None = None
+        self._leave = asyncio.Event()
+        self._entered = False
+
+    def enter(self) -> Step:
+        """Enter it."""
+        return Step(self._enter, self._aenter)
+
+    def close(self) -> Step:
+        """Leave it. An error in that is a warning: the rollout is over, and its result stands."""
+        return Step(self._close, self._aclose)
+
+    def _enter(self) -> None:
+        if not self._plain:
+            raise ConfigError("environment= gave an async context manager; use ainvoke, arun or astream")
+        self.environment = self._manager.__enter__()
+        self._entered = True
+
+    async def _aenter(self) -> None:
+        if self._asynchronous:
+            self._entering = asyncio.get_running_loop().create_future()
+            # What opens a task group (an MCP session, say) must be left by the task that entered it.
+            self._host = asyncio.create_task(self._hold(self._entering))
+        else:  # in a thread, for its blocking must not hold up the other rollouts
+            self._entering = asyncio.ensure_future(asyncio.to_thread(self._enter))
+        await asyncio.shield(self._entering)
+
+    async def _hold(self, entering: asyncio.Future[Any]) -> None:
+        try:
+            async with self._manager as self.environment:
+                entering.set_result(None)
+                await self._leave.wait()
+        except Exception as error:
+            if entering.done():
+                raise
+            entering.set_exception(error)
+
+    def _close(self) -> None:
+        if self._entered:
+            self._entered = False
+            try:
+                self._manager.__exit__(None, None, None)
+            except Exception as error:
+                _warn(error)
+
+    async def _aclose(self) -> None:
+        if self._entering is not None:  # a cancelled rollout leaves it half entered
+            await asyncio.wait([self._entering])
+            self._entering.exception()
+        if self._host is None:
+            await asyncio.to_thread(self._close)
+            return
+        self._leave.set()
+        try:
+            await self._host
+        except Exception as error:
+            _warn(error)
+
+
+def _warn(error: Exception) -> None:
+    warnings.warn(f"an environment could not be closed: {error!r}", EnvironmentWarning, stacklevel=2)

@@ -1,0 +1,236 @@
+"""What follows the choice: the winner's calls are carried out, people are asked, its world becomes the real one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command, Overwrite, interrupt
+from typing_extensions import TypedDict
+
+from ec_agent.commits.committing import CommitGate, Planned
+from ec_agent.commits.gate import RolloutGate, current_gate, gated
+from ec_agent.environments.worlds import in_environment
+from ec_agent.errors import CommitError, CommitWarning
+from ec_agent.plans import Plan, Step, call, hook
+from ec_agent.rollouts.agents import update_and_goto
+from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.outcome import MESSAGES
+from ec_agent.rollouts.parking import written_down
+from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.rollout import Attempt, Start
+from ec_agent.rollouts.session import Session
+from ec_agent.rollouts.store import put_ops
+
+
+class Course(TypedDict):
+    """How far a question has come.
+
+    Attributes:
+        round: number of the stretch.
+        next: ``"round"``: another stretch, n times; ``"resume"``: the winner alone goes on, with answers;
+            ``"act"``: on its next action; ``"end"``.
+        thread: where the rollout is parked that goes on.
+        answers: to the interrupts it stopped at.
+    """
+
+    round: int
+    next: str
+    thread: str | None
+    answers: dict[str, Any] | None
+
+
+BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": None}
+
+
+def last_of(state: Mapping[str, Any]) -> Record:
+    """The record of the winner's latest stretch."""
+    if state["last"] is not None:
+        last: Record = state["last"]
+        return last
+    won = state["selection"]["winner"]
+    record: Record = next(record for record in state["records"] if record["index"] == won)
+    return record
+
+
+def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
+    """Whether anything follows the choice."""
+    last = last_of(state)
+    acts = last["end"]["kind"] == "interrupt" or (last["end"]["kind"] == "commit" and session.executes)
+    parked = any(record["end"].get("thread") for record in state["records"])
+    parked = parked or state["course"]["thread"] is not None
+    return acts or parked or bool(last["store"]) or session.options.promote is not None
+
+
+def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> Plan[dict[str, Any]]:
+    """One action, and what it leaves in the state."""
+    last, course = last_of(state), state["course"]
+    if last["end"]["kind"] == "interrupt":
+        yield from _remember(session, last)
+        answers = {asked: interrupt(value) for asked, value in last["end"]["interrupts"]}
+        return _next(state, course["round"], "resume", last["end"]["thread"], answers)
+    if not (yield from _world_is_there(session, last, course["round"])):
+        return {"course": {**course, "next": "round"}, "last": None, "selection": None, "records": Overwrite([])}
+    carried: Record | None = None
+    commits: list[dict[str, Any]] = []
+    if last["end"]["kind"] == "commit" and session.executes:
+        yield from written_down(config)
+        calls = _planned(session, last, course["round"])
+        carried = yield from _carried_out(session, last, calls, course["round"], config)
+        commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
+    for record in (last, *([carried] if carried is not None else [])):
+        yield from _remember(session, record)
+    yield from _promote(session, last["index"], course["round"])
+    return (yield from _onward(session, state, carried, commits))
+
+
+def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, answers: Any = None) -> dict[str, Any]:
+    course: Course = {"round": round, "next": what, "thread": thread, "answers": answers}
+    return {"course": course, "written": [*state["written"], last_of(state)["writes"]], "last": None}
+
+
+def _onward(
+    session: Session, state: Mapping[str, Any], carried: Record | None, commits: Sequence[Mapping[str, Any]]
+) -> Plan[dict[str, Any]]:
+    options, done = session.options, state["course"]["round"] + 1
+    threads = {record["end"]["thread"] for record in state["records"] if record["end"].get("thread")}
+    threads |= {thread for thread in (state["course"]["thread"], last_of(state)["end"].get("thread")) if thread}
+    committed = [*state["commits"], *commits]
+    goes_on = carried is not None and carried["end"]["kind"] in ("rest", "commit") and options.continue_after_commit
+    if carried is None or not goes_on or done >= options.max_rounds:
+        if goes_on:
+            warnings.warn(
+                f"the rollout was ended after max_rounds={options.max_rounds} commits; allow more if it should go on",
+                CommitWarning,
+                stacklevel=2,
+            )
+        update = {"course": {**state["course"], "next": "end"}, "commits": committed}
+        if carried is not None:
+            update |= {"written": [*state["written"], last_of(state)["writes"]], "last": carried}
+            threads |= {carried["end"].get("thread", "")} - {""}
+        yield from session.parking.clear(threads)
+        return update
+    yield from session.parking.clear(threads - {carried["end"].get("thread")})
+    written = [*state["written"], last_of(state)["writes"]]
+    if carried["end"]["kind"] == "commit":
+        course: Course = {"round": done, "next": "act", "thread": None, "answers": None}
+        return {"course": course, "written": written, "last": carried, "commits": committed}
+    yield from session.close()  # the next stretch starts from the world the winner's was promoted to
+    course = {"round": done, "next": "round", "thread": carried["end"]["thread"], "answers": None}
+    return {
+        "course": course,
+        "written": [*written, carried["writes"]],
+        "last": None,
+        "commits": committed,
+        "earlier": [*state["earlier"], state["selection"]],
+        "selection": None,
+        "records": Overwrite([]),
+    }
+
+
+def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]:
+    message = _message(session, record)
+    commits = record["end"]["commits"]
+    planned: dict[str, Planned] = {}
+    for place, each in enumerate(message.tool_calls):
+        key = session.key(round, place)
+        planned[str(each["id"])] = Planned(each["name"], each["args"], key, str(each["id"]) in commits)
+    return planned
+
+
+def _message(session: Session, record: Record) -> AIMessage:
+    message = record["end"].get("message") or final_action_of(record)
+    assert isinstance(message, AIMessage)
+    return message
+
+
+def _carried_out(
+    session: Session, record: Record, calls: dict[str, Planned], round: int, config: RunnableConfig
+) -> Plan[Record]:
+    """Carry the calls of the winner's message out, and record what that wrote."""
+    for planned in calls.values():
+        if planned.commits:
+            session.emit({"type": "ec_agent.commit", "tool": planned.name, "key": planned.key})
+    if not record["end"]["again"]:
+        return (yield from _called(session, record, calls, config))
+    start: Start = {"index": record["index"], "round": round, "thread": record["end"]["thread"]}
+    saver = None
+    while True:
+        attempt = Attempt(session, start, config, calls, saver)
+        yield from attempt.run()
+        done = yield from attempt.record()
+        if done["error"] is not None:
+            raise session.errors[record["index"]]
+        if done["end"]["kind"] != "interrupt":
+            return {**done, "end": {**done["end"], "carried": True}}
+        # A tool that asks somebody first is taken up again with the answer, from where it asked.
+        answers = {asked: interrupt(value) for asked, value in done["end"]["interrupts"]}
+        start, saver = {**start, "answers": answers}, attempt.saver
+
+
+def _called(session: Session, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
+    """Call the tools one by one, for a rollout whose step cannot be taken up again."""
+    gate = CommitGate(calls, session.once, RolloutGate(session.policy, list, current_gate.get()))
+    results: list[Any] = []
+    for call_id, planned in calls.items():
+        tool = session.policy.tools.get(planned.name)
+        if tool is None:
+            raise CommitError(
+                f"the tool {planned.name!r} is in no ToolNode, so it cannot be called from here; give the tool itself "
+                "in commit=[...], not only its name"
+            )
+        asked = {"name": planned.name, "args": dict(planned.args), "id": call_id, "type": "tool_call"}
+        with gated(gate), in_environment(session.environment(record["index"])):
+            results.append((yield call(tool, "invoke", asked, config)))
+    said = [result for result in results if isinstance(result, ToolMessage)]
+    told = [pair for result in results if isinstance(result, Command) for pair in update_and_goto(result)[0]]
+    knows = MESSAGES in session.outer
+    writes = [[key, value] for key, value in told if key in session.outer]
+    return {
+        **record,
+        "writes": [*writes, [MESSAGES, said]] if said and knows else writes,
+        "end": {"kind": "answer", "carried": True},
+        "store": [],
+    }
+
+
+def _world_is_there(session: Session, record: Record, round: int) -> Plan[bool]:
+    """Whether the winner's environment is open, or no longer needed; else its stretch counts as unfinished."""
+    if (yield from session.reopen(record["index"], record["token"])):
+        return True
+    if session.options.promote is None:
+        return False
+    entries = yield call(session.once.journal, "read", session.key(round, "promotion"))
+    return bool(entries and (entries[-1].outcome or {}).get("status") == "done")
+
+
+def _remember(session: Session, record: Record) -> Plan[None]:
+    """What the winner put into its store is put into the real one."""
+    if session.below is not None:
+        for op in put_ops(record["store"]):  # one by one: a store with an index refuses equal texts in one batch
+            yield call(session.below, "batch", [op])
+
+
+def _promote(session: Session, index: int, round: int) -> Plan[None]:
+    promote = session.options.promote
+    if promote is None:
+        return
+    environment = session.environment(index)
+    once: Step = hook(promote, environment)
+    yield from session.once.plan(session.key(round, "promotion"), "promote", round, _without_result(once))
+    yield from session.leave(index)
+
+
+def _without_result(step: Step) -> Step:
+    """The step less its result, which nobody asks for and which may not be serialisable."""
+
+    def sync() -> None:
+        step.sync()
+
+    async def wait() -> None:
+        await step.wait()
+
+    return Step(sync, wait)

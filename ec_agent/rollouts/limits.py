@@ -1,0 +1,171 @@
+"""What the rollouts may use, and the meter that stops one that uses more."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langgraph.types import RetryPolicy
+
+from ec_agent.errors import ConfigError, RolloutTimeoutError, TokenBudgetError, TokenLimitError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the rollouts may use. Tokens are generated tokens, those of calls that do not count included.
+
+    Attributes:
+        max_concurrency: how many rollouts run at once; ``None`` runs all n at once.
+        recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate. A limit bound to
+            the agent itself does not apply: ``create_agent`` binds one near 10,000.
+        timeout: seconds per rollout. An async rollout is cancelled, its requests and tasks with it. A sync one is
+            stopped at its next model or tool call, and its ``openai`` requests get no longer than the time left (each
+            of the client's own retries anew); a tool that runs on is waited for.
+        max_tokens: tokens per rollout; one that generates more becomes a failed candidate.
+        token_budget: tokens over all rollouts; those that have not started when it is spent do not start.
+        over_budget: what becomes of rollouts that run when the budget is spent: they ``"finish"``, or they are
+            ``"cut"`` at their next model or tool call.
+        quorum: fewest scored rollouts to select from; with fewer, ``QuorumError``.
+    """
+
+    max_concurrency: int | None = None
+    recursion_limit: int = 100
+    timeout: float | None = None
+    max_tokens: int | None = None
+    token_budget: int | None = None
+    over_budget: Literal["finish", "cut"] = "finish"
+    quorum: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_concurrency", "max_tokens", "token_budget", "quorum"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name))
+        whole("recursion_limit", self.recursion_limit)
+        limit = self.timeout
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0):
+            raise ConfigError(f"timeout is {limit!r}; give seconds, more than 0, or None")
+        if self.over_budget not in ("finish", "cut"):
+            raise ConfigError(f"over_budget is {self.over_budget!r}; give 'finish' or 'cut'")
+
+
+class Budget:
+    """The tokens that all rollouts of a question have generated. Thread-safe."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.spent = 0
+        self._lock = threading.Lock()
+
+    def spend(self, tokens: int) -> None:
+        """Tokens were generated."""
+        with self._lock:
+            self.spent += tokens
+
+    def check(self, what: str) -> None:
+        """Refuse to go on where it is spent.
+
+        Raises:
+            TokenBudgetError: it is spent.
+        """
+        if self.limit is not None and self.spent >= self.limit:
+            raise TokenBudgetError(f"{what}: {self.spent} of token_budget={self.limit} tokens were spent; allow more")
+
+
+class Meter:
+    """Watches over one rollout; asked before every model and tool call.
+
+    Args:
+        limits: what it may use.
+        budget: what all rollouts may use together.
+        halt: raises where the rollout has stopped already.
+    """
+
+    def __init__(self, limits: Limits, budget: Budget, halt: Callable[[], Any]) -> None:
+        self._limits = limits
+        self._budget = budget
+        self._halt = halt
+        self._tokens = 0
+        self._deadline = None if limits.timeout is None else time.monotonic() + limits.timeout
+
+    def before(self) -> None:
+        """A model or a tool is about to be called.
+
+        Raises:
+            RolloutTimeoutError: the time is up.
+            TokenLimitError: ``max_tokens`` is used up.
+            TokenBudgetError: the budget is spent, and running rollouts are to be cut.
+        """
+        self._halt()
+        if self.expired:
+            raise self.timeout()
+        if self._limits.max_tokens is not None and self._tokens >= self._limits.max_tokens:
+            raise self._too_many()
+        if self._limits.over_budget == "cut":
+            self._budget.check("cut")
+
+    def after(self, tokens: int) -> None:
+        """A model call has generated tokens.
+
+        Raises:
+            TokenLimitError: more than ``max_tokens``.
+        """
+        self._tokens += tokens
+        self._budget.spend(tokens)
+        if self._limits.max_tokens is not None and self._tokens > self._limits.max_tokens:
+            raise self._too_many()
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left; ``None`` without a limit."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.001)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time is up."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def timeout(self) -> RolloutTimeoutError:
+        """The error of a rollout whose time is up."""
+        return RolloutTimeoutError(f"the rollout took longer than {self._limits.timeout} s; allow more, or see why")
+
+    def _too_many(self) -> TokenLimitError:
+        return TokenLimitError(
+            f"{self._tokens} tokens were generated of max_tokens={self._limits.max_tokens}; allow more"
+        )
+
+
+def retry_pause(policies: Sequence[RetryPolicy], error: Exception | None, tried: int) -> float | None:
+    """Seconds until a rollout that failed begins anew; ``None`` if it does not.
+
+    Args:
+        policies: the first that knows the error decides.
+        error: what it failed with.
+        tried: how often it has run.
+    """
+    policy = next((policy for policy in policies if error is not None and _knows(policy, error)), None)
+    if policy is None or tried >= policy.max_attempts or isinstance(error, TokenBudgetError):
+        return None
+    seconds = min(policy.max_interval, policy.initial_interval * policy.backoff_factor ** (tried - 1))
+    return seconds + random.uniform(0, 1) if policy.jitter else seconds
+
+
+def _knows(policy: RetryPolicy, error: Exception) -> bool:
+    kinds = policy.retry_on
+    if isinstance(kinds, type):
+        return isinstance(error, kinds)
+    return bool(kinds(error)) if callable(kinds) else isinstance(error, tuple(kinds))
+
+
+def whole(name: str, value: Any) -> int:
+    """``value`` as a whole number of at least 1.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} is {value!r}; give a whole number of at least 1")
+    return value

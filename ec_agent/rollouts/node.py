@@ -1,0 +1,201 @@
+"""From the state of the graph around to the winner's writes: the question is opened, run, and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send
+
+from ec_agent.capture.recorder import current_recorder
+from ec_agent.commits.committing import Once
+from ec_agent.commits.effects import policy_of
+from ec_agent.commits.gate import RolloutGate, current_gate
+from ec_agent.commits.journal import Journal, MemoryJournal, SaverJournal
+from ec_agent.environments.worlds import in_environment
+from ec_agent.errors import ConfigError, SelectionError
+from ec_agent.plans import Plan, call
+from ec_agent.rollouts.acting import last_of
+from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.choosing import candidate_of, final_action_of
+from ec_agent.rollouts.fanout import NEW, fan_out_graph
+from ec_agent.rollouts.internals import ROOT, RUNTIME, has_node, outer_channels, unsaved
+from ec_agent.rollouts.limits import Budget, whole
+from ec_agent.rollouts.messages import rebuilt, with_id
+from ec_agent.rollouts.options import Options
+from ec_agent.rollouts.parking import Parking, saver_of, warn_of_exit
+from ec_agent.rollouts.record import total
+from ec_agent.rollouts.selection import Selection
+from ec_agent.rollouts.session import Emit, Session, listener
+from ec_agent.rollouts.writes import Writes, check_fit, joined
+
+_NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own
+
+
+class Node:
+    """What ``best_of_n`` does inside a graph.
+
+    Args:
+        agent: what runs.
+        options: how.
+        alone: whether the graph around is that of ``as_agent()``: it has the agent's whole state, and a destination
+            is for the graph around that one.
+    """
+
+    def __init__(self, agent: Any, options: Options, alone: bool = False) -> None:
+        self.agent = Agent(agent, alone)
+        self.options = options
+        self._policy = policy_of(options.commit, self.agent.tools.values())
+        self._alone = alone
+        self._journal = MemoryJournal()
+        self.fan_out = fan_out_graph(self.agent)
+        if options.on_commit == "execute" and self.agent.is_function:
+            missing = sorted(name for name in self._policy.names if name not in self._policy.tools)
+            if missing:
+                raise ConfigError(
+                    f"on_commit='execute' has only the names of {missing}, and a function agent has no ToolNode to "
+                    "find them in; give the tools themselves: commit=[send_email]"
+                )
+
+    def plan(self, state: Any, config: RunnableConfig) -> Plan[Any]:
+        """Ask, choose, act; the winner's writes.
+
+        Raises:
+            SelectionError: no winner can be named.
+            CommitError: its action cannot be carried out.
+        """
+        session = self._open(state, config)
+        own: RunnableConfig = {
+            **config,
+            "max_concurrency": session.options.limits.max_concurrency or session.n,
+            "recursion_limit": _NO_LIMIT,
+        }
+        try:
+            try:
+                done = yield call(self.fan_out, "invoke", NEW, own, context=session)
+            except SelectionError:
+                if session.ran:
+                    raise
+                # A resumed run meets what failed before it: the outage may be over, so the question is asked afresh.
+                done = yield call(self.fan_out, "invoke", NEW, unsaved(own), context=session)
+            result = self._close(session, done, config)
+        finally:
+            yield from session.close()
+        session.settled()
+        return result
+
+    def _open(self, state: Any, config: RunnableConfig) -> Session:
+        conf = config.get("configurable") or {}
+        runtime: Runtime[Any] | None = conf.get(RUNTIME)
+        context = runtime.context if runtime else None
+        options = self.options
+        # What the run's context says is for the outermost: below it, n would multiply.
+        n = _n_of(context, options.n) if current_recorder.get() is None else options.n
+        if options.limits.quorum is not None and options.limits.quorum > n:
+            raise ConfigError(f"quorum is {options.limits.quorum} of n={n} rollouts; give at most n")
+        outer = outer_channels(config)
+        check_fit(self.agent, outer, options.selection_key, options.output is not None)
+        # Inside another rollout, which is one of many, nothing may be carried out.
+        within = isinstance(current_gate.get(), RolloutGate)
+        executes = options.on_commit == "execute" and not within
+        if not within:
+            warn_of_exit(config, executes)
+        known = self.agent.input_of(state)
+        saver = saver_of(config)
+        return Session(
+            name=f"{conf.get('thread_id') or uuid4()}/{conf.get('checkpoint_ns', '')}",
+            agent=self.agent,
+            options=options,
+            n=n,
+            # Ids come before the fan-out: a message without one would be another message in every rollout.
+            known=rebuilt(known, with_id) if isinstance(known, dict) else known,
+            outer=outer,
+            policy=self._policy,
+            executes=executes,
+            once=Once(self._journal_for(saver, conf.get("thread_id")), options.on_uncertain),
+            parking=Parking(saver),
+            context=context,
+            store=runtime.store if runtime else None,
+            emit=_emitter(runtime),
+            max_concurrency=config.get("max_concurrency"),
+            budget=Budget(options.limits.token_budget),
+            listener=listener.get(),
+        )
+
+    def _journal_for(self, saver: Any, thread: Any) -> Journal:
+        if self.options.journal is not None:
+            return self.options.journal
+        return SaverJournal(saver, str(thread)) if saver is not None and thread is not None else self._journal
+
+    def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:
+        options, last = session.options, last_of(done)
+        selection = _whole(done)
+        records = sorted(done["records"], key=lambda record: record["index"])
+        candidates = [candidate_of(record, options) for record in records]
+        _hand_over(session, selection, candidates)
+        goto = list(last["goto"])
+        if options.route is not None:
+            winner = candidates[selection.winner]
+            if not last["end"].get("carried"):
+                winner = replace(winner, final_action=final_action_of(last))
+            with in_environment(session.environment(selection.winner)):
+                chosen = options.route(winner)
+            goto = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
+            if not all(isinstance(step, str | Send) for step in goto):
+                raise ConfigError(f"route= returned {chosen!r}; return a node's name, a Send, or a list of these")
+            self._check_destinations(goto, config)
+        pairs = joined([*done["written"], last["writes"]], session.outer)
+        if options.selection_key is not None and ROOT not in session.outer:
+            pairs.append((options.selection_key, selection.to_dict()))
+        if not self._alone:
+            return Writes.of(pairs, goto)
+        if goto and "|" in str(config["configurable"].get("checkpoint_ns") or ""):
+            return Command(graph=Command.PARENT, update=pairs, goto=goto)
+        return Writes.of(pairs)
+
+    def _check_destinations(self, goto: list[Any], config: RunnableConfig) -> None:
+        if self._alone:
+            return
+        nowhere = [name for step in goto if not has_node(config, name := getattr(step, "node", step))]
+        if nowhere:  # LangGraph would end the run there without a word
+            raise ConfigError(f"route= leads to {nowhere}, which the graph does not have; add the nodes, or use END")
+
+
+def _whole(done: Mapping[str, Any]) -> Selection:
+    """The receipt of the last choice, with what earlier stretches and later steps add to it."""
+    earlier = tuple(Selection.from_dict(plain) for plain in done["earlier"])
+    selection = Selection.from_dict(done["selection"])
+    after = [done["last"]["usage"]] if done["last"] is not None else []
+    usage = total([*(each.usage for each in earlier), selection.usage, *after])
+    return replace(selection, usage=usage, commits=tuple(done["commits"]), earlier=earlier)
+
+
+def _hand_over(session: Session, selection: Selection, candidates: list[Any]) -> None:
+    session.leave_behind(selection, candidates)
+    # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
+    if (around := current_recorder.get()) is not None:
+        for candidate in candidates:
+            around.adopt(candidate.trajectory.calls, counted=candidate.index == selection.winner)
+
+
+def _emitter(runtime: Runtime[Any] | None) -> Emit:
+    """Progress events go to the custom stream and to whoever called ``run(on_event=...)``."""
+    write = runtime.stream_writer if runtime else lambda _: None
+    on_event = here.on_event if (here := listener.get()) is not None else None
+
+    def emit(event: Mapping[str, Any]) -> None:
+        write(event)
+        if on_event is not None:
+            on_event(event)
+
+    return emit
+
+
+def _n_of(context: Any, default: int) -> int:
+    """``n`` from the run's context, if it has one."""
+    n = context.get("n") if isinstance(context, Mapping) else getattr(context, "n", None)
+    return default if n is None else whole("the run context's n", n)

@@ -1,0 +1,149 @@
+"""One question on its way through ``best_of_n``: what its rollouts share, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from ec_agent.commits.committing import Once
+from ec_agent.commits.effects import CommitPolicy
+from ec_agent.commits.journal import MemoryJournal
+from ec_agent.environments.worlds import World
+from ec_agent.plans import Plan
+from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.internals import Channel
+from ec_agent.rollouts.limits import Budget
+from ec_agent.rollouts.messages import private_copy
+from ec_agent.rollouts.options import Options
+from ec_agent.rollouts.parking import Parking
+from ec_agent.rollouts.selection import Selection
+from ec_agent.selectors import Candidate
+
+Emit = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """Who called ``run()``: where events go, and where a node leaves what is not part of the state."""
+
+    on_event: Emit | None = None
+    left: tuple[Any, ...] = ()
+
+
+# A nested best_of_n must not be heard here: a rollout hides it.
+listener: ContextVar[Listener | None] = ContextVar("ec_agent_listener", default=None)
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One question. Lives in memory only; nothing of it is checkpointed.
+
+    Attributes:
+        name: thread and place of the question, the same when it is resumed; threads and keys derive from it.
+        agent: what runs.
+        options: how.
+        n: how many times.
+        known: what the agent is asked.
+        outer: the channels of the graph around.
+        policy: which tool calls commit.
+        executes: whether the winner's commit is carried out here.
+        once: how commits are carried out.
+        parking: where stopped rollouts are kept.
+        worlds: the rollouts' environments that are open, by index.
+        ran: which rollouts ran here and now; those missing were found in a checkpoint.
+        errors: exceptions themselves, by rollout: records carry only their text.
+        keys: the idempotency keys given out.
+    """
+
+    name: str
+    agent: Agent
+    options: Options
+    n: int
+    known: Any
+    outer: Mapping[str, Channel]
+    policy: CommitPolicy
+    executes: bool
+    once: Once
+    parking: Parking
+    context: Any = None
+    store: Any = None
+    emit: Emit = lambda _: None
+    max_concurrency: int | None = None
+    budget: Budget = field(default_factory=lambda: Budget(None))
+    worlds: dict[int, World] = field(default_factory=dict)
+    ran: set[int] = field(default_factory=set)
+    errors: dict[int, Exception] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    listener: Listener | None = None
+
+    def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> None:
+        """Tell whoever called ``run()`` of what is not part of the state."""
+        if self.listener is not None:
+            trajectories = tuple(candidate.trajectory for candidate in candidates)
+            actions = tuple(candidate.final_action for candidate in candidates)
+            self.listener.left = (selection, trajectories, actions)
+
+    def thread(self, round: int, index: int | str) -> str:
+        """The thread of one rollout."""
+        return f"{self.name}/{round}/{index}"
+
+    def key(self, round: int, place: int | str) -> str:
+        """The idempotency key of one commit."""
+        key = str(uuid5(NAMESPACE_URL, f"{self.name}/{round}/commit/{place}"))
+        self.keys.add(key)
+        return key
+
+    @property
+    def below(self) -> Any:
+        """The store that the rollouts read from and the winner writes to."""
+        return self.store if self.store is not None else self.agent.store
+
+    def environment(self, index: int) -> Any:
+        """The environment of a rollout, if it has one."""
+        world = self.worlds.get(index)
+        return None if world is None else world.environment
+
+    def enter(self, index: int) -> Plan[None]:
+        """Enter the rollout's environment, unless it is open."""
+        if self.options.environment is not None and index not in self.worlds:
+            self.worlds[index] = world = World(self.options.environment(index, private_copy(self.known)))
+            yield world.enter()
+
+    def reopen(self, index: int, token: str | None) -> Plan[bool]:
+        """Have a rollout's environment open that ended before the process did; whether that can be done."""
+        reopen = getattr(self.options.environment, "reopen", None)
+        if self.options.environment is None or index in self.worlds:
+            return True
+        if reopen is None or token is None:
+            return False
+        try:
+            world = World(reopen(token))
+            yield world.enter()
+        except Exception:  # it is gone: the rollout counts as unfinished
+            return False
+        self.worlds[index] = world
+        return True
+
+    def token(self, index: int) -> str | None:
+        """What the rollout's environment can be reopened with."""
+        token = getattr(self.environment(index), "token", None)
+        return token if isinstance(token, str) else None
+
+    def leave(self, index: int) -> Plan[None]:
+        """Leave the rollout's environment."""
+        if (world := self.worlds.pop(index, None)) is not None:
+            yield world.close()
+
+    def close(self) -> Plan[None]:
+        """Leave every environment that is still open."""
+        while self.worlds:
+            _, world = self.worlds.popitem()
+            yield world.close()
+
+    def settled(self) -> None:
+        """The question has its answer: what only a retry would ask for is dropped."""
+        if isinstance(self.once.journal, MemoryJournal):
+            self.once.journal.forget(self.keys)

@@ -1,0 +1,438 @@
+"""Endpoints that fail, break off and hang: what goes wrong in one rollout costs that one and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import asynccontextmanager, contextmanager
+
+import kit
+import pytest
+from bad_server import BadServer, Fault
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from langgraph.graph import MessagesState
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
+
+from ec_agent import AllRolloutsFailedError, Limits, best_of_n
+
+TRICKLE = Fault(drip=0.05)
+SILENCE = Fault(silent_after=40)
+PEAKS = (1, 15, 9)  # rollout 0 would win, but it is the one that goes wrong; then rollout 2 does
+INPUT = {"messages": [("user", "go")]}
+MODEL = {"model": "fake-model"}
+ASKING = {**MODEL, "logprobs": True, "top_logprobs": 20}
+SAID = [{"role": "user", "content": "go"}]
+
+
+@pytest.fixture
+def server():
+    """The server; whatever a test does, no connection and no thread is left of it."""
+    before = set(threading.enumerate())
+    server = BadServer(entropies={seed: kit.peak(at) for seed, at in enumerate(PEAKS)})
+    yield server
+    closed = within(2, lambda: server.connections == 0)
+    server.close()
+    assert closed, f"{server.connections} connections were left open"
+    assert within(2, lambda: set(threading.enumerate()) <= before), set(threading.enumerate()) - before
+
+
+def within(seconds, condition):
+    """Whether it comes true in that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+async def awithin(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+class Client:
+    """A function that asks with the raw client."""
+
+    name = "client"
+
+    @contextmanager
+    def agent(self, server, steps, *, stream=False, **settings):
+        with OpenAI(base_url=server.url, api_key="none", **settings) as client:
+
+            def ask():
+                answer = client.chat.completions.create(**ASKING, messages=SAID, stream=stream)
+                return "".join(map(delta, answer)) if stream else answer.choices[0].message.content
+
+            yield lambda state: {"messages": [("ai", steps(ask))]}
+
+    @asynccontextmanager
+    async def aagent(self, server, steps, *, stream=False, **settings):
+        async with AsyncOpenAI(base_url=server.url, api_key="none", **settings) as client:
+
+            async def ask():
+                answer = await client.chat.completions.create(**ASKING, messages=SAID, stream=stream)
+                if stream:
+                    return "".join([delta(chunk) async for chunk in answer])
+                return answer.choices[0].message.content
+
+            async def agent(state):
+                return {"messages": [("ai", await steps(ask))]}
+
+            yield agent
+
+
+def delta(chunk):
+    return (chunk.choices[0].delta.content or "") if chunk.choices else ""
+
+
+class Model:
+    """A graph whose node asks a ``ChatOpenAI``."""
+
+    name = "ChatOpenAI"
+
+    def model(self, server, *, stream=False, **settings):
+        return ChatOpenAI(base_url=server.url, api_key="none", streaming=stream, **ASKING, **settings)
+
+    @contextmanager
+    def agent(self, server, steps, **settings):
+        with DefaultHttpxClient() as http:  # else all models of a process share one for good
+            model = self.model(server, http_client=http, **settings)
+
+            def ask():
+                return model.invoke("go").content
+
+            yield kit.graph(MessagesState, ask=lambda state: {"messages": [("ai", steps(ask))]})
+
+    @asynccontextmanager
+    async def aagent(self, server, steps, **settings):
+        async with DefaultAsyncHttpxClient() as http:
+            model = self.model(server, http_async_client=http, **settings)
+
+            async def ask():
+                return (await model.ainvoke("go")).content
+
+            async def node(state):
+                return {"messages": [("ai", await steps(ask))]}
+
+            yield kit.graph(MessagesState, ask=node)
+
+
+def once(ask):
+    """What an agent does as a rule: ask once; ``ask`` may be of either kind."""
+    return ask()
+
+
+class Run:
+    """Runs an agent of one kind in one way, and looks at what is left while its client is still open."""
+
+    def __init__(self, server, way, drive):
+        self.server, self.way, self.sync = server, way, drive.name == "sync"
+
+    def __call__(self, steps=once, *, n=3, timeout=10.0, max_retries=0, stream=False, **options):
+        settings = {"timeout": timeout, "max_retries": max_retries, "stream": stream}
+        options = {"sampling": lambda i: {"seed": i}, "n": n, **options}
+        if not self.sync:
+            return asyncio.run(self.arun(steps, settings, options))
+        with self.way.agent(self.server, steps, **settings) as agent:
+            try:
+                return best_of_n(agent, **options).run(INPUT)
+            finally:
+                assert within(0.5, lambda: self.server.busy == 0), "an answer is still awaited"
+
+    async def arun(self, steps, settings, options):
+        async with self.way.aagent(self.server, steps, **settings) as agent:
+            try:
+                return await best_of_n(agent, **options).arun(INPUT)
+            finally:
+                assert asyncio.all_tasks() == {asyncio.current_task()}
+                assert await awithin(0.5, lambda: self.server.busy == 0), "an answer is still awaited"
+
+
+@pytest.fixture(params=[Model, Client], ids=lambda way: way.name)
+def ask(request, server, run):
+    """Runs agents on the server: ``ChatOpenAI`` and the raw client, synchronously and asynchronously."""
+    return Run(server, request.param(), run)
+
+
+def only_the_first_failed(result, *causes):
+    """Rollout 0 is a failed candidate for one of these causes; the others are scored as if nothing had been."""
+    first, *others = result.selection.candidates
+    assert any(cause in (first.error or "") for cause in causes), first.error
+    assert (first.reason, first.centroid, first.score) == ("failed", None, None)
+    assert [(c.error, c.centroid, c.tokens) for c in others] == [(None, kit.centroid(at), 20) for at in PEAKS[1:]]
+    assert (result.selection.winner, result.selection.order) == (2, (2, 1))
+    return first
+
+
+def test_too_many_requests_are_waited_out_where_the_client_retries(server, ask):
+    server.faults[0] = Fault(status=429, headers={"Retry-After": "0.7"}, times=1)
+    result = ask(max_retries=2)
+    first = result.selection.candidates[0]
+    assert (first.error, first.calls, first.tokens, first.centroid) == (None, 1, 20, kit.centroid(PEAKS[0]))
+    assert result.selection.winner == 0
+    assert [len(server.arrived[seed]) for seed in range(3)] == [2, 1, 1]
+    refused, served = server.arrived[0]
+    assert 0.69 < served - refused < 2  # by itself the client waits half a second at most
+
+
+def test_too_many_requests_are_a_failure_where_it_does_not(server, ask):
+    server.faults[0] = Fault(status=429, headers={"Retry-After": "1"})
+    first = only_the_first_failed(ask(), "RateLimitError")
+    assert "429" in first.error
+    assert len(server.arrived[0]) == 1
+
+
+def test_a_server_error(server, ask):
+    server.faults[0] = Fault(status=500, headers={"retry-after-ms": "20"})
+    # langchain-openai has a class of its own for all errors of the API.
+    only_the_first_failed(ask(max_retries=2), "InternalServerError", "OpenAIAPIError: Error code: 500")
+    assert len(server.arrived[0]) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_connection_reset_in_the_middle(server, ask, stream):
+    server.faults[0] = Fault(reset_after=6) if stream else Fault(reset=0.5)
+    result = ask(stream=stream)
+    first = only_the_first_failed(result, "ConnectionError", "ReadError")
+    assert first.tokens == (5 if stream else 0)  # the first of a stream's events says who speaks
+    assert result.selection.usage["generated_tokens"] == 40 + first.tokens
+    assert len(server.arrived[0]) == 1
+
+
+def test_an_answer_cut_off_in_the_middle(server, ask):
+    """Valid HTTP around broken JSON."""
+    server.faults[0] = Fault(short=0.5)
+    only_the_first_failed(ask(), "JSONDecodeError")
+
+
+def test_a_stream_cut_off_in_the_middle_is_not_scored_as_complete(server, ask):
+    """Valid HTTP that ends inside an event: no finish reason has come, and no ``[DONE]``."""
+    server.faults[0] = Fault(short=0.5)
+    result = ask(stream=True)
+    assert result.selection.candidates[0].score is None
+    assert result.selection.winner == 2
+
+
+def test_an_answer_that_is_no_json_at_all(server, ask):
+    """The raw client hands out such a body as a string."""
+    server.faults[0] = Fault(short=0.5, kind="text/html")
+    only_the_first_failed(ask(), "AttributeError: 'str' object", "ValueError: Unexpected response type")
+
+
+def test_a_stream_that_stalls_ends_with_the_clients_timeout(server, ask):
+    """The client's timeout is one for the next byte: it ends a silence, not a trickle."""
+    server.faults[0] = SILENCE
+    first = only_the_first_failed(ask(timeout=0.2, stream=True), "APITimeoutError", "OpenAITimeoutError")
+    assert 0.15 < first.seconds < 1.5
+    assert first.tokens == 0
+    assert len(server.lost[0]) == 1
+
+
+BAD = {
+    0: (Fault(status=429), ("RateLimitError",)),
+    1: (Fault(reset=0.5), ("APIConnectionError", "OpenAIConnectionError")),
+    2: (Fault(short=0.5), ("JSONDecodeError",)),
+    3: (Fault(silent_after=40), ("TimeoutError",)),
+    4: (Fault(status=500), ("InternalServerError", "OpenAIAPIError: Error code: 500")),
+}
+
+
+def test_all_going_wrong_names_every_cause_and_leaves_nothing_behind(server, ask):
+    server.faults.update({seed: fault for seed, (fault, _) in BAD.items()})
+    server.entropies.update({seed: kit.peak(3) for seed in BAD})
+    before = set(threading.enumerate())
+    with pytest.raises(AllRolloutsFailedError) as caught:
+        ask(n=5, timeout=0.8)
+    lines = str(caught.value).splitlines()
+    for seed, (_, causes) in BAD.items():
+        assert any(f"rollout {seed}: " in line and cause in line for line in lines for cause in causes), lines
+    assert [c.eligible for c in caught.value.candidates] == [False] * 5
+    assert len(caught.value.__cause__.exceptions) == 5
+    assert sum(len(times) for times in server.arrived.values()) == 5
+    assert within(1, lambda: server.connections == 0)
+    assert within(1, lambda: set(threading.enumerate()) <= before)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("way", [Model, Client], ids=lambda way: way.name)
+async def test_cancelling_the_run_drops_every_connection(server, way, stream):
+    server.faults.update(dict.fromkeys(range(3), TRICKLE))
+    settings = {"timeout": 10, "max_retries": 2, "stream": stream}
+    async with way().aagent(server, once, **settings) as agent:
+        task = asyncio.create_task(best_of_n(agent, n=3, sampling=lambda i: {"seed": i}).arun(INPUT))
+        assert await awithin(3, lambda: server.busy == 3)
+        await asyncio.sleep(0.15)
+        cancelled = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert await awithin(0.5, lambda: len(server.lost) == 3)
+    assert all(0 < lost - cancelled < 0.5 for (lost,) in server.lost.values())
+    assert [len(server.arrived[seed]) for seed in range(3)] == [1, 1, 1]
+
+
+LIMIT = 0.4
+SYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-sync")
+ASYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-async")
+
+
+def over_time(result, server):
+    """Rollout 0 failed at the limit, and at once: its client left then."""
+    first = only_the_first_failed(result, "RolloutTimeoutError")
+    assert LIMIT - 0.05 < first.seconds < LIMIT + 0.5
+    (lost,) = server.lost[0]
+    assert lost - server.arrived[0][0] < LIMIT + 0.5
+    return first
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@ASYNC_WAYS
+def test_a_time_limit_ends_a_trickle(server, way, stream):
+    server.faults[0] = TRICKLE
+    over_time(Run(server, way(), kit.Async())(limits=Limits(timeout=LIMIT), stream=stream, max_retries=2), server)
+    assert len(server.arrived[0]) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@SYNC_WAYS
+def test_a_time_limit_ends_a_silence_in_a_sync_run(server, way, stream):
+    server.faults[0] = SILENCE
+    over_time(Run(server, way(), kit.Sync())(limits=Limits(timeout=LIMIT), stream=stream), server)
+
+
+def test_the_clients_own_retries_in_a_sync_run_get_the_time_anew_each(server):
+    server.faults[0] = SILENCE
+    result = Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT), max_retries=1)
+    first = only_the_first_failed(result, "RolloutTimeoutError")
+    assert first.seconds < 2 * LIMIT + 1
+    assert len(server.arrived[0]) <= 2
+
+
+@SYNC_WAYS
+def test_an_answer_that_comes_too_late_in_a_sync_run(server, way):
+    """A thread cannot be stopped while bytes come in, but the next model call is refused."""
+    server.faults[0] = Fault(drip=0.05, lasts=LIMIT + 0.1)
+    result = Run(server, way(), kit.Sync())(lambda ask: [ask(), ask()][-1], limits=Limits(timeout=LIMIT))
+    first, *others = result.selection.candidates
+    assert "RolloutTimeoutError" in first.error
+    assert (first.reason, first.centroid) == ("failed", None)
+    assert first.seconds < LIMIT + 1
+    assert [c.error for c in others] == [None, None]
+    assert [len(server.arrived[seed]) for seed in range(3)] == [1, 2, 2]
+
+
+def test_an_only_answer_that_comes_too_late_in_a_sync_run(server):
+    server.faults[0] = Fault(drip=0.05, lasts=LIMIT + 0.1)
+    only_the_first_failed(Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT)), "RolloutTimeoutError")
+
+
+@ASYNC_WAYS
+def test_a_time_limit_ends_what_runs_at_once_in_the_rollout(server, way):
+    """Requests side by side, and tasks of the agent's own."""
+    server.faults[0] = TRICKLE
+    ended = []
+
+    async def waiting():
+        try:
+            await asyncio.sleep(20 if kit.rollout_index() == 0 else 0)
+        finally:
+            ended.append(kit.rollout_index())
+
+    async def steps(ask):
+        return (await asyncio.gather(ask(), ask(), waiting()))[0]
+
+    result = Run(server, way(), kit.Async())(steps, limits=Limits(timeout=LIMIT))
+    first, *others = result.selection.candidates
+    assert "RolloutTimeoutError" in first.error
+    assert first.seconds < LIMIT + 0.5
+    assert [c.error for c in others] == [None, None]
+    assert sorted(ended) == [0, 1, 2]
+    assert len(server.lost[0]) == 2
+    assert all(lost - server.arrived[0][0] < LIMIT + 0.5 for lost in server.lost[0])
+
+
+@ASYNC_WAYS
+def test_a_time_limit_of_the_agents_own_is_named_as_such(server, way):
+    server.faults[0] = TRICKLE
+
+    async def steps(ask):
+        return await asyncio.wait_for(ask(), 0.2 if kit.rollout_index() == 0 else None)
+
+    first = only_the_first_failed(Run(server, way(), kit.Async())(steps), "TimeoutError")
+    assert first.error.startswith("TimeoutError")
+
+
+@SYNC_WAYS
+def test_the_time_that_is_left_is_what_a_later_request_gets(server, way):
+    server.faults[0] = SILENCE
+
+    def steps(ask):
+        time.sleep(0.25 if kit.rollout_index() == 0 else 0)
+        return ask()
+
+    result = Run(server, way(), kit.Sync())(steps, limits=Limits(timeout=LIMIT))
+    first = only_the_first_failed(result, "RolloutTimeoutError")
+    assert LIMIT - 0.05 < first.seconds < LIMIT + 0.5
+    assert server.lost[0][0] - server.arrived[0][0] < LIMIT - 0.1
+
+
+@SYNC_WAYS
+def test_no_tool_runs_and_no_model_is_asked_after_the_limit(server, way):
+    """Not even where the agent takes errors for answers, as many do with those of tools."""
+    ran = []
+
+    @tool
+    def look() -> str:
+        """Look."""
+        ran.append(kit.rollout_index())
+        return "seen"
+
+    def steps(ask):
+        said = [ask()]
+        time.sleep(LIMIT if kit.rollout_index() == 0 else 0)
+        for step in (lambda: look.invoke({}), ask):
+            try:
+                said.append(step())
+            except Exception as error:
+                said.append(str(error))
+        return said[-1]
+
+    result = Run(server, way(), kit.Sync())(steps, limits=Limits(timeout=LIMIT))
+    first = result.selection.candidates[0]
+    assert "RolloutTimeoutError" in first.error
+    assert (first.reason, first.centroid, first.tokens) == ("failed", None, 20)
+    assert sorted(ran) == [1, 2]
+    assert [len(server.arrived[seed]) for seed in range(3)] == [1, 2, 2]
+    assert result.selection.winner == 2
+
+
+@SYNC_WAYS
+def test_a_clients_own_shorter_timeout_stays(server, way):
+    server.faults[0] = SILENCE
+    result = Run(server, way(), kit.Sync())(timeout=0.2, limits=Limits(timeout=5.0))
+    first = only_the_first_failed(result, "APITimeoutError", "OpenAITimeoutError")
+    assert first.seconds < 1.5
+
+
+def test_a_limit_that_all_keep_to_changes_nothing(server, ask):
+    result = ask(limits=Limits(timeout=10.0))
+    assert [c.error for c in result.selection.candidates] == [None] * 3
+    assert result.selection.winner == 0
+    assert all("timeout" not in body for body in server.bodies())
+
+
+def test_all_over_the_limit(server, run):
+    server.faults.update(dict.fromkeys(range(3), SILENCE))
+    started = time.monotonic()
+    with pytest.raises(AllRolloutsFailedError) as caught:
+        Run(server, Client(), run)(limits=Limits(timeout=LIMIT))
+    assert time.monotonic() - started < LIMIT + 1
+    assert [("RolloutTimeoutError" in c.error) for c in caught.value.candidates] == [True] * 3
