@@ -84,16 +84,17 @@ class _Controller(Controller):
     def stop(self, no_assert: bool = False) -> None:
         """Take no more connections, and do not wait for those that senders keep open."""
         if self.server is not None:
-            asyncio.run_coroutine_threadsafe(self._hang_up(self.server), self.loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(10)
         super().stop(no_assert)
 
-    async def _hang_up(self, server: asyncio.AbstractServer) -> None:
-        server.close()
+    async def _hang_up(self) -> None:
+        self.loop.remove_reader(self._sink._socket)
         for _ in range(5):  # a connection just accepted has no transport before the loop's next rounds
-            for served in list(self._served):
-                if served.transport is not None:
-                    served.transport.abort()
             await asyncio.sleep(0)
+        for served in list(self._served):
+            if served.transport is not None:
+                served.transport.abort()
+        await asyncio.sleep(0)
 
     def _create_server(self) -> Coroutine[Any, Any, Any]:
         return self.loop.create_server(self._factory_invoker, sock=self._sink._socket, backlog=BACKLOG)

@@ -133,6 +133,7 @@ class Recorder:
         sampling: request parameters to set on every counted request of an OpenAI client.
         raise_on_missing: raise ``MissingLogprobsError`` at the first counted call without logprobs.
         guard: asked before and after each call.
+        asking: the list to keep ``asking`` in.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Recorder:
         sampling: Mapping[str, Any] | None = None,
         raise_on_missing: bool = False,
         guard: Guard | None = None,
+        asking: list[AIMessage] | None = None,
     ) -> None:
         unfit = not callable(calls) or inspect.isclass(calls) or inspect.iscoroutinefunction(calls)
         if calls is not None and unfit:
@@ -155,7 +157,7 @@ class Recorder:
         self.failure: Exception | None = None
         self.tool_calls = 0
         self.guard = guard
-        self.asking: list[AIMessage] = []
+        self.asking: list[AIMessage] = [] if asking is None else asking
         self._filter = calls
         self._keep_text = keep_text
         self._raise_on_missing = raise_on_missing

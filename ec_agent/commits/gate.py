@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -92,12 +92,12 @@ class RolloutGate:
 
     Args:
         policy: which calls commit.
-        heard: the AI messages with tool calls that models have returned so far.
+        heard: the AI messages with tool calls that models have returned; more may be added as they come.
         around: the gate of the rollout around this one; what it stops at, this one does.
     """
 
     def __init__(
-        self, policy: CommitPolicy, heard: Callable[[], Sequence[AIMessage]], around: Gate | None = None
+        self, policy: CommitPolicy, heard: Sequence[AIMessage] = (), around: Gate | None = None
     ) -> None:
         self.proposal: Proposal | None = None
         self.names: frozenset[str] = frozenset()
@@ -146,7 +146,7 @@ class RolloutGate:
         """The message that asked for the call: in the state, or as a model has just returned it."""
         if use.answers is None:
             return None
-        messages = [*self._heard(), *_messages_in_state()]
+        messages = [*self._heard, *_messages_in_state()]
         asked = (m for m in reversed(messages) if any(c["id"] == use.answers for c in m.tool_calls))
         return next(asked, None)
 

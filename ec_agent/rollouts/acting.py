@@ -60,14 +60,23 @@ def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
     """Whether anything follows the choice."""
     last = last_of(state)
     acts = last["end"]["kind"] == "interrupt" or (last["end"]["kind"] == "commit" and session.executes)
-    parked = any(record["end"].get("thread") for record in state["records"])
-    parked = parked or state["course"]["thread"] is not None
-    return acts or parked or bool(last["store"]) or session.options.promote is not None
+    return acts or bool(last["store"]) or session.options.promote is not None
+
+
+def parked_in(state: Mapping[str, Any]) -> set[str]:
+    """The threads that rollouts are parked on."""
+    ends = [record["end"] for record in (*state["records"], *([state["last"]] if state["last"] is not None else []))]
+    threads = [state["course"]["thread"], *state["spent"], *(end.get("thread") for end in ends)]
+    return {thread for thread in threads if thread}
 
 
 def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> Plan[dict[str, Any]]:
     """One action, and what it leaves in the state."""
     last, course = last_of(state), state["course"]
+    losers = [record["end"].get("thread") for record in state["records"] if record["index"] != last["index"]]
+    if any(losers) or state["spent"]:
+        yield from written_down(config)  # else a kill would go back to where they are needed
+        yield from session.parking.clear([*filter(None, losers), *state["spent"]])
     if last["end"]["kind"] == "interrupt":
         yield from _remember(session, last)
         answers = {asked: interrupt(value) for asked, value in last["end"]["interrupts"]}
@@ -89,15 +98,14 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
 
 def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, answers: Any = None) -> dict[str, Any]:
     course: Course = {"round": round, "next": what, "thread": thread, "answers": answers}
-    return {"course": course, "written": [*state["written"], last_of(state)["writes"]], "last": None}
+    spent = sorted(parked_in(state) - {thread})
+    return {"course": course, "written": [*state["written"], last_of(state)["writes"]], "last": None, "spent": spent}
 
 
 def _onward(
     session: Session, state: Mapping[str, Any], carried: Record | None, commits: Sequence[Mapping[str, Any]]
 ) -> Plan[dict[str, Any]]:
     options, done = session.options, state["course"]["round"] + 1
-    threads = {record["end"]["thread"] for record in state["records"] if record["end"].get("thread")}
-    threads |= {thread for thread in (state["course"]["thread"], last_of(state)["end"].get("thread")) if thread}
     committed = [*state["commits"], *commits]
     goes_on = carried is not None and carried["end"]["kind"] in ("rest", "commit") and options.continue_after_commit
     if carried is None or not goes_on or done >= options.max_rounds:
@@ -110,14 +118,13 @@ def _onward(
         update = {"course": {**state["course"], "next": "end"}, "commits": committed}
         if carried is not None:
             update |= {"written": [*state["written"], last_of(state)["writes"]], "last": carried}
-            threads |= {carried["end"].get("thread", "")} - {""}
-        yield from session.parking.clear(threads)
+            update |= {"spent": sorted(parked_in(state))}
         return update
-    yield from session.parking.clear(threads - {carried["end"].get("thread")})
+    spent = sorted(parked_in(state) - {carried["end"].get("thread")})
     written = [*state["written"], last_of(state)["writes"]]
     if carried["end"]["kind"] == "commit":
         course: Course = {"round": done, "next": "act", "thread": None, "answers": None}
-        return {"course": course, "written": written, "last": carried, "commits": committed}
+        return {"course": course, "written": written, "last": carried, "commits": committed, "spent": spent}
     yield from session.close()  # the next stretch starts from the world the winner's was promoted to
     course = {"round": done, "next": "round", "thread": carried["end"]["thread"], "answers": None}
     return {
@@ -128,6 +135,7 @@ def _onward(
         "earlier": [*state["earlier"], state["selection"]],
         "selection": None,
         "records": Overwrite([]),
+        "spent": spent,
     }
 
 
@@ -173,7 +181,7 @@ def _carried_out(
 
 def _called(session: Session, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
     """Call the tools one by one, for a rollout whose step cannot be taken up again."""
-    gate = CommitGate(calls, session.once, RolloutGate(session.policy, list, current_gate.get()))
+    gate = CommitGate(calls, session.once, RolloutGate(session.policy, (), current_gate.get()))
     results: list[Any] = []
     for call_id, planned in calls.items():
         tool = session.policy.tools.get(planned.name)

@@ -34,6 +34,7 @@ class FanOutState(TypedDict):
         written: the winners' writes up to here, by stretch.
         commits: the actions carried out.
         earlier: the receipts of earlier stretches.
+        spent: threads on which rollouts are parked that will not go on from there.
     """
 
     records: Annotated[list[Record], merged]
@@ -43,6 +44,7 @@ class FanOutState(TypedDict):
     written: list[list[list[Any]]]
     commits: list[dict[str, Any]]
     earlier: list[dict[str, Any]]
+    spent: list[str]
 
 
 NEW: FanOutState = {
@@ -53,6 +55,7 @@ NEW: FanOutState = {
     "written": [],
     "commits": [],
     "earlier": [],
+    "spent": [],
 }
 
 

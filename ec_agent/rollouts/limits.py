@@ -81,13 +81,13 @@ class Meter:
     Args:
         limits: what it may use.
         budget: what all rollouts may use together.
-        halt: raises where the rollout has stopped already.
+        halts: each raises where the rollout has stopped already.
     """
 
-    def __init__(self, limits: Limits, budget: Budget, halt: Callable[[], Any]) -> None:
+    def __init__(self, limits: Limits, budget: Budget, halts: Sequence[Callable[[], Any]] = ()) -> None:
         self._limits = limits
         self._budget = budget
-        self._halt = halt
+        self._halts = halts
         self._tokens = 0
         self._deadline = None if limits.timeout is None else time.monotonic() + limits.timeout
 
@@ -99,7 +99,8 @@ class Meter:
             TokenLimitError: ``max_tokens`` is used up.
             TokenBudgetError: the budget is spent, and running rollouts are to be cut.
         """
-        self._halt()
+        for halt in self._halts:
+            halt()
         if self.expired:
             raise self.timeout()
         if self._limits.max_tokens is not None and self._tokens >= self._limits.max_tokens:

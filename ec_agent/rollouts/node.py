@@ -19,7 +19,7 @@ from ec_agent.commits.journal import Journal, MemoryJournal, SaverJournal
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import ConfigError, SelectionError
 from ec_agent.plans import Plan, call
-from ec_agent.rollouts.acting import last_of
+from ec_agent.rollouts.acting import last_of, parked_in
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of, final_action_of
 from ec_agent.rollouts.fanout import NEW, fan_out_graph
@@ -82,6 +82,7 @@ class Node:
                     raise
                 # A resumed run meets what failed before it: the outage may be over, so the question is asked afresh.
                 done = yield call(self.fan_out, "invoke", NEW, unsaved(own), context=session)
+            yield from session.parking.clear(parked_in(done))
             result = self._close(session, done, config)
         finally:
             yield from session.close()

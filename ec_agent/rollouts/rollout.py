@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NotRequired, cast
 
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.checkpoint.memory import InMemorySaver
@@ -71,9 +72,11 @@ class Attempt:
         self.session, self.start, self.config = session, start, config
         self.index = start["index"]
         self.saver = saver
-        self.gate = RolloutGate(session.policy, lambda: self.recorder.asking, current_gate.get())
+        asking: list[AIMessage] = []
+        self.gate = RolloutGate(session.policy, asking, current_gate.get())
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
-        self.meter = Meter(options.limits, session.budget, self._halt)
+        halts = [gate.halt for gate in (self.gate, self.committing) if gate is not None]
+        self.meter = Meter(options.limits, session.budget, halts)
         self.recorder = Recorder(
             self.index,
             signals=options.selector.signals,
@@ -82,6 +85,7 @@ class Attempt:
             sampling=options.sampling_of(self.index),
             raise_on_missing=options.on_missing == "raise",
             guard=self.meter,
+            asking=asking,
         )
         self.log = WriteLog()
         self.final: Any = None
@@ -91,11 +95,6 @@ class Attempt:
         self.store = StoreOverlay(session.below) if session.below is not None else None
         self._late = False
         self._started = time.perf_counter()
-
-    def _halt(self) -> None:
-        self.gate.halt()
-        if self.committing is not None:
-            self.committing.halt()
 
     def run(self) -> Plan[None]:
         """Run it to its end; a failure is kept for the record."""
@@ -238,6 +237,9 @@ class Attempt:
             self.session.errors[self.index] = error
             record = self._record(error=_described(error), end={"kind": "failed"})
             yield from self.session.leave(self.index)
+        # Messages with logprobs are very many small objects: they must go now, not with the garbage.
+        self.recorder.guard = None
+        self.recorder.asking.clear()
         self._emit("finished", error=record["error"], seconds=record["seconds"])
         return record
 

@@ -1,0 +1,38 @@
+"""What a run leaves in memory."""
+
+from __future__ import annotations
+
+import gc
+
+import kit
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+
+from ec_agent import best_of_n
+from ec_agent.testing import Reply, ScriptedChatModel
+
+
+@tool
+def look(what: str) -> str:
+    """Look."""
+    return f"saw {what}"
+
+
+def test_logprobs_go_with_their_rollout_not_with_the_garbage(run):
+    """Twenty small objects a token: what waits for the collector makes every collection slow."""
+
+    def reply(messages, index):
+        calls = [("look", {"what": "x"})] if len(messages) == 1 else ()
+        return Reply(f"answer {index}", tool_calls=calls, entropies=kit.peak(3 * index))
+
+    node = best_of_n(create_agent(ScriptedChatModel(reply), [look]), n=4)
+    run.invoke(node, {"messages": "go"})
+    gc.collect()
+    gc.disable()
+    try:
+        run.invoke(node, {"messages": "go"})
+        left = [thing for thing in gc.get_objects() if isinstance(thing, AIMessage)]
+        assert sum("logprobs" in message.response_metadata for message in left) == 0
+    finally:
+        gc.enable()
