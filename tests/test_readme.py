@@ -1,4 +1,4 @@
-"""The README says what is there."""
+"""The README and the pages say what is there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from ec_agent.rollouts.options import Options
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    (page.name, block)
+    for page in PAGES
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_python_blocks_compile_and_import_what_exists(block):
-    compile(block, "README", "exec")
+@pytest.mark.parametrize(("page", "block"), BLOCKS, ids=range(len(BLOCKS)))
+def test_python_blocks_compile_and_import_what_exists(page, block):
+    compile(block, page, "exec")
     for line in block.splitlines():
         if line.startswith(("from ec_agent", "import ec_agent")):
             exec(line, {})

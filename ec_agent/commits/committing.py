@@ -13,7 +13,7 @@ from typing import Any, Literal
 from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp
 
-from ec_agent.commits.gate import RolloutGate, RolloutStop, Use
+from ec_agent.commits.gate import RolloutGate, RolloutStop, Talk, Use, talk_with
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.errors import CommitUncertain
 from ec_agent.plans import Plan, Step, call
@@ -112,16 +112,21 @@ class Planned:
         args: the model's arguments.
         key: its idempotency key.
         commits: whether it is carried out under that key; a harmless call is just run.
+        made_up: whether no model asked for it: it is known by its name alone.
     """
 
     name: str
     args: Mapping[str, Any]
     key: str
     commits: bool
+    made_up: bool = False
 
 
 class CommitGate:
     """The gate under which a message's calls are carried out.
+
+    Attributes:
+        talk: the conversation they are in, with their results, once the run has gone on.
 
     Args:
         calls: the calls to carry out, by id.
@@ -130,6 +135,7 @@ class CommitGate:
     """
 
     def __init__(self, calls: Mapping[str, Planned], once: Once, beyond: RolloutGate | None = None) -> None:
+        self.talk: Talk | None = None
         self._calls = calls
         self._once = once
         self._beyond = beyond
@@ -140,22 +146,28 @@ class CommitGate:
     def halt(self) -> None:
         """Stop a run that has carried its calls out and now goes on to something else."""
         if len(self._done) == len(self._calls):
+            self.talk = self.talk or talk_with(self._calls)
             raise RolloutStop("committed")
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
         """Carry a call out, or leave it to the gate beyond."""
         if use.inside is not None and use.inside in self._calls:
             return (yield from self._within(self._calls[use.inside], use, execute))
-        planned = self._calls.get(use.call_id or "")
-        if planned is None:
+        call_id = use.call_id if use.call_id is not None else self._bare(use.tool.name)
+        planned = self._calls.get(call_id or "")
+        if planned is None or call_id is None:
             return (yield from self._beyond.plan(use, execute)) if self._beyond is not None else (yield execute)
         if planned.commits:
             value = yield from self._once.plan(planned.key, planned.name, planned.args, execute)
         else:
             value = yield execute
         with self._lock:
-            self._done.add(str(use.call_id))
+            self._done.add(call_id)
         return value
+
+    def _bare(self, name: str) -> str | None:
+        same = (i for i, c in self._calls.items() if c.made_up and c.name == name and i not in self._done)
+        return next(same, None)
 
     def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
         """A tool called by a tool: under the key of the one around it or, if only it commits, one of its own."""

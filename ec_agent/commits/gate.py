@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -57,6 +57,9 @@ class Use:
         return self.inside or self.call_id
 
 
+Talk = tuple[str, list[Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """The message at whose tool calls a rollout stopped.
@@ -65,11 +68,15 @@ class Proposal:
         message: the model's message, unchanged; made up for a tool that no model's message asked for.
         task: the graph task that was about to run the tools: its checkpoint namespace.
         commits: ids of those of its calls that commit.
+        made_up: whether the message is.
+        talk: the conversation it is in, where it was stopped, by its state key.
     """
 
     message: AIMessage
     task: str
     commits: tuple[str, ...]
+    made_up: bool
+    talk: Talk | None
 
 
 class Gate(Protocol):
@@ -96,9 +103,7 @@ class RolloutGate:
         around: the gate of the rollout around this one; what it stops at, this one does.
     """
 
-    def __init__(
-        self, policy: CommitPolicy, heard: Sequence[AIMessage] = (), around: Gate | None = None
-    ) -> None:
+    def __init__(self, policy: CommitPolicy, heard: Sequence[AIMessage] = (), around: Gate | None = None) -> None:
         self.proposal: Proposal | None = None
         self.names: frozenset[str] = frozenset()
         self._policy = policy
@@ -135,18 +140,20 @@ class RolloutGate:
         commits = [str(c["id"]) for c in calls if self.commits(c["name"]) or (stops and c["id"] == use.answers)]
         if not stops and not commits:
             return None
+        made_up = message is None
         if message is None:
             made = use.call_id or f"call_{uuid.uuid4().hex}"
             args = use.input if isinstance(use.input, dict) else {"input": use.input}
             call = {"name": use.tool.name, "args": args, "id": made, "type": "tool_call"}
             message, commits = AIMessage("", tool_calls=[call], id=str(uuid.uuid4())), [made]
-        return Proposal(message, task_here(), tuple(commits))
+        return Proposal(message, task_here(), tuple(commits), made_up, talk_with({c["id"] for c in calls}))
 
     def _message(self, use: Use) -> AIMessage | None:
         """The message that asked for the call: in the state, or as a model has just returned it."""
         if use.answers is None:
             return None
-        messages = [*self._heard, *_messages_in_state()]
+        talk = talk_with({use.answers})
+        messages = [*self._heard, *(m for m in (talk[1] if talk else ()) if isinstance(m, AIMessage))]
         asked = (m for m in reversed(messages) if any(c["id"] == use.answers for c in m.tool_calls))
         return next(asked, None)
 
@@ -157,12 +164,17 @@ def task_here() -> str:
     return str(conf.get("checkpoint_ns") or "")
 
 
-def _messages_in_state() -> Iterator[AIMessage]:
+def talk_with(call_ids: Collection[str | None]) -> Talk | None:
+    """The state key and the messages, in the graph whose task this is called in, that have one of these tool calls."""
     conf = (var_child_runnable_config.get() or {}).get("configurable") or {}
     read = conf.get("__pregel_read")
-    for channel in (read.args[1] if read is not None else {}).values():
+    for key, channel in (read.args[1] if read is not None else {}).items():
         value = channel.get() if channel.is_available() else None
-        yield from (m for m in value if isinstance(m, AIMessage)) if isinstance(value, list) else ()
+        if isinstance(value, list) and any(
+            call["id"] in call_ids for message in value if isinstance(message, AIMessage) for call in message.tool_calls
+        ):
+            return key, value
+    return None
 
 
 @contextmanager

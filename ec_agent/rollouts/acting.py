@@ -145,7 +145,8 @@ def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]
     planned: dict[str, Planned] = {}
     for place, each in enumerate(message.tool_calls):
         key = session.key(round, place)
-        planned[str(each["id"])] = Planned(each["name"], each["args"], key, str(each["id"]) in commits)
+        made_up = record["end"].get("made_up", False)
+        planned[str(each["id"])] = Planned(each["name"], each["args"], key, str(each["id"]) in commits, made_up)
     return planned
 
 
@@ -195,12 +196,11 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
             results.append((yield call(tool, "invoke", asked, config)))
     said = [result for result in results if isinstance(result, ToolMessage)]
     told = [pair for result in results if isinstance(result, Command) for pair in update_and_goto(result)[0]]
-    knows = MESSAGES in session.outer
-    writes = [[key, value] for key, value in told if key in session.outer]
+    key, before = record["end"].get("talk") or [MESSAGES, []]
     return {
         **record,
-        "writes": [*writes, [MESSAGES, said]] if said and knows else writes,
-        "end": {"kind": "answer", "carried": True},
+        "writes": [[key, value] for key, value in told if key in session.outer],
+        "end": {"kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
         "store": [],
     }
 

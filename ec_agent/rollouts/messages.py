@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
@@ -90,17 +90,53 @@ def with_id(message: Any) -> Any:
     return message
 
 
-def ai_messages(value: Any) -> list[Any]:
-    """Every AI message in a written value, in order: objects, or the dicts a ``RemoteGraph`` returns."""
+def messages_in(value: Any) -> list[Any]:
+    """Every message in a value, in order: objects, or the dicts a ``RemoteGraph`` returns."""
     found: list[Any] = []
 
     def note(message: Any) -> Any:
-        if isinstance(message, AIMessage) or (isinstance(message, dict) and message.get("type") == "ai"):
-            found.append(message)
+        found.append(message)
         return message
 
     rebuilt(value, note)
     return found
+
+
+def ai_messages(value: Any) -> list[Any]:
+    """The AI messages among them."""
+    return [
+        message
+        for message in messages_in(value)
+        if isinstance(message, AIMessage) or (isinstance(message, dict) and message.get("type") == "ai")
+    ]
+
+
+def identified(written: Any, final: Any) -> Any:
+    """What was written to a messages key, as the messages that the state made of it.
+
+    A message written as a tuple, a dict or a string was given its id only there; replayed as it was, it would become
+    another message.
+    """
+    said = [message for message in final if isinstance(message, BaseMessage)] if isinstance(final, list) else []
+    items = written if isinstance(written, list) else [written]
+    if not said or all(isinstance(item, BaseMessage) for item in items) or isinstance(written, Overwrite):
+        return written
+    try:
+        messages = convert_to_messages(items)
+    except (NotImplementedError, ValueError):  # no messages, after all
+        return written
+    taken = {message.id for message in messages if message.id is not None}
+    for place, message in enumerate(messages):
+        same = (m for m in said if m.type == message.type and m.content == message.content and m.id not in taken)
+        if message.id is None and (found := next(same, None)) is not None:
+            messages[place] = found
+            taken.add(str(found.id))
+    return messages
+
+
+def message_ids(value: Any) -> list[str | None]:
+    """The ids of every message in a value."""
+    return [m.get("id") if isinstance(m, dict) else m.id for m in messages_in(value)]
 
 
 def fingerprint(value: Any) -> str:

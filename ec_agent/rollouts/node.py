@@ -31,7 +31,7 @@ from ec_agent.rollouts.parking import Parking, saver_of, warn_of_exit
 from ec_agent.rollouts.record import total
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
-from ec_agent.rollouts.writes import Writes, check_fit, joined
+from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 
 _NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own
 
@@ -150,6 +150,8 @@ class Node:
                 raise ConfigError(f"route= returned {chosen!r}; return a node's name, a Send, or a list of these")
             self._check_destinations(goto, config)
         pairs = joined([*done["written"], last["writes"]], session.outer)
+        if options.output is None:
+            pairs = with_talk(pairs, last["end"].get("talk"), session.known, session.outer)
         if options.selection_key is not None and ROOT not in session.outer:
             pairs.append((options.selection_key, selection.to_dict()))
         if not self._alone:

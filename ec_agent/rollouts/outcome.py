@@ -12,7 +12,16 @@ from ec_agent.errors import AgentError, CommitError, NoFinalActionError, Rollout
 from ec_agent.rollouts.agents import Writes, commands, update_and_goto, update_of
 from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.internals import BOX_OUT, ROOT, Channel
-from ec_agent.rollouts.messages import ai_messages, fingerprint, rebuilt, with_id, without_logprobs
+from ec_agent.rollouts.messages import (
+    ai_messages,
+    fingerprint,
+    identified,
+    message_ids,
+    messages_in,
+    rebuilt,
+    with_id,
+    without_logprobs,
+)
 from ec_agent.rollouts.record import End
 from ec_agent.rollouts.writes import outer_writes
 
@@ -31,7 +40,9 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     """
     session, options = attempt.session, attempt.session.options
     end = _end(attempt)
-    written, final, goto = _written(attempt, end)
+    written, final, goto = _written(attempt)
+    if end["kind"] == "answer":
+        end = _open_call(attempt, written) or end
     if not written and not goto and end["kind"] == "answer":
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
     if attempt.command is not None:  # it names the outer keys itself
@@ -43,8 +54,17 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     action = _final_action(attempt, end, final, written)
     derived = options.final_action is None and default_final_action(outer) is action
     if end["kind"] == "commit" and not derived:
-        end["message"] = _proposed(attempt)
-    said = [written, goto, end.get("interrupts"), [call.tokens for call in attempt.recorder.trajectory().calls]]
+        end["message"] = _proposed(attempt) if attempt.gate.proposal is not None else default_final_action(written)
+    if (talk := _talk(attempt, end, written)) is not None:
+        end["talk"] = talk
+    proposed = end.get("message") or action
+    said = [
+        written,
+        goto,
+        end.get("interrupts"),
+        proposed,
+        [call.tokens for call in attempt.recorder.trajectory().calls],
+    ]
     return {
         "writes": [[key, value] for key, value in outer],
         "goto": goto,
@@ -61,7 +81,12 @@ def _end(attempt: Attempt) -> End:
     if proposal is not None:
         # Taken up again, the step must not ask the model again: that would be another action.
         again = not session.agent.is_function and not attempt.log.over and not attempt.recorder.asked_in(proposal.task)
-        end: End = {"kind": "commit", "commits": list(proposal.commits), "again": again}
+        end: End = {
+            "kind": "commit",
+            "commits": list(proposal.commits),
+            "again": again,
+            "made_up": proposal.made_up,
+        }
         if session.executes and again:
             end["thread"] = thread
         if session.options.continue_after_commit and session.executes and not again:
@@ -82,7 +107,16 @@ def _end(attempt: Attempt) -> End:
     return {"kind": "answer"}
 
 
-def _written(attempt: Attempt, end: End) -> tuple[Writes, Any, list[Any]]:
+def _open_call(attempt: Attempt, written: Writes) -> End | None:
+    """An agent may end by itself at a call that commits: before its tools, or with what a nested winner would do."""
+    said = default_final_action(written)
+    answered = {getattr(m, "tool_call_id", None) for _, value in written for m in messages_in(value)}
+    calls = [call for call in getattr(said, "tool_calls", ()) if call["id"] not in answered]
+    commits = [str(call["id"]) for call in calls if attempt.gate.commits(call["name"])]
+    return {"kind": "commit", "commits": commits, "again": False} if commits else None
+
+
+def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
     """What the agent wrote, the state it ended in, and where it wants to go next: bare, with ids."""
     session = attempt.session
     agent, keep = session.agent, session.options.keep_logprobs
@@ -96,26 +130,29 @@ def _written(attempt: Attempt, end: End) -> tuple[Writes, Any, list[Any]]:
     if not attempt.recorder.started_calls():
         # An agent that runs elsewhere is heard only through the messages it sends back.
         attempt.recorder.adopt(_calls_in(raw, session.options.selector.signals))
-    if end["kind"] == "commit" and not (session.executes and end["again"]):
-        raw = _with_proposal(attempt, raw)
-    written = [(key, rebuilt(value, tidy)) for key, value in raw]
     final = attempt.final
+    state = final if done and isinstance(final, Mapping) and not agent.is_function else {}
+    written = [(key, rebuilt(identified(value, state.get(key)), tidy)) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})
         final = update_of(written) if commands(output) or isinstance(output, dict) else output
     return written, rebuilt(final, tidy), rebuilt(goto, tidy)
 
 
-def _with_proposal(attempt: Attempt, raw: Writes) -> Writes:
-    """A message that was about to be acted on before it was written belongs to what is routed onward."""
-    message = _proposed(attempt)
-    ids = {call["id"] for call in message.tool_calls}
-    known = (m for _, value in raw for m in ai_messages(value))
-    if any(ids & {call["id"] for call in getattr(m, "tool_calls", [])} for m in known):
-        return raw
-    agent = attempt.session.agent
-    knows = MESSAGES in (attempt.session.outer if agent.is_function else agent.state_keys)
-    return [*raw, (MESSAGES, [message])] if knows else raw
+def _talk(attempt: Attempt, end: End, written: Writes) -> list[Any] | None:
+    """The conversation that a rollout was stopped in, as the state key and the messages."""
+    talk = attempt.committing.talk if attempt.committing is not None else None
+    proposal = attempt.gate.proposal
+    if proposal is not None and not (proposal.made_up and attempt.session.executes and end.get("again")):
+        key, messages = proposal.talk or (MESSAGES, [])
+        # What was about to be acted on before it was written belongs to what is routed onward.
+        there = any(getattr(message, "id", None) == proposal.message.id for message in messages)
+        talk = (key, messages if there else [*messages, proposal.message])
+    if talk is None:
+        return None
+    known = set(message_ids([attempt.session.known, [value for _, value in written]]))
+    new = [with_id(without_logprobs(message)) for message in talk[1] if message.id is None or message.id not in known]
+    return [talk[0], new] if new else None
 
 
 def _proposed(attempt: Attempt) -> Any:
@@ -130,6 +167,8 @@ def _final_action(attempt: Attempt, end: End, final: Any, written: Writes) -> An
         questions = [Interrupt(value=value, id=asked) for asked, value in end["interrupts"]]
         return questions[0] if len(questions) == 1 else questions
     if end["kind"] != "commit":
+        return default_final_action(written)
+    if attempt.gate.proposal is None:
         return default_final_action(written)
     message = _proposed(attempt)
     ids = [call["id"] for call in message.tool_calls]

@@ -18,6 +18,9 @@ class End(TypedDict, total=False):
             before it went on; ``"failed"``.
         commits: ids of the calls that commit.
         message: the message they are in, unless it is the final action.
+        made_up: whether no model sent that message.
+        talk: state key and messages of the conversation it is in, as far as the agent had not written them yet: a
+            nested graph writes when it ends.
         again: whether the step it stopped in can be taken up again.
         interrupts: ids and values of its interrupts.
         thread: the thread it is parked on, if it may go on.
@@ -27,6 +30,8 @@ class End(TypedDict, total=False):
     kind: Literal["answer", "commit", "interrupt", "rest", "failed"]
     commits: list[str]
     message: Any
+    made_up: bool
+    talk: list[Any]
     again: bool
     interrupts: list[list[Any]]
     thread: str

@@ -11,6 +11,7 @@ from ec_agent.errors import AgentError, StateMismatchError
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.agents import Writes as Pairs
 from ec_agent.rollouts.internals import RETURN, ROOT, Channel, accumulates, overwrites
+from ec_agent.rollouts.messages import message_ids
 
 OutputMap = Callable[[Any], Mapping[str, Any]]
 
@@ -200,6 +201,28 @@ def joined(stretches: Sequence[Sequence[Sequence[Any]]], outer: Mapping[str, Cha
         pairs = [pair for pair in pairs if pair[0] not in anew]
         pairs += [(key, value) for key, value in stretch]
     return pairs
+
+
+def with_talk(pairs: Pairs, talk: Sequence[Any] | None, known: Any, outer: Mapping[str, Channel]) -> Pairs:
+    """The writes, and the messages of a conversation that are not among them yet.
+
+    Args:
+        pairs: the writes.
+        talk: the conversation's state key and messages.
+        known: what the agent was asked: messages in it are there already.
+        outer: the channels of the graph around.
+    """
+    if talk is None:
+        return pairs
+    key, messages = talk
+    there = set(message_ids([known, [value for _, value in pairs]]))
+    new = [message for message in messages if message.id not in there]
+    if not new:
+        return pairs
+    if ROOT in outer:  # a function's update, or nothing yet
+        update = dict(pairs[-1][1]) if pairs and isinstance(pairs[-1][1], Mapping) else {}
+        return [*pairs[:-1], (ROOT, {**update, key: [*update.get(key, ()), *new]})]
+    return [*pairs, (key, new)] if key in outer and accumulates(outer[key]) else pairs
 
 
 def _names(keys: Any) -> str:
