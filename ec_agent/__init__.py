@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from ec_agent.capture.recorder import Recorder as Recorder
     from ec_agent.capture.recorder import record_calls as record_calls
     from ec_agent.commits.committing import get_idempotency_key as get_idempotency_key
+    from ec_agent.commits.committing import settle_commit as settle_commit
     from ec_agent.commits.effects import commit_tool as commit_tool
     from ec_agent.commits.effects import read_only as read_only
     from ec_agent.commits.journal import Journal as Journal
     from ec_agent.commits.journal import MemoryJournal as MemoryJournal
+    from ec_agent.commits.journal import SaverJournal as SaverJournal
     from ec_agent.commits.journal import SQLiteJournal as SQLiteJournal
     from ec_agent.commits.tool_node import CommitToolNode as CommitToolNode
     from ec_agent.entropy import token_entropy as token_entropy
@@ -83,7 +85,7 @@ _HOMES = {
         "Recorder",
         "record_calls",
     ),
-    "commits.committing": ("get_idempotency_key",),
+    "commits.committing": ("get_idempotency_key", "settle_commit"),
     "commits.effects": (
         "commit_tool",
         "read_only",

@@ -19,6 +19,8 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ec_agent.errors import ConfigError
+
 T = TypeVar("T")
 
 
@@ -42,13 +44,25 @@ def call(target: Any, name: str, *args: Any, **kwargs: Any) -> Step:
 
 
 def hook(func: Callable[..., Any], *args: Any) -> Step:
-    """A user's function, which may be a coroutine function in an async run."""
+    """A user's function, which may be a coroutine function in an async run.
+
+    Raises:
+        ConfigError: it is one in a sync run.
+    """
+
+    def sync() -> Any:
+        result = func(*args)
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise ConfigError(f"{getattr(func, '__name__', func)} is async; use ainvoke, arun or astream")
+        return result
 
     async def wait() -> Any:
         result = func(*args)
         return await result if inspect.isawaitable(result) else result
 
-    return Step(lambda: func(*args), wait)
+    return Step(sync, wait)
 
 
 def pause(seconds: float) -> Step:

@@ -193,6 +193,15 @@ class Recorder:
         if self.guard is not None:
             self._heed(self.guard.before)
 
+    def spend(self, tokens: int) -> None:
+        """Tell the guard of generated tokens.
+
+        Raises:
+            Exception: whatever the guard raises.
+        """
+        if self.guard is not None:
+            self._heed(partial(self.guard.after, tokens))
+
     def _heed(self, asked: Callable[[], None]) -> None:
         try:
             asked()
@@ -226,8 +235,8 @@ class Recorder:
         call.done = None if done is None or _passed_on(call, done) else done
         call.batch.over = True
         call.closed, call.batch, call.inside = True, Batch(over=True), []
-        if self.guard is not None and call.done is not None and call.done.tokens:
-            self._heed(partial(self.guard.after, call.done.tokens))
+        if call.done is not None and call.done.tokens:
+            self.spend(call.done.tokens)
         if self._raise_on_missing and call.counted and call.done is not None and not _has_entropy(call.done):
             self.failure = self.failure or MissingLogprobsError(
                 f"model {call.done.model!r} returned no logprobs; {ASK_FOR_LOGPROBS}"
@@ -254,10 +263,11 @@ class Recorder:
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
             return read(replace(payload or Payload(), entries=()), self.signals)
 
-    def adopt(self, calls: Sequence[Call], *, counted: bool = True) -> None:
+    def adopt(self, calls: Sequence[Call], *, counted: bool = True, metered: bool = False) -> None:
         """Add finished calls that were made elsewhere: a nested winner's, a remote agent's.
 
-        Those of nested losers are not ``counted``: they cost, but are no part of this timeline.
+        Those of nested losers are not ``counted``: they cost, but are no part of this timeline. Those that are
+        ``metered`` were made known to the guard when they were made.
         """
         from ec_agent.capture.langchain import call_info
 
@@ -270,8 +280,8 @@ class Recorder:
             adopted = OpenCall(self, info, counts, next(_sequence), started, closed=True, done=call)
             with self._lock:
                 self._calls.append(adopted)
-            if self.guard is not None and call.tokens:
-                self._heed(partial(self.guard.after, call.tokens))
+            if not metered and call.tokens:
+                self.spend(call.tokens)
 
     def _seen(self) -> list[tuple[OpenCall, Call]]:
         with self._lock:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import ToolMessage
+from langchain_core.messages.tool import ToolOutputMixin
 from langgraph.errors import GraphBubbleUp
 
-from ec_agent.commits.gate import RolloutGate, RolloutStop, Talk, Use, talk_with
+from ec_agent.commits.gate import RolloutGate, RolloutStop, Talk, Use, talk_with, task_here
 from ec_agent.commits.journal import Entry, Journal
-from ec_agent.errors import CommitUncertain
-from ec_agent.plans import Plan, Step, call
+from ec_agent.errors import CommitError, CommitUncertain, ConfigError, PromotionError
+from ec_agent.plans import Plan, Step, call, pause
 
 OnUncertain = Literal["raise", "retry"]
 
@@ -66,7 +67,7 @@ class Once:
         token = _key.set(key)
         try:
             value = yield execute
-        except GraphBubbleUp:  # the tool asks somebody first: nothing is done yet
+        except (GraphBubbleUp, PromotionError):  # it asks somebody first, or says that it changed nothing
             yield call(self.journal, "note", key, len(entries), {"status": "paused"})
             raise
         except Exception as error:
@@ -85,13 +86,31 @@ class Once:
             yield call(self.journal, "note", key, attempt, {"status": "done", "value": said})
 
 
+def settle_commit(journal: Journal, key: str, result: str) -> None:
+    """Note by hand how an uncertain commit turned out: a resumed run takes this for its result.
+
+    Args:
+        journal: the journal; the one in a checkpointer is ``SaverJournal(saver, thread_id)``.
+        key: the idempotency key that ``CommitUncertain`` names.
+        result: what the tool would have returned.
+
+    Raises:
+        ConfigError: no commit with this key was begun.
+    """
+    entries = journal.read(key)
+    if not entries:
+        raise ConfigError(f"no commit with the key {key!r} was begun; give the key that CommitUncertain names")
+    journal.claim(key, len(entries), {**entries[-1].intent, "by": uuid.uuid4().hex})
+    journal.note(key, len(entries), {"status": "done", "value": result})
+
+
 def _uncertain(key: str, entry: Entry) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(entry.intent["at"]))
     how = f"it raised {entry.outcome['value']}" if entry.outcome else "the run ended before its outcome was known"
     return (
         f"{entry.intent['tool']}({entry.intent['args']}) was begun at {when}, and {how}: it may have taken effect. "
-        f"Look there (idempotency key {key}), and note the outcome with journal.note(key, ...); or, where the receiver "
-        'leaves a repeated key undone, set on_uncertain="retry"'
+        f"Look there (idempotency key {key}), and note what you found with settle_commit(journal, {key!r}, ...); or, "
+        'where the receiver leaves a repeated key undone, set on_uncertain="retry"'
     )
 
 
@@ -127,24 +146,32 @@ class CommitGate:
 
     Attributes:
         talk: the conversation they are in, with their results, once the run has gone on.
+        failure: a commit that is uncertain, whether or not somebody caught that.
+        beyond: the gate for every other call.
 
     Args:
         calls: the calls to carry out, by id.
         once: how those that commit are carried out.
-        beyond: the gate for every other call.
+        beyond: see above.
     """
 
     def __init__(self, calls: Mapping[str, Planned], once: Once, beyond: RolloutGate | None = None) -> None:
         self.talk: Talk | None = None
+        self.failure: CommitError | None = None
+        self.beyond = beyond
         self._calls = calls
         self._once = once
-        self._beyond = beyond
+        self.beyond = beyond
         self._done: set[str] = set()
+        self._tasks: dict[str, str] = {}
+        self._running = 0
         self._nested: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def halt(self) -> None:
-        """Stop a run that has carried its calls out and now goes on to something else."""
+        """Stop a run that has carried its calls out, or cannot, and now goes on to something else."""
+        if self.failure is not None:
+            raise self.failure
         if len(self._done) == len(self._calls):
             self.talk = self.talk or talk_with(self._calls)
             raise RolloutStop("committed")
@@ -155,10 +182,14 @@ class CommitGate:
             return (yield from self._within(self._calls[use.inside], use, execute))
         call_id = use.call_id if use.call_id is not None else self._bare(use.tool.name)
         planned = self._calls.get(call_id or "")
-        if planned is None or call_id is None:
-            return (yield from self._beyond.plan(use, execute)) if self._beyond is not None else (yield execute)
+        if planned is None or call_id is None or planned.name != use.tool.name:
+            return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
+        with self._lock:
+            self._tasks[call_id] = task_here()
         if planned.commits:
-            value = yield from self._once.plan(planned.key, planned.name, planned.args, execute)
+            value = yield from self._surely(planned.key, planned.name, planned.args, execute)
+            if use.call_id is not None and not isinstance(value, ToolOutputMixin):  # as somebody noted it by hand
+                value = ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
         else:
             value = yield execute
         with self._lock:
@@ -170,10 +201,33 @@ class CommitGate:
         return next(same, None)
 
     def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
-        """A tool called by a tool: under the key of the one around it or, if only it commits, one of its own."""
-        if around.commits or self._beyond is None or not self._beyond.commits(use.tool.name, use.tool):
+        """A tool called by a tool: if it commits, under a key of its own."""
+        if self.beyond is None or not self.beyond.commits(use.tool.name, use.tool):
             return (yield execute)
         with self._lock:
             self._nested[around.key] = count = self._nested.get(around.key, 0) + 1
         args = {k: v for k, v in use.input.items() if k in use.tool.args} if isinstance(use.input, dict) else use.input
-        return (yield from self._once.plan(f"{around.key}/{use.tool.name}/{count}", use.tool.name, args, execute))
+        return (yield from self._surely(f"{around.key}/{use.tool.name}/{count}", use.tool.name, args, execute))
+
+    def _surely(self, key: str, name: str, args: Any, execute: Step) -> Plan[Any]:
+        with self._lock:
+            self._running += 1
+        try:
+            return (yield from self._once.plan(key, name, args, execute))
+        except CommitError as error:
+            self.failure = self.failure or error
+            raise
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    @property
+    def confusable(self) -> bool:
+        """Whether several calls are open in one graph task, where answers to their questions go by order alone."""
+        tasks = [task for call_id, task in self._tasks.items() if call_id not in self._done]
+        return len(set(tasks)) < len(tasks)
+
+    def quiet(self) -> Plan[None]:
+        """Wait for calls that go on beside one that asked: an async tool node does not."""
+        while self._running:
+            yield pause(0.005)

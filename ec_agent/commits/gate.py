@@ -101,21 +101,34 @@ class RolloutGate:
         policy: which calls commit.
         heard: the AI messages with tool calls that models have returned; more may be added as they come.
         around: the gate of the rollout around this one; what it stops at, this one does.
+        seen: where the tools it stops at are noted, by name.
     """
 
-    def __init__(self, policy: CommitPolicy, heard: Sequence[AIMessage] = (), around: Gate | None = None) -> None:
+    def __init__(
+        self,
+        policy: CommitPolicy,
+        heard: Sequence[AIMessage] = (),
+        around: Gate | None = None,
+        seen: dict[str, BaseTool] | None = None,
+    ) -> None:
         self.proposal: Proposal | None = None
         self.names: frozenset[str] = frozenset()
-        self._policy = policy
+        self._policies = [policy]
         self._heard = heard
+        self._seen = seen
         self._around = around if isinstance(around, RolloutGate) else None
         self._lock = threading.Lock()
 
     def commits(self, name: str, tool: BaseTool | None = None) -> bool:
         """Whether a call of this tool is to be stopped at."""
-        if name in self.names or self._policy.commits(name, tool):
+        if name in self.names or any(policy.commits(name, tool) for policy in self._policies):
             return True
         return self._around is not None and self._around.commits(name, tool)
+
+    def join(self, policy: CommitPolicy) -> None:
+        """Stop at what this policy names, too."""
+        if policy not in self._policies:
+            self._policies.append(policy)
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
         """Stop, or run the tool."""
@@ -137,9 +150,11 @@ class RolloutGate:
         message = self._message(use)
         calls = [] if message is None else message.tool_calls
         stops = self.commits(use.tool.name, use.tool)
-        commits = [str(c["id"]) for c in calls if self.commits(c["name"]) or (stops and c["id"] == use.answers)]
+        commits = [str(c["id"]) for c in calls if (stops if c["id"] == use.answers else self.commits(c["name"]))]
         if not stops and not commits:
             return None
+        if self._seen is not None:
+            self._seen[use.tool.name] = use.tool
         made_up = message is None
         if message is None:
             made = use.call_id or f"call_{uuid.uuid4().hex}"
@@ -153,9 +168,18 @@ class RolloutGate:
         if use.answers is None:
             return None
         talk = talk_with({use.answers})
-        messages = [*self._heard, *(m for m in (talk[1] if talk else ()) if isinstance(m, AIMessage))]
-        asked = (m for m in reversed(messages) if any(c["id"] == use.answers for c in m.tool_calls))
-        return next(asked, None)
+        name = use.tool.name if use.inside is None else None
+        state = [m for m in (talk[1] if talk else ()) if isinstance(m, AIMessage)]
+        heard = next((m for m in reversed(self._heard) if _asks(m, use.answers, name)), None)
+        # The state may hold it changed by the agent, or another one of old that had the same call id.
+        stored = next(
+            (m for m in reversed(state) if _asks(m, use.answers, name) and (heard is None or m.id == heard.id)), None
+        )
+        return stored or heard
+
+
+def _asks(message: AIMessage, call_id: str, name: str | None) -> bool:
+    return any(call["id"] == call_id and name in (None, call["name"]) for call in message.tool_calls)
 
 
 def task_here() -> str:

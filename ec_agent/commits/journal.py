@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +77,14 @@ class _Threaded:
 
 
 class MemoryJournal(_Threaded):
-    """A journal that ends with the process: enough against retries, not against kills."""
+    """A journal that ends with the process: enough against retries, not against kills.
 
-    def __init__(self) -> None:
+    Args:
+        limit: how many entries it keeps, the newest.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self.limit = limit
         self._entries: dict[tuple[str, int], Entry] = {}
         self._lock = threading.Lock()
 
@@ -91,18 +96,15 @@ class MemoryJournal(_Threaded):
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
         """Write an intent down; whether this claim is the one that stands."""
         with self._lock:
-            return self._entries.setdefault((key, attempt), Entry(intent)).intent is intent
+            mine = self._entries.setdefault((key, attempt), Entry(intent)).intent is intent
+            while len(self._entries) > self.limit:  # of runs that failed, and that nobody retried
+                del self._entries[next(iter(self._entries))]
+            return mine
 
     def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
         """Write the outcome of an attempt down."""
         with self._lock:
             self._entries[key, attempt] = Entry(self._entries[key, attempt].intent, outcome)
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop what cannot be asked for again."""
-        with self._lock:
-            gone = set(keys)
-            self._entries = {place: entry for place, entry in self._entries.items() if place[0] not in gone}
 
 
 def _in_order(item: tuple[tuple[str, int], Entry]) -> int:

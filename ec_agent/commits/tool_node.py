@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
 from ec_agent.commits.committing import CommitGate, Once, OnUncertain, Planned
+from ec_agent.commits.durability import saver_of, written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
 from ec_agent.commits.journal import Journal, MemoryJournal, SaverJournal, check_journal
 from ec_agent.errors import ConfigError
+from ec_agent.plans import adrive, drive
 
 
 class CommitToolNode(ToolNode):
@@ -55,37 +56,43 @@ class CommitToolNode(ToolNode):
         self._on_uncertain: OnUncertain = on_uncertain
 
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        drive(written_down(config))
         with self._once_each(input, config):
             return super()._func(input, config, runtime)
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        await adrive(written_down(config))
         with self._once_each(input, config):
             return await super()._afunc(input, config, runtime)
 
     @contextmanager
     def _once_each(self, input: Any, config: RunnableConfig) -> Iterator[None]:
         conf = config.get("configurable") or {}
-        thread, saver = conf.get("thread_id"), conf.get("__pregel_checkpointer")
+        thread, saver = conf.get("thread_id"), saver_of(config)
         journal = self._journal
         if journal is None:
-            kept = thread is not None and isinstance(saver, BaseCheckpointSaver)
-            journal = SaverJournal(cast("BaseCheckpointSaver[Any]", saver), str(thread)) if kept else self._memory
+            journal = SaverJournal(saver, str(thread)) if saver is not None and thread is not None else self._memory
         around = current_gate.get()
-        calls = self._planned(input, thread)
-        if isinstance(around, RolloutGate):
-            around.names |= {name for name, tool in self.tools_by_name.items() if effect_of(tool) != "read_only"}
+        calls = self._planned(input, thread, conf.get("checkpoint_ns"))
+        rollout = around.beyond if isinstance(around, CommitGate) else around
+        if isinstance(rollout, RolloutGate):
+            rollout.names |= {name for name, tool in self.tools_by_name.items() if effect_of(tool) != "read_only"}
             yield
             return
-        with gated(CommitGate(calls, Once(journal, self._on_uncertain))):
+        gate = CommitGate(calls, Once(journal, self._on_uncertain))
+        with gated(gate):
             yield
+        if gate.failure is not None:  # told to the model as an ordinary error, perhaps
+            raise gate.failure
 
-    def _planned(self, input: Any, thread: Any) -> dict[str, Planned]:
+    def _planned(self, input: Any, thread: Any, place: Any) -> dict[str, Planned]:
         planned: dict[str, Planned] = {}
         calls, kind = self._parse_input(input)
         message = _message(input, self._messages_key) if kind != "tool_calls" else None
         for each in calls:
             tool = self.tools_by_name.get(each["name"])
-            said = message.id if message is not None else None
+            # A replay from an older checkpoint is another task with the same message; without one the task must do.
+            said = message.id if message is not None and message.id else place
             key = str(uuid5(NAMESPACE_URL, f"{thread}/{said}/{each['id']}"))
             planned[str(each["id"])] = Planned(
                 each["name"], each["args"], key, tool is not None and effect_of(tool) != "read_only"

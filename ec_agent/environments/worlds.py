@@ -89,7 +89,7 @@ class World:
             async with self._manager as self.environment:
                 entering.set_result(None)
                 await self._leave.wait()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if entering.done():
                 raise
             entering.set_exception(error)
@@ -103,17 +103,25 @@ class World:
                 _warn(error)
 
     async def _aclose(self) -> None:
-        if self._entering is not None:  # a cancelled rollout leaves it half entered
+        if self._entering is not None and self._host is None:  # a thread that is entering cannot be stopped
             await asyncio.wait([self._entering])
-            self._entering.exception()
         if self._host is None:
             await asyncio.to_thread(self._close)
             return
         self._leave.set()
+        if self._entering is not None and not self._entering.done():
+            self._host.cancel()
         try:
-            await self._host
+            await asyncio.shield(self._host)
+        except asyncio.CancelledError:
+            if not self._host.done():  # it is we who are cancelled, in the middle of leaving
+                self._host.cancel()
+                await asyncio.wait([self._host])
+                raise
         except Exception as error:
             _warn(error)
+        if self._entering is not None and self._entering.done():
+            self._entering.exception()
 
 
 def _warn(error: Exception) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphInterrupt
 from langgraph.types import Command, Overwrite, interrupt
 from typing_extensions import TypedDict
 
 from ec_agent.commits.committing import CommitGate, Planned
+from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitError, CommitWarning
@@ -19,7 +21,6 @@ from ec_agent.plans import Plan, Step, call, hook
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.outcome import MESSAGES
-from ec_agent.rollouts.parking import written_down
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.rollout import Attempt, Start
 from ec_agent.rollouts.session import Session
@@ -34,16 +35,18 @@ class Course(TypedDict):
         next: ``"round"``: another stretch, n times; ``"resume"``: the winner alone goes on, with answers;
             ``"act"``: on its next action; ``"end"``.
         thread: where the rollout is parked that goes on.
-        answers: to the interrupts it stopped at.
+        answers: to the interrupts it stopped at, by their ids.
+        asking: ids and values of the questions that the tools being carried out ask.
     """
 
     round: int
     next: str
     thread: str | None
     answers: dict[str, Any] | None
+    asking: list[list[Any]] | None
 
 
-BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": None}
+BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": None, "asking": None}
 
 
 def last_of(state: Mapping[str, Any]) -> Record:
@@ -60,7 +63,7 @@ def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
     """Whether anything follows the choice."""
     last = last_of(state)
     acts = last["end"]["kind"] == "interrupt" or (last["end"]["kind"] == "commit" and session.executes)
-    return acts or bool(last["store"]) or session.options.promote is not None
+    return acts or bool(last["store"]) or (session.options.promote is not None and not session.within)
 
 
 def parked_in(state: Mapping[str, Any]) -> set[str]:
@@ -83,12 +86,18 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         return _next(state, course["round"], "resume", last["end"]["thread"], answers)
     if not (yield from _world_is_there(session, last, course["round"])):
         return {"course": {**course, "next": "round"}, "last": None, "selection": None, "records": Overwrite([])}
+    if course["asking"]:  # kept before they are asked, so that each answer finds its question
+        told = {asked: interrupt(value) for asked, value in course["asking"]}
+        answers = {**(course["answers"] or {}), **told}
+        return {"course": {**course, "next": "act", "answers": answers, "asking": None}}
     carried: Record | None = None
     commits: list[dict[str, Any]] = []
     if last["end"]["kind"] == "commit" and session.executes:
         yield from written_down(config)
         calls = _planned(session, last, course["round"])
-        carried = yield from _carried_out(session, last, calls, course["round"], config)
+        carried = yield from _carried_out(session, last, calls, course, config)
+        if carried["end"]["kind"] == "interrupt":
+            return {"course": {**course, "next": "act", "asking": carried["end"]["interrupts"]}}
         commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
     for record in (last, *([carried] if carried is not None else [])):
         yield from _remember(session, record)
@@ -97,7 +106,7 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
 
 
 def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, answers: Any = None) -> dict[str, Any]:
-    course: Course = {"round": round, "next": what, "thread": thread, "answers": answers}
+    course: Course = {"round": round, "next": what, "thread": thread, "answers": answers, "asking": None}
     spent = sorted(parked_in(state) - {thread})
     return {"course": course, "written": [*state["written"], last_of(state)["writes"]], "last": None, "spent": spent}
 
@@ -123,10 +132,10 @@ def _onward(
     spent = sorted(parked_in(state) - {carried["end"].get("thread")})
     written = [*state["written"], last_of(state)["writes"]]
     if carried["end"]["kind"] == "commit":
-        course: Course = {"round": done, "next": "act", "thread": None, "answers": None}
+        course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
         return {"course": course, "written": written, "last": carried, "commits": committed, "spent": spent}
     yield from session.close()  # the next stretch starts from the world the winner's was promoted to
-    course = {"round": done, "next": "round", "thread": carried["end"]["thread"], "answers": None}
+    course = {"round": done, "next": "round", "thread": carried["end"]["thread"], "answers": None, "asking": None}
     return {
         "course": course,
         "written": [*written, carried["writes"]],
@@ -143,6 +152,8 @@ def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]
     message = _message(session, record)
     commits = record["end"]["commits"]
     planned: dict[str, Planned] = {}
+    if len({each["id"] for each in message.tool_calls}) < len(message.tool_calls):
+        raise CommitError(f"two calls of one message have the same id: {message.tool_calls}; nothing was carried out")
     for place, each in enumerate(message.tool_calls):
         key = session.key(round, place)
         made_up = record["end"].get("made_up", False)
@@ -157,7 +168,7 @@ def _message(session: Session, record: Record) -> AIMessage:
 
 
 def _carried_out(
-    session: Session, record: Record, calls: dict[str, Planned], round: int, config: RunnableConfig
+    session: Session, record: Record, calls: dict[str, Planned], course: Course, config: RunnableConfig
 ) -> Plan[Record]:
     """Carry the calls of the winner's message out, and record what that wrote."""
     for planned in calls.values():
@@ -165,19 +176,25 @@ def _carried_out(
             session.emit({"type": "ec_agent.commit", "tool": planned.name, "key": planned.key})
     if not record["end"]["again"]:
         return (yield from _called(session, record, calls, config))
-    start: Start = {"index": record["index"], "round": round, "thread": record["end"]["thread"]}
-    saver = None
-    while True:
-        attempt = Attempt(session, start, config, calls, saver)
-        yield from attempt.run()
-        done = yield from attempt.record()
-        if done["error"] is not None:
-            raise session.errors[record["index"]]
-        if done["end"]["kind"] != "interrupt":
-            return {**done, "end": {**done["end"], "carried": True}}
-        # A tool that asks somebody first is taken up again with the answer, from where it asked.
-        answers = {asked: interrupt(value) for asked, value in done["end"]["interrupts"]}
-        start, saver = {**start, "answers": answers}, attempt.saver
+    start: Start = {"index": record["index"], "round": course["round"], "thread": record["end"]["thread"]}
+    if course["answers"] is not None:
+        start["answers"] = course["answers"]
+    attempt = Attempt(session, start, config, calls)
+    yield from attempt.run()
+    assert attempt.committing is not None
+    yield from attempt.committing.quiet()
+    done = yield from attempt.record()
+    if done["error"] is not None:
+        raise session.errors[record["index"]]
+    if done["end"]["kind"] == "interrupt" and attempt.committing.confusable:
+        raise CommitError(_CONFUSABLE)
+    return {**done, "end": {**done["end"], "carried": True}}
+
+
+_CONFUSABLE = (
+    "a tool asks by interrupt(), and its node runs several calls of one message, whose answers LangGraph tells apart "
+    "by order alone; have the model make one call a message (parallel_tool_calls=False), or ask elsewhere"
+)
 
 
 def _called(session: Session, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
@@ -185,7 +202,7 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
     gate = CommitGate(calls, session.once, RolloutGate(session.policy, (), current_gate.get()))
     results: list[Any] = []
     for call_id, planned in calls.items():
-        tool = session.policy.tools.get(planned.name)
+        tool = session.policy.tools.get(planned.name) or session.seen.get(planned.name)
         if tool is None:
             raise CommitError(
                 f"the tool {planned.name!r} is in no ToolNode, so it cannot be called from here; give the tool itself "
@@ -193,7 +210,12 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
             )
         asked = {"name": planned.name, "args": dict(planned.args), "id": call_id, "type": "tool_call"}
         with gated(gate), in_environment(session.environment(record["index"])):
-            results.append((yield call(tool, "invoke", asked, config)))
+            try:
+                results.append((yield call(tool, "invoke", asked, config)))
+            except GraphInterrupt:
+                if len(calls) > 1:
+                    raise CommitError(_CONFUSABLE) from None
+                raise
     said = [result for result in results if isinstance(result, ToolMessage)]
     told = [pair for result in results if isinstance(result, Command) for pair in update_and_goto(result)[0]]
     key, before = record["end"].get("talk") or [MESSAGES, []]
@@ -224,12 +246,11 @@ def _remember(session: Session, record: Record) -> Plan[None]:
 
 def _promote(session: Session, index: int, round: int) -> Plan[None]:
     promote = session.options.promote
-    if promote is None:
+    if promote is None or session.within:  # within a rollout that may lose, nothing becomes real
         return
     environment = session.environment(index)
     once: Step = hook(promote, environment)
     yield from session.once.plan(session.key(round, "promotion"), "promote", round, _without_result(once))
-    yield from session.leave(index)
 
 
 def _without_result(step: Step) -> Step:

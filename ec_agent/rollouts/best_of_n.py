@@ -162,7 +162,7 @@ class BestOfN(RunnableLambda[Any, Any]):
             output = self.as_agent().invoke(input, config, **kwargs)
         finally:
             listener.reset(token)
-        return BestOfNResult(output, *here.left)
+        return _result(output, here)
 
     async def arun(
         self, input: Any, config: RunnableConfig | None = None, *, on_event: Emit | None = None, **kwargs: Any
@@ -174,7 +174,7 @@ class BestOfN(RunnableLambda[Any, Any]):
             output = await self.as_agent().ainvoke(input, config, **kwargs)
         finally:
             listener.reset(token)
-        return BestOfNResult(output, *here.left)
+        return _result(output, here)
 
     def as_agent(self) -> CompiledStateGraph[Any, Any, Any, Any]:
         """A compiled graph with the wrapped agent's own schema: its input, its full output, its checkpointer."""
@@ -203,6 +203,12 @@ class BestOfN(RunnableLambda[Any, Any]):
         builder.add_edge("best_of_n", END)
         compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agent.name, **compiled_with)
         return compiled
+
+
+def _result(output: Any, here: Listener) -> BestOfNResult:
+    if not here.left:
+        raise AgentError("nothing was run: the thread has come to its end; give it a new input")
+    return BestOfNResult(output, *here.left)
 
 
 def _invocation(node: BestOfN, each: Any, its: RunnableConfig, kwargs: Any) -> Step:

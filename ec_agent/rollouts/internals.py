@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -15,12 +17,12 @@ from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
 from langgraph.constants import END
 
+from ec_agent.commits.durability import CHECKPOINTER, DURABILITY
+
 Channel = BaseChannel[Any, Any, Any]
 
 READ = "__pregel_read"
 RUNTIME = "__pregel_runtime"
-CHECKPOINTER = "__pregel_checkpointer"
-DURABILITY = "__pregel_durability"
 ROOT = "__root__"
 RETURN = "__return__"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
@@ -61,6 +63,28 @@ def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
     if BOX_OUT in channels:
         channels = around_box.get() or {}
     return {name: channel for name, channel in channels.items() if not _bookkeeping(name)}
+
+
+_questions: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
+_questions_lock = threading.Lock()
+_MOST = 10_000
+
+
+def question_number(config: Mapping[str, Any]) -> int:
+    """Which question this is of those asked in the task so far, from 0: a function may ask several.
+
+    A task that is resumed or tried again counts from 0 again. LangGraph's own counter of nested graphs does not.
+    """
+    conf = config["configurable"]
+    task = conf[READ]  # made anew for each task that is run
+    info = getattr(conf.get(RUNTIME), "execution_info", None)
+    place = (id(task), getattr(info, "node_attempt", 1))
+    with _questions_lock:
+        _, count = _questions.pop(place, (task, 0))
+        _questions[place] = (task, count + 1)
+        while len(_questions) > _MOST:
+            _questions.popitem(last=False)
+    return count
 
 
 def has_node(config: Mapping[str, Any], name: str) -> bool:

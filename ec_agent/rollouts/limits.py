@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from langgraph.types import RetryPolicy
 
+from ec_agent.capture.recorder import Recorder
 from ec_agent.errors import ConfigError, RolloutTimeoutError, TokenBudgetError, TokenLimitError
+from ec_agent.plans import Plan, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,20 @@ class Meter:
         limits: what it may use.
         budget: what all rollouts may use together.
         halts: each raises where the rollout has stopped already.
+        around: the recorder of the rollout around this one, whose limits hold too.
     """
 
-    def __init__(self, limits: Limits, budget: Budget, halts: Sequence[Callable[[], Any]] = ()) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        budget: Budget,
+        halts: Sequence[Callable[[], Any]] = (),
+        around: Recorder | None = None,
+    ) -> None:
         self._limits = limits
         self._budget = budget
         self._halts = halts
+        self._around = around
         self._tokens = 0
         self._deadline = None if limits.timeout is None else time.monotonic() + limits.timeout
 
@@ -99,6 +111,8 @@ class Meter:
             TokenLimitError: ``max_tokens`` is used up.
             TokenBudgetError: the budget is spent, and running rollouts are to be cut.
         """
+        if self._around is not None:
+            self._around.check()
         for halt in self._halts:
             halt()
         if self.expired:
@@ -116,13 +130,18 @@ class Meter:
         """
         self._tokens += tokens
         self._budget.spend(tokens)
+        if self._around is not None:
+            self._around.spend(tokens)
         if self._limits.max_tokens is not None and self._tokens > self._limits.max_tokens:
             raise self._too_many()
 
     @property
     def remaining(self) -> float | None:
         """Seconds left; ``None`` without a limit."""
-        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.001)
+        own = None if self._deadline is None else max(self._deadline - time.monotonic(), 0.001)
+        guard = self._around.guard if self._around is not None else None
+        left = [seconds for seconds in (own, guard.remaining if guard is not None else None) if seconds is not None]
+        return min(left, default=None)
 
     @property
     def expired(self) -> bool:
@@ -159,6 +178,28 @@ def _knows(policy: RetryPolicy, error: Exception) -> bool:
     if isinstance(kinds, type):
         return isinstance(error, kinds)
     return bool(kinds(error)) if callable(kinds) else isinstance(error, tuple(kinds))
+
+
+def timed(plan: Plan[None], meter: Meter) -> Plan[None]:
+    """The plan's steps, in an async run within the time that is left.
+
+    Raises:
+        RolloutTimeoutError: it was not enough.
+    """
+    try:
+        step = next(plan)
+        while True:
+            step = plan.send((yield Step(step.sync, partial(_within, step, meter))))
+    except StopIteration:
+        return
+
+
+async def _within(step: Step, meter: Meter) -> Any:
+    try:
+        async with asyncio.timeout(meter.remaining) as clock:
+            return await step.wait()
+    except TimeoutError as error:
+        raise (meter.timeout() if clock.expired() else error) from None
 
 
 def whole(name: str, value: Any) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
@@ -13,21 +12,22 @@ from langgraph.types import Command, Send
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.committing import Once
+from ec_agent.commits.durability import saver_of, warn_of_exit
 from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import Journal, MemoryJournal, SaverJournal
 from ec_agent.environments.worlds import in_environment
-from ec_agent.errors import ConfigError, SelectionError
+from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.plans import Plan, call
 from ec_agent.rollouts.acting import last_of, parked_in
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of, final_action_of
 from ec_agent.rollouts.fanout import NEW, fan_out_graph
-from ec_agent.rollouts.internals import ROOT, RUNTIME, has_node, outer_channels, unsaved
+from ec_agent.rollouts.internals import ROOT, RUNTIME, has_node, outer_channels, question_number, unsaved
 from ec_agent.rollouts.limits import Budget, whole
 from ec_agent.rollouts.messages import rebuilt, with_id
 from ec_agent.rollouts.options import Options
-from ec_agent.rollouts.parking import Parking, saver_of, warn_of_exit
+from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.record import total
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
@@ -79,14 +79,20 @@ class Node:
                 done = yield call(self.fan_out, "invoke", NEW, own, context=session)
             except SelectionError:
                 if session.ran:
+                    yield from session.parking.clear_all()
                     raise
                 # A resumed run meets what failed before it: the outage may be over, so the question is asked afresh.
                 done = yield call(self.fan_out, "invoke", NEW, unsaved(own), context=session)
             yield from session.parking.clear(parked_in(done))
+            for record in done["records"]:  # of a killed process: nobody else will leave them
+                if record["index"] not in session.ran and record["token"] is not None:
+                    yield from session.reopen(record["index"], record["token"])
             result = self._close(session, done, config)
+        except CommitUncertain:
+            session.keep()  # it may go on from there, once somebody has looked
+            raise
         finally:
             yield from session.close()
-        session.settled()
         return result
 
     def _open(self, state: Any, config: RunnableConfig) -> Session:
@@ -103,12 +109,16 @@ class Node:
         # Inside another rollout, which is one of many, nothing may be carried out.
         within = isinstance(current_gate.get(), RolloutGate)
         executes = options.on_commit == "execute" and not within
-        if not within:
+        if isinstance(gate := current_gate.get(), RolloutGate):
+            gate.join(self._policy)  # what is not done in these rollouts is not to be done in the one around them
+        if (around := current_recorder.get()) is not None:
+            around.check()  # a rollout that has been stopped asks nothing more
+        else:
             warn_of_exit(config, executes)
         known = self.agent.input_of(state)
         saver = saver_of(config)
         return Session(
-            name=f"{conf.get('thread_id') or uuid4()}/{conf.get('checkpoint_ns', '')}",
+            name=f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{question_number(config)}",
             agent=self.agent,
             options=options,
             n=n,
@@ -117,6 +127,7 @@ class Node:
             outer=outer,
             policy=self._policy,
             executes=executes,
+            within=within,
             once=Once(self._journal_for(saver, conf.get("thread_id")), options.on_uncertain),
             parking=Parking(saver),
             context=context,
@@ -182,7 +193,7 @@ def _hand_over(session: Session, selection: Selection, candidates: list[Any]) ->
     # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
         for candidate in candidates:
-            around.adopt(candidate.trajectory.calls, counted=candidate.index == selection.winner)
+            around.adopt(candidate.trajectory.calls, counted=candidate.index == selection.winner, metered=True)
 
 
 def _emitter(runtime: Runtime[Any] | None) -> Emit:

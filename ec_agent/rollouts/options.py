@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from langchain_core.tools import BaseTool
 from langgraph.types import RetryPolicy, Send
 from typing_extensions import TypedDict
 
@@ -147,12 +148,15 @@ class Options:
         share = self.min_coverage
         if isinstance(share, bool) or not isinstance(share, float | int) or not 0 <= share <= 1:
             raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
-        for name in ("keep_logprobs", "keep_text", "continue_after_commit"):
+        for name in ("keep_logprobs", "keep_text"):
             _one_of(name, getattr(self, name), (True, False))
         if self.selection_key is not None and not (self.selection_key and isinstance(self.selection_key, str)):
             raise ConfigError(f"selection_key is {self.selection_key!r}; give the name of a state key or None")
 
     def _check_safety(self) -> None:
+        if not isinstance(self.commit, str | BaseTool | Mapping) and isinstance(self.commit, Iterable):
+            object.__setattr__(self, "commit", tuple(self.commit))  # a generator could be read only once
+        _one_of("continue_after_commit", self.continue_after_commit, (True, False))
         _one_of("on_commit", self.on_commit, ("route", "execute"))
         _one_of("on_uncertain", self.on_uncertain, ("raise", "retry"))
         whole("max_rounds", self.max_rounds)

@@ -43,7 +43,8 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     written, final, goto = _written(attempt)
     if end["kind"] == "answer":
         end = _open_call(attempt, written) or end
-    if not written and not goto and end["kind"] == "answer":
+    begun = attempt.start.get("thread") is None
+    if not written and not goto and end["kind"] == "answer" and begun:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
     if attempt.command is not None:  # it names the outer keys itself
         outer = written
@@ -91,17 +92,19 @@ def _end(attempt: Attempt) -> End:
             end["thread"] = thread
         if session.options.continue_after_commit and session.executes and not again:
             raise CommitError(
-                "the commit tool was called in the very step that asked the model, so the rollout cannot go on after "
-                "it; give the tools a node of their own, or leave continue_after_commit out"
+                "the commit tool was called in the very step that asked the model, or something around it caught the "
+                "stop, so the rollout cannot go on after it; give the tools a node of their own, let middleware pass "
+                "GraphBubbleUp on, or leave continue_after_commit out"
             )
         return end
     if interrupts := attempt.interrupts:
-        if session.options.environment is not None:
+        if session.options.environment is not None and attempt.committing is None:
             raise RolloutInterruptedError(
                 "the rollout stopped at an interrupt(), and its environment cannot be kept until somebody answers; "
                 "ask people in a node of the outer graph, after the selection"
             )
-        return {"kind": "interrupt", "interrupts": interrupts, "thread": thread}
+        asked: End = {"kind": "interrupt", "interrupts": interrupts}
+        return {**asked, "thread": thread} if attempt.committing is None else asked
     if attempt.committing is not None and attempt.log.interrupts:
         return {"kind": "rest", "thread": thread} if session.options.continue_after_commit else {"kind": "rest"}
     return {"kind": "answer"}

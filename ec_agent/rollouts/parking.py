@@ -6,41 +6,39 @@ stopped where it may go on, at an interrupt or at an action to be carried out, i
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ec_agent.errors import CommitError, DurabilityWarning
-from ec_agent.plans import Plan, Step, call, drive, pause
-from ec_agent.rollouts.internals import CHECKPOINTER, DURABILITY
+from ec_agent.errors import CommitError
+from ec_agent.plans import Plan, Step, call, drive
 from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
 
-_PATIENCE = 100
+_WITHIN = "ec_agent_within:"
 
 
 class _AsIs:
-    """A serialiser that does nothing."""
+    """A serialiser that copies lists and dicts, which LangGraph changes after it gave them away, and no more."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, Any]:
-        return "as is", obj
+        return "as is", _structure(obj)
 
     def loads_typed(self, data: tuple[str, Any]) -> Any:
-        return data[1]
+        return _structure(data[1])
+
+
+def _structure(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _structure(item) for key, item in value.items()}
+    return [_structure(item) for item in value] if type(value) is list else value
 
 
 def memory_saver() -> InMemorySaver:
     """The saver a rollout runs on."""
     return InMemorySaver(serde=_AsIs())
-
-
-def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
-    """The checkpointer of the run this config belongs to."""
-    saver = (config.get("configurable") or {}).get(CHECKPOINTER)
-    return saver if isinstance(saver, BaseCheckpointSaver) else None
 
 
 class Parking:
@@ -54,10 +52,11 @@ class Parking:
         self._saver = saver
         self._here: dict[str, list[CheckpointTuple]] = {}
 
-    def park(self, thread: str, memory: InMemorySaver) -> Plan[None]:
-        """Keep what a rollout left in its saver, less the logprobs."""
-        tuples = [_bare(found) for found in reversed(list(memory.list(None)))]
-        self._here[thread] = tuples
+    def park(self, thread: str, memory: InMemorySaver, own: str) -> Plan[None]:
+        """Keep what a rollout, on its ``own`` thread, left in its saver, less the logprobs."""
+        inner = memory_saver()
+        drive(_copied([_bare(found) for found in reversed(list(memory.list(None)))], inner, thread, within=own))
+        self._here[thread] = tuples = list(reversed(list(inner.list(None))))
         if self._saver is not None:
             yield from self.clear([thread], forget=False)
             yield from _copied(tuples, self._saver, _named(thread))
@@ -84,6 +83,10 @@ class Parking:
         drive(_copied(own, memory, thread))
         return memory
 
+    def clear_all(self) -> Plan[None]:
+        """Forget every rollout that was parked here and now."""
+        yield from self.clear(list(self._here))
+
     def clear(self, threads: Iterable[str], *, forget: bool = True) -> Plan[None]:
         """Forget rollouts that will not go on."""
         for thread in threads:
@@ -107,10 +110,17 @@ def _bare(found: CheckpointTuple) -> CheckpointTuple:
     return found._replace(checkpoint={**found.checkpoint, "channel_values": values}, pending_writes=writes)
 
 
-def _copied(tuples: Sequence[CheckpointTuple], saver: BaseCheckpointSaver[Any], thread: str) -> Plan[None]:
+def _copied(
+    tuples: Sequence[CheckpointTuple], saver: BaseCheckpointSaver[Any], thread: str, within: str | None = None
+) -> Plan[None]:
+    """Copy checkpoints to a thread; with ``within``, those of other threads than that one into namespaces of it."""
     for found in tuples:
-        namespace = found.config["configurable"].get("checkpoint_ns", "")
+        own, namespace = (found.config["configurable"].get(name, "") for name in ("thread_id", "checkpoint_ns"))
         above = {"thread_id": thread, "checkpoint_ns": namespace}
+        if within is not None and own != within:  # of rollouts within this one, parked in its saver
+            above["checkpoint_ns"] = f"{_WITHIN}{own}/{namespace}"
+        elif namespace.startswith(_WITHIN):
+            above["thread_id"], _, above["checkpoint_ns"] = namespace.removeprefix(_WITHIN).partition("/")
         if found.parent_config is not None:
             above["checkpoint_id"] = found.parent_config["configurable"]["checkpoint_id"]
         versions = found.checkpoint["channel_versions"]
@@ -121,45 +131,3 @@ def _copied(tuples: Sequence[CheckpointTuple], saver: BaseCheckpointSaver[Any], 
             by_task.setdefault(task, []).append((channel, value))
         for task, writes in by_task.items():
             yield call(saver, "put_writes", place, writes, task)
-
-
-def written_down(config: Mapping[str, Any]) -> Plan[None]:
-    """Wait until the decision taken in this task would survive a kill.
-
-    With durability "async" the checkpoints of the steps that led here may still be on their way.
-
-    Raises:
-        CommitError: they do not arrive.
-    """
-    saver, conf = saver_of(config), config.get("configurable") or {}
-    if saver is None or conf.get(DURABILITY) == "exit":
-        return
-    for namespace, checkpoint in dict(conf.get("checkpoint_map") or {}).items():
-        place = {
-            "configurable": {
-                "thread_id": conf.get("thread_id"),
-                "checkpoint_ns": namespace,
-                "checkpoint_id": checkpoint,
-            }
-        }
-        for _ in range(_PATIENCE):
-            if (yield call(saver, "get_tuple", place)) is not None:
-                break
-            yield pause(0.05)
-        else:
-            raise CommitError(
-                f"the checkpoint {checkpoint} of thread {conf.get('thread_id')!r} was not written, so nothing was "
-                "carried out; see why the checkpointer does not write"
-            )
-
-
-def warn_of_exit(config: Mapping[str, Any], commits: bool) -> None:
-    """Say what durability "exit" gives up."""
-    conf = config.get("configurable") or {}
-    if saver_of(config) is not None and conf.get(DURABILITY) == "exit":
-        lost = "a kill loses every rollout" + (", and a resumed run may commit again" if commits else "")
-        warnings.warn(
-            f'durability="exit" writes nothing before the run ends: {lost}; run with durability="sync" or "async"',
-            DurabilityWarning,
-            stacklevel=2,
-        )

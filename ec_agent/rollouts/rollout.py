@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NotRequired, cast
 
 from langchain_core.messages import AIMessage
@@ -16,14 +16,14 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError,
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
-from ec_agent.capture.recorder import Recorder, recording
+from ec_agent.capture.recorder import Recorder, current_recorder, recording
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.gate import STOPPED, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.plans import Plan, Step, pause
 from ec_agent.rollouts.internals import around_box, own_configurable, own_tags, without_streaming
-from ec_agent.rollouts.limits import Meter, retry_pause
+from ec_agent.rollouts.limits import Budget, Limits, Meter, retry_pause, timed
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.outcome import outcome_of
 from ec_agent.rollouts.parking import memory_saver
@@ -73,10 +73,12 @@ class Attempt:
         self.index = start["index"]
         self.saver = saver
         asking: list[AIMessage] = []
-        self.gate = RolloutGate(session.policy, asking, current_gate.get())
+        self.gate = RolloutGate(session.policy, asking, current_gate.get(), session.seen)
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
         halts = [gate.halt for gate in (self.gate, self.committing) if gate is not None]
-        self.meter = Meter(options.limits, session.budget, halts)
+        # What was decided is carried out, however long that takes.
+        limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
+        self.meter = Meter(limits, budget, halts, current_recorder.get())
         self.recorder = Recorder(
             self.index,
             signals=options.selector.signals,
@@ -102,12 +104,13 @@ class Attempt:
         session.ran.add(self.index)
         self._emit("started")
         with self._failing():
-            session.budget.check("not started")
+            if self.committing is None:
+                session.budget.check("not started")
             if parked is None:
                 self.saver = InMemorySaver() if session.agent.needs_saver else memory_saver()
             elif self.saver is None:
                 self.saver = yield from session.parking.fetch(parked, self.thread)
-            yield from session.enter(self.index)
+            yield from timed(session.enter(self.index), self.meter)
         if self.error is None:
             with self._failing(), self._inside():
                 yield Step(self._stream, self._astream)
@@ -119,7 +122,7 @@ class Attempt:
                 return
 
     async def _astream(self) -> None:
-        limit = self.session.options.limits.timeout
+        limit = self.meter.remaining
         try:
             async with asyncio.timeout(limit) as clock:
                 async for mode, part in self._graph.astream(**self._arguments()):
@@ -169,7 +172,8 @@ class Attempt:
         heard = listener.set(None)
         around = around_box.set(self.session.outer)
         try:
-            world = in_environment(self.session.environment(self.index))
+            own = self.session.options.environment is not None
+            world = in_environment(self.session.environment(self.index)) if own else nullcontext()
             with recording(self.recorder), gated(self.committing or self.gate), world:
                 yield
         finally:
@@ -208,6 +212,8 @@ class Attempt:
     @property
     def failure(self) -> Exception | None:
         """What it failed with, whether or not the agent caught it."""
+        if self.committing is not None and self.committing.failure is not None:
+            return self.committing.failure
         if self.recorder.failure is not None:
             return self.recorder.failure
         return self.meter.timeout() if self._late else self.error
@@ -231,10 +237,10 @@ class Attempt:
                 raise failure
             parts = outcome_of(self)
             if parts["end"].get("thread") is not None and self.saver is not None:
-                yield from self.session.parking.park(parts["end"]["thread"], self.saver)
+                yield from self.session.parking.park(parts["end"]["thread"], self.saver, self.thread)
             record = self._record(**parts, store=self.store.writes if self.store is not None else [])
         except Exception as error:
-            self.session.errors[self.index] = error
+            self.session.errors[self.index] = self.error = error
             record = self._record(error=_described(error), end={"kind": "failed"})
             yield from self.session.leave(self.index)
         # Messages with logprobs are very many small objects: they must go now, not with the garbage.
@@ -290,7 +296,10 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
         yield from attempt.run()
         record = yield from attempt.record()
         spent.append(record["usage"])
-        again = retry_pause(session.options.retries(), attempt.failure, len(spent))
+        try:
+            again = retry_pause(session.options.retries(), attempt.failure, len(spent))
+        except Exception as error:  # retry_on= raised: nobody can tell
+            record, again = {**record, "error": _described(error)}, None
         if again is None:
             return {**record, "usage": total(spent)}
         yield pause(again)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from langchain_core.tools import BaseTool
+
 from ec_agent.commits.committing import Once
 from ec_agent.commits.effects import CommitPolicy
-from ec_agent.commits.journal import MemoryJournal
 from ec_agent.environments.worlds import World
 from ec_agent.plans import Plan
 from ec_agent.rollouts.agents import Agent
@@ -42,7 +43,8 @@ class Session:
     """One question. Lives in memory only; nothing of it is checkpointed.
 
     Attributes:
-        name: thread and place of the question, the same when it is resumed; threads and keys derive from it.
+        name: thread and place of the question, the same when it is resumed or tried again; threads and keys derive
+            from it.
         agent: what runs.
         options: how.
         n: how many times.
@@ -50,12 +52,13 @@ class Session:
         outer: the channels of the graph around.
         policy: which tool calls commit.
         executes: whether the winner's commit is carried out here.
+        within: whether this is inside a rollout of another question.
         once: how commits are carried out.
         parking: where stopped rollouts are kept.
         worlds: the rollouts' environments that are open, by index.
         ran: which rollouts ran here and now; those missing were found in a checkpoint.
         errors: exceptions themselves, by rollout: records carry only their text.
-        keys: the idempotency keys given out.
+        seen: tools that rollouts stopped at, by name.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Session:
     outer: Mapping[str, Channel]
     policy: CommitPolicy
     executes: bool
+    within: bool
     once: Once
     parking: Parking
     context: Any = None
@@ -76,7 +80,7 @@ class Session:
     worlds: dict[int, World] = field(default_factory=dict)
     ran: set[int] = field(default_factory=set)
     errors: dict[int, Exception] = field(default_factory=dict)
-    keys: set[str] = field(default_factory=set)
+    seen: dict[str, BaseTool] = field(default_factory=dict)
     listener: Listener | None = None
 
     def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> None:
@@ -92,9 +96,7 @@ class Session:
 
     def key(self, round: int, place: int | str) -> str:
         """The idempotency key of one commit."""
-        key = str(uuid5(NAMESPACE_URL, f"{self.name}/{round}/commit/{place}"))
-        self.keys.add(key)
-        return key
+        return str(uuid5(NAMESPACE_URL, f"{self.name}/{round}/commit/{place}"))
 
     @property
     def below(self) -> Any:
@@ -137,13 +139,19 @@ class Session:
         if (world := self.worlds.pop(index, None)) is not None:
             yield world.close()
 
+    def keep(self) -> None:
+        """Leave environments that can be reopened as they are."""
+        if hasattr(self.options.environment, "reopen"):
+            self.worlds = {index: world for index, world in self.worlds.items() if self.token(index) is None}
+
     def close(self) -> Plan[None]:
         """Leave every environment that is still open."""
+        stopped: BaseException | None = None
         while self.worlds:
             _, world = self.worlds.popitem()
-            yield world.close()
-
-    def settled(self) -> None:
-        """The question has its answer: what only a retry would ask for is dropped."""
-        if isinstance(self.once.journal, MemoryJournal):
-            self.once.journal.forget(self.keys)
+            try:
+                yield world.close()
+            except BaseException as error:  # cancelled in the middle: the others are left all the same
+                stopped = stopped or error
+        if stopped is not None:
+            raise stopped

@@ -185,7 +185,7 @@ class Writes(list[Command[Any]]):
             Command(update=[(key, value)] if key == ROOT else {key: value})
             for key, value in pairs
         ]
-        if goto:
+        if goto or not commands:  # a node may return no empty list
             commands.append(Command(goto=list(goto)))
         return cls(commands)
 

@@ -1,4 +1,4 @@
-"""Fifty kills over all ways to run; ``long_form.py`` has fifty for each of them."""
+"""Some fifty kills over all ways to run; ``long_form.py`` has fifty for each of them."""
 
 from __future__ import annotations
 
@@ -85,6 +85,11 @@ def test_killed_while_the_checkpoints_are_on_their_way(worker, mode):
     check(chaos.kill_at(worker, mode, "after the outcome", "raise", late=0.05), deliveries=1)
 
 
+@pytest.mark.parametrize("late", [0.0, 0.05])
+def test_no_parked_rollout_is_left_behind(worker, late):
+    check(chaos.kill_at(worker, Mode("execute", "sync", "async", "sqlite"), "parked", "raise", late=late), deliveries=1)
+
+
 @pytest.mark.parametrize(
     "mode", [Mode("route", "async", "sync", "sqlite"), Mode("execute", "sync", "async", "sqlite")], ids=str
 )
@@ -96,6 +101,12 @@ def test_the_losers_copies_are_gone_after_a_resume(worker):
     mode = Mode("copies", "sync", "sync", "sqlite")
     case = check(chaos.kill_at(worker, mode, "before the intent", "raise"), deliveries=1)
     assert not case.left_files
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["mail", "promotion"])
+def test_an_uncertain_commit_keeps_the_winners_copy(worker, count):
+    mode = Mode("copies", "sync", "sync", "sqlite")
+    check(chaos.kill_at(worker, mode, "before the outcome", "raise", count=count), ended="uncertain", deliveries=1)
 
 
 @pytest.mark.parametrize("variant", ["route", "execute"])

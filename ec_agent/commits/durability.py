@@ -1,0 +1,66 @@
+"""Whether what was decided would survive a kill."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from ec_agent.errors import CommitError, DurabilityWarning
+from ec_agent.plans import Plan, call, pause
+
+# What LangGraph calls them in a task's config.
+CHECKPOINTER = "__pregel_checkpointer"
+DURABILITY = "__pregel_durability"
+
+_PATIENCE = 100
+
+
+def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
+    """The checkpointer of the run this config belongs to."""
+    saver = (config.get("configurable") or {}).get(CHECKPOINTER)
+    return saver if isinstance(saver, BaseCheckpointSaver) else None
+
+
+def written_down(config: Mapping[str, Any]) -> Plan[None]:
+    """Wait until the decision taken in this task would survive a kill.
+
+    With durability "async" the checkpoints of the steps that led here may still be on their way.
+
+    Raises:
+        CommitError: they do not arrive.
+    """
+    saver, conf = saver_of(config), config.get("configurable") or {}
+    if saver is None or conf.get(DURABILITY) == "exit":
+        return
+    for namespace, checkpoint in dict(conf.get("checkpoint_map") or {}).items():
+        place = {
+            "configurable": {
+                "thread_id": conf.get("thread_id"),
+                "checkpoint_ns": namespace,
+                "checkpoint_id": checkpoint,
+            }
+        }
+        for _ in range(_PATIENCE):
+            if (yield call(saver, "get_tuple", place)) is not None:
+                break
+            yield pause(0.05)
+        else:
+            raise CommitError(
+                f"the checkpoint {checkpoint} of thread {conf.get('thread_id')!r} was not written, so nothing was "
+                "carried out; see why the checkpointer does not write"
+            )
+
+
+def warn_of_exit(config: Mapping[str, Any], commits: bool) -> None:
+    """Say what durability "exit" gives up."""
+    conf = config.get("configurable") or {}
+    if saver_of(config) is not None and conf.get(DURABILITY) == "exit":
+        lost = "a kill loses every rollout" + (", and a resumed run may commit again" if commits else "")
+        warnings.warn(
+            f'durability="exit" writes nothing before the run ends: {lost}; run with durability="sync" or "async"',
+            DurabilityWarning,
+            stacklevel=2,
+        )
