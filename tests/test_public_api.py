@@ -74,6 +74,7 @@ PUBLIC = [
     "read_only",
     "record_calls",
     "reward",
+    "settle_commit",
     "token_entropy",
     "trajectory_of",
 ]

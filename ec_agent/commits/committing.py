@@ -224,8 +224,8 @@ class CommitGate:
     @property
     def confusable(self) -> bool:
         """Whether several calls are open in one graph task, where answers to their questions go by order alone."""
-        tasks = [task for call_id, task in self._tasks.items() if call_id not in self._done]
-        return len(set(tasks)) < len(tasks)
+        tasks = [self._tasks.get(call_id) for call_id in self._calls if call_id not in self._done]
+        return len(tasks) > 1 and (None in tasks or len(set(tasks)) < len(tasks))
 
     def quiet(self) -> Plan[None]:
         """Wait for calls that go on beside one that asked: an async tool node does not."""

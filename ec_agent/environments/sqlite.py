@@ -105,8 +105,12 @@ class SQLiteCopies:
             with self._explained("copied"), closing(self._connect(self.path)) as source:
                 base = _backup(source, path)
             yield DatabaseCopy(path, base)
-        finally:
+        except GeneratorExit:  # never left, so it may be reopened
+            raise
+        except BaseException:
             _remove(path)
+            raise
+        _remove(path)
 
     @contextmanager
     def reopen(self, token: str) -> Iterator[DatabaseCopy]:
@@ -124,8 +128,12 @@ class SQLiteCopies:
         copy._must_exist()
         try:
             yield copy
-        finally:
+        except GeneratorExit:
+            raise
+        except BaseException:
             _remove(copy.path)
+            raise
+        _remove(copy.path)
 
     def promote(self, copy: DatabaseCopy) -> None:
         """Make the committed content of ``copy`` the content of the database, in one transaction.

@@ -80,7 +80,7 @@ class Parking:
             raise CommitError(f"the stopped rollout (thread {parked!r}) is no longer in the checkpointer; begin anew")
         memory = memory_saver()
         own = [found._replace(checkpoint=private_copy(found.checkpoint, "the state")) for found in tuples]
-        drive(_copied(own, memory, thread))
+        drive(_copied(own, memory, thread, unpack=True))
         return memory
 
     def clear_all(self) -> Plan[None]:
@@ -111,15 +111,23 @@ def _bare(found: CheckpointTuple) -> CheckpointTuple:
 
 
 def _copied(
-    tuples: Sequence[CheckpointTuple], saver: BaseCheckpointSaver[Any], thread: str, within: str | None = None
+    tuples: Sequence[CheckpointTuple],
+    saver: BaseCheckpointSaver[Any],
+    thread: str,
+    *,
+    within: str | None = None,
+    unpack: bool = False,
 ) -> Plan[None]:
-    """Copy checkpoints to a thread; with ``within``, those of other threads than that one into namespaces of it."""
+    """Copy checkpoints to a thread.
+
+    With ``within``, those of other threads than that one go into namespaces of it; with ``unpack``, back to threads.
+    """
     for found in tuples:
         own, namespace = (found.config["configurable"].get(name, "") for name in ("thread_id", "checkpoint_ns"))
         above = {"thread_id": thread, "checkpoint_ns": namespace}
         if within is not None and own != within:  # of rollouts within this one, parked in its saver
             above["checkpoint_ns"] = f"{_WITHIN}{own}/{namespace}"
-        elif namespace.startswith(_WITHIN):
+        elif unpack and namespace.startswith(_WITHIN):
             above["thread_id"], _, above["checkpoint_ns"] = namespace.removeprefix(_WITHIN).partition("/")
         if found.parent_config is not None:
             above["checkpoint_id"] = found.parent_config["configurable"]["checkpoint_id"]

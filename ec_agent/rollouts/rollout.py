@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.recorder import Recorder, current_recorder, recording
 from ec_agent.commits.committing import CommitGate, Planned
+from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import STOPPED, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
@@ -237,12 +238,14 @@ class Attempt:
                 raise failure
             parts = outcome_of(self)
             if parts["end"].get("thread") is not None and self.saver is not None:
+                yield from written_down(self.config)  # a run that starts over would not know of it
                 yield from self.session.parking.park(parts["end"]["thread"], self.saver, self.thread)
             record = self._record(**parts, store=self.store.writes if self.store is not None else [])
         except Exception as error:
             self.session.errors[self.index] = self.error = error
             record = self._record(error=_described(error), end={"kind": "failed"})
-            yield from self.session.leave(self.index)
+            if self.committing is None:
+                yield from self.session.leave(self.index)
         # Messages with logprobs are very many small objects: they must go now, not with the garbage.
         self.recorder.guard = None
         self.recorder.asking.clear()

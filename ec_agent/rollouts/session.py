@@ -38,6 +38,10 @@ class Listener:
 listener: ContextVar[Listener | None] = ContextVar("ec_agent_listener", default=None)
 
 
+# Environments that are left as they are: collected as garbage, they would be closed.
+_kept: list[World] = []
+
+
 @dataclass(eq=False, slots=True)
 class Session:
     """One question. Lives in memory only; nothing of it is checkpointed.
@@ -142,7 +146,8 @@ class Session:
     def keep(self) -> None:
         """Leave environments that can be reopened as they are."""
         if hasattr(self.options.environment, "reopen"):
-            self.worlds = {index: world for index, world in self.worlds.items() if self.token(index) is None}
+            lasting = [index for index in self.worlds if self.token(index) is not None]
+            _kept.extend(self.worlds.pop(index) for index in lasting)
 
     def close(self) -> Plan[None]:
         """Leave every environment that is still open."""
