@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check serve clean
+.PHONY: demo test chaos check serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# The long form of the kill and delivery tests; their short form is among the tests.
+chaos: $(VENV)/.dev
+	$(BIN)/python tests/chaos/long_form.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -94,6 +94,7 @@ _HOMES = {
         "Journal",
         "MemoryJournal",
         "SQLiteJournal",
+        "SaverJournal",
     ),
     "commits.tool_node": ("CommitToolNode",),
     "entropy": ("token_entropy",),

@@ -56,6 +56,7 @@ PUBLIC = [
     "RolloutTimeoutError",
     "SQLiteCopies",
     "SQLiteJournal",
+    "SaverJournal",
     "Selection",
     "SelectionError",
     "Selector",

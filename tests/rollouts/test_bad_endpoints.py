@@ -279,7 +279,7 @@ async def test_cancelling_the_run_drops_every_connection(server, way, stream):
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 1, 1]
 
 
-LIMIT = 0.4
+LIMIT = 1.2
 SYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-sync")
 ASYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-async")
 
@@ -287,9 +287,9 @@ ASYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{
 def over_time(result, server):
     """Rollout 0 failed at the limit, and at once: its client left then."""
     first = only_the_first_failed(result, "RolloutTimeoutError")
-    assert LIMIT - 0.05 < first.seconds < LIMIT + 0.5
+    assert LIMIT - 0.05 < first.seconds < LIMIT + 1
     (lost,) = server.lost[0]
-    assert lost - server.arrived[0][0] < LIMIT + 0.5
+    assert lost - server.arrived[0][0] < LIMIT + 1
     return first
 
 
@@ -352,11 +352,11 @@ def test_a_time_limit_ends_what_runs_at_once_in_the_rollout(server, way):
     result = Run(server, way(), kit.Async())(steps, limits=Limits(timeout=LIMIT))
     first, *others = result.selection.candidates
     assert "RolloutTimeoutError" in first.error
-    assert first.seconds < LIMIT + 0.5
+    assert first.seconds < LIMIT + 1
     assert [c.error for c in others] == [None, None]
     assert sorted(ended) == [0, 1, 2]
     assert len(server.lost[0]) == 2
-    assert all(lost - server.arrived[0][0] < LIMIT + 0.5 for lost in server.lost[0])
+    assert all(lost - server.arrived[0][0] < LIMIT + 1 for lost in server.lost[0])
 
 
 @ASYNC_WAYS
@@ -380,7 +380,7 @@ def test_the_time_that_is_left_is_what_a_later_request_gets(server, way):
 
     result = Run(server, way(), kit.Sync())(steps, limits=Limits(timeout=LIMIT))
     first = only_the_first_failed(result, "RolloutTimeoutError")
-    assert LIMIT - 0.05 < first.seconds < LIMIT + 0.5
+    assert LIMIT - 0.05 < first.seconds < LIMIT + 1
     assert server.lost[0][0] - server.arrived[0][0] < LIMIT - 0.1
 
 
