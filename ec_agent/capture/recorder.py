@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from langchain_core.messages import AIMessage
 
 from ec_agent.capture.filters import CallInfo, CallPredicate
+from ec_agent.capture.guard import Guard
 from ec_agent.capture.shapes import Payload, call_of, merge_payloads, payload_of_response, payload_of_stream
 from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
 from ec_agent.signals import ENTROPY, check_signals
@@ -101,20 +102,6 @@ class OpenCall:
     def answered(self) -> list[Request]:
         """Its requests that brought something back; the runs of a batch are served in turn."""
         return [request for request in self.batch.requests[self.place :: self.batch.size] if request.answered]
-
-
-class Guard(Protocol):
-    """Watches over the calls of a rollout; what it raises ends the rollout."""
-
-    def before(self) -> None:
-        """A call is about to be made."""
-
-    def after(self, tokens: int) -> None:
-        """A call has ended and generated so many tokens."""
-
-    @property
-    def remaining(self) -> float | None:
-        """Seconds a request may take; ``None`` without a limit."""
 
 
 class Recorder:
