@@ -72,27 +72,29 @@ def pause(seconds: float) -> Step:
 
 def drive(plan: Plan[T]) -> T:
     """Take the steps of a plan synchronously."""
+
+    async def now(step: Step) -> Any:
+        return step.sync()
+
     try:
-        step = next(plan)
-        while True:
-            try:
-                value = step.sync()
-            except BaseException as error:
-                step = plan.throw(error)
-            else:
-                step = plan.send(value)
+        _taken(plan, now).send(None)
     except StopIteration as done:
         result: T = done.value
         return result
+    raise AssertionError("a synchronous step waits for nothing")
 
 
 async def adrive(plan: Plan[T]) -> T:
     """Take the steps of a plan on the event loop."""
+    return await _taken(plan, lambda step: step.wait())
+
+
+async def _taken(plan: Plan[T], take: Callable[[Step], Awaitable[Any]]) -> T:
     try:
         step = next(plan)
         while True:
             try:
-                value = await step.wait()
+                value = await take(step)
             except BaseException as error:
                 step = plan.throw(error)
             else:

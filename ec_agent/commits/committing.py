@@ -147,18 +147,17 @@ class CommitGate:
     Attributes:
         talk: the conversation they are in, with their results, once the run has gone on.
         failure: a commit that is uncertain, whether or not somebody caught that.
-        beyond: the gate for every other call.
+        beyond: as given.
 
     Args:
         calls: the calls to carry out, by id.
         once: how those that commit are carried out.
-        beyond: see above.
+        beyond: the gate for every other call.
     """
 
     def __init__(self, calls: Mapping[str, Planned], once: Once, beyond: RolloutGate | None = None) -> None:
         self.talk: Talk | None = None
         self.failure: CommitError | None = None
-        self.beyond = beyond
         self._calls = calls
         self._once = once
         self.beyond = beyond

@@ -14,6 +14,7 @@ from ec_agent.plans import Plan, call, pause
 # What LangGraph calls them in a task's config.
 CHECKPOINTER = "__pregel_checkpointer"
 DURABILITY = "__pregel_durability"
+READ = "__pregel_read"
 
 _PATIENCE = 100
 

@@ -22,6 +22,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 
+from ec_agent.commits.durability import READ
 from ec_agent.commits.effects import CommitPolicy
 from ec_agent.plans import Plan, Step, adrive, drive
 
@@ -191,7 +192,7 @@ def task_here() -> str:
 def talk_with(call_ids: Collection[str | None]) -> Talk | None:
     """The state key and the messages, in the graph whose task this is called in, that have one of these tool calls."""
     conf = (var_child_runnable_config.get() or {}).get("configurable") or {}
-    read = conf.get("__pregel_read")
+    read = conf.get(READ)
     for key, channel in (read.args[1] if read is not None else {}).items():
         value = channel.get() if channel.is_available() else None
         if isinstance(value, list) and any(

@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from ec_agent.commits.durability import saver_of
 from ec_agent.errors import ConfigError
 from ec_agent.plans import Plan, adrive, call, drive
 
@@ -226,6 +227,14 @@ class SaverJournal:
     async def anote(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
         """The async twin of :meth:`note`."""
         await adrive(self._note(key, attempt, outcome))
+
+
+def journal_for(given: Journal | None, config: Mapping[str, Any], memory: MemoryJournal) -> Journal:
+    """The journal of a run: the one that was given, else its checkpointer, else one in memory."""
+    saver, thread = saver_of(config), (config.get("configurable") or {}).get("thread_id")
+    if given is not None or saver is None or thread is None:
+        return given or memory
+    return SaverJournal(saver, str(thread))
 
 
 def check_journal(journal: Any) -> None:

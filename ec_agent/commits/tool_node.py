@@ -14,10 +14,10 @@ from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
 from ec_agent.commits.committing import CommitGate, Once, OnUncertain, Planned
-from ec_agent.commits.durability import saver_of, written_down
+from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
-from ec_agent.commits.journal import Journal, MemoryJournal, SaverJournal, check_journal
+from ec_agent.commits.journal import Journal, MemoryJournal, check_journal, journal_for
 from ec_agent.errors import ConfigError
 from ec_agent.plans import adrive, drive
 
@@ -68,18 +68,14 @@ class CommitToolNode(ToolNode):
     @contextmanager
     def _once_each(self, input: Any, config: RunnableConfig) -> Iterator[None]:
         conf = config.get("configurable") or {}
-        thread, saver = conf.get("thread_id"), saver_of(config)
-        journal = self._journal
-        if journal is None:
-            journal = SaverJournal(saver, str(thread)) if saver is not None and thread is not None else self._memory
         around = current_gate.get()
-        calls = self._planned(input, thread, conf.get("checkpoint_ns"))
+        calls = self._planned(input, conf.get("thread_id"), conf.get("checkpoint_ns"))
         rollout = around.beyond if isinstance(around, CommitGate) else around
         if isinstance(rollout, RolloutGate):
             rollout.names |= {name for name, tool in self.tools_by_name.items() if effect_of(tool) != "read_only"}
             yield
             return
-        gate = CommitGate(calls, Once(journal, self._on_uncertain))
+        gate = CommitGate(calls, Once(journal_for(self._journal, config, self._memory), self._on_uncertain))
         with gated(gate):
             yield
         if gate.failure is not None:  # told to the model as an ordinary error, perhaps

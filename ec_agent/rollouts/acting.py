@@ -85,7 +85,9 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         answers = {asked: interrupt(value) for asked, value in last["end"]["interrupts"]}
         return _next(state, course["round"], "resume", last["end"]["thread"], answers)
     if not (yield from _world_is_there(session, last, course["round"])):
-        return {"course": {**course, "next": "round"}, "last": None, "selection": None, "records": Overwrite([])}
+        # What was asked of anybody belonged to the rollouts that are gone.
+        anew = {**course, "next": "round", "answers": None, "asking": None}
+        return {"course": anew, "last": None, "selection": None, "records": Overwrite([])}
     if course["asking"]:  # kept before they are asked, so that each answer finds its question
         told = {asked: interrupt(value) for asked, value in course["asking"]}
         answers = {**(course["answers"] or {}), **told}
@@ -149,7 +151,7 @@ def _onward(
 
 
 def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]:
-    message = _message(session, record)
+    message = _message(record)
     commits = record["end"]["commits"]
     planned: dict[str, Planned] = {}
     if len({each["id"] for each in message.tool_calls}) < len(message.tool_calls):
@@ -161,7 +163,7 @@ def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]
     return planned
 
 
-def _message(session: Session, record: Record) -> AIMessage:
+def _message(record: Record) -> AIMessage:
     message = record["end"].get("message") or final_action_of(record)
     assert isinstance(message, AIMessage)
     return message

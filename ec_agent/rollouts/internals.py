@@ -1,12 +1,15 @@
-"""What we rely on of LangGraph's insides, in one place; ``tests/rollouts/test_internals.py`` guards it."""
+"""What we rely on of LangGraph's insides; ``tests/rollouts/test_internals.py`` guards it.
+
+The names that commits need as well are in ``ec_agent.commits.durability``.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig, ensure_config
@@ -17,11 +20,10 @@ from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
 from langgraph.constants import END
 
-from ec_agent.commits.durability import CHECKPOINTER, DURABILITY
+from ec_agent.commits.durability import CHECKPOINTER, DURABILITY, READ
 
 Channel = BaseChannel[Any, Any, Any]
 
-READ = "__pregel_read"
 RUNTIME = "__pregel_runtime"
 ROOT = "__root__"
 RETURN = "__return__"
@@ -65,9 +67,9 @@ def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
     return {name: channel for name, channel in channels.items() if not _bookkeeping(name)}
 
 
-_questions: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
+# By task and attempt; weakly, for a task holds the whole state of its run.
+_questions: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
 _questions_lock = threading.Lock()
-_MOST = 10_000
 
 
 def question_number(config: Mapping[str, Any]) -> int:
@@ -76,14 +78,11 @@ def question_number(config: Mapping[str, Any]) -> int:
     A task that is resumed or tried again counts from 0 again. LangGraph's own counter of nested graphs does not.
     """
     conf = config["configurable"]
-    task = conf[READ]  # made anew for each task that is run
-    info = getattr(conf.get(RUNTIME), "execution_info", None)
-    place = (id(task), getattr(info, "node_attempt", 1))
+    attempt = getattr(getattr(conf.get(RUNTIME), "execution_info", None), "node_attempt", 1)
     with _questions_lock:
-        _, count = _questions.pop(place, (task, 0))
-        _questions[place] = (task, count + 1)
-        while len(_questions) > _MOST:
-            _questions.popitem(last=False)
+        counts = _questions.setdefault(conf[READ], {})  # which is made anew for each task that is run
+        count = counts.get(attempt, 0)
+        counts[attempt] = count + 1
     return count
 
 

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 from langgraph.types import RetryPolicy
@@ -27,8 +26,8 @@ class Limits:
         recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate. A limit bound to
             the agent itself does not apply: ``create_agent`` binds one near 10,000.
         timeout: seconds per rollout. An async rollout is cancelled, its requests and tasks with it. A sync one is
-            stopped at its next model or tool call, and its ``openai`` requests get no longer than the time left (each
-            of the client's own retries anew); a tool that runs on is waited for.
+            stopped at its next model or tool call or streamed chunk, and its ``openai`` requests get no longer than
+            the time left (each of the client's own retries anew); a tool that runs on is waited for.
         max_tokens: tokens per rollout; one that generates more becomes a failed candidate.
         token_budget: tokens over all rollouts; those that have not started when it is spent do not start.
         over_budget: what becomes of rollouts that run when the budget is spent: they ``"finish"``, or they are
@@ -189,17 +188,22 @@ def timed(plan: Plan[None], meter: Meter) -> Plan[None]:
     try:
         step = next(plan)
         while True:
-            step = plan.send((yield Step(step.sync, partial(_within, step, meter))))
+            step = plan.send((yield bounded(step, meter)))
     except StopIteration:
         return
 
 
-async def _within(step: Step, meter: Meter) -> Any:
-    try:
-        async with asyncio.timeout(meter.remaining) as clock:
-            return await step.wait()
-    except TimeoutError as error:
-        raise (meter.timeout() if clock.expired() else error) from None
+def bounded(step: Step, meter: Meter) -> Step:
+    """The step, in an async run cancelled when the time is up."""
+
+    async def wait() -> Any:
+        try:
+            async with asyncio.timeout(meter.remaining) as clock:
+                return await step.wait()
+        except TimeoutError as error:
+            raise (meter.timeout() if clock.expired() else error) from None
+
+    return Step(step.sync, wait)
 
 
 def whole(name: str, value: Any) -> int:

@@ -15,7 +15,7 @@ from ec_agent.commits.committing import Once
 from ec_agent.commits.durability import saver_of, warn_of_exit
 from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
-from ec_agent.commits.journal import Journal, MemoryJournal, SaverJournal
+from ec_agent.commits.journal import MemoryJournal, journal_for
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.plans import Plan, call
@@ -116,7 +116,6 @@ class Node:
         else:
             warn_of_exit(config, executes)
         known = self.agent.input_of(state)
-        saver = saver_of(config)
         return Session(
             name=f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{question_number(config)}",
             agent=self.agent,
@@ -128,8 +127,8 @@ class Node:
             policy=self._policy,
             executes=executes,
             within=within,
-            once=Once(self._journal_for(saver, conf.get("thread_id")), options.on_uncertain),
-            parking=Parking(saver),
+            once=Once(journal_for(options.journal, config, self._journal), options.on_uncertain),
+            parking=Parking(saver_of(config)),
             context=context,
             store=runtime.store if runtime else None,
             emit=_emitter(runtime),
@@ -137,11 +136,6 @@ class Node:
             budget=Budget(options.limits.token_budget),
             listener=listener.get(),
         )
-
-    def _journal_for(self, saver: Any, thread: Any) -> Journal:
-        if self.options.journal is not None:
-            return self.options.journal
-        return SaverJournal(saver, str(thread)) if saver is not None and thread is not None else self._journal
 
     def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:
         options, last = session.options, last_of(done)

@@ -169,9 +169,7 @@ def _final_action(attempt: Attempt, end: End, final: Any, written: Writes) -> An
     if end["kind"] == "interrupt":
         questions = [Interrupt(value=value, id=asked) for asked, value in end["interrupts"]]
         return questions[0] if len(questions) == 1 else questions
-    if end["kind"] != "commit":
-        return default_final_action(written)
-    if attempt.gate.proposal is None:
+    if end["kind"] != "commit" or attempt.gate.proposal is None:
         return default_final_action(written)
     message = _proposed(attempt)
     ids = [call["id"] for call in message.tool_calls]

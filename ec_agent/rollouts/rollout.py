@@ -24,7 +24,7 @@ from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.plans import Plan, Step, pause
 from ec_agent.rollouts.internals import around_box, own_configurable, own_tags, without_streaming
-from ec_agent.rollouts.limits import Budget, Limits, Meter, retry_pause, timed
+from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.outcome import outcome_of
 from ec_agent.rollouts.parking import memory_saver
@@ -58,7 +58,6 @@ class Attempt:
         start: where it begins.
         config: the config of the task it runs in.
         calls: the calls it carries out, to go no further; without, it stops at the first that commits.
-        saver: the saver it goes on from; by default what is parked, or an empty one.
     """
 
     def __init__(
@@ -67,12 +66,11 @@ class Attempt:
         start: Start,
         config: RunnableConfig,
         calls: Mapping[str, Planned] | None = None,
-        saver: InMemorySaver | None = None,
     ) -> None:
         options = session.options
         self.session, self.start, self.config = session, start, config
         self.index = start["index"]
-        self.saver = saver
+        self.saver: InMemorySaver | None = None
         asking: list[AIMessage] = []
         self.gate = RolloutGate(session.policy, asking, current_gate.get(), session.seen)
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
@@ -109,12 +107,12 @@ class Attempt:
                 session.budget.check("not started")
             if parked is None:
                 self.saver = InMemorySaver() if session.agent.needs_saver else memory_saver()
-            elif self.saver is None:
+            else:
                 self.saver = yield from session.parking.fetch(parked, self.thread)
             yield from timed(session.enter(self.index), self.meter)
         if self.error is None:
             with self._failing(), self._inside():
-                yield Step(self._stream, self._astream)
+                yield bounded(Step(self._stream, self._astream), self.meter)
             self._late = self.meter.expired
 
     def _stream(self) -> None:
@@ -123,14 +121,9 @@ class Attempt:
                 return
 
     async def _astream(self) -> None:
-        limit = self.meter.remaining
-        try:
-            async with asyncio.timeout(limit) as clock:
-                async for mode, part in self._graph.astream(**self._arguments()):
-                    if not self._hear(mode, part):
-                        return
-        except TimeoutError as error:
-            raise (self.meter.timeout() if clock.expired() else error) from None
+        async for mode, part in self._graph.astream(**self._arguments()):
+            if not self._hear(mode, part):
+                return
 
     @property
     def _graph(self) -> Any:

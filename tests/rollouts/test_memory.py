@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
 from ec_agent import best_of_n
+from ec_agent.rollouts import internals
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
@@ -41,3 +42,15 @@ def test_logprobs_go_with_their_rollout_not_with_the_garbage(run):
 def with_logprobs():
     messages = [thing for thing in gc.get_objects() if isinstance(thing, AIMessage)]
     return sum("logprobs" in message.response_metadata for message in messages)
+
+
+def test_the_count_of_questions_does_not_keep_the_states_of_ended_runs(run):
+    """A task's config holds the whole state of its run."""
+    graph = kit.outer(best_of_n(kit.chat(kit.say(3, 9)), n=2))
+    for _ in range(3):
+        run.invoke(graph, {"messages": "go"})
+    gc.collect()
+    before = len(internals._questions)
+    run.invoke(graph, {"messages": "go"})
+    gc.collect()
+    assert len(internals._questions) <= before
