@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from ec_agent.entropy import FloatArray, token_entropy
 from ec_agent.errors import ConfigError
 
 ENTROPY = "entropy"
+SURPRISAL = "surprisal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,15 @@ SIGNALS: Mapping[str, Callable[[TokenLogprobs], FloatArray]] = MappingProxyType(
     {
         ENTROPY: lambda tokens: np.asarray(token_entropy(tokens.top)),
         "logprob": lambda tokens: tokens.sampled,
+        SURPRISAL: lambda tokens: np.maximum(-tokens.sampled, 0.0),
     }
 )
-"""Name of a signal -> array of shape ``(T,)``, NaN where a token has none. Entropies are in nats."""
+"""Name of a signal -> array of shape ``(T,)``, NaN where a token has none. Entropies and surprisals are in nats.
+
+The surprisal of a token is ``-logprob`` of that token alone. It needs no candidates, and it is not an entropy: a sure
+model that samples a rare token is surprised, an unsure one that samples its favourite is not. So it stands in for the
+entropy only where somebody asks for it by name, and then for all candidates of a comparison.
+"""
 
 
 def check_signals(names: Iterable[str]) -> tuple[str, ...]:
@@ -53,3 +60,8 @@ def check_signals(names: Iterable[str]) -> tuple[str, ...]:
         if name not in SIGNALS:
             raise ConfigError(f"unknown signal {name!r}; the signals are {', '.join(SIGNALS)}")
     return tuple(wanted)
+
+
+def leading(names: Sequence[str]) -> str:
+    """The signal that coverage is counted by: the first of a selector's own, else the entropy."""
+    return names[0] if names else ENTROPY

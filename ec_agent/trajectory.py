@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,8 @@ from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError
 from ec_agent.phases import HEPConfig, Phases, entropy_centroid, high_entropy_phases
 from ec_agent.signals import ENTROPY
+
+Capability = Literal["full", "sampled", "none"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +34,12 @@ class Call:
         cached_tokens: those of them that the provider read from its cache, where reported.
         signals: further per-token signals by name, each of shape ``(tokens,)``.
         texts: the token texts, where they were kept.
+        capability: what its logprobs are good for: ``"full"``, a token or more came with its candidates; ``"sampled"``,
+            only logprobs of the generated tokens themselves came; ``"none"``, neither. Left out, it is told by the
+            entropies.
+        partial: whether the answer broke off, or its reader did, before its end.
+        constrained: whether the request held the answer to a grammar, a schema or a certain tool. The logprobs may be
+            those before that constraint (llama.cpp's are): they describe the model, not the constrained sampler.
     """
 
     entropies: FloatArray
@@ -43,9 +52,14 @@ class Call:
     cached_tokens: int | None = None
     signals: Mapping[str, FloatArray] = field(default_factory=dict)
     texts: tuple[str, ...] | None = None
+    capability: Capability | None = None
+    partial: bool = False
+    constrained: bool = False
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
+        if self.capability is None:
+            object.__setattr__(self, "capability", "none" if np.isnan(entropies).all() else "full")
         tokens = (len(entropies) or None) if self.tokens is None else self.tokens
         if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int | np.integer)):
             raise ConfigError(f"tokens is {tokens!r}; give a whole number, or leave it out")
@@ -114,7 +128,7 @@ class Trajectory:
     @property
     def scored_tokens(self) -> int:
         """How many tokens of the timeline have an entropy."""
-        return int(np.count_nonzero(~np.isnan(self.entropies)))
+        return self.count(ENTROPY)
 
     @property
     def coverage(self) -> float | None:
@@ -122,17 +136,35 @@ class Trajectory:
 
         ``None`` where it is not known: no token at all, or a call that reported neither usage nor logprobs.
         """
+        return self.share(ENTROPY)
+
+    def count(self, signal: str) -> int:
+        """How many tokens of the timeline have this signal."""
+        return int(np.count_nonzero(~np.isnan(self.signal(signal))))
+
+    def share(self, signal: str) -> float | None:
+        """Share of the generated tokens that have this signal; ``None`` as for ``coverage``."""
         if len(self) == 0 or any(call.tokens is None for call in self.calls):
             return None
-        return self.scored_tokens / len(self)
+        return self.count(signal) / len(self)
 
-    def phases(self, config: HEPConfig | None = None) -> Phases:
-        """The High Entropy Phases of the timeline; see :func:`ec_agent.high_entropy_phases`."""
-        return high_entropy_phases(self.entropies, config)
+    def phases(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> Phases:
+        """The High Entropy Phases of the timeline; see :func:`ec_agent.high_entropy_phases`.
 
-    def centroid(self, config: HEPConfig | None = None) -> float | None:
-        """The entropy centroid of the timeline, in [0, 1); ``None`` where there is no phase."""
-        return entropy_centroid(self.entropies, config)
+        Args:
+            config: the settings; ``None`` is ``HEPConfig()``.
+            signal: the per-token signal to look at; the method's is the entropy.
+        """
+        return high_entropy_phases(self.signal(signal), config)
+
+    def centroid(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> float | None:
+        """The entropy centroid of the timeline, in [0, 1); ``None`` where there is no phase.
+
+        Args:
+            config: the settings; ``None`` is ``HEPConfig()``.
+            signal: the per-token signal to look at; the method's is the entropy.
+        """
+        return entropy_centroid(self.signal(signal), config)
 
 
 def reward(trajectory: Trajectory, config: HEPConfig | None = None) -> float | None:

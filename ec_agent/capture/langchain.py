@@ -17,8 +17,9 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
+from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
-from ec_agent.capture.recorder import OpenCall, current_call, current_recorder
+from ec_agent.capture.recorder import current_recorder
 from ec_agent.capture.shapes import (
     Payload,
     get,
@@ -90,7 +91,7 @@ class CaptureHandler(BaseCallbackHandler):
             partial = kwargs.get("response")
             payload = _payload(partial, call.batch.size) if isinstance(partial, LLMResult) else None
             some = payload is not None and (payload.entries or payload.tokens)
-            call.recorder.end(call, payload if some else None)
+            call.recorder.end(call, replace(payload, partial=True) if payload is not None and some else None)
 
 
 def call_info(

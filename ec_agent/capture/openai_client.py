@@ -1,8 +1,8 @@
-"""Seeing LLM calls made with an ``openai`` client directly, and setting a rollout's sampling parameters.
+"""Seeing LLM calls made with an ``openai`` client directly, and setting what a rollout sets on its requests.
 
 Every public way into the client (``create``, ``parse``, ``.stream()`` helpers, copies made by
-``with_options()``) comes through one ``request`` method, so that is where we look. The patch is installed at
-the first rollout of the process and does nothing outside one.
+``with_options()``, raw and streaming responses) comes through one ``request`` method, so that is where we look.
+The patch is installed at the first rollout of the process and does nothing outside one.
 """
 
 from __future__ import annotations
@@ -12,47 +12,108 @@ import copy
 import functools
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 from openai import Timeout
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
+from openai.types.chat import ChatCompletion
 
+from ec_agent.capture.asked import asked_of
+from ec_agent.capture.asking import Asker
+from ec_agent.capture.bodies import as_stream, listen, parts_of
+from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.langchain import call_info
-from ec_agent.capture.recorder import Recorder, Request, current_recorder, open_call
+from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.shapes import Payload, finished
 from ec_agent.errors import StreamCutError
+from ec_agent.plans import Plan, Step, adrive, drive
 
 _GENERATING = ("/chat/completions", "/completions", "/responses")
+_STREAMING = ("stream", "stream_options")
 
 _patch_lock = threading.Lock()
 _patched = False
 
 
 class _Watched:
-    """One request made inside a rollout: its place in the record, and the options to send."""
+    """One request made inside a rollout: its place in the record, and how it is sent.
+
+    Args:
+        recorder: the rollout's.
+        options: what the client was about to send.
+        client: the client.
+    """
 
     def __init__(self, recorder: Recorder, options: Any, client: Any) -> None:
+        self._given, self._client = options, client
         body = options.json_data if isinstance(options.json_data, dict) else {}
+        self._body = {**body, **(options.extra_json or {})}
         above = open_call()
         if above is not None and above.speaking and not above.batch.requests:
             above = None  # it streams without this client, so the request is its reader's
         self.recorder = recorder
         # A LangChain run in progress owns the requests made below it; else the request is a call of its own.
         self.own = above is None
-        self.call = above or recorder.begin(call_info(model=body.get("model")), {**body, **(options.extra_json or {})})
-        self.request = Request(sampled=bool(recorder.sampling) and self.call.counted)
+        self.call = above or recorder.begin(call_info(model=body.get("model")), self._body)
+        settings, counted = recorder.requests, self.call.counted
+        self.request = Request(sampled=bool(settings.sampling) and counted)
         self.call.batch.requests.append(self.request)
-        self.options = options
-        left = recorder.guard.remaining if recorder.guard is not None else None
-        if self.request.sampled or left is not None:
-            self.options = copy.copy(options)
-        if self.request.sampled:
-            self.options.extra_json = {**(options.extra_json or {}), **recorder.sampling}
+        self._sampling = settings.sampling if counted else {}
+        asks = settings.logprobs and counted
+        self._asker = Asker(str(client.base_url), str(options.url).split("?")[0], self._body) if asks else None
+
+    def sent(self, request: Any, cast_to: Any, kwargs: dict[str, Any]) -> Plan[Any]:
+        """Send it, in another way where the endpoint refuses to give logprobs for this one."""
+        while True:
+            try:
+                if self._asker is not None and self._asker.whole:
+                    return self.came_back((yield from self._sent_whole(request, kwargs, cast_to)))
+                step = partial(request, self._client, cast_to, self._options(), **kwargs)
+                response = yield Step(step, step)
+            except BaseException as error:
+                if self._asker is not None and self._asker.refused(error):
+                    continue
+                self.failed(error)
+                raise
+            return self.came_back(response)
+
+    def _sent_whole(self, request: Any, kwargs: dict[str, Any], cast_to: Any) -> Plan[Any]:
+        options = self._options()
+        options.json_data = {name: v for name, v in options.json_data.items() if name not in _STREAMING}
+        options.extra_json = {name: v for name, v in (options.extra_json or {}).items() if name not in _STREAMING}
+        options._strip_raw_response_header()
+        step = partial(
+            request, self._client, ChatCompletion, options, **{**kwargs, "stream": False, "stream_cls": None}
+        )
+        completion = yield Step(step, step)
+        made_up = as_stream(completion, self._given, self._client.base_url)
+        process = partial(
+            self._client._process_response,
+            cast_to=cast_to,
+            options=self._given,
+            response=made_up,
+            stream=True,
+            stream_cls=kwargs.get("stream_cls"),
+        )
+        return (yield Step(process, process))
+
+    def _options(self) -> Any:
+        """The options to send: the given ones, with what the rollout sets on them."""
+        asked = {} if self._asker is None else self._asker.additions()
+        added = {**asked, **self._sampling}
+        self.request.asked = asked_of({**self._body, **added})
+        options = copy.copy(self._given)
+        if added:
+            options.extra_json = {**(options.extra_json or {}), **added}
+        left = self.recorder.guard.remaining if self.recorder.guard is not None else None
         if left is not None:
-            given = options.timeout if isinstance(options.timeout, float | int | Timeout | None) else client.timeout
-            self.options.timeout = _shortened(given, left)
+            given = options.timeout
+            known = isinstance(given, float | int | Timeout | None)
+            options.timeout = _shortened(given if known else self._client.timeout, left)
+        return options
 
     def failed(self, error: BaseException) -> None:
         """The request raised; an answer that could not be parsed comes along with the error."""
@@ -62,8 +123,7 @@ class _Watched:
     def came_back(self, response: Any) -> Any:
         """Note a response, or put an ear on a stream."""
         if isinstance(response, BaseAPIResponse):  # with_streaming_response: the body is the user's to read
-            if self.own:
-                self.recorder.end(self.call, Payload())
+            self._read_along(response.http_response)
             return response
         answer = response
         if isinstance(response, LegacyAPIResponse):  # with_raw_response: parse() keeps its result
@@ -91,6 +151,25 @@ class _Watched:
         # The clients take the end of the body for the end of the answer.
         if not finished(self.request.chunks):
             self.recorder.fail(StreamCutError("a streamed answer broke off in the middle; see the server's log"))
+
+    def _read_along(self, response: Any) -> None:
+        parts: list[bytes] = []
+        self.request.cut = True  # until its end is seen
+
+        def hear(part: bytes) -> None:
+            parts.append(part)
+            self.recorder.check()
+
+        def over(read: bool) -> None:
+            self.request.response, self.request.chunks = parts_of(b"".join(parts), response.headers)
+            parts.clear()
+            self.request.cut = not read
+            if read:
+                self._came_whole()
+            if self.own:
+                self.recorder.end(self.call, None if self.request.answered else Payload(partial=not read))
+
+        listen(response, hear, over)
 
     def _listen(self, iterator: Iterator[Any]) -> Iterator[Any]:
         try:
@@ -147,12 +226,7 @@ def _listening(request: Any) -> Any:
         watched = _watch(options, self)
         if watched is None:
             return request(self, cast_to, options, **kwargs)
-        try:
-            response = request(self, cast_to, watched.options, **kwargs)
-        except BaseException as error:
-            watched.failed(error)
-            raise
-        return watched.came_back(response)
+        return drive(watched.sent(request, cast_to, kwargs))
 
     return listening
 
@@ -163,11 +237,6 @@ def _alistening(request: Any) -> Any:
         watched = _watch(options, self)
         if watched is None:
             return await request(self, cast_to, options, **kwargs)
-        try:
-            response = await request(self, cast_to, watched.options, **kwargs)
-        except BaseException as error:
-            watched.failed(error)
-            raise
-        return watched.came_back(response)
+        return await adrive(watched.sent(request, cast_to, kwargs))
 
     return listening

@@ -10,98 +10,25 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from langchain_core.messages import AIMessage
 
+from ec_agent.capture.advice import missing
+from ec_agent.capture.asked import RequestSettings, asked_of
+from ec_agent.capture.calls import Batch, OpenCall, current_call, open_call
 from ec_agent.capture.filters import CallInfo, CallPredicate
 from ec_agent.capture.guard import Guard
-from ec_agent.capture.shapes import Payload, call_of, merge_payloads, payload_of_response, payload_of_stream
+from ec_agent.capture.shapes import Payload, call_of
 from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
-from ec_agent.signals import ENTROPY, check_signals
+from ec_agent.signals import ENTROPY, check_signals, leading
 from ec_agent.trajectory import Call, Trajectory
 
 _sequence = itertools.count()
 _FACTS = ("temperature", "seed")
-
-
-@dataclass(eq=False, slots=True)
-class Request:
-    """One request of an OpenAI client: what came back, a whole response or the chunks so far.
-
-    ``sampled`` says whether the rollout's sampling parameters were set on it.
-    """
-
-    sampled: bool = False
-    response: Any = None
-    chunks: list[Any] = field(default_factory=list)
-
-    def payload(self) -> Payload:
-        """What came back, as far as it came."""
-        return payload_of_stream(self.chunks) if self.response is None else payload_of_response(self.response)
-
-    @property
-    def answered(self) -> bool:
-        """Whether anything came back at all."""
-        return self.response is not None or bool(self.chunks)
-
-
-@dataclass(eq=False, slots=True)
-class Batch:
-    """LangChain runs that start together, as ``generate([a, b])`` starts them: one run as a rule.
-
-    Attributes:
-        size: how many runs.
-        requests: the client requests made on their behalf; whose is whose shows only in their order.
-        over: one of them has ended, which all of them do together.
-    """
-
-    size: int = 1
-    requests: list[Request] = field(default_factory=list)
-    over: bool = False
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class OpenCall:
-    """An LLM call in progress: a LangChain run, or a bare request of an OpenAI client.
-
-    Attributes:
-        recorder: whose record it is in.
-        info: what was known at its start.
-        counted: whether the filter counts it.
-        sequence: its place in call-start order.
-        params: the sampling parameters it was made with, as far as known.
-        batch: the runs it started with, and their requests.
-        place: its place among those.
-        around: the call in whose course it was made.
-        inside: the calls that it made itself, as a chat model around others does.
-        speaking: whether it has begun to stream.
-        sampled: whether the rollout's sampling parameters were applied to one of its requests.
-        done: what it became; ``None`` while it runs or when nothing came back.
-    """
-
-    recorder: Recorder
-    info: CallInfo
-    counted: bool
-    sequence: int
-    started: float
-    params: Mapping[str, Any] = field(default_factory=dict)
-    batch: Batch = field(default_factory=Batch)
-    place: int = 0
-    around: OpenCall | None = None
-    inside: list[OpenCall] = field(default_factory=list)
-    speaking: bool = False
-    sampled: bool = False
-    closed: bool = False
-    done: Call | None = None
-    cache_hit: bool = False
-
-    def answered(self) -> list[Request]:
-        """Its requests that brought something back; the runs of a batch are served in turn."""
-        return [request for request in self.batch.requests[self.place :: self.batch.size] if request.answered]
 
 
 class Recorder:
@@ -117,7 +44,7 @@ class Recorder:
         signals: per-token signals to keep; entropy always is.
         calls: which calls count; ``None`` counts all.
         keep_text: keep the token texts too.
-        sampling: request parameters to set on every counted request of an OpenAI client.
+        requests: what to set on every counted request of an OpenAI client.
         raise_on_missing: raise ``MissingLogprobsError`` at the first counted call without logprobs.
         guard: asked before and after each call.
         asking: the list to keep ``asking`` in.
@@ -130,7 +57,7 @@ class Recorder:
         signals: Sequence[str] = (ENTROPY,),
         calls: CallPredicate | None = None,
         keep_text: bool = False,
-        sampling: Mapping[str, Any] | None = None,
+        requests: RequestSettings | None = None,
         raise_on_missing: bool = False,
         guard: Guard | None = None,
         asking: list[AIMessage] | None = None,
@@ -139,8 +66,8 @@ class Recorder:
         if calls is not None and unfit:
             raise ConfigError(f"calls is {calls!r}; give a CallFilter(...) or a function from CallInfo to bool")
         self.index = index
-        self.signals = check_signals(signals)
-        self.sampling = dict(sampling or {})
+        self.signals, self._leading = check_signals(signals), leading(signals)
+        self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
         self.tool_calls = 0
         self.guard = guard
@@ -160,6 +87,7 @@ class Recorder:
         self.check()
         call = OpenCall(self, info, self._counts(info), next(_sequence), time.time())
         call.params = {name: value for name in _FACTS if isinstance(value := (params or {}).get(name), int | float)}
+        call.asked = asked_of(params or {})
         before = current_call.get()
         if batch > 1 and before is not None and before.batch.size == batch and before.place + 1 < batch:
             call.batch, call.place, call.around = before.batch, before.place + 1, before.around
@@ -219,28 +147,25 @@ class Recorder:
         if call.closed:
             return  # cancelled: it ended with its request
         done = self._read(call, payload)
-        call.done = None if done is None or _passed_on(call, done) else done
+        call.done = None if done is None or call.passed_on(done) else done
         call.batch.over = True
         call.closed, call.batch, call.inside = True, Batch(over=True), []
         if call.done is not None and call.done.tokens:
             self.spend(call.done.tokens)
-        if self._raise_on_missing and call.counted and call.done is not None and not _has_entropy(call.done):
-            self.failure = self.failure or MissingLogprobsError(
-                f"model {call.done.model!r} returned no logprobs; {ASK_FOR_LOGPROBS}"
-            )
+        if self._raise_on_missing and call.counted and call.done is not None:
+            self._require(call.done)
+
+    def _require(self, done: Call) -> None:
+        if np.isnan(done.signal(self._leading)).all():
+            self.failure = self.failure or MissingLogprobsError(missing(done))
             raise self.failure
 
     def _read(self, call: OpenCall, payload: Payload | None) -> Call | None:
         read = partial(call_of, node=call.info.node, model=call.info.model, started=call.started, ended=time.time())
-        answered = call.answered()
-        if any(request.sampled for request in answered):
-            call.sampled, call.params = True, {**call.params, **self.sampling}
+        if any(request.sampled for request in call.answered()):
+            call.sampled, call.params = True, {**call.params, **self.requests.sampling}
         try:
-            if answered and (payload is None or call.batch.size == 1 or not payload.entries):
-                below = merge_payloads([request.payload() for request in answered])
-                # Several requests are more than a layer above reports; of one, either layer may have lost some.
-                if payload is None or len(answered) > 1 or _extent(below) > _extent(payload):
-                    payload = below
+            payload = call.read(payload)
             if payload is None:
                 return None
             call.cache_hit = payload.cache_hit
@@ -302,9 +227,9 @@ class Recorder:
             "temperatures": sorted({c.params["temperature"] for c in counted if "temperature" in c.params}),
             "seeds": sorted({c.params["seed"] for c in counted if "seed" in c.params}),
             "cache_hits": sum(c.cache_hit for c in counted),
-            "sampling": self.sampling,
+            "sampling": dict(self.requests.sampling),
             "tool_calls": self.tool_calls,
-            "unsampled_calls": sum(not c.sampled for c in counted) if self.sampling else 0,
+            "unsampled_calls": sum(not c.sampled for c in counted) if self.requests.sampling else 0,
         }
 
     def count_tool_call(self) -> None:
@@ -322,36 +247,7 @@ class Recorder:
         return len(self._calls)
 
 
-ASK_FOR_LOGPROBS = (
-    "ask for them (ChatOpenAI(..., logprobs=True, top_logprobs=20)), or use a model and endpoint that return them"
-)
-
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)
-current_call: ContextVar[OpenCall | None] = ContextVar("ec_agent_call", default=None)
-
-
-def open_call() -> OpenCall | None:
-    """The call in whose course this context is: the innermost that has not ended."""
-    call = current_call.get()
-    while call is not None and (call.closed or call.batch.over):
-        call = call.around
-    return call
-
-
-def _extent(payload: Payload) -> tuple[int, int]:
-    return len(payload.entries), -1 if payload.tokens is None else payload.tokens
-
-
-def _passed_on(call: OpenCall, done: Call) -> bool:
-    """Whether a chat model around other chat models only passed on what they answered."""
-    inside = [inner.done.entropies for inner in call.inside if inner.done is not None]
-    if not inside or call.answered():
-        return False
-    return not _has_entropy(done) or np.array_equal(done.entropies, np.concatenate(inside), equal_nan=True)
-
-
-def _has_entropy(call: Call) -> bool:
-    return bool((call.entropies == call.entropies).any())
 
 
 @contextmanager
@@ -377,6 +273,7 @@ def record_calls(
     signals: Sequence[str] = (ENTROPY,),
     calls: CallPredicate | None = None,
     keep_text: bool = False,
+    request_logprobs: bool = False,
 ) -> Iterator[Recorder]:
     """Record the LLM calls made inside the ``with`` block, through LangChain or an ``openai`` client.
 
@@ -384,6 +281,7 @@ def record_calls(
         signals: per-token signals to keep; entropy always is.
         calls: which calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
         keep_text: keep the token texts too.
+        request_logprobs: ask for logprobs in requests of ``openai`` clients that do not.
 
     Yields:
         A recorder; its ``trajectory()`` is what has been recorded so far.
@@ -393,5 +291,6 @@ def record_calls(
         ...     client.chat.completions.create(..., logprobs=True, top_logprobs=20)
         >>> recorder.trajectory().centroid()
     """
-    with recording(Recorder(signals=signals, calls=calls, keep_text=keep_text)) as recorder:
+    requests = RequestSettings(logprobs=request_logprobs)
+    with recording(Recorder(signals=signals, calls=calls, keep_text=keep_text, requests=requests)) as recorder:
         yield recorder

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from ec_agent.capture.recorder import ASK_FOR_LOGPROBS
+from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS
 from ec_agent.errors import (
     AllRolloutsFailedError,
     ConfigError,
@@ -20,6 +21,7 @@ from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.record import Record, total, unpack_calls
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.selectors import Candidate, Ranking
+from ec_agent.signals import leading
 from ec_agent.trajectory import Trajectory
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
@@ -47,11 +49,12 @@ def final_action_of(record: Record) -> Any:
 
 
 def _unscored(trajectory: Trajectory, options: Options) -> str | None:
-    if trajectory.scored_tokens == 0:
+    signal = leading(options.selector.signals)
+    if trajectory.count(signal) == 0:
         return "coverage"
-    coverage = trajectory.coverage
+    coverage = trajectory.share(signal)
     if coverage is None and options.on_missing == "score":  # an unknown call is left out of the share
-        coverage = Trajectory([call for call in trajectory.calls if call.tokens is not None]).coverage
+        coverage = Trajectory([call for call in trajectory.calls if call.tokens is not None]).share(signal)
     return "coverage" if (coverage or 0.0) < options.min_coverage else None
 
 
@@ -80,7 +83,7 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
         # Where all ask somebody before they ask a model, there is nothing to choose yet.
         asks = all(r["end"]["kind"] == "interrupt" and not r["calls"] for r in records if not r["error"])
         if options.on_unscored == "raise" and not asks:
-            _raise_none_scored(candidates, records)
+            _raise_none_scored(candidates, records, leading(options.selector.signals))
     if options.limits.quorum is not None and len(ranking.order) < options.limits.quorum:
         _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
     winner = ranking.order[0] if ranking.order else ended[0].index
@@ -90,7 +93,7 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
         winner=winner,
         order=tuple(ranking.order),
         candidates=tuple(
-            _receipt(candidate, record, ranking, same[place])
+            _receipt(candidate, record, ranking, same[place], leading(options.selector.signals))
             for place, (candidate, record) in enumerate(zip(candidates, records, strict=True))
         ),
         margin=_margin(ranking),
@@ -102,8 +105,9 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
     )
 
 
-def _receipt(candidate: Candidate, record: Record, ranking: Ranking, same: int | None) -> CandidateReceipt:
+def _receipt(candidate: Candidate, record: Record, ranking: Ranking, same: int | None, signal: str) -> CandidateReceipt:
     trajectory = candidate.trajectory
+    capabilities = Counter(str(call.capability) for call in trajectory.calls)
     score = ranking.scores.get(candidate.index)
     reason = "failed" if candidate.error else candidate.unscored or ranking.reasons.get(candidate.index)
     return CandidateReceipt(
@@ -112,14 +116,17 @@ def _receipt(candidate: Candidate, record: Record, ranking: Ranking, same: int |
         score=score,
         reason=reason if score is None else None,
         tokens=len(trajectory),
-        scored_tokens=trajectory.scored_tokens,
-        phases=len(trajectory.phases(candidate.config).starts),
+        scored_tokens=trajectory.count(signal),
+        phases=len(trajectory.phases(candidate.config, signal).starts),
         calls=len(trajectory.calls),
         tool_calls=record["facts"]["tool_calls"],
-        coverage=trajectory.coverage,
+        coverage=trajectory.share(signal),
         seconds=record["seconds"],
         error=candidate.error,
         same_as=same,
+        logprobs={name: capabilities[name] for name in ("full", "sampled", "none") if capabilities[name]},
+        partial_calls=sum(call.partial for call in trajectory.calls),
+        constrained_calls=sum(call.constrained for call in trajectory.calls),
         sampling=record["facts"]["sampling"],
         unsampled_calls=record["facts"]["unsampled_calls"],
     )
@@ -191,21 +198,25 @@ def _outputs(records: Sequence[Record]) -> list[Any]:
     return [None if r["error"] else [(key, value) for key, value in r["writes"]] for r in records]
 
 
-def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record]) -> None:
-    models = sorted({call.model for c in candidates for call in c.trajectory.calls if call.model})
+def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record], signal: str) -> None:
+    calls = [call for c in candidates for call in c.trajectory.calls]
+    models = ", ".join(repr(name) for name in sorted({call.model for call in calls if call.model}))
+    models = models or "(name unknown)"
     ended = [candidate for candidate in candidates if candidate.error is None]
+    hint = ASK_FOR_LOGPROBS
     if not any(c.trajectory.calls for c in ended):
         what = "no LLM call was seen in any rollout"
         hint = (
             "make the calls through LangChain or an openai client, not from threads that do not copy the "
             "context, and see that `calls=` does not leave them all out"
         )
-    elif any(c.trajectory.scored_tokens for c in ended):
+    elif any(c.trajectory.count(signal) for c in ended):
         what = "every rollout has too few tokens with logprobs (see min_coverage), or no phases"
-        hint = ASK_FOR_LOGPROBS
+    elif any(call.capability == "sampled" for call in calls):
+        what = f"the model {models} returned logprobs of the sampled tokens alone, without candidates"
+        hint = f"{ASK_FOR_LOGPROBS}; or {ASK_BY_NAME}"
     else:
-        what = f"the model {', '.join(map(repr, models)) or '(name unknown)'} returned no logprobs"
-        hint = ASK_FOR_LOGPROBS
+        what = f"the model {models} returned no logprobs"
     raise NoScoredRolloutError(
         f"none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first "
         'rollout in such a case with best_of_n(..., on_unscored="first")',

@@ -48,10 +48,14 @@ class BestOfNOptions(TypedDict, total=False):
         on_missing: a call without logprobs: ``"exclude"`` leaves its rollout unscored where coverage falls
             below ``min_coverage``; ``"score"`` scores what exists, leaving calls of unknown length out of the
             share; ``"raise"`` stops at the first one with ``MissingLogprobsError``.
-        min_coverage: smallest share of generated tokens with an entropy for a rollout to be scored.
+        min_coverage: smallest share of generated tokens with an entropy (with the signal that the selector reads) for a
+            rollout to be scored.
         on_unscored: where no rollout can be scored: ``"raise"``, or ``"first"`` to take the first that ended.
         sampling: ``sampling(index)`` gives request parameters to set on a rollout's requests, such as
             ``{"seed": index, "temperature": 0.8}``; it reaches whatever goes through an ``openai`` client.
+        request_logprobs: ask for logprobs in the rollouts' requests that do not ask themselves, so that an agent built
+            without them works unchanged; it reaches whatever goes through an ``openai`` client. What an endpoint
+            refuses (so many candidates; logprobs with tools and streaming) is asked for in another way.
         limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
         retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
         commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
@@ -85,6 +89,7 @@ class BestOfNOptions(TypedDict, total=False):
     min_coverage: float
     on_unscored: OnUnscored
     sampling: Callable[[int], Mapping[str, Any]] | None
+    request_logprobs: bool
     limits: Limits
     retry: RetryPolicy | Sequence[RetryPolicy] | None
     commit: Commit
@@ -115,6 +120,7 @@ class Options:
     min_coverage: float = 0.5
     on_unscored: OnUnscored = "raise"
     sampling: Callable[[int], Mapping[str, Any]] | None = None
+    request_logprobs: bool = False
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy | Sequence[RetryPolicy] | None = None
     commit: Commit = None
@@ -148,7 +154,7 @@ class Options:
         share = self.min_coverage
         if isinstance(share, bool) or not isinstance(share, float | int) or not 0 <= share <= 1:
             raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
-        for name in ("keep_logprobs", "keep_text"):
+        for name in ("keep_logprobs", "keep_text", "request_logprobs"):
             _one_of(name, getattr(self, name), (True, False))
         if self.selection_key is not None and not (self.selection_key and isinstance(self.selection_key, str)):
             raise ConfigError(f"selection_key is {self.selection_key!r}; give the name of a state key or None")

@@ -86,7 +86,10 @@ def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
     )
 
 
-_PLAIN = ("model", "node", "started", "ended", "prompt_tokens", "cached_tokens")
+_PLAIN = (
+    *("model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
+    *("capability", "partial", "constrained"),
+)
 
 
 def merged(old: list[Record], new: list[Record]) -> list[Record]:

@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError,
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
+from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.recorder import Recorder, current_recorder, recording
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.durability import written_down
@@ -83,7 +84,7 @@ class Attempt:
             signals=options.selector.signals,
             calls=options.calls,
             keep_text=options.keep_text,
-            sampling=options.sampling_of(self.index),
+            requests=RequestSettings(options.sampling_of(self.index), options.request_logprobs),
             raise_on_missing=options.on_missing == "raise",
             guard=self.meter,
             asking=asking,

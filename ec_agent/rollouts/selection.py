@@ -19,14 +19,19 @@ class CandidateReceipt:
         score: what the selector gave it; for the default selector the centroid.
         reason: why it has no score: ``"failed"``, ``"coverage"``, ``"no_phases"``, or the selector's own word.
         tokens: generated tokens on its timeline.
-        scored_tokens: those of them that have an entropy.
-        phases: number of High Entropy Phases.
+        scored_tokens: those of them that have the signal the selector reads, an entropy by default.
+        phases: number of High Entropy Phases of that signal.
         calls: LLM calls that count.
         tool_calls: tools executed, as far as they are LangChain tools.
-        coverage: share of generated tokens with an entropy; ``None`` where it is not known.
+        coverage: share of generated tokens with that signal; ``None`` where it is not known.
         seconds: how long the rollout took.
         error: what it failed with; ``None`` where it ended.
         same_as: lowest index of an earlier rollout that came out identical; ``None`` where it is distinct.
+        logprobs: how many of the calls came with what: ``"full"``, with candidates; ``"sampled"``, with the logprobs of
+            the sampled tokens alone; ``"none"``.
+        partial_calls: calls whose answer was not read, or not sent, to its end.
+        constrained_calls: calls held to a grammar, a schema or a certain tool: their logprobs may be those before that
+            constraint (llama.cpp's are).
         sampling: the sampling parameters asked for.
         unsampled_calls: calls to which they could not be applied.
     """
@@ -44,6 +49,9 @@ class CandidateReceipt:
     seconds: float
     error: str | None = None
     same_as: int | None = None
+    logprobs: Mapping[str, int] = field(default_factory=dict)
+    partial_calls: int = 0
+    constrained_calls: int = 0
     sampling: Mapping[str, Any] = field(default_factory=dict)
     unsampled_calls: int = 0
 

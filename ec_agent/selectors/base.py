@@ -60,7 +60,8 @@ class Selector(Protocol):
 
     Attributes:
         name: what it is called in receipts.
-        signals: the per-token signals it reads (see ``ec_agent.signals.SIGNALS``).
+        signals: the per-token signals it reads (see ``ec_agent.signals.SIGNALS``). The first is the one a rollout
+            must have for at least ``min_coverage`` of its tokens; where it names none, that is the entropy.
     """
 
     @property

@@ -411,22 +411,6 @@ def test_a_client_call_after_a_batch_that_failed(told, chat_model, client):
     assert timelines(recorder) == [[0.25], ENTROPIES, [0.5]]
 
 
-def test_a_body_the_client_does_not_read_makes_the_coverage_unknown(told, client):
-    with record_calls() as recorder:
-        with client.chat.completions.with_streaming_response.create(**chat("hi")) as response:
-            assert b"w0" in response.read()
-        asked(client, "one")
-    assert timelines(recorder) == [[], [0.25]]
-    assert recorder.trajectory().coverage is None
-
-
-async def test_a_body_the_client_does_not_read_makes_the_coverage_unknown_async(told, aclient):
-    with record_calls() as recorder:
-        async with aclient.chat.completions.with_streaming_response.create(**chat("hi")) as response:
-            assert b"w0" in await response.read()
-    assert recorder.trajectory().coverage is None
-
-
 def test_responses_without_include_have_no_logprobs_in_either_layer(told, chat_model, client):
     with record_calls() as recorder:
         chat_model(use_responses_api=True, include=None).invoke("hi")

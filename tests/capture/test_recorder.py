@@ -17,6 +17,7 @@ from langchain_core.messages import HumanMessage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from ec_agent import Call, ConfigError, IdenticalRolloutsWarning, MissingLogprobsError, best_of_n, record_calls
+from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.recorder import Recorder, recording
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
@@ -176,7 +177,9 @@ def test_adopted_calls_go_through_the_filter():
 
 @pytest.fixture
 def sampled():
-    return Recorder(sampling={"seed": 7, "temperature": 0.3}, calls=lambda call: "judge" not in call.tags)
+    return Recorder(
+        requests=RequestSettings({"seed": 7, "temperature": 0.3}), calls=lambda call: "judge" not in call.tags
+    )
 
 
 def asked_with(fake):

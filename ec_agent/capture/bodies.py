@@ -1,0 +1,120 @@
+"""Bodies of HTTP answers: read along while their reader does, or made up for one who wants a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx2
+from openai._constants import RAW_RESPONSE_HEADER
+from openai._streaming import SSEDecoder
+
+_READABLE = ("content-type", "content-encoding")
+
+
+class _Ear:
+    """The bytes of a body on their way to its reader.
+
+    Args:
+        stream: where they come from.
+        hear: told of each part.
+        over: told once that the body has ended, and whether it was read to its end.
+    """
+
+    def __init__(self, stream: Any, hear: Callable[[bytes], None], over: Callable[[bool], None]) -> None:
+        self._stream, self._hear, self._over = stream, hear, over
+        self._read, self._told = False, False
+
+    def _ended(self) -> None:
+        if not self._told:
+            self._told = True
+            self._over(self._read)
+
+
+class _SyncEar(_Ear, httpx2.SyncByteStream):
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            self._hear(part)
+            yield part
+        self._read = True
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._ended()
+
+
+class _AsyncEar(_Ear, httpx2.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            self._hear(part)
+            yield part
+        self._read = True
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            self._ended()
+
+
+def listen(response: httpx2.Response, hear: Callable[[bytes], None], over: Callable[[bool], None]) -> None:
+    """Read along with whoever reads the response's body."""
+    ear = _AsyncEar if isinstance(response.stream, httpx2.AsyncByteStream) else _SyncEar
+    response.stream = ear(response.stream, hear, over)
+
+
+def parts_of(raw: bytes, headers: httpx2.Headers) -> tuple[Any, list[Any]]:
+    """What a body says: the whole answer, or the events of a streamed one; neither where it cannot be read."""
+    kept = {name: headers[name] for name in _READABLE if name in headers}
+    try:
+        body = httpx2.Response(200, headers=kept, content=raw).content
+    except httpx2.DecodingError:  # compressed, and cut
+        return None, []
+    if "event-stream" not in kept.get("content-type", ""):
+        return _loaded(body), []
+    events = [_loaded(event.data) for event in SSEDecoder().iter_bytes(iter([body]))]
+    return None, [event for event in events if event is not None]
+
+
+def _loaded(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def as_stream(completion: Any, options: Any, url: Any) -> httpx2.Response:
+    """A whole chat completion as the HTTP response that a streamed one would have had.
+
+    Args:
+        completion: the answer, as the client parsed it.
+        options: those of the request that wants a stream.
+        url: where that was sent.
+    """
+    whole = completion.model_dump(warnings=False, exclude_none=True)
+    base = {**whole, "object": "chat.completion.chunk"}
+    usage = base.pop("usage", None)
+    chunks = []
+    for choice in base.pop("choices", []):
+        message, place = choice.pop("message", {}), {"index": choice.get("index", 0)}
+        for number, called in enumerate(message.get("tool_calls") or ()):
+            called["index"] = number
+        end = choice.pop("finish_reason", "stop")
+        chunks.append({**base, "choices": [{**choice, "delta": message, "finish_reason": None}]})
+        chunks.append({**base, "choices": [{**place, "delta": {}, "finish_reason": end}]})
+    body = {**(options.json_data or {}), **(options.extra_json or {})}
+    if usage and (body.get("stream_options") or {}).get("include_usage"):
+        chunks.append({**base, "choices": [], "usage": usage})
+    events = [*(json.dumps(chunk) for chunk in chunks), "[DONE]"]
+    headers = options.headers if isinstance(options.headers, dict) else {}
+    raw = headers.get(RAW_RESPONSE_HEADER)
+    request = httpx2.Request("POST", str(url), headers={RAW_RESPONSE_HEADER: raw} if raw else {})
+    return httpx2.Response(
+        200,
+        headers={"content-type": "text/event-stream"},
+        content="".join(f"data: {event}\n\n" for event in events).encode(),
+        request=request,
+    )

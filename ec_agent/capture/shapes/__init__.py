@@ -1,0 +1,55 @@
+"""The one table of payload shapes: what providers return -> tokens, logprobs and usage. NumPy only.
+
+``entries`` has the table; docs/providers.md says which provider sends which. Objects and their JSON form are read
+alike: an attribute and a key are the same thing here.
+
+What comes out when a payload is odd, token by token:
+
+    no candidates, ``None``, NaN, ``+inf``, a wrong type    -> that token has no entropy (NaN)
+    a logprob above 0, beyond rounding                      -> that token has no entropy
+    a candidate with ``-9999.0`` ("out of sight")           -> a candidate of probability 0
+    only such candidates                                    -> that token has no entropy
+    a single candidate, unless it is practically certain    -> that token has no entropy
+    such tokens, and none in the call with more candidates  -> no token of the call has an entropy
+    the same candidate twice, text and logprob              -> it counts once
+    more candidates than asked for (the sampled token is
+    appended beyond the top-k)                              -> the largest so many count
+    fewer candidates than asked for                         -> those that came count
+    candidates in any order                                 -> the same
+    the sampled token missing from its own candidates       -> the candidates alone make the entropy
+    candidates named by ids (``token_id:123``)              -> the same; names are only compared
+    a prompt echoed before a legacy completion              -> left out, as far as usage says where it ends
+    fewer entries than the reported output tokens           -> the rest is a gap; one missing end token is none
+    a count beyond 10 million tokens, or below 0            -> no count
+"""
+
+from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
+from ec_agent.capture.shapes.payloads import (
+    Payload,
+    finished,
+    generated,
+    merge_payloads,
+    payload_of_message,
+    payload_of_response,
+    payload_of_stream,
+)
+from ec_agent.capture.shapes.reading import count, get
+from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
+
+__all__ = [
+    "SHAPES",
+    "Payload",
+    "Shape",
+    "call_of",
+    "capability_of",
+    "count",
+    "entries_of",
+    "finished",
+    "generated",
+    "get",
+    "merge_payloads",
+    "payload_of_message",
+    "payload_of_response",
+    "payload_of_stream",
+    "tokens_of",
+]

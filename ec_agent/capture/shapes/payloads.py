@@ -1,0 +1,175 @@
+"""What one LLM call returned, read from messages, responses and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.reading import count, first, get, listed
+
+_LOGPROBS = ("logprobs", "logprobs_result")
+_PROMPT_COUNTS = (
+    "prompt_tokens",
+    "input_tokens",
+    "prompt_eval_count",
+    "tokens_evaluated",
+    "prompt_token_count",
+    "promptTokenCount",
+)
+_GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts_token_count", "thoughtsTokenCount"))
+_FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What one LLM call returned, reduced to what counts.
+
+    Attributes:
+        entries: one per generated token that came with logprobs: ``{"token", "logprob", "top_logprobs"}``.
+        tokens: generated tokens as the provider counts them; ``None`` where it does not say.
+        prompt_tokens: tokens of the prompt, where reported.
+        cached_tokens: those of them read from the provider's cache, where reported.
+        model: the model's name, where reported.
+        cache_hit: whether a client-side LLM cache answered instead of the model.
+        top_k: how many candidates were asked for, where that is known.
+        constrained: whether the request held the answer to a grammar, a schema or a certain tool.
+        partial: whether the answer broke off, or its reader did, before its end.
+    """
+
+    entries: Sequence[Any] = ()
+    tokens: int | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    model: str | None = None
+    cache_hit: bool = False
+    top_k: int | None = None
+    constrained: bool = False
+    partial: bool = False
+
+
+def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
+    """A LangChain AI message, as an object or as the dict a ``RemoteGraph`` returns."""
+    metadata = get(message, "response_metadata")
+    usage = get(message, "usage_metadata")
+    raw_usage = first(metadata, "token_usage", "usage")
+    tokens = count(get(usage, "output_tokens"))
+    if tokens is None:
+        tokens = count(get(raw_usage, "completion_tokens"))
+    prompt = count(get(usage, "input_tokens"))
+    held = ((place, name) for place in (metadata, generation_info) for name in _LOGPROBS)
+    return Payload(
+        entries=next((entries for place, name in held if (entries := entries_of(get(place, name)))), ()),
+        tokens=tokens,
+        prompt_tokens=count(get(raw_usage, "prompt_tokens")) if prompt is None else prompt,
+        cached_tokens=count(get(usage, "input_token_details", "cache_read")),
+        model=first(metadata, "model_name", "model"),
+        # LangChain zeroes the cost of a cached answer, and only of that.
+        cache_hit=get(usage, "total_cost") == 0,
+    )
+
+
+def payload_of_response(response: Any) -> Payload:
+    """A whole answer: OpenAI's chat completion, legacy completion or response; Gemini's, Ollama's, llama.cpp's own."""
+    usage = first(response, "usage", "usage_metadata", "usageMetadata")
+    tokens = _of_usage(usage, response, "completion_tokens", "output_tokens", "eval_count", "tokens_predicted")
+    if tokens is None:
+        said, thought = (count(first(usage, *names)) for names in _GEMINI_COUNTS)
+        tokens = None if said is None else said + (thought or 0)
+    cached = count(get(usage, "prompt_tokens_details", "cached_tokens"))
+    return Payload(
+        entries=_entries(response, tokens),
+        tokens=tokens,
+        prompt_tokens=_of_usage(usage, response, *_PROMPT_COUNTS),
+        cached_tokens=count(get(usage, "input_tokens_details", "cached_tokens")) if cached is None else cached,
+        model=first(response, "model", "model_version", "modelVersion"),
+    )
+
+
+def _entries(response: Any, tokens: int | None) -> list[Any]:
+    choices = [entries_of(get(choice, "logprobs")) for choice in listed(get(response, "choices"))]
+    entries = [entry for choice in choices for entry in choice]
+    if tokens is not None and len(entries) > tokens and any(_echoes(choice) for choice in choices):
+        # The prompt came back with the answer, and of several answers nobody knows where each begins.
+        return entries[len(entries) - tokens :] if len(choices) == 1 else []
+    for item in listed(get(response, "output")):
+        for part in listed(get(item, "content")):
+            entries += entries_of(get(part, "logprobs"))
+    for candidate in listed(get(response, "candidates")):
+        entries += entries_of(first(candidate, "logprobs_result", "logprobsResult"))
+    return entries or entries_of(first(response, "completion_probabilities", "logprobs"))
+
+
+def _echoes(entries: Sequence[Any]) -> bool:
+    # The first token of a prompt has no logprob, for nothing comes before it.
+    return bool(entries) and get(entries[0], "logprob") is None and get(entries[0], "top_logprobs") == []
+
+
+def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
+    return next(
+        (n for place in (usage, response) for name in names if (n := count(get(place, name))) is not None), None
+    )
+
+
+def payload_of_stream(chunks: Sequence[Any]) -> Payload:
+    """The chunks or events of a streamed OpenAI answer, as far as they came."""
+    by_choice: dict[Any, list[Any]] = {}
+    usage = model = None
+    for chunk in chunks:
+        model = get(chunk, "model") or model
+        usage = get(chunk, "usage") or usage
+        for choice in listed(get(chunk, "choices")):
+            by_choice.setdefault(count(get(choice, "index")), []).extend(entries_of(get(choice, "logprobs")))
+        if get(chunk, "type") == "response.output_text.delta":
+            by_choice.setdefault(count(get(chunk, "output_index")), []).extend(entries_of(get(chunk, "logprobs")))
+    entries = [entry for choice in by_choice.values() for entry in choice]
+    final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in _FINAL_EVENTS), None)
+    whole = payload_of_response({"usage": usage, "model": model} if final is None else final)
+    return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
+
+
+def finished(chunks: Sequence[Any]) -> bool:
+    """Whether a streamed answer came to its end; true too of one of which nothing came at all."""
+    ends = (
+        get(c, "type") in _FINAL_EVENTS or any(get(o, "finish_reason") for o in listed(get(c, "choices")))
+        for c in chunks
+    )
+    return not chunks or any(ends)
+
+
+def merge_payloads(payloads: Sequence[Payload]) -> Payload:
+    """One payload out of the several requests of one call, in their order.
+
+    Each keeps its gaps in their place. Where one of them is of unknown length, so is the whole.
+    """
+    if len(payloads) == 1:
+        return payloads[0]
+    entries: list[Any] = []
+    for payload in payloads:
+        entries += payload.entries
+        entries += [None] * (generated(payload) - len(payload.entries))
+    unknown = any(payload.tokens is None and not payload.entries for payload in payloads)
+
+    def total(name: str) -> int | None:
+        counts = [count for p in payloads if (count := getattr(p, name)) is not None]
+        return sum(counts) if counts else None
+
+    return Payload(
+        entries=() if unknown else entries,
+        tokens=None if unknown else len(entries),
+        prompt_tokens=total("prompt_tokens"),
+        cached_tokens=total("cached_tokens"),
+        model=next((p.model for p in payloads if p.model), None),
+        cache_hit=any(p.cache_hit for p in payloads),
+        top_k=max((p.top_k for p in payloads if p.top_k), default=None),
+        constrained=any(p.constrained for p in payloads),
+        partial=any(p.partial for p in payloads),
+    )
+
+
+def generated(payload: Payload) -> int:
+    """Generated tokens, those without logprobs included; 0 where nothing is known of them."""
+    known = len(payload.entries)
+    # The end token is counted by some providers and never listed: one missing is not a gap.
+    return known if payload.tokens is None or 0 < known >= payload.tokens - 1 else payload.tokens

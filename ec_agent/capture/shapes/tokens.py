@@ -1,0 +1,124 @@
+"""From token entries to arrays: what an odd entry becomes is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ec_agent.capture.shapes.payloads import Payload, generated
+from ec_agent.capture.shapes.reading import get
+from ec_agent.entropy import FloatArray
+from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs
+from ec_agent.trajectory import Call, Capability
+
+CERTAIN = 0.999
+SENTINEL = -9999.0
+ROUNDING = 0.01
+_NUMBERS = frozenset({float, int, np.float64, np.float32})  # not bool
+_UNREADABLE = (float("nan"),)
+
+
+def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None = None) -> TokenLogprobs:
+    """The entries as arrays; see the package's docstring for what an odd entry becomes. Never raises.
+
+    Args:
+        entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
+        keep_text: keep the token texts.
+        top_k: how many candidates were asked for; of more, the largest so many count.
+    """
+    rows = [_row(entry) for entry in entries]
+    width = max((len(row) for row in rows), default=0)
+    top = np.full((len(rows), width), -np.inf)
+    for place, row in enumerate(rows):
+        try:
+            top[place, : len(row)] = row
+        except OverflowError:  # an integer beyond all floats
+            top[place] = np.nan
+    top[top > ROUNDING] = np.nan
+    top[top <= SENTINEL] = -np.inf
+    _once_each(top, entries)
+    if top_k and width > top_k:
+        top = np.sort(top, axis=1)[:, ::-1][:, :top_k]  # NaN comes first: what cannot be read is not cut away
+    weights = np.exp(top)
+    largest, total = weights.max(axis=1, initial=0.0), weights.sum(axis=1)
+    # Renormalised, a candidate without others reads as full confidence, which only its own logprob can tell.
+    doubtful = (largest > 0.0) & (largest < CERTAIN) & (largest == total)
+    only_sampled = doubtful.any() and not (largest < total).any()
+    top[doubtful | only_sampled] = np.nan
+    sampled = np.array([_sampled(entry) for entry in entries], dtype=np.float64)
+    texts = tuple(str(get(entry, "token") or "") for entry in entries) if keep_text else None
+    return TokenLogprobs(top, sampled, texts)
+
+
+def _row(entry: Any) -> Sequence[float]:
+    candidates = get(entry, "top_logprobs")
+    if not candidates or not isinstance(candidates, Sequence):
+        return ()
+    try:
+        if isinstance(candidates[0], dict):
+            row = [candidate["logprob"] for candidate in candidates]
+        else:
+            row = [candidate.logprob for candidate in candidates]
+    except (AttributeError, KeyError, TypeError):
+        return _UNREADABLE
+    return row if _NUMBERS.issuperset(map(type, row)) else _UNREADABLE
+
+
+def _once_each(top: FloatArray, entries: Sequence[Any]) -> None:
+    """A candidate that is listed twice, the same token with the same logprob, counts once."""
+    ranked = np.sort(top, axis=1)
+    # Equal logprobs are rare, so only rows that have some are looked at one by one.
+    equal = (ranked[:, 1:] == ranked[:, :-1]) & np.isfinite(ranked[:, 1:])
+    for place in np.flatnonzero(equal.any(axis=1)):
+        seen: set[Any] = set()
+        for column, candidate in enumerate(get(entries[int(place)], "top_logprobs")):
+            text, raw = get(candidate, "token"), get(candidate, "bytes")
+            same = (str(text), str(raw), float(top[place, column]))
+            # Tokens of broken characters share one text; without a name nobody can tell them apart.
+            if text is not None and ("\ufffd" not in same[0] or raw is not None) and same in seen:
+                top[place, column] = -np.inf
+            seen.add(same)
+
+
+def _sampled(entry: Any) -> float:
+    value = get(entry, "logprob")
+    return float(value) if type(value) in _NUMBERS and SENTINEL < value <= ROUNDING else np.nan
+
+
+def capability_of(tokens: TokenLogprobs) -> Capability:
+    """What these logprobs are good for: ``"full"`` where a token has an entropy, else ``"sampled"`` or ``"none"``."""
+    if not np.isnan(SIGNALS[ENTROPY](tokens)).all():
+        return "full"
+    return "none" if np.isnan(tokens.sampled).all() else "sampled"
+
+
+def call_of(
+    payload: Payload,
+    signals: Sequence[str],
+    *,
+    keep_text: bool = False,
+    node: str | None = None,
+    model: str | None = None,
+    started: float | None = None,
+    ended: float | None = None,
+) -> Call:
+    """The payload as one :class:`~ec_agent.Call`: its signals, and gaps for tokens without logprobs."""
+    tokens = tokens_of(payload.entries, keep_text, payload.top_k)
+    arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
+    return Call(
+        entropies=arrays.pop(ENTROPY),
+        tokens=None if payload.tokens is None and not len(tokens) else generated(payload),
+        signals=arrays,
+        texts=tokens.texts,
+        node=node,
+        model=payload.model or model,
+        started=started,
+        ended=ended,
+        prompt_tokens=payload.prompt_tokens,
+        cached_tokens=payload.cached_tokens,
+        capability=capability_of(tokens),
+        partial=payload.partial,
+        constrained=payload.constrained,
+    )
