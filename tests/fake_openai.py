@@ -76,10 +76,12 @@ Reaction = Answer | Sequence[Answer] | Callable[[dict[str, Any]], Answer]
 class FakeOpenAI:
     """The server. ``answers[prompt]`` says how the last message's text is answered.
 
-    A list is followed one answer a request, its last one for all further requests.
+    A list is followed one answer a request, its last one for all further requests. ``refuse(path, body)`` may return
+    the message of a 400.
     """
 
     answers: dict[str, Reaction] = field(default_factory=dict)
+    refuse: Callable[[str, dict[str, Any]], str | None] = lambda path, body: None
     asked: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -334,6 +336,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        if (refusal := self.server_side.refuse(self.path, body)) is not None:
+            self.server_side.asked.append(Asked(self.path, body))
+            self._json({"error": {"message": refusal, "type": "invalid_request_error", "code": 400}}, 400)
+            return
         answer = self.server_side.answer(Asked(self.path, body))
         time.sleep(answer.delay)
         if answer.status is not None:

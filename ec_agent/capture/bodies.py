@@ -10,8 +10,6 @@ import httpx2
 from openai._constants import RAW_RESPONSE_HEADER
 from openai._streaming import SSEDecoder
 
-_READABLE = ("content-type", "content-encoding")
-
 
 class _Ear:
     """The bytes of a body on their way to its reader.
@@ -66,14 +64,19 @@ def listen(response: httpx2.Response, hear: Callable[[bytes], None], over: Calla
     response.stream = ear(response.stream, hear, over)
 
 
-def parts_of(raw: bytes, headers: httpx2.Headers) -> tuple[Any, list[Any]]:
-    """What a body says: the whole answer, or the events of a streamed one; neither where it cannot be read."""
-    kept = {name: headers[name] for name in _READABLE if name in headers}
+def parts_of(raw: bytes, kind: str, packed: str | None = None) -> tuple[Any, list[Any]]:
+    """What a body says: the whole answer, or the events of a streamed one; neither where it cannot be read.
+
+    Args:
+        raw: its bytes.
+        kind: its content type.
+        packed: its content encoding.
+    """
     try:
-        body = httpx2.Response(200, headers=kept, content=raw).content
+        body = httpx2.Response(200, headers={"content-encoding": packed} if packed else {}, content=raw).content
     except httpx2.DecodingError:  # compressed, and cut
         return None, []
-    if "event-stream" not in kept.get("content-type", ""):
+    if "event-stream" not in kind:
         return _loaded(body), []
     events = [_loaded(event.data) for event in SSEDecoder().iter_bytes(iter([body]))]
     return None, [event for event in events if event is not None]

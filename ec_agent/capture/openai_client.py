@@ -153,23 +153,31 @@ class _Watched:
             self.recorder.fail(StreamCutError("a streamed answer broke off in the middle; see the server's log"))
 
     def _read_along(self, response: Any) -> None:
-        parts: list[bytes] = []
-        self.request.cut = True  # until its end is seen
+        request, parts = self.request, list[bytes]()
+        request.cut = True  # until its end is seen
+        kind, packed = (response.headers.get(f"content-{name}") for name in ("type", "encoding"))
 
         def hear(part: bytes) -> None:
             parts.append(part)
             self.recorder.check()
 
         def over(read: bool) -> None:
-            self.request.response, self.request.chunks = parts_of(b"".join(parts), response.headers)
+            request.response, request.chunks = parts_of(b"".join(parts), kind or "", packed)
             parts.clear()
-            self.request.cut = not read
+            # The client leaves a stream at its last event, which is not yet the end of the body.
+            ended = request.response is not None or (bool(request.chunks) and finished(request.chunks))
+            request.cut = not (read or ended)
             if read:
                 self._came_whole()
             if self.own:
-                self.recorder.end(self.call, None if self.request.answered else Payload(partial=not read))
+                self.recorder.end(self.call, None if request.answered else Payload())
 
-        listen(response, hear, over)
+        if response.is_stream_consumed:  # it is there already, unpacked
+            packed = None
+            parts.append(response.content)
+            over(True)
+        else:
+            listen(response, hear, over)
 
     def _listen(self, iterator: Iterator[Any]) -> Iterator[Any]:
         try:

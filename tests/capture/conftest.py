@@ -5,6 +5,8 @@ from fake_openai import MODEL, FakeOpenAI
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
 
+from ec_agent.capture import asking
+
 
 @pytest.fixture(scope="session")
 def _fake_server():
@@ -19,6 +21,8 @@ def fake(_fake_server):
     _fake_server.answers.clear()
     _fake_server.asked.clear()
     _fake_server._taken.clear()
+    _fake_server.refuse = lambda path, body: None
+    asking.forget()
     return _fake_server
 
 

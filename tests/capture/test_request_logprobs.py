@@ -1,0 +1,267 @@
+"""``request_logprobs``: agents that do not ask for logprobs get them, whatever their endpoint refuses."""
+
+from __future__ import annotations
+
+import pytest
+from asking import INCLUDE, in_thread, timelines
+from fake_openai import MODEL, Answer
+from langchain.agents import create_agent
+from langchain_core.tools import tool
+from openai import BadRequestError
+
+from ec_agent import best_of_n, record_calls
+
+ENTROPIES = [1.5, 0.25, 0.75]
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+HI = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def told(fake):
+    fake.answers["hi"] = Answer(ENTROPIES)
+    return fake
+
+
+def sent(fake):
+    """What was asked of the endpoint about logprobs, request by request."""
+    names = ("logprobs", "top_logprobs", "include", "stream")
+    return [{name: body[name] for name in names if name in body} for body in fake.bodies()]
+
+
+WAYS = {
+    "chat": (
+        lambda client, **kwargs: client.chat.completions.create(**HI, **kwargs),
+        {"logprobs": True, "top_logprobs": 20},
+    ),
+    "legacy": (
+        lambda client, **kwargs: client.completions.create(model=MODEL, prompt="hi", **kwargs),
+        {"logprobs": 20},
+    ),
+    "responses": (
+        lambda client, **kwargs: client.responses.create(model=MODEL, input="hi", **kwargs),
+        {**INCLUDE, "top_logprobs": 20},
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_asks(told, client, way):
+    ask, added = WAYS[way]
+    with record_calls(request_logprobs=True) as recorder:
+        ask(client)
+    assert timelines(recorder) == [ENTROPIES]
+    assert sent(told) == [added]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_it_asks_async(told, aclient, way):
+    ask, added = WAYS[way]
+    with record_calls(request_logprobs=True) as recorder:
+        await ask(aclient)
+    assert timelines(recorder) == [ENTROPIES]
+    assert sent(told) == [added]
+
+
+def test_it_does_not_ask_unless_told(told, client):
+    with record_calls() as recorder:
+        WAYS["chat"][0](client)
+    assert timelines(recorder) == [[None] * 3]
+    assert sent(told) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("way", "own", "expected"),
+    [
+        ("chat", {"logprobs": True, "top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
+        ("chat", {"logprobs": True}, {"logprobs": True, "top_logprobs": 20}),
+        ("legacy", {"logprobs": 3}, {"logprobs": 3}),
+        ("responses", {"include": ["reasoning.encrypted_content"]}, {"top_logprobs": 20}),
+    ],
+)
+def test_what_an_agent_asks_itself_stands(told, client, way, own, expected):
+    with record_calls(request_logprobs=True):
+        WAYS[way][0](client, **own)
+    ((request),) = sent(told)
+    include = request.pop("include", None)
+    assert request == expected
+    if way == "responses":
+        assert include == [*own["include"], *INCLUDE["include"]]
+
+
+def test_calls_that_do_not_count_are_left_alone(told, client):
+    with record_calls(request_logprobs=True, calls=lambda call: False):
+        WAYS["chat"][0](client)
+    assert sent(told) == [{}]
+
+
+@pytest.mark.parametrize("most", [8, 5])
+def test_an_endpoint_that_gives_fewer(told, client, most):
+    def refuse(path, body):
+        asked = body.get("top_logprobs") or 0
+        return f"top_logprobs must be at most {most}" if asked > most else None
+
+    told.refuse = refuse
+    with record_calls(request_logprobs=True) as recorder:
+        WAYS["chat"][0](client)
+        WAYS["chat"][0](client)
+    assert [request["top_logprobs"] for request in sent(told)] == [*[k for k in (20, 8, 5) if k >= most], most]
+    assert len(recorder.trajectory().calls) == 2  # a refused request is no call
+    assert recorder.trajectory().coverage == 1.0
+
+
+def test_an_endpoint_that_gives_none(told, client):
+    told.refuse = lambda path, body: "logprobs are not supported with this model" if "logprobs" in body else None
+    with record_calls(request_logprobs=True) as recorder:
+        for _ in range(2):
+            assert WAYS["chat"][0](client).choices[0].message.content
+    assert [call.capability for call in recorder.trajectory().calls] == ["none", "none"]
+    assert sent(told)[-2:] == [{}, {}]  # the second question is asked once
+    assert len(sent(told)) == 5
+
+
+def test_another_refusal_is_the_agents_own(told, client):
+    told.refuse = lambda path, body: "messages are too long"
+    with record_calls(request_logprobs=True) as recorder, pytest.raises(BadRequestError, match="too long"):
+        WAYS["chat"][0](client)
+    assert len(sent(told)) == 1
+    assert recorder.trajectory().calls == ()
+
+
+def test_a_refusal_of_what_the_agent_asks_itself_is_its_own(told, client):
+    told.refuse = lambda path, body: "top_logprobs is too large" if body.get("top_logprobs") == 30 else None
+    with record_calls(request_logprobs=True), pytest.raises(BadRequestError, match="too large"):
+        WAYS["chat"][0](client, logprobs=True, top_logprobs=30)
+    assert len(sent(told)) == 1
+
+
+# tools + streaming, which llama.cpp refuses together with logprobs
+
+
+@pytest.fixture
+def llama(told):
+    def refuse(path, body):
+        conflict = body.get("tools") and body.get("stream") and body.get("logprobs")
+        return "logprobs is not supported with tools + stream" if conflict else None
+
+    told.refuse = refuse
+    told.answers["call"] = Answer(ENTROPIES, tool_calls=[("look", {"at": "x"}), ("look", {"at": "y"})])
+    return told
+
+
+def calling(prompt="call", **kwargs):
+    messages = [{"role": "user", "content": prompt}]
+    return {"model": MODEL, "messages": messages, "tools": TOOLS, "stream": True, **kwargs}
+
+
+def gathered(chunks):
+    deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
+    calls = [call for delta in deltas for call in delta.tool_calls or ()]
+    return (
+        "".join(delta.content or "" for delta in deltas),
+        [(call.index, call.function.name, call.function.arguments) for call in calls],
+        [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason],
+        [chunk.usage.completion_tokens for chunk in chunks if chunk.usage],
+    )
+
+
+CALLED = ("", [(0, "look", '{"at": "x"}'), (1, "look", '{"at": "y"}')], ["tool_calls"])
+
+
+def test_tools_and_a_stream(llama, client):
+    with record_calls(request_logprobs=True) as recorder:
+        for _ in range(2):
+            with client.chat.completions.create(**calling()) as stream:
+                assert gathered(list(stream)) == (*CALLED, [])
+        said = list(client.chat.completions.create(**calling("hi", stream_options={"include_usage": True})))
+    assert gathered(said) == ("w0 w1 w2 ", [], ["stop"], [3])
+    assert timelines(recorder) == [ENTROPIES] * 3
+    assert not any(call.partial for call in recorder.trajectory().calls)
+    asked = [{"logprobs": True, "top_logprobs": 20, "stream": True}, *[{"logprobs": True, "top_logprobs": 20}] * 3]
+    assert sent(llama) == asked
+
+
+async def test_tools_and_a_stream_async(llama, aclient):
+    with record_calls(request_logprobs=True) as recorder:
+        stream = await aclient.chat.completions.create(**calling())
+        assert gathered([chunk async for chunk in stream]) == (*CALLED, [])
+    assert timelines(recorder) == [ENTROPIES]
+
+
+def test_it_steps_around_where_the_agent_asks_itself(llama, client):
+    with record_calls(request_logprobs=True) as recorder:
+        list(client.chat.completions.create(**calling(logprobs=True, top_logprobs=19)))
+    assert [call.capability for call in recorder.trajectory().calls] == ["full"]
+    assert [request["top_logprobs"] for request in sent(llama)] == [19, 19]
+
+
+def test_without_it_the_refusal_is_the_agents_own(llama, client):
+    with record_calls(), pytest.raises(BadRequestError, match=r"tools \+ stream"):
+        client.chat.completions.create(**calling(logprobs=True, top_logprobs=4))
+
+
+def test_the_stream_helper(llama, client):
+    asked = {name: value for name, value in calling().items() if name != "stream"}
+    with record_calls(request_logprobs=True) as recorder, client.chat.completions.stream(**asked) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert "tool_calls.function.arguments.done" in kinds
+    assert [call.function.name for call in final.choices[0].message.tool_calls] == ["look", "look"]
+    assert timelines(recorder) == [ENTROPIES]
+
+
+def test_raw_and_streaming_responses(llama, client):
+    completions = client.chat.completions
+    with record_calls(request_logprobs=True) as recorder:
+        assert gathered(list(completions.with_raw_response.create(**calling()).parse())) == (*CALLED, [])
+        with completions.with_streaming_response.create(**calling()) as response:
+            assert gathered(list(response.parse())) == (*CALLED, [])
+        with completions.with_streaming_response.create(**calling()) as response:
+            lines = [line for line in response.iter_lines() if line]
+    assert lines[-1] == "data: [DONE]"
+    assert timelines(recorder) == [ENTROPIES] * 3
+
+
+async def test_raw_and_streaming_responses_async(llama, aclient):
+    completions = aclient.chat.completions
+    with record_calls(request_logprobs=True) as recorder:
+        raw = await completions.with_raw_response.create(**calling())
+        assert gathered([chunk async for chunk in raw.parse()]) == (*CALLED, [])
+        async with completions.with_streaming_response.create(**calling()) as response:
+            assert gathered([chunk async for chunk in await response.parse()]) == (*CALLED, [])
+    assert timelines(recorder) == [ENTROPIES] * 2
+
+
+# An agent built without any thought of logprobs
+
+
+@tool
+def look(at: str) -> str:
+    """Look."""
+    return "seen"
+
+
+def make_agent(chat_model, **kwargs):
+    return create_agent(chat_model(logprobs=None, top_logprobs=None, **kwargs), [look])
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"streaming": True}, {"use_responses_api": True, "include": None}], ids=repr)
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_an_agent_that_does_not_ask(llama, chat_model, kwargs, mode):
+    node = best_of_n(make_agent(chat_model, **kwargs), n=2, request_logprobs=True)
+    llama.answers["hi"] = [Answer(ENTROPIES), Answer([*ENTROPIES, 0.5])]
+    question = {"messages": [("user", "hi")]}
+    result = await (node.arun(question) if mode == "async" else in_thread(node.run, question))
+    assert [candidate.coverage for candidate in result.selection.candidates] == [1.0, 1.0]
+    assert [candidate.logprobs for candidate in result.selection.candidates] == [{"full": 1}] * 2
+    assert result.output["messages"][-1].text.startswith("w0 w1 w2 ")
+    assert {candidate.tokens for candidate in result.selection.candidates} == {3, 4}
+
+
+def test_an_agent_that_streams_tool_calls(llama, chat_model):
+    llama.answers["seen"] = [Answer(ENTROPIES), Answer([*ENTROPIES, 0.5])]
+    node = best_of_n(make_agent(chat_model, streaming=True), n=2, request_logprobs=True)
+    result = node.run({"messages": [("user", "call")]})
+    assert [candidate.logprobs for candidate in result.selection.candidates] == [{"full": 2}] * 2
+    assert [candidate.tool_calls for candidate in result.selection.candidates] == [2, 2]
+    assert [candidate.coverage for candidate in result.selection.candidates] == [1.0, 1.0]
+    assert "logprobs" not in str(result.output["messages"])
