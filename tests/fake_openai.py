@@ -243,6 +243,20 @@ def legacy_completion(answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def legacy_chunks(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same as server-sent events, a token each."""
+    chunks = []
+    for choice in whole["choices"]:
+        for place, text in enumerate(choice["text"].split(" ")[:-1]):
+            logprobs = choice["logprobs"] and {
+                name: rows[place : place + 1] for name, rows in choice["logprobs"].items()
+            }
+            part = {**choice, "text": f"{text} ", "logprobs": logprobs, "finish_reason": None}
+            chunks.append({**whole, "choices": [part]})
+        chunks.append({**whole, "choices": [{**choice, "text": "", "logprobs": None}]})
+    return [{name: value for name, value in chunk.items() if name != "usage"} for chunk in chunks]
+
+
 def response(answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
     """What ``/v1/responses`` answers."""
     wanted = "message.output_text.logprobs" in (body.get("include") or [])
@@ -351,7 +365,11 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._json(chat_completion(answer, body))
         elif self.path.endswith("/completions"):
-            self._json(legacy_completion(answer, body))
+            whole = legacy_completion(answer, body)
+            if body.get("stream"):
+                self._events(answer, legacy_chunks(whole))
+            else:
+                self._json(whole)
         elif self.path.endswith("/responses"):
             if body.get("stream"):
                 self._events(answer, response_events(answer, body), named=True)

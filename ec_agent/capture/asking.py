@@ -15,6 +15,7 @@ INCLUDE = "message.output_text.logprobs"
 _lock = threading.Lock()
 _rungs: dict[tuple[str, str, str], int] = {}
 _whole: set[str] = set()
+_lengthless: set[str] = set()
 
 
 class Asker:
@@ -45,6 +46,16 @@ class Asker:
 
     def additions(self) -> dict[str, Any]:
         """What to add to the request's body."""
+        usage = {"stream_options": {"include_usage": True}} if self.asks_usage else {}
+        return {**self._logprobs(), **usage}
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether the length of a streamed answer is asked for: hidden tokens show in nothing else."""
+        streams = self._path == "completions" and self._body.get("stream") and not self._body.get("stream_options")
+        return bool(streams) and self._base_url not in _lengthless
+
+    def _logprobs(self) -> dict[str, Any]:
         k = LADDER[_rungs.get(self._key, 0)]
         if k is None or not self._lacking:
             return {}
@@ -64,9 +75,12 @@ class Asker:
         if not isinstance(error, APIStatusError) or not 400 <= error.status_code < 500:
             return False
         said = str(error).lower()
-        if "logprob" not in said:
-            return False
         with _lock:
+            if "stream_options" in said and self.asks_usage:
+                _lengthless.add(self._base_url)
+                return True
+            if "logprob" not in said:
+                return False
             if self._conflicts and "stream" in said and not self.whole:
                 _whole.add(self._base_url)
                 return True
@@ -84,3 +98,4 @@ def forget() -> None:
     with _lock:
         _rungs.clear()
         _whole.clear()
+        _lengthless.clear()

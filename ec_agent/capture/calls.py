@@ -74,6 +74,7 @@ class OpenCall:
         sequence: its place in call-start order.
         params: the sampling parameters it was made with, as far as known.
         asked: what else it asks for, as far as known.
+        prompt: what a completion model is asked.
         batch: the runs it started with, and their requests.
         place: its place among those.
         around: the call in whose course it was made.
@@ -90,6 +91,7 @@ class OpenCall:
     started: float
     params: Mapping[str, Any] = field(default_factory=dict)
     asked: Asked = field(default_factory=Asked)
+    prompt: str | None = None
     batch: Batch = field(default_factory=Batch)
     place: int = 0
     around: OpenCall | None = None

@@ -48,18 +48,21 @@ class CaptureHandler(BaseCallbackHandler):
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A completion model run starts."""
-        self._start(serialized, run_id, kwargs)
+        call = self._start(serialized, run_id, kwargs)
+        if call is not None:
+            call.prompt = prompts[0] if prompts else None
 
-    def _start(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+    def _start(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any]) -> OpenCall | None:
         recorder = current_recorder.get()
         if recorder is None:
-            return
+            return None
         params = kwargs.get("invocation_params") or {}
         metadata = kwargs.get("metadata") or {}
         model = params.get("model") or params.get("model_name") or metadata.get("ls_model_name")
         info = call_info(metadata, kwargs.get("tags"), model)
         call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1)
         current_call.set(call)
+        return call
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
         """A tool runs."""

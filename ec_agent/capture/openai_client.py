@@ -19,7 +19,8 @@ from openai import Timeout
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionTokenLogprob
+from openai.types.chat.chat_completion_chunk import ChoiceLogprobs
 
 from ec_agent.capture.asked import asked_of
 from ec_agent.capture.asking import Asker
@@ -27,7 +28,7 @@ from ec_agent.capture.bodies import as_stream, listen, parts_of
 from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.langchain import call_info
 from ec_agent.capture.recorder import Recorder, current_recorder
-from ec_agent.capture.shapes import Payload, finished
+from ec_agent.capture.shapes import Payload, finished, listed, streamed_entries
 from ec_agent.errors import StreamCutError
 from ec_agent.plans import Plan, Step, adrive, drive
 
@@ -51,7 +52,8 @@ class _Watched:
         self._given, self._client = options, client
         body = options.json_data if isinstance(options.json_data, dict) else {}
         self._body = {**body, **(options.extra_json or {})}
-        above = open_call()
+        prompts = self._body.get("prompt")
+        above = open_call() or recorder.waiting([prompts] if isinstance(prompts, str) else listed(prompts))
         if above is not None and above.speaking and not above.batch.requests:
             above = None  # it streams without this client, so the request is its reader's
         self.recorder = recorder
@@ -179,12 +181,26 @@ class _Watched:
         else:
             listen(response, hear, over)
 
+    def _hear(self, chunk: Any) -> None:
+        self.request.chunks.append(chunk)
+        for choice in getattr(chunk, "choices", None) or ():
+            if isinstance(getattr(choice, "logprobs", None), float):
+                # LangChain adds up the parts of a stream, and fails on numbers that differ.
+                content = [ChatCompletionTokenLogprob.construct(**each) for each in streamed_entries(choice)]
+                choice.logprobs = ChoiceLogprobs.construct(content=content)
+
+    def _unasked(self, chunk: Any) -> bool:
+        """Whether a part of a stream is there only because we asked for usage."""
+        asked = self._asker is not None and self._asker.asks_usage
+        return asked and getattr(chunk, "usage", None) is not None and not getattr(chunk, "choices", True)
+
     def _listen(self, iterator: Iterator[Any]) -> Iterator[Any]:
         try:
             for chunk in iterator:
-                self.request.chunks.append(chunk)
+                self._hear(chunk)
                 self.recorder.check()  # the only way to end a synchronous stream that trickles on
-                yield chunk
+                if not self._unasked(chunk):
+                    yield chunk
             self._came_whole()
         finally:
             iterator.close()  # type: ignore[attr-defined]  # the client's streams are generators
@@ -193,8 +209,9 @@ class _Watched:
     async def _alisten(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
         try:
             async for chunk in iterator:
-                self.request.chunks.append(chunk)
-                yield chunk
+                self._hear(chunk)
+                if not self._unasked(chunk):
+                    yield chunk
             self._came_whole()
         except (asyncio.CancelledError, GeneratorExit):
             self._over(broken_off=True)

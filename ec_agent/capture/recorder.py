@@ -99,6 +99,23 @@ class Recorder:
             self._calls.append(call)
         return call
 
+    def waiting(self, prompts: Sequence[Any]) -> OpenCall | None:
+        """The call that waits for the answers to these prompts, and whose context does not say so.
+
+        LangChain starts asynchronous runs of completion models in a context of their own, which ends with the start.
+        """
+        with self._lock:
+            open_ones = [c for c in self._calls if c.prompt is not None and not c.closed and not c.batch.requests]
+        found: list[OpenCall] = []
+        for prompt in prompts:
+            found += [call for call in open_ones if call.prompt == prompt and call not in found][:1]
+        if not found or len(found) < len(prompts):
+            return None
+        batch = Batch(len(found))
+        for place, call in enumerate(found):
+            call.batch, call.place = batch, place
+        return found[0]
+
     def check(self) -> None:
         """Ask the guard whether a call may be made.
 

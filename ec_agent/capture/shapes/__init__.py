@@ -20,6 +20,7 @@ What comes out when a payload is odd, token by token:
     candidates named by ids (``token_id:123``)              -> the same; names are only compared
     a prompt echoed before a legacy completion              -> left out, as far as usage says where it ends
     fewer entries than the reported output tokens           -> the rest is a gap; one missing end token is none
+    a streamed part with text and no logprobs, and no usage -> one token without entropy, at least
     a count beyond 10 million tokens, or below 0            -> no count
 """
 
@@ -32,8 +33,9 @@ from ec_agent.capture.shapes.payloads import (
     payload_of_message,
     payload_of_response,
     payload_of_stream,
+    streamed_entries,
 )
-from ec_agent.capture.shapes.reading import count, get
+from ec_agent.capture.shapes.reading import count, get, listed
 from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
 
 __all__ = [
@@ -47,9 +49,11 @@ __all__ = [
     "finished",
     "generated",
     "get",
+    "listed",
     "merge_payloads",
     "payload_of_message",
     "payload_of_response",
     "payload_of_stream",
+    "streamed_entries",
     "tokens_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ _PROMPT_COUNTS = (
     "promptTokenCount",
 )
 _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts_token_count", "thoughtsTokenCount"))
+_SAID = ("content", "refusal", "reasoning_content", "reasoning")
 _FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -77,11 +78,13 @@ def payload_of_response(response: Any) -> Payload:
     if tokens is None:
         said, thought = (count(first(usage, *names)) for names in _GEMINI_COUNTS)
         tokens = None if said is None else said + (thought or 0)
+    prompt = _of_usage(usage, response, *_PROMPT_COUNTS)
+    tokens = _with_thinking(usage, tokens, prompt)
     cached = count(get(usage, "prompt_tokens_details", "cached_tokens"))
     return Payload(
         entries=_entries(response, tokens),
         tokens=tokens,
-        prompt_tokens=_of_usage(usage, response, *_PROMPT_COUNTS),
+        prompt_tokens=prompt,
         cached_tokens=count(get(usage, "input_tokens_details", "cached_tokens")) if cached is None else cached,
         model=first(response, "model", "model_version", "modelVersion"),
     )
@@ -106,6 +109,15 @@ def _echoes(entries: Sequence[Any]) -> bool:
     return bool(entries) and get(entries[0], "logprob") is None and get(entries[0], "top_logprobs") == []
 
 
+def _with_thinking(usage: Any, tokens: int | None, prompt: int | None) -> int | None:
+    # xAI leaves the tokens of thinking out of the completion's, and counts them in the total.
+    thought = count(get(usage, "completion_tokens_details", "reasoning_tokens"))
+    total = count(get(usage, "total_tokens"))
+    if not thought or tokens is None or total is None or total != (prompt or 0) + tokens + thought:
+        return tokens
+    return tokens + thought
+
+
 def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
     return next(
         (n for place in (usage, response) for name in names if (n := count(get(place, name))) is not None), None
@@ -116,17 +128,42 @@ def payload_of_stream(chunks: Sequence[Any]) -> Payload:
     """The chunks or events of a streamed OpenAI answer, as far as they came."""
     by_choice: dict[Any, list[Any]] = {}
     usage = model = None
+    mute = 0
     for chunk in chunks:
         model = get(chunk, "model") or model
         usage = get(chunk, "usage") or usage
         for choice in listed(get(chunk, "choices")):
-            by_choice.setdefault(count(get(choice, "index")), []).extend(entries_of(get(choice, "logprobs")))
+            entries = streamed_entries(choice)
+            if not _speaks(choice):
+                mute -= len(entries)  # the logprobs of what is said later
+            elif not entries:
+                mute += 1
+            by_choice.setdefault(count(get(choice, "index")), []).extend(entries)
         if get(chunk, "type") == "response.output_text.delta":
             by_choice.setdefault(count(get(chunk, "output_index")), []).extend(entries_of(get(chunk, "logprobs")))
     entries = [entry for choice in by_choice.values() for entry in choice]
     final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in _FINAL_EVENTS), None)
     whole = payload_of_response({"usage": usage, "model": model} if final is None else final)
+    if whole.tokens is None and entries and mute > 0:
+        entries += [None] * mute  # at least: a part may hold several tokens
     return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
+
+
+def streamed_entries(choice: Any) -> list[Any]:
+    """The token entries of one streamed part; Together sends the bare number, and the candidates beside it."""
+    logprobs = get(choice, "logprobs")
+    if not isinstance(logprobs, float):
+        return entries_of(logprobs)
+    tops = get(choice, "top_logprobs")
+    candidates = [{"token": t, "logprob": lp} for t, lp in tops.items()] if isinstance(tops, Mapping) else []
+    text = first(choice, "text") or get(choice, "delta", "content") or ""
+    return [{"token": text, "logprob": logprobs, "top_logprobs": candidates}]
+
+
+def _speaks(choice: Any) -> bool:
+    said = [get(choice, "text"), *(get(choice, "delta", name) for name in _SAID)]
+    called = (get(tool, "function") for tool in listed(get(choice, "delta", "tool_calls")))
+    return any(said) or any(get(function, name) for function in called for name in ("name", "arguments"))
 
 
 def finished(chunks: Sequence[Any]) -> bool:
