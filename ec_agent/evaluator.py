@@ -9,8 +9,10 @@ from typing import Any
 from ec_agent.capture.shapes import call_of, get, payload_of_message, payload_of_response
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.phases import HEPConfig
-from ec_agent.signals import ENTROPY
+from ec_agent.signals import ENTROPY, SURPRISAL, check_signals
 from ec_agent.trajectory import Call, Trajectory, reward
+
+_KEPT = (ENTROPY, SURPRISAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,9 @@ class CentroidEvaluator:
     Attributes:
         config: settings of the High Entropy Phases.
         key: the feedback key.
-        min_coverage: smallest share of generated tokens with an entropy for the run to be scored.
+        min_coverage: smallest share of generated tokens with an entropy (with that signal) for the run to be scored.
+        signal: ``"entropy"``, or ``"surprisal"`` where only the logprobs of the sampled tokens are there; rewards of
+            different signals cannot be compared.
 
     Example:
         >>> CentroidEvaluator()(inputs=..., outputs={"messages": [...]})
@@ -30,8 +34,10 @@ class CentroidEvaluator:
     config: HEPConfig = field(default_factory=HEPConfig)
     key: str = "entropy_centroid_reward"
     min_coverage: float = 0.5
+    signal: str = ENTROPY
 
     def __post_init__(self) -> None:
+        check_signals([self.signal])
         share = self.min_coverage
         if not isinstance(share, int | float) or isinstance(share, bool) or not 0.0 <= share <= 1.0:
             raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
@@ -54,13 +60,15 @@ class CentroidEvaluator:
             comment says why.
         """
         trajectory = trajectory_of(outputs)
-        coverage = trajectory.coverage
+        coverage = trajectory.share(self.signal)
         share = "unknown" if coverage is None else f"{coverage:.0%}"
-        score = reward(trajectory, self.config)
-        if trajectory.scored_tokens == 0:
+        score = reward(trajectory, self.config, self.signal)
+        if trajectory.count(self.signal) == 0:
+            bare = any(call.capability == "sampled" for call in trajectory.calls)
+            lacking = "no candidates beside the sampled tokens" if bare else "no logprobs"
             comment = (
-                "not scored: no logprobs; ask the model for them with top_logprobs=20 (best_of_n takes them out of its "
-                "output unless keep_logprobs=True)"
+                f"not scored: {lacking}; ask the model for them with "
+                "top_logprobs=20 (best_of_n takes them out of its output unless keep_logprobs=True)"
             )
             score = None
         elif (coverage or 0.0) < self.min_coverage:
@@ -68,8 +76,8 @@ class CentroidEvaluator:
             score = None
         else:
             comment = (
-                f"1 - entropy centroid over {len(trajectory)} tokens of {len(trajectory.calls)} LLM calls, "
-                f"{len(trajectory.phases(self.config).starts)} phases, coverage {share}"
+                f"1 - {self.signal} centroid over {len(trajectory)} tokens of {len(trajectory.calls)} LLM calls, "
+                f"{len(trajectory.phases(self.config, self.signal).starts)} phases, coverage {share}"
             )
         return {"key": self.key, "score": score, "comment": comment}
 
@@ -103,17 +111,21 @@ def trajectory_of(source: Any) -> Trajectory:
     )
 
 
+# OpenAI's, Gemini's, llama.cpp's own; Ollama's own has none of these.
+_ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
+
+
 def _is_response(thing: Any) -> bool:
-    return any(isinstance(get(thing, key), list) for key in ("choices", "output"))
+    return any(isinstance(get(thing, key), list) for key in _ANSWERS) or isinstance(get(thing, "eval_count"), int)
 
 
 def _calls(items: Sequence[Any]) -> Trajectory:
     calls: list[Call] = []
     for item in items:
         if _is_response(item):
-            calls.append(call_of(payload_of_response(item), (ENTROPY,)))
+            calls.append(call_of(payload_of_response(item), _KEPT))
         elif get(item, "type") in ("ai", "AIMessageChunk") or get(item, "role") == "assistant":
-            calls.append(call_of(payload_of_message(item), (ENTROPY,)))
+            calls.append(call_of(payload_of_message(item), _KEPT))
         elif get(item, "type") is None and get(item, "role") is None:
             raise LogprobsError(
                 f"{type(item).__name__} is neither a message nor an OpenAI response; give messages or responses"

@@ -167,20 +167,21 @@ class Trajectory:
         return entropy_centroid(self.signal(signal), config)
 
 
-def reward(trajectory: Trajectory, config: HEPConfig | None = None) -> float | None:
+def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str = ENTROPY) -> float | None:
     """Intrinsic reward of a rollout: ``1 - centroid``, in (0, 1], higher is better.
 
     Args:
         trajectory: the rollout's calls. Look at ``trajectory.coverage`` before trusting the number: this
             function scores whatever part of the timeline has entropies.
         config: settings of the phases; ``None`` is ``HEPConfig()``.
+        signal: the per-token signal to look at; the method's is the entropy. Compare rewards of one signal only.
 
     Returns:
         The reward, or ``None`` where the rollout cannot be scored: not scored is never 0.
 
     Source: arXiv 2604.26173; docs/method.md sections 3 and 4.
     """
-    centroid = trajectory.centroid(config)
+    centroid = trajectory.centroid(config, signal)
     return None if centroid is None else 1.0 - centroid
 
 

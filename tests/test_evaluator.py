@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.graph import START, MessagesState, StateGraph
@@ -15,6 +17,7 @@ from ec_agent import (
     Trajectory,
     best_of_n,
     reward,
+    token_entropy,
     trajectory_of,
 )
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for, message_of
@@ -134,7 +137,7 @@ def test_key_and_config():
         ([], "no logprobs"),
         ({"messages": [HumanMessage("x")]}, "no logprobs"),
         ([message_of(Reply("x", tokens=5))], "no logprobs"),
-        ([message_of(Reply("x", entropies=[None, None]))], "no logprobs"),
+        ([message_of(Reply("x", entropies=[None, None]))], "no candidates beside the sampled tokens"),
         ([message_of(Reply("x", entropies=[1.0], tokens=5))], "20%.*50%"),
         ([message_of(Reply("x", entropies=[1.0])), AIMessage("y")], "unknown"),
     ],
@@ -193,3 +196,87 @@ async def test_it_agrees_with_the_node_async():
     result = await node.arun({"messages": [HumanMessage("x")]})
     score = CentroidEvaluator()(inputs={}, outputs=result.output)["score"]
     assert score == 1 - result.selection.candidates[result.selection.winner].centroid
+
+
+# Answers that are not OpenAI's, and signals that are not the entropy
+
+TOP = [(-0.1, -2.6), (-0.7, -0.8), (-0.2, -1.8)]
+
+
+def pairs(rows, name):
+    return [[{"token": f"t{i}", name: lp} for i, lp in enumerate(row)] for row in rows]
+
+
+def entries(name="logprob"):
+    return [{**row[0], "top_logprobs": row} for row in pairs(TOP, name)]
+
+
+def as_objects(thing):
+    if isinstance(thing, dict):
+        return SimpleNamespace(**{key: as_objects(value) for key, value in thing.items()})
+    return [as_objects(each) for each in thing] if isinstance(thing, list) else thing
+
+
+FOREIGN = {
+    "Ollama": {"model": "m", "message": {"role": "assistant"}, "logprobs": entries(), "eval_count": 3},
+    "llama.cpp": {"content": "x", "completion_probabilities": entries(), "tokens_predicted": 3},
+    "Gemini over HTTP": {
+        "candidates": [
+            {
+                "logprobsResult": {
+                    "topCandidates": [{"candidates": row} for row in pairs(TOP, "logProbability")],
+                    "chosenCandidates": [row[0] for row in pairs(TOP, "logProbability")],
+                },
+                "avgLogprobs": -0.3,
+            }
+        ],
+        "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 2, "thoughtsTokenCount": 1},
+    },
+    "Gemini's client": {
+        "candidates": [
+            {
+                "logprobs_result": {
+                    "top_candidates": [{"candidates": row} for row in pairs(TOP, "log_probability")],
+                    "chosen_candidates": [row[0] for row in pairs(TOP, "log_probability")],
+                }
+            }
+        ],
+        "usage_metadata": {"prompt_token_count": 4, "candidates_token_count": 3, "thoughts_token_count": None},
+    },
+    "DeepSeek": {
+        "choices": [{"logprobs": {"content": entries()[1:], "reasoning_content": entries()[:1]}}],
+        "usage": {"completion_tokens": 3},
+    },
+}
+
+
+@pytest.mark.parametrize("form", [lambda thing: thing, as_objects], ids=["json", "objects"])
+@pytest.mark.parametrize("provider", FOREIGN)
+def test_foreign_answers(provider, form):
+    trajectory = trajectory_of(form(FOREIGN[provider]))
+    expected = [token_entropy(row) for row in TOP]
+    assert np.allclose(trajectory.entropies, expected, rtol=0, atol=1e-12)
+    assert trajectory.coverage == 1.0
+    assert trajectory.signal("surprisal").tolist() == [0.1, 0.7, 0.2]
+    assert CentroidEvaluator()(outputs=form(FOREIGN[provider]))["score"] == reward(trajectory)
+
+
+def test_probabilities_after_sampling_are_no_logprobs():
+    """llama.cpp's ``post_sampling_probs``."""
+    token = {"token": "x", "prob": 0.9, "top_probs": [{"token": "x", "prob": 0.9}, {"token": "y", "prob": 0.1}]}
+    trajectory = trajectory_of({"completion_probabilities": [token], "tokens_predicted": 1})
+    assert (len(trajectory), trajectory.scored_tokens) == (1, 0)
+
+
+def test_surprisal_has_to_be_asked_for():
+    bare = {"choices": [{"logprobs": {"content": [{"token": "x", "logprob": -0.5}] * 3}}]}
+    verdict = CentroidEvaluator()(outputs=bare)
+    assert verdict["score"] is None
+    assert "no candidates beside the sampled tokens" in verdict["comment"]
+    verdict = CentroidEvaluator(signal="surprisal")(outputs=bare)
+    assert verdict["score"] == 1 - 0.5 / 3
+    assert "surprisal" in verdict["comment"]
+    with pytest.raises(ConfigError, match="unknown signal"):
+        CentroidEvaluator(signal="surprise")
+    with pytest.raises(ConfigError, match="not kept"):
+        CentroidEvaluator(signal="surprisal")(outputs=Trajectory.from_entropies([1.0, 2.0]))

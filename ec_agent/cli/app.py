@@ -35,6 +35,13 @@ def demo(question: str | None, n: int, temperature: float, seed: int, as_json: b
 @click.option("--bottom-percent", default=80.0, show_default=True, help="Tokens in the bottom so many percent are low.")
 @click.option("--consecutive-low", default=2, show_default=True, help="So many low tokens in a row end a phase.")
 @click.option("--min-coverage", default=0.5, show_default=True, help="Smallest share of tokens with an entropy.")
+@click.option(
+    "--signal",
+    default="entropy",
+    show_default=True,
+    type=click.Choice(["entropy", "surprisal"]),
+    help="surprisal needs the logprobs of the sampled tokens alone; the two cannot be compared.",
+)
 @click.option("--one-rollout", is_flag=True, help="The records are the calls of one rollout, in order.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout.")
 def score(
@@ -43,21 +50,28 @@ def score(
     bottom_percent: float,
     consecutive_low: int,
     min_coverage: float,
+    signal: str,
     one_rollout: bool,
     as_json: bool,
 ) -> None:
-    """Score saved OpenAI responses, messages, or entropies: the lowest centroid is the best bet.
+    """Score saved responses, messages, or entropies: the lowest centroid is the best bet.
 
     FILE is JSON or JSONL; - reads standard input. A record is one rollout: a line of JSONL, an element of a
-    JSON array of objects, or a JSON document. It is an OpenAI response, {"messages": [...]},
+    JSON array of objects, or a JSON document. It is an OpenAI response (or Ollama's,
+    Gemini's, llama.cpp's own), {"messages": [...]},
     {"entropies": [...]}, a list of numbers, or a list of these for a rollout of several LLM calls.
     An "id" is shown.
     """
     from ec_agent.cli.score import run_score
+    from ec_agent.errors import ConfigError
+    from ec_agent.evaluator import CentroidEvaluator
     from ec_agent.phases import HEPConfig
 
+    if not 0.0 <= min_coverage <= 1.0:
+        raise ConfigError(f"--min-coverage is {min_coverage}; give a share from 0 to 1")
     config = HEPConfig(top_percent, bottom_percent, consecutive_low)
-    run_score(file, config, min_coverage, one_rollout, as_json=as_json)
+    evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
+    run_score(file, evaluator, one_rollout, as_json=as_json)
 
 
 @app.group()

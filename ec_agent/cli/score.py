@@ -11,19 +11,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ec_agent.errors import ConfigError, EcAgentError, LogprobsError
+from ec_agent.errors import EcAgentError, LogprobsError
 from ec_agent.evaluator import CentroidEvaluator, trajectory_of
-from ec_agent.phases import HEPConfig
-from ec_agent.trajectory import Trajectory, reward
+from ec_agent.trajectory import Trajectory
 
 NUMBER = int | float | None
 
 
-def run_score(file: Path, config: HEPConfig, min_coverage: float, one_rollout: bool, *, as_json: bool) -> None:
+def run_score(file: Path, evaluator: CentroidEvaluator, one_rollout: bool, *, as_json: bool) -> None:
     """Score the records of a file and print them, the best first marked."""
-    if not 0.0 <= min_coverage <= 1.0:
-        raise ConfigError(f"--min-coverage is {min_coverage}; give a share from 0 to 1")
-    evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage)
     named = list(_trajectories(file))
     if one_rollout:
         named = [(file.name, Trajectory([call for _, t in named for call in t.calls]))]
@@ -49,10 +45,10 @@ def _row(name: str, trajectory: Trajectory, evaluator: CentroidEvaluator) -> dic
         "id": name,
         "calls": len(trajectory.calls),
         "tokens": len(trajectory),
-        "coverage": trajectory.coverage,
-        "phases": len(trajectory.phases(evaluator.config).starts),
-        "centroid": trajectory.centroid(evaluator.config) if usable else None,
-        "reward": reward(trajectory, evaluator.config) if usable else None,
+        "coverage": trajectory.share(evaluator.signal),
+        "phases": len(trajectory.phases(evaluator.config, evaluator.signal).starts),
+        "centroid": trajectory.centroid(evaluator.config, evaluator.signal) if usable else None,
+        "reward": verdict["score"],
         "comment": verdict["comment"],
     }
 

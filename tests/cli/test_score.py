@@ -137,3 +137,13 @@ def test_the_choices_of_one_response_are_rollouts_of_their_own(tmp_path):
         ("r choice 0", 6, False),
         ("r choice 1", 6, True),
     ]
+
+
+def test_surprisal_by_name(tmp_path):
+    bare = [{"token": "x", "logprob": lp, "top_logprobs": []} for lp in (-3.0, -0.1, -0.1, -0.1, -0.1, -0.1)]
+    saved = {"choices": [{"logprobs": {"content": bare}}]}
+    done = score(tmp_path, saved)
+    assert isinstance(done.exception, LogprobsError)
+    (row,) = rows(tmp_path, saved, "--signal", "surprisal")
+    assert (row["centroid"], row["coverage"], row["phases"]) == (0.5 / 6, 1.0, 1)
+    assert score(tmp_path, saved, "--signal", "surprise").exit_code == 2
