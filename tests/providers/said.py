@@ -33,10 +33,6 @@ class Token:
     def id(self) -> int:
         return 1000 + sum(self.bytes)
 
-    @property
-    def sampled_is_listed(self) -> bool:
-        return any(text == self.text for text, _ in self.candidates)
-
 
 @dataclass(frozen=True)
 class Turn:
@@ -68,7 +64,8 @@ class Turn:
 
 def token(text: str, *probabilities: float, sampled: int = 0) -> Token:
     """A token whose candidates have these probabilities; ``sampled`` is its place among them, or beyond them."""
-    rows = [(text if place == sampled else f"{text.strip()}~{place}", math.log(p)) for place, p in enumerate(probabilities)]
+    texts = [text if place == sampled else f"{text.strip()}~{place}" for place in range(len(probabilities))]
+    rows = [(each, math.log(p)) for each, p in zip(texts, probabilities, strict=True)]
     own = rows[sampled][1] if sampled < len(rows) else math.log(1e-4)
     return Token(text, own, tuple(rows))
 

@@ -57,12 +57,16 @@ def _together_top(payload: dict[str, Any], tokens: Sequence[Token], body: Body) 
         choice["logprobs"]["top_logprobs"] = dict(tokens[-1].candidates)
 
 
+def _openrouter(payload: dict[str, Any], tokens: Sequence[Token], body: Body) -> None:
+    payload["system_fingerprint"] = None  # required by its schema, if only as null
+
+
 DEEPSEEK = Dialect(listed=frozenset({"content", "thinking"}), shape=content_of(thinking_key="reasoning_content"))
 XAI = Dialect(counts_thinking=False)
-OPENROUTER = Dialect(thought="reasoning")
-MISTRAL = Dialect(shape=content_of(_numbered), thought=None)
-GROQ = Dialect(wanted=_never, thought="reasoning")
-PERPLEXITY = Dialect(wanted=_never, thought=None)
+OPENROUTER = Dialect(thought="reasoning", dress=_openrouter)
+MISTRAL = Dialect(shape=content_of(_numbered), thought=None, usage="last")
+GROQ = Dialect(wanted=_never, thought="reasoning", usage="x_groq")
+PERPLEXITY = Dialect(wanted=_never, thought=None, usage="last")
 FIREWORKS = Dialect(shape=content_of(_fireworks_entry))
 FIREWORKS_LISTS = Dialect(wanted=_wants_number, shape=_lists)
 TOGETHER = Dialect(wanted=_wants_number, shape=_together, dress=_together_top, thought="reasoning")

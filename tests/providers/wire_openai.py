@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import fake_openai
 from fake_openai import Answer
@@ -47,6 +47,9 @@ def content_of(make: Callable[[Token], dict[str, Any]] = entry, thinking_key: st
     return shape
 
 
+AS_OPENAI = content_of()
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a provider's Chat Completions differ from OpenAI's.
@@ -58,14 +61,19 @@ class Dialect:
         thought: the message's and delta's key for the thinking.
         counts_thinking: whether ``completion_tokens`` counts the thinking.
         dress: a last change to the payload or chunk, given the tokens it carries logprobs of.
+        usage: where a stream's usage comes: in a ``chunk`` of its own if asked for, in the ``last`` one, or there
+            under ``x_groq``.
+        opening: a chunk before all others.
     """
 
     listed: frozenset[str] = frozenset({"content"})
     wanted: Callable[[Body], bool] = wants_content
-    shape: Shape = content_of()
+    shape: Shape = AS_OPENAI
     thought: str | None = "reasoning_content"
     counts_thinking: bool = True
     dress: Callable[[dict[str, Any], Sequence[Token], Body], None] = lambda payload, tokens, body: None
+    usage: Literal["chunk", "last", "x_groq"] = "chunk"
+    opening: dict[str, Any] | None = None
 
     def tokens(self, turn: Turn, body: Body, *parts: str) -> list[Token]:
         """The tokens of these parts that come with logprobs in answer to this request."""
@@ -126,6 +134,8 @@ def _chunks(turn: Turn, answer: Told, body: Body, dialect: Dialect) -> list[dict
                 _say(chunk, next(left), dialect, body)
         if chunk.get("usage"):
             usage_details(chunk["usage"], turn)
+    if dialect.usage != "chunk":
+        _usage_in_last(chunks, answer, turn, dialect)
     if not answer.listed:  # what comes without logprobs comes all the same
         chunks[1:1] = [_delta(chunks[0], {"content": t.text}) for t in turn.content]
     if dialect.thought:
@@ -133,7 +143,15 @@ def _chunks(turn: Turn, answer: Told, body: Body, dialect: Dialect) -> list[dict
         for chunk, token in zip(thinking, dialect.tokens(turn, body, "thinking"), strict=False):
             chunk["choices"][0]["logprobs"] = dialect.shape((), (token,), True)
         chunks[1:1] = thinking
-    return chunks
+    return [dialect.opening, *chunks] if dialect.opening else chunks
+
+
+def _usage_in_last(chunks: list[dict[str, Any]], answer: Told, turn: Turn, dialect: Dialect) -> None:
+    if chunks[-1].get("usage"):
+        chunks.pop()
+    usage = fake_openai.chat_usage(answer.counted())
+    usage_details(usage, turn)
+    chunks[-1] |= {"x_groq": {"usage": usage}} if dialect.usage == "x_groq" else {"usage": usage}
 
 
 def _say(chunk: dict[str, Any], token: Token, dialect: Dialect, body: Body) -> None:
@@ -154,25 +172,35 @@ def speaks(dialect: Dialect) -> Callable[[Turn, Asked], Reply]:
 
 
 OPENAI = Dialect(thought=None)
+# Azure's content filter speaks first.
+AZURE = Dialect(thought=None, opening={"id": "", "object": "", "model": "", "created": 0, "choices": []})
 
 
 def legacy(turn: Turn, asked: Asked) -> Reply:
-    """``POST /completions``: parallel lists, ``logprobs`` a number of at most 5."""
-    listed = [entry(t) for t in turn.tokens] if isinstance(asked.body.get("logprobs"), int) else []
+    """``POST /completions``: parallel lists, ``logprobs`` a number. ``echo`` puts the prompt's tokens before them."""
+    body = asked.body
+    wanted = isinstance(body.get("logprobs"), int)
+    listed = [entry(t) for t in turn.tokens] if wanted else []
+    if asked.streamed:
+        return as_events(_legacy_chunks(turn, body, wanted))
     answer = told(turn, listed, len(turn.tokens))
-    if not asked.streamed:
-        return as_json(fake_openai.legacy_completion(answer, asked.body))
+    if wanted and body.get("echo"):
+        answer.listed = [{**listed[1], "logprob": None, "top_logprobs": []}, listed[1], *listed]
+    return as_json(fake_openai.legacy_completion(answer, body))
+
+
+def _legacy_chunks(turn: Turn, body: Body, wanted: bool) -> list[dict[str, Any]]:
     chunks = []
     for token in turn.tokens:
-        piece = told(Turn(content=(token,)), [entry(token)] if listed else [], 1)
-        chunk = fake_openai.legacy_completion(piece, asked.body)
+        piece = told(Turn(content=(token,)), [entry(token)] if wanted else [], 1)
+        chunk = fake_openai.legacy_completion(piece, body)
         chunk.pop("usage")
         chunk["choices"][0]["finish_reason"] = None
         chunks.append(chunk)
     chunks[-1]["choices"][0]["finish_reason"] = "stop"
-    if (asked.body.get("stream_options") or {}).get("include_usage"):
+    if (body.get("stream_options") or {}).get("include_usage"):
         chunks.append({**chunks[-1], "choices": [], "usage": fake_openai.chat_usage(len(turn.tokens))})
-    return as_events(chunks)
+    return chunks
 
 
 def responses(turn: Turn, asked: Asked) -> Reply:

@@ -46,6 +46,8 @@ def _prompt_logprobs(payload: dict[str, Any], tokens: Sequence[Token], body: Bod
 VLLM = Dialect(listed=ALL, shape=content_of(_vllm_entry), thought="reasoning", dress=_prompt_logprobs)
 VLLM_TOKEN_IDS = replace(VLLM, shape=content_of(_token_ids))
 SGLANG = Dialect(listed=ALL)
+OLLAMA = Dialect(listed=frozenset({"content", "thinking"}), thought="reasoning")
+OLD_OLLAMA = Dialect(listed=frozenset(), thought="reasoning")
 
 
 def _llama_entry(token: Token) -> dict[str, Any]:
