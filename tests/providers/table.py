@@ -247,6 +247,15 @@ HOST_ROWS = (
         here={"xai_api_base": "{url}/v1", "api_key": "none"},
     ),
     Row(
+        "xAI",
+        CLIENT,
+        'client.chat.completions.create(model="grok-4-fast-non-reasoning", messages=messages, '
+        "logprobs=True, top_logprobs=8)",
+        speaks(wire_hosts.XAI),
+        "xAI API reference, chat completions, as documented in xai-sdk 1.21",
+        modes(thinking="content"),
+    ),
+    Row(
         "OpenRouter",
         "langchain_openrouter.ChatOpenRouter",
         'ChatOpenRouter(model="openai/gpt-4o", model_kwargs={"logprobs": True, "top_logprobs": 20})',
@@ -345,7 +354,7 @@ HOST_ROWS = (
     Row(
         "Anthropic",
         "langchain_anthropic.ChatAnthropic",
-        'ChatAnthropic(model="claude-sonnet-4-5")',
+        'ChatAnthropic(model="claude-haiku-4-5")',
         wire_anthropic.messages,
         "Anthropic Messages API, version 2023-06-01",
         modes("none", thinking="none"),

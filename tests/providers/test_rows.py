@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from drive import Driven, turn_of
@@ -128,3 +129,18 @@ async def test_rollouts_end_unscored_and_never_confident(row, mode, driven):
 def test_rows_are_told_apart_and_speak_of_known_modes():
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert all(set(row.modes) <= set(MODES) for row in ROWS)
+
+
+WRONG = [("full", "none"), ("full", "sampled"), ("content", "full"), ("none", "sampled"), ("none", "full")]
+
+
+@pytest.mark.parametrize(("true", "false"), [*WRONG, *((false, true) for true, false in WRONG)])
+def test_a_row_that_says_the_wrong_thing_fails(true, false, driven):
+    told = [(row, mode) for row, mode in (case.values for case in ANSWERED) if row.modes[mode] == true]
+    # Where there is thinking, no two of these mean the same.
+    row, mode = next((case for case in told if case[1] == "thinking"), told[0])
+    with record_calls(signals=["entropy", "logprob"]) as recorder:
+        driven(row, mode).ask()
+    check(row, mode, recorder)
+    with pytest.raises(AssertionError):
+        check(replace(row, modes={mode: false}), mode, recorder)

@@ -37,13 +37,21 @@ def as_json(body: Any, status: int = 200) -> Reply:
     return Reply((json.dumps(body).encode(),), status=status)
 
 
-def as_events(events: Iterable[Any], *, named: bool = False, done: bool = True) -> Reply:
-    """Server-sent events, one a dict; ``named`` ones carry their ``type`` as the event's name."""
-    pieces = [
-        (f"event: {event['type']}\n" if named else "").encode() + f"data: {json.dumps(event)}\n\n".encode()
-        for event in events
-    ]
-    return Reply((*pieces, b"data: [DONE]\n\n") if done else tuple(pieces), "text/event-stream")
+def as_events(events: Iterable[Any], *, done: bool = True) -> Reply:
+    """Server-sent events without names, with OpenAI's mark for the end."""
+    pieces = tuple(f"data: {json.dumps(event)}\n\n".encode() for event in events)
+    return Reply((*pieces, b"data: [DONE]\n\n") if done else pieces, "text/event-stream")
+
+
+def as_typed_events(events: Iterable[Any]) -> Reply:
+    """Server-sent events whose name is their ``type``."""
+    return as_named_events((event["type"], event) for event in events)
+
+
+def as_named_events(events: Iterable[tuple[str, Any]]) -> Reply:
+    """Server-sent events, a name and its data each."""
+    pieces = (f"event: {name}\ndata: {json.dumps(data)}\n\n".encode() for name, data in events)
+    return Reply(tuple(pieces), "text/event-stream")
 
 
 def as_lines(lines: Iterable[Any]) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from said import Turn
-from wire import Asked, Reply, as_events, as_json
+from wire import Asked, Reply, as_json, as_typed_events
 
 
 def messages(turn: Turn, asked: Asked) -> Reply:
@@ -40,7 +40,7 @@ def messages(turn: Turn, asked: Asked) -> Reply:
         },
         {"type": "message_stop"},
     ]
-    return as_events(events, named=True, done=False)
+    return as_typed_events(events)
 
 
 def _block(index: int, block: dict[str, Any], turn: Turn) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import fake_openai
 from fake_openai import Answer
 from said import Token, Turn
-from wire import Asked, Reply, as_events, as_json
+from wire import Asked, Reply, as_events, as_json, as_typed_events
 
 Body = dict[str, Any]
 ALL = frozenset({"thinking", "content", "call"})
@@ -101,9 +101,14 @@ def told(turn: Turn, listed: Sequence[dict[str, Any]], count: int) -> Told:
     )
 
 
-def usage_details(usage: dict[str, Any], turn: Turn) -> None:
+def usage_of(turn: Turn, dialect: Dialect) -> dict[str, Any]:
+    """The usage, with the thinking told apart; what ``completion_tokens`` leaves out is in the total all the same."""
+    apart = 0 if dialect.counts_thinking else len(turn.thinking)
+    usage = fake_openai.chat_usage(len(turn.tokens) - apart)
     if turn.thinking:
         usage["completion_tokens_details"] = {"reasoning_tokens": len(turn.thinking)}
+        usage["total_tokens"] += apart
+    return usage
 
 
 def chat(turn: Turn, asked: Asked, dialect: Dialect) -> Reply:
@@ -111,8 +116,7 @@ def chat(turn: Turn, asked: Asked, dialect: Dialect) -> Reply:
     body = asked.body
     tokens = dialect.tokens(turn, body, "content", "call")
     thinking = dialect.tokens(turn, body, "thinking")
-    count = len(turn.tokens) - (0 if dialect.counts_thinking else len(turn.thinking))
-    answer = told(turn, [{"token": t.text} for t in tokens], count)
+    answer = told(turn, [{"token": t.text} for t in tokens], len(turn.tokens))
     if asked.streamed:
         return as_events(_chunks(turn, answer, body, dialect))
     whole = fake_openai.chat_completion(answer, body)
@@ -120,7 +124,7 @@ def chat(turn: Turn, asked: Asked, dialect: Dialect) -> Reply:
     choice["logprobs"] = dialect.shape(tokens, thinking, False) if tokens or thinking else None
     if turn.thinking and dialect.thought:
         choice["message"][dialect.thought] = turn.thought
-    usage_details(whole["usage"], turn)
+    whole["usage"] = usage_of(turn, dialect)
     dialect.dress(whole, tokens, body)
     return as_json(whole)
 
@@ -133,9 +137,9 @@ def _chunks(turn: Turn, answer: Told, body: Body, dialect: Dialect) -> list[dict
             if choice["logprobs"] is not None:
                 _say(chunk, next(left), dialect, body)
         if chunk.get("usage"):
-            usage_details(chunk["usage"], turn)
+            chunk["usage"] = usage_of(turn, dialect)
     if dialect.usage != "chunk":
-        _usage_in_last(chunks, answer, turn, dialect)
+        _usage_in_last(chunks, usage_of(turn, dialect), dialect)
     if not answer.listed:  # what comes without logprobs comes all the same
         chunks[1:1] = [_delta(chunks[0], {"content": t.text}) for t in turn.content]
     if dialect.thought:
@@ -146,11 +150,9 @@ def _chunks(turn: Turn, answer: Told, body: Body, dialect: Dialect) -> list[dict
     return [dialect.opening, *chunks] if dialect.opening else chunks
 
 
-def _usage_in_last(chunks: list[dict[str, Any]], answer: Told, turn: Turn, dialect: Dialect) -> None:
+def _usage_in_last(chunks: list[dict[str, Any]], usage: dict[str, Any], dialect: Dialect) -> None:
     if chunks[-1].get("usage"):
         chunks.pop()
-    usage = fake_openai.chat_usage(answer.counted())
-    usage_details(usage, turn)
     chunks[-1] |= {"x_groq": {"usage": usage}} if dialect.usage == "x_groq" else {"usage": usage}
 
 
@@ -211,7 +213,7 @@ def responses(turn: Turn, asked: Asked) -> Reply:
         answer.listed = [{**e, "top_logprobs": []} for e in answer.listed]
     if asked.streamed:
         events = fake_openai.response_events(answer, asked.body)
-        return as_events(_with_call_events(events, turn), named=True, done=False)
+        return as_typed_events(_with_call_events(events, turn))
     return as_json(_with_call(fake_openai.response(answer, asked.body), turn))
 
 

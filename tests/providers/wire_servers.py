@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -66,6 +67,25 @@ def llama(turn: Turn, asked: Asked) -> Reply:
         error = {"code": 400, "message": "logprobs is not supported with tools + stream"}
         return as_json({"error": {**error, "type": "invalid_request_error"}}, 400)
     return wire_openai.chat(turn, asked, LLAMA)
+
+
+def llama_native(turn: Turn, asked: Asked) -> Reply:
+    """``POST /completion``, llama.cpp's own; ``post_sampling_probs`` turns logarithms into probabilities."""
+    rows = [_llama_entry(token) for token in turn.tokens]
+    whole: dict[str, Any] = {"index": 0, "content": turn.text, "stop": True, "model": "any", "stop_type": "eos"}
+    whole |= {"tokens_predicted": len(turn.tokens), "tokens_evaluated": 7, "truncated": False}
+    if asked.body.get("post_sampling_probs"):
+        rows = [_as_probabilities(row) for row in rows]
+    if asked.body.get("n_probs"):
+        whole["completion_probabilities"] = rows
+    return as_json(whole)
+
+
+def _as_probabilities(row: dict[str, Any]) -> dict[str, Any]:
+    top = [_as_probabilities(each) for each in row.get("top_logprobs", ())]
+    kept = {name: value for name, value in row.items() if name not in ("logprob", "top_logprobs")}
+    kept["prob"] = math.exp(row["logprob"])
+    return {**kept, "top_probs": top} if top else kept
 
 
 def _tgi_entry(token: Token) -> dict[str, Any]:
