@@ -1,6 +1,6 @@
 """Ollama's own API: ``POST /api/chat``, one JSON object a line when streamed.
 
-Written to ``docs/api.md`` of Ollama 0.12.11 (logprobs since then) and its client's types, ollama 0.6.3.
+Written to its client's types, ollama 0.6.3; the server returns logprobs since 0.12.11.
 """
 
 from __future__ import annotations
