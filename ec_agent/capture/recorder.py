@@ -211,6 +211,8 @@ class Recorder:
                 self._calls.append(adopted)
             if not metered and call.tokens:
                 self.spend(call.tokens)
+            if self._raise_on_missing and counts:
+                self._require(call)
 
     def _seen(self) -> list[tuple[OpenCall, Call]]:
         with self._lock:

@@ -236,6 +236,8 @@ class Attempt:
                 yield from self.session.parking.park(parts["end"]["thread"], self.saver, self.thread)
             record = self._record(**parts, store=self.store.writes if self.store is not None else [])
         except Exception as error:
+            if error is self.recorder.failure and isinstance(error, MissingLogprobsError):
+                raise  # found in the messages of an agent that runs elsewhere
             self.session.errors[self.index] = self.error = error
             record = self._record(error=_described(error), end={"kind": "failed"})
             if self.committing is None:

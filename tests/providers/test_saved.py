@@ -26,7 +26,6 @@ WHOLE = {
     "OpenAI completions": (wire_openai.legacy, {"prompt": "hi", "logprobs": 5}),
     "llama.cpp": (wire_servers.llama, LOGPROBS),
     "llama.cpp completion": (wire_servers.llama_native, {"n_probs": 20}),
-    "llama.cpp completion, probabilities": (wire_servers.llama_native, {"n_probs": 20, "post_sampling_probs": True}),
     "Ollama": (wire_ollama.chat, {**LOGPROBS, "stream": False}),
     "Gemini": (wire_gemini.generate, GEMINI),
     "Mistral": (speaks(wire_hosts.MISTRAL), LOGPROBS),
@@ -58,6 +57,12 @@ def test_the_thinking_before_it(name):
 def test_a_tool_call_without_logprobs_is_a_gap(name):
     trajectory = trajectory_of(saved(WHOLE[name][0], TOOLS, WHOLE[name][1]))
     assert list(trajectory.entropies) == pytest.approx([math.nan] * len(TOOLS.tokens), nan_ok=True)
+
+
+def test_probabilities_after_sampling_are_no_logprobs():
+    body = {"n_probs": 20, "post_sampling_probs": True}
+    trajectory = trajectory_of(saved(wire_servers.llama_native, PLAIN, body))
+    assert list(trajectory.entropies) == pytest.approx([math.nan] * len(PLAIN.tokens), nan_ok=True)
 
 
 def test_lists_without_candidates_are_gaps():
