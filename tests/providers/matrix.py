@@ -1,0 +1,108 @@
+"""docs/providers.md, made of the table that the tests drive: ``python tests/providers/matrix.py`` writes it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
+CHECKED = "2026-11-24"
+WORDS = {"full": "all", "content": "text only", "sampled": "sampled only", "none": "none"}
+INTRO = """\
+# Which model returns logprobs, and how to ask it
+
+<!-- Made by `python tests/providers/matrix.py` of tests/providers/table.py; do not edit by hand. -->
+
+Each line below is a test: the real integration is run, with the arguments shown and only its address and key changed,
+against a local server that speaks the provider's wire format as its documents say; a line that says too much fails
+it, and so does one that says too little (`tests/providers`, checked {checked}). No hosted service was called, so what
+a provider's models really do on a given day may differ: **`ec-agent doctor` asks yours**. llama.cpp alone is also
+tested as a real server, in every test run.
+
+* **all**: every generated token has an entropy.
+* **text only**: the text's tokens have one; those of the thinking are counted, and are gaps.
+* **sampled only**: the logprob of the sampled token came, without candidates. There is no entropy, so the rollout is
+  unscored, unless you compare by `LowestCentroid(signal="surprisal")`.
+* **none**: no logprobs. The rollout is unscored, or with `on_missing="raise"` stops with `MissingLogprobsError`; it
+  is never taken for confident.
+* **refused**: the endpoint answers with an error; with `request_logprobs=True` it is asked in another way, and all
+  arrive.
+
+| provider | through | text | streamed | tool calls | streamed | thinking | streamed |
+|---|---|---|---|---|---|---|---|
+"""
+OUTRO = """
+## Where tool calls come without logprobs
+
+Tool-call tokens are often what an agent mostly generates; without them its timeline has holes, and below
+`min_coverage` the rollout is unscored. `PromptedToolModel` has the model write its calls as text, so that their
+tokens are on the timeline: `PromptedToolModel(model=ChatOpenAI(...), protocol="json_schema")`, or `"hermes"` for
+models trained on `<tool_call>`.
+
+## What reaches what
+
+* `request_logprobs=True` (and `sampling=`) reach whatever goes through an `openai` client: ChatOpenAI,
+  AzureChatOpenAI, ChatDeepSeek, ChatXAI, ChatTogether and your own. It asks for 20 candidates, then 8, 5 and none
+  where the endpoint refuses; asks again without streaming where that is refused together with tools; and asks for the
+  length of streamed answers, in which alone hidden thinking shows. The other integrations have clients of their own:
+  ask in their constructors.
+* Streams of ChatOpenAI with a `base_url`, ChatTogether and ChatDeepSeek report no usage unless `stream_usage=True`:
+  thinking without logprobs then cannot be seen to be missing.
+* Where a grammar or a schema holds the answer, the logprobs may be those before it (llama.cpp's are): the receipt's
+  `constrained_calls` counts such calls.
+* What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
+  `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
+  comes out that the payload does not hold.
+
+## How to ask
+"""
+
+
+def page() -> str:
+    """The page as it should be."""
+    from table import MODES, ROWS
+
+    lines = [INTRO.format(checked=CHECKED).rstrip()]
+    for row in ROWS:
+        cells = [_cell(row.modes.get(mode)) for mode in MODES]
+        lines.append(f"| {row.provider} | {_through(row.integration)} | {' | '.join(cells)} |")
+    lines.append(OUTRO.rstrip())
+    for row in ROWS:
+        lines += ["", f"**{row.provider}**, `{row.integration}`", "", "```python", *_wrapped(row.code), "```", ""]
+        lines.append(f"Written to: {row.document}.")
+    return "\n".join(lines) + "\n"
+
+
+def _through(integration: str) -> str:
+    return "an `openai` client" if integration == "openai.OpenAI" else f"`{integration}`"
+
+
+def _cell(said: str | None) -> str:
+    if said is None:
+        return ""
+    return "refused" if said.startswith("fails") else WORDS[said]
+
+
+def _wrapped(code: str) -> list[str]:
+    name, _, rest = code.partition("(")
+    if len(code) <= 100 or not rest.endswith(")") or ").bind" in rest:
+        return [code]
+    return [f"{name}(", *(f"    {argument}," for argument in _arguments(rest[:-1])), ")"]
+
+
+def _arguments(text: str) -> list[str]:
+    """An argument list, split at its outermost commas."""
+    found, depth, quoted = [""], 0, False
+    for letter in text:
+        quoted ^= letter == '"'
+        depth += (letter in "([{") - (letter in ")]}") if not quoted else 0
+        if letter == "," and depth == 0 and not quoted:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [each.strip() for each in found]
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+    PAGE.write_text(page(), encoding="utf-8")

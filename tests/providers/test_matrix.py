@@ -1,0 +1,17 @@
+"""The documentation's matrix is the table that the tests drive."""
+
+from __future__ import annotations
+
+import ast
+
+from matrix import PAGE, page
+from table import ROWS
+
+
+def test_the_page_is_up_to_date():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/providers/matrix.py"
+
+
+def test_the_page_shows_every_rows_code_unchanged():
+    blocks = [ast.dump(ast.parse(block.split("```")[0])) for block in page().split("```python")[1:]]
+    assert blocks == [ast.dump(ast.parse(row.code)) for row in ROWS]
