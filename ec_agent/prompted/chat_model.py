@@ -173,7 +173,7 @@ class PromptedToolModel(BaseChatModel):
         """The options of the inner call, the protocol's among them."""
         if given := [name for name in _FORMATS if name in options]:
             raise ConfigError(f"{given[0]} cannot be joined with tools here; use a ToolStrategy, or drop one")
-        added = dict(self._spoken.options(offer))
+        added = dict(self._spoken.options(offer, self.model))
         if "extra_body" in added:  # a call's extra body takes the place of the model's own
             own = getattr(self.model, "extra_body", None) or {}
             added["extra_body"] = {**own, **options.get("extra_body", {}), **added["extra_body"]}

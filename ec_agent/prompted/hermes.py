@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolMessage
 
 from ec_agent.prompted.protocol import Offer
@@ -66,7 +67,7 @@ class HermesProtocol:
         """The result in its tags."""
         return f"<tool_response>\n{message.text}\n</tool_response>"
 
-    def options(self, offer: Offer) -> dict[str, Any]:
+    def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:
         """The stop sequences, if any."""
         return {"stop": list(self.stop)} if self.stop else {}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 
 from ec_agent.errors import ConfigError
@@ -58,8 +59,8 @@ class ToolProtocol(Protocol):
         """A tool's result as the text of a user turn."""
         ...
 
-    def options(self, offer: Offer) -> dict[str, Any]:
-        """Keyword arguments for the inner model's call, such as a schema or ``stop``."""
+    def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:
+        """Keyword arguments for the call of the inner ``model``, such as a schema or ``stop``."""
         ...
 
     def parse(self, text: str, offer: Offer) -> AIMessage:
