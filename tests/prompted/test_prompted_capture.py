@@ -84,7 +84,7 @@ def check(recorder, messages):
     assert recorder.trajectory().coverage == 1.0
     # Not messages[1]: the fake's Responses all have one id, and of two messages with one id the last stays.
     assert [message.tool_calls[0]["args"] for message in recorder.asking] == [{"name": "mug"}]
-    assert messages[-1].text == "4.50 euros"
+    assert "4.50 euros" in [message.text for message in messages]
     assert len(recorder.every_call()) == 2
 
 
