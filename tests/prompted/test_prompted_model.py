@@ -16,7 +16,6 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, ValidationError
 
 from ec_agent.errors import ConfigError
-from ec_agent.local import LocalChatModel
 from ec_agent.prompted import HermesProtocol, JsonSchemaProtocol, PromptedToolModel
 
 
@@ -80,7 +79,7 @@ def test_all_that_the_inner_message_carried_is_there():
     assert (told.content, told.tool_calls) == (STEP, [])
 
 
-def test_generation_info_and_llm_output_are_passed_on():
+def test_generation_info_is_passed_on():
     model = PromptedToolModel(model=inner(STEP, info={"finish_reason": "stop"}))
     result = model._generate([HumanMessage("hi")])
     assert result.generations[0].generation_info == {"finish_reason": "stop"}
@@ -298,21 +297,11 @@ def test_tracers_see_the_inner_call_with_tags_and_metadata(mode):
     assert "JsonSchemaProtocol" in seen[0][5]["protocol"]
 
 
-def test_an_extra_body_is_added_to():
-    below = LocalChatModel(extra_body={"a": 1, "b": 1})
-    model = PromptedToolModel(model=below, protocol=JsonSchemaProtocol("extra_body"))
-    offer_kwargs = model.bind_tools([price_of], extra_body={"b": 2}).kwargs
-    options = model._with_protocol({"extra_body": offer_kwargs["extra_body"]}, _offer())
-    assert {name: options["extra_body"].get(name) for name in ("a", "b")} == {"a": 1, "b": 2}
-    assert options["extra_body"]["response_format"]["type"] == "json_schema"
-
-
-def _offer():
-    from langchain_core.utils.function_calling import convert_to_openai_tool
-
-    from ec_agent.prompted.protocol import offered
-
-    return offered([convert_to_openai_tool(price_of)], None)
+def test_an_extra_body_is_added_to(fake, local):
+    below = local.model_copy(update={"extra_body": {"a": 1, "b": 1}})
+    ask(PromptedToolModel(model=below, protocol=JsonSchemaProtocol("extra_body")), extra_body={"b": 2})
+    (body,) = fake.bodies()
+    assert (body["a"], body["b"], body["response_format"]["type"]) == (1, 2, "json_schema")
 
 
 def test_a_model_is_plain_data(local):
