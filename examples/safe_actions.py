@@ -16,7 +16,8 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langchain_core.tools import BaseTool, tool
 
 from ec_agent import SQLiteCopies, best_of_n, commit_tool, get_environment, get_idempotency_key
-from ec_agent.local import ToolStepChatModel
+from ec_agent.local import LocalChatModel
+from ec_agent.prompted import PromptedToolModel
 from tools import weigh
 
 LABELS: list[str] = []  # what left the house
@@ -57,7 +58,8 @@ def main() -> None:
             shop.execute("CREATE TABLE shipments (weight TEXT)")
         world = SQLiteCopies(path)
 
-        agent = create_agent(ToolStepChatModel(examples=tuple(worked_examples()), max_tokens=48), [weigh, ship])
+        model = PromptedToolModel(model=LocalChatModel(max_tokens=48), examples=tuple(worked_examples()))
+        agent = create_agent(model, [weigh, ship])
         better = best_of_n(
             agent,
             n=4,

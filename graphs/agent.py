@@ -53,9 +53,10 @@ def default_model() -> BaseChatModel:
 
         key = SecretStr(os.environ.get("OPENAI_API_KEY") or "none")  # endpoints of one's own often ask for none
         return ChatOpenAI(model=name, api_key=key, logprobs=True, top_logprobs=20, disable_streaming=True)
-    from ec_agent.local import ToolStepChatModel
+    from ec_agent.local import LocalChatModel
+    from ec_agent.prompted import PromptedToolModel
 
-    return ToolStepChatModel(examples=tuple(worked_examples(_EXAMPLE_PARCELS)), max_tokens=64)
+    return PromptedToolModel(model=LocalChatModel(max_tokens=64), examples=tuple(worked_examples(_EXAMPLE_PARCELS)))
 
 
 def worked_examples(parcels: Sequence[str]) -> list[AnyMessage]:

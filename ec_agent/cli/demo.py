@@ -20,7 +20,8 @@ from rich.table import Table
 
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
-from ec_agent.local import ToolStepChatModel, shared_server
+from ec_agent.local import shared_server
+from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
 from ec_agent.rollouts.selection import CandidateReceipt
@@ -51,7 +52,7 @@ def run_demo(question: str | None, *, n: int, temperature: float, seed: int, as_
     )
     console = Console(stderr=as_json)
     console.print(f"[bold]question[/bold]  {escape(question)}")
-    if isinstance(model, ToolStepChatModel):
+    if isinstance(model, PromptedToolModel):
         with console.status("starting the embedded model (fetched once: 93 MB)"):
             shared_server()
     result = _run(node, question, n, console)

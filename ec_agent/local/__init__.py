@@ -1,4 +1,4 @@
-"""The embedded model: a real llama.cpp server in this process, and a chat model that lets it call tools.
+"""The embedded model: a real llama.cpp server in this process, and a chat model on it or on any other endpoint.
 
 Importing this package loads none of it; each name is loaded when it is first used.
 """
@@ -9,19 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ec_agent.local.chat_model import ToolStepChatModel as ToolStepChatModel
+    from ec_agent.local.chat_model import LocalChatModel as LocalChatModel
     from ec_agent.local.fetch import fetch_model as fetch_model
     from ec_agent.local.server import LocalServer as LocalServer
     from ec_agent.local.server import shared_server as shared_server
 
 _HOMES = {
+    "LocalChatModel": "chat_model",
     "LocalServer": "server",
-    "ToolStepChatModel": "chat_model",
     "fetch_model": "fetch",
     "shared_server": "server",
 }
 
-__all__ = ["LocalServer", "ToolStepChatModel", "fetch_model", "shared_server"]
+__all__ = ["LocalChatModel", "LocalServer", "fetch_model", "shared_server"]
 
 
 def __getattr__(name: str) -> Any:

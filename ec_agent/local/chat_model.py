@@ -1,42 +1,38 @@
-"""A LangChain chat model that lets a small model call tools, one JSON step at a time."""
+"""A LangChain chat model on an OpenAI-compatible endpoint, the embedded model by default."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages, merge_message_runs
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, SecretStr
 
 from ec_agent.errors import ConfigError, LocalModelError
-from ec_agent.local import steps
 from ec_agent.local.clients import Endpoint, async_client, sync_client
 from ec_agent.local.server import MODEL_NAME, shared_server
 
 
-class ToolStepChatModel(BaseChatModel):
-    """A chat model on any OpenAI-compatible endpoint, whose bound tools are offered as a JSON schema.
+class LocalChatModel(BaseChatModel):
+    """A plain chat model on any OpenAI-compatible endpoint, the embedded model unless told otherwise.
 
-    Bound tools become one schema-held step (``ec_agent.local.steps``), and the reply an ordinary ``AIMessage`` with
-    ``tool_calls``, so ``create_agent`` works unchanged. Every message carries ``response_metadata["logprobs"]`` in
-    ChatOpenAI's shape, and ``usage_metadata``. The logprobs are the model's own, before temperature and before the
-    schema: entropies of tokens the schema forced describe the model, not the sampler.
+    Every message carries ``response_metadata["logprobs"]`` in ChatOpenAI's shape, and ``usage_metadata``. It has no
+    tools of its own: wrap it in a ``PromptedToolModel``. Everything else that the endpoint takes can be given with
+    the call, ``response_format`` for one. llama.cpp's logprobs are the model's own, before temperature and before any
+    schema or grammar: entropies of tokens that one forced describe the model, not the sampler.
 
     With ``base_url=None`` it speaks to this process's embedded model, started at the first call; the object itself
     holds no connection and can be copied and pickled.
 
     Example:
-        >>> agent = create_agent(ToolStepChatModel(), [price_of])
+        >>> agent = create_agent(PromptedToolModel(model=LocalChatModel()), [price_of])
 
     Attributes:
         base_url: ends in ``/v1``; ``None`` is the embedded model (``shared_server``).
@@ -50,8 +46,6 @@ class ToolStepChatModel(BaseChatModel):
         top_k: see ``top_p``.
         min_p: see ``top_p``.
         top_logprobs: candidates returned for each token.
-        preamble: opens the instructions that list the tools.
-        examples: worked examples, shown before the conversation whenever tools are bound.
         timeout: seconds, for one request, the wait for a free slot of the server included.
         max_retries: 0 by default: a request sent twice generates, and counts, twice.
         extra_body: further fields of the request's JSON.
@@ -67,17 +61,15 @@ class ToolStepChatModel(BaseChatModel):
     top_k: int | None = 0
     min_p: float | None = 0.0
     top_logprobs: int = Field(default=20, ge=1, le=20)
-    preamble: str = steps.PREAMBLE
-    examples: tuple[AnyMessage, ...] = ()
     timeout: float = Field(default=600.0, gt=0)
     max_retries: int = Field(default=0, ge=0)
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    # Nothing streams here; outer stream modes must not try (llama.cpp refuses logprobs with schema-held streams).
+    # Nothing streams here, and outer stream modes must not try.
     disable_streaming: bool | Literal["tool_calling"] = True
 
     @property
     def _llm_type(self) -> str:
-        return "ec-agent-tool-step"
+        return "ec-agent-local"
 
     @property
     def _default_params(self) -> dict[str, Any]:
@@ -111,31 +103,16 @@ class ToolStepChatModel(BaseChatModel):
         params["ls_provider"] = "openai" if self.base_url else "ec_agent"
         return params
 
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: Any = None,
-        strict: bool | None = None,
-        parallel_tool_calls: bool | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools.
-
-        Args:
-            tools: anything ``convert_to_openai_tool`` takes.
-            tool_choice: ``None``/``"auto"``, ``"none"``, ``"any"``/``"required"``/``True``, a tool's name, or
-                OpenAI's dict.
-            strict: accepted and not needed: the schema always holds.
-            parallel_tool_calls: accepted and not needed: a step is one call.
-            **kwargs: bound to every call, as with ``bind``.
+    def bind_tools(self, tools: Any, **kwargs: Any) -> NoReturn:
+        """It has none.
 
         Raises:
-            ConfigError: ``tool_choice`` names no such tool.
+            ConfigError: always.
         """
-        converted = [convert_to_openai_tool(tool) for tool in tools]
-        steps.offered(converted, tool_choice)  # a wrong choice is told here, not at the first call
-        return self.bind(tools=converted, tool_choice=tool_choice, **kwargs)
+        raise ConfigError(
+            "LocalChatModel calls no tools by itself; wrap it: PromptedToolModel(model=LocalChatModel(...)), from "
+            "ec_agent.prompted"
+        )
 
     def _generate(
         self,
@@ -146,7 +123,7 @@ class ToolStepChatModel(BaseChatModel):
     ) -> ChatResult:
         client = sync_client(self._endpoint())
         response = client.chat.completions.create(**self._request(messages, stop, kwargs))
-        return self._result(response, kwargs)
+        return self._result(response)
 
     async def _agenerate(
         self,
@@ -158,7 +135,7 @@ class ToolStepChatModel(BaseChatModel):
         # In a thread, because the embedded server may have to be fetched and started.
         client = async_client(await asyncio.to_thread(self._endpoint))
         response = await client.chat.completions.create(**self._request(messages, stop, kwargs))
-        return self._result(response, kwargs)
+        return self._result(response)
 
     def _endpoint(self) -> Endpoint:
         if self.base_url is None:
@@ -169,43 +146,30 @@ class ToolStepChatModel(BaseChatModel):
     def _request(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        options = {name: value for name, value in kwargs.items() if name not in ("tools", "tool_choice")}
-        request = {**self._default_params, **options}
-        request["extra_body"] = {**self.extra_body, **options.get("extra_body", {})}
+        request = {**self._default_params, **kwargs}
+        request["extra_body"] = {**self.extra_body, **kwargs.get("extra_body", {})}
         for name in ("top_k", "min_p"):  # not OpenAI's own, so its client takes them in the extra body only
             if (value := request.pop(name, None)) is not None:
                 request["extra_body"].setdefault(name, value)
         if stop:
             request["stop"] = stop
-        tools = kwargs.get("tools") or []
-        if not tools:
-            return {**request, "messages": steps.chat_messages(messages)}
-        if "response_format" in options:
-            raise ConfigError("response_format cannot be joined with tools here; use a ToolStrategy, or drop one")
-        choices, may_answer = steps.offered(tools, kwargs.get("tool_choice"))
-        key = steps.answer_key(tools)
-        schema = steps.step_schema(choices, key if may_answer else None)
-        guide = steps.instructions(self.preamble, choices, key if may_answer else None)
-        chat = steps.chat_messages(messages, examples=self.examples, guide=guide, key=key)
-        shape = {"type": "json_schema", "json_schema": {"name": "step", "schema": schema}}
-        return {**request, "messages": chat, "response_format": shape}
+        # Merged, because many templates refuse two turns of one role in a row.
+        request["messages"] = convert_to_openai_messages(merge_message_runs(messages), text_format="string")
+        return request
 
-    def _result(self, response: Any, kwargs: dict[str, Any]) -> ChatResult:
+    def _result(self, response: Any) -> ChatResult:
         reply = response.model_dump(warnings=False) if hasattr(response, "model_dump") else {}
         if not reply.get("choices"):
             raise LocalModelError(
                 f"{self.base_url or 'the embedded model'} sent no chat completion ({str(response)[:200]!r}); check "
                 "base_url: it must be an OpenAI-compatible endpoint, ending in /v1 as a rule"
             )
-        tools = kwargs.get("tools") or []
         usage = _usage(reply.get("usage"))
         generations = []
         for choice in reply["choices"]:
-            text = choice["message"].get("content") or ""
-            message = AIMessage(text)
-            if tools:
-                message = steps.parse_step(text, steps.tool_names(tools), steps.answer_key(tools))
-            message.usage_metadata = usage
+            message = AIMessage(choice["message"].get("content") or "", usage_metadata=usage)
+            if thought := choice["message"].get("reasoning_content"):
+                message.additional_kwargs["reasoning_content"] = thought
             info = {"finish_reason": choice.get("finish_reason"), "logprobs": choice.get("logprobs")}
             generations.append(ChatGeneration(message=message, generation_info=info))
         output = {"token_usage": reply.get("usage"), "model_name": reply.get("model") or self.model}

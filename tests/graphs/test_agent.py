@@ -11,12 +11,23 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
-from ec_agent.local import ToolStepChatModel
+from ec_agent.local import LocalChatModel
+from ec_agent.prompted import PromptedToolModel
 from ec_agent.testing import Reply, ScriptedChatModel
 from graphs import agent as clerk
 
 ROOT = Path(__file__).parents[2]
 ASKED = {"messages": [("user", clerk.DEMO_QUESTION)]}
+
+
+def on_embedded(model, local_server):
+    """The clerk's own model, on the session's server."""
+    inner = model.model.model_copy(update={"base_url": local_server.base_url})
+    return model.model_copy(update={"model": inner})
+
+
+def is_embedded(model):
+    return isinstance(model, PromptedToolModel) and isinstance(model.model, LocalChatModel) and bool(model.examples)
 
 
 def test_importing_it_starts_nothing():
@@ -32,9 +43,9 @@ def test_importing_it_starts_nothing():
 def test_the_environment_names_the_model(monkeypatch, variable):
     for name in ("EC_AGENT_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    assert isinstance(clerk.default_model(), ToolStepChatModel)
+    assert is_embedded(clerk.default_model())
     monkeypatch.setenv("EC_AGENT_MODEL", "some-model")
-    assert isinstance(clerk.default_model(), ToolStepChatModel)
+    assert is_embedded(clerk.default_model())
     monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
     model = clerk.default_model()
     assert isinstance(model, ChatOpenAI)
@@ -64,7 +75,7 @@ def test_a_rollout_in_circles_ends():
 
 @pytest.mark.model
 def test_real_rollouts_take_several_calls(local_server):
-    model = clerk.default_model().model_copy(update={"base_url": local_server.base_url})
+    model = on_embedded(clerk.default_model(), local_server)
     results = clerk.make_agent(model).batch([ASKED] * 4)
     calls = [[m for m in result["messages"] if isinstance(m, AIMessage) and m.usage_metadata] for result in results]
     assert sum(len(messages) >= 2 for messages in calls) >= 3
@@ -77,6 +88,6 @@ def test_real_rollouts_take_several_calls(local_server):
 @pytest.mark.model
 def test_the_model_is_sampled(local_server):
     # Free text: the clerk's own answers are few, so four rollouts may well agree.
-    model = clerk.default_model().model_copy(update={"base_url": local_server.base_url, "examples": ()})
+    model = on_embedded(clerk.default_model(), local_server)
     said = {str(model.invoke("Tell me a story.", seed=seed).content) for seed in range(4)}
     assert len(said) > 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from endpoint import Endpoint
 
-from ec_agent.local import ToolStepChatModel
+from ec_agent.local import LocalChatModel
 
 
 @pytest.fixture
@@ -16,4 +16,4 @@ def endpoint():
 
 @pytest.fixture
 def model(endpoint):
-    return ToolStepChatModel(base_url=endpoint.url, model="asked-model", timeout=5)
+    return LocalChatModel(base_url=endpoint.url, model="asked-model", timeout=5)

@@ -11,26 +11,11 @@ import openai
 import pytest
 from endpoint import TOKEN
 from langchain.agents import create_agent
-from langchain.agents.structured_output import ToolStrategy
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
-from pydantic import BaseModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from ec_agent.errors import ConfigError, LocalModelError
-from ec_agent.local import ToolStepChatModel
-
-
-@tool
-def price_of(name: str) -> str:
-    """The price."""
-    return f"{len(name)}.00"
-
-
-class Price(BaseModel):
-    """A price."""
-
-    euros: float
+from ec_agent.local import LocalChatModel
 
 
 def test_the_request(endpoint, model):
@@ -77,75 +62,53 @@ def test_no_logprobs_stay_none(endpoint, model):
     assert model.invoke("hi").response_metadata["logprobs"] is None
 
 
-def test_bound_tools_become_one_schema_held_step(endpoint, model):
-    endpoint.says('{"price_of": {"name": "mug"}}')
-    message = model.bind_tools([price_of]).invoke("price?")
-    assert message.tool_calls[0]["args"] == {"name": "mug"}
-    request = endpoint.asked[0]
-    assert "tools" not in request
-    assert "tool_choice" not in request
-    assert request["response_format"]["type"] == "json_schema"
-    assert len(request["response_format"]["json_schema"]["schema"]["anyOf"]) == 2
-    assert request["messages"][0]["role"] == "system"
-    assert '"price_of"' in request["messages"][0]["content"]
+def test_it_has_no_tools_of_its_own(model):
+    with pytest.raises(ConfigError, match=r"PromptedToolModel\(model=LocalChatModel"):
+        model.bind_tools([])
+    with pytest.raises(ConfigError, match="PromptedToolModel"):
+        model.with_structured_output({"title": "Price", "type": "object", "properties": {}})
 
 
-def test_tool_choice_narrows_the_step(endpoint, model):
-    endpoint.says('{"price_of": {"name": "mug"}}')
-    model.bind_tools([price_of], tool_choice="any", strict=True, parallel_tool_calls=False).invoke("price?")
-    (branch,) = endpoint.asked[0]["response_format"]["json_schema"]["schema"]["anyOf"]
-    assert list(branch["properties"]) == ["price_of"]
-    assert "parallel_tool_calls" not in endpoint.asked[0]
-    with pytest.raises(ConfigError, match="price_of"):
-        model.bind_tools([price_of], tool_choice="fly")
+def test_further_fields_reach_the_request(endpoint, model):
+    shape = {"type": "json_object"}
+    held = model.model_copy(update={"extra_body": {"id_slot": 1, "grammar": "a"}})
+    held.invoke("hi", response_format=shape, extra_body={"grammar": "b"})
+    assert endpoint.asked[0]["response_format"] == shape
+    assert (endpoint.asked[0]["id_slot"], endpoint.asked[0]["grammar"]) == (1, "b")
 
 
-def test_examples_stand_before_the_conversation(endpoint, model):
-    examples = (HumanMessage("EXAMPLE"), AIMessage("DONE"))
-    model.model_copy(update={"examples": examples}).bind_tools([price_of]).invoke("price?")
-    assert [turn["content"] for turn in endpoint.asked[0]["messages"][1:]] == [
-        "EXAMPLE",
-        '{"answer": "DONE"}',
-        "price?",
-    ]
+def test_the_conversation_in_openais_form(endpoint, model):
+    call = {"name": "price_of", "args": {"name": "mug"}, "id": "1"}
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    model.invoke(
+        [
+            SystemMessage("Be a shop."),
+            HumanMessage("a mug?"),
+            HumanMessage([{"type": "text", "text": "now"}]),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage("4.50", tool_call_id="1"),
+            HumanMessage([{"type": "text", "text": "and this"}, picture]),
+        ]
+    )
+    system, asked, called, result, seen = endpoint.asked[0]["messages"]
+    assert system == {"role": "system", "content": "Be a shop."}
+    assert asked == {"role": "user", "content": "a mug?\nnow"}
+    assert called["tool_calls"][0]["function"] == {"name": "price_of", "arguments": '{"name": "mug"}'}
+    assert (result["role"], result["content"]) == ("tool", "4.50")
+    assert seen["content"] == [{"type": "text", "text": "and this"}, picture]
 
 
-def test_a_cut_reply_is_an_invalid_tool_call(endpoint, model):
-    endpoint.says('{"price_of": {"name": "mu', finish="length")
-    message = model.bind_tools([price_of]).invoke("price?")
-    assert message.invalid_tool_calls[0]["name"] == "price_of"
-    assert message.response_metadata["finish_reason"] == "length"
-
-
-def test_response_format_and_tools_exclude_each_other(model):
-    with pytest.raises(ConfigError, match="ToolStrategy"):
-        model.bind_tools([price_of], response_format={"type": "json_object"}).invoke("price?")
-
-
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_create_agent_works_unchanged(endpoint, model, mode):
-    endpoint.says('{"price_of": {"name": "mug"}}', '{"answer": "3 euros"}')
-    agent = create_agent(model, [price_of], system_prompt="A shop.")
-    state = {"messages": [("user", "price of a mug?")]}
-    messages = (agent.invoke(state) if mode == "sync" else asyncio.run(agent.ainvoke(state)))["messages"]
-    assert [type(message) for message in messages] == [HumanMessage, AIMessage, ToolMessage, AIMessage]
-    assert messages[-2].content == "3.00"
-    assert messages[-1].content == "3 euros"
+def test_reasoning_is_kept(endpoint, model):
+    endpoint.says("hello")
+    endpoint.replies[0][1]["choices"][0]["message"]["reasoning_content"] = "hm"
+    assert model.invoke("hi").additional_kwargs == {"reasoning_content": "hm"}
 
 
 @pytest.mark.parametrize("stream_mode", ["messages", "updates", "custom"])
 def test_outer_stream_modes_do_not_force_streaming(endpoint, model, stream_mode):
-    endpoint.says('{"answer": "3 euros"}')
-    agent = create_agent(model, [price_of])
+    agent = create_agent(model, [])
     list(agent.stream({"messages": [("user", "price?")]}, stream_mode=stream_mode))
     assert "stream" not in endpoint.asked[0]
-
-
-def test_structured_output(endpoint, model):
-    endpoint.says('{"Price": {"euros": 4.5}}')
-    assert model.with_structured_output(Price).invoke("price?") == Price(euros=4.5)
-    agent = create_agent(model, [], response_format=ToolStrategy(Price))
-    assert agent.invoke({"messages": [("user", "price?")]})["structured_response"] == Price(euros=4.5)
 
 
 def test_one_model_over_many_event_loops_and_threads(endpoint, model):
@@ -174,7 +137,7 @@ def test_the_timeout_is_used(endpoint, monkeypatch):
     original = endpoint.server.RequestHandlerClass.do_POST
     monkeypatch.setattr(endpoint.server.RequestHandlerClass, "do_POST", lambda self: (release.wait(5), original(self)))
     with pytest.raises(openai.APITimeoutError):
-        ToolStepChatModel(base_url=endpoint.url, timeout=0.2).invoke("hi")
+        LocalChatModel(base_url=endpoint.url, timeout=0.2).invoke("hi")
     release.set()
 
 
@@ -187,8 +150,8 @@ def test_what_is_no_chat_completion_is_told(endpoint, model, reply):
 
 def test_the_key_is_sent_where_there_is_one_and_shown_nowhere(endpoint, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "from-the-environment")
-    ToolStepChatModel(base_url=endpoint.url).invoke("hi")
-    keyed = ToolStepChatModel(base_url=endpoint.url, api_key="given")
+    LocalChatModel(base_url=endpoint.url).invoke("hi")
+    keyed = LocalChatModel(base_url=endpoint.url, api_key="given")
     keyed.invoke("hi")
     sent = [headers["Authorization"] for headers in endpoint.headers]
     assert sent == ["Bearer from-the-environment", "Bearer given"]
@@ -197,7 +160,7 @@ def test_the_key_is_sent_where_there_is_one_and_shown_nowhere(endpoint, monkeypa
 
 def test_a_proxy_is_not_asked_for_this_machine(endpoint, model, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    assert ToolStepChatModel(base_url=endpoint.url, timeout=4).invoke("hi").content == "hello"
+    assert LocalChatModel(base_url=endpoint.url, timeout=4).invoke("hi").content == "hello"
 
 
 def test_callbacks_see_model_temperature_and_seed(endpoint, model):
@@ -212,7 +175,7 @@ def test_callbacks_see_model_temperature_and_seed(endpoint, model):
         "asked-model",
         0.8,
         3,
-        "ec-agent-tool-step",
+        "ec-agent-local",
     )
     assert seen["metadata"]["ls_model_name"] == "asked-model"
     assert seen["metadata"]["ls_temperature"] == 0.8

@@ -1,4 +1,4 @@
-"""A step as text: the schema, the chat, the reply."""
+"""A step as text: the schema, the forms, the reply."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Annotated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 
-from ec_agent.errors import ConfigError
-from ec_agent.local import steps
+from ec_agent.prompted import steps
 
 
 class Size(BaseModel):
@@ -78,29 +77,6 @@ def test_the_answer_key_gives_way_to_a_tool_of_that_name():
     assert steps.answer_key([named]) == "final_answer"
 
 
-@pytest.mark.parametrize(
-    ("choice", "names", "answers"),
-    [
-        (None, ["price_of", "fit"], True),
-        ("auto", ["price_of", "fit"], True),
-        ("none", [], True),
-        ("any", ["price_of", "fit"], False),
-        ("required", ["price_of", "fit"], False),
-        (True, ["price_of", "fit"], False),
-        ("fit", ["fit"], False),
-        ({"type": "function", "function": {"name": "fit"}}, ["fit"], False),
-    ],
-)
-def test_tool_choice(choice, names, answers):
-    tools, may_answer = steps.offered(TOOLS, choice)
-    assert (steps.tool_names(tools), may_answer) == (names, answers)
-
-
-def test_a_choice_of_no_tool_is_told():
-    with pytest.raises(ConfigError, match="price_of"):
-        steps.offered(TOOLS, "fly")
-
-
 def test_instructions_show_the_form_of_each_step():
     assert steps.instructions("Do it.", TOOLS, "answer").splitlines() == [
         "Do it.",
@@ -110,40 +86,38 @@ def test_instructions_show_the_form_of_each_step():
     ]
 
 
-def test_the_conversation_as_plain_chat():
-    call = {"name": "price_of", "args": {"name": "mug"}, "id": "1"}
-    example = [HumanMessage("lamp?"), AIMessage("28")]
-    chat = steps.chat_messages(
-        [
-            SystemMessage("Be a shop."),
-            HumanMessage("mug?"),
-            AIMessage("", tool_calls=[call]),
-            ToolMessage("4.50", tool_call_id="1"),
-            HumanMessage([{"type": "text", "text": "now"}]),
-            AIMessage("é"),
-            ChatMessage(role="user", content="thanks"),
-        ],
-        examples=example,
-        guide="GUIDE",
-        key="answer",
-    )
-    assert [(turn["role"], turn["content"]) for turn in chat] == [
-        ("system", "Be a shop.\n\nGUIDE"),
-        ("user", "lamp?"),
-        ("assistant", '{"answer": "28"}'),
-        ("user", "mug?"),
-        ("assistant", '{"price_of": {"name": "mug"}}'),
-        ("user", "4.50\nnow"),
-        ("assistant", '{"answer": "é"}'),
-        ("user", "thanks"),
+def test_a_wrapped_step_has_a_plain_object_at_the_root():
+    schema = steps.step_schema(TOOLS, "answer", "step")
+    assert (schema["type"], schema["required"], schema["additionalProperties"]) == ("object", ["step"], False)
+    assert schema["properties"]["step"] == steps.step_schema(TOOLS, "answer")
+    assert steps.instructions("", TOOLS[:1], "answer", "step").splitlines() == [
+        '{"step": {"price_of": {"name": "..."}}}: The price.',
+        '{"step": {"answer": "..."}}: The final answer.',
     ]
 
 
-def test_chat_without_tools_is_left_as_it_is():
-    assert steps.chat_messages([HumanMessage("a"), AIMessage("b")]) == [
-        {"role": "user", "content": "a"},
-        {"role": "assistant", "content": "b"},
-    ]
+CALLS = [{"name": "fit", "args": {"a": 1}, "id": "1"}, {"name": "fit", "args": {"a": 2}, "id": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("message", "plain", "wrapped"),
+    [
+        (AIMessage("é"), '{"answer": "é"}', '{"step": {"answer": "é"}}'),
+        (
+            AIMessage("thus", tool_calls=CALLS),
+            '{"fit": {"a": 1}}\n{"fit": {"a": 2}}',
+            '{"step": {"fit": {"a": 1}}}\n{"step": {"fit": {"a": 2}}}',
+        ),
+        (
+            AIMessage('{"fit": ', invalid_tool_calls=[{"name": "fit", "args": "", "id": "1", "error": "cut"}]),
+            '{"fit": ',
+            '{"fit": ',
+        ),
+    ],
+)
+def test_earlier_messages_are_the_steps_they_were(message, plain, wrapped):
+    assert steps.said(message, "answer") == plain
+    assert steps.said(message, "answer", "step") == wrapped
 
 
 NAMES = ["price_of", "fit"]
@@ -190,6 +164,62 @@ def test_replies_that_are_spoilt_tool_calls(reply):
     assert message.tool_calls == []
 
 
-@given(st.text() | st.text().map(lambda text: '{"answer": "' + text) | st.text().map(lambda text: '{"fit": ' + text))
-def test_no_reply_raises(reply):
-    assert isinstance(steps.parse_step(reply, NAMES, "answer"), AIMessage)
+@pytest.mark.parametrize(
+    ("reply", "content", "name"),
+    [
+        ('{"step": {"answer": "4.50"}}', "4.50", None),
+        ('{"answer": "4.50"}', "4.50", None),
+        ('{"step": {"price_of": {"name": "mug"}}}', "", "price_of"),
+        ('{"price_of": {"name": "mug"}}', "", "price_of"),
+        ('{"step": {"answer": "4.5', "4.5", None),
+        ('{"step": {"fly": 1}}', '{"step": {"fly": 1}}', None),
+        ('{"step": {"fly": ', '{"step": {"fly": ', None),
+        ('{"step": 1}', '{"step": 1}', None),
+    ],
+)
+def test_wrapped_replies(reply, content, name):
+    message = steps.parse_step(reply, NAMES, "answer", "step")
+    assert message.content == content
+    assert [call["name"] for call in message.tool_calls] == ([name] if name else [])
+    assert message.invalid_tool_calls == []
+
+
+def test_a_wrapped_call_that_was_cut():
+    (call,) = steps.parse_step('{"step": {"fit": {"deep', NAMES, "answer", "step").invalid_tool_calls
+    assert (call["name"], call["args"]) == ("fit", '{"deep')
+    assert "max_tokens" in call["error"]
+
+
+def test_a_tool_that_is_called_as_the_wrapper_is():
+    (call,) = steps.parse_step('{"step": {"up": 1}}', ["step"], "answer", "step").tool_calls
+    assert (call["name"], call["args"]) == ("step", {"up": 1})
+
+
+@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}```\n", " ```json {} ```"])
+def test_a_code_fence_is_overlooked(fence):
+    message = steps.parse_step(fence.replace("{}", '{"price_of": {"name": "mug"}}'), NAMES, "answer")
+    assert message.tool_calls[0]["args"] == {"name": "mug"}
+
+
+def test_half_a_surrogate_pair_can_be_sent_on():
+    cut = steps.parse_step('{"answer": "so \\ud83d', NAMES, "answer")
+    whole = steps.parse_step('{"answer": "so \\ud83d\\ude00"}', NAMES, "answer")
+    call = steps.parse_step('{"fit": {"size": ["\\ude00"]}}', NAMES, "answer")
+    assert (cut.content, whole.content) == ("so \ufffd", "so \U0001f600")
+    assert call.tool_calls[0]["args"] == {"size": ["\ufffd"]}
+
+
+def test_json_that_is_nested_too_deep():
+    reply = '{"fit": ' + "[" * 100_000
+    assert steps.parse_step(reply, NAMES, "answer").invalid_tool_calls[0]["name"] == "fit"
+
+
+BEGINNINGS = ["", '{"answer": "', '{"fit": ', '{"step": {"fit": ', "```json\n{"]
+
+
+@given(st.sampled_from(BEGINNINGS), st.text(st.characters(codec=None, categories=None)))
+def test_no_reply_raises(beginning, rest):
+    for wrapper in (None, "step"):
+        message = steps.parse_step(beginning + rest, NAMES, "answer", wrapper)
+        assert isinstance(message, AIMessage)
+        str(message.content).encode()  # whatever it is, it can be sent
