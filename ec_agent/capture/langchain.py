@@ -60,7 +60,8 @@ class CaptureHandler(BaseCallbackHandler):
         metadata = kwargs.get("metadata") or {}
         model = params.get("model") or params.get("model_name") or metadata.get("ls_model_name")
         info = call_info(metadata, kwargs.get("tags"), model)
-        call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1)
+        around = self._open.get(kwargs.get("parent_run_id") or run_id)  # its own is not there yet
+        call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1, around)
         current_call.set(call)
         return call
 

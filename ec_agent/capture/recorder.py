@@ -78,8 +78,16 @@ class Recorder:
         self._calls: list[OpenCall] = []
         self._lock = threading.Lock()
 
-    def begin(self, info: CallInfo, params: Mapping[str, Any] | None = None, batch: int = 1) -> OpenCall:
+    def begin(
+        self,
+        info: CallInfo,
+        params: Mapping[str, Any] | None = None,
+        batch: int = 1,
+        around: OpenCall | None = None,
+    ) -> OpenCall:
         """A call starts, one of ``batch`` that start one right after the other.
+
+        ``around`` is the call whose child it is, where its layer knows; else it is the innermost of this context.
 
         Raises:
             Exception: whatever the guard raises; the call is not to be made.
@@ -92,7 +100,7 @@ class Recorder:
         if batch > 1 and before is not None and before.batch.size == batch and before.place + 1 < batch:
             call.batch, call.place, call.around = before.batch, before.place + 1, before.around
         else:
-            call.batch, call.around = Batch(batch), open_call()
+            call.batch, call.around = Batch(batch), around or open_call()
         if call.around is not None and not call.around.speaking:
             call.around.inside.append(call)
         with self._lock:

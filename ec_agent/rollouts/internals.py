@@ -11,10 +11,8 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
-from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
 from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, UntrackedValue
 from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
@@ -117,21 +115,3 @@ def own_configurable(config: Mapping[str, Any]) -> dict[str, Any]:
 def own_tags(config: Mapping[str, Any]) -> list[str]:
     """The user's tags: not the ones the runtime adds for each step."""
     return [tag for tag in config.get("tags") or [] if not tag.startswith(("seq:step:", "graph:step:"))]
-
-
-def without_streaming(callbacks: Any) -> Any:
-    """The callbacks less those that force token streaming, as a copy.
-
-    They would make nested models stream, which some servers refuse together with logprobs, and would show
-    the tokens of rollouts that lose.
-    """
-
-    def silent(handler: Any) -> bool:
-        return not isinstance(handler, _StreamingCallbackHandler | _V2StreamingCallbackHandler)
-
-    if isinstance(callbacks, BaseCallbackManager):
-        manager = callbacks.copy()
-        manager.handlers = [h for h in manager.handlers if silent(h)]
-        manager.inheritable_handlers = [h for h in manager.inheritable_handlers if silent(h)]
-        return manager
-    return [handler for handler in callbacks or [] if silent(handler)]

@@ -18,13 +18,14 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.recorder import Recorder, current_recorder, recording
+from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import STOPPED, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.plans import Plan, Step, pause
-from ec_agent.rollouts.internals import around_box, own_configurable, own_tags, without_streaming
+from ec_agent.rollouts.internals import around_box, own_configurable, own_tags
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.outcome import outcome_of

@@ -10,7 +10,7 @@ from inner import inner
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from openai import AsyncOpenAI, OpenAI
@@ -115,6 +115,15 @@ async def test_a_model_without_any_client(mode):
     agent = create_agent(PromptedToolModel(model=inner(*replies)), [price_of])
     with record_calls() as recorder:
         agent.invoke(STATE) if mode == "sync" else await agent.ainvoke(STATE)
+    assert timelines(recorder) == [CALLING, ANSWERING]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_several_prompts_in_one_generate(mode, told, local):
+    prompts = [[HumanMessage("price?")], [HumanMessage("4.50")]]
+    model = PromptedToolModel(model=local)
+    with record_calls() as recorder:
+        model.generate(prompts) if mode == "sync" else await model.agenerate(prompts)
     assert timelines(recorder) == [CALLING, ANSWERING]
 
 

@@ -30,6 +30,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send
 from typing_extensions import TypedDict
 
+from ec_agent.capture.streams import without_streaming
 from ec_agent.rollouts import internals
 
 THREAD = {"configurable": {"thread_id": "t"}}
@@ -209,18 +210,18 @@ async def by_events(graph):
 @pytest.mark.parametrize("use", [by_messages, by_events])
 def test_what_forces_streaming_is_told_from_other_handlers(use):
     manager = handlers_in_a_task(use)
-    assert len(manager.handlers) > len(internals.without_streaming(manager).handlers)
-    assert len(manager.inheritable_handlers) > len(internals.without_streaming(manager).inheritable_handlers)
+    assert len(manager.handlers) > len(without_streaming(manager).handlers)
+    assert len(manager.inheritable_handlers) > len(without_streaming(manager).inheritable_handlers)
 
 
 def test_other_handlers_stay_and_the_manager_is_a_copy():
     mine = BaseCallbackHandler()
     manager = CallbackManager(handlers=[mine], inheritable_handlers=[mine])
-    bare = internals.without_streaming(manager)
+    bare = without_streaming(manager)
     assert bare is not manager
     assert (bare.handlers, bare.inheritable_handlers) == ([mine], [mine])
-    assert internals.without_streaming([mine]) == [mine]
-    assert internals.without_streaming(None) == []
+    assert without_streaming([mine]) == [mine]
+    assert without_streaming(None) == []
 
 
 def events_of(run, agent, state):
