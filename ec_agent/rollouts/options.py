@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 from langgraph.types import RetryPolicy, Send
 from typing_extensions import TypedDict
@@ -56,6 +57,9 @@ class BestOfNOptions(TypedDict, total=False):
         request_logprobs: ask for logprobs in the rollouts' requests that do not ask themselves, so that an agent built
             without them works unchanged; it reaches whatever goes through an ``openai`` client. What an endpoint
             refuses (so many candidates; logprobs with tools and streaming) is asked for in another way.
+        preflight: before the rollouts, ask each of the agent's chat models, once per process, whether its answers and
+            its tool calls can be scored; raise ``PreflightError`` where they cannot. ``True`` finds the models in the
+            agent; else give them: a chat model, or a list of them.
         limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
         retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
         commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
@@ -90,6 +94,7 @@ class BestOfNOptions(TypedDict, total=False):
     on_unscored: OnUnscored
     sampling: Callable[[int], Mapping[str, Any]] | None
     request_logprobs: bool
+    preflight: bool | BaseChatModel | Sequence[Any]
     limits: Limits
     retry: RetryPolicy | Sequence[RetryPolicy] | None
     commit: Commit
@@ -121,6 +126,7 @@ class Options:
     on_unscored: OnUnscored = "raise"
     sampling: Callable[[int], Mapping[str, Any]] | None = None
     request_logprobs: bool = False
+    preflight: bool | BaseChatModel | Sequence[Any] = False
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy | Sequence[RetryPolicy] | None = None
     commit: Commit = None
