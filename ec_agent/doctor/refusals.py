@@ -1,0 +1,102 @@
+"""Errors of clients and integrations, told apart by what they say of the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from ec_agent.capture.shapes import get
+from ec_agent.doctor.answers import MOST_DETAIL, Refusal
+from ec_agent.doctor.errors import DoctorError
+
+_NOT_LET_IN = 401
+_BUSY = (408, 429, 503)
+_UNREACHABLE = ("APIConnectionError", "ConnectError", "ConnectionError", "ConnectionRefusedError")
+
+
+class Turned(Exception):  # noqa: N818  # never seen outside: it carries a refusal to where it is returned
+    """What came is no answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+def no_api(found: object) -> Turned:
+    """Something came that is no answer of the OpenAI API: a web page, as a rule."""
+    text = " ".join(str(found).split())[:60]
+    return Turned(Refusal(f"no JSON of the API came ({text!r}); the base URL ends in /v1 as a rule", hopeless=True))
+
+
+def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bool) -> Refusal:
+    """What an exception says, in a line without secrets.
+
+    Args:
+        error: what a request raised.
+        name: what was asked.
+        secrets: keys that must not be shown.
+        first: nothing has been answered yet.
+
+    Raises:
+        DoctorError: we are not let in; or nobody is there at the first request.
+    """
+    if isinstance(error, Turned):
+        return error.refusal
+    status = _status(error)
+    detail = shown(_message(error), secrets)
+    if status == _NOT_LET_IN:
+        raise DoctorError(f"{name} does not let us in (401: {detail}); check the key") from None
+    if status is not None:
+        busy = status in _BUSY
+        hint = "; the endpoint is busy, ask again later" if busy else ""
+        return Refusal(f"error {status}: {detail}{hint}", status, hopeless=busy)
+    if _timed_out(error):
+        return Refusal("no answer in time; is the endpoint busy, or --timeout too short?", hopeless=True)
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds.intersection(_UNREACHABLE):
+        if first:
+            raise DoctorError(f"cannot reach {name} ({detail}); is the server running, and the URL right?") from None
+        return Refusal(f"the connection broke: {detail}", hopeless=True)
+    return Refusal(f"{type(error).__name__}: {detail}")
+
+
+def shown(text: str, secrets: Iterable[str]) -> str:
+    """Text in one line, cut, its secrets blacked out."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    text = " ".join(text.split())
+    return text if len(text) <= MOST_DETAIL else text[: MOST_DETAIL - 3] + "..."
+
+
+def bare_url(url: str) -> str:
+    """The URL without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _status(error: Exception) -> int | None:
+    for path in (("status_code",), ("response", "status_code"), ("code",)):
+        status = get(error, *path)
+        if isinstance(status, int) and 400 <= status <= 599:
+            return int(status)
+    return None
+
+
+def _message(error: Exception) -> str:
+    body = get(error, "body")
+    said = get(body, "message") or get(body, "error", "message") or get(body, "detail")
+    cause = error.__cause__
+    text = said if isinstance(said, str) else str(error) or type(error).__name__
+    if "<html" in text.lower():
+        return "an HTML page"
+    return f"{text} {cause}" if cause is not None and text == "Connection error." else text
+
+
+def _timed_out(error: Exception) -> bool:
+    return isinstance(error, TimeoutError | asyncio.TimeoutError) or any(
+        "Timeout" in kind.__name__ for kind in type(error).__mro__
+    )
