@@ -68,7 +68,7 @@ def score(
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds an answer may take; with a URL.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def doctor(target: str | None, model: str | None, api_key_env: str | None, timeout: float, as_json: bool) -> None:
-    """Ask a model a dozen small questions: do its answers come with logprobs, and what is to be set?
+    r"""Ask a model a dozen small questions: do its answers come with logprobs, and what is to be set?
 
     TARGET is the base URL of an OpenAI-compatible endpoint, with --model; or module:name of a LangChain chat
     model, of one with parameters bound, or of a function that makes one. Modules of this directory are found.

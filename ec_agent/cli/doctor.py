@@ -14,7 +14,6 @@ from langchain_core.runnables import Runnable
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 
 from ec_agent.doctor.answers import Target
@@ -124,8 +123,10 @@ def show(report: Report, console: Console) -> None:
     console.print(table)
     if report.settings:
         console.print("[bold]what to set[/bold]  (* needed)")
+        grid = Table.grid(padding=(0, 1))
         for setting in report.settings:
-            console.print(Padding(f"{'*' if setting.needed else ' '} {escape(setting.text)}", (0, 0, 0, 2)))
+            grid.add_row("", "*" if setting.needed else "", escape(setting.text))
+        console.print(grid)
         console.print()
     spent = report.spent
     console.print(

@@ -41,7 +41,8 @@ class Known:
 
 def verdict_of(known: Known, settings: tuple[Setting, ...]) -> Verdict:
     """What all findings come to."""
-    if not known.plain.answers and not known.marked("responses", Mark.YES, Mark.PARTLY):
+    heard = known.plain.answers or known.plain.denied or known.marked("responses", Mark.YES, Mark.PARTLY)
+    if not heard:
         return Verdict.UNANSWERED
     if not known.plain.scored and not known.marked("responses", Mark.YES):
         return Verdict.UNUSABLE
@@ -55,7 +56,7 @@ def settings_for(target: Target, known: Known) -> tuple[Setting, ...]:
     elif known.marked("responses", Mark.YES):
         how = target.constructor(use_responses_api=True, include=list(INCLUDE), top_logprobs=MOST)
         found = [Setting(f"{how}: only the Responses API returns logprobs here", needed=True)]
-    elif known.plain.answers or known.marked("responses", Mark.PARTLY):
+    elif known.plain.answers or known.plain.denied or known.marked("responses", Mark.PARTLY):
         found = list(_hopeless(known))
     else:
         found = [Setting("check the model's name and the URL: nothing was answered", needed=True)]
@@ -79,11 +80,12 @@ def _made(target: Target, known: Known) -> Iterator[Setting]:
     needed = needed or "disable_streaming" in settings
     if asks_for_itself and "base_url=" in target.constructor() and known.marked("usage", Mark.YES):
         settings["stream_usage"] = True  # ChatOpenAI asks for it only where it knows the endpoint
-    elif not asks_for_itself and known.marked("usage", Mark.PARTLY):
+    elif not asks_for_itself and known.marked("usage", Mark.PARTLY) and target.takes("stream_usage"):
         settings["stream_usage"] = True
         why.append("streamed answers do not say how many tokens they are")
     if settings:
-        yield Setting(": ".join([target.constructor(**settings), *(["; ".join(why)] if why else [])]), needed)
+        because = f"  ({'; '.join(why)})" if why else ""
+        yield Setting(target.constructor(**settings) + because, needed)
     if "disable_streaming" in settings or needed:
         yield Setting("or best_of_n(..., request_logprobs=True), which asks so by itself", needed=False)
 

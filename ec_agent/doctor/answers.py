@@ -189,6 +189,9 @@ class Target(Protocol):
             DoctorError: nobody is there, or we are not let in.
         """
 
+    def takes(self, name: str) -> bool:
+        """Whether a model has a setting of this name."""
+
     def constructor(self, **settings: Any) -> str:
         """How to make a model with these settings, as a line of Python."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from operator import add
 from typing import Any
@@ -10,14 +12,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.config import merge_configs, var_child_runnable_config
 from pydantic import SecretStr
 
 from ec_agent.capture.recorder import OpenCall, Recorder, recording
 from ec_agent.capture.shapes import Payload, get, payload_of_message
 from ec_agent.doctor.answers import TOOL, TOOL_CALL, Answer, Question, Refusal, without
 from ec_agent.doctor.endpoint import INCLUDE
-from ec_agent.doctor.refusals import bare_url, no_api, refusal_of
+from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
 from ec_agent.doctor.report import Spent
 from ec_agent.errors import ConfigError
 from ec_agent.plans import Plan, Step, call
@@ -62,9 +64,7 @@ class ChatModelTarget:
         self._model, kwargs, self._config = unbound(model)
         self._kwargs = {name: value for name, value in kwargs.items() if name not in _TOOL_PARAMETERS}
         self.first = first
-        self.unasked = {
-            "n": "best_of_n makes its rollouts by asking N times",
-        }
+        self.unasked = {"n": "best_of_n makes its rollouts by asking N times"}
         self.spent = Spent()
         url = endpoint_of(self._model)
         self.name = f"{type(self._model).__name__} {name_of(self._model)}".strip() + (f" at {url}" if url else "")
@@ -88,9 +88,13 @@ class ChatModelTarget:
                 return outcome
             self._left_out.update(unknown)
 
+    def takes(self, name: str) -> bool:
+        """Whether the model's class has such a setting."""
+        return name in type(self._model).model_fields
+
     def constructor(self, **settings: Any) -> str:
         """How to make the model with these settings."""
-        return f"{type(self._model).__name__}(..., {', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+        return f"{type(self._model).__name__}(..., {written(settings)})"
 
     def asking(self, top: int | None) -> dict[str, Any]:
         """The parameters that ask for logprobs, in the integration's own words."""
@@ -103,7 +107,8 @@ class ChatModelTarget:
         return {"logprobs": True, "top_logprobs": top}
 
     def _parameters(self, question: Question) -> dict[str, Any]:
-        wanted: dict[str, Any] = {"max_tokens": TOOL_CALL if question.tools else question.max_tokens}
+        limit = max(TOOL_CALL, question.max_tokens) if question.tools else question.max_tokens
+        wanted: dict[str, Any] = {"max_tokens": limit}
         if question.seed is not None:
             wanted |= {"seed": question.seed, "temperature": 1.0}
         if question.tools:
@@ -116,12 +121,14 @@ class ChatModelTarget:
         try:
             asked, parameters = self._bound(question, wanted)
             self.spent.requests += 1
-            with recording(ear):
+            with recording(ear), _apart():
                 message = yield self._step(asked, question, {**self._kwargs, **parameters})
             answer = self._read(message, ear)
         except NotImplementedError:
             return Refusal(f"{type(self._model).__name__} takes no tools")
         except Exception as error:
+            if isinstance(error, TypeError):
+                self.spent.requests -= 1  # it takes no such argument: nothing was sent
             return refusal_of(error, self.name, self._secrets, first=not self._answered)
         self._answered = True
         self._responses = self._responses or answer.responses
@@ -132,12 +139,12 @@ class ChatModelTarget:
     def _bound(self, question: Question, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if not question.tools:
             return self._model, wanted
-        choice = {"tool_choice": wanted.pop("tool_choice")} if "tool_choice" in wanted else {}
-        return self._model.bind_tools([TOOL], **choice), wanted
+        choice = {name: value for name, value in wanted.items() if name == "tool_choice"}
+        rest = {name: value for name, value in wanted.items() if name not in choice}
+        return self._model.bind_tools([TOOL], **choice), rest
 
     def _step(self, asked: Any, question: Question, parameters: dict[str, Any]) -> Step:
-        # No callbacks of a run around: its streams and traces are not to show what the doctor asks.
-        config = merge_configs(self._config, RunnableConfig(callbacks=[], tags=["ec_agent.doctor"]))
+        config = merge_configs(self._config, RunnableConfig(tags=["ec_agent.doctor"]))
         if not question.stream:
             return call(asked, "invoke", question.text, config, **parameters)
 
@@ -167,6 +174,16 @@ class ChatModelTarget:
         )
 
 
+@contextmanager
+def _apart() -> Iterator[None]:
+    """A run around passes nothing on: its callbacks and streams are not to show what the doctor asks."""
+    token = var_child_runnable_config.set(None)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
 def unbound(model: Any) -> tuple[BaseChatModel, dict[str, Any], RunnableConfig]:
     """The chat model inside bindings, and the parameters and the config bound to it.
 
@@ -176,10 +193,11 @@ def unbound(model: Any) -> tuple[BaseChatModel, dict[str, Any], RunnableConfig]:
     kwargs: dict[str, Any] = {}
     config = RunnableConfig()
     inner = model
-    while isinstance(inner, RunnableBindingBase):
-        kwargs = {**inner.kwargs, **kwargs}
-        config = merge_configs(inner.config, config)
-        inner = inner.bound
+    with _apart():
+        while isinstance(inner, RunnableBindingBase):
+            kwargs = {**inner.kwargs, **kwargs}
+            config = merge_configs(inner.config, config)
+            inner = inner.bound
     if not isinstance(inner, BaseChatModel):
         raise ConfigError(f"it is of type {type(model).__name__}; give a LangChain chat model, or a binding of one")
     return inner, kwargs, config

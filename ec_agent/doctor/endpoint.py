@@ -21,7 +21,7 @@ from ec_agent.doctor.answers import (
     answer_of_response,
     without,
 )
-from ec_agent.doctor.refusals import bare_url, no_api, refusal_of
+from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
 from ec_agent.doctor.report import Spent
 from ec_agent.errors import ConfigError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
@@ -52,6 +52,8 @@ class EndpointTarget:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"the base URL is {bare_url(base_url)!r}; give one such as http://127.0.0.1:8080/v1")
+        if parts.query:
+            raise ConfigError("the base URL has a query, which an openai client cannot send; leave it out")
         if not model:
             raise ConfigError("the model has no name; give the one the endpoint knows it by")
         if not timeout > 0:
@@ -61,7 +63,7 @@ class EndpointTarget:
         self.unasked: dict[str, str] = {}
         self.spent = Spent()
         self._endpoint = Endpoint(base_url, api_key or "none", timeout, 0)
-        self._secrets = tuple(s for s in (api_key, parts.username, parts.password, parts.query) if s)
+        self._secrets = tuple(s for s in (api_key, parts.username, parts.password) if s)
         self._left_out: set[str] = set()
         self._answered = False
 
@@ -76,11 +78,14 @@ class EndpointTarget:
                 return outcome
             self._left_out.update(refused)
 
+    def takes(self, name: str) -> bool:
+        """``ChatOpenAI`` takes all that is ever advised."""
+        return True
+
     def constructor(self, **settings: Any) -> str:
         """How to make a ``ChatOpenAI`` with these settings."""
         where = {} if urlsplit(self.base_url).hostname == FROM_OPENAI else {"base_url": bare_url(self.base_url)}
-        given = ", ".join(f"{name}={value!r}" for name, value in {"model": self.model, **where, **settings}.items())
-        return f"ChatOpenAI({given})"
+        return f"ChatOpenAI({written({'model': self.model, **where, **settings})})"
 
     def _ask(self, question: Question) -> Plan[Answer | Refusal]:
         self.spent.requests += 1
@@ -120,7 +125,7 @@ class EndpointTarget:
         return Step(sync, wait)
 
     def _chat_body(self, question: Question) -> dict[str, Any]:
-        limit = TOOL_CALL if question.tools else question.max_tokens
+        limit = max(TOOL_CALL, question.max_tokens) if question.tools else question.max_tokens
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "user", "content": question.text}],

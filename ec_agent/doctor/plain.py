@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ec_agent.doctor.answers import LONG, Answer, Question, Refusal, Target
+from ec_agent.doctor.answers import LONG, SHORT, Answer, Question, Refusal, Target
 from ec_agent.doctor.report import Finding, Mark
 from ec_agent.plans import Plan
 
 MOST = 20
-LADDER = (MOST, 8, 5, 1)
+LADDER = (MOST, 8, 5, 3, 2)  # of a single candidate no entropy can be taken
 COVERED = 0.9  # an answer's end token, and a special token or two, may go without
 
 # What was asked of a model that says how it wants to be asked; see Question.top.
@@ -24,11 +24,13 @@ class Plain:
         first: the ``top`` of the first question.
         outcomes: what came, by ``top``.
         limit: the most candidates that come, where there is a limit.
+        max_tokens: how long an answer must be allowed to be.
     """
 
     first: Top
     outcomes: dict[Top, Answer | Refusal] = field(default_factory=dict)
     limit: int | None = None
+    max_tokens: int = SHORT
 
     @property
     def as_is(self) -> Answer | Refusal:
@@ -51,11 +53,16 @@ class Plain:
         return {top: found for top, found in self.answers.items() if found.scored}
 
     @property
+    def denied(self) -> bool:
+        """Whether nothing was answered because logprobs were asked for: a model may not know how not to."""
+        return not self.answers and all(refusal.about("logprob") for refusal in self.refusals.values())
+
+    @property
     def top(self) -> Top:
-        """What to ask for from now on: as at first if that worked, else the most that did."""
-        if self.first in self.scored:
+        """What to ask for from now on: as at first if that worked, else the most that did, else nothing."""
+        if self.first in self.scored or (not self.scored and self.first in self.answers):
             return self.first
-        return max((top for top in self.scored if top is not None), default=self.first)
+        return max((top for top in self.scored if top is not None), default=None)
 
     @property
     def best(self) -> Answer | None:
@@ -85,8 +92,9 @@ def ask_plainly(target: Target, *, limit: bool = True) -> Plan[Plain]:
 
 
 def _ask(target: Target, plain: Plain, top: Top) -> Plan[None]:
-    outcome = yield from target.ask(Question(top=top))
-    if isinstance(outcome, Answer) and outcome.cut_in_reasoning and not outcome.scored:
+    outcome = yield from target.ask(Question(top=top, max_tokens=plain.max_tokens))
+    if isinstance(outcome, Answer) and outcome.cut_in_reasoning and not outcome.scored and plain.max_tokens < LONG:
+        plain.max_tokens = LONG
         longer = yield from target.ask(Question(top=top, max_tokens=LONG))
         outcome = longer if isinstance(longer, Answer) else outcome
     plain.outcomes[top] = outcome
@@ -113,7 +121,7 @@ def _down_the_ladder(target: Target, plain: Plain) -> Plan[None]:
         yield from _ask(target, plain, step)
         silent = isinstance(plain.outcomes[step], Answer) and not plain.scored
         steps = [] if silent and step != MOST else [s for s in steps if s < step]
-    if plain.refusals and not plain.scored and not _hopeless(plain):
+    if plain.refusals and not plain.answers and not _hopeless(plain):
         yield from _ask(target, plain, 0)
 
 
@@ -136,14 +144,16 @@ def logprobs_finding(plain: Plain) -> Finding:
         return Finding("logprobs", mark, _covered(as_is), as_is.coverage)
     if best is not None and best.scored:
         before = "refused as it is" if isinstance(as_is, Refusal) else "none as it is"
-        detail = f"{before}; asked for {plain.top} candidates: {_covered(best)}"
         works_as_asked = plain.first is not None  # the endpoint's own limit is no fault
+        detail = _covered(best) if works_as_asked else f"{before}; asked for {plain.top} candidates: {_covered(best)}"
         mark = Mark.YES if works_as_asked and best.coverage >= COVERED else Mark.PARTLY
         return Finding("logprobs", mark, detail, best.coverage if works_as_asked else 0.0)
-    if best is None:
+    if best is None and not plain.denied:
         return Finding("logprobs", Mark.UNKNOWN, next(iter(plain.refusals.values())).detail)
     if any(answer.sampled_only for answer in plain.answers.values()):
-        return Finding("logprobs", Mark.NO, "of the sampled tokens only, no candidates", 0.0)
+        single = any(answer.top for answer in plain.answers.values())
+        what = "one candidate a token" if single else "of the sampled tokens only"
+        return Finding("logprobs", Mark.NO, f"{what}: no entropy can be taken of that", 0.0)
     refused = next((found for top, found in plain.refusals.items() if top is not None), None)
     return Finding("logprobs", Mark.NO, refused.detail if refused else "asked for, and none came", 0.0)
 
@@ -160,7 +170,7 @@ def top_k_finding(plain: Plain) -> Finding:
         return Finding("top_k", Mark.NOT_ASKED, "there are no candidates")
     came = max(answer.top for answer in plain.scored.values())
     if came == 0:
-        return Finding("top_k", Mark.UNKNOWN, "the integration passes on entropies' tokens, not their number")
+        return Finding("top_k", Mark.UNKNOWN, "their number is not told in a form read here")
     if plain.limit is None:
         asked = max((top for top in plain.outcomes if top), default=None)
         return Finding("top_k", Mark.YES, f"{came} come" if asked is None else f"{asked} asked, {came} came")

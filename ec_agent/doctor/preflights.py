@@ -55,7 +55,8 @@ def preflight(
 
     reports = []
     for model in models:
-        reports.append((yield from _once(model, request_logprobs, unfit)))
+        report = yield from _once(model, request_logprobs, unfit)
+        reports.append(report)
     failed = [report for report in reports if unfit(report)]
     if failed:
         raise PreflightError("\n".join(_told(report) for report in failed), reports)
@@ -99,8 +100,10 @@ def _once(model: Any, request_logprobs: bool, unfit: Callable[[Report], bool]) -
         if other is None:
             mine = _in_progress[key] = Future()
             mine.set_running_or_notify_cancel()  # so that a waiter that is cancelled cannot cancel it
-    if other is not None and (report := (yield _answer_of(other))) is not None:
-        return report
+    if other is not None:
+        heard: Report | None = yield _answer_of(other)
+        if heard is not None:
+            return heard
     report = None
     try:
         report = yield from probe(ChatModelTarget(model, 20 if request_logprobs else None), scoring_only=True)

@@ -51,7 +51,7 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
     if plain.answers:
         yield from _ask_on(target, known, scoring_only)
     elif not any(refusal.hopeless for refusal in plain.refusals.values()) and not scoring_only:
-        found["responses"] = yield from _responses(target, plain.top)
+        found["responses"] = yield from _responses(target, plain)
     why = "the plain question was not answered" if not plain.answers else "not needed for scoring"
     for question in QUESTIONS:
         found.setdefault(question, Finding(question, Mark.NOT_ASKED, target.unasked.get(question, why)))
@@ -62,25 +62,26 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
 
 
 def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
-    top, found = known.plain.top, known.findings
+    top, found, longest = known.plain.top, known.findings, known.plain.max_tokens
 
     def put(finding: Finding) -> None:
         found[finding.question] = finding
 
-    known.answers["tools"] = yield from target.ask(Question(top, tools=True))
+    known.answers["tools"] = yield from target.ask(Question(top, tools=True, max_tokens=longest))
     put(tools_finding("tools", known.answers["tools"], known.plain))
     put(reasoning_finding(known))
     if scoring_only:
         return
-    known.answers["stream"] = yield from target.ask(Question(top, stream=True))
+    known.answers["stream"] = yield from target.ask(Question(top, stream=True, max_tokens=longest))
     put(stream_finding(known.answers["stream"], known.plain))
-    known.answers["tools_stream"] = yield from target.ask(Question(top, tools=True, stream=True))
+    both = Question(top, tools=True, stream=True, max_tokens=longest)
+    known.answers["tools_stream"] = yield from target.ask(both)
     put(tools_finding("tools_stream", known.answers["tools_stream"], known.plain))
     put(usage_finding(known))
     if "n" not in target.unasked:
         put((yield from _choices(target, known.plain)))
     if target.first is not None:
-        put((yield from _responses(target, top)))
+        put((yield from _responses(target, known.plain)))
     else:
         put(_speaks_responses(known.plain))
     put((yield from _seed(target)))
@@ -151,7 +152,7 @@ def _refused(refusal: Refusal) -> Mark:
 
 
 def _choices(target: Target, plain: Plain) -> Plan[Finding]:
-    outcome = yield from target.ask(Question(plain.top, n=2))
+    outcome = yield from target.ask(Question(plain.top, n=2, max_tokens=plain.max_tokens))
     if isinstance(outcome, Refusal):
         return Finding("n", _refused(outcome), outcome.detail)
     if len(outcome.choices) < 2:
@@ -162,12 +163,13 @@ def _choices(target: Target, plain: Plain) -> Plan[Finding]:
     return Finding("n", Mark.YES if complete else Mark.PARTLY, share)
 
 
-def _responses(target: Target, top: int | None) -> Plan[Finding]:
-    outcome = yield from target.ask(Question(top, responses=True))
+def _responses(target: Target, plain: Plain) -> Plan[Finding]:
+    top = plain.top or target.first
+    outcome = yield from target.ask(Question(top, responses=True, max_tokens=plain.max_tokens))
     if isinstance(outcome, Refusal) and outcome.about("top_logprobs"):
-        outcome = yield from target.ask(Question(0, responses=True))
+        outcome = yield from target.ask(Question(0, responses=True, max_tokens=plain.max_tokens))
     if isinstance(outcome, Refusal):
-        missing = "; there is none here" if outcome.status in _NO_ENDPOINT else ""
+        missing = "; there is none here" if plain.answers and outcome.status in _NO_ENDPOINT else ""
         return Finding("responses", _refused(outcome), outcome.detail + missing)
     return _heard_responses(outcome)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from ec_agent.capture.shapes import get
@@ -12,6 +16,7 @@ from ec_agent.doctor.errors import DoctorError
 
 _NOT_LET_IN = 401
 _BUSY = (408, 429, 503)
+_CLIENTS_OWN = re.compile(r"^Error code: \d+(?: - )?")
 _UNREACHABLE = ("APIConnectionError", "ConnectError", "ConnectionError", "ConnectionRefusedError")
 
 
@@ -24,9 +29,12 @@ class Turned(Exception):  # noqa: N818  # never seen outside: it carries a refus
 
 
 def no_api(found: object) -> Turned:
-    """Something came that is no answer of the OpenAI API: a web page, as a rule."""
-    text = " ".join(str(found).split())[:60]
-    return Turned(Refusal(f"no JSON of the API came ({text!r}); the base URL ends in /v1 as a rule", hopeless=True))
+    """Something came that is no answer of the API: a web page, as a rule, or an error that is called a success."""
+    said = get(found, "error", "message")
+    if isinstance(said, str):
+        return Turned(Refusal(f"an error in place of an answer: {said}"))
+    text = " ".join(found.split())[:60] if isinstance(found, str) else "JSON without an answer in it"
+    return Turned(Refusal(f"not the API: {text}; the base URL ends in /v1 as a rule", hopeless=True))
 
 
 def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bool) -> Refusal:
@@ -42,7 +50,7 @@ def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bo
         DoctorError: we are not let in; or nobody is there at the first request.
     """
     if isinstance(error, Turned):
-        return error.refusal
+        return replace(error.refusal, detail=shown(error.refusal.detail, secrets))
     status = _status(error)
     detail = shown(_message(error), secrets)
     if status == _NOT_LET_IN:
@@ -50,7 +58,8 @@ def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bo
     if status is not None:
         busy = status in _BUSY
         hint = "; the endpoint is busy, ask again later" if busy else ""
-        return Refusal(f"error {status}: {detail}{hint}", status, hopeless=busy)
+        said = f": {detail}" if detail else ""
+        return Refusal(f"error {status}{said}{hint}", status, hopeless=busy)
     if _timed_out(error):
         return Refusal("no answer in time; is the endpoint busy, or --timeout too short?", hopeless=True)
     kinds = {kind.__name__ for kind in type(error).__mro__}
@@ -78,6 +87,11 @@ def bare_url(url: str) -> str:
     return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
+def written(settings: Mapping[str, Any]) -> str:
+    """Settings as the arguments of a call in Python."""
+    return ", ".join(f"{name}={json.dumps(v) if isinstance(v, str) else repr(v)}" for name, v in settings.items())
+
+
 def _status(error: Exception) -> int | None:
     for path in (("status_code",), ("response", "status_code"), ("code",)):
         status = get(error, *path)
@@ -93,6 +107,7 @@ def _message(error: Exception) -> str:
     text = said if isinstance(said, str) else str(error) or type(error).__name__
     if "<html" in text.lower():
         return "an HTML page"
+    text = _CLIENTS_OWN.sub("", text)
     return f"{text} {cause}" if cause is not None and text == "Connection error." else text
 
 
