@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import json
 import os
 import sys
@@ -106,6 +107,8 @@ def load_model(place: str) -> Runnable[Any, Any]:
             f"{place} cannot be loaded ({type(error).__name__}: {error}); see that it works in Python, from this "
             "directory"
         ) from error
+    if inspect.iscoroutine(found):
+        found.close()
     if not isinstance(found, Runnable):
         raise ConfigError(f"{place} is of type {type(found).__name__}; name a LangChain chat model")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fake_openai import Answer
+from findings import CASES, advice, marks
 from kinds import PLAIN, Kind, refused
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import GenericFakeChatModel
@@ -11,7 +12,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
-from test_endpoint_findings import CASES, advice, marks
 
 from ec_agent.doctor import ChatModelTarget, Mark, Verdict, diagnose
 from ec_agent.testing import Reply, ScriptedChatModel
