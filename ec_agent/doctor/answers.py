@@ -174,7 +174,7 @@ class Target(Protocol):
         name: what is asked, in a line without secrets.
         first: the first question's ``Question.top``; ``None`` is a model that is asked as it is.
         unasked: questions that make no sense here, and why.
-        spent: what asking has cost so far.
+        spent: what asking has cost so far; a report starts a new count.
     """
 
     name: str

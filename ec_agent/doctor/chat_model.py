@@ -8,6 +8,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
@@ -61,7 +62,10 @@ class ChatModelTarget:
     """
 
     def __init__(self, model: Any, first: int | None = None) -> None:
-        self._model, kwargs, self._config = unbound(model)
+        found, kwargs, self._config = unbound(model)
+        # An answer out of a cache says nothing of the endpoint; without one the model is asked itself, not a copy.
+        cached = found.cache is not False and bool(found.cache or get_llm_cache())
+        self._model = found.model_copy(update={"cache": False}) if cached else found
         self._kwargs = {name: value for name, value in kwargs.items() if name not in _TOOL_PARAMETERS}
         self.first = first
         self.unasked = {"n": "best_of_n makes its rollouts by asking N times"}

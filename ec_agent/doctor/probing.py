@@ -14,7 +14,7 @@ from ec_agent.doctor.plain import (
     sampled_finding,
     top_k_finding,
 )
-from ec_agent.doctor.report import QUESTIONS, Finding, Mark, Report
+from ec_agent.doctor.report import QUESTIONS, Finding, Mark, Report, Spent
 from ec_agent.plans import Plan, adrive, drive
 
 _SEEDS = (7, 7, 8)
@@ -45,6 +45,7 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
         DoctorError: nobody is there, or we are not let in.
     """
     started = time.monotonic()
+    target.spent = Spent()
     plain = yield from ask_plainly(target, limit=not scoring_only)
     found = {f.question: f for f in (logprobs_finding(plain), top_k_finding(plain), sampled_finding(plain))}
     known = Known(plain, found, {})

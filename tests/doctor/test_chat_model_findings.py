@@ -6,7 +6,9 @@ import pytest
 from fake_openai import Answer
 from findings import CASES, advice, marks
 from kinds import PLAIN, Kind, refused
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
@@ -139,6 +141,20 @@ def test_a_model_that_hangs_is_a_finding(model):
     report = model(lambda body: Answer(delay=1.0), timeout=0.3)
     assert report.verdict is Verdict.UNANSWERED
     assert "no answer in time" in report.finding("logprobs").detail
+
+
+@pytest.mark.parametrize("where", ["global", "own"])
+def test_a_cache_does_not_answer_for_the_endpoint(chat_model, ask, fake, where):
+    cache = InMemoryCache()
+    model = chat_model(Kind(seeds=False), **ASKING, **({"cache": cache} if where == "own" else {}))
+    set_llm_cache(cache if where == "global" else None)
+    try:
+        report = ask(ChatModelTarget(model))
+    finally:
+        set_llm_cache(None)
+    assert report.finding("seed").mark is Mark.NO
+    assert report.spent.requests == len(fake.asked)
+    assert cache._cache == {}
 
 
 def replying(messages, index):

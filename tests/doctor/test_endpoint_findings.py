@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fake_openai import Answer
+from fake_openai import MODEL, Answer
 from findings import ALL_GOOD, CASES, advice, marks
 from kinds import HTML, Kind, refused
 
-from ec_agent.doctor import Mark, Verdict
+from ec_agent.doctor import EndpointTarget, Mark, Verdict
 from ec_agent.doctor.report import QUESTIONS
 
 ASKED_OF_ALL = 9
@@ -22,6 +22,14 @@ def test_an_endpoint_that_does_everything(endpoint, fake):
     assert report.spent.generated_tokens == 6 * 8 + 4 * 2  # one answer of two choices; two tool calls
     assert "logprobs=True, top_logprobs=20" in advice(report)
     assert advice(report, needed=True) == ""
+
+
+def test_a_target_can_be_asked_again(fake, ask):
+    fake.otherwise = Kind()
+    target = EndpointTarget(fake.url, MODEL)
+    first, second = ask(target), ask(target)
+    assert first.findings == second.findings
+    assert (first.spent.requests, second.spent.requests) == (ASKED_OF_ALL, ASKED_OF_ALL)
 
 
 def test_the_questions_are_small(endpoint, fake):
