@@ -23,7 +23,7 @@ _NOT_IDENTIFYING = frozenset({"name", "tags", "metadata", "callbacks", "cache", 
 _NOT_BOUND = frozenset({"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"})
 
 _lock = threading.Lock()
-_passed: OrderedDict[Hashable, Report] = OrderedDict()
+_reports: OrderedDict[Hashable, Report] = OrderedDict()
 _in_progress: dict[Hashable, Future[Report | None]] = {}
 
 
@@ -66,7 +66,7 @@ def preflight(
 def forget() -> None:
     """Ask every model again: an endpoint has changed."""
     with _lock:
-        _passed.clear()
+        _reports.clear()
 
 
 def _lacking(report: Report, question: str, min_coverage: float) -> bool:
@@ -93,7 +93,7 @@ def _once(model: Any, request_logprobs: bool, unfit: Callable[[Report], bool]) -
     key = (identity(model), request_logprobs)
     mine: Future[Report | None] | None = None
     with _lock:
-        report = _passed.get(key)
+        report = _reports.get(key)
         if report is not None and not unfit(report):
             return report
         other = _in_progress.get(key)
@@ -109,16 +109,16 @@ def _once(model: Any, request_logprobs: bool, unfit: Callable[[Report], bool]) -
         report = yield from probe(ChatModelTarget(model, 20 if request_logprobs else None), scoring_only=True)
         return report
     finally:
-        _settle(key, mine, None if report is None or unfit(report) else report, report)
+        _settle(key, mine, report)
 
 
-def _settle(key: Hashable, mine: Future[Report | None] | None, good: Report | None, report: Report | None) -> None:
-    """Remember a good report, and give any to those who wait; without one, they ask for themselves."""
+def _settle(key: Hashable, mine: Future[Report | None] | None, report: Report | None) -> None:
+    """Remember the report, and give it to those who wait; without one, they ask for themselves."""
     with _lock:
-        if good is not None:
-            _passed[key] = good
-            while len(_passed) > MOST_REMEMBERED:
-                _passed.popitem(last=False)
+        if report is not None:
+            _reports[key] = report
+            while len(_reports) > MOST_REMEMBERED:
+                _reports.popitem(last=False)
         if mine is not None:
             del _in_progress[key]
     if mine is not None:

@@ -7,7 +7,7 @@ import json
 import socket
 
 import pytest
-from fake_openai import MODEL, Answer
+from fake_openai import MODEL, Answer, chat_chunks
 from kinds import Kind, refused
 
 from ec_agent import record_calls
@@ -93,6 +93,17 @@ def test_a_stream_that_breaks_off_is_a_finding(endpoint):
 
     report = endpoint(breaking)
     assert str(report.finding("stream").mark) == "not known"
+
+
+def test_a_stream_that_ends_without_an_end_is_a_finding(endpoint):
+    """The client takes the end of the body for the end of the answer."""
+
+    def ending(body):
+        (chunk, *_) = chat_chunks(Answer([0.1]), body)
+        return Answer(raw=("text/event-stream", f"data: {json.dumps(chunk)}\n\n".encode()))
+
+    found = endpoint(lambda body: ending(body) if body.get("stream") else Kind()(body)).finding("stream")
+    assert "broke off in the middle" in found.detail
 
 
 def test_a_recording_around_does_not_hear_the_doctor(fake, chat_model):

@@ -14,7 +14,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
 from ec_agent.doctor import DoctorError, Mark, PreflightError, Verdict, models_of, preflight
-from ec_agent.doctor.preflights import MOST_REMEMBERED, _passed, identity
+from ec_agent.doctor.preflights import MOST_REMEMBERED, _reports, identity
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.plans import adrive, drive
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -120,8 +120,10 @@ def test_what_passes_depends_on_the_run(fly, chat_model):
     low = chat_model(Kind(call_logprobs=1), **ASKING)
     fly([low], tools=False)
     fly([low], min_coverage=0.2)
-    with pytest.raises(PreflightError):  # though it is remembered as good enough for those
+    with pytest.raises(PreflightError):  # though what is remembered was good enough for those
         fly([low])
+    chat_model(Kind())
+    assert fly([low])[0].finding("tools").mark is Mark.YES  # it was asked again
 
 
 def test_a_run_that_asks_for_logprobs_itself(fly, chat_model, fake):
@@ -238,7 +240,7 @@ def test_the_memory_is_bounded():
     for place in range(MOST_REMEMBERED + 5):
         model = ScriptedChatModel([[Reply("x", entropies=[0.5, 0.1])]], model_name=f"m{place}")
         drive(preflight([model]))
-    assert len(_passed) == MOST_REMEMBERED
+    assert len(_reports) == MOST_REMEMBERED
 
 
 def test_the_key_is_no_part_of_an_identity(chat_model):
