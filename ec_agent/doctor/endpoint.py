@@ -21,7 +21,7 @@ from ec_agent.doctor.answers import (
     answer_of_response,
     without,
 )
-from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
+from ec_agent.doctor.refusals import Turned, bare_url, no_api, refusal_of, written
 from ec_agent.doctor.report import Spent
 from ec_agent.errors import ConfigError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
@@ -180,9 +180,9 @@ def _read(raw: Any, question: Question) -> Answer:
     if question.stream:
         chunks: Sequence[Any] = raw
         if not any(get(chunk, "choices") for chunk in chunks):
-            raise no_api("a stream without a single choice" if chunks else "an empty stream")
+            raise Turned(Refusal("an empty stream", hopeless=True))
         if not finished(chunks):
-            raise no_api("a stream that broke off in the middle")
+            raise Turned(Refusal("a stream that broke off in the middle", hopeless=True))
         return answer_of_chunks(chunks)
     if question.responses:
         if not isinstance(get(raw, "output"), list):

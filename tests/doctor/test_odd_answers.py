@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 
 import pytest
 from fake_openai import Answer, chat_completion
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from kinds import Kind
 
 import ec_agent.doctor
-from ec_agent.doctor import EndpointTarget, Report, Verdict, diagnose
+from ec_agent.doctor import ChatModelTarget, EndpointTarget, Report, Verdict, diagnose
 from ec_agent.doctor.answers import Refusal
 from ec_agent.doctor.report import EXIT_CODES, QUESTIONS
 
@@ -41,11 +43,16 @@ def spoiled(path, value):
     return whole
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("way", ["bare client", "chat model"])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PLACES), value=ODD)
-def test_a_spoiled_answer_is_a_report_and_never_a_traceback(fake, path, value):
-    fake.otherwise = Answer(raw=("application/json", json.dumps(spoiled(path, value)).encode()))
-    report = diagnose(EndpointTarget(fake.url, "m", timeout=5))
+def test_a_spoiled_answer_is_a_report_and_never_a_traceback(fake, chat_model, way, path, value):
+    spoilt = Answer(raw=("application/json", json.dumps(spoiled(path, value)).encode()))
+    target = EndpointTarget(fake.url, "m", timeout=5)
+    fake.otherwise = spoilt
+    if way == "chat model":
+        target = ChatModelTarget(chat_model(spoilt, logprobs=True))
+    report = diagnose(target)
     assert isinstance(report, Report)
     assert [finding.question for finding in report.findings] == list(QUESTIONS)
     assert all(finding.detail for finding in report.findings)
@@ -77,3 +84,12 @@ def test_public_names():
 def test_each_verdict_has_an_exit_code_of_its_own():
     assert set(EXIT_CODES) == set(Verdict)
     assert sorted(EXIT_CODES.values()) == [0, 1, 3, 4]
+
+
+def test_the_room_knows_nothing_of_rollouts_and_the_command_line():
+    code = (
+        "import sys, ec_agent.doctor as d; [getattr(d, name) for name in d.__all__]; "
+        "print([m for m in sys.modules if m.startswith(('ec_agent.rollouts', 'ec_agent.cli', 'rich', 'click'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
