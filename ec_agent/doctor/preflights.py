@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -85,6 +86,7 @@ def _told(report: Report) -> str:
         found = report.finding(question)
         lines.append(f"  {QUESTIONS[question]}: {found.mark} ({found.detail})")
     lines += [f"  set: {setting.text}" for setting in report.settings]
+    lines.append("  or leave preflight out and lower min_coverage, to run all the same")
     return "\n".join(lines)
 
 
@@ -123,6 +125,16 @@ def _settle(key: Hashable, mine: Future[Report | None] | None, report: Report | 
             del _in_progress[key]
     if mine is not None:
         mine.set_result(report)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it, or be asking
+    _in_progress.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _answer_of(other: Future[Report | None]) -> Step:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -222,6 +225,34 @@ def test_a_sync_run_on_the_loop_does_not_wait_for_a_task_of_it(chat_model):
 
     (here,), (there,) = asyncio.run(both())
     assert here.verdict is there.verdict is Verdict.USABLE
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent():
+    """In a process of its own: forking one with threads, as pytest's may have, is not for tests."""
+    code = """
+import os, threading, time
+from ec_agent.doctor import preflight
+from ec_agent.plans import drive
+from ec_agent.testing import Reply, ScriptedChatModel
+
+def make(delay):
+    return ScriptedChatModel(lambda messages, index: Reply("x", entropies=[0.5, 0.1], delay=delay))
+
+drive(preflight([make(0.0)]))  # so that no import is under way at the fork
+model = make(1.0)
+thread = threading.Thread(target=lambda: drive(preflight([model])))
+thread.start()
+time.sleep(0.5)
+child = os.fork()
+if child == 0:
+    drive(preflight([model]))
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "7"
 
 
 def test_a_stand_in_at_the_same_address_is_another():
