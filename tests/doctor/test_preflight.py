@@ -15,6 +15,8 @@ from kinds import Kind, refused
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import START, MessagesState, StateGraph
 
 from ec_agent.doctor import DoctorError, Mark, PreflightError, Verdict, models_of, preflight
 from ec_agent.doctor.preflights import MOST_REMEMBERED, _reports, identity
@@ -154,6 +156,33 @@ def test_nobody_there_is_an_error_of_its_own(fly, chat_model):
         fly([chat_model(Kind(), base_url="http://127.0.0.1:9/v1")])
 
 
+@pytest.mark.parametrize("go", ["sync", "async"])
+def test_nothing_of_it_shows_in_the_streams_of_a_graph_around(chat_model, go):
+    model = chat_model(Kind(), **ASKING, streaming=True)
+
+    def node(state):
+        drive(preflight([model]))
+        return {"messages": [AIMessage("done")]}
+
+    async def anode(state):
+        await adrive(preflight([model]))
+        return {"messages": [AIMessage("done")]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("node", RunnableLambda(node, afunc=anode))
+    builder.add_edge(START, "node")
+    graph = builder.compile()
+
+    async def collected():
+        return [message async for message in graph.astream({"messages": ["x"]}, stream_mode="messages")]
+
+    if go == "sync":
+        seen = list(graph.stream({"messages": ["x"]}, stream_mode="messages"))
+    else:
+        seen = asyncio.run(collected())
+    assert [message.text for message, _ in seen] == ["done"]
+
+
 def test_no_models_no_questions(fly):
     assert fly([]) == ()
 
@@ -231,7 +260,7 @@ def test_a_sync_run_on_the_loop_does_not_wait_for_a_task_of_it(chat_model):
 def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent():
     """In a process of its own: forking one with threads, as pytest's may have, is not for tests."""
     code = """
-import os, threading, time
+import os, signal, threading, time
 from ec_agent.doctor import preflight
 from ec_agent.plans import drive
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -246,6 +275,7 @@ thread.start()
 time.sleep(0.5)
 child = os.fork()
 if child == 0:
+    signal.alarm(20)  # it must not outlive a test that fails
     drive(preflight([model]))
     os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -257,7 +287,7 @@ thread.join()
 
 def test_a_stand_in_at_the_same_address_is_another():
     def keys():
-        for place in range(50):
+        for place in range(10):
             yield identity(ScriptedChatModel(lambda messages, index, place=place: Reply("x")))
 
     kept = []
