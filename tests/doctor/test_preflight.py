@@ -176,10 +176,8 @@ def test_nothing_of_it_shows_in_the_streams_of_a_graph_around(chat_model, go):
     async def collected():
         return [message async for message in graph.astream({"messages": ["x"]}, stream_mode="messages")]
 
-    if go == "sync":
-        seen = list(graph.stream({"messages": ["x"]}, stream_mode="messages"))
-    else:
-        seen = asyncio.run(collected())
+    streamed = graph.stream({"messages": ["x"]}, stream_mode="messages")
+    seen = list(streamed) if go == "sync" else asyncio.run(collected())
     assert [message.text for message, _ in seen] == ["done"]
 
 
