@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import CommitUncertain as CommitUncertain
     from ec_agent.errors import CommitWarning as CommitWarning
     from ec_agent.errors import ConfigError as ConfigError
+    from ec_agent.errors import DoctorError as DoctorError
     from ec_agent.errors import DurabilityWarning as DurabilityWarning
     from ec_agent.errors import EcAgentError as EcAgentError
     from ec_agent.errors import EcAgentWarning as EcAgentWarning
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import MissingLogprobsError as MissingLogprobsError
     from ec_agent.errors import NoFinalActionError as NoFinalActionError
     from ec_agent.errors import NoScoredRolloutError as NoScoredRolloutError
+    from ec_agent.errors import PreflightError as PreflightError
     from ec_agent.errors import PromotionError as PromotionError
     from ec_agent.errors import QuorumError as QuorumError
     from ec_agent.errors import RolloutCancelledError as RolloutCancelledError
@@ -108,6 +110,7 @@ _HOMES = {
         "CommitUncertain",
         "CommitWarning",
         "ConfigError",
+        "DoctorError",
         "DurabilityWarning",
         "EcAgentError",
         "EcAgentWarning",
@@ -119,6 +122,7 @@ _HOMES = {
         "MissingLogprobsError",
         "NoFinalActionError",
         "NoScoredRolloutError",
+        "PreflightError",
         "PromotionError",
         "QuorumError",
         "RolloutCancelledError",

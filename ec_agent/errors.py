@@ -20,6 +20,8 @@
     ├── CommitError                          the winner's action cannot be carried out
     │   └── CommitUncertain                  it may have been carried out already, and nobody can know
     ├── PromotionError                       the winner's environment cannot become the real one
+    ├── PreflightError                   a model would leave rollouts unscored (``preflight=``)
+    ├── DoctorError                      an endpoint or a model cannot be asked at all
     ├── LogprobsError (also ValueError)      a saved payload holds no readable logprobs
     └── LocalModelError                      the embedded model cannot be fetched, verified or served
 
@@ -140,6 +142,22 @@ class CommitUncertain(CommitError):  # noqa: N818  # a state of things that has 
 
 class PromotionError(EcAgentError):
     """The winner's environment cannot become the real one; nothing was changed."""
+
+
+class DoctorError(EcAgentError):
+    """The endpoint cannot be reached or does not let us in, or there is no model at the place that was named."""
+
+
+class PreflightError(EcAgentError):
+    """A model would leave rollouts unscored.
+
+    Attributes:
+        reports: what was found, one ``ec_agent.doctor.Report`` a model.
+    """
+
+    def __init__(self, message: str, reports: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.reports = tuple(reports)
 
 
 class LogprobsError(EcAgentError, ValueError):

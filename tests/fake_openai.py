@@ -33,6 +33,10 @@ class Answer:
         pace: seconds between the chunks of a stream.
         drop_after: the connection breaks after that many chunks.
         logprobs_in: for the Responses API, where logprobs are sent: ``"both"``, ``"deltas"`` or ``"final"``.
+        error: the message that goes with ``status``.
+        raw: a content type and a body in place of anything else.
+        reasoning: reasoning content beside the content.
+        reasoning_tokens: reported as such.
     """
 
     entropies: Sequence[float | None] = (1.0,)
@@ -47,6 +51,10 @@ class Answer:
     pace: float = 0.0
     drop_after: int | None = None
     logprobs_in: str = "both"
+    error: str = "as told"
+    raw: tuple[str, bytes] | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
 
     def content(self) -> str:
         return "".join(f"w{i} " for i in range(len(self.entropies))) if self.text is None else self.text
@@ -76,13 +84,14 @@ Reaction = Answer | Sequence[Answer] | Callable[[dict[str, Any]], Answer]
 class FakeOpenAI:
     """The server. ``answers[prompt]`` says how the last message's text is answered.
 
-    A list is followed one answer a request, its last one for all further requests. ``refuse(path, body)`` may return
-    the message of a 400.
+    A list is followed one answer a request, its last one for all further requests. ``otherwise`` answers all other
+    prompts. ``refuse(path, body)`` may return the message of a 400.
     """
 
     answers: dict[str, Reaction] = field(default_factory=dict)
     refuse: Callable[[str, dict[str, Any]], str | None] = lambda path, body: None
     asked: list[Asked] = field(default_factory=list)
+    otherwise: Reaction = field(default_factory=Answer)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -109,7 +118,7 @@ class FakeOpenAI:
         prompt = prompt_of(asked.body)
         with self._lock:
             self.asked.append(asked)
-            reaction = self.answers.get(prompt, Answer())
+            reaction = self.answers.get(prompt, self.otherwise)
             if isinstance(reaction, Sequence):
                 turn = self._taken.get(prompt, 0)
                 self._taken[prompt] = turn + 1
@@ -129,14 +138,16 @@ def prompt_of(body: dict[str, Any]) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-def chat_usage(count: int | None) -> dict[str, Any] | None:
+def chat_usage(count: int | None, reasoning: int | None = None) -> dict[str, Any] | None:
     if count is None:
         return None
+    details = {} if reasoning is None else {"completion_tokens_details": {"reasoning_tokens": reasoning}}
     return {
         "prompt_tokens": 7,
         "completion_tokens": count,
         "total_tokens": 7 + count,
         "prompt_tokens_details": {"cached_tokens": 3},
+        **details,
     }
 
 
@@ -145,6 +156,8 @@ def chat_completion(answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
     choices = []
     for index, entropies in enumerate([answer.entropies, *answer.more]):
         message: dict[str, Any] = {"role": "assistant", "content": answer.content(), "refusal": None}
+        if answer.reasoning is not None:
+            message["reasoning_content"] = answer.reasoning
         if answer.tool_calls:
             message["content"] = None
             message["tool_calls"] = [
@@ -164,7 +177,7 @@ def chat_completion(answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
                 "finish_reason": "tool_calls" if answer.tool_calls else answer.finish,
             }
         )
-    usage = chat_usage(answer.counted())
+    usage = chat_usage(answer.counted(), answer.reasoning_tokens)
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -186,8 +199,11 @@ def chat_chunks(answer: Answer, body: dict[str, Any]) -> list[dict[str, Any]]:
         return {**base, "choices": [choice]}
 
     chunks = [chunk(i, {"role": "assistant", "content": ""}) for i in range(len(rows))]
+    if answer.reasoning is not None:
+        chunks.append(chunk(0, {"reasoning_content": answer.reasoning}))
     if answer.logprobs:
-        chunks.append(chunk(0, {"content": answer.content()}, answer.logprobs if wanted else None))
+        content = {} if answer.tool_calls else {"content": answer.content()}
+        chunks.append(chunk(0, content, answer.logprobs if wanted else None))
     else:
         for place in range(max(len(row) for row in rows)):
             for index, row in enumerate(rows):
@@ -206,7 +222,7 @@ def chat_chunks(answer: Answer, body: dict[str, Any]) -> list[dict[str, Any]]:
         }
         chunks.append(chunk(0, {"tool_calls": [call]}))
     chunks += [chunk(i, {}, None, "tool_calls" if answer.tool_calls else answer.finish) for i in range(len(rows))]
-    usage = chat_usage(answer.counted())
+    usage = chat_usage(answer.counted(), answer.reasoning_tokens)
     if usage and (body.get("stream_options") or {}).get("include_usage"):
         chunks.append({**base, "choices": [], "usage": usage})
     return chunks
@@ -356,21 +372,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer = self.server_side.answer(Asked(self.path, body))
         time.sleep(answer.delay)
-        if answer.status is not None:
-            self._json({"error": {"message": "as told", "type": "told", "code": None}}, answer.status)
+        if answer.raw is not None:
+            self._send(*answer.raw, answer.status or 200)
             return
-        if self.path.endswith("/chat/completions"):
+        if answer.status is not None:
+            self._json({"error": {"message": answer.error, "type": "told", "code": None}}, answer.status)
+            return
+        path = self.path.split("?")[0]
+        if path.endswith("/chat/completions"):
             if body.get("stream"):
                 self._events(answer, chat_chunks(answer, body))
             else:
                 self._json(chat_completion(answer, body))
-        elif self.path.endswith("/completions"):
+        elif path.endswith("/completions"):
             whole = legacy_completion(answer, body)
             if body.get("stream"):
                 self._events(answer, legacy_chunks(whole))
             else:
                 self._json(whole)
-        elif self.path.endswith("/responses"):
+        elif path.endswith("/responses"):
             if body.get("stream"):
                 self._events(answer, response_events(answer, body), named=True)
             else:
@@ -382,10 +402,12 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
     def _json(self, body: Any, status: int = 200) -> None:
-        sent = json.dumps(body).encode()
+        self._send("application/json", json.dumps(body).encode(), status)
+
+    def _send(self, kind: str, sent: bytes, status: int) -> None:
         try:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(sent)))
             if status >= 500:
                 self.send_header("retry-after-ms", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -72,6 +73,30 @@ def score(
     config = HEPConfig(top_percent, bottom_percent, consecutive_low)
     evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
     run_score(file, evaluator, one_rollout, as_json=as_json)
+
+
+@app.command()
+@click.argument("target", required=False)
+@click.option("--model", help="The model's name; with a URL.")
+@click.option("--api-key-env", help="Environment variable that holds the key.  [default: OPENAI_API_KEY, if set]")
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds an answer may take; with a URL.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def doctor(target: str | None, model: str | None, api_key_env: str | None, timeout: float, as_json: bool) -> None:
+    r"""Ask a model a dozen small questions: do its answers come with logprobs, and what is to be set?
+
+    TARGET is the base URL of an OpenAI-compatible endpoint, with --model; or module:name of a LangChain chat
+    model, of one with parameters bound, or of a function that makes one. Modules of this directory are found.
+
+    \b
+    Exit codes:
+      0  usable as is: plain answers and tool calls come with candidates
+      1  an error: nobody answers, the key is wrong, an argument is missing
+      3  usable with the settings named
+      4  not usable: no logprobs
+    """
+    from ec_agent.cli.doctor import run_doctor
+
+    sys.exit(run_doctor(target, model, api_key_env, timeout, as_json=as_json))
 
 
 @app.group()

@@ -68,6 +68,8 @@ class Node:
             SelectionError: no winner can be named.
             CommitError: its action cannot be carried out.
         """
+        if self.options.preflight is not False and current_recorder.get() is None:
+            yield from self._preflight()
         session = self._open(state, config)
         own: RunnableConfig = {
             **config,
@@ -94,6 +96,23 @@ class Node:
         finally:
             yield from session.close()
         return result
+
+    def _preflight(self) -> Plan[None]:
+        from ec_agent.doctor import models_of, preflight
+
+        asked: Any = self.options.preflight
+        models = models_of(self.agent.original) if asked is True else asked
+        if not models:
+            raise ConfigError(
+                f"preflight=True found no chat model in the agent {self.agent.name!r}; name it: preflight=model, or "
+                "leave preflight out"
+            )
+        yield from preflight(
+            models if isinstance(models, list | tuple) else [models],
+            min_coverage=self.options.min_coverage,
+            tools=bool(self.agent.tools) or self.agent.is_function,
+            request_logprobs=self.options.request_logprobs,
+        )
 
     def _open(self, state: Any, config: RunnableConfig) -> Session:
         conf = config.get("configurable") or {}

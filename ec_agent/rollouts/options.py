@@ -20,7 +20,7 @@ from ec_agent.errors import ConfigError
 from ec_agent.phases import HEPConfig
 from ec_agent.rollouts.limits import Limits, whole
 from ec_agent.selectors import Candidate, LowestCentroid, Selector
-from ec_agent.signals import check_signals
+from ec_agent.signals import ENTROPY, check_signals, leading
 
 OnMissing = Literal["exclude", "raise", "score"]
 OnUnscored = Literal["raise", "first"]
@@ -155,6 +155,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise ConfigError(f"{name} is {value!r}; give a function or None")
+        if self.preflight is not False and leading(self.selector.signals) != ENTROPY:
+            raise ConfigError(
+                f"preflight= looks for entropies, which the selector {self.selector.name!r} does not read; leave it out"
+            )
         _one_of("on_missing", self.on_missing, ("exclude", "raise", "score"))
         _one_of("on_unscored", self.on_unscored, ("raise", "first"))
         share = self.min_coverage

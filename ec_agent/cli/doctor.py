@@ -1,0 +1,139 @@
+"""``ec-agent doctor``: what a model's answers are worth to the centroid, and what to set."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from langchain_core.runnables import Runnable
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ec_agent.doctor.answers import Target
+from ec_agent.doctor.chat_model import ChatModelTarget
+from ec_agent.doctor.endpoint import EndpointTarget
+from ec_agent.doctor.probing import diagnose
+from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
+from ec_agent.errors import ConfigError, DoctorError, EcAgentError
+
+DEFAULT_KEY = "OPENAI_API_KEY"
+WHAT_TO_GIVE = (
+    "give the base URL of an OpenAI-compatible endpoint (ec-agent doctor http://127.0.0.1:8080/v1 --model NAME) "
+    "or the place of a LangChain chat model (ec-agent doctor my_module:model)"
+)
+_STYLES = {Mark.YES: "green", Mark.PARTLY: "yellow", Mark.NO: "red"}
+_VERDICT_STYLES = {Verdict.USABLE: "bold green", Verdict.WITH_SETTINGS: "bold yellow"}
+
+
+def run_doctor(target: str | None, model: str | None, api_key_env: str | None, timeout: float, *, as_json: bool) -> int:
+    """Ask, and show what was found.
+
+    Returns:
+        The exit code: 0, 1, 3 or 4, as ``Report.exit_code`` says.
+
+    Raises:
+        ConfigError: an argument is missing or wrong.
+        DoctorError: nobody is there, or we are not let in.
+    """
+    with _quiet_stdout() if as_json else contextlib.nullcontext():
+        asked = _target(target, model, api_key_env, timeout)
+        console = Console(stderr=True)
+        with console.status(f"asking {escape(asked.name)}"):
+            report = diagnose(asked)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        show(report, Console())
+    return report.exit_code
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """What a user's module prints goes to standard error."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _target(target: str | None, model: str | None, api_key_env: str | None, timeout: float) -> Target:
+    if not target:
+        raise ConfigError(f"nothing to ask; {WHAT_TO_GIVE}")
+    if "://" in target:
+        if not model:
+            raise ConfigError("--model is missing; name the model as the endpoint knows it")
+        return EndpointTarget(target, model, _key(api_key_env), timeout)
+    if model or api_key_env:
+        raise ConfigError(f"--model and --api-key-env go with a URL, and {target!r} is none; {WHAT_TO_GIVE}")
+    return ChatModelTarget(load_model(target))
+
+
+def _key(name: str | None) -> str | None:
+    key = os.environ.get(name or DEFAULT_KEY)
+    if name and not key:
+        raise ConfigError(f"the environment has no {name}; set it, or leave --api-key-env out")
+    return key
+
+
+def load_model(place: str) -> Runnable[Any, Any]:
+    """The chat model at ``module:name``, or what a function without arguments of that name makes.
+
+    Raises:
+        ConfigError: the place is not written so, or holds something else.
+        DoctorError: the module or the function fails.
+    """
+    module, _, name = place.partition(":")
+    if not module or not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
+        raise ConfigError(f"{place!r} is neither a URL nor module:name; {WHAT_TO_GIVE}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        if callable(found) and not isinstance(found, Runnable):
+            found = found()
+    except EcAgentError:
+        raise
+    except Exception as error:
+        raise DoctorError(
+            f"{place} cannot be loaded ({type(error).__name__}: {error}); see that it works in Python, from this "
+            "directory"
+        ) from error
+    if inspect.iscoroutine(found):
+        found.close()
+    if not isinstance(found, Runnable):
+        raise ConfigError(f"{place} is of type {type(found).__name__}; name a LangChain chat model")
+    return found
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the findings, what to set, and the verdict."""
+    table = Table(title=escape(report.target), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("question", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
+    table.add_column("detail", overflow="fold")
+    for found in report.findings:
+        style = _STYLES.get(found.mark, "dim")
+        table.add_row(QUESTIONS[found.question], f"[{style}]{found.mark}[/{style}]", escape(found.detail))
+    console.print(table)
+    if report.settings:
+        console.print("[bold]what to set[/bold]  (* needed)")
+        grid = Table.grid(padding=(0, 1))
+        for setting in report.settings:
+            grid.add_row("", "*" if setting.needed else "", escape(setting.text))
+        console.print(grid)
+        console.print()
+    spent = report.spent
+    console.print(
+        f"asked {spent.requests} requests; tokens: {spent.prompt_tokens} prompt, {spent.generated_tokens} generated; "
+        f"{report.seconds:.1f} s"
+    )
+    style = _VERDICT_STYLES.get(report.verdict, "bold red")
+    console.print(f"[bold]verdict[/bold]  [{style}]{report.verdict}[/{style}] (exit code {report.exit_code})")

@@ -1,0 +1,260 @@
+"""Questions for a model, and its answers reduced to what the doctor looks at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from ec_agent.capture.shapes import Payload, call_of, get, payload_of_response, payload_of_stream
+from ec_agent.doctor.report import Spent
+from ec_agent.plans import Plan
+from ec_agent.signals import ENTROPY
+from ec_agent.trajectory import Trajectory
+
+SHORT, TOOL_CALL, LONG = 24, 64, 1024  # tokens; LONG is for an answer that was cut inside its reasoning
+MOST_DETAIL = 160
+SEA = "Write one short sentence about the sea."
+WEATHER = "What is the weather in Paris? Use the tool."
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "description": "Name of the city."}},
+            "required": ["city"],
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One small request.
+
+    Attributes:
+        top: candidates asked for each token; 0 asks for the sampled token's logprob alone, ``None`` says nothing
+            of logprobs.
+        stream: whether the answer is streamed.
+        tools: whether a tool is offered, and its call forced.
+        responses: whether it goes to the Responses API.
+        n: how many choices.
+        seed: the sampler's; it is asked for at temperature 1.
+        max_tokens: the longest answer.
+    """
+
+    top: int | None = None
+    stream: bool = False
+    tools: bool = False
+    responses: bool = False
+    n: int = 1
+    seed: int | None = None
+    max_tokens: int = SHORT
+
+    @property
+    def text(self) -> str:
+        """What is said to the model."""
+        return WEATHER if self.tools else SEA
+
+    @property
+    def varied(self) -> bool:
+        """Whether answers ought to differ."""
+        return self.n > 1 or self.seed is not None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        payload: tokens and logprobs as a rollout would see them.
+        choices: the same of each choice, where there are several.
+        text: the content.
+        tool_calls: names of the tools called.
+        reasoning: reasoning content, apart from the text.
+        reasoning_tokens: how many tokens of it were reported.
+        responses: whether the Responses API answered.
+        left_out: parameters the model does not take, which were left out.
+    """
+
+    payload: Payload
+    choices: tuple[Payload, ...] = ()
+    text: str = ""
+    tool_calls: tuple[str, ...] = ()
+    reasoning: str = ""
+    reasoning_tokens: int | None = None
+    responses: bool = False
+    left_out: frozenset[str] = frozenset()
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        """The answer as the timeline of a rollout."""
+        return Trajectory([call_of(self.payload, (ENTROPY, "logprob"))])
+
+    @property
+    def scored(self) -> bool:
+        """Whether any token has an entropy."""
+        return self.trajectory.scored_tokens > 0
+
+    @property
+    def sampled_only(self) -> bool:
+        """Whether logprobs came, but no candidates to take an entropy of."""
+        return not self.scored and bool(np.isfinite(self.trajectory.signal("logprob")).any())
+
+    @property
+    def coverage(self) -> float:
+        """Share of the generated tokens that have an entropy; 0 where nothing is known of them."""
+        return self.trajectory.coverage or 0.0
+
+    @property
+    def counted(self) -> bool:
+        """Whether the generated tokens were reported, so that missing logprobs show."""
+        return self.payload.tokens is not None
+
+    @cached_property
+    def candidates(self) -> tuple[tuple[Any, ...], ...]:
+        """The candidates' texts, token by token, as far as they came."""
+        rows = [get(entry, "top_logprobs") for entry in self.payload.entries]
+        return tuple(
+            tuple(get(c, "token") for c in row) if isinstance(row, Sequence) and not isinstance(row, str) else ()
+            for row in rows
+        )
+
+    @property
+    def top(self) -> int:
+        """The most candidates a token came with."""
+        return max((len(row) for row in self.candidates), default=0)
+
+    @property
+    def cut_in_reasoning(self) -> bool:
+        """Whether the answer ended before its first word."""
+        return not self.text and not self.tool_calls and bool(self.reasoning or self.reasoning_tokens)
+
+    @property
+    def said(self) -> str:
+        """Everything the model said, to compare answers by."""
+        return self.reasoning + self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What came in place of an answer.
+
+    Attributes:
+        detail: in a line.
+        status: the HTTP status, where there was one.
+        hopeless: asking differently would not help: no answer in time, too many requests, not an API.
+    """
+
+    detail: str
+    status: int | None = None
+    hopeless: bool = False
+
+    def about(self, *words: str) -> bool:
+        """Whether it speaks of one of these."""
+        return any(word in self.detail for word in words)
+
+    def number(self) -> int | None:
+        """The one limit between 1 and 19 it names."""
+        found = {int(digits) for digits in re.findall(r"(?<![\w.])\d{1,2}(?![\w.]*\d)", self.detail)}
+        named = {n for n in found if 1 <= n <= 19}
+        return max(named) if named else None
+
+
+class Target(Protocol):
+    """A model that can be asked.
+
+    Attributes:
+        name: what is asked, in a line without secrets.
+        first: the first question's ``Question.top``; ``None`` is a model that is asked as it is.
+        unasked: questions that make no sense here, and why.
+        spent: what asking has cost so far; a report starts a new count.
+    """
+
+    name: str
+    first: int | None
+    unasked: dict[str, str]
+    spent: Spent
+
+    def ask(self, question: Question) -> Plan[Answer | Refusal]:
+        """Ask.
+
+        Raises:
+            DoctorError: nobody is there, or we are not let in.
+        """
+
+    def takes(self, name: str) -> bool:
+        """Whether a model has a setting of this name."""
+
+    def constructor(self, **settings: Any) -> str:
+        """How to make a model with these settings, as a line of Python."""
+
+
+def answer_of_completion(response: Any) -> Answer:
+    """A chat completion."""
+    choices = get(response, "choices") or []
+    message = get(choices, 0, "message")
+    reasoning = get(message, "reasoning_content") or get(message, "reasoning")
+    return Answer(
+        payload=payload_of_response(
+            {"choices": choices[:1], "usage": get(response, "usage"), "model": get(response, "model")}
+        ),
+        choices=tuple(payload_of_response({"choices": [choice]}) for choice in choices),
+        text=str(get(message, "content") or ""),
+        tool_calls=tuple(str(get(call, "function", "name")) for call in get(message, "tool_calls") or []),
+        reasoning=reasoning if isinstance(reasoning, str) else "",
+        reasoning_tokens=_reasoning_tokens(get(response, "usage")),
+    )
+
+
+def answer_of_chunks(chunks: Sequence[Any]) -> Answer:
+    """The same, streamed."""
+    deltas = [get(choice, "delta") for chunk in chunks for choice in get(chunk, "choices") or []]
+    calls = [call for delta in deltas for call in get(delta, "tool_calls") or []]
+    usage = next((usage for chunk in reversed(chunks) if (usage := get(chunk, "usage"))), None)
+    thoughts = [get(delta, "reasoning_content") or get(delta, "reasoning") for delta in deltas]
+    return Answer(
+        payload=payload_of_stream(chunks),
+        text="".join(str(get(delta, "content") or "") for delta in deltas),
+        tool_calls=tuple(name for call in calls if (name := get(call, "function", "name"))),
+        reasoning="".join(thought for thought in thoughts if isinstance(thought, str)),
+        reasoning_tokens=_reasoning_tokens(usage),
+    )
+
+
+def answer_of_response(response: Any) -> Answer:
+    """An answer of the Responses API."""
+    items = get(response, "output") or []
+    parts = [part for item in items for part in get(item, "content") or []]
+    return Answer(
+        payload=payload_of_response(response),
+        text="".join(str(get(part, "text") or "") for part in parts if get(part, "type") == "output_text"),
+        tool_calls=tuple(str(get(item, "name")) for item in items if get(item, "type") == "function_call"),
+        reasoning="".join(
+            str(get(part, "text") or "")
+            for item in items
+            if get(item, "type") == "reasoning"
+            for part in [*(get(item, "summary") or []), *(get(item, "content") or [])]
+        ),
+        reasoning_tokens=_reasoning_tokens(get(response, "usage")),
+        responses=True,
+    )
+
+
+def _reasoning_tokens(usage: Any) -> int | None:
+    for details in ("completion_tokens_details", "output_tokens_details"):
+        count = get(usage, details, "reasoning_tokens")
+        if isinstance(count, int):
+            return count
+    return None
+
+
+def without(answer: Answer, left_out: frozenset[str]) -> Answer:
+    """The answer, and what was left out to get it."""
+    return replace(answer, left_out=left_out) if left_out else answer

@@ -1,0 +1,219 @@
+"""Asking a LangChain chat model, as a rollout would: what the capture hears is what counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import reduce
+from operator import add
+from typing import Any
+
+from langchain_core.globals import get_llm_cache
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import merge_configs, var_child_runnable_config
+from pydantic import SecretStr
+
+from ec_agent.capture.calls import OpenCall
+from ec_agent.capture.recorder import Recorder, recording
+from ec_agent.capture.shapes import Payload, get, payload_of_message
+from ec_agent.doctor.answers import TOOL, TOOL_CALL, Answer, Question, Refusal, without
+from ec_agent.doctor.endpoint import INCLUDE
+from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
+from ec_agent.doctor.report import Spent
+from ec_agent.errors import ConfigError
+from ec_agent.plans import Plan, Step, call
+
+_TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"})
+_ASKING = frozenset({"logprobs", "top_logprobs", "include", "response_logprobs"})
+
+
+class Ear(Recorder):
+    """A recorder that keeps the logprobs as they came, from whichever layer saw most of them."""
+
+    def __init__(self) -> None:
+        super().__init__(signals=("entropy", "logprob"))
+        self.richest = Payload()
+
+    def end(self, call: OpenCall, payload: Payload | None) -> None:
+        """A call ended."""
+        for heard in (payload, *(request.payload() for request in call.answered())):
+            self.richest = richer(self.richest, heard)
+        super().end(call, payload)
+
+
+def richer(one: Payload, other: Payload | None) -> Payload:
+    """The one with more logprobs; of equals, the one that says how many tokens there were."""
+    if other is None:
+        return one
+    return max(one, other, key=lambda payload: (len(payload.entries), payload.tokens is not None))
+
+
+class ChatModelTarget:
+    """A LangChain chat model, asked with the parameters bound to it, less its tools.
+
+    Args:
+        model: a chat model, or a binding of one, such as ``model.bind_tools(...)``.
+        first: candidates asked for with the first question; ``None`` asks the model as it is.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+
+    def __init__(self, model: Any, first: int | None = None) -> None:
+        found, kwargs, self._config = unbound(model)
+        # An answer out of a cache says nothing of the endpoint; without one the model is asked itself, not a copy.
+        cached = found.cache is not False and bool(found.cache or get_llm_cache())
+        self._model = found.model_copy(update={"cache": False}) if cached else found
+        self._kwargs = {name: value for name, value in kwargs.items() if name not in _TOOL_PARAMETERS}
+        self.first = first
+        self.unasked = {"n": "best_of_n makes its rollouts by asking N times"}
+        self.spent = Spent()
+        url = endpoint_of(self._model)
+        self.name = f"{type(self._model).__name__} {name_of(self._model)}".strip() + (f" at {url}" if url else "")
+        fields = vars(self._model).values()
+        self._secrets = tuple(field.get_secret_value() for field in fields if isinstance(field, SecretStr))
+        self._left_out: set[str] = set()
+        self._answered = self._responses = False
+
+    def ask(self, question: Question) -> Plan[Answer | Refusal]:
+        """Ask; a parameter that the model does not take is left out from then on."""
+        while True:
+            wanted = self._parameters(question)
+            outcome = yield from self._ask(question, wanted)
+            if not isinstance(outcome, Refusal):
+                return without(outcome, frozenset(self._left_out))
+            optional = [name for name in wanted if name not in _ASKING]
+            unknown = [name for name in optional if outcome.about(name)]
+            if not unknown and outcome.about("TypeError", "ValidationError"):
+                unknown = optional
+            if not unknown:
+                return outcome
+            self._left_out.update(unknown)
+
+    def takes(self, name: str) -> bool:
+        """Whether the model's class has such a setting."""
+        return name in type(self._model).model_fields
+
+    def constructor(self, **settings: Any) -> str:
+        """How to make the model with these settings."""
+        return f"{type(self._model).__name__}(..., {written(settings)})"
+
+    def asking(self, top: int | None) -> dict[str, Any]:
+        """The parameters that ask for logprobs, in the integration's own words."""
+        if top is None:
+            return {}
+        if type(self._model).__name__ in ("ChatGoogleGenerativeAI", "ChatVertexAI"):
+            return {"response_logprobs": True, "logprobs": top}
+        if self._responses:
+            return {"include": list(INCLUDE), "top_logprobs": top}
+        return {"logprobs": True, "top_logprobs": top}
+
+    def _parameters(self, question: Question) -> dict[str, Any]:
+        limit = max(TOOL_CALL, question.max_tokens) if question.tools else question.max_tokens
+        wanted: dict[str, Any] = {"max_tokens": limit}
+        if question.seed is not None:
+            wanted |= {"seed": question.seed, "temperature": 1.0}
+        if question.tools:
+            wanted["tool_choice"] = "any"
+        wanted = {name: value for name, value in wanted.items() if name not in self._left_out}
+        return wanted | self.asking(question.top)
+
+    def _ask(self, question: Question, wanted: dict[str, Any]) -> Plan[Answer | Refusal]:
+        ear = Ear()
+        try:
+            asked, parameters = self._bound(question, wanted)
+            self.spent.requests += 1
+            with recording(ear), _apart():
+                message = yield self._step(asked, question, {**self._kwargs, **parameters})
+            answer = self._read(message, ear)
+        except NotImplementedError:
+            return Refusal(f"{type(self._model).__name__} takes no tools")
+        except Exception as error:
+            if isinstance(error, TypeError):
+                self.spent.requests -= 1  # it takes no such argument: nothing was sent
+            return refusal_of(error, self.name, self._secrets, first=not self._answered)
+        self._answered = True
+        self._responses = self._responses or answer.responses
+        self.spent.prompt_tokens += answer.payload.prompt_tokens or 0
+        self.spent.generated_tokens += len(answer.trajectory)
+        return answer
+
+    def _bound(self, question: Question, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        if not question.tools:
+            return self._model, wanted
+        choice = {name: value for name, value in wanted.items() if name == "tool_choice"}
+        rest = {name: value for name, value in wanted.items() if name not in choice}
+        return self._model.bind_tools([TOOL], **choice), rest
+
+    def _step(self, asked: Any, question: Question, parameters: dict[str, Any]) -> Step:
+        config = merge_configs(self._config, RunnableConfig(tags=["ec_agent.doctor"]))
+        if not question.stream:
+            return call(asked, "invoke", question.text, config, **parameters)
+
+        def sync() -> Any:
+            return list(asked.stream(question.text, config, **parameters))
+
+        async def wait() -> Any:
+            return [chunk async for chunk in asked.astream(question.text, config, **parameters)]
+
+        return Step(sync, wait)
+
+    def _read(self, came: Any, ear: Ear) -> Answer:
+        message = reduce(add, came) if isinstance(came, list) and came else came
+        if not isinstance(message, AIMessage):
+            raise no_api(message)
+        details = get(message.usage_metadata, "output_token_details")
+        thoughts = [block for block in message.content_blocks if block.get("type") == "reasoning"]
+        payload = richer(payload_of_message(message), ear.richest)
+        return Answer(
+            payload=payload,
+            text=str(message.text),
+            tool_calls=tuple(found["name"] for found in message.tool_calls),
+            reasoning="".join(str(block.get("reasoning") or "") for block in thoughts),
+            reasoning_tokens=get(details, "reasoning"),
+            responses=get(message.response_metadata, "object") == "response"
+            or str(get(message.response_metadata, "id") or "").startswith("resp_"),
+        )
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """A run around passes nothing on: its callbacks and streams are not to show what the doctor asks."""
+    token = var_child_runnable_config.set(None)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
+def unbound(model: Any) -> tuple[BaseChatModel, dict[str, Any], RunnableConfig]:
+    """The chat model inside bindings, and the parameters and the config bound to it.
+
+    Raises:
+        ConfigError: there is no chat model inside.
+    """
+    kwargs: dict[str, Any] = {}
+    config = RunnableConfig()
+    inner = model
+    with _apart():
+        while isinstance(inner, RunnableBindingBase):
+            kwargs = {**inner.kwargs, **kwargs}
+            config = merge_configs(inner.config, config)
+            inner = inner.bound
+    if not isinstance(inner, BaseChatModel):
+        raise ConfigError(f"it is of type {type(model).__name__}; give a LangChain chat model, or a binding of one")
+    return inner, kwargs, config
+
+
+def name_of(model: BaseChatModel) -> str:
+    """The model's own name, where it says it."""
+    return str(next((name for key in ("model_name", "model") if isinstance(name := get(model, key), str)), ""))
+
+
+def endpoint_of(model: BaseChatModel) -> str | None:
+    """Where the model is asked, where it says it; without secrets."""
+    found = (get(model, key) for key in ("openai_api_base", "base_url", "api_base", "endpoint"))
+    return next((bare_url(url) for url in found if isinstance(url, str) and "://" in url), None)

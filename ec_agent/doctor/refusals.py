@@ -1,0 +1,117 @@
+"""Errors of clients and integrations, told apart by what they say of the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from ec_agent.capture.shapes import get
+from ec_agent.doctor.answers import MOST_DETAIL, Refusal
+from ec_agent.errors import DoctorError
+
+_NOT_LET_IN = 401
+_BUSY = (408, 429, 503)
+_CLIENTS_OWN = re.compile(r"^Error code: \d+(?: - )?")
+_UNREACHABLE = ("APIConnectionError", "ConnectError", "ConnectionError", "ConnectionRefusedError")
+
+
+class Turned(Exception):  # noqa: N818  # never seen outside: it carries a refusal to where it is returned
+    """What came is no answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+def no_api(found: object) -> Turned:
+    """Something came that is no answer of the API: a web page, as a rule, or an error that is called a success."""
+    said = get(found, "error", "message")
+    if isinstance(said, str):
+        return Turned(Refusal(f"an error in place of an answer: {said}"))
+    text = " ".join(found.split())[:60] if isinstance(found, str) else "JSON without an answer in it"
+    return Turned(Refusal(f"not the API: {text}; the base URL ends in /v1 as a rule", hopeless=True))
+
+
+def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bool) -> Refusal:
+    """What an exception says, in a line without secrets.
+
+    Args:
+        error: what a request raised.
+        name: what was asked.
+        secrets: keys that must not be shown.
+        first: nothing has been answered yet.
+
+    Raises:
+        DoctorError: we are not let in; or nobody is there at the first request.
+    """
+    if isinstance(error, Turned):
+        return replace(error.refusal, detail=shown(error.refusal.detail, secrets))
+    status = _status(error)
+    detail = shown(_message(error), secrets)
+    if status == _NOT_LET_IN:
+        raise DoctorError(f"{name} does not let us in (401: {detail}); check the key") from None
+    if status is not None:
+        busy = status in _BUSY
+        hint = "; the endpoint is busy, ask again later" if busy else ""
+        said = f": {detail}" if detail else ""
+        return Refusal(f"error {status}{said}{hint}", status, hopeless=busy)
+    if _timed_out(error):
+        return Refusal("no answer in time; is the endpoint busy, or --timeout too short?", hopeless=True)
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds.intersection(_UNREACHABLE):
+        if first:
+            raise DoctorError(f"cannot reach {name} ({detail}); is the server running, and the URL right?") from None
+        return Refusal(f"the connection broke: {detail}", hopeless=True)
+    return Refusal(f"{type(error).__name__}: {detail}")
+
+
+def shown(text: str, secrets: Iterable[str]) -> str:
+    """Text in one line, cut, its secrets blacked out."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    text = " ".join(text.split())
+    return text if len(text) <= MOST_DETAIL else text[: MOST_DETAIL - 3] + "..."
+
+
+def bare_url(url: str) -> str:
+    """The URL without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def written(settings: Mapping[str, Any]) -> str:
+    """Settings as the arguments of a call in Python."""
+    return ", ".join(f"{name}={json.dumps(v) if isinstance(v, str) else repr(v)}" for name, v in settings.items())
+
+
+def _status(error: Exception) -> int | None:
+    for path in (("status_code",), ("response", "status_code"), ("code",)):
+        status = get(error, *path)
+        if isinstance(status, int) and 400 <= status <= 599:
+            return int(status)
+    return None
+
+
+def _message(error: Exception) -> str:
+    body = get(error, "body")
+    said = get(body, "message") or get(body, "error", "message") or get(body, "detail")
+    cause = error.__cause__
+    text = said if isinstance(said, str) else str(error) or type(error).__name__
+    if "<html" in text.lower():
+        return "an HTML page"
+    text = _CLIENTS_OWN.sub("", text)
+    return f"{text} {cause}" if cause is not None and text == "Connection error." else text
+
+
+def _timed_out(error: Exception) -> bool:
+    return isinstance(error, TimeoutError | asyncio.TimeoutError) or any(
+        "Timeout" in kind.__name__ for kind in type(error).__mro__
+    )

@@ -1,0 +1,110 @@
+"""``best_of_n(preflight=...)``: models are asked before the rollouts, and the run ends there where they cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fake_openai import Answer
+from kinds import Kind
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+
+from ec_agent import ConfigError, LowestCentroid, PreflightError, best_of_n
+
+ASKING = {"logprobs": True, "top_logprobs": 20}
+GO = {"messages": [("user", "go")]}
+ANSWERS = [Answer([1.5, *[0.1] * more]) for more in range(2, 6)]
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather."""
+    return "fair"
+
+
+@pytest.fixture(params=["sync", "async"])
+def run(request):
+    if request.param == "sync":
+        return lambda node: node.run(GO)
+    return lambda node: asyncio.run(node.arun(GO))
+
+
+@pytest.fixture
+def went(fake):
+    """How many requests the agent itself made."""
+    fake.answers["go"] = ANSWERS
+    fake._taken.clear()
+    yield lambda: len(fake.bodies("go"))
+    fake.answers.clear()
+
+
+def node_of(model, **options):
+    return best_of_n(create_agent(model, [get_weather]), n=2, preflight=True, **options)
+
+
+def test_a_good_model_is_asked_once(run, went, chat_model, fake):
+    node = node_of(chat_model(Kind(), **ASKING))
+    for runs in (1, 2):
+        result = run(node)
+        assert all(candidate.centroid is not None for candidate in result.selection.candidates)
+        assert went() == 2 * runs
+    assert len(fake.asked) == 4 + 2
+    assert result.selection.usage["generated_tokens"] == 5 + 6  # the preflight is no part of the bill of a run
+
+
+@pytest.mark.parametrize("kind", [Kind(logprobs=False), Kind(logprobs="sampled"), Kind(call_logprobs=False)])
+def test_a_bad_model_ends_the_run_before_it_costs_anything(run, went, chat_model, kind):
+    with pytest.raises(PreflightError, match="would leave rollouts unscored") as caught:
+        run(node_of(chat_model(kind, **ASKING)))
+    assert len(caught.value.reports) == 1
+    assert went() == 0
+
+
+def test_tool_calls_do_not_matter_to_an_agent_without_tools(run, went, chat_model):
+    model = chat_model(Kind(call_logprobs=False), **ASKING)
+    run(best_of_n(create_agent(model, []), n=2, preflight=True))
+    assert went() == 2
+
+
+def test_a_model_that_is_not_asked_for_logprobs(run, went, chat_model):
+    with pytest.raises(PreflightError, match="logprobs=True"):
+        run(node_of(chat_model(Kind())))
+    assert went() == 0
+    run(node_of(chat_model(Kind()), request_logprobs=True))
+    assert went() == 2
+
+
+def test_coverage_is_the_runs_own(run, went, chat_model):
+    model = chat_model(Kind(call_logprobs=2), **ASKING)
+    with pytest.raises(PreflightError):
+        run(node_of(model, min_coverage=0.8))
+    run(node_of(model, min_coverage=0.4))
+
+
+def test_a_model_given_by_name(run, went, chat_model, fake):
+    models = [chat_model(Kind(), **ASKING)]
+
+    def agent(state):
+        return {"messages": [models[0].invoke(state["messages"])]}
+
+    run(best_of_n(agent, n=2, preflight=models[0]))
+    assert went() == 2
+    assert len(fake.asked) == 4
+
+
+def test_an_agent_without_a_model(run):
+    with pytest.raises(ConfigError, match=r"found no chat model.*preflight=model"):
+        run(best_of_n(lambda state: {"messages": [AIMessage("x")]}, n=2, preflight=True))
+
+
+def test_another_signal():
+    with pytest.raises(ConfigError, match=r"lowest_centroid\(surprisal\)"):
+        best_of_n(lambda state: {}, preflight=True, selector=LowestCentroid(signal="surprisal"))
+
+
+def test_a_nested_question_is_not_asked_again(run, went, chat_model, fake):
+    inner = best_of_n(create_agent(chat_model(Kind(), **ASKING), []), n=1, preflight=True)
+    run(best_of_n(lambda state: inner.as_agent().invoke(state), n=2))
+    assert len(fake.asked) == went() == 2

@@ -1,0 +1,95 @@
+"""Whatever an endpoint sends, the doctor reports; and the room's names are what they say."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+from fake_openai import Answer, chat_completion
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kinds import Kind
+
+import ec_agent.doctor
+from ec_agent.doctor import ChatModelTarget, EndpointTarget, Report, Verdict, diagnose
+from ec_agent.doctor.answers import Refusal
+from ec_agent.doctor.report import EXIT_CODES, QUESTIONS
+
+BODY = {"messages": [{"role": "user", "content": "x"}], "logprobs": True, "top_logprobs": 20, "tools": [{}]}
+WHOLE = chat_completion(Kind()(BODY | {"model": "m"}), BODY)
+ODD = st.sampled_from([None, "", "x", 0, -1, 1.5, True, [], {}, [None], {"content": None}, float("1e300"), [[]], ["x"]])
+
+
+def places(thing, path=()):
+    """Every place in a JSON document."""
+    yield path
+    items = thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ()
+    for key, value in items:
+        yield from places(value, (*path, key))
+
+
+PLACES = [path for path in places(WHOLE) if path and len(path) < 9]
+
+
+def spoiled(path, value):
+    whole = copy.deepcopy(WHOLE)
+    inner = whole
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return whole
+
+
+@pytest.mark.parametrize("way", ["bare client", "chat model"])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(PLACES), value=ODD)
+def test_a_spoiled_answer_is_a_report_and_never_a_traceback(fake, chat_model, way, path, value):
+    spoilt = Answer(raw=("application/json", json.dumps(spoiled(path, value)).encode()))
+    target = EndpointTarget(fake.url, "m", timeout=5)
+    fake.otherwise = spoilt
+    if way == "chat model":
+        target = ChatModelTarget(chat_model(spoilt, logprobs=True))
+    report = diagnose(target)
+    assert isinstance(report, Report)
+    assert [finding.question for finding in report.findings] == list(QUESTIONS)
+    assert all(finding.detail for finding in report.findings)
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("message", "number"),
+    [
+        ("top_logprobs must be at most 5.", 5),
+        ("Invalid value: 20 is not in [0, 11]", 11),
+        ("error 400: 'top_logprobs' must be <= 8, got 20", 8),
+        ("error 400: no", None),
+        ("gpt-4.1 refuses top_logprobs", None),
+        ("", None),
+    ],
+)
+def test_the_limit_in_a_message(message, number):
+    assert Refusal(message).number() == number
+
+
+def test_public_names():
+    assert all(getattr(ec_agent.doctor, name).__doc__ for name in ec_agent.doctor.__all__)
+    assert dir(ec_agent.doctor) == ec_agent.doctor.__all__
+    with pytest.raises(AttributeError, match="nothing"):
+        ec_agent.doctor.nothing  # noqa: B018
+
+
+def test_each_verdict_has_an_exit_code_of_its_own():
+    assert set(EXIT_CODES) == set(Verdict)
+    assert sorted(EXIT_CODES.values()) == [0, 1, 3, 4]
+
+
+def test_the_room_knows_nothing_of_rollouts_and_the_command_line():
+    code = (
+        "import sys, ec_agent.doctor as d; [getattr(d, name) for name in d.__all__]; "
+        "print([m for m in sys.modules if m.startswith(('ec_agent.rollouts', 'ec_agent.cli'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,104 @@
+"""The doctor at the real llama.cpp server: what is certain there, whatever the small model says."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+from findings import advice, marks
+from langchain_openai import ChatOpenAI
+
+from ec_agent import PreflightError
+from ec_agent.cli.app import app
+from ec_agent.doctor import ChatModelTarget, EndpointTarget, Verdict, diagnose, preflight
+from ec_agent.plans import drive
+
+pytestmark = pytest.mark.model
+
+REFUSED = "error 400: logprobs is not supported with tools + stream"
+
+
+@pytest.fixture(scope="module")
+def report(llama):
+    return diagnose(EndpointTarget(llama.base_url, llama.model, timeout=60))
+
+
+def test_it_passes_with_one_setting(report):
+    assert report.verdict is Verdict.WITH_SETTINGS
+    assert 'disable_streaming="tool_calling"' in advice(report, needed=True)
+    assert report.spent.requests == 10  # the Responses API is asked a second time, without top_logprobs
+
+
+def test_plain_streamed_and_with_tools_it_gives_candidates_and_with_both_it_refuses(report):
+    assert report.finding("logprobs").coverage == 1.0
+    assert report.finding("stream").coverage == 1.0
+    assert re.search(r"has candidates for (\d+) of \1 tokens", report.finding("tools").detail)
+    assert report.finding("tools_stream").detail == REFUSED
+
+
+def test_the_small_model_calls_no_tool_though_it_is_forced_to(report):
+    assert report.finding("tools").detail.startswith("no tool call came, so not known")
+    assert "no tool call came" in advice(report, needed=True)
+
+
+def test_the_rest(report):
+    expected = {
+        "top_k": "yes",
+        "sampled": "yes",  # at temperature 0
+        "tools": "not known",
+        "tools_stream": "no",
+        "responses": "partly",
+        "reasoning": "no",
+        "n": "yes",
+        "seed": "yes",
+        "usage": "yes",
+    }
+    found = marks(report)
+    assert {question: found[question] for question in expected} == expected
+    assert report.finding("responses").detail == "it answers; logprobs: none"
+    assert report.finding("top_k").detail == "20 asked, 20 came"
+
+
+@pytest.fixture
+def on_llama(llama):
+    def make(**kwargs):
+        settings = {"model": llama.model, "base_url": llama.base_url, "api_key": "none", "timeout": 60}
+        return ChatOpenAI(**settings | {"max_retries": 0} | kwargs)
+
+    return make
+
+
+def test_chat_openai(on_llama, ask):
+    report = ask(ChatModelTarget(on_llama(logprobs=True, top_logprobs=20, temperature=0)))
+    found = marks(report)
+    assert (found["logprobs"], found["stream"], found["tools_stream"]) == ("yes", "yes", "no")
+    assert report.finding("tools_stream").detail == REFUSED
+    assert report.verdict is Verdict.WITH_SETTINGS
+
+
+def test_with_what_the_doctor_says_all_four_combinations_answer(on_llama):
+    cured = on_llama(logprobs=True, top_logprobs=20, temperature=0, disable_streaming="tool_calling", stream_usage=True)
+    report = diagnose(ChatModelTarget(cured))
+    found = marks(report)
+    assert (found["logprobs"], found["stream"], found["usage"]) == ("yes", "yes", "yes")
+    for question in ("tools", "tools_stream"):
+        assert "no tool call came, so not known; the text in its place has candidates for" in (
+            report.finding(question).detail
+        )
+
+
+def test_the_command(llama):
+    done = CliRunner().invoke(app, ["doctor", llama.base_url, "--model", llama.model, "--json"])
+    assert done.exit_code == 3
+    assert json.loads(done.stdout)["verdict"] == "usable with the settings named"
+
+
+def test_preflight(on_llama):
+    (report,) = drive(preflight([on_llama(logprobs=True, top_logprobs=20)]))
+    assert report.spent.requests == 2
+    with pytest.raises(PreflightError, match="none as it is; asked for 20 candidates"):
+        drive(preflight([on_llama()]))
+    (asked,) = drive(preflight([on_llama()], request_logprobs=True))
+    assert asked.finding("logprobs").coverage == 1.0
