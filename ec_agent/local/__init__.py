@@ -5,8 +5,9 @@ Importing this package loads none of it; each name is loaded when it is first us
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ec_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ec_agent.local.chat_model import LocalChatModel as LocalChatModel
@@ -23,12 +24,4 @@ _HOMES = {
 
 __all__ = ["LocalChatModel", "LocalServer", "fetch_model", "shared_server"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
