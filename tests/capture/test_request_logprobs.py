@@ -7,7 +7,8 @@ from asking import INCLUDE, in_thread, timelines
 from fake_openai import MODEL, Answer
 from langchain.agents import create_agent
 from langchain_core.tools import tool
-from openai import BadRequestError
+from openai import BadRequestError, OpenAI
+from pydantic import BaseModel
 
 from ec_agent import best_of_n, record_calls
 
@@ -265,3 +266,78 @@ def test_an_agent_that_streams_tool_calls(llama, chat_model):
     assert [candidate.tool_calls for candidate in result.selection.candidates] == [2, 2]
     assert [candidate.coverage for candidate in result.selection.candidates] == [1.0, 1.0]
     assert "logprobs" not in str(result.output["messages"])
+
+
+# The length of streamed answers
+
+
+HIDDEN = Answer(ENTROPIES, usage=8)  # five tokens of thinking, which show in the usage alone
+
+
+def test_hidden_tokens_of_a_stream_are_gaps_and_its_reader_sees_no_more_than_asked_for(fake, client):
+    fake.answers["hi"] = HIDDEN
+    with record_calls(request_logprobs=True) as recorder:
+        chunks = list(client.chat.completions.create(**HI, stream=True))
+    assert all(chunk.choices for chunk in chunks)  # chunk.choices[0], as agents have it
+    assert timelines(recorder) == [[*ENTROPIES, *[None] * 5]]
+    (body,) = fake.bodies()
+    assert body["stream_options"] == {"include_usage": True}
+
+
+async def test_the_same_async(fake, aclient):
+    fake.answers["hi"] = HIDDEN
+    with record_calls(request_logprobs=True) as recorder:
+        stream = await aclient.chat.completions.create(**HI, stream=True)
+        assert all([chunk.choices async for chunk in stream])
+    assert timelines(recorder) == [[*ENTROPIES, *[None] * 5]]
+
+
+def test_a_reader_that_asks_for_usage_gets_it(fake, client):
+    fake.answers["hi"] = HIDDEN
+    with record_calls(request_logprobs=True):
+        asked = {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = list(client.chat.completions.create(**HI, **asked))
+    assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == [8]
+
+
+def test_an_endpoint_that_does_not_know_stream_options(told, client):
+    told.refuse = lambda path, body: "unknown field stream_options" if "stream_options" in body else None
+    with record_calls(request_logprobs=True) as recorder:
+        for _ in range(2):
+            list(client.chat.completions.create(**HI, stream=True))
+    assert timelines(recorder) == [ENTROPIES] * 2
+    assert len(sent(told)) == 3
+
+
+# The other ways into the client
+
+
+class Word(BaseModel):
+    word: str
+
+
+def test_parse(fake, client):
+    fake.answers["json"] = Answer(ENTROPIES, text='{"word": "tea"}')
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": "json"}], "response_format": Word}
+    with record_calls(request_logprobs=True) as recorder:
+        assert client.chat.completions.parse(**asked).choices[0].message.parsed == Word(word="tea")
+        assert client.with_options(timeout=9).chat.completions.parse(**asked).choices[0].message.parsed.word == "tea"
+    assert timelines(recorder) == [ENTROPIES] * 2
+    assert all(call.constrained for call in recorder.trajectory().calls)
+
+
+def test_a_streamed_response(told, client):
+    with record_calls(request_logprobs=True) as recorder:
+        events = list(client.responses.create(model=MODEL, input="hi", stream=True))
+        with client.responses.stream(model=MODEL, input="hi") as stream:
+            assert stream.get_final_response().output_text == "w0 w1 w2 "
+    assert events[-1].type == "response.completed"
+    assert timelines(recorder) == [ENTROPIES] * 2
+    assert all("stream_options" not in body for body in told.bodies())
+
+
+def test_a_request_that_is_sent_again_counts_once(fake):
+    fake.answers["hi"] = [Answer(status=500), Answer(status=500), Answer(ENTROPIES)]
+    with OpenAI(base_url=fake.url, api_key="none", max_retries=2) as client, record_calls(request_logprobs=True) as rec:
+        client.chat.completions.create(**HI)
+    assert timelines(rec) == [ENTROPIES]
