@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openai import APIStatusError
@@ -12,90 +13,120 @@ from openai import APIStatusError
 LADDER = (20, 8, 5, None)
 INCLUDE = "message.output_text.logprobs"
 
+# Where refusals say what they are about; what they repeat of the request says nothing.
+_TOLD = ("message", "msg", "detail", "error", "param", "loc", "type", "code")
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to ask.
+
+    Attributes:
+        rung: the place on the ladder.
+        whole: whether to ask for one piece where its reader wants a stream.
+        usage: whether to ask for the length of a stream.
+    """
+
+    rung: int = 0
+    whole: bool = False
+    usage: bool = True
+
+
 _lock = threading.Lock()
-_rungs: dict[tuple[str, str, str], int] = {}
-_whole: set[str] = set()
-_lengthless: set[str] = set()
+_manners: dict[tuple[Any, ...], Manner] = {}
 
 
 class Asker:
-    """Adds to one request what it lacks, as far as its endpoint is known to take it.
+    """Adds to one request what it lacks, as far as its endpoint takes it.
 
-    What an endpoint refused is remembered for the process, so each refusal is met once.
+    A refusal is answered by asking in another way. The way that was taken in the end is remembered for the process, for
+    requests of the same kind: same endpoint and model, tools or not, streamed or not.
 
     Args:
         base_url: the client's.
         path: the request's, without its query.
         body: the request's, as it will be sent.
+        raw: whether its reader reads the bytes themselves, which then hold what was asked for and no more.
     """
 
-    def __init__(self, base_url: str, path: str, body: Mapping[str, Any]) -> None:
+    def __init__(self, base_url: str, path: str, body: Mapping[str, Any], raw: bool = False) -> None:
         self._body = body
-        self._base_url = base_url
         self._path = path.rstrip("/").rpartition("/")[2]
-        self._key = (base_url, path, str(body.get("model")))
+        self._streams = bool(body.get("stream"))
+        self._key = (base_url, path, str(body.get("model")), bool(body.get("tools")), self._streams)
+        self._usable = self._path == "completions" and self._streams and not body.get("stream_options") and not raw
+        self._known = _manners.get(self._key, Manner())
+        self._manner = self._known
 
     @property
     def whole(self) -> bool:
         """Whether the answer is to be asked for in one piece, though its reader wants a stream."""
-        return self._conflicts and self._base_url in _whole
-
-    @property
-    def _conflicts(self) -> bool:
-        return self._path == "completions" and bool(self._body.get("stream") and self._body.get("tools"))
-
-    def additions(self) -> dict[str, Any]:
-        """What to add to the request's body."""
-        usage = {"stream_options": {"include_usage": True}} if self.asks_usage else {}
-        return {**self._logprobs(), **usage}
+        return self._manner.whole and self._asked
 
     @property
     def asks_usage(self) -> bool:
         """Whether the length of a streamed answer is asked for: hidden tokens show in nothing else."""
-        streams = self._path == "completions" and self._body.get("stream") and not self._body.get("stream_options")
-        return bool(streams) and self._base_url not in _lengthless
-
-    def _logprobs(self) -> dict[str, Any]:
-        k = LADDER[_rungs.get(self._key, 0)]
-        if k is None or not self._lacking:
-            return {}
-        if self._path == "responses":
-            include = [*(self._body.get("include") or ()), INCLUDE]
-            return {"include": list(dict.fromkeys(include)), "top_logprobs": k}
-        return {"logprobs": k} if "prompt" in self._body else {"logprobs": True, "top_logprobs": k}
+        return self._usable and self._manner.usage
 
     @property
-    def _lacking(self) -> bool:
-        if self._path == "responses" or "prompt" not in self._body:
-            return not self._body.get("top_logprobs") and type(self._body.get("logprobs")) is not int
-        return self._body.get("logprobs") is None
+    def _asked(self) -> bool:
+        return bool(self._logprobs() or self._body.get("logprobs"))
+
+    def additions(self) -> dict[str, Any]:
+        """What to add to the request's body."""
+        return {**self._logprobs(), **({"stream_options": {"include_usage": True}} if self.asks_usage else {})}
+
+    def _logprobs(self) -> dict[str, Any]:
+        k, body = LADDER[self._manner.rung], self._body
+        if k is None:
+            return {}
+        if self._path == "responses":
+            include, given = list(body.get("include") or ()), body.get("top_logprobs")
+            if INCLUDE in include and given:
+                return {}
+            return {"include": list(dict.fromkeys([*include, INCLUDE])), "top_logprobs": given or k}
+        if "prompt" in body:
+            return {"logprobs": k} if body.get("logprobs") is None else {}
+        asks = body.get("logprobs") and body.get("top_logprobs")
+        return {} if asks or type(body.get("logprobs")) is int else {"logprobs": True, "top_logprobs": k}
 
     def refused(self, error: BaseException) -> bool:
         """Take a refusal to heart; whether it is worth asking again in another way."""
         if not isinstance(error, APIStatusError) or not 400 <= error.status_code < 500:
             return False
-        said = str(error).lower()
-        with _lock:
-            if "stream_options" in said and self.asks_usage:
-                _lengthless.add(self._base_url)
-                return True
-            if "logprob" not in said:
-                return False
-            if self._conflicts and "stream" in said and not self.whole:
-                _whole.add(self._base_url)
-                return True
-            if not self._lacking:
-                return False  # the agent asked by itself
-            rung = _rungs.get(self._key, 0)
-            if LADDER[rung] is None:
-                return False
-            _rungs[self._key] = rung + 1
-            return True
+        said = " ".join(_told(error.body)).lower() if isinstance(error.body, Mapping | list) else error.message.lower()
+        manner = self._manner
+        if "stream_options" in said and self.asks_usage:
+            self._manner = replace(manner, usage=False)
+        elif "logprob" not in said:
+            return False
+        elif self._streams and self._path == "completions" and "stream" in said and not manner.whole and self._asked:
+            self._manner = replace(manner, whole=True)
+        elif self._logprobs():
+            self._manner = replace(manner, rung=manner.rung + 1)
+        else:
+            return False  # the agent asked by itself
+        return True
+
+    def taken(self) -> None:
+        """The request was answered: the way it was asked is the way to ask."""
+        if self._manner != self._known:
+            with _lock:
+                _manners[self._key] = self._manner
 
 
 def forget() -> None:
     """Forget every refusal."""
     with _lock:
-        _rungs.clear()
-        _whole.clear()
-        _lengthless.clear()
+        _manners.clear()
+
+
+def _told(body: Any) -> Iterator[str]:
+    if isinstance(body, Mapping):
+        for name in _TOLD:
+            yield from _told(body.get(name))
+    elif isinstance(body, list | tuple):
+        for each in body:
+            yield from _told(each)
+    elif isinstance(body, str):
+        yield body

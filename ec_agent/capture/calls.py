@@ -7,11 +7,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ec_agent.capture.asked import Asked
 from ec_agent.capture.filters import CallInfo
-from ec_agent.capture.shapes import Payload, finished, merge_payloads, payload_of_response, payload_of_stream
+from ec_agent.capture.shapes import Payload, finished, get, merge_payloads, payload_of_response, payload_of_stream
 from ec_agent.trajectory import Call
 
 if TYPE_CHECKING:
@@ -77,8 +75,10 @@ class OpenCall:
         prompt: what a completion model is asked.
         batch: the runs it started with, and their requests.
         place: its place among those.
+        marks: what its tokens were, told briefly, as long as a call around it may only pass them on.
         around: the call in whose course it was made.
         inside: the calls that it made itself, as a chat model around others does.
+        beside: the calls made in its context since it began to stream: its reader's, as a rule.
         speaking: whether it has begun to stream.
         sampled: whether the rollout's sampling parameters were applied to one of its requests.
         done: what it became; ``None`` while it runs or when nothing came back.
@@ -94,8 +94,10 @@ class OpenCall:
     prompt: str | None = None
     batch: Batch = field(default_factory=Batch)
     place: int = 0
+    marks: tuple[int, ...] = ()
     around: OpenCall | None = None
     inside: list[OpenCall] = field(default_factory=list)
+    beside: list[OpenCall] = field(default_factory=list)
     speaking: bool = False
     sampled: bool = False
     closed: bool = False
@@ -128,13 +130,45 @@ class OpenCall:
             partial=payload.partial or any(request.cut for request in answered),
         )
 
+    def mark(self, payload: Payload) -> None:
+        """Keep what the tokens are told by, where a call around this one or in its course may have the same."""
+        if self.around is not None or self.inside or self.beside:
+            self.marks = marks_of(payload)
+
     def passed_on(self, done: Call) -> bool:
-        """Whether a chat model around other chat models only passed on what they answered."""
-        inside = [inner.done.entropies for inner in self.inside if inner.done is not None]
+        """Whether a chat model around other chat models only passed on what they answered, or some of them did."""
+        inside = [inner for inner in self.inside if inner.done is not None]
         if not inside or self.answered():
             return False
-        unknown = np.isnan(done.entropies).all()
-        return bool(unknown) or np.array_equal(done.entropies, np.concatenate(inside), equal_nan=True)
+        if self.marks:
+            return _parts_of(self.marks, [inner.marks for inner in inside]) is not None
+        counts = [inner.done.tokens for inner in inside if inner.done is not None]
+        known = [count for count in counts if count is not None]
+        return done.tokens is None or len(known) < len(counts) or done.tokens in (*known, sum(known))
+
+    def absorbed(self) -> list[OpenCall]:
+        """Calls begun while this one streamed, and taken for its reader's, that it made itself: it says what they said."""
+        beside = [other for other in self.beside if other.done is not None and other.marks]
+        if not beside or not self.marks:
+            return []
+        own = sum((marks_of(request.payload()) for request in self.answered()), ())
+        parts = _parts_of(self.marks, [own, *(other.marks for other in beside)])
+        return [beside[place - 1] for place in parts or () if place > 0]
+
+
+def marks_of(payload: Payload) -> tuple[int, ...]:
+    """What the tokens of a payload are told by."""
+    return tuple(hash((str(get(entry, "token")), str(get(entry, "logprob")))) for entry in payload.entries)
+
+
+def _parts_of(whole: tuple[int, ...], parts: list[tuple[int, ...]]) -> list[int] | None:
+    """Which of the parts, in their order, make the whole; ``None`` if none do."""
+    reached: dict[int, list[int]] = {0: []}
+    for place, part in enumerate(parts):
+        for start, way in list(reached.items()):
+            if part and whole[start : start + len(part)] == part:
+                reached.setdefault(start + len(part), [*way, place])
+    return reached.get(len(whole))
 
 
 def _extent(payload: Payload) -> tuple[int, int]:

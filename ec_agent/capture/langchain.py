@@ -25,6 +25,7 @@ from ec_agent.capture.shapes import (
     get,
     payload_of_message,
     payload_of_response,
+    without_echo,
 )
 
 
@@ -136,7 +137,7 @@ def _payload(response: LLMResult, batch: int) -> Payload | None:
     if first.tokens is None and batch == 1:  # of several prompts, the first is given the usage of all
         usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})
         whole = replace(whole, tokens=usage.tokens, prompt_tokens=usage.prompt_tokens)
-    return whole
+    return replace(whole, entries=without_echo([payload.entries for payload in payloads], whole.tokens))
 
 
 HANDLER = CaptureHandler()

@@ -17,6 +17,7 @@ from typing import Any
 
 from openai import Timeout
 from openai._base_client import AsyncAPIClient, SyncAPIClient
+from openai._constants import RAW_RESPONSE_HEADER
 from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
 from openai.types.chat import ChatCompletion, ChatCompletionTokenLogprob
@@ -34,6 +35,7 @@ from ec_agent.plans import Plan, Step, adrive, drive
 
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 _STREAMING = ("stream", "stream_options")
+_WHOLE_ANSWER = 600.0  # seconds, as the client's own default: an answer in one piece keeps its reader waiting
 
 _patch_lock = threading.Lock()
 _patched = False
@@ -54,8 +56,8 @@ class _Watched:
         self._body = {**body, **(options.extra_json or {})}
         prompts = self._body.get("prompt")
         above = open_call() or recorder.waiting([prompts] if isinstance(prompts, str) else listed(prompts))
-        if above is not None and above.speaking and not above.batch.requests:
-            above = None  # it streams without this client, so the request is its reader's
+        if above is not None and above.speaking:
+            above = None  # its own request is under way, so this is its reader's, or one beside it
         self.recorder = recorder
         # A LangChain run in progress owns the requests made below it; else the request is a call of its own.
         self.own = above is None
@@ -64,26 +66,31 @@ class _Watched:
         self.request = Request(sampled=bool(settings.sampling) and counted)
         self.call.batch.requests.append(self.request)
         self._sampling = settings.sampling if counted else {}
-        asks = settings.logprobs and counted
-        self._asker = Asker(str(client.base_url), str(options.url).split("?")[0], self._body) if asks else None
+        self._asker: Asker | None = None
+        if settings.logprobs and counted:
+            path, raw = str(options.url).split("?")[0], _raw_response(options) == "stream"
+            self._asker = Asker(str(client.base_url), path, self._body, raw)
 
     def sent(self, request: Any, cast_to: Any, kwargs: dict[str, Any]) -> Plan[Any]:
         """Send it, in another way where the endpoint refuses to give logprobs for this one."""
         while True:
             try:
                 if self._asker is not None and self._asker.whole:
-                    return self.came_back((yield from self._sent_whole(request, kwargs, cast_to)))
-                step = partial(request, self._client, cast_to, self._options(), **kwargs)
-                response = yield Step(step, step)
+                    response = yield from self._sent_whole(request, kwargs, cast_to)
+                else:
+                    step = partial(request, self._client, cast_to, self._options(), **kwargs)
+                    response = yield Step(step, step)
             except BaseException as error:
                 if self._asker is not None and self._asker.refused(error):
                     continue
                 self.failed(error)
                 raise
+            if self._asker is not None:
+                self._asker.taken()
             return self.came_back(response)
 
     def _sent_whole(self, request: Any, kwargs: dict[str, Any], cast_to: Any) -> Plan[Any]:
-        options = self._options()
+        options = self._options(_WHOLE_ANSWER)
         options.json_data = {name: v for name, v in options.json_data.items() if name not in _STREAMING}
         options.extra_json = {name: v for name, v in (options.extra_json or {}).items() if name not in _STREAMING}
         options._strip_raw_response_header()
@@ -102,24 +109,38 @@ class _Watched:
         )
         return (yield Step(process, process))
 
-    def _options(self) -> Any:
-        """The options to send: the given ones, with what the rollout sets on them."""
+    def _options(self, at_least: float = 0.0) -> Any:
+        """The options to send: the given ones, with what the rollout sets on them.
+
+        Args:
+            at_least: seconds that reading may take, whatever the given timeout.
+        """
         asked = {} if self._asker is None else self._asker.additions()
         added = {**asked, **self._sampling}
         self.request.asked = asked_of({**self._body, **added})
         options = copy.copy(self._given)
         if added:
             options.extra_json = {**(options.extra_json or {}), **added}
+        if callable(options.post_parser):
+            options.post_parser = self._before(options.post_parser)
         left = self.recorder.guard.remaining if self.recorder.guard is not None else None
-        if left is not None:
-            given = options.timeout
-            known = isinstance(given, float | int | Timeout | None)
-            options.timeout = _shortened(given if known else self._client.timeout, left)
+        if left is not None or at_least:
+            known = isinstance(options.timeout, float | int | Timeout | None)
+            options.timeout = _bounded(options.timeout if known else self._client.timeout, left, at_least)
         return options
 
+    def _before(self, parser: Any) -> Any:
+        """The parser, which may find an answer wanting that was generated all the same."""
+
+        def parsing(answer: Any) -> Any:
+            self.request.response = answer
+            return parser(answer)
+
+        return parsing
+
     def failed(self, error: BaseException) -> None:
-        """The request raised; an answer that could not be parsed comes along with the error."""
-        self.request.response = getattr(error, "completion", None)
+        """The request raised; an answer that could not be parsed is an answer."""
+        self.request.response = getattr(error, "completion", None) or self.request.response
         self._over(broken_off=isinstance(error, asyncio.CancelledError))
 
     def came_back(self, response: Any) -> Any:
@@ -183,7 +204,7 @@ class _Watched:
 
     def _hear(self, chunk: Any) -> None:
         self.request.chunks.append(chunk)
-        for choice in getattr(chunk, "choices", None) or ():
+        for choice in () if self.own else getattr(chunk, "choices", None) or ():
             if isinstance(getattr(choice, "logprobs", None), float):
                 # LangChain adds up the parts of a stream, and fails on numbers that differ.
                 content = [ChatCompletionTokenLogprob.construct(**each) for each in streamed_entries(choice)]
@@ -221,10 +242,18 @@ class _Watched:
             self._over()
 
 
-def _shortened(given: Any, left: float) -> Timeout:
-    """The timeout less what lies beyond the rollout's own."""
+def _bounded(given: Any, left: float | None, at_least: float) -> Timeout:
+    """The timeout, with at least so long for reading, less what lies beyond the rollout's own."""
     parts = Timeout(given).as_dict()
-    return Timeout(**{name: left if seconds is None else min(seconds, left) for name, seconds in parts.items()})
+    if parts["read"] is not None:
+        parts["read"] = max(parts["read"], at_least)
+    if left is not None:
+        parts = {name: left if seconds is None else min(seconds, left) for name, seconds in parts.items()}
+    return Timeout(**parts)
+
+
+def _raw_response(options: Any) -> str | None:
+    return options.headers.get(RAW_RESPONSE_HEADER) if isinstance(options.headers, dict) else None
 
 
 def _watch(options: Any, client: Any) -> _Watched | None:

@@ -101,8 +101,8 @@ class Recorder:
             call.batch, call.place, call.around = before.batch, before.place + 1, before.around
         else:
             call.batch, call.around = Batch(batch), around or open_call()
-        if call.around is not None and not call.around.speaking:
-            call.around.inside.append(call)
+        if call.around is not None:
+            (call.around.beside if call.around.speaking else call.around.inside).append(call)
         with self._lock:
             self._calls.append(call)
         return call
@@ -174,9 +174,15 @@ class Recorder:
         done = self._read(call, payload)
         call.done = None if done is None or call.passed_on(done) else done
         call.batch.over = True
-        call.closed, call.batch, call.inside = True, Batch(over=True), []
-        if call.done is not None and call.done.tokens:
-            self.spend(call.done.tokens)
+        spent = 0
+        for other in call.absorbed():
+            spent += (other.done.tokens or 0) if other.done is not None else 0
+            other.done = None
+        for other in (*call.inside, *call.beside):
+            other.marks = ()
+        call.closed, call.batch, call.inside, call.beside = True, Batch(over=True), [], []
+        if call.done is not None and (call.done.tokens or 0) > spent:
+            self.spend((call.done.tokens or 0) - spent)
         if self._raise_on_missing and call.counted and call.done is not None:
             self._require(call.done)
 
@@ -194,6 +200,7 @@ class Recorder:
             if payload is None:
                 return None
             call.cache_hit = payload.cache_hit
+            call.mark(payload)
             return read(payload, self.signals, keep_text=self._keep_text)
         except Exception as error:
             # The user's run must not die of our reading; the tokens keep their place without entropy.
@@ -238,6 +245,18 @@ class Recorder:
         if self.failure is not None:
             raise self.failure
         return self.heard()
+
+    def settle(self) -> None:
+        """Hold calls to their limits that were never told to have ended: cancelled ones, and what came after them.
+
+        Raises:
+            Exception: as ``end``.
+        """
+        for call, done in self._seen():
+            if not call.closed:
+                self.spend(done.tokens or 0)
+                if self._raise_on_missing and call.counted:
+                    self._require(done)
 
     def heard(self) -> Trajectory:
         """The calls that count, whatever became of the rollout."""

@@ -229,6 +229,8 @@ class Attempt:
         if isinstance(self.recorder.failure, MissingLogprobsError):
             raise self.recorder.failure
         try:
+            if self.failure is None:
+                self.recorder.settle()
             if (failure := self.failure) is not None:
                 raise failure
             parts = outcome_of(self)

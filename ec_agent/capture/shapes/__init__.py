@@ -22,6 +22,7 @@ What comes out when a payload is odd, token by token:
     fewer entries than the reported output tokens           -> the rest is a gap; one missing end token is none
     a streamed part with text and no logprobs, and no usage -> one token without entropy, at least
     a count beyond 10 million tokens, or below 0            -> no count
+    a count of 0 for an answer that is not empty            -> no count
 """
 
 from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
@@ -34,6 +35,7 @@ from ec_agent.capture.shapes.payloads import (
     payload_of_response,
     payload_of_stream,
     streamed_entries,
+    without_echo,
 )
 from ec_agent.capture.shapes.reading import count, get, listed
 from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
@@ -56,4 +58,5 @@ __all__ = [
     "payload_of_stream",
     "streamed_entries",
     "tokens_of",
+    "without_echo",
 ]

@@ -20,6 +20,7 @@ _PROMPT_COUNTS = (
 )
 _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts_token_count", "thoughtsTokenCount"))
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
+_HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 _FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -60,9 +61,10 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         tokens = count(get(raw_usage, "completion_tokens"))
     prompt = count(get(usage, "input_tokens"))
     held = ((place, name) for place in (metadata, generation_info) for name in _LOGPROBS)
+    entries = next((entries for place, name in held if (entries := entries_of(get(place, name)))), [])
     return Payload(
-        entries=next((entries for place, name in held if (entries := entries_of(get(place, name)))), ()),
-        tokens=tokens,
+        entries=entries,
+        tokens=believed(tokens, entries, any(get(message, name) for name in _HOLDS)),
         prompt_tokens=count(get(raw_usage, "prompt_tokens")) if prompt is None else prompt,
         cached_tokens=count(get(usage, "input_token_details", "cache_read")),
         model=first(metadata, "model_name", "model"),
@@ -81,9 +83,10 @@ def payload_of_response(response: Any) -> Payload:
     prompt = _of_usage(usage, response, *_PROMPT_COUNTS)
     tokens = _with_thinking(usage, tokens, prompt)
     cached = count(get(usage, "prompt_tokens_details", "cached_tokens"))
+    entries = _entries(response, tokens)
     return Payload(
-        entries=_entries(response, tokens),
-        tokens=tokens,
+        entries=entries,
+        tokens=believed(tokens, entries, _holds(response)),
         prompt_tokens=prompt,
         cached_tokens=count(get(usage, "input_tokens_details", "cached_tokens")) if cached is None else cached,
         model=first(response, "model", "model_version", "modelVersion"),
@@ -92,16 +95,38 @@ def payload_of_response(response: Any) -> Payload:
 
 def _entries(response: Any, tokens: int | None) -> list[Any]:
     choices = [entries_of(get(choice, "logprobs")) for choice in listed(get(response, "choices"))]
-    entries = [entry for choice in choices for entry in choice]
-    if tokens is not None and len(entries) > tokens and any(_echoes(choice) for choice in choices):
-        # The prompt came back with the answer, and of several answers nobody knows where each begins.
-        return entries[len(entries) - tokens :] if len(choices) == 1 else []
+    entries = without_echo(choices, tokens)
     for item in listed(get(response, "output")):
         for part in listed(get(item, "content")):
             entries += entries_of(get(part, "logprobs"))
     for candidate in listed(get(response, "candidates")):
         entries += entries_of(first(candidate, "logprobs_result", "logprobsResult"))
     return entries or entries_of(first(response, "completion_probabilities", "logprobs"))
+
+
+def without_echo(choices: Sequence[Sequence[Any]], tokens: int | None) -> list[Any]:
+    """The entries of the choices, less those of a prompt that came back with a legacy completion.
+
+    Of several choices nobody knows where each answer begins, so that none of their entries can be kept.
+    """
+    entries = [entry for choice in choices for entry in choice]
+    if tokens is None or len(entries) <= tokens or not any(_echoes(choice) for choice in choices):
+        return entries
+    return entries[len(entries) - tokens :] if len(choices) == 1 else []
+
+
+def believed(tokens: int | None, entries: Sequence[Any], holds: bool) -> int | None:
+    """The count of tokens, unless it is 0 for an answer that is not empty."""
+    return None if tokens == 0 and holds and not entries else tokens
+
+
+def _holds(response: Any) -> bool:
+    choices = listed(get(response, "choices"))
+    said = (get(choice, "text") or any(get(choice, "message", name) for name in _HOLDS) for choice in choices)
+    items = listed(get(response, "output"))
+    written = (get(part, "text") for item in items for part in listed(get(item, "content")))
+    called = (get(item, "arguments") or get(item, "input") for item in items)
+    return any(said) or any(written) or any(called) or bool(get(response, "candidates") or get(response, "content"))
 
 
 def _echoes(entries: Sequence[Any]) -> bool:
@@ -128,12 +153,13 @@ def payload_of_stream(chunks: Sequence[Any]) -> Payload:
     """The chunks or events of a streamed OpenAI answer, as far as they came."""
     by_choice: dict[Any, list[Any]] = {}
     usage = model = None
-    mute = 0
+    mute, says = 0, False
     for chunk in chunks:
         model = get(chunk, "model") or model
         usage = get(chunk, "usage") or usage
         for choice in listed(get(chunk, "choices")):
             entries = streamed_entries(choice)
+            says = says or _speaks(choice)
             if not _speaks(choice):
                 mute -= len(entries)  # the logprobs of what is said later
             elif not entries:
@@ -141,9 +167,10 @@ def payload_of_stream(chunks: Sequence[Any]) -> Payload:
             by_choice.setdefault(count(get(choice, "index")), []).extend(entries)
         if get(chunk, "type") == "response.output_text.delta":
             by_choice.setdefault(count(get(chunk, "output_index")), []).extend(entries_of(get(chunk, "logprobs")))
-    entries = [entry for choice in by_choice.values() for entry in choice]
     final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in _FINAL_EVENTS), None)
     whole = payload_of_response({"usage": usage, "model": model} if final is None else final)
+    entries = without_echo(list(by_choice.values()), whole.tokens)
+    whole = replace(whole, tokens=believed(whole.tokens, entries, says))
     if whole.tokens is None and entries and mute > 0:
         entries += [None] * mute  # at least: a part may hold several tokens
     return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
