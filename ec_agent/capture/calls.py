@@ -147,7 +147,7 @@ class OpenCall:
         return done.tokens is None or len(known) < len(counts) or done.tokens in (*known, sum(known))
 
     def absorbed(self) -> list[OpenCall]:
-        """Calls begun while this one streamed, and taken for its reader's, that it made itself: it says what they said."""
+        """Calls taken for those of its stream's reader that it made itself: it says what they said."""
         beside = [other for other in self.beside if other.done is not None and other.marks]
         if not beside or not self.marks:
             return []
