@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from fake_openai import MODEL, FakeOpenAI
+from fake_openai import MODEL, Answer, FakeOpenAI
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
+from unasked import ENTROPIES
 
 from ec_agent.capture import asking
 
@@ -53,3 +54,20 @@ def chat_model(fake):
         )
 
     return make
+
+
+@pytest.fixture
+def told(fake):
+    fake.answers["hi"] = Answer(ENTROPIES)
+    return fake
+
+
+@pytest.fixture
+def llama(told):
+    def refuse(path, body):
+        conflict = body.get("tools") and body.get("stream") and body.get("logprobs")
+        return "logprobs is not supported with tools + stream" if conflict else None
+
+    told.refuse = refuse
+    told.answers["call"] = Answer(ENTROPIES, tool_calls=[("look", {"at": "x"}), ("look", {"at": "y"})])
+    return told

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-
 import pytest
 from asking import INCLUDE, in_thread, timelines
 from fake_openai import MODEL, Answer
@@ -13,40 +9,9 @@ from langchain.agents import create_agent
 from langchain_core.tools import tool
 from openai import BadRequestError, OpenAI
 from pydantic import BaseModel
+from unasked import CALLED, ENTROPIES, HI, WAYS, calling, gathered, sent
 
 from ec_agent import best_of_n, record_calls
-
-ENTROPIES = [1.5, 0.25, 0.75]
-TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
-HI = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
-
-
-@pytest.fixture
-def told(fake):
-    fake.answers["hi"] = Answer(ENTROPIES)
-    return fake
-
-
-def sent(fake):
-    """What was asked of the endpoint about logprobs, request by request."""
-    names = ("logprobs", "top_logprobs", "include", "stream")
-    return [{name: body[name] for name in names if name in body} for body in fake.bodies()]
-
-
-WAYS = {
-    "chat": (
-        lambda client, **kwargs: client.chat.completions.create(**HI, **kwargs),
-        {"logprobs": True, "top_logprobs": 20},
-    ),
-    "legacy": (
-        lambda client, **kwargs: client.completions.create(model=MODEL, prompt="hi", **kwargs),
-        {"logprobs": 20},
-    ),
-    "responses": (
-        lambda client, **kwargs: client.responses.create(model=MODEL, input="hi", **kwargs),
-        {**INCLUDE, "top_logprobs": 20},
-    ),
-}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -140,36 +105,6 @@ def test_a_refusal_of_what_the_agent_asks_itself_is_its_own(told, client):
 
 
 # tools + streaming, which llama.cpp refuses together with logprobs
-
-
-@pytest.fixture
-def llama(told):
-    def refuse(path, body):
-        conflict = body.get("tools") and body.get("stream") and body.get("logprobs")
-        return "logprobs is not supported with tools + stream" if conflict else None
-
-    told.refuse = refuse
-    told.answers["call"] = Answer(ENTROPIES, tool_calls=[("look", {"at": "x"}), ("look", {"at": "y"})])
-    return told
-
-
-def calling(prompt="call", **kwargs):
-    messages = [{"role": "user", "content": prompt}]
-    return {"model": MODEL, "messages": messages, "tools": TOOLS, "stream": True, **kwargs}
-
-
-def gathered(chunks):
-    deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
-    calls = [call for delta in deltas for call in delta.tool_calls or ()]
-    return (
-        "".join(delta.content or "" for delta in deltas),
-        [(call.index, call.function.name, call.function.arguments) for call in calls],
-        [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason],
-        [chunk.usage.completion_tokens for chunk in chunks if chunk.usage],
-    )
-
-
-CALLED = ("", [(0, "look", '{"at": "x"}'), (1, "look", '{"at": "y"}')], ["tool_calls"])
 
 
 def test_tools_and_a_stream(llama, client):
@@ -345,133 +280,3 @@ def test_a_request_that_is_sent_again_counts_once(fake):
     with OpenAI(base_url=fake.url, api_key="none", max_retries=2) as client, record_calls(request_logprobs=True) as rec:
         client.chat.completions.create(**HI)
     assert timelines(rec) == [ENTROPIES]
-
-
-# Refusals: many at once, of one kind of request, or of something else
-
-
-def most_five(path, body):
-    time.sleep(0.05)
-    return "top_logprobs must be at most 5" if (body.get("top_logprobs") or 0) > 5 else None
-
-
-async def test_many_refusals_at_once(told, aclient):
-    told.refuse = most_five
-    told.answers["hi"] = [Answer([*ENTROPIES, *[0.1] * more]) for more in range(8)]
-
-    async def agent(state):
-        answer = await aclient.chat.completions.create(**HI)
-        return {"messages": [("ai", answer.choices[0].message.content)]}
-
-    result = await best_of_n(agent, n=8, request_logprobs=True).arun({"messages": [("user", "hi")]})
-    assert [candidate.coverage for candidate in result.selection.candidates] == [1.0] * 8
-    before = len(told.asked)
-    with record_calls(request_logprobs=True):
-        await aclient.chat.completions.create(**HI)
-    assert sent(told)[before:] == [{"logprobs": True, "top_logprobs": 5}]
-
-
-async def test_many_streams_refused_at_once(llama, aclient):
-    refuse = llama.refuse
-
-    def slowly(path, body):
-        time.sleep(0.05)
-        return refuse(path, body) or ("unknown field stream_options" if "stream_options" in body else None)
-
-    llama.refuse = slowly
-
-    async def ask():
-        stream = await aclient.chat.completions.create(**calling(logprobs=True, top_logprobs=20))
-        return gathered([chunk async for chunk in stream])
-
-    with record_calls(request_logprobs=True) as recorder:
-        assert await asyncio.gather(*(ask() for _ in range(4))) == [(*CALLED, [])] * 4
-    assert timelines(recorder) == [ENTROPIES] * 4
-
-
-def test_a_refusal_that_only_repeats_the_request_says_nothing_of_logprobs(told, client):
-    def refuse(path, body):
-        return [{"loc": ["body", "messages"], "msg": "context length exceeded", "input": body}] if too_long else None
-
-    too_long = True
-    told.refuse = refuse
-    with record_calls(request_logprobs=True) as recorder:
-        with pytest.raises(BadRequestError):
-            WAYS["chat"][0](client)
-        assert len(told.asked) == 1
-        too_long = False
-        WAYS["chat"][0](client)
-    assert timelines(recorder) == [ENTROPIES]
-
-
-def test_what_is_refused_with_tools_is_asked_without(told, client):
-    told.refuse = lambda path, body: (
-        "logprobs is not supported with tools" if body.get("tools") and "logprobs" in body else None
-    )
-    with record_calls(request_logprobs=True) as recorder:
-        WAYS["chat"][0](client)
-        WAYS["chat"][0](client, tools=TOOLS)
-        WAYS["chat"][0](client)
-    assert [call.capability for call in recorder.trajectory().calls] == ["full", "none", "full"]
-
-
-def test_what_one_model_refuses_another_is_asked_for(llama, client):
-    with record_calls(request_logprobs=True):
-        list(client.chat.completions.create(**calling()))
-        llama.refuse = lambda path, body: None
-        chunks = list(client.chat.completions.create(**{**calling("hi"), "model": "other"}))
-    assert len(chunks) > 3
-    assert llama.bodies()[-1]["stream"] is True
-
-
-def test_streams_that_are_refused_logprobs_without_tools_too(told, client):
-    told.refuse = lambda path, body: (
-        "logprobs is not supported with streaming" if body.get("stream") and "logprobs" in body else None
-    )
-    with record_calls(request_logprobs=True) as recorder:
-        assert list(client.chat.completions.create(**HI, stream=True))
-        WAYS["chat"][0](client)
-    assert timelines(recorder) == [ENTROPIES] * 2
-
-
-def test_the_responses_api_gives_none_without_include(told, client, chat_model):
-    with record_calls(request_logprobs=True) as recorder:
-        client.responses.create(model=MODEL, input="hi", top_logprobs=5)
-        chat_model(use_responses_api=True, include=None, top_logprobs=5).invoke("hi")
-    assert [call.capability for call in recorder.trajectory().calls] == ["full", "full"]
-    assert [{**INCLUDE, "top_logprobs": 5}.items() <= request.items() for request in sent(told)] == [True, True]
-
-
-def test_a_streaming_response_holds_what_was_asked_for_and_no_more(told, client):
-    create = client.chat.completions.with_streaming_response.create
-    with record_calls(request_logprobs=True), create(**HI, stream=True) as response:
-        assert all(chunk.choices for chunk in response.parse())
-
-
-def test_an_answer_in_one_piece_has_the_time_of_the_whole_stream(llama, fake):
-    llama.answers["call"] = Answer(ENTROPIES, tool_calls=[("look", {})], delay=0.6)
-    client = OpenAI(base_url=fake.url, api_key="none", timeout=0.3, max_retries=0)
-    with client, record_calls(request_logprobs=True) as recorder:
-        list(client.chat.completions.create(**calling()))
-    assert timelines(recorder) == [ENTROPIES]
-
-
-def test_numbers_that_together_streams_stay_as_they_are_for_who_reads_them(fake, client):
-    parts = [("a", -0.5), ("b", -0.25)]
-    chunks = [
-        {
-            "id": "x",
-            "object": "chat.completion.chunk",
-            "created": 1,
-            "model": MODEL,
-            "choices": [{"index": 0, "delta": {"content": text}, "logprobs": lp, "finish_reason": None}],
-        }
-        for text, lp in parts
-    ]
-    chunks.append({**chunks[0], "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    raw = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
-    fake.answers["hi"] = Answer(raw=("text/event-stream", raw.encode()))
-    with record_calls(signals=["logprob"]) as recorder:
-        read = list(client.chat.completions.create(**HI, stream=True))
-    assert [chunk.choices[0].logprobs for chunk in read[:2]] == [-0.5, -0.25]
-    assert recorder.trajectory().signal("logprob").tolist() == [-0.5, -0.25]
