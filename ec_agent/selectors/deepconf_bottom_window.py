@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,8 @@ class DeepConfBottomWindow(WindowSelector):
 
     Attributes:
         window: its length, in tokens that have a confidence; the paper's is 2,048. For shorter rollouts, give less.
-        share: of the window means, the lowest this many, in (0, 1]; rounded down to whole windows.
+        share: of the window means, the lowest this many, in (0, 1]; rounded up to whole windows. (The authors' code
+            rounds down, which no longer shows where there are a few hundred windows.)
 
     Raises:
         ConfigError: ``window`` is not a whole number of at least 1, or ``share`` not in (0, 1].
@@ -43,4 +45,5 @@ class DeepConfBottomWindow(WindowSelector):
     def score(self, candidate: Candidate) -> float | None:
         """The mean of the lowest window means, in nats."""
         means = window_means(present(candidate, CONFIDENCE), self.window)
-        return mean(np.sort(means)[: max(1, int(self.share * len(means)))])
+        lowest = math.ceil(self.share * len(means) - 1e-9)  # .1 of 30 is 3 and a rounding error
+        return mean(np.sort(means)[:lowest])
