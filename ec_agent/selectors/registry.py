@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
@@ -21,10 +22,11 @@ from ec_agent.selectors.mean_entropy import MeanEntropy
 from ec_agent.selectors.mean_logprob import MeanLogprob
 from ec_agent.selectors.most_calls import MostCalls
 from ec_agent.selectors.raw_centroid import RawCentroid
+from ec_agent.selectors.scoring import Named
 from ec_agent.selectors.self_certainty import SelfCertainty
 from ec_agent.selectors.shortest import Shortest
 
-SELECTORS: Mapping[str, Callable[..., Selector]] = MappingProxyType(
+SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
     {
         kind.label: kind
         for kind in (
@@ -68,6 +70,6 @@ def selector_named(name: str, **settings: Any) -> Selector:
     try:
         return kind(**settings)
     except TypeError as error:
-        known = list(getattr(kind, "__dataclass_fields__", ()))
-        has = f"the settings of {name} are {', '.join(known)}" if known else f"{name} has no settings"
+        known = ", ".join(setting.name for setting in fields(kind))
+        has = f"the settings of {name} are {known}" if known else f"{name} has no settings"
         raise ConfigError(f"{name} cannot be made with {settings!r}; {has}") from error

@@ -35,6 +35,10 @@ class Named(ABC):
     def signals(self) -> tuple[str, ...]:
         """The per-token signals it reads, the one that coverage is counted by first; none for no logprobs at all."""
 
+    @abstractmethod
+    def select(self, candidates: Sequence[Candidate]) -> Ranking:
+        """Rank those of the candidates that may be ranked, the best first."""
+
     def entrants(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that may be ranked, by index: who reads no logprobs does not mind that they cannot be used."""
         fit = (c for c in candidates if c.eligible or (not self.signals and c.error is None))

@@ -82,7 +82,7 @@ def _few_tokens(known: Sequence[Candidate], signal: str) -> str | None:
     whom = affected([count < MIN_TOP_TOKENS for count in above])
     return whom and (
         f"{whom} are so short that the top {known[0].config.top_percent:g} % of their tokens are fewer than "
-        f"{MIN_TOP_TOKENS} (median {np.median(above):.1f}): a handful of tokens decides where phases start"
+        f"{MIN_TOP_TOKENS} (median {np.median(above):.3g}): a handful of tokens decides where phases start"
     )
 
 

@@ -26,10 +26,6 @@ def test_gaps_do_not_count():
 
 
 def test_an_example():
-    group = [
-        Candidate(i, drawn.signalled("confidence", values))
-        for i, values in enumerate([[1.0, 2.0], [4.0, None, 3.0], [None]])
-    ]
-    ranking = DeepConfMean().select(group)
+    ranking = DeepConfMean().select(drawn.group_of("confidence", [1.0, 2.0], [4.0, None, 3.0], [None]))
     assert ranking.scores == {0: 1.5, 1: 3.5, 2: None}
     assert ranking.order == (1, 0)

@@ -26,10 +26,6 @@ def test_gaps_do_not_count():
 
 
 def test_an_example():
-    group = [
-        Candidate(i, drawn.signalled("entropy", values))
-        for i, values in enumerate([[1.0, 2.0], [1.0, None, 0.5], [None]])
-    ]
-    ranking = MeanEntropy().select(group)
+    ranking = MeanEntropy().select(drawn.group_of("entropy", [1.0, 2.0], [1.0, None, 0.5], [None]))
     assert ranking.scores == {0: 1.5, 1: 0.75, 2: None}
     assert ranking.order == (1, 0)
