@@ -42,6 +42,19 @@ class Confounds:
     prefix: Estimate | None
 
 
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What a selector's ties alone make: its levels in a random order (:meth:`Standing.chance`).
+
+    Attributes:
+        difference: accuracy of that order minus Pass@1.
+        left: the selector's accuracy minus that order's.
+    """
+
+    difference: Estimate
+    left: Estimate
+
+
 def confounds(
     results: Sequence[TaskResult], selector: Selector, standings: Sequence[Standing], resampling: Resampling
 ) -> Confounds:
@@ -72,10 +85,12 @@ def confounds(
 
 
 def suspicions(
-    difference: Estimate, auroc: Estimate, found: Confounds, panel: Mapping[str, Estimate]
+    difference: Estimate, by_chance: Chance, auroc: Estimate, found: Confounds, panel: Mapping[str, Estimate]
 ) -> tuple[str, ...]:
-    """Why a difference cannot be told from a difference in length; empty where nothing points to it.
+    """Why a difference need not come from what the selector reads; empty where nothing points to it.
 
+    * A random order with the same ties differs from Pass@1 in the same direction and by at least half as much, and the
+      selector's distance to that order is not clear of 0 on this side.
     * A selector of the panel (fewest or most calls, shortest, longest) differs from Pass@1 in the same direction, with
       an interval that excludes 0 and by at least half as much, and the score's within-task rank correlation with that
       count is at least :data:`ALIKE` in that selector's direction.
@@ -84,11 +99,14 @@ def suspicions(
 
     Args:
         difference: accuracy minus Pass@1.
+        by_chance: what a random order with the same ties makes.
         auroc: within-task AUROC over all pairs.
         found: what was found of the selector's confounds.
         panel: accuracy minus Pass@1 of the panel's selectors, by name.
     """
     reasons = [reason for name in panel if (reason := _like(name, difference, found, panel[name]))]
+    if _by_chance(difference, by_chance):
+        reasons.append(f"a random order with the same ties makes {by_chance.difference.value:+.3f}")
     side = auroc.excludes(0.5)
     if side and auroc.value is not None and found.equal_call_pairs is not None and found.equal_call_pairs < 1:
         equal = found.equal_calls.value
@@ -97,6 +115,12 @@ def suspicions(
         elif side * (equal - 0.5) <= side * (auroc.value - 0.5) / 2:
             reasons.append(f"AUROC {auroc.value:.2f}, but {equal:.2f} among rollouts with equally many calls")
     return tuple(reasons)
+
+
+def _by_chance(difference: Estimate, by_chance: Chance) -> bool:
+    ours, theirs = difference.value or 0.0, by_chance.difference.value or 0.0
+    side = 1 if ours > 0 else -1
+    return ours * theirs > 0 and abs(theirs) >= abs(ours) / 2 and by_chance.left.excludes(0) != side
 
 
 def _like(name: str, difference: Estimate, found: Confounds, theirs: Estimate) -> str | None:

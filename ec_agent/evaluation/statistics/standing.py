@@ -52,6 +52,21 @@ class Standing:
         """
         return float(correct[list(self.picked)].mean())
 
+    def chance(self, correct: FloatArray) -> float:
+        """Expected verdict of the pick if the levels of the ranked rollouts stood in a random order.
+
+        It is what a score with the same ties makes that knows nothing. It is not Pass@1: identical rollouts have one
+        score and stand or fall together, so such a score picks among *distinct* rollouts, and a rare answer as
+        readily as a frequent one. And it passes over rollouts that failed.
+
+        Args:
+            correct: shape ``(N,)``, the verdicts, in [0, 1].
+        """
+        if self.fell_back:
+            return self.accuracy(correct)
+        levels = np.unique(self.levels[self.ranked])
+        return float(np.mean([correct[self.levels == level].mean() for level in levels]))
+
 
 def standing(candidates: Sequence[Candidate], selector: Selector) -> Standing:
     """Let a selector rank one task's rollouts. It is handed the candidates, which know no outcome.

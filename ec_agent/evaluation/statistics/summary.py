@@ -22,7 +22,7 @@ from ec_agent.evaluation.statistics.bootstrap import (
     smallest_detectable,
 )
 from ec_agent.evaluation.statistics.calibration import Bin, calibration
-from ec_agent.evaluation.statistics.confounds import Confounds, confounds, suspicions
+from ec_agent.evaluation.statistics.confounds import Chance, Confounds, confounds, suspicions
 from ec_agent.evaluation.statistics.effort import Effort, effort
 from ec_agent.evaluation.statistics.panel import PANEL
 from ec_agent.evaluation.statistics.standing import Standing, standing
@@ -59,6 +59,7 @@ class SelectorSummary:
             there to explain and not to be found better.
         detectable: smallest detectable difference at 80 % power, two-sided 5 %, one comparison; ``None`` where
             the differences do not vary.
+        chance: what a random order with its ties makes: the other thing to compare it with.
         auroc: within-task AUROC of its order against the verdicts, over the tasks with both outcomes.
         curve: accuracy by number of rollouts, up to the N that every task has.
         confounds: how much of it is length.
@@ -76,6 +77,7 @@ class SelectorSummary:
     p: float | None
     corrected_p: float | None
     detectable: float | None
+    chance: Chance
     auroc: Estimate
     curve: Curve
     confounds: Confounds
@@ -203,7 +205,8 @@ class _Row:
         auroc = estimate([task_auroc(one, result.correct) for one, result in pairs], self.resampling)
         found = confounds(self.results, self.selector, self.standings, self.resampling)
         detectable = smallest_detectable(self.differences)
-        doubts = suspicions(self.difference, auroc, found, panel)
+        by_chance = self._chance()
+        doubts = suspicions(self.difference, by_chance, auroc, found, panel)
         judged = verdict(self.name, self.difference, corrected_p, comparisons, detectable, doubts)
         return SelectorSummary(
             name=self.name,
@@ -212,6 +215,7 @@ class _Row:
             p=self.p,
             corrected_p=corrected_p,
             detectable=detectable,
+            chance=by_chance,
             auroc=auroc,
             curve=self._curve(),
             confounds=found,
@@ -221,6 +225,14 @@ class _Row:
             warnings=sum(len(one.warnings) for one in self.standings),
             picked=tuple(tuple(result.candidates[place].index for place in one.picked) for one, result in pairs),
             verdict=None if corrected_p is None else judged,
+        )
+
+    def _chance(self) -> Chance:
+        pairs = zip(self.standings, self.results, strict=True)
+        expected = np.array([one.chance(result.correct) for one, result in pairs])
+        return Chance(
+            difference=estimate(expected - self.pass_1, self.resampling),
+            left=estimate(self.accuracies - expected, self.resampling),
         )
 
     def _curve(self) -> Curve:

@@ -40,7 +40,8 @@ def verdict(
     1. No interval (fewer than two tasks, or the selector is as good as Pass@1 on each): *cannot be told*.
     2. A corrected p-value of :data:`LEVEL` or more: *no difference found*, with the smallest one that this many tasks
        would have shown four times in five. This is not "no difference".
-    3. Else, with a suspicion against it: *confounded*.
+    3. Else, with a suspicion against it: *confounded*. The pick was as good or as bad as the numbers say, but what the
+       selector reads need not be why, and with other lengths or fewer duplicates it may not be so.
     4. Else *better* or *worse*, by the sign.
 
     Args:
@@ -56,15 +57,14 @@ def verdict(
             "cannot be told", f"{name}: cannot be told from {_count(difference.tasks, 'task')}{_why(difference)}."
         )
     numbers = f"{difference.value:+.3f} [{difference.low:+.2f}, {difference.high:+.2f}]"
-    tested = f"corrected p = {_p(corrected_p)}, {_count(comparisons, 'selector')} compared"
+    tested = f"corrected p {_p(corrected_p)}, {_count(comparisons, 'selector')} compared"
     if corrected_p >= LEVEL:
         size = "" if detectable is None else f"; smallest detectable {detectable:.2f}, and a smaller one may exist"
         return Verdict("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){size}.")
     kind: Kind = "better" if difference.value > 0 else "worse"
     if suspicions:
-        return Verdict(
-            "confounded", f"{name}: {kind} than Pass@1, {numbers} ({tested}), but confounded: {'; '.join(suspicions)}."
-        )
+        why = f"but confounded, so that what it reads need not be the cause: {'; '.join(suspicions)}"
+        return Verdict("confounded", f"{name}: {kind} than Pass@1, {numbers} ({tested}), {why}.")
     return Verdict(kind, f"{name}: {kind} than Pass@1 on these tasks, {numbers} ({tested}).")
 
 
@@ -79,4 +79,4 @@ def _count(number: int, noun: str) -> str:
 
 
 def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
