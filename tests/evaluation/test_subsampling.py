@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stored_families import ByScore, Majority
+
+from ec_agent import Candidate, Trajectory
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.statistics.standing import standing
+from ec_agent.evaluation.statistics.subsampling import (
+    MOST_SUBSETS,
+    at_every_n,
+    n_curve,
+    pass_at_k,
+    pass_hat_k,
+    scores_stand_alone,
+)
+
+BY_ACTION = ByScore("by_action", lambda c: c.final_action)
+
+
+SCORES = [None, 0.0, 1.0, 2.0]
+
+
+@st.composite
+def tasks(draw, actions):
+    row = st.tuples(st.sampled_from(actions), st.booleans(), st.integers(0, 4))
+    rows = draw(st.lists(row, min_size=1, max_size=7))
+    # One in five failed; a failed rollout is wrong.
+    return TaskResult(
+        "t",
+        tuple(Candidate(i, Trajectory(), a, error=None if k else "x") for i, (a, _, k) in enumerate(rows)),
+        np.array([float(right and k > 0) for _, right, k in rows]),
+    )
+
+
+def brute_force(result, selector, n):
+    """The mean over all n-subsets of the mean verdict of those that share the best score, restated."""
+    picks = []
+    for places in combinations(range(len(result.candidates)), n):
+        group = [result.candidates[place] for place in places]
+        verdict = {c.index: v for c, v in zip(result.candidates, result.correct, strict=True)}
+        ranking = selector.select(group)
+        if ranking.order:
+            best = ranking.scores[ranking.order[0]]
+            chosen = [index for index in ranking.order if ranking.scores[index] == best]
+        else:
+            chosen = [c.index for c in group if c.error is None] or [c.index for c in group]
+        picks.append(np.mean([verdict[index] for index in chosen]))
+    return np.mean(picks)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tasks(SCORES))
+def test_scores_equal_brute_force(result):
+    whole = standing(result.candidates, BY_ACTION)
+    assert scores_stand_alone(result.candidates, BY_ACTION, whole)
+    curve, exact = n_curve(result, BY_ACTION, whole)
+    assert exact
+    slow = [brute_force(result, BY_ACTION, n) for n in range(1, len(result.candidates) + 1)]
+    assert curve == pytest.approx(slow, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tasks("abc"))
+def test_votes_equal_brute_force(result):
+    curve, exact = n_curve(result, Majority(), standing(result.candidates, Majority()))
+    assert exact
+    slow = [brute_force(result, Majority(), n) for n in range(1, len(result.candidates) + 1)]
+    assert curve == pytest.approx(slow, abs=1e-12)
+
+
+def many(n, seed=0):
+    rng = np.random.default_rng(seed)
+    actions, right = rng.integers(0, 3, n), rng.random(n) < 0.5
+    group = tuple(Candidate(i, Trajectory(), int(action)) for i, action in enumerate(actions))
+    return TaskResult("t", group, right.astype(float))
+
+
+def test_a_vote_does_not_stand_alone():
+    result = many(8)
+    assert not scores_stand_alone(result.candidates, Majority(), standing(result.candidates, Majority()))
+
+
+def test_all_subsets_up_to_twelve_rollouts_a_seeded_draw_beyond():
+    assert max(comb(12, n) for n in range(13)) == MOST_SUBSETS < max(comb(13, n) for n in range(14))
+    result = many(13)
+    whole = standing(result.candidates, Majority())
+    curve, exact = n_curve(result, Majority(), whole, seed=3)
+    assert not exact
+    again, _ = n_curve(result, Majority(), whole, seed=3)
+    other, _ = n_curve(result, Majority(), whole, seed=4)
+    assert curve.tolist() == again.tolist() != other.tolist()
+    # Sizes with few subsets are exact even so, and a draw of 924 is near the truth.
+    assert curve[1] == pytest.approx(brute_force(result, Majority(), 2))
+    assert curve[5] == pytest.approx(brute_force(result, Majority(), 6), abs=5 * 0.5 / np.sqrt(MOST_SUBSETS))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=20))
+def test_pass_at_k_and_pass_hat_k_are_their_formulas(outcomes):
+    right, total = sum(outcomes), len(outcomes)
+    correct = np.array(outcomes, dtype=float)
+    ks = range(1, total + 1)
+    assert pass_at_k(correct) == pytest.approx([1 - comb(total - right, k) / comb(total, k) for k in ks])
+    assert pass_hat_k(correct) == pytest.approx([comb(right, k) / comb(total, k) for k in ks])
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=7))
+def test_graded_verdicts_have_the_expected_best_and_worst_of_k(grades):
+    correct = np.array(grades)
+    for k in range(1, len(grades) + 1):
+        subsets = list(combinations(grades, k))
+        assert pass_at_k(correct)[k - 1] == pytest.approx(np.mean([max(s) for s in subsets]))
+        assert pass_hat_k(correct)[k - 1] == pytest.approx(np.mean([min(s) for s in subsets]))
+
+
+def test_one_rollout_is_pass_1_and_all_of_them_the_pick_itself():
+    correct = np.array([1.0, 0.0, 1.0, 0.0])
+    curve = at_every_n(np.array([0, 0, 1, 2]), correct)
+    assert curve[0] == pytest.approx(0.5)
+    assert curve[-1] == pytest.approx(0.5)
+    assert at_every_n(np.array([1, 2, 0, 3]), correct)[-1] == 1.0

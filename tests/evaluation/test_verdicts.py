@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from ec_agent.evaluation.statistics.bootstrap import Estimate
+from ec_agent.evaluation.statistics.verdict import verdict
+
+UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "detectable", "suspicions", "kind", "sentence"),
+    [
+        (
+            UP,
+            0.01,
+            0.09,
+            (),
+            "better",
+            "s: better than Pass@1 on these tasks, +0.123 [+0.05, +0.20] (corrected p = 0.010, 7 selectors compared).",
+        ),
+        (
+            DOWN,
+            0.0004,
+            0.09,
+            (),
+            "worse",
+            "s: worse than Pass@1 on these tasks, -0.100 [-0.20, -0.01] (corrected p < 0.001, 7 selectors compared).",
+        ),
+        (
+            UP,
+            0.05,
+            0.091,
+            ("it is long",),
+            "no difference found",
+            "s: no difference to Pass@1 found, +0.123 [+0.05, +0.20] (corrected p = 0.050, 7 selectors compared); "
+            "smallest detectable 0.09, and a smaller one may exist.",
+        ),
+        (
+            UP,
+            0.04,
+            0.09,
+            ("it is long", "it is slow"),
+            "confounded",
+            "s: better than Pass@1, +0.123 [+0.05, +0.20] (corrected p = 0.040, 7 selectors compared), but confounded, "
+            "so that what it reads need not be the cause: it is long; it is slow.",
+        ),
+        (
+            Estimate(0.5, None, None, 1),
+            1.0,
+            None,
+            (),
+            "cannot be told",
+            "s: cannot be told from 1 task.",
+        ),
+        (
+            Estimate(0.0, None, None, 9),
+            1.0,
+            None,
+            (),
+            "cannot be told",
+            "s: cannot be told from 9 tasks: the difference to Pass@1 is +0.000 on each of them.",
+        ),
+    ],
+)
+def test_the_rules(difference, p, detectable, suspicions, kind, sentence):
+    found = verdict("s", difference, p, 7, detectable, suspicions)
+    assert found.kind == kind
+    assert found.sentence == sentence
+
+
+def test_one_selector_is_one():
+    assert "1 selector compared" in verdict("s", UP, 0.01, 1, 0.1).sentence
