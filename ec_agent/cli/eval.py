@@ -24,7 +24,7 @@ from ec_agent.errors import EcAgentWarning
 from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import Progress, RunReport, evaluate
 from ec_agent.evaluation.settings import RunSettings
-from ec_agent.traces.store import StoredRollout, TraceStore
+from ec_agent.traces.store import COSTS, StoredRollout, TraceStore
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 PLAIN_EVERY = 10.0  # seconds between lines where nobody looks at a terminal
@@ -52,7 +52,7 @@ def run_eval(
         EvaluationError: a task, the harness or the code they are in failed.
         TraceError: the file cannot be used, or holds another run.
     """
-    console = Console()
+    console = Console(highlight=False)
     warnings.simplefilter("once", EcAgentWarning)
     tasks = load_tasks(source, limit)
     path = out or default_path(source, agent)
@@ -161,12 +161,11 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         oracle = sum(task.best for task in begun) / len(begun)
         greedy = f"; greedy {sum(judged) / len(judged):.3f}" if judged else ""
         most = max(task.rollouts for task in begun)
-        console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {len(begun)} tasks", highlight=False)
-    costs = {name: sum(getattr(task, name) for task in report.tasks) for name in _COSTS}
+        console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {len(begun)} tasks")
+    costs = {name: sum(getattr(task, name) for task in report.tasks) for name in COSTS}
     console.print(
         f"cost: {costs['model_calls']} model calls, {costs['prompt_tokens']} prompt and "
-        f"{costs['generated_tokens']} generated tokens, {costs['seconds']:.0f} s of rollouts",
-        highlight=False,
+        f"{costs['generated_tokens']} generated tokens, {costs['seconds']:.0f} s of rollouts"
     )
     _print_failures(report, console)
     if costs["unsampled_calls"]:
@@ -182,9 +181,6 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         )
     else:
         console.print(f"next: ec-agent report {escape(str(report.path))}")
-
-
-_COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")
 
 
 def _print_tasks(report: RunReport, console: Console) -> None:
@@ -210,7 +206,7 @@ def _print_failures(report: RunReport, console: Console) -> None:
     console.print(f"{len(report.failures)} of {report.stored} rollouts failed, and count as not solved:")
     kinds = Counter(_first_line(error) for _, error in report.failures)
     for error, count in kinds.most_common(MOST_ROWS):
-        console.print(f"  {count} x {escape(error)}", highlight=False)
+        console.print(f"  {count} x {escape(error)}")
 
 
 def _first_line(error: str) -> str:

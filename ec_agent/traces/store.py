@@ -27,6 +27,7 @@ _COLUMNS = (
     *("task", "kind", "number", "seed", "sampling", "unsampled_calls", "started", "seconds", "error", "verdict"),
     *("final_action", "model_calls", "tool_calls", "prompt_tokens", "cached_tokens", "generated_tokens"),
 )
+COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")
 _MOST_NAMED = 5  # in an error
 
 
@@ -251,14 +252,12 @@ class TraceStore:
 
     def totals(self) -> list[TaskTotals]:
         """What each task's rollouts came to, in task order, those without a rollout included."""
-        sample = "kind = 'sample'"
+        sample = "CASE WHEN kind = 'sample' THEN"
+        costs = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
         query = (
-            f"SELECT tasks.task, count(CASE WHEN {sample} THEN 1 END), "
-            f"count(CASE WHEN {sample} THEN error END), "
-            f"coalesce(sum(CASE WHEN {sample} THEN verdict END), 0.0), "
-            f"coalesce(max(CASE WHEN {sample} THEN verdict END), 0.0), "
-            "max(CASE WHEN kind = 'greedy' THEN verdict END), coalesce(sum(model_calls), 0), "
-            "coalesce(sum(unsampled_calls), 0), coalesce(sum(prompt_tokens), 0), coalesce(sum(generated_tokens), 0), coalesce(sum(seconds), 0.0) "
+            f"SELECT tasks.task, count({sample} 1 END), count({sample} error END), "
+            f"coalesce(sum({sample} verdict END), 0.0), coalesce(max({sample} verdict END), 0.0), "
+            f"max(CASE WHEN kind = 'greedy' THEN verdict END), {costs} "
             "FROM tasks LEFT JOIN rollouts USING (task) GROUP BY tasks.task ORDER BY tasks.place"
         )
         return [TaskTotals(*row) for row in self._connection.execute(query)]
