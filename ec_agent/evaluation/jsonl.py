@@ -155,12 +155,19 @@ def _check_expected(said: Mapping[str, Any], match: str) -> None:
     if "expected" not in said:
         raise ConfigError("expected is missing; give what the answer is compared with")
     expected = said["expected"]
-    if match == "number" and (isinstance(expected, bool) or not isinstance(expected, int | float)):
+    if match == "number" and not _numeric(expected):
         raise ConfigError(f"expected is {expected!r}; with match number give a number")
     texts = _several(expected)
     plain = all(isinstance(each, str | int | float) and not isinstance(each, bool) and each != "" for each in texts)
     if match in ("exact", "contains") and not (texts and plain):
         raise ConfigError(f"expected is {expected!r}; with match {match} give a text, or a list of texts")
+
+
+def _numeric(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _several(expected: Any) -> list[Any]:

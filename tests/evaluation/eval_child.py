@@ -13,6 +13,7 @@ import time
 
 from eval_fakes import Calls, agent_of, tasks
 
+from ec_agent.capture.openai_client import install_patch
 from ec_agent.evaluation.runner import evaluate
 from ec_agent.evaluation.settings import RunSettings
 
@@ -23,6 +24,7 @@ def run(order):
 
 
 def main():
+    install_patch()  # loads what a first rollout would load
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
