@@ -114,9 +114,17 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--token-budget", type=int, help="Generated tokens over the whole run; then no rollout starts.")
 @click.option("--no-greedy", is_flag=True, help="Leave out the baseline, one more rollout per task at temperature 0.")
 @click.option("--request-logprobs", is_flag=True, help="Ask for logprobs where the agent does not.")
+@click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
 @click.option("--fresh", is_flag=True, help="Delete what the file holds and start over.")
 def evaluate(
-    tasks: str, agent: str, out: Path | None, limit: int | None, no_greedy: bool, fresh: bool, **settings: Any
+    tasks: str,
+    agent: str,
+    out: Path | None,
+    limit: int | None,
+    no_greedy: bool,
+    retry_failed: bool,
+    fresh: bool,
+    **settings: Any,
 ) -> None:
     r"""Run your agent N times on each of your tasks, and store every rollout with its verdict.
 
@@ -137,7 +145,7 @@ def evaluate(
     from ec_agent.evaluation.settings import RunSettings
 
     run = RunSettings(greedy=not no_greedy, **settings)
-    sys.exit(run_eval(tasks, agent, run, out=out, limit=limit, fresh=fresh))
+    sys.exit(run_eval(tasks, agent, run, out=out, limit=limit, fresh=fresh, retry_failed=retry_failed))
 
 
 @app.group()

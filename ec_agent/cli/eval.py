@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
@@ -22,13 +23,15 @@ from rich.table import Table
 
 from ec_agent.errors import EcAgentWarning
 from ec_agent.evaluation.places import load_agent, load_tasks
-from ec_agent.evaluation.runner import Progress, RunReport, evaluate
+from ec_agent.evaluation.runner import THREADS, Progress, RunReport, evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.traces.store import COSTS, StoredRollout, TraceStore
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 PLAIN_EVERY = 10.0  # seconds between lines where nobody looks at a terminal
+UNFINISHED = 3
 INTERRUPTED = 130  # what shells give for Ctrl-C
+PATIENCE = 2.0  # seconds for threads to end
 
 Show = Callable[[Progress], None]
 
@@ -41,6 +44,7 @@ def run_eval(
     out: Path | None = None,
     limit: int | None = None,
     fresh: bool = False,
+    retry_failed: bool = False,
 ) -> int:
     """Run the evaluation, or what is left of it, and print what it came to.
 
@@ -62,11 +66,13 @@ def run_eval(
     console.print(f"{len(tasks)} tasks, {settings.n} rollouts each{_and_greedy(settings)} -> {escape(str(path))}")
     try:
         with showing(console) as show:
-            report = evaluate(tasks, tested, path, settings, agent_name=agent, on_progress=show)
+            report = evaluate(
+                tasks, tested, path, settings, agent_name=agent, retry_failed=retry_failed, on_progress=show
+            )
     except KeyboardInterrupt:
         _interrupted(console, path)
     summarise(report, settings, console)
-    return 0 if report.finished else 3
+    return _without_waiting(0 if report.finished else UNFINISHED, console)
 
 
 def default_path(source: str, agent: str) -> Path:
@@ -92,12 +98,31 @@ def _and_greedy(settings: RunSettings) -> str:
 
 
 def _interrupted(console: Console, path: Path) -> NoReturn:
-    with TraceStore(path) as store:
-        stored = len(store.keys())
+    stored = 0
+    if path.exists():
+        with TraceStore(path) as store:
+            stored = len(store.keys())
     console.print(f"stopped; {stored} rollouts are in {escape(str(path))}, and the same command goes on from there")
+    _leave(INTERRUPTED)
+
+
+def _without_waiting(code: int, console: Console) -> int:
+    """The exit code; where calls of the agent block for ever, it is left with at once."""
+    until = time.monotonic() + PATIENCE
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
+    for thread in ours:
+        thread.join(max(until - time.monotonic(), 0.0))
+    if blocked := sum(thread.is_alive() for thread in ours):
+        console.print(f"[yellow]note[/yellow]  {blocked} calls of rollouts over their time still ran, and were left")
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process. A usual exit waits for every thread, those that block included."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(INTERRUPTED)  # the threads of an agent's blocking calls would hold a usual exit up
+    os._exit(code)
 
 
 @contextmanager
@@ -203,7 +228,10 @@ def _print_tasks(report: RunReport, console: Console) -> None:
 def _print_failures(report: RunReport, console: Console) -> None:
     if not report.failures:
         return
-    console.print(f"{len(report.failures)} of {report.stored} rollouts failed, and count as not solved:")
+    console.print(
+        f"{len(report.failures)} of {report.stored} rollouts failed, and count as not solved (where it was an outage, "
+        "--retry-failed runs them again):"
+    )
     kinds = Counter(_first_line(error) for _, error in report.failures)
     for error, count in kinds.most_common(MOST_ROWS):
         console.print(f"  {count} x {escape(error)}")

@@ -17,6 +17,9 @@ from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
 from ec_agent.traces.store import Key, StoredRollout, TaskTotals, TraceStore
 
+THREADS = "ec_agent-eval"
+MOST_THREADS = 10_000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Progress:
@@ -66,6 +69,7 @@ def evaluate(
     settings: RunSettings | None = None,
     *,
     agent_name: str | None = None,
+    retry_failed: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RunReport:
     """Run an agent n times on each task and store every rollout with its verdict; go on where a file has some.
@@ -79,6 +83,8 @@ def evaluate(
         path: the SQLite file; ``load_results`` reads it.
         settings: how.
         agent_name: what the agent is called in the file; a file goes on with an agent of the same name only.
+        retry_failed: run the stored rollouts that failed again, each with its seed. For outages: the failures that are
+            the agent's own are results.
         on_progress: called at the start and after each stored rollout.
 
     Raises:
@@ -90,6 +96,8 @@ def evaluate(
     with TraceStore(path, create=True) as store:
         named = {"agent": agent_name or name_of(agent), **run.settings.lasting()}
         store.begin(named, {task.id: task_fingerprint(task) for task in run.tasks})
+        if retry_failed:
+            store.forget_failed()
         asyncio.run(run.to_its_end(store))
         return run.report(store)
 
@@ -143,8 +151,8 @@ class _Run:
         self._stored, self._tokens = len(there), store.generated_tokens()
         self._on_progress(Progress(self._stored, self.total, self._tokens))
         waiting = self._waiting(there)
-        threads = _Threads(max_workers=4 * self.settings.concurrency + 4)  # sync agents hold one each, their tools too
-        asyncio.get_running_loop().set_default_executor(threads)
+        # Threads are made as they are needed. Too few, and calls that block for ever would hold up other rollouts.
+        asyncio.get_running_loop().set_default_executor(_Threads(MOST_THREADS, THREADS))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.settings.concurrency):

@@ -2,7 +2,7 @@
 
 A file holds one run: ``run`` its settings, ``tasks`` what it asks, ``rollouts`` what came of it, one row a finished
 rollout; ``calls`` the rollout's LLM calls, and ``timelines`` the per-token signals of each call. Rows are written once
-and never changed, a rollout with its calls and timelines in one transaction.
+and never changed, a rollout with its calls and timelines in one transaction; failed rollouts can be taken out again.
 """
 
 from __future__ import annotations

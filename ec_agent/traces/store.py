@@ -217,6 +217,14 @@ class TraceStore:
                 self._add_call(int(done.lastrowid or 0), place, call)
         return True
 
+    def forget_failed(self) -> int:
+        """Take the rollouts that failed out of the file; how many there were."""
+        failed = "SELECT id FROM rollouts WHERE error IS NOT NULL"
+        with transaction(self._connection):
+            for table in ("timelines", "calls"):
+                self._connection.execute(f"DELETE FROM {table} WHERE rollout IN ({failed})")
+            return self._connection.execute("DELETE FROM rollouts WHERE error IS NOT NULL").rowcount
+
     def _add_call(self, rollout: int, place: int, call: Call) -> None:
         texts = None if call.texts is None else json.dumps(list(call.texts))
         values = (rollout, place, *(getattr(call, name) for name in _PLAIN), texts)

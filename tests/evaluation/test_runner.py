@@ -115,6 +115,26 @@ def test_a_resumed_run_runs_nothing_again(path):
     assert again == whole
 
 
+def test_failed_rollouts_are_run_again_on_request_and_no_others(path):
+    down = [True]
+
+    def answer(state):
+        if down[0] and seed() % 2:
+            raise ConnectionError("nobody there")
+        return {"messages": [AIMessage("right")]}
+
+    first = evaluate(tasks(3), answer, path, SMALL)
+    assert 0 < len(first.failures) < 12
+    failed = {key for key, _ in first.failures}
+    before = {rollout.key: rollout.started for rollout in [*rollouts(path), *rollouts(path, "greedy")]}
+    down[0] = False
+    assert evaluate(tasks(3), answer, path, SMALL).failures == first.failures
+    again = evaluate(tasks(3), answer, path, SMALL, retry_failed=True)
+    assert (again.failures, again.stored) == ((), 12)
+    after = {rollout.key: rollout.started for rollout in [*rollouts(path), *rollouts(path, "greedy")]}
+    assert {key for key in after if after[key] != before[key]} == failed
+
+
 def test_the_token_budget_ends_a_run_that_goes_on_with_a_larger_one(path):
     calls = Calls()
     budget = dataclasses.replace(SMALL, concurrency=1, token_budget=50)

@@ -138,6 +138,16 @@ def test_totals(store):
     assert store.generated_tokens() == 15
 
 
+def test_what_failed_can_be_taken_out(store):
+    store.add(rollout(number=0, error="ValueError: x", verdict=0.0))
+    store.add(rollout(number=1))
+    assert store.forget_failed() == 1
+    assert store.keys() == {Key("a", "sample", 1)}
+    assert len(next(store.rollouts("a")).trajectory.calls) == 3
+    assert store._connection.execute("SELECT count(DISTINCT rollout) FROM timelines").fetchone() == (1,)
+    assert store.forget_failed() == 0
+
+
 def test_an_error_that_is_no_unicode_is_kept(store):
     store.add(rollout(error="bad \ud800", verdict=0.0))
     assert store.failures()[0][1] == "bad ?"
