@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -97,6 +98,54 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
     from ec_agent.cli.doctor import run_doctor
 
     sys.exit(run_doctor(target, model, api_key_env, timeout, as_json=as_json))
+
+
+@app.command("eval")
+@click.argument("tasks")
+@click.option("--agent", required=True, help="The agent under test, module:name.")
+@click.option("-n", "--n", default=8, show_default=True, help="Rollouts per task.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
+@click.option("--seed", default=0, show_default=True, help="Of the run; each rollout's seed derives from it.")
+@click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
+@click.option("--concurrency", default=4, show_default=True, help="Rollouts at once.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take the first so many tasks.")
+@click.option("--max-tokens", type=int, help="Generated tokens per rollout; one that needs more fails.")
+@click.option("--timeout", type=float, help="Seconds per rollout; one that needs more fails.")
+@click.option("--token-budget", type=int, help="Generated tokens over the whole run; then no rollout starts.")
+@click.option("--no-greedy", is_flag=True, help="Leave out the baseline, one more rollout per task at temperature 0.")
+@click.option("--request-logprobs", is_flag=True, help="Ask for logprobs where the agent does not.")
+@click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
+@click.option("--fresh", is_flag=True, help="Delete what the file holds and start over.")
+def evaluate(
+    tasks: str,
+    agent: str,
+    out: Path | None,
+    limit: int | None,
+    no_greedy: bool,
+    retry_failed: bool,
+    fresh: bool,
+    **settings: Any,
+) -> None:
+    r"""Run your agent N times on each of your tasks, and store every rollout with its verdict.
+
+    TASKS is a .jsonl file, a line like {"id": "a", "input": "2 + 2?", "expected": "4", "match": "contains"} per task;
+    module:name of a list of tasks, or of a function that gives one; or an adapter's, as bfcl:simple_python.
+    The agent is anything that best_of_n takes, or a function of one parameter named task that makes one for each task.
+    Modules of this directory are found.
+
+    Stopped or killed, the same command goes on where it was; no stored rollout is run again.
+
+    \b
+    Exit codes:
+      0  every rollout is stored
+      1  an error: an argument, a task's verdict, a file of another run
+      3  the token budget was spent before the end
+    """
+    from ec_agent.cli.eval import run_eval
+    from ec_agent.evaluation.settings import RunSettings
+
+    run = RunSettings(greedy=not no_greedy, **settings)
+    sys.exit(run_eval(tasks, agent, run, out=out, limit=limit, fresh=fresh, retry_failed=retry_failed))
 
 
 @app.group()

@@ -1,0 +1,187 @@
+"""One rollout of one task: the world entered, ``best_of_n`` run with n = 1, its end judged while the world is open."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph.pregel import Pregel
+
+from ec_agent.environments.worlds import World
+from ec_agent.errors import AllRolloutsFailedError
+from ec_agent.evaluation.settings import EvaluationError, RunSettings
+from ec_agent.evaluation.tasks import Outcome, Task
+from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
+from ec_agent.rollouts.record import usage_of
+from ec_agent.rollouts.store import StoreOverlay
+from ec_agent.selectors import Candidate, LowestCentroid, Ranking
+from ec_agent.signals import SIGNALS
+from ec_agent.traces.store import Key, StoredRollout
+from ec_agent.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class KeepEverything:
+    """A selector for one candidate, which has capture keep every signal."""
+
+    name: str = "keep_everything"
+    signals: Sequence[str] = field(default_factory=lambda: tuple(SIGNALS))
+
+    def select(self, candidates: Sequence[Candidate]) -> Ranking:
+        """Rank by centroid; there is one candidate."""
+        return LowestCentroid().select(candidates)
+
+
+def is_factory(agent: Any) -> bool:
+    """Whether this makes an agent for each task: a function of one parameter named ``task``."""
+    if not inspect.isroutine(agent):
+        return False
+    return list(inspect.signature(agent).parameters) == ["task"]
+
+
+def agent_for(task: Task, agent: Any) -> Any:
+    """The agent under test for this task.
+
+    Raises:
+        EvaluationError: the factory failed.
+    """
+    if not is_factory(agent):
+        return agent
+    try:
+        return agent(task)
+    except Exception as error:
+        raise EvaluationError(
+            f"task {task.id!r}: the agent factory {agent.__name__} failed ({type(error).__name__}: {error}); "
+            "see that it makes an agent for this task"
+        ) from error
+
+
+async def run_rollout(task: Task, agent: Any, key: Key, settings: RunSettings) -> StoredRollout:
+    """Run and judge one rollout.
+
+    Args:
+        task: what is asked.
+        agent: anything that ``best_of_n`` takes.
+        key: which rollout of the task.
+        settings: how.
+
+    Raises:
+        EvaluationError: the task's environment or verdict failed, or the agent cannot be run at all.
+    """
+    try:
+        world = World(task.environment())
+        await world.enter().wait()
+    except Exception as error:
+        raise _stopped(key, "the task's environment could not be entered", error) from error
+    try:
+        ran = await _run(task, agent, key, settings, world.environment)
+        verdict = 0.0 if ran.error is not None else await _judge(task, key, ran, world.environment)
+    finally:
+        await world.close().wait()
+    return StoredRollout(
+        key=key,
+        seed=settings.seed_of(key),
+        sampling=settings.sampling_of(key),
+        trajectory=ran.trajectory,
+        final_action=ran.final_action,
+        verdict=verdict,
+        error=ran.error,
+        started=ran.started,
+        seconds=ran.seconds,
+        usage=ran.usage,
+        tool_calls=ran.tool_calls,
+        unsampled_calls=ran.unsampled_calls,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ran:
+    """What came of a rollout, before anybody has judged it."""
+
+    trajectory: Trajectory
+    started: float
+    seconds: float
+    usage: Mapping[str, int]
+    error: str | None = None
+    final_action: Any = None
+    output: Any = None
+    tool_calls: int = 0
+    unsampled_calls: int = 0
+
+
+async def _run(task: Task, agent: Any, key: Key, settings: RunSettings, environment: Any) -> _Ran:
+    def its_world(index: int, input: Any) -> AbstractContextManager[Any]:
+        # Given even where there is none: a question to a person then fails the rollout, for nobody is there.
+        return nullcontext(environment)
+
+    started, clock = time.time(), time.perf_counter()
+    try:
+        node = best_of_n(
+            _standing_alone(agent),
+            n=1,
+            selector=KeepEverything(),
+            keep_text=True,
+            on_unscored="first",
+            sampling=lambda index: settings.sampling_of(key),
+            request_logprobs=settings.request_logprobs,
+            limits=settings.limits,
+            environment=its_world,
+        )
+        result = await node.arun(task.input)
+    except AllRolloutsFailedError as failed:
+        (candidate,) = failed.candidates
+        trajectory, seconds = candidate.trajectory, time.perf_counter() - clock
+        return _Ran(trajectory, started, seconds, usage_of(trajectory.calls), error=candidate.error)
+    except Exception as error:
+        raise _stopped(key, "the rollout cannot be run", error) from error
+    (receipt,) = result.selection.candidates
+    return _Ran(
+        result.trajectories[0],
+        started,
+        receipt.seconds,
+        result.selection.usage,
+        final_action=result.final_actions[0],
+        output=result.output,
+        tool_calls=receipt.tool_calls,
+        unsampled_calls=receipt.unsampled_calls,
+    )
+
+
+def _standing_alone(agent: Any) -> Any:
+    """The agent without its own memory: each rollout starts from what was there before the evaluation."""
+    agent = agent.as_agent() if isinstance(agent, BestOfN) else agent
+    if not isinstance(agent, Pregel):
+        return agent
+    store = None if agent.store is None else StoreOverlay(agent.store)
+    return agent.copy({"checkpointer": None, "store": store})
+
+
+async def _judge(task: Task, key: Key, ran: _Ran, environment: Any) -> float:
+    outcome = Outcome(ran.final_action, ran.output, environment)
+    try:
+        verdict = await asyncio.to_thread(task.verdict, outcome)
+    except Exception as error:
+        raise _stopped(key, "the task's verdict failed", error) from error
+    try:
+        share = float(verdict)
+    except (TypeError, ValueError):
+        share = float("nan")
+    if not 0.0 <= share <= 1.0:
+        raise EvaluationError(f"{_named(key)}: the verdict is {verdict!r}; return True, False, or a share from 0 to 1")
+    return share
+
+
+def _stopped(key: Key, what: str, error: Exception) -> EvaluationError:
+    return EvaluationError(
+        f"{_named(key)}: {what} ({type(error).__name__}: {error}); this is not counted as the agent's failure: "
+        "mend it, and the same command goes on from here"
+    )
+
+
+def _named(key: Key) -> str:
+    return f"task {key.task!r}, {'greedy rollout' if key.kind == 'greedy' else f'rollout {key.number}'}"

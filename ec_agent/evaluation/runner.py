@@ -1,0 +1,228 @@
+"""The run of an evaluation: every rollout that is not stored yet, so many at once, each stored when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation.one_rollout import agent_for, run_rollout
+from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.tasks import Task
+from ec_agent.rollouts.messages import fingerprint
+from ec_agent.traces.store import Key, StoredRollout, TaskTotals, TraceStore
+
+THREADS = "ec_agent-eval"
+MOST_THREADS = 10_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Progress:
+    """Where a run stands, after a rollout was stored or at its start.
+
+    Attributes:
+        stored: rollouts in the file.
+        total: rollouts of the whole run.
+        generated_tokens: tokens that the stored rollouts generated.
+        last: the one that has just been stored; ``None`` at the start.
+    """
+
+    stored: int
+    total: int
+    generated_tokens: int
+    last: StoredRollout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run came to.
+
+    Attributes:
+        path: the file with the rollouts.
+        stored: rollouts in the file.
+        total: rollouts of the whole run; more than ``stored`` where the token budget was spent.
+        tasks: totals of each task.
+        failures: the rollouts that failed, with what they failed with.
+    """
+
+    path: Path
+    stored: int
+    total: int
+    tasks: tuple[TaskTotals, ...]
+    failures: tuple[tuple[Key, str], ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every rollout is there."""
+        return self.stored == self.total
+
+
+def evaluate(
+    tasks: Sequence[Task],
+    agent: Any,
+    path: str | Path,
+    settings: RunSettings | None = None,
+    *,
+    agent_name: str | None = None,
+    retry_failed: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RunReport:
+    """Run an agent n times on each task and store every rollout with its verdict; go on where a file has some.
+
+    Each rollout is one of ``best_of_n``'s own: the same capture, isolation and limits. What the agent's rollouts raise
+    is a failed rollout; what a task's verdict or environment raises stops the run.
+
+    Args:
+        tasks: what is asked; see ``ec_agent.evaluation.tasks``.
+        agent: anything ``best_of_n`` takes, or a function of one parameter named ``task`` that makes such an agent.
+        path: the SQLite file; ``load_results`` reads it.
+        settings: how.
+        agent_name: what the agent is called in the file; a file goes on with an agent of the same name only.
+        retry_failed: run the stored rollouts that failed again, each with its seed. For outages: the failures that are
+            the agent's own are results.
+        on_progress: called at the start and after each stored rollout.
+
+    Raises:
+        ConfigError: no task, or two with the same id.
+        TraceError: the file holds another run, or cannot be used.
+        EvaluationError: a task or the harness failed; what was stored stays.
+    """
+    run = _Run(tasks, agent, settings or RunSettings(), on_progress or (lambda _: None))
+    with TraceStore(path, create=True) as store:
+        named = {"agent": agent_name or name_of(agent), **run.settings.lasting()}
+        store.begin(named, {task.id: task_fingerprint(task) for task in run.tasks})
+        if retry_failed:
+            store.forget_failed()
+        asyncio.run(run.to_its_end(store))
+        return run.report(store)
+
+
+def name_of(agent: Any) -> str:
+    """What an agent is called where nobody says."""
+    named = getattr(agent, "get_name", None)
+    return str(named() if callable(named) else getattr(agent, "__name__", type(agent).__name__))
+
+
+def task_fingerprint(task: Task) -> str:
+    """Equal for tasks that ask the same; a task may have a text of its own for it in ``fingerprint``."""
+    own = getattr(task, "fingerprint", None)
+    said = own if isinstance(own, str) else fingerprint(_addressless(task.input))
+    return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:16]
+
+
+def _addressless(value: Any) -> Any:
+    """Objects without a ``repr`` of their own say where they lie in memory, which is another place in each run."""
+    if isinstance(value, Mapping):
+        return {key: _addressless(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_addressless(item) for item in value]
+    return type(value).__qualname__ if repr(value) == object.__repr__(value) else value
+
+
+class _Run:
+    """One part of a run, from its start or resumption to its end.
+
+    Args:
+        tasks: what is asked.
+        agent: who.
+        settings: how.
+        on_progress: who is told.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], agent: Any, settings: RunSettings, on_progress: Callable[[Progress], None]
+    ) -> None:
+        self.tasks = checked_tasks(tasks)
+        self.settings = settings
+        self.total = sum(len(settings.keys(task.id)) for task in self.tasks)
+        self._agent = agent
+        self._on_progress = on_progress
+        self._stored = 0
+        self._tokens = 0
+
+    async def to_its_end(self, store: TraceStore) -> None:
+        """Run what is not stored yet."""
+        there = store.keys()
+        self._stored, self._tokens = len(there), store.generated_tokens()
+        self._on_progress(Progress(self._stored, self.total, self._tokens))
+        waiting = self._waiting(there)
+        # Threads are made as they are needed. Too few, and calls that block for ever would hold up other rollouts.
+        asyncio.get_running_loop().set_default_executor(_Threads(MOST_THREADS, THREADS))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self.settings.concurrency):
+                    group.create_task(self._work(waiting, store))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several.exceptions[0].__cause__
+
+    def _waiting(self, there: set[Key]) -> Iterator[tuple[Task, Any, Key]]:
+        """What is to be run, one task after the other: providers keep prompts that come again."""
+        for task in self.tasks:
+            left = [key for key in self.settings.keys(task.id) if key not in there]
+            agent = agent_for(task, self._agent) if left else None
+            for key in left:
+                yield task, agent, key
+
+    async def _work(self, waiting: Iterator[tuple[Task, Any, Key]], store: TraceStore) -> None:
+        budget = self.settings.token_budget
+        while budget is None or self._tokens < budget:
+            due = next(waiting, None)
+            if due is None:
+                return
+            task, agent, key = due
+            if store.has(key):  # another process was here first
+                continue
+            self._keep(await run_rollout(task, agent, key, self.settings), store)
+
+    def _keep(self, rollout: StoredRollout, store: TraceStore) -> None:
+        # No await here: what was judged is stored, whoever cancels us.
+        if store.add(rollout):
+            self._stored += 1
+        self._tokens += rollout.usage.get("generated_tokens", 0)
+        self._on_progress(Progress(self._stored, self.total, self._tokens, rollout))
+
+    def report(self, store: TraceStore) -> RunReport:
+        """What it came to."""
+        return RunReport(
+            path=store.path,
+            stored=len(store.keys()),
+            total=self.total,
+            tasks=tuple(store.totals()),
+            failures=tuple(store.failures()),
+        )
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads that nobody waits for: a stopped run must not hang on an agent's blocking call."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work."""
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks, each with an id of its own.
+
+    Raises:
+        ConfigError: there is none, one is no task, or two have the same id.
+    """
+    found: dict[str, Task] = {}
+    for place, task in enumerate(tasks):
+        if isinstance(task, type) or not isinstance(task, Task):
+            raise ConfigError(
+                f"task {place} is {type(task).__name__}, which is no task; give objects with id, input, tools, "
+                "environment() and verdict(outcome): derive from ec_agent.evaluation.tasks.BaseTask"
+            )
+        if not isinstance(task.id, str) or not task.id:
+            raise ConfigError(f"task {place} has the id {task.id!r}; give a text")
+        if task.id in found:
+            raise ConfigError(f"two tasks have the id {task.id!r}; give each its own")
+        found[task.id] = task
+    if not found:
+        raise ConfigError("there is no task; give at least one")
+    return list(found.values())

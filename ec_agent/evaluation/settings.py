@@ -1,0 +1,83 @@
+"""How an evaluation is run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from ec_agent.errors import ConfigError, EcAgentError
+from ec_agent.rollouts.limits import Limits, whole
+from ec_agent.traces.store import Key
+
+
+class EvaluationError(EcAgentError):
+    """The evaluation cannot go on, and it is not the agent's failure: a task or the harness is at fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What is run, and within what limits.
+
+    Attributes:
+        n: rollouts per task.
+        seed: of the run; each rollout's own derives from it, the task's id and its index.
+        temperature: sampling temperature of the n rollouts.
+        greedy: whether one more rollout per task runs at temperature 0, as a baseline.
+        request_logprobs: ask for logprobs where the agent does not, as in ``best_of_n``.
+        max_tokens: generated tokens per rollout; one that needs more fails.
+        timeout: seconds per rollout; one that needs more fails.
+        concurrency: how many rollouts run at once.
+        token_budget: generated tokens over the whole run, those of earlier parts included. Where it is spent no rollout
+            starts; those that run end, and may exceed it.
+
+    Raises:
+        ConfigError: a value it cannot have.
+    """
+
+    n: int = 8
+    seed: int = 0
+    temperature: float = 0.8
+    greedy: bool = True
+    request_logprobs: bool = False
+    max_tokens: int | None = None
+    timeout: float | None = None
+    concurrency: int = 4
+    token_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        whole("n", self.n)
+        whole("concurrency", self.concurrency)
+        if self.token_budget is not None:
+            whole("token_budget", self.token_budget)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise ConfigError(f"seed is {self.seed!r}; give a whole number")
+        warmth = self.temperature
+        if isinstance(warmth, bool) or not isinstance(warmth, int | float) or not 0 < warmth < float("inf"):
+            raise ConfigError(
+                f"temperature is {warmth!r}; give a number above 0: at 0 all rollouts of a task are the same"
+            )
+        _ = self.limits
+
+    @property
+    def limits(self) -> Limits:
+        """What one rollout may use."""
+        return Limits(timeout=self.timeout, max_tokens=self.max_tokens)
+
+    def keys(self, task: str) -> list[Key]:
+        """The rollouts of a task."""
+        return [*(Key(task, "sample", i) for i in range(self.n)), *([Key(task, "greedy", 0)] if self.greedy else [])]
+
+    def seed_of(self, key: Key) -> int:
+        """A rollout's own seed, the same in every run with this ``seed``; in [0, 2**31)."""
+        digest = hashlib.sha256(f"{self.seed}/{key.task}/{key.kind}/{key.number}".encode()).digest()
+        return int.from_bytes(digest[:4]) >> 1
+
+    def sampling_of(self, key: Key) -> dict[str, Any]:
+        """The request parameters of a rollout."""
+        return {"seed": self.seed_of(key), "temperature": 0 if key.kind == "greedy" else self.temperature}
+
+    def lasting(self) -> dict[str, Any]:
+        """What a rollout depends on: a run that is resumed must have the same."""
+        names = ("n", "seed", "temperature", "greedy", "request_logprobs", "max_tokens", "timeout")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,77 @@
+"""From a trace file to what selectors and statistics read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.selectors import Candidate
+from ec_agent.signals import ENTROPY
+from ec_agent.traces.schema import TraceError
+from ec_agent.traces.store import StoredRollout, TraceStore
+from ec_agent.trajectory import Trajectory
+
+MIN_COVERAGE = 0.5  # as in best_of_n
+
+
+def load_results(
+    path: str | Path, *, signal: str = ENTROPY, min_coverage: float = MIN_COVERAGE, partial: bool = False
+) -> list[TaskResult]:
+    """The results of an evaluation, in task order; :func:`iter_results` says what the arguments mean."""
+    return list(iter_results(path, signal=signal, min_coverage=min_coverage, partial=partial))
+
+
+def iter_results(
+    path: str | Path, *, signal: str = ENTROPY, min_coverage: float = MIN_COVERAGE, partial: bool = False
+) -> Iterator[TaskResult]:
+    """The results of an evaluation one task at a time, so that a long run need not fit into memory.
+
+    Args:
+        path: a file that ``ec-agent eval`` wrote.
+        signal: the signal that a rollout must have for its share of tokens; without, it is ``unscored``.
+        min_coverage: that share.
+        partial: give the tasks that are whole, where the run is not finished.
+
+    Yields:
+        One result a task; signals have single precision and are given as float64.
+
+    Raises:
+        TraceError: the file is no trace file, or the run is not finished and ``partial`` is not set.
+    """
+    with TraceStore(path) as store:
+        settings, totals = store.settings(), store.totals()
+        if not settings:
+            raise TraceError(f"{path} holds no run; `ec-agent eval` fills it")
+        whole = [t for t in totals if t.rollouts == settings["n"] and (t.greedy is not None or not settings["greedy"])]
+        if len(whole) < len(totals) and not partial:
+            raise TraceError(
+                f"{path} is not finished: {len(totals) - len(whole)} of {len(totals)} tasks lack rollouts; repeat the "
+                "command that began it, or take the tasks that are whole with partial=True"
+            )
+        for task in whole:
+            rollouts = list(store.rollouts(task.task))
+            yield TaskResult(
+                task=task.task,
+                candidates=tuple(_candidate(rollout, signal, min_coverage) for rollout in rollouts),
+                correct=np.array([rollout.verdict for rollout in rollouts]),
+                greedy=task.greedy,
+            )
+
+
+def _candidate(rollout: StoredRollout, signal: str, min_coverage: float) -> Candidate:
+    return Candidate(
+        index=rollout.key.number,
+        trajectory=rollout.trajectory,
+        final_action=rollout.final_action,
+        unscored=None if rollout.error else _unscored(rollout.trajectory, signal, min_coverage),
+        error=rollout.error,
+    )
+
+
+def _unscored(trajectory: Trajectory, signal: str, min_coverage: float) -> str | None:
+    if not trajectory.calls or trajectory.count(signal) == 0 or (trajectory.share(signal) or 0.0) < min_coverage:
+        return "coverage"
+    return None

@@ -1,0 +1,133 @@
+"""The tables of a trace file, and whether a file has them.
+
+A file holds one run: ``run`` its settings, ``tasks`` what it asks, ``rollouts`` what came of it, one row a finished
+rollout; ``calls`` the rollout's LLM calls, and ``timelines`` the per-token signals of each call. Rows are written once
+and never changed, a rollout with its calls and timelines in one transaction; failed rollouts can be taken out again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ec_agent.errors import EcAgentError
+
+VERSION = 1
+APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
+
+TABLES = """
+CREATE TABLE run (
+    name  TEXT PRIMARY KEY,   -- of a setting
+    value TEXT NOT NULL       -- JSON
+) WITHOUT ROWID;
+CREATE TABLE tasks (
+    task        TEXT PRIMARY KEY,
+    place       INTEGER NOT NULL,   -- in the order of the task file
+    fingerprint TEXT NOT NULL       -- of what it asks
+) WITHOUT ROWID;
+CREATE TABLE rollouts (
+    id               INTEGER PRIMARY KEY,
+    task             TEXT NOT NULL REFERENCES tasks,
+    kind             TEXT NOT NULL CHECK (kind IN ('sample', 'greedy')),
+    number           INTEGER NOT NULL,     -- index among the task's rollouts of that kind, from 0
+    seed             INTEGER NOT NULL,
+    sampling         TEXT NOT NULL,        -- JSON: the request parameters asked for
+    unsampled_calls  INTEGER NOT NULL,     -- calls to which they could not be applied
+    started          REAL NOT NULL,        -- seconds since the epoch
+    seconds          REAL NOT NULL,
+    error            TEXT,                 -- what it failed with; NULL where it ended
+    verdict          REAL NOT NULL,        -- 0 to 1; 0 where it failed
+    final_action     TEXT NOT NULL,        -- JSON
+    model_calls      INTEGER NOT NULL,
+    tool_calls       INTEGER NOT NULL,
+    prompt_tokens    INTEGER NOT NULL,
+    cached_tokens    INTEGER NOT NULL,
+    generated_tokens INTEGER NOT NULL,
+    UNIQUE (task, kind, number)
+);
+CREATE TABLE calls (
+    rollout       INTEGER NOT NULL REFERENCES rollouts,
+    place         INTEGER NOT NULL,   -- in call-start order
+    tokens        INTEGER,            -- generated; NULL where unknown
+    model         TEXT,
+    node          TEXT,
+    started       REAL,
+    ended         REAL,
+    prompt_tokens INTEGER,
+    cached_tokens INTEGER,
+    capability    TEXT NOT NULL,      -- 'full', 'sampled' or 'none'
+    partial       INTEGER NOT NULL,
+    constrained   INTEGER NOT NULL,
+    texts         TEXT,               -- JSON list of token texts
+    PRIMARY KEY (rollout, place)
+) WITHOUT ROWID;
+CREATE TABLE timelines (
+    rollout INTEGER NOT NULL,
+    place   INTEGER NOT NULL,
+    signal  TEXT NOT NULL,            -- a name of ec_agent.signals.SIGNALS
+    data    BLOB NOT NULL,            -- little-endian float32, one a generated token, NaN where there is none
+    PRIMARY KEY (rollout, place, signal),
+    FOREIGN KEY (rollout, place) REFERENCES calls
+) WITHOUT ROWID;
+"""
+
+
+class TraceError(EcAgentError):
+    """A trace file cannot be used: it is none, of another version, of another run, or not finished."""
+
+
+def prepare(connection: sqlite3.Connection, path: str) -> None:
+    """See that the file has our tables, and make them in one that is new.
+
+    Args:
+        connection: in autocommit mode (``isolation_level=None``).
+        path: what the file is called in errors.
+
+    Raises:
+        TraceError: the file is something else, or of another version.
+    """
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with transaction(connection):  # of several processes that begin at once, one makes the tables
+            if not _number(connection, "schema_version"):
+                for statement in TABLES.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+    except sqlite3.DatabaseError as error:
+        raise TraceError(f"{path} cannot be used for traces ({error}); give another file") from error
+    check(connection, path)
+
+
+def check(connection: sqlite3.Connection, path: str) -> None:
+    """See that the file has our tables, of this version.
+
+    Raises:
+        TraceError: it has not.
+    """
+    try:
+        application, version = _number(connection, "application_id"), _number(connection, "user_version")
+    except sqlite3.DatabaseError as error:
+        raise TraceError(f"{path} is no trace file ({error}); give one that `ec-agent eval` wrote") from error
+    if application != APPLICATION:
+        raise TraceError(f"{path} is a database, but no trace file; give one that `ec-agent eval` wrote")
+    if version != VERSION:
+        better = "update ec_agent" if version > VERSION else "run the evaluation into a new file"
+        raise TraceError(f"{path} has tables of version {version}, this ec_agent writes version {VERSION}; {better}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing. The write lock is taken at the start, so what is read inside cannot change under it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> int:
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])

@@ -1,0 +1,237 @@
+"""``ec-agent eval`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from eval_fakes import contents
+from rich.console import Console
+
+from ec_agent.cli.eval import default_path, remove, showing
+from ec_agent.evaluation.runner import Progress
+from ec_agent.evaluation.stored import load_results
+from ec_agent.traces.schema import TraceError
+from ec_agent.traces.store import TraceStore
+
+ROOT = Path(__file__).parents[2]
+
+AGENTS = """
+import time
+from eval_fakes import Calls, agent_of, Right
+
+graph = agent_of(Calls())
+slow = agent_of(Calls(delay=1.0))
+
+def stuck(state):
+    print("asked", flush=True)
+    time.sleep(600)
+
+class Wrong(Right):
+    def verdict(self, outcome):
+        raise RuntimeError("no gold")
+
+wrong = [Wrong("w")]
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "my_agents.py").write_text(AGENTS)
+    lines = [{"id": f"t{place}", "input": f"Question {place}", "expected": "right"} for place in range(3)]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return tmp_path
+
+
+def command(*words):
+    return [sys.executable, "-m", "ec_agent.cli", "eval", *words]
+
+
+def surroundings():
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]), "COLUMNS": "120"}
+
+
+def run(home, *words, timeout=120):
+    return subprocess.run(
+        command(*words), cwd=home, env=surroundings(), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def test_a_run_and_its_repetition(home):
+    words = ["questions.jsonl", "--agent", "my_agents:graph", "--n", "4", "--seed", "3"]
+    done = run(home, *words)
+    assert done.returncode == 0, done.stderr
+    assert "3 tasks, 4 rollouts each and one at temperature 0 -> runs/questions-my_agents-graph.db" in done.stdout
+    assert "15/15 rollouts" in done.stdout
+    path = home / "runs" / "questions-my_agents-graph.db"
+    results = load_results(path)
+    mean = sum(result.correct.mean() for result in results) / 3
+    oracle = sum(result.correct.max() for result in results) / 3
+    greedy = sum(result.greedy for result in results) / 3
+    assert f"Pass@1 {mean:.3f}; oracle@4 {oracle:.3f}; greedy {greedy:.3f}; 3 tasks" in done.stdout
+    failed = sum(row[4] is not None for row in contents(path))
+    assert len(re.findall(r"^failed  t\d, ", done.stdout, re.MULTILINE)) == failed
+    assert (
+        f"{failed} of 15 rollouts failed, and count as not solved (where it was an outage" in done.stdout or not failed
+    )
+    assert "next: ec-agent report runs/questions-my_agents-graph.db" in done.stdout
+
+    again = run(home, *words)
+    assert again.returncode == 0
+    assert "15 of 15 rollouts are there already" in again.stdout
+    assert again.stdout.partition("cost:")[2] == done.stdout.partition("cost:")[2]
+
+    other = run(home, *words[:-2], "--seed", "4")
+    assert other.returncode == 1
+    assert "seed was 3, and is 4 now" in other.stderr
+    fresh = run(home, *words[:-2], "--seed", "4", "--fresh", "--no-greedy")
+    assert fresh.returncode == 0, fresh.stderr
+    with TraceStore(path) as store:
+        assert (store.settings()["seed"], len(store.keys())) == (4, 12)
+
+
+def test_the_budget_has_an_exit_code_of_its_own(home):
+    words = ["questions.jsonl", "--agent", "my_agents:graph", "--n", "2", "--concurrency", "1", "--out", "a.db"]
+    done = run(home, *words, "--token-budget", "20")
+    assert done.returncode == 3
+    assert "the same command with a larger --token-budget goes on from here" in " ".join(done.stdout.split())
+    assert run(home, *words, "--token-budget", "100000").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none.jsonl", "--agent", "my_agents:graph"], "cannot read none.jsonl"),
+        (["questions.jsonl", "--agent", "my_agents:none"], "my_agents has no none"),
+        (["questions.jsonl", "--agent", "my_agents:graph", "--n", "0"], "n is 0"),
+        (["my_agents:wrong", "--agent", "my_agents:graph"], "task 'w', rollout [0-7]: the task's verdict failed"),
+        (["questions.jsonl", "--agent", "my_agents:graph", "--out", "my_agents.py"], "my_agents.py .*trace"),
+        (["questions.jsonl", "--agent", "my_agents:graph", "--fresh", "--out", "my_agents.py"], "is no trace file"),
+    ],
+)
+def test_errors_are_ours_and_exit_with_1(home, words, said):
+    done = run(home, *words)
+    assert done.returncode == 1
+    assert re.search(rf"^ec-agent: .*{said}", done.stderr, re.MULTILINE), done.stderr
+    assert "Traceback" not in done.stderr
+    assert (home / "my_agents.py").read_text() == AGENTS
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it does not come"
+        time.sleep(0.02)
+
+
+def count(path):
+    try:
+        with TraceStore(path) as store:
+            return len(store.keys())
+    except TraceError:  # not made yet
+        return 0
+
+
+def started(home, *words):
+    return subprocess.Popen(
+        command(*words), cwd=home, env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_ctrl_c_keeps_what_is_stored_and_the_same_command_goes_on(home):
+    words = ["questions.jsonl", "--agent", "my_agents:slow", "--n", "3", "--out", "a.db", "--no-greedy"]
+    process = started(home, *words)
+    wait_for(lambda: count(home / "a.db") >= 3)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=30)
+    stored = count(home / "a.db")
+    assert process.returncode == 130, errors
+    assert f"stopped; {stored} rollouts are in a.db, and the same command goes on from there" in out
+    assert 3 <= stored < 9
+    done = run(home, *words)
+    assert f"{stored} of 9 rollouts are there already" in done.stdout
+    assert count(home / "a.db") == 9
+
+
+def test_ctrl_c_does_not_wait_for_an_agent_that_blocks(home):
+    process = started(home, "questions.jsonl", "--agent", "my_agents:stuck", "--n", "1", "--out", "a.db")
+    assert any("asked" in line for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+def test_a_call_that_blocks_for_ever_does_not_keep_the_command(home):
+    words = ["--agent", "my_agents:stuck", "--n", "2", "--limit", "2", "--timeout", "0.5", "--out", "a.db"]
+    done = run(home, "questions.jsonl", *words, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "6 x RolloutTimeoutError: the rollout took longer than 0.5 s" in done.stdout
+    assert "6 calls of rollouts over their time still ran, and were left" in done.stdout
+
+
+def test_a_terminal_shows_a_bar_with_the_time_left(capsys):
+    console = Console(force_terminal=True, width=100)
+    with showing(console) as show:
+        show(Progress(0, 4, 0))
+        show(Progress(4, 4, 90))
+    said = capsys.readouterr().out
+    assert "4/4" in said
+    assert "90 tokens" in said
+    assert "left" in said
+
+
+def test_where_the_rollouts_go():
+    assert str(default_path("data/q a.jsonl", "my.mod:graph")) == "runs/q-a-my.mod-graph.db"
+    assert str(default_path("bfcl:simple", "m:g")) == "runs/bfcl-simple-m-g.db"
+
+
+def test_nothing_but_a_trace_file_is_removed(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("mine")
+    with pytest.raises(TraceError):
+        remove(text)
+    assert text.read_text() == "mine"
+    remove(tmp_path / "none.db")
+    TraceStore(tmp_path / "a.db", create=True).close()
+    remove(tmp_path / "a.db")
+    assert not (tmp_path / "a.db").exists()
+
+
+def test_help_loads_nothing_heavy():
+    probe = (
+        "import sys\nfrom ec_agent.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('numpy', 'pydantic', 'langgraph', 'openai') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe, "eval", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("[]\n")
+    assert "--token-budget" in done.stdout
+
+
+@pytest.mark.model
+def test_the_real_model(tmp_path):
+    """Two tasks of two rollouts and a greedy one on the demo's agent: seeds reach the model, every call is seen."""
+    lines = [
+        {"id": "mugs", "input": "Parcel: 3 mugs", "expected": 2.31, "match": "number"},
+        {"id": "lamps", "input": "Parcel: 2 lamps", "expected": "5.29", "match": "contains"},
+    ]
+    tasks = tmp_path / "parcels.jsonl"
+    tasks.write_text("\n".join(map(json.dumps, lines)))
+    path = tmp_path / "run.db"
+    words = [str(tasks), "--agent", "graphs.agent:agent", "--n", "2", "--concurrency", "2", "--out", str(path)]
+    done = run(ROOT, *words, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "could not be set on" not in done.stdout
+    for result in load_results(path):
+        for candidate in result.candidates:
+            assert candidate.error is None
+            assert candidate.trajectory.coverage == 1.0
+            assert len(candidate.trajectory.calls) >= 2

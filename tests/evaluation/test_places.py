@@ -1,0 +1,115 @@
+"""What the command line may name, and what is said where nothing is there."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+from eval_fakes import Right
+
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation.places import load_agent, load_tasks
+from ec_agent.evaluation.settings import EvaluationError
+
+MODULE = """
+from eval_fakes import Right, agent_of, Calls
+
+listed = [Right("a"), Right("b"), Right("c")]
+
+def given():
+    return iter(listed)
+
+def failing():
+    raise KeyError("gone")
+
+graph = agent_of(Calls())
+
+def made():
+    return graph
+
+def for_each(task):
+    return graph
+
+def function_agent(state):
+    return state
+
+class Box:
+    inner = listed
+
+number = 3
+text = "ab"
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "my_places.py").write_text(MODULE)
+    (tmp_path / "my_broken.py").write_text("1 / 0")
+    (tmp_path / "my_needy.py").write_text("import no_such_package_here")
+    yield
+    for name in ("my_places", "my_broken", "my_needy"):
+        sys.modules.pop(name, None)
+
+
+def ids(source, limit=None):
+    return [task.id for task in load_tasks(source, limit)]
+
+
+def test_tasks_of_a_module():
+    assert ids("my_places:listed") == ids("my_places:given") == ids("my_places:Box.inner") == ["a", "b", "c"]
+    assert ids("my_places:given", limit=2) == ["a", "b"]
+
+
+def test_agents_of_a_module():
+    graph = load_agent("my_places:graph")
+    assert load_agent("my_places:made") is graph
+    assert load_agent("my_places:for_each").__name__ == "for_each"
+    assert load_agent("my_places:function_agent").__name__ == "function_agent"
+
+
+@pytest.mark.parametrize(
+    ("load", "place", "error", "words"),
+    [
+        (
+            load_tasks,
+            "nothing",
+            ConfigError,
+            "'nothing' names no tasks; give a .jsonl file, module:name, or an adapter",
+        ),
+        (load_tasks, "my_places:nothing", ConfigError, "my_places has no nothing; see how it is spelled"),
+        (load_tasks, "my_nowhere:x", ConfigError, "there is no module my_nowhere"),
+        (load_tasks, "my_broken:x", EvaluationError, "cannot be imported .ZeroDivisionError"),
+        (load_tasks, "my_needy:x", EvaluationError, "needs no_such_package_here, which is not installed"),
+        (load_tasks, "my_places:failing", EvaluationError, "my_places:failing failed .KeyError"),
+        (load_tasks, "my_places:number", ConfigError, "is of type int; name a list of tasks"),
+        (load_tasks, "my_places:text", ConfigError, "is of type str; name a list of tasks"),
+        (load_tasks, "my-places:x", ConfigError, "is no place of tasks; write module:name"),
+        (load_agent, "my_places", ConfigError, "is no place of an agent; write module:name"),
+        (load_agent, "my_places:", ConfigError, "is no place of an agent"),
+        (load_agent, "my_places:failing", EvaluationError, "my_places:failing failed .KeyError"),
+    ],
+)
+def test_nothing_there(load, place, error, words):
+    with pytest.raises(error, match=words):
+        load(place)
+
+
+def test_adapters_are_asked_by_name(monkeypatch):
+    asked = []
+
+    def load(name, limit=None):
+        asked.append((name, limit))
+        return [Right("from the adapter")]
+
+    monkeypatch.setitem(sys.modules, "ec_agent.evaluation.adapters", types.SimpleNamespace(load=load))
+    assert ids("bfcl:simple_python", limit=3) == ids("reasoning-gym:sums") == ["from the adapter"]
+    assert asked == [("bfcl:simple_python", 3), ("reasoning-gym:sums", None)]
+
+
+def test_without_adapters_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ec_agent.evaluation.adapters", None)
+    with pytest.raises(ConfigError, match=r"bfcl:simple_python: no adapters here .*; give a \.jsonl file"):
+        load_tasks("bfcl:simple_python")

@@ -1,0 +1,200 @@
+"""The trace file: what goes in comes out, in single precision; another file is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+
+import numpy as np
+import pytest
+from langchain_core.messages import AIMessage
+
+from ec_agent.traces.schema import VERSION, TraceError
+from ec_agent.traces.store import Key, StoredRollout, TraceStore
+from ec_agent.trajectory import Call, Trajectory
+
+SETTINGS = {"n": 2, "seed": 0, "greedy": False}
+TASKS = {"b": "mark b", "a": "mark a"}
+
+
+def call(*entropies, **more):
+    surprisal = np.array([1 / 3, *[0.5] * (len(entropies) - 1)]) if entropies else np.empty(0)
+    return Call(np.array(entropies, dtype=float), signals={"surprisal": surprisal}, **more)
+
+
+FULL = Trajectory(
+    [
+        call(
+            *(0.1, np.nan, 2.0),
+            tokens=4,
+            model="m",
+            node="n",
+            started=1.5,
+            ended=2.5,
+            prompt_tokens=7,
+            cached_tokens=3,
+            texts=("a", "\ud83d", "é"),
+            capability="full",
+            partial=True,
+            constrained=True,
+        ),
+        call(),  # one that reported nothing
+        Call(np.array([0.25])),  # no further signal
+    ]
+)
+
+
+def rollout(task="a", number=0, trajectory=FULL, **more):
+    plain = StoredRollout(
+        key=Key(task, "sample", number),
+        seed=5,
+        sampling={"seed": 5, "temperature": 0.8},
+        trajectory=trajectory,
+        final_action=AIMessage("done", id="x"),
+        verdict=0.5,
+        error=None,
+        started=10.0,
+        seconds=1.25,
+        usage={"prompt_tokens": 7, "cached_tokens": 3, "generated_tokens": 5},
+        tool_calls=2,
+        unsampled_calls=1,
+    )
+    return dataclasses.replace(plain, **more)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "run.db"
+
+
+@pytest.fixture
+def store(path):
+    with TraceStore(path, create=True) as store:
+        store.begin(SETTINGS, TASKS)
+        yield store
+
+
+def test_a_rollout_comes_back(store):
+    assert store.add(rollout())
+    (back,) = store.rollouts("a")
+    for name in ("key", "seed", "sampling", "verdict", "error", "started", "seconds", "usage", "tool_calls"):
+        assert getattr(back, name) == getattr(rollout(), name), name
+    assert back.final_action == rollout().final_action
+    assert back.unsampled_calls == 1
+    assert len(back.trajectory.calls) == 3
+    for kept, given in zip(back.trajectory.calls, FULL.calls, strict=True):
+        for field in dataclasses.fields(Call):
+            if field.name not in ("entropies", "signals"):
+                assert getattr(kept, field.name) == getattr(given, field.name), field.name
+        single = given.entropies.astype(np.float32).astype(np.float64)
+        np.testing.assert_array_equal(kept.entropies, single)
+        assert kept.signals.keys() == given.signals.keys()
+    np.testing.assert_array_equal(
+        back.trajectory.calls[0].signal("surprisal"), np.float32([1 / 3, 0.5, 0.5, np.nan]).astype(float)
+    )
+
+
+def test_an_unknown_length_stays_unknown(store):
+    store.add(rollout())
+    assert next(store.rollouts("a")).trajectory.coverage is None
+
+
+def test_the_first_of_two_is_kept(store, path):
+    assert store.add(rollout(verdict=1.0))
+    with TraceStore(path) as other:
+        assert not other.add(rollout(verdict=0.0))
+    assert [back.verdict for back in store.rollouts("a")] == [1.0]
+    assert store.has(Key("a", "sample", 0))
+    assert not store.has(Key("a", "greedy", 0))
+    assert store.keys() == {Key("a", "sample", 0)}
+
+
+def test_a_rollout_is_stored_whole_or_not_at_all(store):
+    odd = Trajectory([call(0.1, texts=("a", "b")), call(0.2)])
+    object.__setattr__(odd.calls[1], "model", object())  # SQLite refuses it
+    with pytest.raises(sqlite3.Error):
+        store.add(rollout(trajectory=odd))
+    assert store.keys() == set()
+    for table in ("rollouts", "calls", "timelines"):
+        assert store._connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    assert store.add(rollout())
+
+
+def test_a_rollout_of_no_task_is_refused(store):
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add(rollout("c"))
+
+
+def test_totals(store):
+    store.add(rollout(number=1))
+    store.add(rollout(number=0, error="ValueError: x", verdict=0.0, final_action=None))
+    store.add(rollout(key=Key("a", "greedy", 0), verdict=1.0))
+    first, second = store.totals()
+    assert (first.task, first.rollouts, first.greedy, first.seconds, first.best) == ("b", 0, None, 0.0, 0.0)
+    assert (second.task, second.rollouts, second.failed, second.solved, second.best) == ("a", 2, 1, 0.5, 0.5)
+    assert (second.greedy, second.model_calls, second.unsampled_calls) == (1.0, 9, 3)
+    assert (second.prompt_tokens, second.generated_tokens, second.seconds) == (21, 15, 3.75)
+    assert store.failures() == [(Key("a", "sample", 0), "ValueError: x")]
+    assert store.generated_tokens() == 15
+
+
+def test_what_failed_can_be_taken_out(store):
+    store.add(rollout(number=0, error="ValueError: x", verdict=0.0))
+    store.add(rollout(number=1))
+    assert store.forget_failed() == 1
+    assert store.keys() == {Key("a", "sample", 1)}
+    assert len(next(store.rollouts("a")).trajectory.calls) == 3
+    assert store._connection.execute("SELECT count(DISTINCT rollout) FROM timelines").fetchone() == (1,)
+    assert store.forget_failed() == 0
+
+
+def test_an_error_that_is_no_unicode_is_kept(store):
+    store.add(rollout(error="bad \ud800", verdict=0.0))
+    assert store.failures()[0][1] == "bad ?"
+
+
+def test_the_order_of_the_tasks_is_kept(store):
+    assert list(store.tasks()) == ["b", "a"]
+    assert store.settings() == SETTINGS
+
+
+def test_what_differs_is_named(store):
+    store.begin(SETTINGS, TASKS)
+    with pytest.raises(TraceError, match=r"(?s)n was 2, and is 3 now.*2 tasks are gone: 'b', 'a'.*--fresh"):
+        store.begin({**SETTINGS, "n": 3}, {"c": "mark c"})
+    with pytest.raises(TraceError, match="1 tasks ask something else: 'a'"):
+        store.begin(SETTINGS, {**TASKS, "a": "other"})
+    with pytest.raises(TraceError, match=r"7 tasks are new: 't0', 't1', 't2', 't3', 't4' \.\.\."):
+        store.begin(SETTINGS, {**TASKS, **{f"t{i}": "" for i in range(7)}})
+
+
+def test_another_file_is_refused(tmp_path):
+    with pytest.raises(TraceError, match="there is no file"):
+        TraceStore(tmp_path / "none.db")
+    text = tmp_path / "text.db"
+    text.write_text("hello, this is no database at all, and long enough to be one" * 20)
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE x (y)")
+    for create in (False, True):
+        with pytest.raises(TraceError, match="cannot be used for traces" if create else "is no trace file"):
+            TraceStore(text, create=create)
+        with pytest.raises(TraceError, match="is a database, but no trace file"):
+            TraceStore(other, create=create)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TraceError, match="the folder of"):
+        TraceStore(tmp_path / "file" / "run.db", create=True)
+    with pytest.raises(TraceError, match="cannot be opened"):
+        TraceStore(tmp_path, create=True)
+
+
+@pytest.mark.parametrize(("version", "words"), [(VERSION + 1, "update ec_agent"), (0, "into a new file")])
+def test_a_file_of_another_version_is_refused(path, version, words):
+    TraceStore(path, create=True).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    for create in (False, True):
+        with pytest.raises(
+            TraceError, match=f"has tables of version {version}, .* writes version {VERSION}; .*{words}"
+        ):
+            TraceStore(path, create=create)
