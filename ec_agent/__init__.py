@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from ec_agent.selectors import LowestCentroid as LowestCentroid
     from ec_agent.selectors import Ranking as Ranking
     from ec_agent.selectors import Selector as Selector
+    from ec_agent.selectors.settings import load_settings as load_settings
     from ec_agent.trajectory import Call as Call
     from ec_agent.trajectory import Trajectory as Trajectory
     from ec_agent.trajectory import reward as reward
@@ -163,6 +164,7 @@ _HOMES = {
         "Ranking",
         "Selector",
     ),
+    "selectors.settings": ("load_settings",),
     "trajectory": (
         "Call",
         "Trajectory",

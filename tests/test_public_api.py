@@ -74,6 +74,7 @@ PUBLIC = [
     "get_environment",
     "get_idempotency_key",
     "high_entropy_phases",
+    "load_settings",
     "read_only",
     "record_calls",
     "reward",

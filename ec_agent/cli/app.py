@@ -148,6 +148,26 @@ def evaluate(
     sys.exit(run_eval(tasks, agent, run, out=out, limit=limit, fresh=fresh, retry_failed=retry_failed))
 
 
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("settings.json"), show_default=True)
+@click.option("--selectors", default="", help="Comma-separated names; left out, all but the confounds.")
+@click.option("--folds", default=5, show_default=True, help="Outer folds, each of whole tasks.")
+@click.option("--repeats", default=20, show_default=True, help="How often to deal the tasks into folds.")
+@click.option("--seed", default=0, show_default=True, help="Of the dealing.")
+def calibrate(run: Path, out: Path, selectors: str, folds: int, repeats: int, seed: int) -> None:
+    """Choose a selector and its settings on a stored run, by nested cross-validation over its tasks.
+
+    RUN is a file that `ec-agent eval` wrote. What is reported is what settings chosen so are worth on tasks they
+    were not chosen on; what tuning on the test set would have claimed stands beside it, so that the leak shows. The
+    settings file is read with `best_of_n(agent, **load_settings(FILE))`.
+    """
+    from ec_agent.cli.calibrate import run_calibrate
+
+    names = tuple(name.strip() for name in selectors.split(",") if name.strip())
+    run_calibrate(run, out, names, folds, repeats, seed)
+
+
 @app.group()
 def fetch() -> None:
     """Fetch what pip alone does not install."""

@@ -1,0 +1,173 @@
+"""Choosing a selector and its hyper-parameters without fooling oneself: nested cross-validation over tasks.
+
+The settings that are best on some tasks look better on *these* tasks than they are. So the outer folds ask: settings
+chosen on the other tasks, what are they worth on these? Their mean is what may be expected of the whole procedure, and
+the only number that may be claimed. What the best settings reach on the very tasks they were chosen on is shown beside
+it, as the leak that it is.
+
+No setting has fitted parameters, so that its mean over the training tasks *is* its inner cross-validation score.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ec_agent.entropy import FloatArray
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling, estimate
+from ec_agent.evaluation.statistics.standing import standing
+from ec_agent.phases import HEPConfig
+from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
+from ec_agent.selectors.settings import Setting
+
+# The sweep of the method's authors (docs/method.md section 6).
+SWEEP = tuple(HEPConfig(*values) for values in product((1, 3, 5), (30, 50, 80), (2, 3, 5)))
+_OF_PHASES = ("lowest_centroid", "centroid_weighted_vote")
+
+
+def default_grid(names: Sequence[str] = ()) -> tuple[Setting, ...]:
+    """What is tried: the authors' sweep for the selectors that read phases, the others as they are.
+
+    Args:
+        names: the selectors; none for all but those of the confound panel. The default setting, where it is among
+            them, comes first: equally good ones later give way to it.
+
+    Raises:
+        ConfigError: there is no such selector.
+    """
+    settings: list[Setting] = []
+    for name in names or [name for name in SELECTORS if name not in CONFOUNDS]:
+        Setting(name).build()  # so that an unknown name is told here
+        configs = sorted(SWEEP, key=lambda config: config != HEPConfig()) if name in _OF_PHASES else [HEPConfig()]
+        settings += [Setting(name, config=config) for config in configs]
+    return tuple(sorted(settings, key=lambda setting: setting != Setting()))
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What came of it.
+
+    Attributes:
+        chosen: the best setting on all tasks: what the settings file holds.
+        expected: accuracy that may be expected of settings chosen so, from the outer folds.
+        expected_difference: the same minus Pass@1, paired by task.
+        naive: what the chosen setting reaches on the tasks it was chosen on. Not a result.
+        naive_difference: that minus Pass@1.
+        default_difference: the default setting's accuracy minus Pass@1: nothing was tuned there.
+        pass_1: mean verdict of a rollout.
+        votes: how often the folds chose which setting, the most frequent first.
+        settings: how many settings were tried.
+        folds: outer folds.
+        repeats: how often the tasks were dealt into folds anew.
+        seed: of the dealing.
+    """
+
+    chosen: Setting
+    expected: Estimate
+    expected_difference: Estimate
+    naive: float
+    naive_difference: float
+    default_difference: Estimate
+    pass_1: float
+    votes: tuple[tuple[str, int], ...]
+    settings: int
+    folds: int
+    repeats: int
+    seed: int
+
+    @property
+    def leak(self) -> float:
+        """By how much tuning on the test set would have flattered."""
+        return self.naive - (self.expected.value or 0.0)
+
+    def about(self) -> dict[str, Any]:
+        """What a settings file says of itself."""
+        gain = self.expected_difference
+        return {
+            "expected_minus_pass_1": [gain.value, gain.low, gain.high],
+            "tasks": gain.tasks,
+            "settings_tried": self.settings,
+            "not_a_result_naive_minus_pass_1": self.naive_difference,
+        }
+
+
+def tune(
+    results: Sequence[TaskResult],
+    grid: Sequence[Setting] = (),
+    *,
+    folds: int = 5,
+    repeats: int = 20,
+    seed: int = 0,
+    resampling: Resampling | None = None,
+) -> Tuning:
+    """Choose among settings, and say what that is worth. No model is called.
+
+    Args:
+        results: the tasks with their rollouts.
+        grid: the settings; by default ``default_grid()``.
+        folds: outer folds, each of whole tasks.
+        repeats: how often to deal the tasks into folds.
+        seed: of the dealing.
+        resampling: how intervals are drawn.
+
+    Raises:
+        ConfigError: fewer tasks than folds, fewer than two folds, or no repeats.
+    """
+    grid = tuple(grid) or default_grid()
+    if not 2 <= folds <= len(results) or repeats < 1:
+        raise ConfigError(
+            f"folds={folds}, repeats={repeats} for {len(results)} tasks; give at least 2 folds, a task for each, and "
+            "at least 1 repeat"
+        )
+    resampling = resampling or Resampling()
+    accuracies = picked(results, grid)
+    pass_1 = np.array([result.correct.mean() for result in results])
+    outer, votes = _outer(accuracies, folds, repeats, np.random.default_rng(seed))
+    best = int(accuracies.mean(axis=1).argmax())
+    default = picked(results, [Setting()])[0]
+    return Tuning(
+        chosen=grid[best],
+        expected=estimate(outer, resampling),
+        expected_difference=estimate(outer - pass_1, resampling),
+        naive=float(accuracies[best].mean()),
+        naive_difference=float((accuracies[best] - pass_1).mean()),
+        default_difference=estimate(default - pass_1, resampling),
+        pass_1=float(pass_1.mean()),
+        votes=tuple((str(grid[place]), count) for place, count in votes.most_common()),
+        settings=len(grid),
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+    )
+
+
+def picked(results: Sequence[TaskResult], grid: Sequence[Setting]) -> FloatArray:
+    """Mean verdict of what each setting picks in each task, ties averaged; shape ``(settings, tasks)``."""
+    accuracies = np.empty((len(grid), len(results)))
+    for row, setting in enumerate(grid):
+        selector = setting.build()
+        for column, result in enumerate(results):
+            candidates = [replace(candidate, config=setting.config) for candidate in result.candidates]
+            accuracies[row, column] = standing(candidates, selector).accuracy(result.correct)
+    return accuracies
+
+
+def _outer(
+    accuracies: FloatArray, folds: int, repeats: int, rng: np.random.Generator
+) -> tuple[FloatArray, Counter[int]]:
+    """Each task's accuracy under the settings chosen without it, averaged over repeats; and what was chosen."""
+    tasks = accuracies.shape[1]
+    outer, votes = np.zeros(tasks), Counter[int]()
+    for _ in range(repeats):
+        for test in np.array_split(rng.permutation(tasks), folds):
+            best = int(np.delete(accuracies, test, axis=1).mean(axis=1).argmax())
+            outer[test] += accuracies[best, test] / repeats
+            votes[best] += 1
+    return outer, votes

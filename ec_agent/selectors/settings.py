@@ -1,0 +1,90 @@
+"""A selector with its hyper-parameters, as ``ec-agent calibrate`` finds it and ``best_of_n`` takes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ec_agent.errors import ConfigError
+from ec_agent.phases import HEPConfig
+from ec_agent.selectors.base import Selector
+from ec_agent.selectors.registry import selector_named
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A selector and its hyper-parameters.
+
+    Attributes:
+        selector: its name in ``SELECTORS``.
+        arguments: its settings where they are not the default ones.
+        config: settings of the High Entropy Phases.
+    """
+
+    selector: str = "lowest_centroid"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    config: HEPConfig = field(default_factory=HEPConfig)
+
+    def build(self) -> Selector:
+        """The selector.
+
+        Raises:
+            ConfigError: there is no such selector, or it has no such setting.
+        """
+        return selector_named(self.selector, **self.arguments)
+
+    def __str__(self) -> str:
+        name = self.build().name
+        if self.config == HEPConfig() and "centroid" not in self.selector:
+            return name
+        top, bottom, low = (f"{value:g}" for value in asdict(self.config).values())
+        return f"{name} {top}/{bottom}/{low}"
+
+
+def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] | None = None) -> None:
+    """Write a setting to a JSON file.
+
+    Args:
+        path: the file.
+        setting: what to write.
+        about: where it comes from and what may be expected of it; kept, and not read again.
+    """
+    whole = {
+        "ec_agent_settings": VERSION,
+        "selector": {"name": setting.selector, **setting.arguments},
+        "config": asdict(setting.config),
+        "about": dict(about or {}),
+    }
+    Path(path).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+
+
+def load_settings(path: str | Path) -> dict[str, Any]:
+    """The arguments in a settings file: ``best_of_n(agent, **load_settings(path))``.
+
+    Args:
+        path: a file that ``ec-agent calibrate`` or :func:`save_settings` wrote.
+
+    Returns:
+        ``{"selector": ..., "config": ...}``.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no settings file of this version.
+    """
+    hint = "give a file that `ec-agent calibrate` wrote"
+    try:
+        whole = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path} ({error}); {hint}") from error
+    if not isinstance(whole, dict) or whole.get("ec_agent_settings") != VERSION:
+        raise ConfigError(f"{path} is no settings file of version {VERSION}; {hint}")
+    try:
+        arguments = dict(whole["selector"])
+        setting = Setting(arguments.pop("name"), arguments, HEPConfig(**whole["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); {hint}") from error
+    return {"selector": setting.build(), "config": setting.config}

@@ -1,0 +1,171 @@
+"""Tuning by nested cross-validation, and the leak that tuning on the test set would be."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from stored_families import stored
+
+from ec_agent import Candidate, ConfigError, HEPConfig, LowestCentroid, Trajectory, best_of_n, load_settings
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.statistics import Resampling
+from ec_agent.evaluation.tuning import SWEEP, default_grid, picked, tune
+from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
+from ec_agent.selectors.settings import Setting, save_settings
+from ec_agent.testing import Reply, ScriptedChatModel
+
+FAST = Resampling(resamples=500)
+CENTROIDS = default_grid(["lowest_centroid"])
+
+
+def random_results(tasks=40, n=8, seed=0, informed=0.0, length=120):
+    """Rollouts whose outcomes have nothing to do with their timelines, but for a share of them."""
+    rng = np.random.default_rng(seed)
+    results = []
+    for task in range(tasks):
+        timelines = [Trajectory.from_entropies(rng.gamma(0.5, 1.0, length)) for _ in range(n)]
+        correct = (rng.random(n) < 0.4).astype(float)
+        if rng.random() < informed:
+            best = int(np.argmin([timeline.centroid() for timeline in timelines]))
+            correct = (np.arange(n) == best).astype(float)
+        candidates = tuple(Candidate(index, timeline) for index, timeline in enumerate(timelines))
+        results.append(TaskResult(f"t{task}", candidates, correct))
+    return results
+
+
+def test_the_grid_is_the_authors_sweep_and_the_default_comes_first():
+    assert len(SWEEP) == len(set(SWEEP)) == 27
+    assert HEPConfig() in SWEEP
+    grid = default_grid()
+    assert grid[0] == Setting()
+    assert len(set(map(str, grid))) == len(grid)
+    assert {setting.selector for setting in grid} == set(SELECTORS) - set(CONFOUNDS)
+    with pytest.raises(ConfigError, match="unknown selector 'nonsense'"):
+        default_grid(["nonsense"])
+
+
+def test_the_leak_where_there_is_nothing_to_find():
+    """Tuning on the test set finds a gain in pure noise, every time; the outer folds find none.
+
+    They lean low: what is best on the other tasks is, of a fixed whole, a little worse on these.
+    """
+    worlds = [random_results(tasks=30, n=5, length=60, seed=seed) for seed in range(4)]
+    tunings = [tune(world, CENTROIDS, repeats=3, resampling=FAST) for world in worlds]
+    assert all(tuning.naive_difference > 0.0 for tuning in tunings)
+    honest = np.mean([tuning.expected_difference.value for tuning in tunings])
+    assert -0.15 < honest < 0.03
+    assert not any(tuning.expected_difference.excludes(0.0) > 0 for tuning in tunings)
+    assert all(tuning.leak > 0 for tuning in tunings)
+
+
+def test_what_is_there_is_found():
+    tuning = tune(random_results(informed=0.9), CENTROIDS, repeats=3, resampling=FAST)
+    assert tuning.chosen == Setting()
+    assert tuning.expected_difference.excludes(0.0) == 1
+    assert tuning.votes[0][0] == "lowest_centroid 1/80/2"
+
+
+def test_the_outer_estimate_equals_a_slow_restatement():
+    results = random_results(tasks=11, seed=3)
+    tuning = tune(results, CENTROIDS, folds=4, repeats=2, seed=5, resampling=FAST)
+    accuracies = picked(results, CENTROIDS)
+    rng, outer = np.random.default_rng(5), []
+    for _ in range(2):
+        order = rng.permutation(11).tolist()
+        sizes = [11 // 4 + (place < 11 % 4) for place in range(4)]
+        edges = np.cumsum([0, *sizes]).tolist()
+        for start, end in pairwise(edges):
+            test = order[start:end]
+            train = [task for task in range(11) if task not in test]
+            means = [sum(row[task] for task in train) / len(train) for row in accuracies]
+            best = max(range(len(means)), key=lambda place: (round(means[place], 12), -place))
+            outer += [accuracies[best][task] for task in test]
+    assert tuning.expected.value == pytest.approx(sum(outer) / len(outer))
+    assert tuning.naive == pytest.approx(max(row.mean() for row in accuracies))
+
+
+def test_the_choice_for_a_task_does_not_see_its_outcomes():
+    """Whatever the outcomes of one task are, the settings that pick in it stay the same."""
+    results = random_results(tasks=8)
+    accuracies = picked(results, CENTROIDS)
+    changed = accuracies.copy()
+    changed[:, 3] = 1.0 - changed[:, 3]
+    chosen = [np.delete(each, [3], axis=1).mean(axis=1).argmax() for each in (accuracies, changed)]
+    assert chosen[0] == chosen[1]
+
+
+def test_picks_follow_the_settings_config():
+    results = random_results(tasks=4)
+    for row, setting in zip(picked(results, CENTROIDS), CENTROIDS, strict=True):
+        for value, result in zip(row, results, strict=True):
+            centroids = [candidate.trajectory.centroid(setting.config) for candidate in result.candidates]
+            ties = [place for place, c in enumerate(centroids) if c == min(centroids)]
+            assert value == pytest.approx(np.mean([result.correct[place] for place in ties]))
+
+
+def test_on_the_stored_families_tuned_centroids_do_not_beat_a_rollout_at_random():
+    tuning = tune(stored("red2")[:40], CENTROIDS, repeats=4, resampling=FAST)
+    assert tuning.expected_difference.excludes(0.0) <= 0
+    assert tuning.leak > 0
+
+
+@pytest.mark.parametrize("change", [{"folds": 1}, {"folds": 9}, {"repeats": 0}])
+def test_too_few(change):
+    with pytest.raises(ConfigError, match="8 tasks"):
+        tune(random_results(tasks=8), CENTROIDS, **{"folds": 4, "repeats": 1, **change})
+
+
+# settings files
+
+
+def test_a_settings_file_is_read_back(tmp_path):
+    path = tmp_path / "settings.json"
+    save_settings(path, Setting("lowest_centroid", {"signal": "surprisal"}, HEPConfig(5, 50, 3)), {"tasks": 10})
+    settings = load_settings(path)
+    assert settings == {"selector": LowestCentroid("surprisal"), "config": HEPConfig(5, 50, 3)}
+    save_settings(path, Setting("deepconf_tail", {"window": 16}))
+    assert load_settings(str(path))["selector"].name == "deepconf_tail(window=16)"
+
+
+def test_best_of_n_takes_it(tmp_path):
+    path = tmp_path / "settings.json"
+    save_settings(path, Setting("mean_entropy"))
+    model = ScriptedChatModel([[Reply("sure", entropies=[0.1, 0.1])], [Reply("unsure", entropies=[2.0, 2.0])]])
+    node = best_of_n(lambda state: {"messages": [model.invoke(state["messages"])]}, n=2, **load_settings(path))
+    assert node.run({"messages": [("user", "x")]}).selection.selector == "mean_entropy"
+
+
+DAMAGED = {
+    "no JSON": "nonsense",
+    "another JSON": "[1]",
+    "another version": '{"ec_agent_settings": 99}',
+    "no selector": '{"ec_agent_settings": 1, "config": {}}',
+    "unknown selector": '{"ec_agent_settings": 1, "selector": {"name": "x"}, "config": {}}',
+    "unknown argument": '{"ec_agent_settings": 1, "selector": {"name": "shortest", "x": 1}, "config": {}}',
+    "bad config": '{"ec_agent_settings": 1, "selector": {"name": "shortest"}, "config": {"top_percent": 300}}',
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_files(case, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(DAMAGED[case])
+    with pytest.raises(ConfigError):
+        load_settings(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="ec-agent calibrate"):
+        load_settings(tmp_path / "none.json")
+
+
+def test_the_file_says_what_to_expect(tmp_path):
+    tuning = tune(random_results(tasks=10), CENTROIDS, repeats=1, resampling=FAST)
+    save_settings(tmp_path / "s.json", tuning.chosen, tuning.about())
+    about = json.loads((tmp_path / "s.json").read_text())["about"]
+    assert about["tasks"] == 10
+    assert about["expected_minus_pass_1"][0] == tuning.expected_difference.value
+    assert about["not_a_result_naive_minus_pass_1"] >= about["expected_minus_pass_1"][0]
