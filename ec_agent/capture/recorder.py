@@ -41,7 +41,7 @@ class Recorder:
 
     Args:
         index: number of the rollout.
-        signals: per-token signals to keep; entropy always is.
+        signals: per-token signals to keep; entropy always is, and those of a recorder around it.
         calls: which calls count; ``None`` counts all.
         keep_text: keep the token texts too.
         requests: what to set on every counted request of an OpenAI client.
@@ -66,7 +66,10 @@ class Recorder:
         if calls is not None and unfit:
             raise ConfigError(f"calls is {calls!r}; give a CallFilter(...) or a function from CallInfo to bool")
         self.index = index
-        self.signals, self._leading = check_signals(signals), leading(signals)
+        # What is heard inside another rollout may become part of it, so that its signals are kept too.
+        around = current_recorder.get()
+        self.signals: tuple[str, ...] = check_signals([*signals, *(around.signals if around is not None else ())])
+        self._leading = leading(signals)
         self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
         self.tool_calls = 0

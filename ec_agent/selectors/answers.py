@@ -23,7 +23,8 @@ def final_answer(action: Any) -> Hashable | None:
     Returns:
         Of a message with tool calls, these as canonical JSON: names and arguments, in a fixed order, without ids. Of
         any other message or a string, its text without white space around it. Of all else (dicts, dataclasses, pydantic
-        models), canonical JSON. ``None``, no vote, where there is nothing or where it has no such form.
+        models; of an interrupt, its value), canonical JSON. ``None``, no vote, where there is nothing or where it has
+        no such form.
 
     Two answers are the same where these are equal to the letter. For "14.84 pounds" and "14.84" to be one answer, give
     the vote a ``normalize`` of your own.
@@ -74,11 +75,11 @@ def _is_message(action: Any) -> bool:
     # A remote graph's messages are dicts. Told by their parts: the selectors import NumPy and nothing else.
     if isinstance(action, Mapping):
         return action.get("type") == "ai" and "content" in action
-    return hasattr(action, "tool_calls") and hasattr(action, "content")
+    return hasattr(action, "content") and hasattr(action, "additional_kwargs")
 
 
 def _part(message: Any, name: str) -> Any:
-    return message.get(name) if isinstance(message, Mapping) else getattr(message, name)
+    return message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)
 
 
 def _words(message: Any) -> str:
@@ -106,6 +107,8 @@ def _json(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if _is_message(value):
         return final_answer(value)
+    if f"{type(value).__module__}.{type(value).__name__}" == "langgraph.types.Interrupt":
+        return {"interrupt": value.value}  # its id is another in every rollout
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

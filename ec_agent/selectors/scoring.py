@@ -80,7 +80,7 @@ class ScoreSelector(Named):
             order=tuple(sorted(scored, key=lambda index: (sign * scored[index], index))),
             scores=scores,
             reasons={c.index: self.unscored_reason for c in entrants if c.index not in scored},
-            warnings=self.warnings([c for c in entrants if c.index in scored]),
+            warnings=self.warnings(candidates),
         )
 
 

@@ -41,7 +41,7 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
     """What to know before trusting an order of these candidates.
 
     Args:
-        candidates: the rollouts. Those that cannot be ranked, or lack the signal, are passed over.
+        candidates: the rollouts. Of those that cannot be ranked, only the number matters.
         signal: the per-token signal that was read.
         phases: whether the order is one of centroids of High Entropy Phases. If not, only coverage and lengths are
             looked at.
@@ -49,8 +49,8 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
     Returns:
         Plain sentences, none where nothing speaks against the order. They are about, in this order: too few phases
         (``MIN_PHASES``), thresholds that rest on a handful of tokens (``MIN_TOP_TOKENS``), centroids that are the place
-        of the one highest token (``ARGMAX_TOLERANCE``), low and unequal coverage (``CHANCE``), very unequal lengths
-        (``LENGTH_RATIO``).
+        of the one highest token (``ARGMAX_TOLERANCE``), low and unequal coverage (``CHANCE``), rollouts left out for
+        theirs, very unequal lengths (``LENGTH_RATIO``). Failed rollouts are in the receipt, not here.
 
     Raises:
         ConfigError: the candidates' calls were kept without the signal.
@@ -59,7 +59,8 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
     if not known:
         return ()
     found = [_few_phases(known, signal), _few_tokens(known, signal), _argmax(known, signal)] if phases else []
-    found += [_low_coverage(known, signal), _unequal_coverage(known, signal), _unequal_lengths(known)]
+    found += [_low_coverage(known, signal), _unequal_coverage(known, signal), _left_out(candidates)]
+    found.append(_unequal_lengths(known))
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -79,9 +80,10 @@ def _few_phases(known: Sequence[Candidate], signal: str) -> str | None:
 
 def _few_tokens(known: Sequence[Candidate], signal: str) -> str | None:
     above = [c.trajectory.count(signal) * c.config.top_percent / 100 for c in known]
+    percent = min(c.config.top_percent for c in known)  # as a rule all have the same settings
     whom = affected([count < MIN_TOP_TOKENS for count in above])
     return whom and (
-        f"{whom} are so short that the top {known[0].config.top_percent:g} % of their tokens are fewer than "
+        f"{whom} are so short that the top {percent:g} % of their tokens are fewer than "
         f"{MIN_TOP_TOKENS} (median {np.median(above):.3g}): a handful of tokens decides where phases start"
     )
 
@@ -117,6 +119,11 @@ def _unequal_coverage(known: Sequence[Candidate], signal: str) -> str | None:
         f"coverage differs between rollouts, from {min(shares):.0%} to {max(shares):.0%}: "
         "they are compared by different parts of what they did"
     )
+
+
+def _left_out(candidates: Sequence[Candidate]) -> str | None:
+    whom = affected([not c.eligible for c in candidates if c.error is None])
+    return whom and f"{whom} have logprobs for too few of their tokens: the order is that of the others alone"
 
 
 def _unequal_lengths(known: Sequence[Candidate]) -> str | None:

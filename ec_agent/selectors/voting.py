@@ -71,7 +71,7 @@ class VoteSelector(Named):
             order=order,
             scores={candidate.index: scores.get(candidate.index) for candidate in candidates},
             reasons={c.index: self.reason(c) for c in entrants if c.index not in scores},
-            warnings=self.warnings([c for c in entrants if c.index in scores]),
+            warnings=self.warnings(candidates),
         )
 
 

@@ -41,7 +41,8 @@ class WindowSelector(ScoreSelector):
 
     def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """What to know before trusting the order; also where there is no window shorter than a rollout."""
-        whom = affected([c.trajectory.count(CONFIDENCE) <= self.window for c in candidates])
+        lengths = [c.trajectory.count(CONFIDENCE) for c in candidates if c.eligible]
+        whom = affected([0 < length <= self.window for length in lengths])
         notes = validity(candidates, CONFIDENCE, phases=False)
         if whom is None:
             return notes
@@ -58,7 +59,6 @@ def window_means(values: FloatArray, window: int) -> FloatArray:
     """
     if len(values) <= window:
         return values[:0] if not len(values) else np.array([values.mean()])
-    # Running sums of the deviations stay small, so that their differences keep their digits.
-    centre = values.mean()
-    sums = np.concatenate(([0.0], np.cumsum(values - centre)))
-    return np.asarray(centre + (sums[window:] - sums[:-window]) / window)
+    # Running sums, from the first token on: rollouts that begin alike get the same means to the last bit, and tie.
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    return np.asarray((sums[window:] - sums[:-window]) / window)

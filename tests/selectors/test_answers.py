@@ -4,7 +4,8 @@ import dataclasses
 import enum
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.types import Interrupt
 from pydantic import BaseModel
 
 from ec_agent.errors import ConfigError
@@ -55,6 +56,12 @@ class Order:
         (Order(1.5, frozenset("abc")), Order(1.5, frozenset("cba"))),
         ({"c": Colour.RED}, {"c": "red"}),
         ({"messages": [AIMessage("yes", id="1")]}, {"messages": [AIMessage("yes", id="2")]}),
+        (
+            {"messages": [ToolMessage("1", tool_call_id="a", id="1")]},
+            {"messages": [ToolMessage("1", tool_call_id="b")]},
+        ),
+        (Interrupt("sure?", id="1"), Interrupt("sure?", id="2")),
+        ([Interrupt({"ask": 1}, id="1"), Interrupt(2, id="1")], [Interrupt({"ask": 1}, id="2"), Interrupt(2, id="3")]),
         (42, 42),
     ],
 )
@@ -73,6 +80,8 @@ def test_the_same_answer(one, other):
         (calls(("a", {})), calls(("a", {}), ("a", {}))),
         (calls(("a", {})), AIMessage("let me see")),
         (Parcel(price=1), Parcel(price=2)),
+        (Interrupt("sure?", id="1"), Interrupt("really?", id="1")),
+        (Interrupt("sure?", id="1"), "sure?"),
     ],
 )
 def test_another_answer(one, other):

@@ -43,7 +43,7 @@ def test_without_a_centroid_no_vote():
     ranking = CentroidWeightedVote().select(group)
     assert ranking.order == (1,)
     assert ranking.reasons == {0: "no_phases", 2: "no_vote"}
-    assert ranking.warnings == validity([group[1]])
+    assert ranking.warnings == validity(group)
 
 
 def test_who_cannot_be_scored_has_no_vote():

@@ -135,3 +135,22 @@ def test_warnings_are_in_the_receipt_and_nowhere_else(run):
     assert any("fewer than 3 phases" in note for note in result.selection.warnings)
     long = [[Reply(str(i), entropies=DRAW.uniform(0.01, 2.9, 1200))] for i in range(2)]
     assert run(asked(long, selector=LowestCentroid())).selection.warnings == ()
+
+
+def around(inner, **options):
+    """A best_of_n whose agent asks another one."""
+    return best_of_n(lambda state: {"messages": inner.run(state).output["messages"][-1:]}, **options)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_best_of_n_inside_keeps_what_the_one_around_it_reads(run, name):
+    inner = asked(SCRIPTS[:2])
+    outer = run(around(inner, n=1, selector=selector_named(name))).selection
+    assert (outer.order, outer.candidates[0].calls) == ((0,), 1 + inner.run(ASK).selection.winner)
+    assert outer.candidates[0].score is not None
+
+
+def test_what_is_missing_is_asked_of_by_the_own_selector_alone():
+    inner = asked(BLIND[:2], selector=MajorityVote(), on_missing="raise")
+    with pytest.raises(NoScoredRolloutError, match="returned no logprobs"):
+        around(inner, n=1, selector=MeanEntropy()).run(ASK)

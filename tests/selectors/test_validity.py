@@ -122,6 +122,16 @@ def test_unequal_coverage(seen, warned):
     assert not warned or "from 80% to 100%" in sentence
 
 
+@pytest.mark.parametrize(("left_out", "warned"), [(0, False), (2, False), (3, True), (7, True)])
+def test_rollouts_left_out(left_out, warned):
+    known = of(*(noise(seed=seed) for seed in range(8 - left_out)))
+    blind = [Candidate(9 + i, Trajectory(), unscored="coverage") for i in range(left_out)]
+    failed = [Candidate(20 + i, Trajectory(), unscored=None, error="timeout") for i in range(5)]
+    sentence = one([*known, *blind, *failed], "too few of their tokens")
+    assert (sentence is not None) is warned
+    assert not warned or sentence.startswith(f"{left_out} of 8 rollouts have logprobs")
+
+
 def test_coverage_that_nobody_knows_is_passed_over():
     group = [Candidate(i, Trajectory([Call([]), Call(noise(seed=i))])) for i in range(2)]
     assert group[0].trajectory.coverage is None

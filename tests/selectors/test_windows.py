@@ -28,6 +28,17 @@ def test_a_long_run_of_windows_keeps_its_digits():
     assert len(means) == 97_953
 
 
+@given(st.integers(0, 2**32), st.integers(1, 40))
+@own.examples(100)
+def test_what_begins_alike_has_the_same_means(seed, window):
+    """To the last bit: a rounding error must not break a tie."""
+    draw = np.random.default_rng(seed)
+    shared, one, other = draw.random(60), draw.random(30), draw.random(50)
+    windows = 60 - window + 1
+    a, b = (window_means(np.concatenate([shared, rest]), window)[:windows] for rest in (one, other))
+    assert a.tobytes() == b.tobytes()
+
+
 def test_no_python_loop_over_tokens():
     short, long = (tracing.bytecodes(window_means, np.ones(length), 16) for length in (100, 10_000))
     assert long < 1.5 * short
