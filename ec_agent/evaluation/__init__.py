@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ec_agent.evaluation.results import TaskResult as TaskResult
     from ec_agent.evaluation.runner import Progress as Progress
     from ec_agent.evaluation.runner import RunReport as RunReport
+    from ec_agent.evaluation.runner import aevaluate as aevaluate
     from ec_agent.evaluation.runner import evaluate as evaluate
     from ec_agent.evaluation.settings import EvaluationError as EvaluationError
     from ec_agent.evaluation.settings import RunSettings as RunSettings
@@ -33,6 +34,7 @@ _HOMES = {
     "RunSettings": "settings",
     "Task": "tasks",
     "TaskResult": "results",
+    "aevaluate": "runner",
     "evaluate": "runner",
     "iter_results": "stored",
     "load_results": "stored",
