@@ -45,6 +45,10 @@ class Key:
     kind: Kind
     number: int
 
+    def __str__(self) -> str:
+        """Which of its task's rollouts it is."""
+        return "greedy rollout" if self.kind == "greedy" else f"rollout {self.number}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredRollout:
