@@ -11,10 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ec_agent import LowestCentroid
-from ec_agent.evaluation.runner import evaluate
-from ec_agent.evaluation.settings import RunSettings
-from ec_agent.evaluation.stored import load_results
-from ec_agent.evaluation.tasks import BaseTask, Outcome
+from ec_agent.evaluation import BaseTask, Outcome, RunSettings, evaluate, load_results
 from graphs.agent import agent
 
 

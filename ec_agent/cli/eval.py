@@ -9,31 +9,25 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
+from ec_agent.cli.eval_progress import first_line, showing
 from ec_agent.errors import EcAgentWarning
 from ec_agent.evaluation.places import load_agent, load_tasks
-from ec_agent.evaluation.runner import THREADS, Progress, RunReport, evaluate
+from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
 from ec_agent.evaluation.settings import RunSettings
-from ec_agent.traces.store import COSTS, StoredRollout, TraceStore
+from ec_agent.traces.store import COSTS, TraceStore
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
-PLAIN_EVERY = 10.0  # seconds between lines where nobody looks at a terminal
 UNFINISHED = 3
 INTERRUPTED = 130  # what shells give for Ctrl-C
 PATIENCE = 2.0  # seconds for threads to end
-
-Show = Callable[[Progress], None]
 
 
 def run_eval(
@@ -125,56 +119,6 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-@contextmanager
-def showing(console: Console) -> Iterator[Show]:
-    """A progress bar on a terminal, lines elsewhere; failures are shown as they happen."""
-    if not console.is_terminal:
-        yield _lines(console)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task("rollouts")
-
-        def show(progress: Progress) -> None:
-            _show_failure(progress.last, bar.console)
-            tokens = f"rollouts, {progress.generated_tokens} tokens"
-            bar.update(task, total=progress.total, completed=progress.stored, description=tokens)
-
-        yield show
-
-
-def _lines(console: Console) -> Show:
-    begun = time.monotonic()
-    said, first = begun, -1
-
-    def show(progress: Progress) -> None:
-        nonlocal said, first
-        _show_failure(progress.last, console)
-        if first < 0:
-            first = progress.stored
-            if first:
-                console.print(f"{first} of {progress.total} rollouts are there already")
-            return
-        now = time.monotonic()
-        if now - said < PLAIN_EVERY and progress.stored < progress.total:
-            return
-        said, done = now, max(progress.stored - first, 1)
-        left = (now - begun) / done * (progress.total - progress.stored)
-        console.print(
-            f"{progress.stored}/{progress.total} rollouts, {progress.generated_tokens} tokens, "
-            f"{now - begun:.0f} s, about {left:.0f} s left"
-        )
-
-    return show
-
-
-def _show_failure(last: StoredRollout | None, console: Console) -> None:
-    if last is not None and last.error is not None:
-        key = last.key
-        which = "greedy rollout" if key.kind == "greedy" else f"rollout {key.number}"
-        console.print(f"[yellow]failed[/yellow]  {escape(f'{key.task}, {which}: {_first_line(last.error)}')}")
-
-
 def summarise(report: RunReport, settings: RunSettings, console: Console) -> None:
     """Print what the rollouts came to: per task where they are few, and over all tasks."""
     if len(report.tasks) <= MOST_ROWS:
@@ -232,10 +176,6 @@ def _print_failures(report: RunReport, console: Console) -> None:
         f"{len(report.failures)} of {report.stored} rollouts failed, and count as not solved (where it was an outage, "
         "--retry-failed runs them again):"
     )
-    kinds = Counter(_first_line(error) for _, error in report.failures)
+    kinds = Counter(first_line(error) for _, error in report.failures)
     for error, count in kinds.most_common(MOST_ROWS):
         console.print(f"  {count} x {escape(error)}")
-
-
-def _first_line(error: str) -> str:
-    return error.strip().split("\n")[0]

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ec_agent.evaluation.tasks import BaseTask, Outcome
 
 Check = Callable[[Outcome, Any], bool | float]
 
-_KEYS = ("id", "input", "expected", "match")
+_KEYS = ("id", "input", "expected", "match", "tolerance")
 _NUMBER = re.compile(r"(?<![\w.,])[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
@@ -22,18 +23,15 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 def final_text(action: Any) -> str:
     """A final action as the text that is compared.
 
-    A message's is its text, or its tool calls as JSON where it has none; that of anything else which is no text is
+    A message's is its text, or its tool calls as JSON where it has no text; that of anything else which is no text is
     JSON.
     """
     if isinstance(action, str):
         return action
-    text = getattr(action, "text", None)
-    calls = getattr(action, "tool_calls", None)
+    text, calls = getattr(action, "text", None), _calls(action)
     if isinstance(text, str) and (text.strip() or not calls):
         return text
-    if calls:
-        action = [{"name": call["name"], "args": call["args"]} for call in calls]
-    return json.dumps(_plain(action), ensure_ascii=False, default=str)
+    return json.dumps(calls or _plain(action), ensure_ascii=False, default=str)
 
 
 def exact(outcome: Outcome, expected: Any) -> bool:
@@ -47,14 +45,17 @@ def contains(outcome: Outcome, expected: Any) -> bool:
     return any(str(each) in text for each in _several(expected))
 
 
-def number(outcome: Outcome, expected: Any) -> bool:
-    """The last number in the final text is the expected one, to 6 digits."""
+def number(outcome: Outcome, expected: Any, tolerance: float = 0.0) -> bool:
+    """The last number in the final text is the expected one, to 6 digits or within ``tolerance`` of it."""
     found = _NUMBER.findall(final_text(outcome.final_action))
-    return bool(found) and math.isclose(float(found[-1].replace(",", "")), float(expected), rel_tol=1e-6, abs_tol=1e-9)
+    near = max(tolerance, 1e-9)
+    return bool(found) and math.isclose(float(found[-1].replace(",", "")), float(expected), rel_tol=1e-6, abs_tol=near)
 
 
 def json_value(outcome: Outcome, expected: Any) -> bool:
-    """The final text is JSON, perhaps in a code fence, and equals the expected value."""
+    """The final action's tool calls, or else its text as JSON, perhaps in a code fence, equal the expected value."""
+    if calls := _calls(outcome.final_action):
+        return bool(calls == expected)
     text = final_text(outcome.final_action)
     fenced = _FENCED.search(text)
     try:
@@ -92,8 +93,8 @@ def read_jsonl(path: str | Path, load_check: Callable[[str], Any]) -> list[Jsonl
     """The tasks of a file; empty lines are passed over.
 
     Each line is an object: ``input``, a text or the agent's state; ``expected``; ``match``, one of
-    ``exact`` (the default), ``contains``, ``number``, ``json``, or ``module:function``; ``id``, the line's number
-    where it is left out.
+    ``exact`` (the default), ``contains``, ``number``, ``json``, or ``module:function``; ``tolerance`` with ``number``;
+    ``id``, the line's number where it is left out.
 
     Args:
         path: the file.
@@ -145,11 +146,15 @@ def _task(line: str, place: str, load_check: Callable[[str], Any]) -> JsonlTask:
     check = MATCHES.get(match) or load_check(match)
     if not callable(check):
         raise ConfigError(f"match: {match} is no function; name one of (outcome, expected)")
+    if "tolerance" in said:
+        check = partial(number, tolerance=float(said["tolerance"]))
     mark = json.dumps(said, sort_keys=True)
     return JsonlTask(str(identity), said["input"], said.get("expected"), check, mark)
 
 
 def _check_expected(said: Mapping[str, Any], match: str) -> None:
+    if "tolerance" in said and (match != "number" or not _numeric(said["tolerance"]) or float(said["tolerance"]) < 0):
+        raise ConfigError(f"tolerance is {said['tolerance']!r}; give a number of at least 0, with match number")
     if match not in MATCHES:
         return  # the function knows
     if "expected" not in said:
@@ -172,6 +177,11 @@ def _numeric(value: Any) -> bool:
 
 def _several(expected: Any) -> list[Any]:
     return expected if isinstance(expected, list) else [expected]
+
+
+def _calls(action: Any) -> list[dict[str, Any]]:
+    calls = getattr(action, "tool_calls", None) or []
+    return [{"name": call["name"], "args": call["args"]} for call in calls]
 
 
 def _plain(value: Any) -> Any:

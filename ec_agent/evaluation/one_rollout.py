@@ -184,4 +184,4 @@ def _stopped(key: Key, what: str, error: Exception) -> EvaluationError:
 
 
 def _named(key: Key) -> str:
-    return f"task {key.task!r}, {'greedy rollout' if key.kind == 'greedy' else f'rollout {key.number}'}"
+    return f"task {key.task!r}, {key}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.one_rollout import agent_for, run_rollout
@@ -62,15 +62,27 @@ class RunReport:
         return self.stored == self.total
 
 
+class EvaluateOptions(TypedDict, total=False):
+    """What :func:`evaluate` and :func:`aevaluate` may be told besides.
+
+    Attributes:
+        agent_name: what the agent is called in the file; a file goes on with an agent of the same name only.
+        retry_failed: run the stored rollouts that failed again, each with its seed. For outages: the failures that are
+            the agent's own are results.
+        on_progress: called at the start and after each stored rollout.
+    """
+
+    agent_name: str | None
+    retry_failed: bool
+    on_progress: Callable[[Progress], None]
+
+
 def evaluate(
     tasks: Sequence[Task],
     agent: Any,
     path: str | Path,
     settings: RunSettings | None = None,
-    *,
-    agent_name: str | None = None,
-    retry_failed: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[EvaluateOptions],
 ) -> RunReport:
     """Run an agent n times on each task and store every rollout with its verdict; go on where a file has some.
 
@@ -82,24 +94,50 @@ def evaluate(
         agent: anything ``best_of_n`` takes, or a function of one parameter named ``task`` that makes such an agent.
         path: the SQLite file; ``load_results`` reads it.
         settings: how.
-        agent_name: what the agent is called in the file; a file goes on with an agent of the same name only.
-        retry_failed: run the stored rollouts that failed again, each with its seed. For outages: the failures that are
-            the agent's own are results.
-        on_progress: called at the start and after each stored rollout.
+        **options: see :class:`EvaluateOptions`.
 
     Raises:
-        ConfigError: no task, or two with the same id.
+        ConfigError: no task, two with the same id, or the call is made inside an event loop.
         TraceError: the file holds another run, or cannot be used.
         EvaluationError: a task or the harness failed; what was stored stays.
     """
-    run = _Run(tasks, agent, settings or RunSettings(), on_progress or (lambda _: None))
+
+    async def in_threads_of_its_own() -> RunReport:
+        # Threads are made as they are needed. Too few, and calls that block for ever would hold up other rollouts.
+        asyncio.get_running_loop().set_default_executor(_Threads(MOST_THREADS, THREADS))
+        return await aevaluate(tasks, agent, path, settings, **options)
+
+    if _on_loop():
+        raise ConfigError(
+            "evaluate() was called inside an event loop, a notebook's perhaps; write: await aevaluate(...)"
+        )
+    return asyncio.run(in_threads_of_its_own())
+
+
+async def aevaluate(
+    tasks: Sequence[Task],
+    agent: Any,
+    path: str | Path,
+    settings: RunSettings | None = None,
+    **options: Unpack[EvaluateOptions],
+) -> RunReport:
+    """The async twin of :func:`evaluate`, on this event loop and its threads."""
+    run = _Run(tasks, agent, settings or RunSettings(), options.get("on_progress", lambda _: None))
     with TraceStore(path, create=True) as store:
-        named = {"agent": agent_name or name_of(agent), **run.settings.lasting()}
+        named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
         store.begin(named, {task.id: task_fingerprint(task) for task in run.tasks})
-        if retry_failed:
+        if options.get("retry_failed"):
             store.forget_failed()
-        asyncio.run(run.to_its_end(store))
+        await run.to_its_end(store)
         return run.report(store)
+
+
+def _on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def name_of(agent: Any) -> str:
@@ -151,8 +189,6 @@ class _Run:
         self._stored, self._tokens = len(there), store.generated_tokens()
         self._on_progress(Progress(self._stored, self.total, self._tokens))
         waiting = self._waiting(there)
-        # Threads are made as they are needed. Too few, and calls that block for ever would hold up other rollouts.
-        asyncio.get_running_loop().set_default_executor(_Threads(MOST_THREADS, THREADS))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.settings.concurrency):

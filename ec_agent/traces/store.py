@@ -45,6 +45,10 @@ class Key:
     kind: Kind
     number: int
 
+    def __str__(self) -> str:
+        """Which of its task's rollouts it is."""
+        return "greedy rollout" if self.kind == "greedy" else f"rollout {self.number}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredRollout:
@@ -113,7 +117,7 @@ class TaskTotals:
 class TraceStore:
     """A trace file. Several processes may have it open and write; each call is one transaction.
 
-    A rollout that was added survives a kill of the process at any moment.
+    A rollout that was added survives a kill of the process, or of the machine, at any moment.
 
     Args:
         path: the file.
@@ -142,7 +146,7 @@ class TraceStore:
                 prepare(self._connection, str(path))
             else:
                 check(self._connection, str(path))
-            self._connection.execute("PRAGMA synchronous = NORMAL")  # in WAL mode enough against kills
+            self._connection.execute("PRAGMA synchronous = FULL")  # kept through a power cut, too
             self._connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             self._connection.close()

@@ -15,9 +15,13 @@ import pytest
 from eval_fakes import contents
 from rich.console import Console
 
-from ec_agent.cli.eval import default_path, remove, showing
-from ec_agent.evaluation.runner import Progress
+from ec_agent.cli.eval import default_path, remove
+from ec_agent.cli.eval_progress import showing
+from ec_agent.evaluation.runner import Progress, evaluate
+from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.tasks import BaseTask
+from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.schema import TraceError
 from ec_agent.traces.store import TraceStore
 
@@ -185,6 +189,36 @@ def test_a_terminal_shows_a_bar_with_the_time_left(capsys):
     assert "4/4" in said
     assert "90 tokens" in said
     assert "left" in said
+
+
+SAMPLED = {"content": [{"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": []}]}
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply("right", tokens=3), "the model returned no logprobs"),
+        (Reply("right", tokens=1, logprobs=SAMPLED), "logprobs of the sampled tokens came alone"),
+        (None, "no LLM call was seen"),
+        (Reply("right", entropies=[0.1]), None),
+    ],
+)
+def test_missing_logprobs_are_told_at_the_first_rollout_and_once(tmp_path, capsys, reply, words):
+    model = ScriptedChatModel(lambda messages, index: reply)
+
+    def agent(state):
+        return {"messages": [model.invoke(state["messages"])]} if reply else {"answer": "no model made this"}
+
+    class Anything(BaseTask):
+        def verdict(self, outcome):
+            return True
+
+    asked = [Anything(f"task {place}", "?") for place in range(2)]
+    with showing(Console(width=400)) as show:
+        evaluate(asked, agent, tmp_path / "a.db", RunSettings(n=2, concurrency=1), on_progress=show)
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note")]
+    assert len(notes) == (words is not None)
+    assert all(note.startswith(f"note  task 0, rollout 0: {words}") for note in notes)
 
 
 def test_where_the_rollouts_go():

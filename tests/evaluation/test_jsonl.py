@@ -49,6 +49,8 @@ CALL = AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "x"}])
         ("json", Weight(grams=3), {"grams": 3}, True),
         ("json", {"grams": 3}, {"grams": 4}, False),
         ("json", CALL, [{"name": "add", "args": {"a": 1}}], True),
+        ("json", CALL.model_copy(update={"content": "Adding."}), [{"name": "add", "args": {"a": 1}}], True),
+        ("json", CALL, [{"name": "add", "args": {"a": 2}}], False),
     ],
 )
 def test_matches(match, action, expected, right):
@@ -80,6 +82,12 @@ def test_a_file_of_tasks(file):
     assert first.verdict(Outcome(AIMessage("4"))) is True
     assert third.verdict(Outcome(AIMessage("It is 3"))) is True
     assert [task.id for task in load_tasks(source, limit=2)] == ["sum", "3"]
+
+
+def test_a_number_within_a_tolerance(file):
+    (task,) = load_tasks(write(file, {"input": "a", "expected": 2.31, "match": "number", "tolerance": 0.01}))
+    assert task.verdict(Outcome("2.315 pounds")) is True
+    assert task.verdict(Outcome("2.33 pounds")) is False
 
 
 def test_a_file_with_a_byte_order_mark(file):
@@ -117,7 +125,10 @@ GOOD = {"id": "a", "input": "q", "expected": "1"}
         ('{"id": "b", ', "no JSON"),
         ("[1]", "a list; write an object"),
         ({"id": "a", "input": "q", "expected": "1"}, "the id 'a' is that of line 1 too"),
-        ({"input": "q", "expectd": "1"}, r"unknown keys \['expectd'\]; the keys are id, input, expected, match"),
+        (
+            {"input": "q", "expectd": "1"},
+            r"unknown keys \['expectd'\]; the keys are id, input, expected, match, tolerance",
+        ),
         ({"expected": "1"}, "input is None"),
         ({"input": "", "expected": "1"}, "input is ''"),
         ({"input": 3, "expected": "1"}, "input is 3"),
@@ -128,6 +139,8 @@ GOOD = {"id": "a", "input": "q", "expected": "1"}
         ({"input": "q", "expected": True}, "expected is True"),
         ({"input": "q", "expected": "four", "match": "number"}, "with match number give a number"),
         ({"input": "q", "expected": "4", "match": "fuzzy"}, "match is 'fuzzy'; give exact, contains, number, json, or"),
+        ({"input": "q", "expected": 4, "match": "number", "tolerance": -1}, "tolerance is -1; give a number of at"),
+        ({"input": "q", "expected": "4", "tolerance": 1}, "with match number"),
         ({"input": "q", "expected": "4", "match": 3}, "match is 3"),
         ({"input": "q", "match": "math:pi"}, "match: math:pi is no function"),
         ({"input": "q", "match": "no_such_module_here:f"}, "there is no module no_such_module_here"),

@@ -19,7 +19,7 @@ from langgraph.types import interrupt
 from ec_agent import best_of_n
 from ec_agent.environments.worlds import get_environment
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.runner import evaluate, task_fingerprint
+from ec_agent.evaluation.runner import aevaluate, evaluate, task_fingerprint
 from ec_agent.evaluation.settings import EvaluationError, RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tasks import BaseTask
@@ -113,6 +113,15 @@ def test_a_resumed_run_runs_nothing_again(path):
     again = evaluate(tasks(2), agent_of(calls), path, SMALL)
     assert calls.seeds == []
     assert again == whole
+
+
+async def test_inside_an_event_loop(tmp_path):
+    with pytest.raises(ConfigError, match=r"inside an event loop.*await aevaluate"):
+        evaluate(tasks(1), agent_of(Calls()), tmp_path / "a.db", SMALL)
+    report = await aevaluate(tasks(1), agent_of(Calls()), tmp_path / "a.db", SMALL)
+    assert report.finished
+    await aevaluate(tasks(1), agent_of(Calls(), asynchronous=False), tmp_path / "b.db", SMALL)
+    assert contents(tmp_path / "a.db") == contents(tmp_path / "b.db")
 
 
 def test_failed_rollouts_are_run_again_on_request_and_no_others(path):

@@ -1,0 +1,104 @@
+"""What ``ec-agent eval`` shows while it runs: how far it is, what failed, and that logprobs are missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ec_agent.evaluation.runner import Progress
+from ec_agent.traces.store import StoredRollout
+
+PLAIN_EVERY = 10.0  # seconds between lines where nobody looks at a terminal
+
+Show = Callable[[Progress], None]
+
+
+@contextmanager
+def showing(console: Console) -> Iterator[Show]:
+    """A progress bar on a terminal, lines elsewhere; what is wrong with a rollout is shown as it happens."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
+        task, tell = bar.add_task("rollouts"), _Telling(bar.console)
+
+        def show(progress: Progress) -> None:
+            tell(progress.last)
+            tokens = f"rollouts, {progress.generated_tokens} tokens"
+            bar.update(task, total=progress.total, completed=progress.stored, description=tokens)
+
+        yield show
+
+
+def _lines(console: Console) -> Show:
+    tell, begun = _Telling(console), time.monotonic()
+    said, first = begun, -1
+
+    def show(progress: Progress) -> None:
+        nonlocal said, first
+        tell(progress.last)
+        if first < 0:
+            first = progress.stored
+            if first:
+                console.print(f"{first} of {progress.total} rollouts are there already")
+            return
+        now = time.monotonic()
+        if now - said < PLAIN_EVERY and progress.stored < progress.total:
+            return
+        said, done = now, max(progress.stored - first, 1)
+        left = (now - begun) / done * (progress.total - progress.stored)
+        console.print(
+            f"{progress.stored}/{progress.total} rollouts, {progress.generated_tokens} tokens, "
+            f"{now - begun:.0f} s, about {left:.0f} s left"
+        )
+
+    return show
+
+
+class _Telling:
+    """Says what is wrong with rollouts: each failure, and once, as early as can be, that logprobs are missing."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._silent = False
+
+    def __call__(self, last: StoredRollout | None) -> None:
+        """One more was stored."""
+        if last is None:
+            return
+        name = escape(f"{last.key.task}, {last.key}")
+        if last.error is not None:
+            self._console.print(f"[yellow]failed[/yellow]  {name}: {escape(first_line(last.error))}")
+        elif not self._silent and not last.trajectory.scored_tokens:
+            self._silent = True
+            self._console.print(f"[yellow]note[/yellow]  {name}: {_lacking(last)}")
+
+
+def _lacking(rollout: StoredRollout) -> str:
+    calls = rollout.trajectory.calls
+    if not calls:
+        return (
+            "no LLM call was seen, so there is nothing to score; make the calls through LangChain or an openai client, "
+            "not from threads that do not copy the context"
+        )
+    if any(call.capability == "sampled" for call in calls):
+        return (
+            "logprobs of the sampled tokens came alone, without candidates: there is no entropy, only a surprisal; ask "
+            "for top_logprobs=20, or pass --request-logprobs"
+        )
+    return (
+        "the model returned no logprobs, so no selector that reads them can be compared; ask for them, or pass "
+        "--request-logprobs; `ec-agent doctor` shows what a model returns"
+    )
+
+
+def first_line(error: str) -> str:
+    """The first line of an error that may have many."""
+    return error.strip().split("\n")[0]
