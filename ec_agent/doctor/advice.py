@@ -86,7 +86,10 @@ def _made(target: Target, known: Known) -> Iterator[Setting]:
     if settings:
         because = f"  ({'; '.join(why)})" if why else ""
         yield Setting(target.constructor(**settings) + because, needed)
-    if "disable_streaming" in settings or needed:
+    if getattr(target, "request_logprobs", False):
+        if needed:
+            yield Setting("request_logprobs=True did not do it: it reaches what goes through an openai client", False)
+    elif "disable_streaming" in settings or needed:
         yield Setting("or best_of_n(..., request_logprobs=True), which asks so by itself", needed=False)
 
 

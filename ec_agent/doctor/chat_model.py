@@ -16,6 +16,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs, var_child_runnable_config
 from pydantic import SecretStr
 
+from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.calls import OpenCall
 from ec_agent.capture.recorder import Recorder, recording
 from ec_agent.capture.shapes import Payload, get, payload_of_message
@@ -31,10 +32,14 @@ _ASKING = frozenset({"logprobs", "top_logprobs", "include", "response_logprobs"}
 
 
 class Ear(Recorder):
-    """A recorder that keeps the logprobs as they came, from whichever layer saw most of them."""
+    """A recorder that keeps the logprobs as they came, from whichever layer saw most of them.
 
-    def __init__(self) -> None:
-        super().__init__(signals=("entropy", "logprob"))
+    Args:
+        requests: what to set on the requests of an OpenAI client.
+    """
+
+    def __init__(self, requests: RequestSettings | None = None) -> None:
+        super().__init__(signals=("entropy", "logprob"), requests=requests)
         self.richest = Payload()
 
     def end(self, call: OpenCall, payload: Payload | None) -> None:
@@ -57,18 +62,21 @@ class ChatModelTarget:
     Args:
         model: a chat model, or a binding of one, such as ``model.bind_tools(...)``.
         first: candidates asked for with the first question; ``None`` asks the model as it is.
+        request_logprobs: whether requests of an ``openai`` client that lack logprobs are made to ask for them, as
+            rollouts of ``best_of_n(request_logprobs=True)`` do.
 
     Raises:
         ConfigError: it is something else.
     """
 
-    def __init__(self, model: Any, first: int | None = None) -> None:
+    def __init__(self, model: Any, first: int | None = None, *, request_logprobs: bool = False) -> None:
         found, kwargs, self._config = unbound(model)
         # An answer out of a cache says nothing of the endpoint; without one the model is asked itself, not a copy.
         cached = found.cache is not False and bool(found.cache or get_llm_cache())
         self._model = found.model_copy(update={"cache": False}) if cached else found
         self._kwargs = {name: value for name, value in kwargs.items() if name not in _TOOL_PARAMETERS}
         self.first = first
+        self.request_logprobs = request_logprobs
         self.unasked = {"n": "best_of_n makes its rollouts by asking N times"}
         self.spent = Spent()
         url = endpoint_of(self._model)
@@ -122,7 +130,7 @@ class ChatModelTarget:
         return wanted | self.asking(question.top)
 
     def _ask(self, question: Question, wanted: dict[str, Any]) -> Plan[Answer | Refusal]:
-        ear = Ear()
+        ear = Ear(RequestSettings(logprobs=self.request_logprobs))
         try:
             asked, parameters = self._bound(question, wanted)
             self.spent.requests += 1

@@ -40,7 +40,8 @@ def preflight(
         models: chat models, or bindings of them; ``models_of(agent)`` finds an agent's.
         min_coverage: the smallest share of tokens with candidates that passes.
         tools: whether tool calls count.
-        request_logprobs: whether the rollouts will ask for logprobs themselves; else a model is asked as it is.
+        request_logprobs: whether the rollouts will ask for logprobs themselves; then the questions do it in the same
+            way, which reaches models that go through an ``openai`` client.
 
     Returns:
         A report a model, in their order.
@@ -108,7 +109,9 @@ def _once(model: Any, request_logprobs: bool, unfit: Callable[[Report], bool]) -
             return heard
     report = None
     try:
-        report = yield from probe(ChatModelTarget(model, 20 if request_logprobs else None), scoring_only=True)
+        # Asked as rollouts ask it: what a call can say to a model, best_of_n cannot.
+        target = ChatModelTarget(model, request_logprobs=request_logprobs)
+        report = yield from probe(target, scoring_only=True)
         return report
     finally:
         _settle(key, mine, report)

@@ -33,6 +33,7 @@ from ec_agent.prompted.turns import conversation, needs_rendering
 
 _NAMED: dict[str, ToolProtocol] = {"json_schema": JsonSchemaProtocol(), "hermes": HermesProtocol()}
 _FORMATS = ("response_format", "format", "response_schema", "response_json_schema")
+_STOPS = ("stop", "stop_sequences")  # Anthropic's has the second name
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 
 
@@ -146,7 +147,7 @@ class PromptedToolModel(BaseChatModel):
     def _answer(
         self,
         messages: list[BaseMessage],
-        stop: list[str] | None,
+        stop: list[str] | str | None,
         run_manager: RunManager | None,
         kwargs: dict[str, Any],
     ) -> Plan[ChatResult]:
@@ -154,14 +155,15 @@ class PromptedToolModel(BaseChatModel):
         tools, choice = options.pop("tools", None) or [], options.pop("tool_choice", None)
         offer = offered(tools, choice) if tools else Offer()
         turns: Sequence[BaseMessage] = messages
+        asked = self.model
         if tools or needs_rendering(messages):
             examples = self.examples if tools else ()
             turns = conversation(self._spoken, messages, offer, examples=examples, preamble=self.preamble)
         if tools:
             options = self._with_protocol(options, offer)
-            stop = [*(stop or ()), *options.pop("stop", ())] or None
+            asked, stop = self._stopping(_listed(stop), _listed(options.pop("stop", None)))
         callbacks = self._child(run_manager)
-        result: LLMResult = yield call(self.model, "generate", [list(turns)], stop=stop, callbacks=callbacks, **options)
+        result: LLMResult = yield call(asked, "generate", [list(turns)], stop=stop, callbacks=callbacks, **options)
         generations = [
             ChatGeneration(message=self._read(inner.message, offer), generation_info=inner.generation_info)
             for inner in result.generations[0]
@@ -178,6 +180,15 @@ class PromptedToolModel(BaseChatModel):
             own = getattr(self.model, "extra_body", None) or {}
             added["extra_body"] = {**own, **options.get("extra_body", {}), **added["extra_body"]}
         return {**options, **added}
+
+    def _stopping(self, given: list[str], added: list[str]) -> tuple[BaseChatModel, list[str] | None]:
+        """What to ask, and with which ``stop``: the protocol's come on top of those that would have held without."""
+        own = next((name for name in _STOPS if getattr(self.model, name, None)), None)
+        if given or not added or own is None:
+            return self.model, list(dict.fromkeys([*given, *added])) or None
+        # A call's take the place of the model's own, or clash with them: ChatOllama raises.
+        joined = dict.fromkeys([*_listed(getattr(self.model, own)), *added])
+        return self.model.model_copy(update={own: list(joined)}), None
 
     def _child(self, run_manager: RunManager | None) -> Any:
         """Callbacks for the inner call: tracers see it, streams do not, or they would show the protocol's text too."""
@@ -213,6 +224,10 @@ class PromptedToolModel(BaseChatModel):
             name=inner.name,
             id=_own_id(inner),
         )
+
+
+def _listed(stop: Any) -> list[str]:
+    return [stop] if isinstance(stop, str) else list(stop or ())
 
 
 def _own_id(message: BaseMessage) -> str | None:

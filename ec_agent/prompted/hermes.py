@@ -36,8 +36,8 @@ class HermesProtocol:
     ``"none"``, under which nothing is read as a call. Where you need it enforced, take the JSON schema.
 
     Attributes:
-        stop: further stop sequences, sent when tools are bound. ``("<tool_response>",)`` ends a reply in which the
-            model would go on to invent the result.
+        stop: stop sequences on top of the call's or the inner model's own, sent when tools are bound.
+            ``("<tool_response>",)`` ends a reply in which the model would go on to invent the result.
     """
 
     stop: tuple[str, ...] = ()

@@ -101,11 +101,12 @@ class Node:
         from ec_agent.doctor import models_of, preflight
 
         asked: Any = self.options.preflight
-        models = models_of(self.agent.original) if asked is True else asked
+        models = models_of(self.agent.original, calls=self.options.calls) if asked is True else asked
         if not models:
+            where = "" if self.options.calls is None else " whose calls count"
             raise ConfigError(
-                f"preflight=True found no chat model in the agent {self.agent.name!r}; name it: preflight=model, or "
-                "leave preflight out"
+                f"preflight=True found no chat model{where} in the agent {self.agent.name!r}; name it: "
+                "preflight=model, or leave preflight out"
             )
         yield from preflight(
             models if isinstance(models, list | tuple) else [models],

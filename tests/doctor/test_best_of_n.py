@@ -10,8 +10,9 @@ from kinds import Kind
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
 
-from ec_agent import ConfigError, LowestCentroid, PreflightError, best_of_n
+from ec_agent import CallFilter, ConfigError, LowestCentroid, PreflightError, best_of_n
 
 ASKING = {"logprobs": True, "top_logprobs": 20}
 GO = {"messages": [("user", "go")]}
@@ -108,3 +109,45 @@ def test_a_nested_question_is_not_asked_again(run, went, chat_model, fake):
     inner = best_of_n(create_agent(chat_model(Kind(), **ASKING), []), n=1, preflight=True)
     run(best_of_n(lambda state: inner.as_agent().invoke(state), n=2))
     assert len(fake.asked) == went() == 2
+
+
+@pytest.fixture
+def judged(chat_model):
+    """A solver whose model gives logprobs, and a judge whose model is not asked for any."""
+    kind = Kind()
+    solver, judge = chat_model(kind, **ASKING), chat_model(kind, model="judge")
+
+    def solve(state):
+        return {"messages": [solver.invoke(state["messages"])]}
+
+    def rule(state):
+        judge.invoke("rule")
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("solve", solve)
+    builder.add_node("judge", rule)
+    builder.add_edge(START, "solve")
+    builder.add_edge("solve", "judge")
+    return builder.compile()
+
+
+def test_a_model_whose_calls_do_not_count_is_not_asked(run, went, judged, fake):
+    result = run(best_of_n(judged, n=2, preflight=True, calls=CallFilter(exclude_nodes=["judge"])))
+    assert all(candidate.centroid is not None for candidate in result.selection.candidates)
+    assert [body["model"] for body in fake.bodies()].count("judge") == 2  # the rollouts' own
+    with pytest.raises(PreflightError, match="ChatOpenAI judge"):
+        run(best_of_n(judged, n=2, preflight=True))
+
+
+def test_calls_that_count_by_a_function_need_their_models_named(run, went, judged, chat_model):
+    calls = {"calls": lambda call: call.node == "solve"}
+    with pytest.raises(ConfigError, match=r"name them: preflight=model"):
+        run(best_of_n(judged, n=2, preflight=True, **calls))
+    assert went() == 0
+    run(best_of_n(judged, n=2, preflight=chat_model(Kind(), **ASKING), **calls))
+    assert went() == 2
+
+
+def test_no_model_whose_calls_count(run, judged):
+    with pytest.raises(ConfigError, match="no chat model whose calls count"):
+        run(best_of_n(judged, n=2, preflight=True, calls=CallFilter(nodes=["nobody"])))

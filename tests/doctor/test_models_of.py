@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import types
+from collections import OrderedDict, UserDict, deque, namedtuple
+from collections.abc import Mapping
 
 import pytest
 from langchain.agents import create_agent
@@ -16,7 +19,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
-from ec_agent import best_of_n
+from ec_agent import CallFilter, ConfigError, best_of_n
 from ec_agent.doctor import models_of
 from ec_agent.testing import Reply, ScriptedChatModel
 
@@ -47,6 +50,10 @@ class Slotted:
 
     def __call__(self, state):
         return {"messages": [self.model.invoke(state["messages"])]}
+
+
+class Registry(UserDict):
+    pass
 
 
 class Refers:
@@ -151,6 +158,13 @@ AGENTS = {
     "a callable that refers": (Refers(), ["a"]),
     "a module": (names_a_module, ["a"]),
     "containers": (closure({"x": [(A,), {"y": B}]}), ["a", "b"]),
+    "containers of other kinds": (
+        closure([OrderedDict(x=A), types.MappingProxyType({"y": B}), deque([C])]),
+        ["a", "b", "c"],
+    ),
+    "a named tuple": (closure(namedtuple("Pair", "x y")(A, B)), ["a", "b"]),
+    "a mapping that holds one": (closure(Registry({"x": A})), ["a"]),
+    "slots below a class with none": (type("Below", (Slotted,), {})(B), ["b"]),
     "none": (names_none, []),
     "a graph": (graph(names_a, names_b_async), ["a", "b"]),
     "a graph with a Runnable": (graph(ChatPromptTemplate.from_messages([("placeholder", "{messages}")]) | C), ["c"]),
@@ -231,3 +245,147 @@ def test_odd_things_hold_none():
     assert models_of(object()) == []
     assert models_of(ScriptedChatModel) == []
     assert models_of(len) == []
+
+
+class Lazy(Mapping):
+    """A mapping that asks a database for whatever it is asked."""
+
+    def __init__(self, error=None):
+        self.asked = 0
+        self.error = error
+
+    def _ask(self, *_):
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return iter(["x"])
+
+    __getitem__ = __iter__ = __len__ = keys = values = items = __contains__ = _ask
+
+
+class LazyDict(dict):
+    __iter__ = keys = values = items = Lazy._ask
+    asked, error = 0, RuntimeError("a dict is not to be loaded")
+
+
+class Proxy:
+    """It stands for another object, which there is only while a request is served; as werkzeug's LocalProxy."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self):
+        object.__setattr__(self, "asked", [])
+
+    def _current(self, *_):
+        object.__getattribute__(self, "asked").append(1)
+        raise RuntimeError("working outside of request context")
+
+    __class__ = __dict__ = property(_current)
+    __getattribute__ = __iter__ = __call__ = __eq__ = __bool__ = _current
+    __hash__ = None
+
+
+ODD = {
+    "a lazy mapping": Lazy,
+    "a lazy mapping whose database is down": lambda: Lazy(ConnectionError("db is down")),
+    "a view of one": lambda: types.MappingProxyType(Lazy()),
+    "a lazy dict": LazyDict,
+    "a proxy": Proxy,
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("around", [lambda x: x, lambda x: [x], lambda x: {"x": x}, Holder, Slotted, closure])
+def test_users_code_is_not_run(make, around):
+    odd = make()
+    assert names(models_of([around(odd), A])) == ["a"]
+    (itself,) = gc.get_referents(odd) if type(odd) is types.MappingProxyType else [odd]
+    assert not object.__getattribute__(itself, "asked")
+
+
+def test_what_cannot_be_looked_into_hides_nothing_else():
+    class Broken(functools.partial):
+        @property
+        def args(self):
+            raise RuntimeError("not now")
+
+    assert sorted(names(models_of([Broken(defaulted), B]))) == ["a", "b"]
+
+
+def test_bound_values_that_cannot_be_compared():
+    class Strange:
+        def __eq__(self, other):
+            raise ValueError("the truth value is ambiguous")
+
+        __hash__ = None
+
+    assert names(models_of([A.bind(x=Strange()), A.bind(x=Strange())])) == ["a", "a"]
+
+
+def judged(*, shared=False):
+    """A solver that asks A, and a judge that asks B, or A as well."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("solve", closure(A))
+    builder.add_node("judge", closure(A if shared else B))
+    builder.add_node("team", graph(closure(C)))
+    builder.add_edge(START, "solve")
+    builder.add_edge("solve", "judge")
+    builder.add_edge("judge", "team")
+    return builder.compile()
+
+
+@task
+def ruling(question):
+    return B.invoke(question)
+
+
+@entrypoint()
+def with_a_ruling(question):
+    return A.invoke(question), ruling(question).result()
+
+
+COUNTED = {
+    "all": (judged(), CallFilter(), "abc"),
+    "excluded": (judged(), CallFilter(exclude_nodes=["judge"]), "ac"),
+    "excluded with all below": (judged(), CallFilter(exclude_nodes=["judge", "team"]), "a"),
+    "excluded below": (judged(), CallFilter(exclude_nodes=["node0"]), "ab"),
+    "excluded here, and asked elsewhere": (judged(shared=True), CallFilter(exclude_nodes=["judge"]), "ac"),
+    "only": (judged(), CallFilter(nodes=["judge"]), "b"),
+    "only what is below": (judged(), CallFilter(nodes=["team"]), "c"),
+    "only, further below": (judged(), CallFilter(nodes=["node0"]), "c"),
+    "only one, less what is below": (judged(), CallFilter(nodes=["team"], exclude_nodes=["node0"]), ""),
+    "met first where it does not count": (judged(shared=True), CallFilter(nodes=["judge"]), "a"),
+    "nobody": (judged(), CallFilter(nodes=["nobody"]), ""),
+    "in a graph that a node calls": (graph(closure(judged())), CallFilter(exclude_nodes=["judge"]), "ac"),
+    "a task": (with_a_ruling, CallFilter(exclude_nodes=["ruling"]), "a"),
+    "only a task": (with_a_ruling, CallFilter(nodes=["ruling"]), "b"),
+    "a tool node": (create_agent(B, [asks_a]), CallFilter(exclude_nodes=["tools"]), "b"),
+    "all but a tool node, by name": (create_agent(B, [asks_a]), CallFilter(nodes=["model"]), "b"),
+    "a tool node alone": (create_agent(B, [asks_a]), CallFilter(nodes=["tools"]), "a"),
+    "the model node": (create_agent(B, [asks_a]), CallFilter(exclude_nodes=["model"]), "a"),
+}
+
+
+@pytest.mark.parametrize(("agent", "calls", "expected"), COUNTED.values(), ids=COUNTED)
+def test_models_whose_calls_do_not_count_are_left_out(agent, calls, expected):
+    assert "".join(sorted(names(models_of(agent, calls=calls)))) == expected
+
+
+class Own(CallFilter):
+    def __call__(self, call):
+        return call.model == "a"
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        lambda call: call.node != "judge",
+        CallFilter(tags=["solver"]),
+        CallFilter(exclude_tags=["judge"]),
+        CallFilter(metadata={"role": "solver"}),
+        Own(exclude_nodes=["judge"]),
+    ],
+)
+def test_calls_told_by_more_than_their_node(calls):
+    with pytest.raises(ConfigError, match="preflight=model"):
+        models_of(judged(), calls=calls)

@@ -13,8 +13,9 @@ import pytest
 from fake_openai import Answer
 from kinds import Kind, refused
 from langchain.agents import create_agent
-from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -23,7 +24,7 @@ from ec_agent.doctor import Mark, Verdict, models_of, preflight
 from ec_agent.doctor.preflights import MOST_REMEMBERED, _reports, identity
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.plans import adrive, drive
-from ec_agent.testing import Reply, ScriptedChatModel
+from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
 ASKING = {"logprobs": True, "top_logprobs": 20}
 
@@ -139,6 +140,53 @@ def test_a_run_that_asks_for_logprobs_itself(fly, chat_model, fake):
     assert all(body["top_logprobs"] == 20 for body in fake.bodies())
     with pytest.raises(PreflightError):
         fly([model])
+
+
+def test_fewer_candidates_are_asked_for_as_the_rollouts_do(fly, chat_model, fake):
+    model = chat_model(Kind(most=5))
+    (report,) = fly([model], request_logprobs=True)
+    assert report.verdict is Verdict.USABLE
+    assert "top_logprobs=20" not in report.settings
+    assert [body["top_logprobs"] for body in fake.bodies()] == [20, 8, 5, 5]  # a refusal is met once
+
+
+def test_a_stream_of_a_call_is_asked_for_whole_as_the_rollouts_do(fly, chat_model):
+    model = chat_model(Kind(tools_stream=False), streaming=True)
+    assert "candidates for 4 of 4 tokens" in fly([model], request_logprobs=True)[0].finding("tools").detail
+    with pytest.raises(PreflightError, match="logprobs is not supported with tools"):
+        fly([chat_model(Kind(tools_stream=False), streaming=True, **ASKING)])
+
+
+def test_a_models_own_number_of_candidates_stays(fly, chat_model, fake):
+    fly([chat_model(Kind(), logprobs=True, top_logprobs=7)], request_logprobs=True)
+    assert {body["top_logprobs"] for body in fake.bodies()} == {7}
+
+
+class Native(BaseChatModel):
+    """A client of its own: logprobs come where the call's own arguments ask for them."""
+
+    @property
+    def _llm_type(self):
+        return "native"
+
+    def bind_tools(self, tools, *, tool_choice=None, **kwargs):
+        return self.bind(**kwargs)
+
+    def _generate(self, messages, stop=None, run_manager=None, logprobs=False, **kwargs):
+        metadata = {"logprobs": {"content": logprobs_for([0.5, 0.1])}} if logprobs else {}
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("hello", response_metadata=metadata))])
+
+
+def test_a_model_that_the_rollouts_cannot_ask(fly):
+    with pytest.raises(PreflightError, match="did not do it: it reaches what goes through an openai client") as raised:
+        fly([Native()], request_logprobs=True)
+    assert "logprobs: partly (none as it is; asked for 20" in str(raised.value)
+    assert "or best_of_n(..., request_logprobs=True)" not in str(raised.value)
+
+
+def test_a_model_that_refuses_every_number(fly, chat_model):
+    with pytest.raises(PreflightError, match="returns no logprobs"):
+        fly([chat_model(Kind(unsupported=("logprobs", "top_logprobs")))], request_logprobs=True)
 
 
 class Toolless(GenericFakeChatModel):

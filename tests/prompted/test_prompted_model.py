@@ -13,7 +13,7 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from ec_agent.errors import ConfigError
 from ec_agent.prompted import HermesProtocol, JsonSchemaProtocol, PromptedToolModel
@@ -200,6 +200,49 @@ def test_stop_sequences_of_the_caller_and_of_the_protocol():
     ask(PromptedToolModel(model=below, protocol=HermesProtocol(stop=("<tool_response>",))), stop=["."])
     ask(PromptedToolModel(model=below, protocol="hermes"))
     assert [stop for _, stop, _ in below.asked] == [[".", "<tool_response>"], None]
+
+
+class Strict(Inner):
+    """It has a ``stop`` of its own and takes no other beside it, as ChatOllama; its name is Anthropic's."""
+
+    stop_sequences: list[str] | None = Field(None, alias="stop")
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        if stop is not None and self.stop_sequences is not None:
+            raise ValueError("`stop` found in both the input and default params.")
+        return super()._generate(messages, stop or self.stop_sequences, run_manager, **kwargs)
+
+
+END = HermesProtocol(stop=("<tool_response>", "."))
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("own", "given", "protocol", "sent"),
+    [
+        (["END", "."], {}, END, ["END", ".", "<tool_response>"]),
+        ("END", {}, END, ["END", "<tool_response>", "."]),
+        (None, {}, END, ["<tool_response>", "."]),
+        ([], {}, END, ["<tool_response>", "."]),
+        (["END"], {}, "hermes", ["END"]),
+        (["END"], {}, "json_schema", ["END"]),
+        (["END"], {"stop": ["x"]}, END, ["x", "<tool_response>", "."]),  # as ever, a call's replace the model's
+        (["END"], {"stop": "FIN"}, "hermes", ["FIN"]),
+        (["END"], {"stop": "FIN"}, END, ["FIN", "<tool_response>", "."]),
+    ],
+)
+def test_stop_sequences_of_the_inner_model_hold(fake, chat_openai, mode, own, given, protocol, sent):
+    model = PromptedToolModel(model=chat_openai(stop=own), protocol=protocol).bind_tools([price_of])
+    model.invoke("price?", **given) if mode == "sync" else asyncio.run(model.ainvoke("price?", **given))
+    assert fake.bodies()[-1]["stop"] == sent
+
+
+def test_stop_sequences_of_a_model_that_takes_them_in_one_place():
+    below = Strict(says=["ok"], asked=[], stop=["END"])
+    model = PromptedToolModel(model=below, protocol=END)
+    ask(model)
+    model.invoke("no tools")
+    assert [stop for _, stop, _ in below.asked] == [["END", "<tool_response>", "."], ["END"]]
 
 
 def test_a_protocol_of_ones_own():
