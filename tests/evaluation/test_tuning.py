@@ -12,7 +12,7 @@ from stored_families import stored
 from ec_agent import Candidate, ConfigError, HEPConfig, LowestCentroid, Trajectory, best_of_n, load_settings
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling
-from ec_agent.evaluation.tuning import SWEEP, default_grid, picked, tune
+from ec_agent.evaluation.tuning import SWEEP, _outer, default_grid, picked, tune
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 from ec_agent.selectors.settings import Setting, save_settings
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -48,17 +48,22 @@ def test_the_grid_is_the_authors_sweep_and_the_default_comes_first():
 
 
 def test_the_leak_where_there_is_nothing_to_find():
-    """Tuning on the test set finds a gain in pure noise, every time; the outer folds find none.
+    """Of 27 settings that know nothing, the best is well above chance on the tasks it was chosen on; not on others.
 
-    They lean low: what is best on the other tasks is, of a fixed whole, a little worse on these.
+    The outer folds lean a little low: what is best on the other tasks is, of a fixed whole, a little worse on these.
     """
-    worlds = [random_results(tasks=30, n=5, length=60, seed=seed) for seed in range(4)]
-    tunings = [tune(world, CENTROIDS, repeats=3, resampling=FAST) for world in worlds]
-    assert all(tuning.naive_difference > 0.0 for tuning in tunings)
-    honest = np.mean([tuning.expected_difference.value for tuning in tunings])
-    assert -0.15 < honest < 0.03
-    assert not any(tuning.expected_difference.excludes(0.0) > 0 for tuning in tunings)
-    assert all(tuning.leak > 0 for tuning in tunings)
+    rng = np.random.default_rng(0)
+    worlds = [(rng.random((27, 60)) < 0.4).astype(float) for _ in range(200)]
+    naive = np.mean([world.mean(axis=1).max() for world in worlds])
+    honest = np.mean([_outer(world, 5, 2, rng)[0].mean() for world in worlds])
+    assert naive - 0.4 > 0.1
+    assert -0.05 < honest - 0.4 < 0.01
+
+
+def test_the_leak_is_shown_beside_the_estimate():
+    tuning = tune(random_results(tasks=24, n=5, length=60), CENTROIDS, repeats=3, resampling=FAST)
+    assert tuning.naive == picked(random_results(tasks=24, n=5, length=60), CENTROIDS).mean(axis=1).max()
+    assert tuning.leak == tuning.naive - tuning.expected.value > 0
 
 
 def test_what_is_there_is_found():
