@@ -89,13 +89,14 @@ def _loaded(text: str | bytes) -> Any:
         return None
 
 
-def as_stream(completion: Any, options: Any, url: Any) -> httpx2.Response:
+def as_stream(completion: Any, options: Any, url: Any, usage_asked: bool) -> httpx2.Response:
     """A whole chat completion as the HTTP response that a streamed one would have had.
 
     Args:
         completion: the answer, as the client parsed it.
         options: those of the request that wants a stream.
         url: where that was sent.
+        usage_asked: whether the stream is to end with its usage.
     """
     whole = completion.model_dump(warnings=False, exclude_none=True)
     base = {**whole, "object": "chat.completion.chunk"}
@@ -108,8 +109,7 @@ def as_stream(completion: Any, options: Any, url: Any) -> httpx2.Response:
         end = choice.pop("finish_reason", "stop")
         chunks.append({**base, "choices": [{**choice, "delta": message, "finish_reason": None}]})
         chunks.append({**base, "choices": [{**place, "delta": {}, "finish_reason": end}]})
-    body = {**(options.json_data or {}), **(options.extra_json or {})}
-    if usage and (body.get("stream_options") or {}).get("include_usage"):
+    if usage and usage_asked:
         chunks.append({**base, "choices": [], "usage": usage})
     events = [*(json.dumps(chunk) for chunk in chunks), "[DONE]"]
     headers = options.headers if isinstance(options.headers, dict) else {}

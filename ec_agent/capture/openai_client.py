@@ -98,7 +98,9 @@ class _Watched:
             request, self._client, ChatCompletion, options, **{**kwargs, "stream": False, "stream_cls": None}
         )
         completion = yield Step(step, step)
-        made_up = as_stream(completion, self._given, self._client.base_url)
+        wanted = (self._body.get("stream_options") or {}).get("include_usage")
+        ours = self._asker is not None and self._asker.asks_usage
+        made_up = as_stream(completion, self._given, self._client.base_url, bool(wanted or ours))
         process = partial(
             self._client._process_response,
             cast_to=cast_to,

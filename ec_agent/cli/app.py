@@ -83,7 +83,7 @@ def score(
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds an answer may take; with a URL.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def doctor(target: str | None, model: str | None, api_key_env: str | None, timeout: float, as_json: bool) -> None:
-    r"""Ask a model a dozen small questions: do its answers come with logprobs, and what is to be set?
+    """Ask a model a dozen small questions: do its answers come with logprobs, and what is to be set?
 
     TARGET is the base URL of an OpenAI-compatible endpoint, with --model; or module:name of a LangChain chat
     model, of one with parameters bound, or of a function that makes one. Modules of this directory are found.
@@ -94,7 +94,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
       1  an error: nobody answers, the key is wrong, an argument is missing
       3  usable with the settings named
       4  not usable: no logprobs
-    """
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.doctor import run_doctor
 
     sys.exit(run_doctor(target, model, api_key_env, timeout, as_json=as_json))
@@ -126,7 +126,7 @@ def evaluate(
     fresh: bool,
     **settings: Any,
 ) -> None:
-    r"""Run your agent N times on each of your tasks, and store every rollout with its verdict.
+    """Run your agent N times on each of your tasks, and store every rollout with its verdict.
 
     TASKS is a .jsonl file, a line like {"id": "a", "input": "2 + 2?", "expected": "4", "match": "contains"} per task;
     module:name of a list of tasks, or of a function that gives one; or an adapter's, as bfcl:simple_python.
@@ -140,7 +140,7 @@ def evaluate(
       0  every rollout is stored
       1  an error: an argument, a task's verdict, a file of another run
       3  the token budget was spent before the end
-    """
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.eval import run_eval
     from ec_agent.evaluation.settings import RunSettings
 

@@ -20,11 +20,12 @@ from ec_agent.errors import ConfigError
 from ec_agent.phases import HEPConfig
 from ec_agent.rollouts.limits import Limits, whole
 from ec_agent.selectors import Candidate, LowestCentroid, Selector
-from ec_agent.signals import ENTROPY, check_signals, leading
+from ec_agent.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, check_signals, leading
 
 OnMissing = Literal["exclude", "raise", "score"]
 OnUnscored = Literal["raise", "first"]
 OnCommit = Literal["route", "execute"]
+_OF_CANDIDATES = (ENTROPY, CONFIDENCE, SELF_CERTAINTY)
 Destination = str | Send | Sequence[str | Send]
 
 
@@ -59,7 +60,8 @@ class BestOfNOptions(TypedDict, total=False):
             refuses (so many candidates; logprobs with tools and streaming) is asked for in another way.
         preflight: before the rollouts, ask each of the agent's chat models, once per process, whether its answers and
             its tool calls can be scored; raise ``PreflightError`` where they cannot. ``True`` finds the models in the
-            agent; else give them: a chat model, or a list of them.
+            agent, less those only in nodes that ``calls=CallFilter(...)`` leaves out; where ``calls`` goes by more than
+            nodes, give the models: one, or a list of them.
         limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
         retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
         commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
@@ -155,9 +157,9 @@ class Options:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise ConfigError(f"{name} is {value!r}; give a function or None")
-        if self.preflight is not False and leading(self.selector.signals) != ENTROPY:
+        if self.preflight is not False and leading(self.selector.signals) not in _OF_CANDIDATES:
             raise ConfigError(
-                f"preflight= looks for entropies, which the selector {self.selector.name!r} does not read; leave it out"
+                f"preflight= looks for candidates, which selector {self.selector.name!r} does not read; leave it out"
             )
         _one_of("on_missing", self.on_missing, ("exclude", "raise", "score"))
         _one_of("on_unscored", self.on_unscored, ("raise", "first"))

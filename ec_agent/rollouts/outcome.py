@@ -132,7 +132,7 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
     raw, goto = agent.writes_of(attempt.log.writes()) if done else update_and_goto(attempt.command)
     if not attempt.recorder.started_calls():
         # An agent that runs elsewhere is heard only through the messages it sends back.
-        attempt.recorder.adopt(_calls_in(raw, session.options.selector.signals))
+        attempt.recorder.adopt(_calls_in(raw, attempt.recorder.signals))
     final = attempt.final
     state = final if done and isinstance(final, Mapping) and not agent.is_function else {}
     written = [(key, rebuilt(identified(value, state.get(key)), tidy)) for key, value in raw]

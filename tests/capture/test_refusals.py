@@ -36,6 +36,14 @@ async def test_many_refusals_at_once(told, aclient):
     assert sent(told)[before:] == [{"logprobs": True, "top_logprobs": 5}]
 
 
+def test_hidden_tokens_of_a_stream_in_one_piece_are_gaps(llama, client):
+    llama.answers["call"] = Answer(ENTROPIES, usage=8, tool_calls=[("look", {"at": "x"})])
+    with record_calls(request_logprobs=True) as recorder:
+        chunks = list(client.chat.completions.create(**calling()))
+    assert all(chunk.choices for chunk in chunks)
+    assert timelines(recorder) == [[*ENTROPIES, *[None] * 5]]
+
+
 async def test_many_streams_refused_at_once(llama, aclient):
     refuse = llama.refuse
 
