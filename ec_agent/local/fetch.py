@@ -92,7 +92,7 @@ def fetch_model() -> Path:
 
 
 def fetch_bfcl() -> tuple[Path, ...]:
-    """Return the wheels the BFCL tasks are read from (2 MB, not installed), fetching what is missing; see :func:`fetch`."""
+    """The wheels the BFCL tasks are read from (2 MB, not installed), fetched where missing; see :func:`fetch`."""
     return tuple(fetch(wheel) for wheel in BFCL)
 
 
