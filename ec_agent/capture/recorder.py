@@ -181,7 +181,7 @@ class Recorder:
             self._require(call.done)
 
     def _require(self, done: Call) -> None:
-        if np.isnan(done.signal(self._leading)).all():
+        if self._leading is not None and np.isnan(done.signal(self._leading)).all():
             self.failure = self.failure or MissingLogprobsError(missing(done))
             raise self.failure
 

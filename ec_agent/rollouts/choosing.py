@@ -21,7 +21,7 @@ from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.record import Record, total, unpack_calls
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.selectors import Candidate, Ranking
-from ec_agent.signals import leading
+from ec_agent.signals import ENTROPY, leading
 from ec_agent.trajectory import Trajectory
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
@@ -50,6 +50,8 @@ def final_action_of(record: Record) -> Any:
 
 def _unscored(trajectory: Trajectory, options: Options) -> str | None:
     signal = leading(options.selector.signals)
+    if signal is None:  # it needs no logprobs, so none are missed
+        return None
     if trajectory.count(signal) == 0:
         return "coverage"
     coverage = trajectory.share(signal)
@@ -83,7 +85,7 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
         # Where all ask somebody before they ask a model, there is nothing to choose yet.
         asks = all(r["end"]["kind"] == "interrupt" and not r["calls"] for r in records if not r["error"])
         if options.on_unscored == "raise" and not asks:
-            _raise_none_scored(candidates, records, leading(options.selector.signals))
+            _raise_none_scored(candidates, records, ranking, options)
     if options.limits.quorum is not None and len(ranking.order) < options.limits.quorum:
         _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
     winner = ranking.order[0] if ranking.order else ended[0].index
@@ -93,7 +95,7 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
         winner=winner,
         order=tuple(ranking.order),
         candidates=tuple(
-            _receipt(candidate, record, ranking, same[place], leading(options.selector.signals))
+            _receipt(candidate, record, ranking, same[place], leading(options.selector.signals) or ENTROPY)
             for place, (candidate, record) in enumerate(zip(candidates, records, strict=True))
         ),
         margin=_margin(ranking),
@@ -198,28 +200,39 @@ def _outputs(records: Sequence[Record]) -> list[Any]:
     return [None if r["error"] else [(key, value) for key, value in r["writes"]] for r in records]
 
 
-def _raise_none_scored(candidates: Sequence[Candidate], records: Sequence[Record], signal: str) -> None:
-    calls = [call for c in candidates for call in c.trajectory.calls]
-    models = ", ".join(repr(name) for name in sorted({call.model for call in calls if call.model}))
-    models = models or "(name unknown)"
-    ended = [candidate for candidate in candidates if candidate.error is None]
-    hint = ASK_FOR_LOGPROBS
-    if not any(c.trajectory.calls for c in ended):
-        what = "no LLM call was seen in any rollout"
-        hint = (
-            "make the calls through LangChain or an openai client, not from threads that do not copy the "
-            "context, and see that `calls=` does not leave them all out"
-        )
-    elif any(c.trajectory.count(signal) for c in ended):
-        what = "every rollout has too few tokens with logprobs (see min_coverage), or no phases"
-    elif any(call.capability == "sampled" for call in calls):
-        what = f"the model {models} returned logprobs of the sampled tokens alone, without candidates"
-        hint = f"{ASK_FOR_LOGPROBS}; or {ASK_BY_NAME}"
-    else:
-        what = f"the model {models} returned no logprobs"
+def _raise_none_scored(
+    candidates: Sequence[Candidate], records: Sequence[Record], ranking: Ranking, options: Options
+) -> None:
+    what, hint = _why_none_scored(candidates, ranking, options)
     raise NoScoredRolloutError(
         f"none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first "
         'rollout in such a case with best_of_n(..., on_unscored="first")',
         candidates,
         _outputs(records),
     )
+
+
+def _why_none_scored(candidates: Sequence[Candidate], ranking: Ranking, options: Options) -> tuple[str, str]:
+    """What is the matter, and what to do."""
+    signal = leading(options.selector.signals)
+    calls = [call for c in candidates for call in c.trajectory.calls]
+    models = ", ".join(repr(name) for name in sorted({call.model for call in calls if call.model}))
+    models = models or "(name unknown)"
+    ended = [candidate for candidate in candidates if candidate.error is None]
+    reasons = sorted(set(ranking.reasons.values()))
+    if signal is None or "no_vote" in reasons:
+        why = ", ".join(reasons) or "no reason given"
+        return f"the selector {options.selector.name!r} found nothing to go by ({why})", (
+            "give a vote a normalize= that finds an answer, or choose another selector"
+        )
+    if not any(c.trajectory.calls for c in ended):
+        return "no LLM call was seen in any rollout", (
+            "make the calls through LangChain or an openai client, not from threads that do not copy the "
+            "context, and see that `calls=` does not leave them all out"
+        )
+    if any(c.trajectory.count(signal) for c in ended):
+        return "every rollout has too few tokens with logprobs (see min_coverage), or no phases", ASK_FOR_LOGPROBS
+    if any(call.capability == "sampled" for call in calls):
+        what = f"the model {models} returned logprobs of the sampled tokens alone, without candidates"
+        return what, f"{ASK_FOR_LOGPROBS}; or {ASK_BY_NAME}"
+    return f"the model {models} returned no logprobs", ASK_FOR_LOGPROBS

@@ -1,6 +1,58 @@
-"""How a winner is chosen: one selector per file."""
+"""How a winner is chosen: one selector per file.
 
+``SELECTORS`` has them by name. One of your own is any object with ``name``, ``signals`` and ``select``; to rank by a
+number per rollout derive from ``ScoreSelector``, to count answers from ``VoteSelector``. No selector sees whether a
+rollout was right: a ``Candidate`` has no place for it.
+"""
+
+from ec_agent.selectors.answers import final_answer
 from ec_agent.selectors.base import Candidate, Ranking, Selector
+from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
+from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
+from ec_agent.selectors.deepconf_lowest_group import DeepConfLowestGroup
+from ec_agent.selectors.deepconf_mean import DeepConfMean
+from ec_agent.selectors.deepconf_tail import DeepConfTail
+from ec_agent.selectors.fewest_calls import FewestCalls
+from ec_agent.selectors.longest import Longest
 from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.selectors.majority_vote import MajorityVote
+from ec_agent.selectors.mean_entropy import MeanEntropy
+from ec_agent.selectors.mean_logprob import MeanLogprob
+from ec_agent.selectors.most_calls import MostCalls
+from ec_agent.selectors.raw_centroid import RawCentroid
+from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
+from ec_agent.selectors.scoring import ScoreSelector
+from ec_agent.selectors.self_certainty import SelfCertainty
+from ec_agent.selectors.shortest import Shortest
+from ec_agent.selectors.validity import validity
+from ec_agent.selectors.voting import Ballot, VoteSelector, tally
 
-__all__ = ["Candidate", "LowestCentroid", "Ranking", "Selector"]
+__all__ = [
+    "CONFOUNDS",
+    "SELECTORS",
+    "Ballot",
+    "Candidate",
+    "CentroidWeightedVote",
+    "DeepConfBottomWindow",
+    "DeepConfLowestGroup",
+    "DeepConfMean",
+    "DeepConfTail",
+    "FewestCalls",
+    "Longest",
+    "LowestCentroid",
+    "MajorityVote",
+    "MeanEntropy",
+    "MeanLogprob",
+    "MostCalls",
+    "Ranking",
+    "RawCentroid",
+    "ScoreSelector",
+    "Selector",
+    "SelfCertainty",
+    "Shortest",
+    "VoteSelector",
+    "final_answer",
+    "selector_named",
+    "tally",
+    "validity",
+]

@@ -61,7 +61,8 @@ class Selector(Protocol):
     Attributes:
         name: what it is called in receipts.
         signals: the per-token signals it reads (see ``ec_agent.signals.SIGNALS``). The first is the one a rollout
-            must have for at least ``min_coverage`` of its tokens; where it names none, that is the entropy.
+            must have for at least ``min_coverage`` of its tokens. Where it names none, it needs no logprobs, and a
+            rollout without them is as good as any.
     """
 
     @property
@@ -71,5 +72,8 @@ class Selector(Protocol):
     def signals(self) -> Sequence[str]: ...  # noqa: D102  # said above
 
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
-        """Rank the candidates. Those that are not ``eligible`` must not be ranked."""
+        """Rank the candidates. Those that are not ``eligible`` must not be ranked.
+
+        A selector without ``signals`` may rank those that are ``unscored`` too: it does not read what they lack.
+        """
         ...

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ec_agent.selectors.base import Candidate, Ranking
+from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.scoring import ScoreSelector
+from ec_agent.selectors.validity import validity
 from ec_agent.signals import ENTROPY, check_signals
 
 
 @dataclass(frozen=True, slots=True)
-class LowestCentroid:
+class LowestCentroid(ScoreSelector):
     """Prefer the rollout that was uncertain early and sure later: the lowest entropy centroid.
 
     Ties go to the lowest index. A rollout without a centroid is not ranked, so it never beats one that has
@@ -27,6 +30,10 @@ class LowestCentroid:
     Source: arXiv 2604.26173 (the entropy; surprisal is not in the paper).
     """
 
+    label: ClassVar[str] = "lowest_centroid"
+    lower_is_better: ClassVar[bool] = True
+    unscored_reason: ClassVar[str] = "no_phases"
+
     signal: str = ENTROPY
 
     def __post_init__(self) -> None:
@@ -35,19 +42,17 @@ class LowestCentroid:
     @property
     def name(self) -> str:
         """What it is called in receipts."""
-        return "lowest_centroid" if self.signal == ENTROPY else f"lowest_centroid({self.signal})"
+        return self.label if self.signal == ENTROPY else f"{self.label}({self.signal})"
 
     @property
     def signals(self) -> tuple[str, ...]:
         """The signal it reads."""
         return (self.signal,)
 
-    def select(self, candidates: Sequence[Candidate]) -> Ranking:
-        """Rank by centroid, ascending."""
-        scores = {c.index: c.trajectory.centroid(c.config, self.signal) if c.eligible else None for c in candidates}
-        scored = {index: score for index, score in scores.items() if score is not None}
-        return Ranking(
-            order=tuple(sorted(scored, key=lambda index: (scored[index], index))),
-            scores=scores,
-            reasons={c.index: "no_phases" for c in candidates if c.eligible and scores[c.index] is None},
-        )
+    def score(self, candidate: Candidate) -> float | None:
+        """The centroid, in [0, 1)."""
+        return candidate.trajectory.centroid(candidate.config, self.signal)
+
+    def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """What to know before trusting the order, phases included."""
+        return validity(candidates, self.signal)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import strategies as own
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ec_agent.entropy import token_entropy
 from ec_agent.errors import ConfigError
-from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs, check_signals
+from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs, check_signals, leading
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -41,6 +45,83 @@ def test_logprob_is_that_of_the_sampled_token():
     signal = SIGNALS["logprob"](tokens)
     np.testing.assert_array_equal(signal, tokens.sampled)
     assert np.flatnonzero(np.isnan(signal)).tolist() == [2]
+
+
+def of_row(name, row):
+    return SIGNALS[name](TokenLogprobs(np.array([row], dtype=float), np.array([np.nan])))[0]
+
+
+def slow_confidence(possible):
+    total = 0.0
+    for lp in possible:
+        total -= lp
+    return total / len(possible)
+
+
+def slow_self_certainty(possible):
+    """The divergence of the renormalised candidates from all being equally likely."""
+    highest, k = max(possible), len(possible)
+    weights = [math.exp(lp - highest) for lp in possible]
+    total = 0.0
+    for lp in possible:
+        total -= math.log(k) + lp - highest - math.log(sum(weights))
+    return total / k
+
+
+@given(st.lists(st.one_of(own.logprobs, st.just(-np.inf)), min_size=1, max_size=20))
+@own.examples(300)
+def test_confidence_and_self_certainty_of_a_row(row):
+    possible = [lp for lp in row if lp > -np.inf]
+    if len(possible) < 2:
+        assert np.isnan(of_row("confidence", row))
+        assert np.isnan(of_row("self_certainty", row))
+        return
+    assert of_row("confidence", row) == pytest.approx(slow_confidence(possible), abs=1e-12)
+    assert of_row("self_certainty", row) == pytest.approx(slow_self_certainty(possible), abs=1e-9)
+    assert of_row("self_certainty", row) >= -1e-9
+    for name in ("confidence", "self_certainty"):
+        assert of_row(name, [*row, -np.inf]) == pytest.approx(of_row(name, row))  # padding is no candidate
+        assert of_row(name, row[::-1]) == pytest.approx(of_row(name, row))
+
+
+def test_confidence_is_of_the_logprobs_as_they_are_and_self_certainty_is_not():
+    row = np.log([0.4, 0.1])
+    assert of_row("confidence", row) == pytest.approx(-(math.log(0.4) + math.log(0.1)) / 2)
+    assert of_row("self_certainty", row) == pytest.approx(-(math.log(1.6) + math.log(0.4)) / 2)  # of .8 and .2
+    assert of_row("self_certainty", row - 3) == pytest.approx(of_row("self_certainty", row))
+    assert of_row("confidence", row - 3) == pytest.approx(of_row("confidence", row) + 3)
+
+
+@pytest.mark.parametrize("name", ["confidence", "self_certainty"])
+def test_the_surer_the_higher(name):
+    rows = [np.log([p, *[(1 - p) / 19] * 19]) for p in (0.05, 0.2, 0.9, 0.999)]
+    values = [of_row(name, row) for row in rows]
+    assert values == sorted(values)
+    assert len(set(values)) == 4
+
+
+def test_all_equally_likely_is_a_self_certainty_of_0():
+    assert of_row("self_certainty", [math.log(0.01)] * 20) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["confidence", "self_certainty"])
+@pytest.mark.parametrize(
+    "row", [[0.0], [0.0, -np.inf, -np.inf], [-np.inf] * 3, [], [-1.0, np.nan, -2.0], [-1.0, np.inf, -2.0], [np.nan] * 3]
+)
+def test_without_two_candidates_there_is_neither(name, row):
+    assert np.isnan(of_row(name, row))
+
+
+@pytest.mark.parametrize("row", [[-1e5, -1e5 - 1], [-800.0, -700.0], [0.0, -1e300]])
+def test_far_out_logprobs_neither_overflow_nor_underflow(row):
+    assert of_row("self_certainty", row) == pytest.approx(slow_self_certainty(row), rel=1e-9)
+    assert of_row("confidence", row) == pytest.approx(slow_confidence(row), rel=1e-9)
+
+
+def test_the_leading_signal():
+    assert leading(["logprob", "entropy"]) == "logprob"
+    assert leading([ENTROPY]) == ENTROPY
+    assert leading([]) is None
 
 
 def test_the_table_cannot_be_changed():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ec_agent.phases import HEPConfig
-from ec_agent.selectors import Candidate, LowestCentroid
+from ec_agent.selectors import Candidate, LowestCentroid, validity
 from ec_agent.trajectory import Call, Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -44,7 +44,14 @@ def test_the_lowest_centroid_is_first():
     assert ranking.order == (1, 3, 0, 2)
     assert ranking.scores == {0: 12.5 / 20, 1: 3.5 / 20, 2: 17.5 / 20, 3: 8.5 / 20}
     assert ranking.reasons == {}
-    assert ranking.warnings == ()
+    assert ranking.warnings == validity(candidates_of(12, 3, 17, 8))
+    assert len(ranking.warnings) == 3  # one phase each, thresholds from one token, and that token's place
+
+
+def test_a_sound_comparison_has_no_warnings():
+    draw = np.random.default_rng(3)
+    group = [Candidate(index, Trajectory.from_entropies(draw.exponential(0.3, 2000))) for index in range(4)]
+    assert select(group).warnings == ()
 
 
 def test_ties_go_to_the_lowest_index():

@@ -1,0 +1,119 @@
+"""What counts as the same answer: final actions made comparable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Hashable, Mapping
+from enum import Enum
+from typing import Any
+
+from ec_agent.errors import ConfigError
+from ec_agent.selectors.base import Candidate
+
+Normalize = Callable[[Any], Hashable | None]
+
+
+def final_answer(action: Any) -> Hashable | None:
+    """A final action as something to count: what the votes use unless they are told otherwise.
+
+    Args:
+        action: a message, a structured response, a dict, a string ...
+
+    Returns:
+        Of a message with tool calls, these as canonical JSON: names and arguments, in a fixed order, without ids. Of
+        any other message or a string, its text without white space around it. Of all else (dicts, dataclasses, pydantic
+        models), canonical JSON. ``None``, no vote, where there is nothing or where it has no such form.
+
+    Two answers are the same where these are equal to the letter. For "14.84 pounds" and "14.84" to be one answer, give
+    the vote a ``normalize`` of your own.
+    """
+    if action is None:
+        return None
+    if isinstance(action, str):
+        return _text(action)
+    if _is_message(action):
+        calls = _part(action, "tool_calls")
+        return ("tool calls", _json(_bare(calls))) if calls else _text(_words(action))
+    try:
+        return ("value", _json(action))
+    except (TypeError, ValueError, RecursionError):  # no JSON form, or one that contains itself
+        return None
+
+
+def answer_of(candidate: Candidate, normalize: Normalize) -> Hashable | None:
+    """The candidate's answer; ``None`` for no vote.
+
+    Raises:
+        ConfigError: ``normalize`` failed, or returned what cannot be counted.
+    """
+    where = f"the final action of rollout {candidate.index} ({type(candidate.final_action).__name__})"
+    todo = "return something hashable, such as a string, a number or a tuple, or None for no vote"
+    try:
+        answer = normalize(candidate.final_action)
+    except Exception as error:
+        raise ConfigError(f"normalize failed with {error!r} on {where}; {todo}") from error
+    try:
+        hash(answer)
+    except TypeError as error:
+        raise ConfigError(f"normalize returned a {type(answer).__name__} for {where}; {todo}") from error
+    return answer
+
+
+def check_normalize(normalize: Any) -> None:
+    """Refuse what is no function.
+
+    Raises:
+        ConfigError: it cannot be called.
+    """
+    if not callable(normalize):
+        raise ConfigError(f"normalize is {normalize!r}; give a function from a final action to a hashable answer")
+
+
+def _is_message(action: Any) -> bool:
+    # A remote graph's messages are dicts. Told by their parts: the selectors import NumPy and nothing else.
+    if isinstance(action, Mapping):
+        return action.get("type") == "ai" and "content" in action
+    return hasattr(action, "tool_calls") and hasattr(action, "content")
+
+
+def _part(message: Any, name: str) -> Any:
+    return message.get(name) if isinstance(message, Mapping) else getattr(message, name)
+
+
+def _words(message: Any) -> str:
+    content = _part(message, "content")
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else []
+    texts = (block if isinstance(block, str) else block.get("text") for block in blocks if block)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _text(text: str) -> Hashable | None:
+    return ("text", text.strip()) if text.strip() else None
+
+
+def _bare(calls: Any) -> list[Any]:
+    # Calls of one message run side by side: their order says nothing.
+    return sorted(([call["name"], call["args"]] for call in calls), key=_json)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if _is_message(value):
+        return final_answer(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=_json)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

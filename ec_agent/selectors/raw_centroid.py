@@ -1,0 +1,36 @@
+"""The raw-entropy centroid: the paper's ablation of the phases (docs/method.md section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.scoring import ScoreSelector
+from ec_agent.signals import ENTROPY
+
+
+@dataclass(frozen=True, slots=True)
+class RawCentroid(ScoreSelector):
+    """Prefer the lowest centroid of the entropies themselves: each token weighs what its entropy is.
+
+    A token without an entropy weighs nothing and keeps its place. A rollout whose entropies are all 0 has no mass, and
+    so no centroid.
+
+    Source: arXiv 2604.26173, the ablation without phases.
+    """
+
+    label: ClassVar[str] = "raw_centroid"
+    lower_is_better: ClassVar[bool] = True
+    unscored_reason: ClassVar[str] = "no_mass"
+    signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
+
+    def score(self, candidate: Candidate) -> float | None:
+        """The centroid, in [0, 1)."""
+        masses = np.nan_to_num(candidate.trajectory.signal(ENTROPY))
+        total = masses.sum()
+        if total <= 0.0:
+            return None
+        return float(masses @ np.arange(len(masses)) / total / len(masses))

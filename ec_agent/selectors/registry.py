@@ -1,0 +1,75 @@
+"""All selectors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any
+
+from ec_agent.errors import ConfigError
+from ec_agent.selectors.base import Selector
+from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
+from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
+from ec_agent.selectors.deepconf_lowest_group import DeepConfLowestGroup
+from ec_agent.selectors.deepconf_mean import DeepConfMean
+from ec_agent.selectors.deepconf_tail import DeepConfTail
+from ec_agent.selectors.fewest_calls import FewestCalls
+from ec_agent.selectors.longest import Longest
+from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.selectors.majority_vote import MajorityVote
+from ec_agent.selectors.mean_entropy import MeanEntropy
+from ec_agent.selectors.mean_logprob import MeanLogprob
+from ec_agent.selectors.most_calls import MostCalls
+from ec_agent.selectors.raw_centroid import RawCentroid
+from ec_agent.selectors.scoring import Named
+from ec_agent.selectors.self_certainty import SelfCertainty
+from ec_agent.selectors.shortest import Shortest
+
+SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
+    {
+        kind.label: kind
+        for kind in (
+            LowestCentroid,
+            RawCentroid,
+            MeanEntropy,
+            MeanLogprob,
+            SelfCertainty,
+            DeepConfMean,
+            DeepConfTail,
+            DeepConfBottomWindow,
+            DeepConfLowestGroup,
+            MajorityVote,
+            CentroidWeightedVote,
+            Shortest,
+            Longest,
+            FewestCalls,
+            MostCalls,
+        )
+    }
+)
+"""Name of a selector -> its class, in the order in which tables list them."""
+
+CONFOUNDS = ("shortest", "longest", "fewest_calls", "most_calls")
+"""The selectors that look at nothing but when a rollout stopped."""
+
+
+def selector_named(name: str, **settings: Any) -> Selector:
+    """The selector of that name.
+
+    Args:
+        name: a name in ``SELECTORS``.
+        **settings: its settings where they are not the default ones: ``window=16``.
+
+    Raises:
+        ConfigError: there is no such selector, it has no such setting, or a setting is out of range.
+    """
+    kind = SELECTORS.get(name)
+    if kind is None:
+        raise ConfigError(f"unknown selector {name!r}; the selectors are {', '.join(SELECTORS)}")
+    try:
+        return kind(**settings)
+    except TypeError as error:
+        known = ", ".join(setting.name for setting in fields(kind))
+        has = f"the settings of {name} are {known}" if known else f"{name} has no settings"
+        raise ConfigError(f"{name} cannot be made with {settings!r}; {has}") from error

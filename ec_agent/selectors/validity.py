@@ -1,0 +1,134 @@
+"""Whether an order means something: sentences for the receipt.
+
+One yardstick serves all that concerns positions. The centroid of :data:`MIN_PHASES` phases that lie anywhere, as if by
+chance, has a standard error of ``sqrt(1/12 / 3)``, a sixth of the timeline. What alone could move a centroid further
+than that, could have made the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ec_agent.selectors.base import Candidate
+from ec_agent.signals import ENTROPY
+
+MIN_PHASES = 3
+"""Fewer, and the centroid is a position: one phase's own, or a point between two where there may be nothing at all."""
+
+CHANCE = 1 / 6
+"""Standard error, as a share of the timeline, of the mean of ``MIN_PHASES`` places drawn evenly."""
+
+MIN_TOP_TOKENS = 10
+"""The threshold is an order statistic: with m tokens expected above it, the number that truly belongs there varies by
+about ``sqrt(m)``. At 10 that is a third: "the top 1 %" is then the top 0.7 to 1.3 %. At 1 it is all from 0 to 2 %."""
+
+ARGMAX_TOLERANCE = 0.02
+"""As a share of the timeline, and at least a token. A centroid that had nothing to do with the highest token would
+lie so close to it in 4 % of rollouts."""
+
+LENGTH_RATIO = 2.0
+"""Where one rollout is the other and as much again, a phase in the middle of it moves by a quarter of the timeline:
+more than ``CHANCE``."""
+
+AFFECTED = 0.3
+"""Share of the rollouts from which a warning is given. A selection compares pairs: with 30 % of the rollouts
+affected, half of the pairs are (``1 - 0.7 ** 2``)."""
+
+
+def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: bool = True) -> tuple[str, ...]:
+    """What to know before trusting an order of these candidates.
+
+    Args:
+        candidates: the rollouts. Those that cannot be ranked, or lack the signal, are passed over.
+        signal: the per-token signal that was read.
+        phases: whether the order is one of centroids of High Entropy Phases. If not, only coverage and lengths are
+            looked at.
+
+    Returns:
+        Plain sentences, none where nothing speaks against the order. They are about, in this order: too few phases
+        (``MIN_PHASES``), thresholds that rest on a handful of tokens (``MIN_TOP_TOKENS``), centroids that are the place
+        of the one highest token (``ARGMAX_TOLERANCE``), low and unequal coverage (``CHANCE``), very unequal lengths
+        (``LENGTH_RATIO``).
+
+    Raises:
+        ConfigError: the candidates' calls were kept without the signal.
+    """
+    known = [c for c in candidates if c.eligible and c.trajectory.count(signal)]
+    if not known:
+        return ()
+    found = [_few_phases(known, signal), _few_tokens(known, signal), _argmax(known, signal)] if phases else []
+    found += [_low_coverage(known, signal), _unequal_coverage(known, signal), _unequal_lengths(known)]
+    return tuple(sentence for sentence in found if sentence)
+
+
+def affected(flags: Sequence[bool]) -> str | None:
+    """Whom a warning is about, ``"3 of 8 rollouts"``; ``None`` where these are too few to matter (``AFFECTED``)."""
+    count = sum(flags)
+    return f"{count} of {len(flags)} rollouts" if count and count >= AFFECTED * len(flags) else None
+
+
+def _few_phases(known: Sequence[Candidate], signal: str) -> str | None:
+    counts = [len(c.trajectory.phases(c.config, signal).starts) for c in known]
+    whom = affected([0 < count < MIN_PHASES for count in counts])
+    return whom and (
+        f"{whom} have fewer than {MIN_PHASES} phases: the centroid of so few is a position, not a centre of mass"
+    )
+
+
+def _few_tokens(known: Sequence[Candidate], signal: str) -> str | None:
+    above = [c.trajectory.count(signal) * c.config.top_percent / 100 for c in known]
+    whom = affected([count < MIN_TOP_TOKENS for count in above])
+    return whom and (
+        f"{whom} are so short that the top {known[0].config.top_percent:g} % of their tokens are fewer than "
+        f"{MIN_TOP_TOKENS} (median {np.median(above):.3g}): a handful of tokens decides where phases start"
+    )
+
+
+def _argmax(known: Sequence[Candidate], signal: str) -> str | None:
+    whom = affected([_at_the_highest(c, signal) for c in known])
+    return whom and f"{whom} have their centroid where their highest {signal} is: it tells of that one token alone"
+
+
+def _at_the_highest(candidate: Candidate, signal: str) -> bool:
+    centroid = candidate.trajectory.centroid(candidate.config, signal)
+    if centroid is None:
+        return False
+    values = candidate.trajectory.signal(signal)
+    highest = np.nanargmax(values) + 0.5  # a phase of this token alone sits in its middle
+    return bool(abs(centroid * len(values) - highest) <= max(1.0, ARGMAX_TOLERANCE * len(values)))
+
+
+def _low_coverage(known: Sequence[Candidate], signal: str) -> str | None:
+    shares = _shares(known, signal)
+    whom = affected([share < 1 - CHANCE for share in shares])
+    return whom and (
+        f"{whom} have the {signal} of less than {1 - CHANCE:.0%} of their tokens (of {min(shares):.0%} at worst): "
+        "what was not seen could turn the order"
+    )
+
+
+def _unequal_coverage(known: Sequence[Candidate], signal: str) -> str | None:
+    shares = _shares(known, signal)
+    if not shares or max(shares) - min(shares) <= CHANCE:
+        return None
+    return (
+        f"coverage differs between rollouts, from {min(shares):.0%} to {max(shares):.0%}: "
+        "they are compared by different parts of what they did"
+    )
+
+
+def _unequal_lengths(known: Sequence[Candidate]) -> str | None:
+    lengths = [len(c.trajectory) for c in known]
+    if max(lengths) < LENGTH_RATIO * min(lengths):
+        return None
+    return (
+        f"rollouts differ much in length, from {min(lengths)} to {max(lengths)} tokens: "
+        "the order may follow when they stopped"
+    )
+
+
+def _shares(known: Sequence[Candidate], signal: str) -> list[float]:
+    # Unknown is unknown: such a rollout is ranked only where the user said so (on_missing="score").
+    return [share for c in known if (share := c.trajectory.share(signal)) is not None]

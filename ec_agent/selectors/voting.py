@@ -1,0 +1,99 @@
+"""The selectors that count answers: rollouts vote with what they came to."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from ec_agent.selectors.answers import Normalize, answer_of, check_normalize, final_answer
+from ec_agent.selectors.base import Candidate, Ranking
+from ec_agent.selectors.scoring import Named
+
+
+class Ballot(NamedTuple):
+    """One rollout's vote: its answer, and what it weighs (above 0)."""
+
+    answer: Hashable
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class VoteSelector(Named):
+    """Ranks rollouts by the share of the weight that their answer has in all the votes.
+
+    All rollouts of an answer share its score, so the margin between the first two is 0 where they agree. The rollouts
+    of one answer come together, in index order: the winner is the first of the winning answer. Ties between answers go
+    to the one that was seen first.
+
+    Attributes:
+        normalize: makes a final action (an ``AIMessage``, a structured response ...) comparable: to a hashable
+            answer, or ``None`` for no vote. See :func:`~ec_agent.selectors.final_answer`, the default.
+
+    Raises:
+        ConfigError: ``normalize`` is not a function; from ``select``: it failed, or returned something unhashable.
+    """
+
+    lower_is_better: ClassVar[bool] = False
+
+    normalize: Normalize = final_answer
+
+    def __post_init__(self) -> None:
+        check_normalize(self.normalize)
+
+    @abstractmethod
+    def weight(self, candidate: Candidate) -> float | None:
+        """What its vote weighs, above 0; ``None`` where it may not vote."""
+
+    def reason(self, candidate: Candidate) -> str:
+        """Why a rollout that ended has no vote."""
+        return "no_vote"
+
+    def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """What to know before trusting the order."""
+        return ()
+
+    def ballot(self, candidate: Candidate) -> Ballot | None:
+        """The candidate's vote, which does not depend on the others'; ``None`` where it has none."""
+        weight = self.weight(candidate)
+        answer = answer_of(candidate, self.normalize) if weight is not None else None
+        return None if weight is None or answer is None else Ballot(answer, weight)
+
+    def select(self, candidates: Sequence[Candidate]) -> Ranking:
+        """Count the votes."""
+        entrants = self.entrants(candidates)
+        drawn = {candidate.index: self.ballot(candidate) for candidate in entrants}
+        ballots = {index: ballot for index, ballot in drawn.items() if ballot is not None}
+        scores, order = tally(ballots)
+        return Ranking(
+            order=order,
+            scores={candidate.index: scores.get(candidate.index) for candidate in candidates},
+            reasons={c.index: self.reason(c) for c in entrants if c.index not in scores},
+            warnings=self.warnings([c for c in entrants if c.index in scores]),
+        )
+
+
+def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, ...]]:
+    """Count votes.
+
+    Args:
+        ballots: by index of the rollout.
+
+    Returns:
+        Each rollout's score, in (0, 1]: the share its answer has of all weight. And the indices in order, the best
+        first.
+    """
+    weights: dict[Hashable, list[float]] = {}
+    first: dict[Hashable, int] = {}
+    for index in sorted(ballots):
+        answer, weight = ballots[index]
+        weights.setdefault(answer, []).append(weight)
+        first.setdefault(answer, index)
+    # fsum: equal votes must come to equal sums, in whatever order they were cast.
+    total = math.fsum(ballot.weight for ballot in ballots.values())
+    share = {answer: math.fsum(votes) / total for answer, votes in weights.items()}
+    scores = {index: share[ballot.answer] for index, ballot in ballots.items()}
+    order = sorted(ballots, key=lambda index: (-scores[index], first[ballots[index].answer], index))
+    return scores, tuple(order)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import drawn
+import pytest
+import strategies as own
+from hypothesis import given
+
+from ec_agent.selectors import Candidate, MostCalls
+from ec_agent.trajectory import Call, Trajectory
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def slow(candidate):
+    count = 0
+    for _ in candidate.trajectory.calls:
+        count += 1
+    return count if count else None
+
+
+def test_what_it_says_of_itself():
+    assert (MostCalls().name, MostCalls().signals) == ("most_calls", ())
+
+
+@given(drawn.groups)
+@own.examples(60)
+def test_it_counts(group):
+    drawn.check_ranking(MostCalls(), group, slow, lower=False)
+
+
+def test_an_example_without_logprobs():
+    group = [
+        Candidate(0, Trajectory([Call([], tokens=5), Call([], tokens=5)]), unscored="coverage"),
+        Candidate(1, Trajectory([Call([], tokens=8)]), unscored="coverage"),
+        Candidate(2, Trajectory([Call([], tokens=9), Call([], tokens=1), Call([], tokens=9)]), unscored="coverage"),
+        Candidate(3, Trajectory(), unscored="coverage"),
+        Candidate(4, Trajectory([Call([], tokens=1)]), error="timeout"),
+    ]
+    ranking = MostCalls().select(group)
+    assert ranking.order == (2, 0, 1)
+    assert ranking.reasons == {3: "no_calls"}
+    assert ranking.warnings == ()

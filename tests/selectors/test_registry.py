@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import drawn
+import pytest
+import strategies as own
+from hypothesis import given
+
+import ec_agent.selectors
+from ec_agent.errors import ConfigError
+from ec_agent.selectors import CONFOUNDS, SELECTORS, DeepConfTail, Selector, selector_named
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_each_is_found_by_its_name(name):
+    selector = selector_named(name)
+    assert isinstance(selector, Selector)
+    assert selector.name == name
+    assert type(selector).__name__ in ec_agent.selectors.__all__
+    assert selector == SELECTORS[name]()
+    assert pickle.loads(pickle.dumps(selector)) == selector
+    with pytest.raises((AttributeError, TypeError)):
+        selector.extra = 1
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_each_has_a_file_and_a_test_file_of_its_own(name):
+    assert Path(ec_agent.selectors.__file__).with_name(f"{name}.py").is_file()
+    assert Path(__file__).with_name(f"test_{name}.py").is_file()
+
+
+def test_settings_are_passed_on():
+    assert selector_named("deepconf_tail", window=16) == DeepConfTail(window=16)
+
+
+def test_an_unknown_name_lists_the_names():
+    with pytest.raises(ConfigError, match="unknown selector 'deepconf'; the selectors are") as caught:
+        selector_named("deepconf")
+    assert all(name in str(caught.value) for name in SELECTORS)
+
+
+def test_an_unknown_setting_lists_the_settings():
+    with pytest.raises(ConfigError, match="the settings of deepconf_bottom_window are window, share"):
+        selector_named("deepconf_bottom_window", size=3)
+    with pytest.raises(ConfigError, match="shortest has no settings"):
+        selector_named("shortest", window=3)
+    with pytest.raises(ConfigError, match="window is 0"):
+        selector_named("deepconf_tail", window=0)
+
+
+def test_the_confounds_are_selectors_that_read_no_logprobs():
+    assert all(selector_named(name).signals == () for name in CONFOUNDS)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_none_ranks_what_failed(name):
+    @given(drawn.groups)
+    @own.examples(20)
+    def check(group):
+        selector = selector_named(name)
+        ranking = selector.select(group)
+        fit = {c.index for c in group if c.error is None and (not selector.signals or c.unscored is None)}
+        assert set(ranking.order) <= fit
+        assert set(ranking.order) | set(ranking.reasons) == fit
+        assert all(isinstance(score, float | None) for score in ranking.scores.values())
+
+    check()
