@@ -80,6 +80,8 @@ def test_the_numbers_of_a_small_evaluation_by_hand():
     assert summary.greedy_difference.value == pytest.approx((3 / 4 - 3 / 4) / 2)
     row = summary.selectors[0]
     assert row.picked == ((0,), (0, 1), (0, 1, 2))
+    assert row.by_task == pytest.approx((1, 1 / 2, 2 / 3))
+    assert summary.by_task == (1 / 4, 3 / 4, 2 / 4)
     assert row.accuracy.value == pytest.approx((1 + 1 / 2 + 2 / 3) / 3)
     assert row.difference.value == pytest.approx(row.accuracy.value - summary.pass_1.value)
     assert row.fell_back == 1

@@ -68,6 +68,7 @@ class SelectorSummary:
         warned: tasks for which it gave a validity warning.
         warnings: how many warnings it gave.
         picked: per task, the indices of the rollouts that share the pick.
+        by_task: per task, their mean verdict: what ``accuracy`` is the mean of.
         verdict: what may be said of it; ``None`` for the confound panel.
     """
 
@@ -86,6 +87,7 @@ class SelectorSummary:
     warned: int
     warnings: int
     picked: tuple[tuple[int, ...], ...]
+    by_task: tuple[float, ...]
     verdict: Verdict | None
 
 
@@ -94,7 +96,8 @@ class Summary:
     """An evaluation's numbers.
 
     Attributes:
-        tasks: ids, in order; ``picked`` follows it.
+        tasks: ids, in order; whatever is per task follows it.
+        by_task: per task, the mean verdict of its rollouts: what ``pass_1`` is the mean of.
         n: rollouts of a task: the fewest that any has.
         n_most: the most that any has.
         pass_1: mean verdict of a rollout, failed ones as 0.
@@ -112,6 +115,7 @@ class Summary:
     """
 
     tasks: tuple[str, ...]
+    by_task: tuple[float, ...]
     n: int
     n_most: int
     pass_1: Estimate
@@ -164,6 +168,7 @@ def summarise(
     ]
     return Summary(
         tasks=tuple(result.task for result in results),
+        by_task=tuple(pass_1.tolist()),
         n=smallest,
         n_most=max(len(result.candidates) for result in results),
         pass_1=estimate(pass_1, resampling),
@@ -224,6 +229,7 @@ class _Row:
             warned=sum(bool(one.warnings) for one in self.standings),
             warnings=sum(len(one.warnings) for one in self.standings),
             picked=tuple(tuple(result.candidates[place].index for place in one.picked) for one, result in pairs),
+            by_task=tuple(self.accuracies.tolist()),
             verdict=None if corrected_p is None else judged,
         )
 
