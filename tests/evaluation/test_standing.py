@@ -53,7 +53,7 @@ def test_where_nothing_is_ranked_any_rollout_that_ended_is_picked():
     found = standing(candidates([None, None, None], errors=[0]), BY_ACTION)
     assert found.fell_back
     assert found.picked == (1, 2)
-    assert found.accuracy(np.array([0.0, 1.0, 0.0])) == 0.5
+    assert found.accuracy(np.array([0.0, 1.0, 0.0])) == found.chance(np.array([0.0, 1.0, 0.0])) == 0.5
 
 
 def test_where_all_failed_all_are_picked():

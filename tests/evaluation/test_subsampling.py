@@ -49,8 +49,9 @@ def brute_force(result, selector, n):
         verdict = {c.index: v for c, v in zip(result.candidates, result.correct, strict=True)}
         ranking = selector.select(group)
         if ranking.order:
-            best = ranking.scores[ranking.order[0]]
-            chosen = [index for index in ranking.order if ranking.scores[index] == best]
+            first = ranking.order[0]
+            best = ranking.scores.get(first)
+            chosen = [index for index in ranking.order if best is not None and ranking.scores[index] == best] or [first]
         else:
             chosen = [c.index for c in group if c.error is None] or [c.index for c in group]
         picks.append(np.mean([verdict[index] for index in chosen]))
@@ -101,13 +102,45 @@ class Median:
         return Ranking(tuple(sorted(scores, key=lambda index: (-scores[index], index))), scores, {})
 
 
+class MuteMedian(Median):
+    """The same, and it does not tell its scores."""
+
+    def select(self, candidates):
+        return replace(super().select(candidates), scores={})
+
+
+class NeedsCompany:
+    """Scores that stand alone, of a selector that ranks only two and more."""
+
+    name, signals = "needs_company", ()
+
+    def select(self, candidates):
+        ranking = BY_ACTION.select(candidates)
+        return ranking if len(candidates) > 1 else replace(ranking, order=())
+
+
+class InOrder(Median):
+    """Meets the rollouts in index order, or else."""
+
+    def select(self, candidates):
+        assert [c.index for c in candidates] == sorted(c.index for c in candidates)
+        return super().select(candidates)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=6))
-def test_any_other_selector_ranks_each_subset_anew(rows):
+@pytest.mark.parametrize("selector", [Median(), MuteMedian(), NeedsCompany()])
+def test_any_other_selector_ranks_each_subset_anew(selector, rows):
     group = tuple(Candidate(i, Trajectory(), float(action)) for i, (action, _) in enumerate(rows))
     result = TaskResult("t", group, np.array([float(right) for _, right in rows]))
-    curve, _ = n_curve(result, Median(), standing(group, Median()))
-    assert curve == pytest.approx([brute_force(result, Median(), n) for n in range(1, len(rows) + 1)], abs=1e-12)
+    curve, _ = n_curve(result, selector, standing(group, selector))
+    assert curve == pytest.approx([brute_force(result, selector, n) for n in range(1, len(rows) + 1)], abs=1e-12)
+
+
+def test_drawn_subsets_are_met_in_index_order():
+    result = many(13)
+    _, exact = n_curve(result, InOrder(), standing(result.candidates, InOrder()))
+    assert not exact
 
 
 def many(n, seed=0):

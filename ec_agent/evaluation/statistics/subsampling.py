@@ -60,8 +60,11 @@ def pass_hat_k(correct: FloatArray) -> FloatArray:
 def scores_stand_alone(candidates: Sequence[Candidate], selector: Selector, whole: Standing) -> bool:
     """Whether a rollout's score is its own: the same alone and among its siblings, for each of them.
 
-    A mean over tokens is; a count of votes is not, unless no two rollouts agree, and then it does not matter.
+    A mean over tokens is; a count of votes is not, unless no two rollouts agree, and then it does not matter. Of a
+    selector that ranks without scores nobody can tell.
     """
+    if np.isnan(whole.scores[whole.ranked]).any():
+        return False
     alone = [standing([candidate], selector) for candidate in candidates]
     scores = np.array([one.scores[0] for one in alone])
     ranked = np.array([one.ranked[0] for one in alone])
