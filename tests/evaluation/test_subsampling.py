@@ -110,13 +110,13 @@ class MuteMedian(Median):
 
 
 class NeedsCompany:
-    """Scores that stand alone, of a selector that ranks only two and more."""
+    """Scores that stand alone, of a selector that ranks three and more only."""
 
     name, signals = "needs_company", ()
 
     def select(self, candidates):
         ranking = BY_ACTION.select(candidates)
-        return ranking if len(candidates) > 1 else replace(ranking, order=())
+        return ranking if len(candidates) > 2 else replace(ranking, order=())
 
 
 class InOrder(Median):
