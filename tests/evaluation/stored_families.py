@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,6 +11,7 @@ import numpy as np
 
 from ec_agent import Call, Candidate, HEPConfig, LowestCentroid, Ranking, Trajectory
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.selectors import DeepConfBottomWindow, DeepConfMean, MajorityVote, MeanEntropy, MeanLogprob
 
 DATA = Path(__file__).parent / "data"
 
@@ -68,6 +67,8 @@ class ByScore:
 
 @dataclass(frozen=True)
 class Centroid:
+    """Lowest Centroid with settings of its own, whatever the candidates bring along."""
+
     config: HEPConfig
     name: str = "lowest_centroid"
     signals: tuple[str, ...] = ("entropy",)
@@ -76,41 +77,12 @@ class Centroid:
         return LowestCentroid().select([replace(c, config=self.config) for c in candidates])
 
 
-@dataclass(frozen=True)
-class Majority:
-    name: str = "majority_vote"
-    signals: tuple[str, ...] = ()
-
-    def select(self, candidates):
-        ended = [c for c in candidates if c.error is None]
-        votes = Counter(c.final_action for c in ended)
-        scores = {c.index: float(votes[c.final_action]) for c in ended}
-        return Ranking(tuple(sorted(scores, key=lambda index: (-scores[index], index))), scores, {})
-
-
-def mean_of(signal: str) -> Callable[[Candidate], float]:
-    return lambda c: float(c.trajectory.signal(signal).mean())
-
-
-def bottom_window(window: int, share: float = 0.1) -> Callable[[Candidate], float]:
-    """DeepConf: the mean of the lowest ``share`` of the sliding windows' means, rounded up to whole windows."""
-
-    def score(candidate: Candidate) -> float:
-        confidence = candidate.trajectory.signal("confidence")
-        if len(confidence) < window:
-            return float(confidence.mean())
-        means = np.sort(np.lib.stride_tricks.sliding_window_view(confidence, window).mean(axis=1))
-        return float(means[: math.ceil(share * len(means))].mean())
-
-    return score
-
-
 TABLE = {
     "lowest_centroid 1/80/2": Centroid(HEPConfig(1, 80, 2)),
     "lowest_centroid 5/50/3": Centroid(HEPConfig(5, 50, 3)),
-    "mean_entropy": ByScore("mean_entropy", lambda c: -float(c.trajectory.entropies.mean())),
-    "mean_logprob": ByScore("mean_logprob", mean_of("logprob"), ("logprob",)),
-    "deepconf_mean": ByScore("deepconf_mean", mean_of("confidence"), ("confidence",)),
-    "deepconf_bottom_window 16": ByScore("deepconf_bottom_window", bottom_window(16), ("confidence",)),
-    "majority_vote": Majority(),
+    "mean_entropy": MeanEntropy(),
+    "mean_logprob": MeanLogprob(),
+    "deepconf_mean": DeepConfMean(),
+    "deepconf_bottom_window 16": DeepConfBottomWindow(window=16),
+    "majority_vote": MajorityVote(),
 }

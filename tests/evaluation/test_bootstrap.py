@@ -114,7 +114,8 @@ def test_three_tasks_that_all_improved_are_little_evidence():
 def test_p_without_a_difference_and_without_tasks():
     assert paired_p(np.ones(5), np.ones(5), FAST) == 1.0
     assert paired_p(np.ones(1), np.zeros(1), FAST) == 1.0
-    assert paired_p(np.empty(0), np.empty(0), FAST) is None
+    assert paired_p(np.array([0.5, 0.7]), np.array([0.5, 0.2]), FAST) == 1.0
+    assert paired_p(np.empty(0), np.empty(0), FAST) == 1.0
 
 
 def test_p_values_are_small_where_there_is_nothing_as_often_as_they_say():
@@ -149,6 +150,12 @@ def test_the_smallest_detectable_difference_is_found_four_times_in_five():
     rows = noise + size
     t = rows.mean(axis=1) / (rows.std(axis=1, ddof=1) / np.sqrt(40))
     assert np.mean(np.abs(t) > 2.0227) == pytest.approx(0.8, abs=0.03)  # 2.0227: t of 39 degrees, two-sided 5 %
+
+
+def test_the_smallest_detectable_difference_of_two_tasks():
+    # Student's t of one degree of freedom is tan(pi (p - 1/2)); the standard deviation is sqrt(1/2).
+    factor = np.tan(np.pi * 0.475) + np.tan(np.pi * 0.3)
+    assert smallest_detectable(np.array([0.0, 1.0])) == pytest.approx(factor * np.sqrt(0.5) / np.sqrt(2))
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.5, 0.5]])

@@ -136,6 +136,7 @@ GOOD, SMALL, NONE, BAD = (
     Estimate(0.0, -0.1, 0.1, 50),
     Estimate(-0.2, -0.3, -0.1, 50),
 )
+UNSURE = Estimate(0.2, -0.1, 0.5, 50)
 HIGH, COIN = Estimate(0.8, 0.7, 0.9, 50), Estimate(0.5, 0.4, 0.6, 50)
 CLEAR = Chance(NONE, GOOD)
 
@@ -156,6 +157,7 @@ def found(with_tokens=0.0, with_calls=0.0, equal=HIGH, pairs=0.5):
         (found(with_calls=0.6), {"most_calls": SMALL}, False),  # explains less than half
         (found(with_calls=0.6), {"most_calls": NONE}, False),
         (found(with_calls=0.6), {"most_calls": BAD}, False),
+        (found(with_calls=0.6), {"most_calls": UNSURE}, False),
         (found(with_calls=0.4), {"most_calls": GOOD}, False),
         (found(equal=COIN), {}, True),
         (found(equal=COIN, pairs=1.0), {}, False),

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored_families import ByScore, Majority
+from stored_families import ByScore
 
 from ec_agent import Candidate, Ranking, Trajectory
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.statistics.standing import Standing, standing
+from ec_agent.selectors import MajorityVote
 
 
 def candidates(scores, errors=()):
@@ -52,7 +53,7 @@ def test_where_nothing_is_ranked_any_rollout_that_ended_is_picked():
     found = standing(candidates([None, None, None], errors=[0]), BY_ACTION)
     assert found.fell_back
     assert found.picked == (1, 2)
-    assert found.accuracy(np.array([0.0, 1.0, 0.0])) == 0.5
+    assert found.accuracy(np.array([0.0, 1.0, 0.0])) == found.chance(np.array([0.0, 1.0, 0.0])) == 0.5
 
 
 def test_where_all_failed_all_are_picked():
@@ -109,4 +110,4 @@ def test_a_score_that_knows_nothing_is_below_pass_1_where_the_right_answer_is_th
 
 
 def test_votes_that_tie_share_the_pick():
-    assert standing(candidates(["a", "b", "b", "a", "c"]), Majority()).picked == (0, 1, 2, 3)
+    assert standing(candidates(["a", "b", "b", "a", "c"]), MajorityVote()).picked == (0, 1, 2, 3)

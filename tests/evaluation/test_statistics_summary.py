@@ -7,12 +7,13 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
-from stored_families import TABLE, ByScore, Majority, stored
+from stored_families import TABLE, ByScore, stored
 
 from ec_agent import Candidate, Trajectory
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, summarise
+from ec_agent.selectors import MajorityVote
 
 FAST = Resampling(resamples=199)
 BY_ACTION = ByScore("by_action", lambda c: c.final_action, signals=())
@@ -69,7 +70,7 @@ def test_the_numbers_of_a_small_evaluation_by_hand():
         task("b", [1.0, 1.0, 0.0, None], [1, 0, 1, 1], greedy=0.0),
         task("c", [None, None, None, None], [1, 1, 0, 0], failed=[3]),
     ]
-    summary = summarise(results, {"s": BY_ACTION, "votes": Majority()}, resampling=FAST)
+    summary = summarise(results, {"s": BY_ACTION, "votes": MajorityVote()}, resampling=FAST)
     assert summary.tasks == ("a", "b", "c")
     assert (summary.n, summary.n_most, summary.comparisons) == (4, 4, 2)
     assert summary.pass_1.value == pytest.approx((1 / 4 + 3 / 4 + 2 / 4) / 3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 
@@ -7,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stored_families import ByScore, Majority
+from stored_families import ByScore
 
-from ec_agent import Candidate, Trajectory
+from ec_agent import Candidate, Ranking, Trajectory
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.standing import standing
 from ec_agent.evaluation.statistics.subsampling import (
@@ -20,6 +21,7 @@ from ec_agent.evaluation.statistics.subsampling import (
     pass_hat_k,
     scores_stand_alone,
 )
+from ec_agent.selectors import CentroidWeightedVote, MajorityVote
 
 BY_ACTION = ByScore("by_action", lambda c: c.final_action)
 
@@ -47,8 +49,9 @@ def brute_force(result, selector, n):
         verdict = {c.index: v for c, v in zip(result.candidates, result.correct, strict=True)}
         ranking = selector.select(group)
         if ranking.order:
-            best = ranking.scores[ranking.order[0]]
-            chosen = [index for index in ranking.order if ranking.scores[index] == best]
+            first = ranking.order[0]
+            best = ranking.scores.get(first)
+            chosen = [index for index in ranking.order if best is not None and ranking.scores[index] == best] or [first]
         else:
             chosen = [c.index for c in group if c.error is None] or [c.index for c in group]
         picks.append(np.mean([verdict[index] for index in chosen]))
@@ -69,10 +72,75 @@ def test_scores_equal_brute_force(result):
 @settings(max_examples=60, deadline=None)
 @given(tasks("abc"))
 def test_votes_equal_brute_force(result):
-    curve, exact = n_curve(result, Majority(), standing(result.candidates, Majority()))
+    curve, exact = n_curve(result, MajorityVote(), standing(result.candidates, MajorityVote()))
     assert exact
-    slow = [brute_force(result, Majority(), n) for n in range(1, len(result.candidates) + 1)]
+    slow = [brute_force(result, MajorityVote(), n) for n in range(1, len(result.candidates) + 1)]
     assert curve == pytest.approx(slow, abs=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(tasks("abc"), st.integers(0, 99))
+def test_weighted_votes_equal_brute_force(result, seed):
+    rng = np.random.default_rng(seed)
+    group = tuple(replace(c, trajectory=Trajectory.from_entropies(rng.random(9))) for c in result.candidates)
+    result = replace(result, candidates=group)
+    selector = CentroidWeightedVote(power=3.0)
+    curve, exact = n_curve(result, selector, standing(group, selector))
+    assert exact
+    slow = [brute_force(result, selector, n) for n in range(1, len(group) + 1)]
+    assert curve == pytest.approx(slow, abs=1e-12)
+
+
+class Median:
+    """Neither a score that stands alone nor a vote: the action in the middle of those at hand."""
+
+    name, signals = "median", ()
+
+    def select(self, candidates):
+        middle = np.median([c.final_action for c in candidates])
+        scores = {c.index: -abs(c.final_action - middle) for c in candidates}
+        return Ranking(tuple(sorted(scores, key=lambda index: (-scores[index], index))), scores, {})
+
+
+class MuteMedian(Median):
+    """The same, and it does not tell its scores."""
+
+    def select(self, candidates):
+        return replace(super().select(candidates), scores={})
+
+
+class NeedsCompany:
+    """Scores that stand alone, of a selector that ranks three and more only."""
+
+    name, signals = "needs_company", ()
+
+    def select(self, candidates):
+        ranking = BY_ACTION.select(candidates)
+        return ranking if len(candidates) > 2 else replace(ranking, order=())
+
+
+class InOrder(Median):
+    """Meets the rollouts in index order, or else."""
+
+    def select(self, candidates):
+        assert [c.index for c in candidates] == sorted(c.index for c in candidates)
+        return super().select(candidates)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=6))
+@pytest.mark.parametrize("selector", [Median(), MuteMedian(), NeedsCompany()])
+def test_any_other_selector_ranks_each_subset_anew(selector, rows):
+    group = tuple(Candidate(i, Trajectory(), float(action)) for i, (action, _) in enumerate(rows))
+    result = TaskResult("t", group, np.array([float(right) for _, right in rows]))
+    curve, _ = n_curve(result, selector, standing(group, selector))
+    assert curve == pytest.approx([brute_force(result, selector, n) for n in range(1, len(rows) + 1)], abs=1e-12)
+
+
+def test_drawn_subsets_are_met_in_index_order():
+    result = many(13)
+    _, exact = n_curve(result, InOrder(), standing(result.candidates, InOrder()))
+    assert not exact
 
 
 def many(n, seed=0):
@@ -84,21 +152,21 @@ def many(n, seed=0):
 
 def test_a_vote_does_not_stand_alone():
     result = many(8)
-    assert not scores_stand_alone(result.candidates, Majority(), standing(result.candidates, Majority()))
+    assert not scores_stand_alone(result.candidates, MajorityVote(), standing(result.candidates, MajorityVote()))
 
 
 def test_all_subsets_up_to_twelve_rollouts_a_seeded_draw_beyond():
     assert max(comb(12, n) for n in range(13)) == MOST_SUBSETS < max(comb(13, n) for n in range(14))
     result = many(13)
-    whole = standing(result.candidates, Majority())
-    curve, exact = n_curve(result, Majority(), whole, seed=3)
+    whole = standing(result.candidates, MajorityVote())
+    curve, exact = n_curve(result, MajorityVote(), whole, seed=3)
     assert not exact
-    again, _ = n_curve(result, Majority(), whole, seed=3)
-    other, _ = n_curve(result, Majority(), whole, seed=4)
+    again, _ = n_curve(result, MajorityVote(), whole, seed=3)
+    other, _ = n_curve(result, MajorityVote(), whole, seed=4)
     assert curve.tolist() == again.tolist() != other.tolist()
     # Sizes with few subsets are exact even so, and a draw of 924 is near the truth.
-    assert curve[1] == pytest.approx(brute_force(result, Majority(), 2))
-    assert curve[5] == pytest.approx(brute_force(result, Majority(), 6), abs=5 * 0.5 / np.sqrt(MOST_SUBSETS))
+    assert curve[1] == pytest.approx(brute_force(result, MajorityVote(), 2))
+    assert curve[5] == pytest.approx(brute_force(result, MajorityVote(), 6), abs=5 * 0.5 / np.sqrt(MOST_SUBSETS))
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=20))

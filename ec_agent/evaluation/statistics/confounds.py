@@ -11,10 +11,10 @@ from ec_agent.entropy import FloatArray
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.auroc import task_auroc
 from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling, estimate, stats
-from ec_agent.evaluation.statistics.panel import FEWEST_CALLS, LONGEST, MOST_CALLS, SHORTEST, calls_of, tokens_of
+from ec_agent.evaluation.statistics.panel import calls_of, tokens_of
 from ec_agent.evaluation.statistics.prefix import common_prefix
 from ec_agent.evaluation.statistics.standing import IntArray, Standing, standing
-from ec_agent.selectors import Selector
+from ec_agent.selectors import FewestCalls, Longest, MostCalls, Selector, Shortest
 
 ALIKE = 0.5
 """From this within-task rank correlation on two orders count as alike: they share a quarter of their variance."""
@@ -127,10 +127,10 @@ def _like(name: str, difference: Estimate, found: Confounds, theirs: Estimate) -
     if difference.value is None or theirs.value is None or difference.value * theirs.value <= 0:
         return None
     correlation = {
-        FEWEST_CALLS: -(found.with_calls or 0.0),
-        MOST_CALLS: found.with_calls or 0.0,
-        SHORTEST: -(found.with_tokens or 0.0),
-        LONGEST: found.with_tokens or 0.0,
+        FewestCalls.label: -(found.with_calls or 0.0),
+        MostCalls.label: found.with_calls or 0.0,
+        Shortest.label: -(found.with_tokens or 0.0),
+        Longest.label: found.with_tokens or 0.0,
     }.get(name, 0.0)
     half = abs(theirs.value) >= abs(difference.value) / 2
     if correlation < ALIKE or not half or not theirs.excludes(0):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.panel import calls_of, tokens_of
-from ec_agent.selectors import Candidate
+from ec_agent.selectors import Candidate, final_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +89,5 @@ def _spread(counts: Sequence[int]) -> Spread | None:
     return Spread(float(np.mean(counts)), float(low), float(median), float(high))
 
 
-def _likeness(candidate: Candidate) -> tuple[str, int]:
-    return _text(candidate.final_action), tokens_of(candidate)
-
-
-def _text(action: Any) -> str:
-    """A final action as text. Ids, of messages and of tool calls, are new in every rollout and say nothing."""
-    if hasattr(action, "content"):
-        calls = [(call.get("name"), call.get("args")) for call in getattr(action, "tool_calls", None) or ()]
-        action = [action.content, calls]
-    elif hasattr(action, "model_dump"):
-        action = action.model_dump()
-    return action if isinstance(action, str) else json.dumps(action, sort_keys=True, default=repr)
+def _likeness(candidate: Candidate) -> tuple[Hashable, int]:
+    return final_answer(candidate.final_action), tokens_of(candidate)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
@@ -11,7 +12,7 @@ import numpy as np
 from ec_agent.entropy import FloatArray
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.standing import IntArray, Standing, standing
-from ec_agent.selectors import Candidate, Selector
+from ec_agent.selectors import Ballot, Candidate, Ranking, Selector, VoteSelector, tally
 
 MOST_SUBSETS = 924
 """So many subsets of one size are gone through: all of them up to N = 12 (12 over 6), a sample of them beyond."""
@@ -59,8 +60,11 @@ def pass_hat_k(correct: FloatArray) -> FloatArray:
 def scores_stand_alone(candidates: Sequence[Candidate], selector: Selector, whole: Standing) -> bool:
     """Whether a rollout's score is its own: the same alone and among its siblings, for each of them.
 
-    A mean over tokens is; a count of votes is not, unless no two rollouts agree, and then it does not matter.
+    A mean over tokens is; a count of votes is not, unless no two rollouts agree, and then it does not matter. Of a
+    selector that ranks without scores nobody can tell.
     """
+    if np.isnan(whole.scores[whole.ranked]).any():
+        return False
     alone = [standing([candidate], selector) for candidate in candidates]
     scores = np.array([one.scores[0] for one in alone])
     ranked = np.array([one.ranked[0] for one in alone])
@@ -84,6 +88,7 @@ def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int =
     """
     if scores_stand_alone(result.candidates, selector, whole):
         return at_every_n(whole.levels, result.correct), True
+    selector = _counting(selector, result.candidates)
     total = len(result.candidates)
     curve = np.empty(total)
     rng = np.random.default_rng(seed)
@@ -94,6 +99,26 @@ def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int =
         curve[n - 1] = np.mean([_of_subset(result, selector, places) for places in subsets])
     curve[total - 1] = whole.accuracy(result.correct)
     return curve, exact
+
+
+@dataclass(frozen=True, slots=True)
+class _Ballots:
+    """A vote whose ballots have been drawn up: a rollout votes alike in each of the thousands of subsets it is in."""
+
+    name: str
+    signals: Sequence[str]
+    ballots: Mapping[int, Ballot]
+
+    def select(self, candidates: Sequence[Candidate]) -> Ranking:
+        scores, order = tally({c.index: self.ballots[c.index] for c in candidates if c.index in self.ballots})
+        return Ranking(order, dict(scores), {})
+
+
+def _counting(selector: Selector, candidates: Sequence[Candidate]) -> Selector:
+    if not isinstance(selector, VoteSelector):
+        return selector
+    drawn = {candidate.index: selector.ballot(candidate) for candidate in selector.entrants(candidates)}
+    return _Ballots(selector.name, selector.signals, {index: one for index, one in drawn.items() if one is not None})
 
 
 def _of_subset(result: TaskResult, selector: Selector, places: Sequence[int]) -> float:

@@ -75,7 +75,7 @@ class SelectorSummary:
     name: str
     accuracy: Estimate
     difference: Estimate
-    p: float | None
+    p: float
     corrected_p: float | None
     detectable: float | None
     chance: Chance
@@ -160,7 +160,7 @@ def summarise(
     pass_1 = np.array([result.correct.mean() for result in results])
     rows = [_Row(name, selector, results, pass_1, resampling) for name, selector in selectors.items()]
     beside = [_Row(name, selector, results, pass_1, resampling) for name, selector in panel.items()]
-    corrected = holm([1.0 if row.p is None else row.p for row in rows])
+    corrected = holm([row.p for row in rows])
     panel_differences = {row.name: row.difference for row in beside}
     smallest = min(len(result.candidates) for result in results)
     with_greedy = [
