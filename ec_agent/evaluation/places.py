@@ -11,13 +11,12 @@ from itertools import islice
 from typing import Any
 
 from ec_agent.errors import ConfigError, EcAgentError
+from ec_agent.evaluation.adapters import SOURCES, load
 from ec_agent.evaluation.jsonl import read_jsonl
 from ec_agent.evaluation.one_rollout import is_factory
 from ec_agent.evaluation.runner import checked_tasks
 from ec_agent.evaluation.settings import EvaluationError
 from ec_agent.evaluation.tasks import Task
-
-ADAPTERS = ("bfcl", "agentdojo", "textworld", "reasoning_gym")
 
 
 def load_object(place: str, what: str) -> Any:
@@ -69,15 +68,15 @@ def load_tasks(source: str, limit: int | None = None) -> list[Task]:
         ConfigError: there is no such thing, it holds no task, or a task is written wrongly.
         EvaluationError: the code that makes them fails.
     """
-    head = source.partition(":")[0].replace("-", "_")
-    if head in ADAPTERS:
-        return checked_tasks(list(_adapted(source, limit)))
+    head = source.partition(":")[0]
+    if head in SOURCES:
+        return checked_tasks(load(source, limit=limit))
     if source.endswith(".jsonl") or os.path.isfile(source):
         tasks = read_jsonl(source, lambda place: load_object(place, "a function of (outcome, expected)"))
         return checked_tasks(tasks[:limit])
     if ":" not in source:
         raise ConfigError(
-            f"{source!r} names no tasks; give a .jsonl file, module:name, or an adapter ({', '.join(ADAPTERS)}) with "
+            f"{source!r} names no tasks; give a .jsonl file, module:name, or an adapter ({', '.join(SOURCES)}) with "
             "what it is to load: bfcl:simple_python"
         )
     found = load_object(source, "tasks")
@@ -91,15 +90,6 @@ def load_tasks(source: str, limit: int | None = None) -> list[Task]:
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise ConfigError(f"{source} is of type {type(found).__name__}; name a list of tasks, or a function giving one")
     return checked_tasks(list(islice(found, limit)))
-
-
-def _adapted(source: str, limit: int | None) -> Iterable[Task]:
-    try:
-        adapters: Any = importlib.import_module("ec_agent.evaluation.adapters")
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{source}: no adapters here ({error}); give a .jsonl file or module:name") from error
-    tasks: Iterable[Task] = adapters.load(source, limit=limit)
-    return tasks
 
 
 def load_agent(place: str) -> Any:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import types
 
 import pytest
-from eval_fakes import Right
 
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.adapters import load
 from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.settings import EvaluationError
 
@@ -97,19 +96,11 @@ def test_nothing_there(load, place, error, words):
         load(place)
 
 
-def test_adapters_are_asked_by_name(monkeypatch):
-    asked = []
-
-    def load(name, limit=None):
-        asked.append((name, limit))
-        return [Right("from the adapter")]
-
-    monkeypatch.setitem(sys.modules, "ec_agent.evaluation.adapters", types.SimpleNamespace(load=load))
-    assert ids("bfcl:simple_python", limit=3) == ids("reasoning-gym:sums") == ["from the adapter"]
-    assert asked == [("bfcl:simple_python", 3), ("reasoning-gym:sums", None)]
+def test_adapters_are_asked_by_name():
+    assert ids("sums", limit=3) == [task.id for task in load("sums", limit=3)]
+    assert len(ids("sums")) == 200
 
 
-def test_without_adapters_it_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ec_agent.evaluation.adapters", None)
-    with pytest.raises(ConfigError, match=r"bfcl:simple_python: no adapters here .*; give a \.jsonl file"):
-        load_tasks("bfcl:simple_python")
+def test_a_part_that_an_adapter_does_not_have():
+    with pytest.raises(ConfigError, match="sums has no part 'x'"):
+        load_tasks("sums:x")
