@@ -111,6 +111,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many tasks.")
 @click.option("--max-tokens", type=int, help="Generated tokens per rollout; one that needs more fails.")
 @click.option("--timeout", type=float, help="Seconds per rollout; one that needs more fails.")
+@click.option("--recursion-limit", default=100, show_default=True, help="Supersteps per rollout.")
 @click.option("--token-budget", type=int, help="Generated tokens over the whole run; then no rollout starts.")
 @click.option("--no-greedy", is_flag=True, help="Leave out the baseline, one more rollout per task at temperature 0.")
 @click.option("--request-logprobs", is_flag=True, help="Ask for logprobs where the agent does not.")

@@ -82,7 +82,7 @@ def remove(path: Path) -> None:
         TraceError: the file is no trace file.
     """
     if path.exists():
-        TraceStore(path).close()
+        TraceStore(path, create=True).close()  # refuses what is not ours; a file without tables is one that was killed
         for end in ("", "-wal", "-shm"):
             Path(f"{path}{end}").unlink(missing_ok=True)
 

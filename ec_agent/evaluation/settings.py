@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ec_agent.errors import ConfigError, EcAgentError
@@ -27,6 +27,7 @@ class RunSettings:
         request_logprobs: ask for logprobs where the agent does not, as in ``best_of_n``.
         max_tokens: generated tokens per rollout; one that needs more fails.
         timeout: seconds per rollout; one that needs more fails.
+        recursion_limit: supersteps per rollout; one that needs more fails.
         concurrency: how many rollouts run at once.
         token_budget: generated tokens over the whole run, those of earlier parts included. Where it is spent no rollout
             starts; those that run end, and may exceed it.
@@ -42,6 +43,7 @@ class RunSettings:
     request_logprobs: bool = False
     max_tokens: int | None = None
     timeout: float | None = None
+    recursion_limit: int = 100
     concurrency: int = 4
     token_budget: int | None = None
 
@@ -62,7 +64,7 @@ class RunSettings:
     @property
     def limits(self) -> Limits:
         """What one rollout may use."""
-        return Limits(timeout=self.timeout, max_tokens=self.max_tokens)
+        return Limits(recursion_limit=self.recursion_limit, timeout=self.timeout, max_tokens=self.max_tokens)
 
     def keys(self, task: str) -> list[Key]:
         """The rollouts of a task."""
@@ -79,5 +81,5 @@ class RunSettings:
 
     def lasting(self) -> dict[str, Any]:
         """What a rollout depends on: a run that is resumed must have the same."""
-        names = ("n", "seed", "temperature", "greedy", "request_logprobs", "max_tokens", "timeout")
-        return {name: getattr(self, name) for name in names}
+        passing = ("concurrency", "token_budget")
+        return {name: value for name, value in asdict(self).items() if name not in passing}

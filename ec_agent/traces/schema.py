@@ -119,14 +119,24 @@ def check(connection: sqlite3.Connection, path: str) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing. The write lock is taken at the start, so what is read inside cannot change under it."""
-    connection.execute("BEGIN IMMEDIATE")
+    """All or nothing. The write lock is taken at the start, so what is read inside cannot change under it.
+
+    Raises:
+        TraceError: the file cannot be written: the disk is full, say, or another process holds it for too long.
+    """
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
-    except BaseException:
-        connection.execute("ROLLBACK")
+        connection.execute("COMMIT")
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError):
+            raise TraceError(
+                f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
+                "command: what was stored is kept"
+            ) from error
         raise
-    connection.execute("COMMIT")
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

@@ -117,7 +117,7 @@ def test_the_budget_has_an_exit_code_of_its_own(home):
         (["questions.jsonl", "--agent", "my_agents:graph", "--n", "0"], "n is 0"),
         (["my_agents:wrong", "--agent", "my_agents:graph"], "task 'w', rollout [0-7]: the task's verdict failed"),
         (["questions.jsonl", "--agent", "my_agents:graph", "--out", "my_agents.py"], "my_agents.py .*trace"),
-        (["questions.jsonl", "--agent", "my_agents:graph", "--fresh", "--out", "my_agents.py"], "is no trace file"),
+        (["questions.jsonl", "--agent", "my_agents:graph", "--fresh", "--out", "my_agents.py"], "my_agents.py .*trace"),
     ],
 )
 def test_errors_are_ours_and_exit_with_1(home, words, said):
@@ -234,6 +234,9 @@ def test_nothing_but_a_trace_file_is_removed(tmp_path):
     assert text.read_text() == "mine"
     remove(tmp_path / "none.db")
     TraceStore(tmp_path / "a.db", create=True).close()
+    remove(tmp_path / "a.db")
+    assert not (tmp_path / "a.db").exists()
+    (tmp_path / "a.db").touch()
     remove(tmp_path / "a.db")
     assert not (tmp_path / "a.db").exists()
 

@@ -169,6 +169,11 @@ def test_a_rollout_over_its_own_limits_is_a_failure(path):
     assert all(rollout.error.startswith("RolloutTimeoutError") for rollout in rollouts(path.with_name("slow.db")))
 
 
+def test_a_rollout_of_too_many_steps_is_a_failure(path):
+    evaluate(tasks(1), agent_of(Calls()), path, dataclasses.replace(SMALL, recursion_limit=2))
+    assert all(rollout.error.startswith("GraphRecursionError") for rollout in rollouts(path))
+
+
 def test_worlds_are_judged_while_open_and_left_whatever_happens(path):
     asked = [InAWorld("a"), InAWorld("b")]
     seen = []
@@ -335,6 +340,7 @@ def test_nothing_is_said_of_identical_rollouts(path):
         ({"greedy": False}, "greedy was True, and is False now"),
         ({"max_tokens": 9}, "max_tokens was None, and is 9 now"),
         ({"timeout": 9.5}, "timeout was None, and is 9.5 now"),
+        ({"recursion_limit": 50}, "recursion_limit was 100, and is 50 now"),
         ({"request_logprobs": True}, "request_logprobs was False, and is True now"),
     ],
 )
@@ -395,6 +401,7 @@ def test_wrong_tasks(path, given, words):
         ({"token_budget": 0}, "token_budget is 0"),
         ({"max_tokens": 0}, "max_tokens is 0"),
         ({"timeout": -1}, "timeout is -1"),
+        ({"recursion_limit": 0}, "recursion_limit is 0"),
     ],
 )
 def test_wrong_settings(change, words):

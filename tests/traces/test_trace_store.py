@@ -120,6 +120,27 @@ def test_a_rollout_is_stored_whole_or_not_at_all(store):
     assert store.add(rollout())
 
 
+def test_a_full_disk_is_said_and_loses_nothing(store):
+    assert store.add(rollout(number=0))
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    long = Trajectory([Call(np.full(50_000, 0.5))])
+    with pytest.raises(TraceError, match=r"cannot be written \(database or disk is full\)"):
+        store.add(rollout(number=1, trajectory=long))
+    assert store.keys() == {Key("a", "sample", 0)}
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    assert store.add(rollout(number=1, trajectory=long))
+
+
+def test_a_file_that_another_holds_for_too_long(store, path):
+    with TraceStore(path, timeout=0.05) as other:
+        store._connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TraceError, match=r"cannot be written \(database is locked\)"):
+            other.add(rollout())
+        store._connection.execute("COMMIT")
+        assert other.add(rollout())
+
+
 def test_a_rollout_of_no_task_is_refused(store):
     with pytest.raises(sqlite3.IntegrityError):
         store.add(rollout("c"))
