@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import EcAgentError as EcAgentError
     from ec_agent.errors import EcAgentWarning as EcAgentWarning
     from ec_agent.errors import EnvironmentWarning as EnvironmentWarning
+    from ec_agent.errors import EvaluationError as EvaluationError
     from ec_agent.errors import IdenticalRolloutsWarning as IdenticalRolloutsWarning
     from ec_agent.errors import IsolationWarning as IsolationWarning
     from ec_agent.errors import LocalModelError as LocalModelError
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import StreamCutError as StreamCutError
     from ec_agent.errors import TokenBudgetError as TokenBudgetError
     from ec_agent.errors import TokenLimitError as TokenLimitError
+    from ec_agent.errors import TraceError as TraceError
     from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
     from ec_agent.evaluator import trajectory_of as trajectory_of
     from ec_agent.phases import HEPConfig as HEPConfig
@@ -117,6 +119,7 @@ _HOMES = {
         "EcAgentError",
         "EcAgentWarning",
         "EnvironmentWarning",
+        "EvaluationError",
         "IdenticalRolloutsWarning",
         "IsolationWarning",
         "LocalModelError",
@@ -136,6 +139,7 @@ _HOMES = {
         "StreamCutError",
         "TokenBudgetError",
         "TokenLimitError",
+        "TraceError",
     ),
     "evaluator": (
         "CentroidEvaluator",

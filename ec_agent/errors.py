@@ -22,6 +22,8 @@
     ├── PromotionError                       the winner's environment cannot become the real one
     ├── PreflightError                   a model would leave rollouts unscored (``preflight=``)
     ├── DoctorError                      an endpoint or a model cannot be asked at all
+    ├── EvaluationError                  an evaluation cannot go on: a task or the harness is at fault, not the agent
+    ├── TraceError                       a file of stored rollouts cannot be used
     ├── LogprobsError (also ValueError)      a saved payload holds no readable logprobs
     └── LocalModelError                      the embedded model cannot be fetched, verified or served
 
@@ -158,6 +160,14 @@ class PreflightError(EcAgentError):
     def __init__(self, message: str, reports: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.reports = tuple(reports)
+
+
+class EvaluationError(EcAgentError):
+    """The evaluation cannot go on, and it is not the agent's failure: a task or the harness is at fault."""
+
+
+class TraceError(EcAgentError):
+    """A trace file cannot be used: it is none, of another version, of another run, or not finished."""
 
 
 class LogprobsError(EcAgentError, ValueError):

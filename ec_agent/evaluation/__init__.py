@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ec_agent.evaluation.runner import RunReport as RunReport
     from ec_agent.evaluation.runner import aevaluate as aevaluate
     from ec_agent.evaluation.runner import evaluate as evaluate
-    from ec_agent.evaluation.settings import EvaluationError as EvaluationError
     from ec_agent.evaluation.settings import RunSettings as RunSettings
     from ec_agent.evaluation.stored import iter_results as iter_results
     from ec_agent.evaluation.stored import load_results as load_results
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BaseTask": "tasks",
-    "EvaluationError": "settings",
     "Outcome": "tasks",
     "Progress": "runner",
     "RunReport": "runner",

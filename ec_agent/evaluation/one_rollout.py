@@ -13,8 +13,8 @@ from typing import Any
 from langgraph.pregel import Pregel
 
 from ec_agent.environments.worlds import World
-from ec_agent.errors import AllRolloutsFailedError
-from ec_agent.evaluation.settings import EvaluationError, RunSettings
+from ec_agent.errors import AllRolloutsFailedError, EvaluationError
+from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Outcome, Task
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
 from ec_agent.rollouts.record import usage_of

@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from ec_agent.errors import ConfigError, EcAgentError
+from ec_agent.errors import ConfigError, EcAgentError, EvaluationError
 from ec_agent.evaluation.adapters import SOURCES, load
 from ec_agent.evaluation.jsonl import read_jsonl
 from ec_agent.evaluation.one_rollout import is_factory
 from ec_agent.evaluation.runner import checked_tasks
-from ec_agent.evaluation.settings import EvaluationError
 from ec_agent.evaluation.tasks import Task
 
 

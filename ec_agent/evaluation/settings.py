@@ -6,13 +6,9 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ec_agent.errors import ConfigError, EcAgentError
+from ec_agent.errors import ConfigError
 from ec_agent.rollouts.limits import Limits, whole
 from ec_agent.traces.store import Key
-
-
-class EvaluationError(EcAgentError):
-    """The evaluation cannot go on, and it is not the agent's failure: a task or the harness is at fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

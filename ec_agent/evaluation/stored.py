@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ec_agent.errors import TraceError
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.selectors import Candidate
 from ec_agent.signals import ENTROPY
-from ec_agent.traces.schema import TraceError
 from ec_agent.traces.store import StoredRollout, TraceStore
 from ec_agent.trajectory import Trajectory
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ec_agent.errors import EcAgentError
+from ec_agent.errors import TraceError
 
 VERSION = 1
 APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
@@ -71,10 +71,6 @@ CREATE TABLE timelines (
     FOREIGN KEY (rollout, place) REFERENCES calls
 ) WITHOUT ROWID;
 """
-
-
-class TraceError(EcAgentError):
-    """A trace file cannot be used: it is none, of another version, of another run, or not finished."""
 
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ec_agent.entropy import FloatArray
+from ec_agent.errors import TraceError
 from ec_agent.signals import ENTROPY
 from ec_agent.traces.actions import action_from_json, action_to_json
-from ec_agent.traces.schema import TraceError, check, prepare, transaction
+from ec_agent.traces.schema import check, prepare, transaction
 from ec_agent.trajectory import Call, Trajectory
 
 Kind = Literal["sample", "greedy"]

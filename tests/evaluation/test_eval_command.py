@@ -17,12 +17,12 @@ from rich.console import Console
 
 from ec_agent.cli.eval import default_path, remove
 from ec_agent.cli.eval_progress import showing
+from ec_agent.errors import TraceError
 from ec_agent.evaluation.runner import Progress, evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.schema import TraceError
 from ec_agent.traces.store import TraceStore
 
 ROOT = Path(__file__).parents[2]

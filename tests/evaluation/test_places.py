@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from ec_agent.errors import ConfigError
+from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.adapters import load
 from ec_agent.evaluation.places import load_agent, load_tasks
-from ec_agent.evaluation.settings import EvaluationError
 
 MODULE = """
 from eval_fakes import Right, agent_of, Calls

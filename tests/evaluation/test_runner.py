@@ -18,14 +18,13 @@ from langgraph.types import interrupt
 
 from ec_agent import best_of_n
 from ec_agent.environments.worlds import get_environment
-from ec_agent.errors import ConfigError
+from ec_agent.errors import ConfigError, EvaluationError, TraceError
 from ec_agent.evaluation.runner import aevaluate, evaluate, task_fingerprint
-from ec_agent.evaluation.settings import EvaluationError, RunSettings
+from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.signals import SIGNALS
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.schema import TraceError
 from ec_agent.traces.store import Key, TraceStore
 
 SMALL = RunSettings(n=3, seed=1)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
 
-from ec_agent.traces.schema import VERSION, TraceError
+from ec_agent.errors import TraceError
+from ec_agent.traces.schema import VERSION
 from ec_agent.traces.store import Key, StoredRollout, TraceStore
 from ec_agent.trajectory import Call, Trajectory
 
