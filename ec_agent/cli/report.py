@@ -34,8 +34,9 @@ def run_report(
         ConfigError: an argument is wrong, a file cannot be written, or what the statistics or the page need is missing.
         TraceError: the file of the run cannot be used, or the run is not finished.
     """
-    if as_json == as_csv == STANDARD_OUTPUT:
-        raise ConfigError("--json - and --csv - both print; give one of them a file")
+    targets = [str(target) for target in (html, as_json, as_csv) if target is not None]
+    if len(set(targets)) < len(targets):
+        raise ConfigError(f"--html, --json and --csv are to be written to {', '.join(targets)}; give each its own file")
     if html is not None:
         from ec_agent.evaluation.report.html import check_installed
 

@@ -101,12 +101,11 @@ def _lengths(rows: Sequence[SelectorSummary]) -> Table:
     )
     for row in rows:
         found = row.confounds
-        share = wording.NONE if found.equal_call_pairs is None else f"{found.equal_call_pairs:.0%}"
         table.add_row(
             escape(row.name),
             *(_signed(value) for value in (found.with_tokens, found.with_calls)),
             *(_two(value) for value in (row.auroc, found.equal_calls)),
-            share,
+            wording.percent(found.equal_call_pairs),
             _two(found.prefix),
         )
     return table

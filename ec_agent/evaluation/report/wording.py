@@ -39,6 +39,11 @@ def p_value(value: float | None) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}"
 
 
+def percent(share: float | None) -> str:
+    """``35%``, or a dash."""
+    return NONE if share is None else f"{share:.0%}"
+
+
 def count(many: float, noun: str) -> str:
     """``1 task``, ``1,200 tasks``."""
     return f"{many:,.0f} {noun}{'' if many == 1 else 's'}"
