@@ -18,17 +18,17 @@ _VARIABLES = {INK: "--ink", LINE: "--line", ACCENT: "--accent", SECOND: "--secon
 _STYLE = {
     "svg.fonttype": "path",  # letters as shapes: the page needs no font
     "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 9.0,
+    "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": LINE,
     "axes.labelcolor": INK,
-    "axes.titlesize": 9.0,
+    "axes.titlesize": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9.0,
 }
 
 

@@ -11,7 +11,7 @@ from ec_agent.evaluation.report.wording import interval, number
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary, Summary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 
-WIDTH = 6.4  # inches
+WIDTH = 5.0  # inches: on a phone letters are still 9 pixels high
 ROW = 0.27  # of height for a selector
 MARKERS = {"better": "^", "worse": "v", "confounded": "D", "no difference found": "o", "cannot be told": "x"}
 
@@ -54,7 +54,7 @@ def forest(summary: Summary) -> Figure:
         for kind in kinds:
             axes.plot([], [], MARKERS[kind], color=ACCENT, markersize=5.5, label=kind)
         axes.plot([], [], "s", color=SECOND, markersize=5.5, label="confound panel")
-        figure.legend(loc="outside lower center", ncols=min(3, len(kinds) + 1))
+        figure.legend(loc="outside lower center", ncols=2)
 
     said = "; ".join(f"{row.name} {interval(row.difference, signed=True)}" for row in rows)
     return Figure(
@@ -116,7 +116,7 @@ def centroid_calibration(summary: Summary) -> Figure | None:
             if each.success_low is not None:
                 axes.plot([each.score] * 2, [each.success_low, each.success_high], color=ACCENT, linewidth=1.4)
         scores, rates = [each.score for each in bins], [each.success for each in bins]
-        axes.plot(scores, rates, "o-", color=ACCENT, markersize=5, linewidth=0.7, label="success rate")
+        axes.plot(scores, rates, "o", color=ACCENT, markersize=5, label="success rate")
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("entropy centroid of the rollout (mean of the bin)")
         axes.set_ylabel("share that is right")
@@ -139,7 +139,7 @@ def confound_panel(summary: Summary) -> Figure | None:
     rows = summary.selectors
     if not rows:
         return None
-    looks = (
+    looks: tuple[tuple[str, str, str, list[Estimate | None]], ...] = (
         ("all pairs", "o", ACCENT, [row.auroc for row in rows]),
         ("equally many calls", "s", SECOND, [row.confounds.equal_calls for row in rows]),
         ("common prefix", "D", INK, [row.confounds.prefix for row in rows]),
@@ -204,5 +204,5 @@ def _band(differences: Sequence[Estimate], base: float) -> tuple[list[float], li
 
 
 def _ticks(n: int) -> list[int]:
-    step = max(1, n // 8)
-    return [1, *range(1 + step, n - step // 2, step), n] if n > 8 else list(range(1, n + 1))
+    step = -(-n // 8)
+    return [1, *range(1 + step, n - step // 2, step), n] if step > 1 else list(range(1, n + 1))

@@ -62,7 +62,9 @@ def _list(console: Console, title: str, lines: Sequence[str]) -> None:
 
 def _accuracies(report: Report, *, wide: bool) -> Table:
     summary = report.summary
-    table = _table("selector", "accuracy", f"vs Pass@1 [{summary.resampling.confidence:.0%}]", "Holm p", "AUROC", "det.")
+    table = _table(
+        "selector", "accuracy", f"vs Pass@1 [{summary.resampling.confidence:.0%}]", "Holm p", "AUROC", "det."
+    )
     if wide:
         table.add_column("verdict", no_wrap=True)
     table.add_row("Pass@1", wording.number(summary.pass_1.value))

@@ -9,7 +9,7 @@ from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.selectors.self_certainty import SelfCertainty
 
-NONE = "–"
+NONE = "-"
 
 AUTHORS = (
     "What the method's authors claim. They report for Lowest Centroid +5.3 points over Pass@1 on average, with models "
@@ -114,12 +114,13 @@ def conclusions(report: Report) -> list[str]:
     said = []
     for kind, words in (("better", "Better than Pass@1 on these tasks"), ("worse", "Worse than Pass@1 on these tasks")):
         if found := _of_kind(rows, kind):
-            each = "; ".join(f"{row.name} {interval(row.difference, signed=True)}" for row in found)
-            said.append(f"{words}, after correction for {count(len(rows), 'selector')} compared: {each}.")
+            after = f"after correction for {count(len(rows), 'selector')} compared"
+            said.append(f"{words}, {after}: {_differences(found)}.")
     if found := _of_kind(rows, "confounded"):
         said.append(
-            f"Different from Pass@1, but confounded: {_names(found)}. What they pick is as good or as bad as the "
-            "numbers say; that it comes from what they read, and not from lengths or duplicates, is not shown."
+            f"Different from Pass@1, but confounded: {_differences(found)}. The picks are as good or as bad as the "
+            "numbers say; that this comes from what the selector reads, and not from lengths or duplicates, is not "
+            "shown."
         )
     if found := _of_kind(rows, "no difference found"):
         said.append(f"No difference to Pass@1 found: {_names(found)}.{_detectable(found)}")
@@ -154,7 +155,7 @@ def notes(report: Report) -> list[str]:
     said = [
         f"Settings are as declared, none was fitted here: phases {c.top_percent:g} / {c.bottom_percent:g} / "
         f"{c.consecutive_low} (top percent, bottom percent, consecutive low). Settings chosen after a look at these "
-        "tasks make numbers too good; `ec-agent calibrate` shows by how much."
+        "tasks make numbers too good; the command ec-agent calibrate shows by how much."
     ]
     if report.unfilled.names:
         said.append(
@@ -171,8 +172,8 @@ def notes(report: Report) -> list[str]:
         said.append("Curves of votes by number of rollouts rest on a seeded draw of subsets.")
     said.append(
         f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
-        f"{resampling.seed}. p: sign flips over tasks, Holm-corrected. Ties are averaged. Intervals are not corrected: one that "
-        "leaves out 0 is no finding where the corrected p is 0.05 or more. Detectable: the difference that one "
+        f"{resampling.seed}. p: sign flips over tasks, Holm-corrected. Ties are averaged. Intervals are not corrected: "
+        "one that leaves out 0 is no finding where the corrected p is 0.05 or more. Detectable: the difference that one "
         "comparison at 5 % finds four times in five."
     )
     return said
@@ -198,13 +199,18 @@ def _names(rows: Sequence[SelectorSummary]) -> str:
     return ", ".join(row.name for row in rows)
 
 
+def _differences(rows: Sequence[SelectorSummary]) -> str:
+    return "; ".join(f"{row.name} {interval(row.difference, signed=True)}" for row in rows)
+
+
 def _detectable(rows: Sequence[SelectorSummary]) -> str:
     sizes = [row.detectable for row in rows if row.detectable is not None]
     if not sizes:
         return ""
     low, high = f"{min(sizes):.2f}", f"{max(sizes):.2f}"
     size = low if low == high else f"{low} to {high}"
-    return f" So many tasks show a difference of {size} four times in five; a smaller one may well be missed."
+    tasks = count(rows[0].difference.tasks, "task")
+    return f" {tasks} show a difference of {size} four times in five; a smaller one may well be missed."
 
 
 def _room(report: Report) -> str:
