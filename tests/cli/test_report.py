@@ -22,7 +22,7 @@ from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.signals import SIGNALS
-from ec_agent.traces.store import Key, StoredRollout, TraceStore
+from ec_agent.traces.store import StoredRollout, TraceStore
 
 ROOT = Path(__file__).parents[2]
 TASKS = tuple(f"task {place}" for place in range(6))

@@ -173,8 +173,8 @@ def notes(report: Report) -> list[str]:
     said.append(
         f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
         f"{resampling.seed}. p: sign flips over tasks, Holm-corrected. Ties are averaged. Intervals are not corrected: "
-        "one that leaves out 0 is no finding where the corrected p is 0.05 or more. Detectable: the difference that one "
-        "comparison at 5 % finds four times in five."
+        "one that leaves out 0 is no finding where the corrected p is 0.05 or more. Detectable: the difference that "
+        "one comparison at 5 % finds four times in five."
     )
     return said
 
