@@ -31,6 +31,7 @@ MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 PLAIN_EVERY = 10.0  # seconds between lines where nobody looks at a terminal
 UNFINISHED = 3
 INTERRUPTED = 130  # what shells give for Ctrl-C
+AT_ONCE = 12  # rollouts a task; comparing more takes minutes, for votes are counted anew in very many subsets
 PATIENCE = 2.0  # seconds for threads to end
 
 Show = Callable[[Progress], None]
@@ -71,7 +72,7 @@ def run_eval(
             )
         summarise(report, settings, console)
         if report.finished:
-            compare_selectors(path, console)
+            compare_selectors(path, settings.n, console)
     except KeyboardInterrupt:
         _interrupted(console, path)
     return _without_waiting(0 if report.finished else UNFINISHED, console)
@@ -208,16 +209,17 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         )
 
 
-def compare_selectors(path: Path, console: Console) -> None:
+def compare_selectors(path: Path, n: int, console: Console) -> None:
     """Print which selector would have picked how well, and where there is more. Nothing here fails the run."""
     from ec_agent.evaluation.report.content import report_of
     from ec_agent.evaluation.report.terminal import print_accuracies
 
     console.print()
-    try:
-        print_accuracies(report_of(path), console)
-    except EcAgentError as error:
-        console.print(f"[yellow]note[/yellow]  selectors are not compared: {escape(str(error))}")
+    if n <= AT_ONCE:
+        try:
+            print_accuracies(report_of(path), console)
+        except EcAgentError as error:
+            console.print(f"[yellow]note[/yellow]  selectors are not compared: {escape(str(error))}")
     console.print(f"next: ec-agent report {escape(str(path))} --html report.html")
 
 

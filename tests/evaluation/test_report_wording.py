@@ -90,7 +90,7 @@ def test_failures_and_what_is_missing():
     report = small([task("a", [-1.0, -2.0], [1, 0], errors={1: "E: x"}), task("b", [-1.0, -2.0], [1, 0])], run=run)
     text = said(wording.failures(report))
     assert "1 of 4 rollouts failed and count as wrong. Among those that ended Pass@1 is 0.750, not 0.500" in text
-    assert "3 tasks lack rollouts and are left out" in text
+    assert "3 tasks left out for lack of rollouts" in text
     assert "could not be set on 4 model calls" in text
     assert wording.failures(small([task("a", [-1.0, -2.0], [1, 0])], run=facts(tasks=1))) == []
 

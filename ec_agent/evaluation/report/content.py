@@ -12,7 +12,7 @@ from ec_agent.evaluation.report.facts import RunFacts, facts_of
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, Summary, summarise
 from ec_agent.evaluation.stored import load_results
-from ec_agent.phases import HEPConfig, Phases
+from ec_agent.phases import HEPConfig
 from ec_agent.selectors import Selector
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
 from ec_agent.selectors.windows import WindowSelector
@@ -153,23 +153,12 @@ def config_in(text: str) -> HEPConfig:
 
 
 class _Remembering(Trajectory):
-    """A timeline whose phases are found once: votes rank every subset of the rollouts anew."""
+    """A timeline that looks for its phases once: votes rank every subset of the rollouts anew."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
         super().__init__(calls)
-        object.__setattr__(self, "_phases", cache(super().phases))
-        object.__setattr__(self, "_centroid", cache(super().centroid))
-
-    _phases: object
-    _centroid: object
-
-    def phases(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> Phases:
-        found: Phases = self._phases(config, signal)  # type: ignore[operator]
-        return found
-
-    def centroid(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> float | None:
-        found: float | None = self._centroid(config, signal)  # type: ignore[operator]
-        return found
+        for name in ("signal", "count", "share", "phases", "centroid"):
+            object.__setattr__(self, name, cache(getattr(super(), name)))
 
 
 def _ready(result: TaskResult, config: HEPConfig) -> TaskResult:

@@ -47,10 +47,10 @@ def forest(summary: Summary) -> Figure:
             kind = row.verdict.kind if row.verdict else ""
             _whisker(axes, row.difference, place, MARKERS.get(kind, "s"), ACCENT if row.verdict else SECOND)
         axes.axhline(len(summary.selectors) - 0.5, color=LINE, linewidth=0.6, linestyle=":")
-        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_yticks(range(len(rows)), [_broken(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"accuracy minus Pass@1, {summary.resampling.confidence:.0%} interval")
+        axes.set_xlabel(f"accuracy minus Pass@1 [{summary.resampling.confidence:.0%}]")
         for kind in kinds:
             axes.plot([], [], MARKERS[kind], color=ACCENT, markersize=5.5, label=kind)
         axes.plot([], [], "s", color=SECOND, markersize=5.5, label="confound panel")
@@ -153,7 +153,7 @@ def confound_panel(summary: Summary) -> Figure | None:
                 if found is not None:
                     _whisker(axes, found, place + shift, marker, colour)
             axes.plot([], [], marker, color=colour, markersize=5, label=label)
-        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_yticks(range(len(rows)), [_broken(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("within-task AUROC; 0.5 is a coin")
@@ -191,8 +191,13 @@ def _curve(axes: Any, row: SelectorSummary, summary: Summary) -> None:
     lows, highs = _band(row.curve.difference, base)
     axes.fill_between(places, lows, highs, color=ACCENT, alpha=0.22, linewidth=0, label="interval")
     axes.plot(places, row.curve.accuracy, color=ACCENT, linewidth=1.8, label="selector")
-    axes.set_title(row.name, loc="left")
+    axes.set_title(_broken(row.name), loc="left")
     axes.set_xticks(_ticks(summary.n))
+
+
+def _broken(name: str) -> str:
+    """A name in two lines where it has settings."""
+    return name.replace("(", "\n(")
 
 
 def _band(differences: Sequence[Estimate], base: float) -> tuple[list[float], list[float]]:

@@ -97,8 +97,8 @@ def failures(report: Report) -> list[str]:
         said.append(f"Logprobs could not be used in {kinds}; selectors that read them pass these over.")
     if report.unfinished:
         said.append(
-            f"The run is not finished: {count(report.unfinished, 'task')} lack rollouts and are left out. If these "
-            "are the hard ones, every number here is too high."
+            f"The run is not finished: {count(report.unfinished, 'task')} left out for lack of rollouts. If what is "
+            "missing is hard, every number here is too high."
         )
     if report.run and report.run.costs["unsampled_calls"]:
         said.append(
