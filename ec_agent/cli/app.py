@@ -169,6 +169,26 @@ def calibrate(run: Path, out: Path, selectors: str, folds: int, repeats: int, se
     run_calibrate(run, out, names, folds, repeats, seed)
 
 
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with figures, complete in one file.")
+@click.option("--json", "as_json", metavar="FILE", help="Write all numbers; - prints them and nothing else.")
+@click.option("--csv", "as_csv", metavar="FILE", help="Write one row per selector; - prints them and nothing else.")
+@click.option("--selectors", help="Names with commas between them; settings as in deepconf_tail:window=64.")
+@click.option("--config", help="Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]")
+@click.option("--resamples", default=9999, show_default=True, help="Of intervals and p-values, each.")
+@click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
+def report(run: Path, **options: Any) -> None:
+    """Compare selectors on what `ec-agent eval` stored: accuracy with intervals, confounds, what may be concluded.
+
+    RUN is the file that eval wrote. No model is called. By default all selectors are compared, with their settings as
+    declared, and each of them counts in the correction of the p-values: --selectors names those that you mean.
+    """
+    from ec_agent.cli.report import run_report
+
+    run_report(run, **options)
+
+
 @app.group()
 def fetch() -> None:
     """Fetch what pip alone does not install."""

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ec_agent.cli.eval_progress import first_line, showing
-from ec_agent.errors import EcAgentWarning
+from ec_agent.errors import EcAgentError, EcAgentWarning
 from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
 from ec_agent.evaluation.settings import RunSettings
@@ -27,6 +27,7 @@ from ec_agent.traces.store import COSTS, TraceStore
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 UNFINISHED = 3
 INTERRUPTED = 130  # what shells give for Ctrl-C
+AT_ONCE = 12  # rollouts a task; comparing more takes minutes, for votes are counted anew in very many subsets
 PATIENCE = 2.0  # seconds for threads to end
 
 
@@ -63,9 +64,11 @@ def run_eval(
             report = evaluate(
                 tasks, tested, path, settings, agent_name=agent, retry_failed=retry_failed, on_progress=show
             )
+        summarise(report, settings, console)
+        if report.finished:
+            compare_selectors(path, settings.n, console)
     except KeyboardInterrupt:
         _interrupted(console, path)
-    summarise(report, settings, console)
     return _without_waiting(0 if report.finished else UNFINISHED, console)
 
 
@@ -148,8 +151,20 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
             f"[yellow]not finished[/yellow]  {report.stored} of {report.total} rollouts: token budget "
             f"{settings.token_budget} is spent; the same command with a larger --token-budget goes on from here"
         )
-    else:
-        console.print(f"next: ec-agent report {escape(str(report.path))}")
+
+
+def compare_selectors(path: Path, n: int, console: Console) -> None:
+    """Print which selector would have picked how well, and where there is more. Nothing here fails the run."""
+    from ec_agent.evaluation.report.content import report_of
+    from ec_agent.evaluation.report.terminal import print_accuracies
+
+    console.print()
+    if n <= AT_ONCE:
+        try:
+            print_accuracies(report_of(path), console)
+        except EcAgentError as error:
+            console.print(f"[yellow]note[/yellow]  selectors are not compared: {escape(str(error))}")
+    console.print(f"next: ec-agent report {escape(str(path))} --html report.html")
 
 
 def _print_tasks(report: RunReport, console: Console) -> None:

@@ -1,0 +1,213 @@
+"""The comparison that a report shows: which selectors, with which settings, on what was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation.report.facts import RunFacts, facts_of
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.statistics import Resampling, Summary, summarise
+from ec_agent.evaluation.stored import load_results
+from ec_agent.phases import HEPConfig
+from ec_agent.selectors import Selector
+from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
+from ec_agent.selectors.windows import WindowSelector
+from ec_agent.signals import CONFIDENCE, ENTROPY
+from ec_agent.trajectory import Call, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Selectors whose window no rollout fills, so that they read the mean of the whole rollout.
+
+    Attributes:
+        names: the selectors.
+        longest: most tokens with a confidence that a rollout has.
+    """
+
+    names: tuple[str, ...]
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is shown.
+
+    Attributes:
+        summary: the numbers.
+        run: what was run; ``None`` for results that come from no trace file.
+        config: settings of the phases.
+        left_out: selector -> the signal that was not stored for it.
+        unfilled: selectors whose window is longer than every rollout.
+        warning: selector -> the first validity warning it gave, for those that gave one.
+        unfinished: tasks of the run that lack rollouts and are left out.
+    """
+
+    summary: Summary
+    run: RunFacts | None
+    config: HEPConfig
+    left_out: Mapping[str, str]
+    unfilled: Windows
+    warning: Mapping[str, str]
+    unfinished: int
+
+
+def report_of(
+    path: Path,
+    *,
+    selectors: Mapping[str, Selector] | None = None,
+    config: HEPConfig | None = None,
+    resampling: Resampling | None = None,
+    partial: bool = False,
+) -> Report:
+    """The report of a trace file; :func:`compare` says what the arguments mean.
+
+    Raises:
+        TraceError: the file is no trace file, or the run is not finished and ``partial`` is not set.
+        ConfigError: no task is whole, a selector reads what was not stored, or SciPy is missing.
+    """
+    results = load_results(path, partial=partial)
+    if not results:
+        raise ConfigError(f"no task of {path} has all its rollouts; repeat the command that began the run")
+    run = facts_of(path, results)
+    return compare(results, selectors=selectors, config=config, resampling=resampling, run=run)
+
+
+def compare(
+    results: Sequence[TaskResult],
+    *,
+    selectors: Mapping[str, Selector] | None = None,
+    config: HEPConfig | None = None,
+    resampling: Resampling | None = None,
+    run: RunFacts | None = None,
+) -> Report:
+    """Compare selectors. No model is called.
+
+    Args:
+        results: the tasks with their rollouts.
+        selectors: name -> selector; ``None`` is all of the registry, as they are declared there, but for the confounds,
+            which are the panel, and for those that read a signal that was not stored.
+        config: settings of the phases; ``None`` is ``HEPConfig()``.
+        resampling: how intervals and p-values are drawn.
+        run: what was run.
+
+    Raises:
+        ConfigError: no tasks, a selector reads what was not stored, or SciPy is missing.
+    """
+    config = config or HEPConfig()
+    ready = [_ready(result, config) for result in results]
+    missing: dict[str, str] = {}
+    if selectors is None:
+        selectors = {name: kind() for name, kind in SELECTORS.items() if name not in CONFOUNDS}
+        stored = _stored_signals(ready)
+        missing = {name: lacks[0] for name, one in selectors.items() if (lacks := _lacks(one, stored))}
+        selectors = {name: one for name, one in selectors.items() if name not in missing}
+    summary = summarise(ready, selectors, resampling=resampling)
+    warned = {row.name for row in summary.selectors if row.warned}
+    return Report(
+        summary=summary,
+        run=run,
+        config=config,
+        left_out=missing,
+        unfilled=_unfilled(ready, selectors),
+        warning={name: _first_warning(ready, one) for name, one in selectors.items() if name in warned},
+        unfinished=run.tasks - len(results) if run else 0,
+    )
+
+
+def selectors_in(text: str) -> dict[str, Selector]:
+    """The selectors that a command line names: ``lowest_centroid,deepconf_tail:window=64``.
+
+    Args:
+        text: names with commas between them, each with settings that are not the default ones behind colons.
+
+    Raises:
+        ConfigError: no name, one twice, an unknown one, or a setting it does not have.
+    """
+    found = [_selector_in(word.strip()) for word in text.split(",") if word.strip()]
+    named = {one.name: one for one in found}
+    if not named or len(named) != len(found):
+        raise ConfigError(f"selectors are {text!r}; name one or more, each once, with commas between them")
+    return named
+
+
+def config_in(text: str) -> HEPConfig:
+    """The settings of the phases that a command line names: ``1,80,2``.
+
+    Raises:
+        ConfigError: these are not three numbers, or one is out of range.
+    """
+    try:
+        top, bottom, low = text.split(",")
+        return HEPConfig(float(top), float(bottom), int(low))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(
+            f"config is {text!r}; give top percent, bottom percent and consecutive low tokens, as 1,80,2"
+        ) from error
+
+
+class _Remembering(Trajectory):
+    """A timeline that looks for its phases once: votes rank every subset of the rollouts anew."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        super().__init__(calls)
+        for name in ("signal", "count", "share", "phases", "centroid"):
+            object.__setattr__(self, name, cache(getattr(super(), name)))
+
+
+def _ready(result: TaskResult, config: HEPConfig) -> TaskResult:
+    candidates = tuple(
+        replace(candidate, config=config, trajectory=_Remembering(candidate.trajectory.calls))
+        for candidate in result.candidates
+    )
+    return replace(result, candidates=candidates)
+
+
+def _selector_in(word: str) -> Selector:
+    name, *pairs = word.split(":")
+    settings = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if not key or not value:
+            raise ConfigError(f"{word!r} is no selector; write a name, or name:setting=value")
+        settings[key] = _value(value)
+    return selector_named(name, **settings)
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _stored_signals(results: Iterable[TaskResult]) -> set[str]:
+    """The signals that every call has."""
+    calls = [call for result in results for c in result.candidates for call in c.trajectory.calls]
+    return set.intersection(*({ENTROPY, *call.signals} for call in calls)) if calls else {ENTROPY}
+
+
+def _lacks(selector: Selector, stored: set[str]) -> list[str]:
+    return [signal for signal in selector.signals if signal not in stored]
+
+
+def _unfilled(results: Iterable[TaskResult], selectors: Mapping[str, Selector]) -> Windows:
+    windows = {name: one.window for name, one in selectors.items() if isinstance(one, WindowSelector)}
+    if not windows:
+        return Windows((), 0)
+    counts = [c.trajectory.count(CONFIDENCE) for result in results for c in result.candidates if c.error is None]
+    longest = max(counts, default=0)
+    return Windows(tuple(name for name, window in windows.items() if longest <= window), longest)
+
+
+def _first_warning(results: Iterable[TaskResult], selector: Selector) -> str:
+    said = (warning for result in results for warning in selector.select(result.candidates).warnings)
+    return next(said, "")

@@ -1,0 +1,129 @@
+"""The report on a terminal: tables that fit 80 columns, then the sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from ec_agent.evaluation.report import wording
+from ec_agent.evaluation.report.content import Report
+from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+
+WIDE = 108
+"""From this width the verdicts stand in the table too."""
+
+STYLES = {"better": "green", "worse": "red", "confounded": "yellow"}
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print all of it."""
+    for line in wording.what_was_run(report):
+        console.print(escape(line))
+    print_accuracies(report, console)
+    console.print("[bold]Confound panel[/bold]: what the length of a rollout explains")
+    console.print(_panel(report))
+    console.print(_lengths(report.summary.selectors))
+    console.print()
+    _list(console, "Failures", wording.failures(report))
+    if report.run:
+        for error, many in report.run.failures.items():
+            console.print(f"  {many} x {escape(error)}")
+    _list(console, "Notes", wording.notes(report))
+
+
+def print_accuracies(report: Report, console: Console) -> None:
+    """Print each selector's accuracy, what may be concluded of it, and what not."""
+    console.print(_accuracies(report, wide=console.width >= WIDE))
+    console.print("[bold]What may be concluded[/bold]")
+    for row in report.summary.selectors:
+        if row.verdict is not None:
+            name, _, rest = row.verdict.sentence.partition(":")
+            style = STYLES.get(row.verdict.kind, "default")
+            console.print(Padding(f"[{style}]{escape(name)}[/]:{escape(rest)}", (0, 0, 0, 2)))
+    console.print()
+    _list(console, "What may not be concluded", wording.cautions(report))
+
+
+def _list(console: Console, title: str, lines: Sequence[str]) -> None:
+    if not lines:
+        return
+    console.print(f"[bold]{title}[/bold]")
+    for line in lines:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(" -", escape(line))
+        console.print(grid)
+    console.print()
+
+
+def _accuracies(report: Report, *, wide: bool) -> Table:
+    summary = report.summary
+    table = _table(
+        "selector", "accuracy", f"vs Pass@1 [{summary.resampling.confidence:.0%}]", "Holm p", "AUROC", "det."
+    )
+    if wide:
+        table.add_column("verdict", no_wrap=True)
+    table.add_row("Pass@1", wording.number(summary.pass_1.value))
+    table.add_row(f"oracle@{summary.n_most}", wording.number(summary.oracle.value))
+    if summary.greedy.value is not None:
+        difference = wording.interval(summary.greedy_difference, signed=True)
+        table.add_row("greedy", wording.number(summary.greedy.value), difference)
+    table.add_section()
+    for row in summary.selectors:
+        cells = [
+            escape(row.name),
+            wording.number(row.accuracy.value),
+            wording.interval(row.difference, signed=True),
+            wording.p_value(row.corrected_p),
+            wording.number(row.auroc.value, 2),
+            wording.number(row.detectable, 2),
+        ]
+        kind = row.verdict.kind if row.verdict else ""
+        table.add_row(*cells, *([f"[{STYLES.get(kind, 'dim')}]{kind}[/]"] if wide else []))
+    return table
+
+
+def _panel(report: Report) -> Table:
+    table = _table("picks", "accuracy", f"vs Pass@1 [{report.summary.resampling.confidence:.0%}]", "AUROC")
+    for row in report.summary.panel:
+        difference = wording.interval(row.difference, signed=True)
+        table.add_row(row.name, wording.number(row.accuracy.value), difference, wording.number(row.auroc.value, 2))
+    return table
+
+
+def _lengths(rows: Sequence[SelectorSummary]) -> Table:
+    table = _table("selector", "~tokens", "~calls", "AUROC", "equal calls", "pairs", "prefix")
+    table.caption = (
+        "~: rank correlation with length, + prefers long. AUROC over all pairs, over pairs with equally many calls "
+        "(their share), and with rollouts cut to the shortest one's length; 0.5 is a coin."
+    )
+    for row in rows:
+        found = row.confounds
+        table.add_row(
+            escape(row.name),
+            *(_signed(value) for value in (found.with_tokens, found.with_calls)),
+            *(_two(value) for value in (row.auroc, found.equal_calls)),
+            wording.percent(found.equal_call_pairs),
+            _two(found.prefix),
+        )
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _two(estimate: Estimate | None) -> str:
+    return wording.NONE if estimate is None else wording.number(estimate.value, 2)
+
+
+def _signed(value: float | None) -> str:
+    return wording.NONE if value is None else f"{value:+.2f}"

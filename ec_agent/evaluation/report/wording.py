@@ -1,0 +1,224 @@
+"""The sentences of a report, by stated rules, and how its numbers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ec_agent.evaluation.report.content import Report
+from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.selectors.self_certainty import SelfCertainty
+
+NONE = "-"
+
+AUTHORS = (
+    "What the method's authors claim. They report for Lowest Centroid +5.3 points over Pass@1 on average, with models "
+    "of 14 to 480 billion parameters on six benchmarks (arXiv 2604.26173). That was not measured again here: this "
+    "report is about the model and the tasks named in it, and neither confirms nor refutes theirs."
+)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number, or a dash where there is none."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def interval(estimate: Estimate, signed: bool = False) -> str:
+    """``0.522 [0.44, 0.60]``; without an interval the number alone, without a number a dash."""
+    if estimate.value is None:
+        return NONE
+    sign = "+" if signed else ""
+    ends = "" if estimate.low is None else f" [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
+    return f"{estimate.value:{sign}.3f}{ends}"
+
+
+def p_value(value: float | None) -> str:
+    """``0.042``, or ``< .001``."""
+    if value is None:
+        return NONE
+    return "< .001" if value < 0.001 else f"{value:.3f}"
+
+
+def percent(share: float | None) -> str:
+    """``35%``, or a dash."""
+    return NONE if share is None else f"{share:.0%}"
+
+
+def count(many: float, noun: str) -> str:
+    """``1 task``, ``1,200 tasks``."""
+    return f"{many:,.0f} {noun}{'' if many == 1 else 's'}"
+
+
+def what_was_run(report: Report) -> list[str]:
+    """Tasks, rollouts, model, lengths, how many were distinct, costs: one sentence or two each."""
+    summary, run = report.summary, report.run
+    effort = summary.effort
+    each = str(summary.n) if summary.n == summary.n_most else f"{summary.n} to {summary.n_most}"
+    said = [f"{count(len(summary.tasks), 'task')}, {each} rollouts each: {count(effort.rollouts, 'rollout')}."]
+    if run:
+        settings = run.settings
+        models = ", ".join(run.models) or "a model that its answers do not name"
+        said.append(
+            f"Agent {settings.get('agent', '?')} on {models}; temperature {settings.get('temperature', '?')}, "
+            f"seed {settings.get('seed', '?')}; stored in {run.file}."
+        )
+    if effort.tokens and effort.calls:
+        said.append(
+            f"A rollout that ended generated {effort.tokens.mean:,.0f} tokens (5 to 95 %: {effort.tokens.low:,.0f} to "
+            f"{effort.tokens.high:,.0f}) in {effort.calls.mean:.1f} LLM calls ({effort.calls.low:,.0f} to "
+            f"{effort.calls.high:,.0f})."
+        )
+    if effort.distinct is not None:
+        alike = f"; in {count(effort.all_alike, 'task')} all were the same" if effort.all_alike else ""
+        said.append(f"{effort.distinct:.0%} of a task's rollouts were distinct{alike}.")
+    if effort.coverage is not None and effort.coverage < 1:
+        said.append(f"{effort.coverage:.1%} of the tokens have an entropy.")
+    if run:
+        costs = run.costs
+        said.append(
+            f"Cost: {count(costs['model_calls'], 'model call')}, {costs['prompt_tokens']:,.0f} prompt and "
+            f"{costs['generated_tokens']:,.0f} generated tokens, {costs['seconds']:,.0f} s of rollouts."
+        )
+    return said
+
+
+def failures(report: Report) -> list[str]:
+    """What failed, and what passing over it alone makes."""
+    summary, effort = report.summary, report.summary.effort
+    said = []
+    if effort.failed:
+        said.append(
+            f"{effort.failed} of {count(effort.rollouts, 'rollout')} failed and count as wrong. Among those that ended "
+            f"Pass@1 is {number(summary.pass_1_ended.value)}, not {number(summary.pass_1.value)}: so much is gained by "
+            "passing over failures alone."
+        )
+    if effort.unscored:
+        kinds = ", ".join(f"{many} for {why}" for why, many in effort.unscored.items())
+        said.append(f"Logprobs could not be used in {kinds}; selectors that read them pass these over.")
+    if report.unfinished:
+        said.append(
+            f"The run is not finished: {count(report.unfinished, 'task')} left out for lack of rollouts. If what is "
+            "missing is hard, every number here is too high."
+        )
+    if report.run and report.run.costs["unsampled_calls"]:
+        said.append(
+            f"Seed and temperature could not be set on {count(report.run.costs['unsampled_calls'], 'model call')}: "
+            "the greedy rollouts need not be greedy."
+        )
+    return said
+
+
+def conclusions(report: Report) -> list[str]:
+    """What may be concluded, one sentence per kind of verdict."""
+    rows = report.summary.selectors
+    said = []
+    for kind, words in (("better", "Better than Pass@1 on these tasks"), ("worse", "Worse than Pass@1 on these tasks")):
+        if found := _of_kind(rows, kind):
+            after = f"after correction for {count(len(rows), 'selector')} compared"
+            said.append(f"{words}, {after}: {_differences(found)}.")
+    if found := _of_kind(rows, "confounded"):
+        said.append(
+            f"Different from Pass@1, but confounded: {_differences(found)}. The picks are as good or as bad as the "
+            "numbers say; that this comes from what the selector reads, and not from lengths or duplicates, is not "
+            "shown."
+        )
+    if found := _of_kind(rows, "no difference found"):
+        said.append(f"No difference to Pass@1 found: {_names(found)}.{_detectable(found)}")
+    if found := _of_kind(rows, "cannot be told"):
+        said.append(f"Cannot be told from {count(len(report.summary.tasks), 'task')}: {_names(found)}.")
+    said.append(_room(report))
+    return said
+
+
+def cautions(report: Report) -> list[str]:
+    """What may not be concluded."""
+    rows = report.summary.selectors
+    said = []
+    if _of_kind(rows, "no difference found"):
+        said.append("That a selector for which no difference was found is as good, or as bad, as Pass@1.")
+    if len(rows) > 1:
+        said.append(
+            "That one selector beats another: each was tested against Pass@1 alone. The best number in a list of "
+            f"{len(rows)} is too good by having been picked."
+        )
+    said.append(
+        "That it holds elsewhere: for other tasks, agents, models, temperatures or numbers of rollouts. The intervals "
+        "are about other tasks of the same kind."
+    )
+    return [*said, *_about_the_centroid(report), AUTHORS]
+
+
+def notes(report: Report) -> list[str]:
+    """On settings, and on selectors that are not what their names say here."""
+    c = report.config
+    resampling = report.summary.resampling
+    said = [
+        f"Settings are as declared, none was fitted here: phases {c.top_percent:g} / {c.bottom_percent:g} / "
+        f"{c.consecutive_low} (top percent, bottom percent, consecutive low). Settings chosen after a look at these "
+        "tasks make numbers too good; the command ec-agent calibrate shows by how much."
+    ]
+    if report.unfilled.names:
+        said.append(
+            f"No rollout is longer than its window (the longest has {report.unfilled.longest:,} tokens) for "
+            f"{', '.join(report.unfilled.names)}: there it is the mean of the whole rollout, as in deepconf_mean. "
+            "They count in the correction all the same. --selectors leaves them out, or sets a shorter window with "
+            "NAME:window=16; choose before you look."
+        )
+    if any(row.name.startswith(SelfCertainty.label) for row in report.summary.selectors):
+        said.append("self_certainty is an approximation: it sees the returned candidates, not the whole vocabulary.")
+    for name, signal in report.left_out.items():
+        said.append(f"{name} is left out: {signal} was not stored.")
+    if any(not row.curve.exact for row in report.summary.selectors):
+        said.append("Curves of votes by number of rollouts rest on a seeded draw of subsets.")
+    said.append(
+        f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
+        f"{resampling.seed}. p: sign flips over tasks, Holm-corrected. Ties are averaged. Intervals are not corrected: "
+        "one that leaves out 0 is no finding where the corrected p is 0.05 or more. Detectable: the difference that "
+        "one comparison at 5 % finds four times in five."
+    )
+    return said
+
+
+def _about_the_centroid(report: Report) -> list[str]:
+    said = []
+    for row in report.summary.selectors:
+        if row.name.startswith(LowestCentroid.label) and row.warned:
+            tasks = len(report.summary.tasks)
+            said.append(
+                f"That the centroid itself helps or harms: {row.name} gave validity warnings on {row.warned} of "
+                f"{count(tasks, 'task')}. The first: {report.warning[row.name]}."
+            )
+    return said
+
+
+def _of_kind(rows: Sequence[SelectorSummary], kind: str) -> list[SelectorSummary]:
+    return [row for row in rows if row.verdict is not None and row.verdict.kind == kind]
+
+
+def _names(rows: Sequence[SelectorSummary]) -> str:
+    return ", ".join(row.name for row in rows)
+
+
+def _differences(rows: Sequence[SelectorSummary]) -> str:
+    return "; ".join(f"{row.name} {interval(row.difference, signed=True)}" for row in rows)
+
+
+def _detectable(rows: Sequence[SelectorSummary]) -> str:
+    sizes = [row.detectable for row in rows if row.detectable is not None]
+    if not sizes:
+        return ""
+    low, high = f"{min(sizes):.2f}", f"{max(sizes):.2f}"
+    size = low if low == high else f"{low} to {high}"
+    tasks = count(rows[0].difference.tasks, "task")
+    return f" {tasks} show a difference of {size} four times in five; a smaller one may well be missed."
+
+
+def _room(report: Report) -> str:
+    summary = report.summary
+    room = (summary.oracle.value or 0.0) - (summary.pass_1.value or 0.0)
+    if room <= 0:
+        return "The rollouts of a task are all equally right: no selector could gain anything here."
+    return (
+        f"Pass@1 is {number(summary.pass_1.value)} and oracle@{summary.n_most} {number(summary.oracle.value)}: no "
+        f"selector could gain more than {room:+.3f} here."
+    )

@@ -1,0 +1,213 @@
+"""``ec-agent report`` as a user runs it, and what ``ec-agent eval`` shows at its end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from ec_agent import Call, Trajectory
+from ec_agent.cli.app import app
+from ec_agent.cli.eval import compare_selectors
+from ec_agent.errors import ConfigError, EcAgentError
+from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.stored import load_results
+from ec_agent.signals import SIGNALS
+from ec_agent.traces.store import StoredRollout, TraceStore
+
+ROOT = Path(__file__).parents[2]
+TASKS = tuple(f"task {place}" for place in range(6))
+
+
+def rollout(key, seed):
+    """A rollout of two calls, right where it is sure; one in seven fails."""
+    rng = np.random.default_rng(seed)
+    sure = rng.random()
+    failed = seed % 7 == 3
+    calls = [
+        Call(
+            rng.random(tokens),
+            signals={name: rng.random(tokens) + sure for name in SIGNALS if name != "entropy"},
+            model="tiny-model",
+        )
+        for tokens in (20, 15 + seed % 9)
+    ]
+    return StoredRollout(
+        key=key,
+        seed=seed,
+        sampling={"temperature": 0.8},
+        trajectory=Trajectory(calls),
+        final_action=None if failed else f"answer {seed % 3}",
+        verdict=0.0 if failed else float(sure > 0.4),
+        error="ValueError: <b>down</b>\nmore" if failed else None,
+        started=0.0,
+        seconds=0.5,
+        usage={"prompt_tokens": 10, "cached_tokens": 0, "generated_tokens": 35},
+    )
+
+
+def stored_run(path, tasks=TASKS, skip=()):
+    settings = RunSettings(n=3)
+    with TraceStore(path, create=True) as store:
+        store.begin({"agent": "mine:graph", **settings.lasting()}, dict.fromkeys(tasks, "same"))
+        keys = [key for task in tasks for key in settings.keys(task) if task not in skip]
+        for seed, key in enumerate(keys):
+            store.add(rollout(key, seed))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory):
+    return stored_run(tmp_path_factory.mktemp("runs") / "run.db")
+
+
+def report(*words, width="100"):
+    done = CliRunner().invoke(app, ["report", *map(str, words), "--resamples", "199"], env={"COLUMNS": width})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.output
+
+
+def test_the_terminal_says_what_was_run_and_found(run_file):
+    said = " ".join(report(run_file).split())
+    results = load_results(run_file)
+    pass_1 = np.mean([result.correct.mean() for result in results])
+    assert "6 tasks, 3 rollouts each: 18 rollouts." in said
+    assert "Agent mine:graph on tiny-model; temperature 0.8, seed 0; stored in run.db." in said
+    assert "Cost: 48 model calls, 240 prompt and 840 generated tokens, 12 s of rollouts." in said
+    assert f"Pass@1 {pass_1:.3f} oracle@3" in said
+    failed = sum(candidate.error is not None for result in results for candidate in result.candidates)
+    assert f"{failed} of 18 rollouts failed and count as wrong" in said
+    assert "x ValueError: <b>down</b>" in said
+    for name in ("lowest_centroid", "self_certainty", "majority_vote", "greedy", "fewest_calls"):
+        assert name in said
+    assert "written" not in said
+
+
+def test_files(run_file, tmp_path):
+    page, numbers, rows = tmp_path / "r.html", tmp_path / "r.json", tmp_path / "r.csv"
+    said = report(run_file, "--html", page, "--json", numbers, "--csv", rows, "--selectors", "mean_logprob,shortest")
+    assert all(f"written: {file}" in said.replace("\n", "") for file in (page, numbers, rows))
+    tree = json.loads(numbers.read_text())
+    assert [row["name"] for row in tree["summary"]["selectors"]] == ["mean_logprob", "shortest"]
+    assert tree["summary"]["resampling"]["resamples"] == 199
+    named = [row["name"] for row in csv.DictReader(rows.open())]
+    assert named == ["pass@1", "oracle@3", "greedy", "mean_logprob", "shortest", *tree_names(tree["summary"]["panel"])]
+    text = page.read_text()
+    assert "&lt;b&gt;down" in text
+    assert "<b>down" not in text
+
+
+def tree_names(rows):
+    return [row["name"] for row in rows]
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_a_dash_prints_that_and_nothing_else(run_file, option):
+    said = report(run_file, option, "-", "--selectors", "lowest_centroid", "--config", "5,50,3")
+    if option == "--json":
+        assert json.loads(said)["config"] == {"top_percent": 5.0, "bottom_percent": 50.0, "consecutive_low": 3}
+    else:
+        assert [row["name"] for row in csv.DictReader(io.StringIO(said))][3] == "lowest_centroid"
+
+
+def test_a_run_that_is_not_finished_is_reported_where_that_is_asked_for(tmp_path):
+    path = stored_run(tmp_path / "half.db", skip=TASKS[4:])
+    with pytest.raises(EcAgentError, match="2 of 6 tasks lack rollouts"):
+        report(path)
+    said = " ".join(report(path, "--partial", "--selectors", "mean_logprob").split())
+    assert "2 tasks left out for lack of rollouts" in said
+    nothing = stored_run(tmp_path / "none.db", skip=TASKS)
+    with pytest.raises(ConfigError, match="repeat the command that began the run"):
+        report(nothing, "--partial")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--selectors", "best"], "unknown selector 'best'"),
+        (["--config", "1"], "config is '1'"),
+        (["--resamples", "3"], "at least 100 resamples"),
+        (["--html", "no/such/folder/r.html"], "cannot write no/such/folder/r.html"),
+        (["--json", "-", "--csv", "-"], "give each its own file"),
+    ],
+)
+def test_errors_are_ours_and_exit_with_1(run_file, words, said):
+    words = [str(run_file), "--selectors", "mean_logprob", *words]
+    done = subprocess.run(
+        [sys.executable, "-m", "ec_agent.cli", "report", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("ec-agent: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_file_that_is_none():
+    with pytest.raises(EcAgentError, match="there is no file"):
+        report("nowhere.db")
+
+
+def test_help_loads_nothing_heavy():
+    probe = (
+        "import sys\nfrom ec_agent.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = ('numpy', 'pydantic', 'langgraph', 'scipy', 'matplotlib', 'jinja2')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    words = [sys.executable, "-c", probe, "report", "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert done.stdout.endswith("[]\n")
+    assert "--html" in done.stdout
+
+
+def test_the_table_alone_needs_neither_jinja_nor_matplotlib(run_file):
+    probe = (
+        "import sys\nfrom ec_agent.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
+    )
+    words = [sys.executable, "-c", probe, "report", str(run_file), "--selectors", "mean_logprob", "--resamples", "100"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "mean_logprob" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def test_eval_ends_with_the_table(run_file):
+    console = Console(width=100, file=io.StringIO())
+    compare_selectors(run_file, 3, console)
+    said = console.file.getvalue()
+    for words in ("lowest_centroid", "What may be concluded", "not measured again here", "next: ec-agent report"):
+        assert words in said
+    assert "Confound panel" not in said
+
+
+def test_eval_goes_on_where_selectors_cannot_be_compared(run_file, monkeypatch):
+    def nothing_there(name):
+        raise ModuleNotFoundError(name=name)
+
+    monkeypatch.setattr("ec_agent.evaluation.statistics.bootstrap.import_module", nothing_there)
+    console = Console(width=200, file=io.StringIO())
+    compare_selectors(run_file, 3, console)
+    said = console.file.getvalue()
+    assert "selectors are not compared: the statistics need scipy; run: pip install 'ec-agent[eval]'" in said
+    assert "next: ec-agent report" in said
+
+
+def test_eval_leaves_many_rollouts_to_the_report(run_file):
+    console = Console(width=200, file=io.StringIO())
+    compare_selectors(run_file, 64, console)
+    assert console.file.getvalue().split("\n")[1:] == [f"next: ec-agent report {run_file} --html report.html", ""]

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from report_parts import facts, family, small, task
+
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation.report import html as page
+from ec_agent.evaluation.report.html import check_installed, to_html
+
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """Reads strictly: every element must be closed in its turn."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.attributes, self.texts = [], [], [], [], {}
+        self.said = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in VOID:
+            self.open.append((tag, dict(attributes).get("id")))
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        self.said.append(data)
+        if self.open and self.open[-1][1]:
+            self.texts[self.open[-1][1]] = self.texts.get(self.open[-1][1], "") + data
+
+
+@pytest.fixture(scope="module")
+def report():
+    return family(tasks=30, selectors="lowest_centroid,mean_logprob,majority_vote")
+
+
+@pytest.fixture(scope="module")
+def text(report):
+    return to_html(report)
+
+
+def test_it_is_one_whole_file_of_its_own(text):
+    found = Page(text)
+    assert text.startswith("<!DOCTYPE html>")
+    assert len(text.encode()) < 2_000_000
+    assert not {"script", "link", "img", "iframe", "object"} & set(found.tags)
+    for _, name, value in found.attributes:
+        assert not name.startswith("on")
+        if name in ("href", "src", "xlink:href"):
+            assert value.startswith("#")
+    assert "@import" not in text
+    assert set(re.findall(r"url\(([^)]*)\)", text)) <= {f"#{each}" for each in found.ids}
+    assert len(found.ids) == len(set(found.ids))
+    references = {value[1:] for _, name, value in found.attributes if name == "xlink:href"}
+    assert references <= set(found.ids)
+
+
+def test_every_figure_is_there_and_says_what_it_shows(report, text):
+    found = Page(text)
+    assert found.tags.count("svg") == found.tags.count("figure") == 4
+    labelled = [value for tag, name, value in found.attributes if tag == "div" and name == "aria-labelledby"]
+    assert labelled == ["forest-said", "curves-said", "calibration-said", "confounds-said"]
+    for row in report.summary.selectors:
+        assert f"{row.name} {row.difference.value:+.3f}" in found.texts["forest-said"]
+        assert f"{row.name} {row.curve.accuracy[0]:.3f} to {row.curve.accuracy[-1]:.3f}" in found.texts["curves-said"]
+        assert f"{row.name} {row.auroc.value:.2f}" in found.texts["confounds-said"]
+    bins = report.summary.selectors[0].calibration
+    assert f"in {len(bins)} bins" in found.texts["calibration-said"]
+    assert f"{bins[0].success:.2f} of {bins[0].rollouts}" in found.texts["calibration-said"]
+
+
+def test_the_forest_has_a_mark_and_an_interval_for_each(report):
+    rows = [*report.summary.selectors, *report.summary.panel]
+    svg = page.figures.forest(report.summary).svg
+    widened = sum(row.difference.low is not None for row in rows)
+    drawn = re.findall(r"stroke: var\(--(?:accent|second)\); stroke-width: 1\.4", svg)
+    assert len(drawn) == widened
+    assert 0 < widened < len(rows)  # fewest and most calls never differ in this family: no interval is made up
+
+
+def test_the_words_and_the_numbers_are_those_of_the_summary(report, text):
+    said = " ".join(" ".join(Page(text).said).split())
+    for row in report.summary.selectors:
+        assert row.verdict.sentence in said
+    for words in ("What may be concluded", "What may not be concluded", "not measured again here", "Confound panel"):
+        assert words in said
+
+
+def test_the_same_report_is_the_same_page(report, text):
+    assert to_html(report) == text
+    assert not re.search(r"20\d\d-\d\d-\d\d", text)
+
+
+def test_colours_follow_the_page_in_light_dark_and_print(text):
+    style = text[text.index("<style>") : text.index("</style>")]
+    used = set(re.findall(r"var\((--\w+)\)", text))
+    schemes = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    assert len(schemes) == 3
+    for scheme in schemes:
+        assert used <= set(re.findall(r"(--\w+):", scheme))
+    assert not re.search(r"#(101112|202122|303132|404142)", text)
+
+
+def test_what_others_said_is_text():
+    run = facts(
+        file=HOSTILE,
+        models=(HOSTILE,),
+        failures={f"ValueError: {HOSTILE}": 2},
+        settings={"agent": HOSTILE, "temperature": 1, "seed": 0},
+    )
+    results = [task(HOSTILE + str(place), [-1.0, -2.0], [1, 0], errors={1: HOSTILE}) for place in range(3)]
+    results[0] = task(HOSTILE, [-1.0, -2.0], [0, 1], texts={0: HOSTILE})
+    text = to_html(small(results, run=run))
+    found = Page(text)
+    assert "script" not in found.tags
+    assert "<script" not in text
+    said = "".join(found.said)
+    assert said.count(HOSTILE) >= 6  # title, agent, model, file, error, tasks: whole, as text
+
+
+def test_the_smallest_evaluation_has_a_page():
+    text = to_html(small([task("a", [-1.0], [0])]))
+    found = Page(text)
+    assert "cannot be told" in text
+    assert "lowest_centroid was not compared" in text
+    assert found.tags.count("svg") == 2  # no curve of one rollout, no calibration without centroids
+
+
+def test_rollouts_that_all_failed_have_a_page():
+    results = [task(name, [-1.0, -2.0], [0, 0], errors={0: "E: x", 1: "E: x"}) for name in "ab"]
+    assert "4 of 4 rollouts failed" in to_html(small(results, "lowest_centroid,mean_logprob", run=facts()))
+
+
+def test_many_tasks_are_listed_up_to_a_number():
+    results = [task(f"task-{place:03}", [-1.0, -2.0], [place % 2, 0]) for place in range(page.MOST_TASKS + 5)]
+    text = to_html(small(results))
+    assert f"The first {page.MOST_TASKS} of {page.MOST_TASKS + 5} tasks" in text
+    assert f"task-{page.MOST_TASKS - 1:03}" in text
+    assert f"task-{page.MOST_TASKS:03}" not in text
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
+def test_what_is_not_installed_is_named(monkeypatch, missing):
+    def nothing_there(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    home = "ec_agent.evaluation.report." + {"jinja2": "html", "matplotlib": "drawing"}[missing]
+    monkeypatch.setattr(f"{home}.import_module", nothing_there)
+    with pytest.raises(ConfigError, match=rf"needs? {missing}; run: pip install 'ec-agent\[eval\]'"):
+        check_installed()

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+from report_parts import COSTS, facts, family, small, task
+
+from ec_agent.evaluation.report import wording
+from ec_agent.evaluation.statistics import Estimate
+
+
+def said(lines):
+    return "\n".join(lines)
+
+
+def many(correct, count=30):
+    """Tasks in which the rollout with the highest logprob is the first."""
+    return [task(f"t{place}", [-1.0, -2.0, -3.0], correct) for place in range(count)]
+
+
+def varied(best_right, count=30):
+    tasks = many([1, 0, 0] if best_right else [0, 1, 1], count)
+    return [*tasks, task("other", [-1.0, -2.0, -3.0], [1, 1, 0])]
+
+
+@pytest.mark.parametrize(("best_right", "words"), [(True, "Better"), (False, "Worse")])
+def test_a_difference_is_named_with_its_interval(best_right, words):
+    report = small(varied(best_right))
+    (row,) = report.summary.selectors
+    text = said(wording.conclusions(report))
+    assert f"{words} than Pass@1 on these tasks, after correction for 1 selector compared: mean_logprob" in text
+    assert f"{row.difference.value:+.3f} [{row.difference.low:+.2f}, {row.difference.high:+.2f}]" in text
+    assert "No difference" not in text
+
+
+def test_no_difference_found_comes_with_what_could_have_been_found():
+    tasks = [*varied(True, 2), *varied(False, 3)]
+    tasks = [task(f"t{place}", [-1.0, -2.0, -3.0], one.correct) for place, one in enumerate(tasks)]
+    report = small(tasks)
+    (row,) = report.summary.selectors
+    text = said(wording.conclusions(report))
+    assert "No difference to Pass@1 found: mean_logprob." in text
+    assert f"7 tasks show a difference of {row.detectable:.2f} four times in five" in text
+    assert "is as good, or as bad, as Pass@1" in said(wording.cautions(report))
+
+
+def test_confounded_is_said_and_what_it_leaves_open():
+    report = family(tasks=100, selectors="lowest_centroid")
+    assert report.summary.selectors[0].verdict.kind == "confounded"
+    text = said(wording.conclusions(report))
+    assert "Different from Pass@1, but confounded: lowest_centroid -0.136" in text
+    assert "is not shown" in text
+
+
+def test_one_task_tells_nothing():
+    text = said(wording.conclusions(small([task("a", [-1.0, -2.0], [1, 0])])))
+    assert "Cannot be told from 1 task: mean_logprob" in text
+
+
+@pytest.mark.parametrize(
+    ("correct", "room"),
+    [([1, 0], "oracle@2 1.000: no selector could gain more than +0.500"), ([1, 1], "equally right")],
+)
+def test_the_room_there_is(correct, room):
+    tasks = [task(name, [-1.0, -2.0], correct) for name in "abc"]
+    assert room in wording.conclusions(small(tasks))[-1]
+
+
+def test_what_may_never_be_concluded():
+    text = said(wording.cautions(family(tasks=8)))
+    assert "That one selector beats another" in text
+    assert "That it holds elsewhere" in text
+    assert "lowest_centroid gave validity warnings on 8 of 8 tasks" in text
+    assert "not measured again here" in text
+    alone = said(wording.cautions(small(varied(True))))
+    assert "beats another" not in alone
+    assert "validity warnings" not in alone
+
+
+def test_what_was_run():
+    report = small([task(name, [-1.0, -2.0], [1, 0]) for name in "ab"], run=facts())
+    text = said(wording.what_was_run(report))
+    assert "2 tasks, 2 rollouts each: 4 rollouts." in text
+    assert "Agent mine:graph on small-model; temperature 0.8, seed 3; stored in run.db." in text
+    assert "generated 10 tokens (5 to 95 %: 10 to 10) in 1.0 LLM calls" in text
+    assert "100% of a task's rollouts were distinct." in text
+    assert "Cost: 9 model calls, 1,234 prompt and 567 generated tokens, 9 s of rollouts." in text
+
+
+def test_failures_and_what_is_missing():
+    run = facts(tasks=5, costs={**COSTS, "unsampled_calls": 4})
+    report = small([task("a", [-1.0, -2.0], [1, 0], errors={1: "E: x"}), task("b", [-1.0, -2.0], [1, 0])], run=run)
+    text = said(wording.failures(report))
+    assert "1 of 4 rollouts failed and count as wrong. Among those that ended Pass@1 is 0.750, not 0.500" in text
+    assert "3 tasks left out for lack of rollouts" in text
+    assert "could not be set on 4 model calls" in text
+    assert wording.failures(small([task("a", [-1.0, -2.0], [1, 0])], run=facts(tasks=1))) == []
+
+
+def test_notes_name_the_settings_and_what_means_little():
+    text = said(wording.notes(family(tasks=4, selectors="deepconf_mean,deepconf_tail")))
+    assert "phases 1 / 80 / 2" in text
+    assert "none was fitted" in text
+    assert "for deepconf_tail: there it is the mean of the whole rollout" in text
+    assert "199 resamples, seed 0" in text
+
+
+def test_numbers_that_do_not_exist_are_dashes():
+    nothing = Estimate(None, None, None, 0)
+    assert [wording.number(None), wording.interval(nothing), wording.p_value(None), wording.percent(None)] == ["-"] * 4
+    assert wording.interval(Estimate(0.5, None, None, 1)) == "0.500"
+    assert wording.interval(Estimate(-0.05, -0.1, 0.0, 9), signed=True) == "-0.050 [-0.10, +0.00]"
+    assert [wording.p_value(0.0004), wording.p_value(0.0123)] == ["< .001", "0.012"]
+    assert [wording.count(1, "task"), wording.count(1200, "task")] == ["1 task", "1,200 tasks"]
