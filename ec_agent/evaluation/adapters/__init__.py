@@ -16,6 +16,9 @@ from ec_agent.evaluation.tasks import Task
 SOURCES = {
     "sums": "sums",
     "bfcl": "bfcl",
+    "reasoning_gym": "reasoning_gym",
+    "agentdojo": "agentdojo",
+    "textworld": "textworld",
 }
 """Name of a source -> the module below this package whose ``load`` makes its tasks; imported when it is asked for."""
 
