@@ -15,6 +15,7 @@ from ec_agent.evaluation.tasks import Task
 
 SOURCES = {
     "sums": "sums",
+    "long": "long",
     "bfcl": "bfcl",
     "reasoning_gym": "reasoning_gym",
     "agentdojo": "agentdojo",
