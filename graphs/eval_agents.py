@@ -17,7 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 
 from ec_agent.environments.worlds import in_environment
-from ec_agent.evaluation.adapters import sums
+from ec_agent.evaluation.adapters import long, sums
 from ec_agent.evaluation.tasks import Task
 from ec_agent.local import LocalChatModel
 from ec_agent.prompted import PromptedToolModel
@@ -39,6 +39,17 @@ def sums_agent(task: sums.SumTask) -> Agent:
         model=LocalChatModel(max_tokens=40),
         preamble="Work off the sum. Calculate its first two numbers.",
         examples=tuple(worked([sums.SumTask("example", sums.numbers(random.Random(k), 4)) for k in range(4)])),
+    )
+    return fixed_calls(model, task.tools, task.calls)
+
+
+def long_agent(task: long.WeighTask) -> Agent:
+    """Weighs a list thing by thing, thinking before each, in exactly as many calls as there are things."""
+    rng = random.Random(1)
+    model = PromptedToolModel(
+        model=LocalChatModel(max_tokens=140),
+        preamble="Think first, then weigh one thing of the list.",
+        examples=tuple(worked([long.WeighTask("example", rng.sample(list(long.WEIGHTS), k)) for k in (4, 5)])),
     )
     return fixed_calls(model, task.tools, task.calls)
 
@@ -95,4 +106,4 @@ def worked(tasks: Sequence[Any]) -> list[AnyMessage]:
     return messages
 
 
-_MAKERS: dict[type[Any], Callable[[Any], Agent]] = {sums.SumTask: sums_agent}
+_MAKERS: dict[type[Any], Callable[[Any], Agent]] = {sums.SumTask: sums_agent, long.WeighTask: long_agent}

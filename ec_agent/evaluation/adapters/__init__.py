@@ -15,7 +15,11 @@ from ec_agent.evaluation.tasks import Task
 
 SOURCES = {
     "sums": "sums",
+    "long": "long",
     "bfcl": "bfcl",
+    "reasoning_gym": "reasoning_gym",
+    "agentdojo": "agentdojo",
+    "textworld": "textworld",
 }
 """Name of a source -> the module below this package whose ``load`` makes its tasks; imported when it is asked for."""
 

@@ -1,0 +1,56 @@
+"""TextWorld: games are compiled, won by their walkthroughs, and by nothing less."""
+
+from __future__ import annotations
+
+import pytest
+from gold import played
+
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation.adapters import load
+from ec_agent.evaluation.tasks import Task
+
+
+@pytest.fixture(scope="module")
+def games():
+    return load("textworld", 2)
+
+
+def test_a_walkthrough_wins(games):
+    for task in games:
+        assert isinstance(task, Task)
+        assert played(task, task.gold)
+        assert not played(task, task.gold[:-1])
+        assert not played(task, [])
+
+
+def test_each_rollout_starts_anew_and_ends_when_won(games):
+    task = games[0]
+    with task.environment() as one, task.environment() as other:
+        for _, args in task.gold:
+            said = one.act(args["command"])
+        assert "point" in said
+        assert (one.won, one.done, other.won, other.done) == (True, True, False, False)
+        assert one.act("look") == "The game is over."
+        assert other.act("look") != "The game is over."
+
+
+def test_the_same_every_time(games):
+    again = load("textworld", 1, seed=1)[0]
+    assert (again.id, again.input, again.gold) == (games[1].id, games[1].input, games[1].gold)
+
+
+def test_compiled_once(games, tmp_path, monkeypatch):
+    monkeypatch.setenv("EC_AGENT_CACHE", str(tmp_path))
+    with games[0].environment():
+        pass
+    (file,) = tmp_path.glob("textworld-1.7.0/textworld-3-6-4-0/game.z8")
+    written = file.stat().st_mtime_ns
+    with games[0].environment():
+        pass
+    assert file.stat().st_mtime_ns == written
+    assert [path.name for path in file.parent.parent.iterdir()] == ["textworld-3-6-4-0"]
+
+
+def test_no_parts():
+    with pytest.raises(ConfigError, match="write textworld"):
+        load("textworld:coin")
