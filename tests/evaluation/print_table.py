@@ -1,0 +1,38 @@
+"""The tables of docs/results.md that come from the stored rollouts: ``python tests/evaluation/print_table.py``."""
+
+from __future__ import annotations
+
+from stored_families import TABLE, stored
+
+from ec_agent.evaluation.statistics import Estimate, summarise
+
+
+def shown(gain: Estimate) -> str:
+    """A difference with its interval."""
+    if gain.value is None or gain.low is None or gain.high is None:
+        return "-"
+    return f"{gain.value:+.3f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+
+
+def table(family: str) -> str:
+    """One family as a Markdown table."""
+    summary = summarise(stored(family), TABLE)
+    lines = [
+        f"{len(summary.tasks)} tasks, N = {summary.n}; Pass@1 {summary.pass_1.value:.3f}, "
+        f"oracle {summary.oracle.value:.3f}; {summary.comparisons} selectors compared.",
+        "",
+        "| selector | minus Pass@1 [95 %] | Holm p | a random order of equal ties | AUROC | smallest detectable |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in (*summary.selectors, *summary.panel):
+        p = "panel" if row.corrected_p is None else f"{row.corrected_p:.3f}"
+        by_chance = "-" if row.chance.difference.value is None else f"{row.chance.difference.value:+.3f}"
+        auroc = "-" if row.auroc.value is None else f"{row.auroc.value:.2f}"
+        detectable = "-" if row.detectable is None else f"{row.detectable:.2f}"
+        lines.append(f"| {row.name} | {shown(row.difference)} | {p} | {by_chance} | {auroc} | {detectable} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    for name in ("red2", "bfcl"):
+        print(f"### {name}\n\n{table(name)}\n")
