@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from langchain_core.tools import tool
+from naming import named
 
 from ec_agent import ConfigError, commit_tool, read_only
 from ec_agent.commits.effects import effect_of, policy_of
@@ -78,13 +79,13 @@ def test_a_tool_that_is_in_no_tool_node_may_be_given_itself():
     assert policy_of([make("wire")], FOUND).commits("wire")
 
 
-@pytest.mark.parametrize("commit", ["send", "Unknown", SEND, {"send": True}, 3, True, 1.5, object()], ids=repr)
+@pytest.mark.parametrize("commit", ["send", "Unknown", SEND, {"send": True}, 3, True, 1.5, object()], ids=named)
 def test_what_is_no_list_is_refused(commit):
     with pytest.raises(ConfigError, match="give a list of tools or tool names, 'unknown', or None"):
         policy_of(commit, FOUND)
 
 
-@pytest.mark.parametrize("each", [None, "", 3, len, make, type(SEND)], ids=repr)
+@pytest.mark.parametrize("each", [None, "", 3, len, make, type(SEND)], ids=named)
 def test_what_is_no_tool_in_the_list_is_refused(each):
     with pytest.raises(ConfigError, match="in it; give tools or their names"):
         policy_of(["send", each], FOUND)

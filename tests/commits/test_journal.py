@@ -13,6 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
+from naming import named
 
 from ec_agent import ConfigError, Journal, MemoryJournal, SQLiteJournal
 from ec_agent.commits.journal import SaverJournal, check_journal
@@ -182,7 +183,7 @@ def test_a_journal_in_memory_does_not_grow_for_ever():
     assert len(journal.read("b")) == len(journal.read("c")) == 1
 
 
-@pytest.mark.parametrize("path", [None, 3, b"c.sqlite", True], ids=repr)
+@pytest.mark.parametrize("path", [None, 3, b"c.sqlite", True], ids=named)
 def test_a_path_that_is_none_is_refused(path):
     with pytest.raises(ConfigError, match=r"the journal's path is .*give a file name"):
         SQLiteJournal(path)
@@ -202,7 +203,7 @@ class Half:
     def note(self, key, attempt, outcome): ...
 
 
-@pytest.mark.parametrize("journal", [SQLiteJournal, MemoryJournal, "commits.sqlite", 3, Half(), {}], ids=repr)
+@pytest.mark.parametrize("journal", [SQLiteJournal, MemoryJournal, "commits.sqlite", 3, Half(), {}], ids=named)
 def test_what_is_no_journal_is_refused(journal):
     with pytest.raises(ConfigError, match=r"journal is .*give SQLiteJournal"):
         check_journal(journal)

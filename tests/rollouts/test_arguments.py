@@ -9,6 +9,7 @@ import kit
 import pytest
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel.remote import RemoteGraph
+from naming import named
 
 from ec_agent import AgentError, ConfigError, HEPConfig, Limits, LowestCentroid, Ranking, best_of_n
 
@@ -79,7 +80,7 @@ class Unknown(Nameless):
         ({"temperature": 1}, "temperature.*the options of best_of_n are n, selector, "),
         ({"Selector": LowestCentroid()}, "Selector.*the options of best_of_n are"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_options(options, message):
     with pytest.raises(ConfigError, match=message):

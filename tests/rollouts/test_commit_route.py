@@ -17,6 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.types import RetryPolicy
+from naming import named
 from typing_extensions import TypedDict
 
 from ec_agent import ConfigError, MemoryJournal, SQLiteJournal, best_of_n, commit_tool, read_only
@@ -287,7 +288,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("option", "value"), [(o, v) for o, values in WRONG.items() for v in values], ids=repr)
+@pytest.mark.parametrize(("option", "value"), [(o, v) for o, values in WRONG.items() for v in values], ids=named)
 def test_a_wrong_argument_is_named_with_what_is_right(post, option, value):
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools)
     beside = {"promote": {"environment": print}, "continue_after_commit": {"on_commit": "execute"}}.get(option, {})

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from naming import named
 
 from ec_agent import (
     AllRolloutsFailedError,
@@ -28,7 +29,7 @@ BAD_NUMBERS = [0, -1, 1.5, "2", True, False, float("nan"), [], object()]
 
 
 @pytest.mark.parametrize("field", ["max_concurrency", "recursion_limit", "max_tokens", "token_budget", "quorum"])
-@pytest.mark.parametrize("value", BAD_NUMBERS, ids=repr)
+@pytest.mark.parametrize("value", BAD_NUMBERS, ids=named)
 def test_what_is_no_whole_number_is_refused(field, value):
     with pytest.raises(ConfigError, match=f"{field} is .*give a whole number of at least 1"):
         Limits(**{field: value})
@@ -40,19 +41,19 @@ def test_only_the_recursion_limit_cannot_be_none():
         Limits(recursion_limit=None)
 
 
-@pytest.mark.parametrize("value", [0, -1, 0.0, "2", True, float("nan"), [], object()], ids=repr)
+@pytest.mark.parametrize("value", [0, -1, 0.0, "2", True, float("nan"), [], object()], ids=named)
 def test_what_is_no_time_is_refused(value):
     with pytest.raises(ConfigError, match=r"timeout is .*give seconds"):
         Limits(timeout=value)
 
 
-@pytest.mark.parametrize("value", [None, "", "CUT", True, 1, [], {}], ids=repr)
+@pytest.mark.parametrize("value", [None, "", "CUT", True, 1, [], {}], ids=named)
 def test_over_budget_is_one_of_two_words(value):
     with pytest.raises(ConfigError, match=r"over_budget is .*'finish' or 'cut'"):
         Limits(over_budget=value)
 
 
-@pytest.mark.parametrize("value", [None, 3, {"timeout": 1}, Limits], ids=str)
+@pytest.mark.parametrize("value", [None, 3, {"timeout": 1}, Limits], ids=named)
 def test_limits_are_limits(value):
     with pytest.raises(ConfigError, match="give Limits"):
         best_of_n(kit.chat(kit.say(*PEAKS)), limits=value)

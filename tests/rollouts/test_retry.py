@@ -12,6 +12,7 @@ import kit
 import pytest
 from langgraph.graph import MessagesState
 from langgraph.types import RetryPolicy, default_retry_on
+from naming import named
 
 from ec_agent import AllRolloutsFailedError, ConfigError, Limits, NoFinalActionError, best_of_n, get_environment
 
@@ -59,7 +60,7 @@ def pauses(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "value", ["3", 3, RetryPolicy, [RetryPolicy(), None], {"max_attempts": 2}, {RetryPolicy()}, object()], ids=str
+    "value", ["3", 3, RetryPolicy, [RetryPolicy(), None], {"max_attempts": 2}, {RetryPolicy()}, object()], ids=named
 )
 def test_what_is_no_policy_is_refused(value):
     with pytest.raises(ConfigError, match=r"retry is .*give a RetryPolicy"):
