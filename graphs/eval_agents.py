@@ -137,4 +137,6 @@ def worked(tasks: Sequence[Any]) -> list[AnyMessage]:
                 result = str(tools[name].invoke(args))
                 messages.append(AIMessage("", tool_calls=[{"name": name, "args": args, "id": call_id}]))
                 messages.append(ToolMessage(result, tool_call_id=call_id))
+        # Without an answer the last result and the next question would be one turn of the user's.
+        messages.append(AIMessage(result))
     return messages

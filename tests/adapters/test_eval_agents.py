@@ -34,18 +34,18 @@ def rollouts(task, n):
     return node.run(task.input)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "sums",
-        "long",
-        "bfcl:simple_python",
-        "bfcl:multi_turn",
-        "reasoning_gym:chain_sum",
-        "agentdojo:slack",
-        "textworld",
-    ],
-)
+NODES = {
+    "sums": {"act", "tools", "answer"},
+    "long": {"act", "tools", "answer"},
+    "bfcl:simple_python": {"act"},
+    "bfcl:multi_turn": {"agent", "user"},
+    "reasoning_gym:chain_sum": {"model", "tools"},
+    "agentdojo:slack": {"model", "tools"},
+    "textworld": {"act", "tools", "answer"},
+}
+
+
+@pytest.mark.parametrize("source", NODES)
 def test_an_agent_for_every_source(source):
     task = load(source, 1)[0]
     nodes = eval_agents.make_agent(task).get_graph().nodes
@@ -56,6 +56,11 @@ def test_the_environment_names_the_model(monkeypatch):
     monkeypatch.setenv("EC_AGENT_MODEL", "some-model")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     assert isinstance(eval_agents.model_for("x", max_tokens=3), ChatOpenAI)
+
+
+def test_worked_examples_end_with_their_answer():
+    kinds = [message.type for message in eval_agents.worked(load("sums", 2))]
+    assert kinds == ["human", *["ai", "tool"] * 4, "ai"] * 2
 
 
 def test_one_call_is_the_final_action():
