@@ -62,7 +62,9 @@ def long_agent(task: long.WeighTask) -> Agent:
     rng = random.Random(1)
     # Two short lists: with ten steps of the rollout they stay within the 2048 tokens of a slot.
     examples = [long.WeighTask("example", rng.sample(list(long.WEIGHTS), count)) for count in (4, 5)]
-    model = model_for("Think first, then weigh one thing of the list.", worked(examples), max_tokens=140)
+    # Without closing answers: with them the 135M model was right in 3 of 22 rollouts, without in 10 of 14.
+    shown = worked(examples, closed=False)
+    model = model_for("Think first, then weigh one thing of the list.", shown, max_tokens=140)
     return fixed_calls(model, task.tools, task.calls)
 
 
@@ -125,8 +127,14 @@ def _acting(model: BaseChatModel, tools: Sequence[BaseTool]) -> RunnableLambda[A
     return RunnableLambda(act, afunc=aact)
 
 
-def worked(tasks: Sequence[Any]) -> list[AnyMessage]:
-    """Conversations in which tasks are solved as their ``gold`` says, every result given by the real tools."""
+def worked(tasks: Sequence[Any], *, closed: bool = True) -> list[AnyMessage]:
+    """Conversations in which tasks are solved as their ``gold`` says, every result given by the real tools.
+
+    Args:
+        tasks: the tasks, which are none of those to be solved.
+        closed: whether each ends with an answer. Otherwise its last result and the next question are one turn of the
+            user's, which keeps to the tool's form, and lets the last result be taken for a part of the question.
+    """
     messages: list[AnyMessage] = []
     for task in tasks:
         tools = {tool.name: tool for tool in task.tools}
@@ -137,6 +145,6 @@ def worked(tasks: Sequence[Any]) -> list[AnyMessage]:
                 result = str(tools[name].invoke(args))
                 messages.append(AIMessage("", tool_calls=[{"name": name, "args": args, "id": call_id}]))
                 messages.append(ToolMessage(result, tool_call_id=call_id))
-        # Without an answer the last result and the next question would be one turn of the user's.
-        messages.append(AIMessage(result))
+        if closed:
+            messages.append(AIMessage(result))
     return messages

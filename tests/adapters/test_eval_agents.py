@@ -61,6 +61,8 @@ def test_the_environment_names_the_model(monkeypatch):
 def test_worked_examples_end_with_their_answer():
     kinds = [message.type for message in eval_agents.worked(load("sums", 2))]
     assert kinds == ["human", *["ai", "tool"] * 4, "ai"] * 2
+    kinds = [message.type for message in eval_agents.worked(load("sums", 2), closed=False)]
+    assert kinds == ["human", *["ai", "tool"] * 4] * 2
 
 
 def test_one_call_is_the_final_action():
