@@ -2,7 +2,7 @@
 
 A list of things is weighed one by one. A thing that is not on the list any more is weighed all the same, and the first
 of the list is struck off for it: the total is then wrong, and every rollout of a task makes the same number of calls,
-right or wrong. The state is carried by the tool, as in ``sums``. A rollout of 8 things is several hundred tokens.
+right or wrong. The state is carried by the tool, as in ``sums``. A rollout of 10 things is some 400 tokens.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class WeighTask(BaseTask):
         return [("weigh", {"thought": thought(things), "item": things[0]}) for things in left]
 
 
-def load(part: str, limit: int | None, *, seed: int = 0, steps: int = 8) -> list[Task]:
+def load(part: str, limit: int | None, *, seed: int = 0, steps: int = 10) -> list[Task]:
     """Lists of things in random order.
 
     Args:
