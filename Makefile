@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test chaos check serve clean
+.PHONY: demo test chaos gold check serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -14,6 +14,10 @@ test: $(VENV)/.dev
 # The long form of the kill and delivery tests; their short form is among the tests.
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/long_form.py
+
+# Every gold solution of every third-party task; a sample of them is among the tests.
+gold: $(VENV)/.dev
+	EC_AGENT_GOLD_EVERY=1 $(BIN)/python -m pytest tests/adapters
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -6,16 +6,15 @@ import math
 from typing import Annotated, Any
 
 from langchain_core.tools import tool
-from pydantic import Field
+
+from tools.schema import shaped
 
 MAX_LENGTH = 200  # characters
 MAX_DIGITS = 100
 
 # Arithmetic needs no quotes, no square brackets and no underscores, so a model held to the pattern cannot write any.
 # It only guides: what does not fit it gets an ``Error:`` line of ours rather than a validation error.
-Expression = Annotated[
-    str, Field(description="such as 3 * 4.50", json_schema_extra={"pattern": r"^[0-9a-z .,+*/%()-]+$"})
-]
+Expression = Annotated[str, *shaped(r"^[0-9a-z .,+*/%()-]+$", "such as 3 * 4.50")]
 
 
 @tool

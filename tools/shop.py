@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 from langchain_core.tools import tool
-from pydantic import Field
+
+from tools.schema import shaped
 
 # name, price in euros, weight in grams, pieces in stock
 PRODUCTS = (
@@ -31,12 +32,9 @@ PRODUCTS = (
 _PART = r"([1-9][0-9]* g|[1-9] [a-z]+)"
 Parcel = Annotated[
     str,
-    Field(
-        description="such as 3 mugs + 2 lamps, or 1050 g + 2 lamps",
-        json_schema_extra={"pattern": rf"^{_PART}( \+ {_PART})*$"},
-    ),
+    *shaped(rf"^{_PART}( \+ {_PART})*$", "such as 3 mugs + 2 lamps, or 1050 g + 2 lamps"),
 ]
-Name = Annotated[str, Field(description="such as mug", json_schema_extra={"pattern": r"^[a-z]+$"})]
+Name = Annotated[str, *shaped(r"^[a-z]+$", "such as mug")]
 
 
 class Product(NamedTuple):

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from langchain_core.tools import tool
-from pydantic import Field
+
+from tools.schema import shaped
 
 MAX_LENGTH = 60  # characters
 _FACTOR = r"[A-Za-zµ°_]+((\^|\*\*)-?[1-9])?"  # pint's own parser calculates m**9**9**9 until the memory ends
@@ -16,9 +17,9 @@ _FACTOR = r"[A-Za-zµ°_]+((\^|\*\*)-?[1-9])?"  # pint's own parser calculates m
 # The patterns guide a model that is held to them; anything else gets an ``Error:`` line, not a validation error.
 Quantity = Annotated[
     str,
-    Field(description="a number and its unit, such as 350 g", json_schema_extra={"pattern": r"^[0-9.]+ [A-Za-z/]+$"}),
+    *shaped(r"^[0-9.]+ [A-Za-z/]+$", "a number and its unit, such as 350 g"),
 ]
-Unit = Annotated[str, Field(description="such as pounds or km/h", json_schema_extra={"pattern": r"^[A-Za-z/]+$"})]
+Unit = Annotated[str, *shaped(r"^[A-Za-z/]+$", "such as pounds or km/h")]
 
 
 @tool

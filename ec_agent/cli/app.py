@@ -200,3 +200,12 @@ def fetch_model() -> None:
     from ec_agent.local.fetch import fetch_model as fetch
 
     click.echo(f"verified: {fetch()}")
+
+
+@fetch.command("bfcl")
+def fetch_bfcl() -> None:
+    """Fetch and verify the tasks and checkers of the Berkeley Function Calling Leaderboard (2.5 MB)."""
+    from ec_agent.local.fetch import fetch_bfcl as fetch
+
+    for path in fetch():
+        click.echo(f"verified: {path}")
