@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The long form of the kill and delivery tests; their short form is among the tests.
 chaos: $(VENV)/.dev

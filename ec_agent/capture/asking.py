@@ -55,8 +55,8 @@ class Asker:
         self._streams = bool(body.get("stream"))
         self._key = (base_url, path, str(body.get("model")), bool(body.get("tools")), self._streams)
         self._usable = self._path == "completions" and self._streams and not body.get("stream_options") and not raw
-        self._known = _manners.get(self._key, Manner())
-        self._manner = self._known
+        self._known = _manners.get(self._key)
+        self._manner = self._known or Manner(rung=_limit(self._key))
 
     @property
     def whole(self) -> bool:
@@ -113,6 +113,13 @@ class Asker:
         if self._manner != self._known:
             with _lock:
                 _manners[self._key] = self._manner
+
+
+def _limit(key: tuple[Any, ...]) -> int:
+    """Where to begin with a new kind of request: how many candidates there are at most is the model's own affair."""
+    with _lock:
+        kin = [manner.rung for other, manner in _manners.items() if other[:3] == key[:3]]
+    return max((rung for rung in kin if LADDER[rung] is not None), default=0)
 
 
 def forget() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ec_agent.evaluation.report.tables import COLUMNS, to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
+from ec_agent.evaluation.statistics.panel import PANEL
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_csv_has_a_row_each(report):
     assert tuple(rows[0]) == COLUMNS
     assert [row["name"] for row in rows] == [
         *("pass@1", "oracle@8", "lowest_centroid", "majority_vote", "deepconf_bottom_window(window=16)"),
-        *("fewest_calls", "most_calls", "shortest", "longest"),
+        *PANEL,
     ]
     found = report.summary.selectors[1]
     row = rows[3]
