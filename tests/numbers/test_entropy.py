@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-import restatement
 import strategies as own
 import tracing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import baseline as restatement
 from ec_agent.entropy import as_timeline, token_entropy
 from ec_agent.errors import ConfigError, LogprobsError
 
