@@ -1,8 +1,9 @@
 """The method, one token at a time: slow and plain, written from its definition.
 
 The benchmarks compare with it, and the tests check the fast code against it. It shares no code with ``ec_agent``.
-Tokens without an entropy are ``None`` here. ``exp`` and ``log`` are an argument because NumPy's differ from those
-of the C library in the last bit of one value in twenty: with NumPy's, results are equal bit for bit.
+Tokens without an entropy are ``None`` here. ``exp`` and ``log``, which map lists to lists, are arguments because
+NumPy's differ from those of the C library in the last bit of one value in twenty: with NumPy's, which the definition
+names, results are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -14,13 +15,36 @@ from typing import Any
 
 import numpy as np
 
-Number = Callable[[float], float]
+Mapped = Callable[[list[float]], Iterable[float]]
 Timeline = Sequence[float | None]
 Found = list[tuple[int, int]]
 
 
+def c_exp(values: list[float]) -> list[float]:
+    """The C library's exp."""
+    return [math.exp(value) for value in values]
+
+
+def c_log(values: list[float]) -> list[float]:
+    """The C library's log; of 0 it is -inf."""
+    return [math.log(value) if value > 0.0 else -math.inf for value in values]
+
+
+def numpy_exp(values: list[float]) -> list[float]:
+    """NumPy's exp."""
+    found: list[float] = np.exp(values).tolist()
+    return found
+
+
+def numpy_log(values: list[float]) -> list[float]:
+    """NumPy's log."""
+    with np.errstate(divide="ignore"):
+        found: list[float] = np.log(values).tolist()
+    return found
+
+
 def token_entropy(
-    logprobs: Iterable[float | None], top_k: int | None = None, exp: Number = math.exp, log: Number = math.log
+    logprobs: Iterable[float | None], top_k: int | None = None, exp: Mapped = c_exp, log: Mapped = c_log
 ) -> float | None:
     """Entropy of one token in nats, or None where it has none."""
     ranked = []
@@ -31,17 +55,17 @@ def token_entropy(
     ranked.sort(reverse=True)
     if top_k is not None:
         ranked = ranked[:top_k]
-    weights = [exp(lp) for lp in ranked]
+    weights = list(exp(ranked))
     total = 0.0
     for weight in weights:
         total += weight
     if total == 0.0:
         return None
+    shares = [weight / total for weight in weights]
     entropy = 0.0
-    for weight in weights:
-        p = weight / total
+    for p, log_p in zip(shares, log(shares), strict=True):
         if p > 0.0:
-            entropy -= p * log(p)
+            entropy -= p * log_p
     return entropy
 
 
@@ -97,11 +121,14 @@ def centroid_of_timeline(timeline: Timeline, settings: tuple[float, float, int] 
     return centroid(phases(timeline, *settings), len(timeline))
 
 
-def entropies_of_entries(
-    entries: Iterable[Mapping[str, Any]], exp: Number = math.exp, log: Number = math.log
-) -> Timeline:
+def entropies_of(rows: Iterable[Iterable[float | None]], exp: Mapped = numpy_exp, log: Mapped = numpy_log) -> Timeline:
+    """Entropies of many tokens; with NumPy's exp and log unless told."""
+    return [token_entropy(row, None, exp, log) for row in rows]
+
+
+def entropies_of_entries(entries: Iterable[Mapping[str, Any]]) -> Timeline:
     """Entropies of ``logprobs.content`` of a chat completion: one dictionary per token."""
-    return [token_entropy([top["logprob"] for top in entry["top_logprobs"]], None, exp, log) for entry in entries]
+    return entropies_of([top["logprob"] for top in entry["top_logprobs"]] for entry in entries)
 
 
 def centroid_of_json(body: bytes) -> float | None:

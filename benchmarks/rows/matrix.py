@@ -34,7 +34,10 @@ def _case(name: str, logprobs: FloatArray, goal: float) -> Case:
     return Case(
         name,
         {
-            "baseline": lambda: baseline.centroid_of_timeline([baseline.token_entropy(row) for row in lists]),
+            "baseline": lambda: baseline.centroid_of_timeline(baseline.entropies_of(lists)),
+            "baseline, C's exp and log": lambda: baseline.centroid_of_timeline(
+                baseline.entropies_of(lists, baseline.c_exp, baseline.c_log)
+            ),
             "ours": lambda: entropy_centroid(token_entropy(logprobs)),
             "bare exp + log": exp_and_log,
         },
