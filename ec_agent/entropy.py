@@ -114,7 +114,7 @@ def _left_to_right(rows: FloatArray) -> FloatArray:
     if rows.shape[1] == 1 and len(rows):
         # Alone, a column is the fast axis: reduce would add it up pairwise.
         running: FloatArray = np.add.accumulate(rows, axis=0)
-        return running[-1]
+        return np.asarray(running[-1])
     total: FloatArray = np.add.reduce(rows, axis=0)
     return total
 
