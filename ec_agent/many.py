@@ -85,13 +85,13 @@ def checked_lengths(lengths: ArrayLike, tokens: int) -> IntArray:
     return counts.astype(np.int64)
 
 
-def batches(counts: IntArray, size: int = BATCH) -> Iterator[tuple[int, int]]:
-    """Ranges of timelines of about ``size`` tokens together; a longer timeline is a range of its own."""
+def batches(counts: IntArray) -> Iterator[tuple[int, int]]:
+    """Ranges of timelines of up to :data:`BATCH` tokens together; a longer timeline is a range of its own."""
     ends = np.cumsum(counts)
     start = 0
     while start < len(counts):
         before = int(ends[start - 1]) if start else 0
-        stop = max(int(ends.searchsorted(before + size, side="right")), start + 1)
+        stop = max(int(ends.searchsorted(before + BATCH, side="right")), start + 1)
         yield start, stop
         start = stop
 
@@ -220,6 +220,7 @@ class _Batch:
         twice_moment = np.bincount(owners, masses * (2 * starts + masses), len(self.counts))
         with np.errstate(invalid="ignore", divide="ignore"):
             centroids: FloatArray = twice_moment / 2 / mass / self.counts
+        centroids[mass == 0] = np.nan
         return centroids
 
     def _chained(self, row: int, lows: _Lows, theta_high: float, k: int) -> float:

@@ -16,7 +16,6 @@ from ec_agent.errors import LogprobsError
 from ec_agent.signals import TokenLogprobs
 from ec_agent.trajectory import Call
 
-
 _decoded: Callable[[bytes], Any]
 try:
     from ec_agent.capture.shapes.completion import decoded as _decoded
