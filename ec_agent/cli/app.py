@@ -32,7 +32,13 @@ def demo(question: str | None, n: int, temperature: float, seed: int, as_json: b
 
 
 @app.command()
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["traces", "inspect", "langsmith", "reference", "responses"]),
+    help="What the files are.  [default: each is looked at]",
+)
 @click.option("--top-percent", default=1.0, show_default=True, help="Tokens in the top so many percent start a phase.")
 @click.option("--bottom-percent", default=80.0, show_default=True, help="Tokens in the bottom so many percent are low.")
 @click.option("--consecutive-low", default=2, show_default=True, help="So many low tokens in a row end a phase.")
@@ -44,25 +50,28 @@ def demo(question: str | None, n: int, temperature: float, seed: int, as_json: b
     type=click.Choice(["entropy", "surprisal"]),
     help="surprisal needs the logprobs of the sampled tokens alone; the two cannot be compared.",
 )
-@click.option("--one-rollout", is_flag=True, help="The records are the calls of one rollout, in order.")
+@click.option("--one-rollout", is_flag=True, help="A file's records are the calls of one rollout, in order.")
+@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read; else it is left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout.")
 def score(
-    file: Path,
+    files: tuple[Path, ...],
+    format_name: str | None,
     top_percent: float,
     bottom_percent: float,
     consecutive_low: int,
     min_coverage: float,
     signal: str,
-    one_rollout: bool,
-    as_json: bool,
+    **options: bool,
 ) -> None:
-    """Score saved responses, messages, or entropies: the lowest centroid is the best bet.
+    """Score saved logprobs, your own or those in a log: the lowest centroid of a task is the best bet.
 
-    FILE is JSON or JSONL; - reads standard input. A record is one rollout: a line of JSONL, an element of a
-    JSON array of objects, or a JSON document. It is an OpenAI response (or Ollama's,
-    Gemini's, llama.cpp's own), {"messages": [...]},
-    {"entropies": [...]}, a list of numbers, or a list of these for a rollout of several LLM calls.
-    An "id" is shown.
+    FILE is a trace file of ec-agent; a log of Inspect (.eval, .json); runs exported from LangSmith; the
+    reference code's entropy_results.jsonl; or JSON or JSONL with a rollout a record: a line, an element of an array
+    of objects, or the document. Such a record is an OpenAI response (or Ollama's, Gemini's, llama.cpp's own), a line
+    of Batch API output, {"messages": [...]}, {"entropies": [...]}, a list of numbers, or a list of these for a
+    rollout of several LLM calls. An "id" is shown. - reads standard input.
+
+    Files may be of any size. Records that cannot be read are named with their place and left out.
     """
     from ec_agent.cli.score import run_score
     from ec_agent.errors import ConfigError
@@ -73,7 +82,7 @@ def score(
         raise ConfigError(f"--min-coverage is {min_coverage}; give a share from 0 to 1")
     config = HEPConfig(top_percent, bottom_percent, consecutive_low)
     evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
-    run_score(file, evaluator, one_rollout, as_json=as_json)
+    run_score(files, evaluator, format=format_name, **options)
 
 
 @app.command()
