@@ -15,7 +15,7 @@ def machine_facts() -> dict[str, str]:
     """Processor, cores, load, versions: everything that moves the ratios."""
     import numpy as np
 
-    simd = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[index, call-overload]
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
     facts = {
         "processor": _processor(),
         "cores": str(os.cpu_count()),

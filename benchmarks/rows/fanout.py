@@ -38,7 +38,7 @@ class Instantaneous(BaseChatModel):
         number = next(_numbers)
         metadata = {"logprobs": _CONTENTS[number % len(_CONTENTS)], "model_name": "m"}
         usage = {"input_tokens": 9, "output_tokens": TOKENS, "total_tokens": TOKENS + 9}
-        message = AIMessage(f"answer {number}", response_metadata=metadata, usage_metadata=usage)  # type: ignore[arg-type]
+        message = AIMessage(f"answer {number}", response_metadata=metadata, usage_metadata=usage)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     async def _agenerate(

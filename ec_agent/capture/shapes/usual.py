@@ -17,6 +17,7 @@ TRUTHS = (bool, np.bool_)
 """Not numbers, though they pass for 0 and 1."""
 _SURE = -0.001  # a little above the logarithm of CERTAIN
 _NEGLIGIBLE = 30.0  # so far below the first, a candidate still shows in a sum of probabilities
+_AT_ONCE = 256  # tokens: what is read once is still at hand when it is copied
 _TINY = -600.0  # and here it still has a probability
 
 
@@ -36,13 +37,17 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
 
 
 def _candidates(entries: Sequence[Any]) -> FloatArray | None:
+    values = array("d")
     try:
+        tops: list[Any]
         if isinstance(entries[0], dict):
             tops = [entry["top_logprobs"] for entry in entries]
-            values = array("d", [candidate["logprob"] for top in tops for candidate in top])
+            for start in range(0, len(tops), _AT_ONCE):
+                values.fromlist([candidate["logprob"] for top in tops[start : start + _AT_ONCE] for candidate in top])
         else:
             tops = [entry.top_logprobs for entry in entries]
-            values = array("d", [candidate.logprob for top in tops for candidate in top])
+            for start in range(0, len(tops), _AT_ONCE):
+                values.fromlist([candidate.logprob for top in tops[start : start + _AT_ONCE] for candidate in top])
         width = len(tops[0])
         if width < 2 or set(map(len, tops)) != {width} or set(map(type, tops)) != {list}:
             return None
@@ -62,8 +67,11 @@ def _candidates(entries: Sequence[Any]) -> FloatArray | None:
 
 def _sampled(entries: Sequence[Any]) -> FloatArray | None:
     try:
-        values = [_logprob(entry) for entry in entries]
-    except (AttributeError, KeyError):
+        if isinstance(entries[0], dict):
+            values = [entry["logprob"] for entry in entries]
+        else:
+            values = [entry.logprob for entry in entries]
+    except (AttributeError, KeyError, TypeError):
         return None
     if set(map(type, values)) != {float}:
         return None
