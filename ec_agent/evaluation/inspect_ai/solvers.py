@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Unpack
 
-from inspect_ai.agent import agent_bridge
 from inspect_ai.log import transcript
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from typing_extensions import TypedDict
 
 from ec_agent.errors import ConfigError, RolloutError
+from ec_agent.evaluation.inspect_ai.models import inspect_models
 from ec_agent.evaluation.inspect_ai.numbers import KEY, numbers_of
 from ec_agent.evaluation.inspect_ai.registering import typed
 from ec_agent.evaluation.inspect_ai.samples import ToInput, task_of, write_answer
@@ -62,16 +60,15 @@ def best_of_n_solver(agent: Any, n: int = 8, input: ToInput | None = None, **opt
     Raises:
         ConfigError: an argument has a value it cannot have.
     """
-    found = load_agent(agent) if isinstance(agent, str) else agent
     if not options.get("continue_after_commit"):
         # Given even where there is none: a question to a person then fails the rollout, for nobody is there.
         options.setdefault("environment", _nothing)
-    best_of_n(_none if is_factory(found) else found, n, **options)
+    found = _checked(agent, n, options)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         task = await task_of(state, input)
         started = time.perf_counter()
-        async with _inspect_models():
+        async with inspect_models():
             node = best_of_n(standing_alone(agent_for(task, found)), n, **options)
             result = await node.arun(task.input)
         selection, seconds = result.selection, time.perf_counter() - started
@@ -114,24 +111,23 @@ def rollout_solver(
     if unknown := [name for name in settings if name not in RolloutSettings.__annotations__]:
         known = ", ".join(RolloutSettings.__annotations__)
         raise ConfigError(f"rollout_solver has no setting {unknown[0]!r}; the settings are {known}")
-    found = load_agent(agent) if isinstance(agent, str) else agent
+    config = config or HEPConfig()
+    found = _checked(agent, 1, {"config": config, "min_coverage": min_coverage})
     how = RunSettings(n=1, greedy=False, **settings)
-    if not is_factory(found):
-        best_of_n(found, 1, config=config or HEPConfig(), min_coverage=min_coverage)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         task = await task_of(state, input)
-        async with _inspect_models():
+        async with inspect_models():
             ran = await run_rollout(task, agent_for(task, found), Key(task.id, "sample", task.epoch - 1), how)
-        answer = None if ran.error else final_text(ran.final_action)
-        numbers = numbers_of(ran.trajectory, answer=answer, config=config, min_coverage=min_coverage)
-        state.store.set(KEY, {**numbers, "error": ran.error, **_circumstances(ran)})
-        transcript().info(state.store.get(KEY), source=KEY)
-        if ran.error is not None or task.outcome is None:
-            raise RolloutError(
-                f"the rollout failed: {ran.error}; mend what it names, or count such as failures with "
-                "--score-on-error and a scorer in with_centroid"
-            )
+            answer = None if ran.error else final_text(ran.final_action)
+            numbers = numbers_of(ran.trajectory, answer=answer, config=config, min_coverage=min_coverage)
+            state.store.set(KEY, {**numbers, "error": ran.error, **_circumstances(ran)})
+            transcript().info(state.store.get(KEY), source=KEY)
+            if ran.error is not None or task.outcome is None:
+                raise RolloutError(
+                    f"the rollout failed: {ran.error}; mend what it names, or count such as failures with "
+                    "--score-on-error and a scorer in with_centroid"
+                )
         await write_answer(state, task, task.outcome, seconds=ran.seconds, usage=dict(ran.usage))
         return state
 
@@ -164,19 +160,17 @@ def _numbers_of_winner(selection: Selection, answer: str) -> dict[str, Any]:
     }
 
 
-@asynccontextmanager
-async def _inspect_models() -> AsyncIterator[None]:
-    """Inside, ``openai`` clients reach Inspect's model as ``"inspect"``, with the sampling that a rollout asks for."""
-    if os.environ.get("INSPECT_ASYNC_BACKEND", "").lower() == "trio":
-        raise ConfigError("LangGraph runs on asyncio; unset INSPECT_ASYNC_BACKEND, or set it to asyncio")
-    async with agent_bridge(forward_generation_config=True):
-        yield
-
-
 def _nothing(index: int, asked: Any) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def _none(state: Any) -> Any:
+def _checked(agent: Any, n: int, options: BestOfNOptions) -> Any:
+    """The agent, or the factory; refused here, before the first sample, where ``best_of_n`` would refuse it."""
+    found = load_agent(agent) if isinstance(agent, str) else agent
+    best_of_n(_unmade if is_factory(found) else found, n, **options)
+    return found
+
+
+def _unmade(state: Any) -> Any:
     """Stands for the agent that a factory is to make, where the options alone are checked."""
     return {}
