@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutinefunction, isroutine
 from typing import Any
 
 from inspect_ai.log import transcript
@@ -45,11 +46,14 @@ def with_centroid(scored: Scorer, calls: Callable[[Any], bool] | None = None) ->
     Raises:
         ConfigError: ``scored`` is no scorer.
     """
+    made = iscoroutinefunction(scored if isroutine(scored) else type(scored).__call__)
     try:
         info = registry_info(scored)
         metrics, name = info.metadata["metrics"], info.name.rsplit("/", 1)[-1]
-    except (ValueError, KeyError) as error:
-        raise ConfigError(f"with_centroid was given {scored!r}; give a scorer made by an @scorer function") from error
+    except (ValueError, KeyError, AttributeError):
+        made = False
+    if not made:
+        raise ConfigError(f"with_centroid was given {scored!r}; give a scorer that an @scorer function made: match()")
 
     @typed(scorer(metrics=metrics, name=name))
     def carrying() -> Scorer:
@@ -58,7 +62,8 @@ def with_centroid(scored: Scorer, calls: Callable[[Any], bool] | None = None) ->
             given = await scored(state, target)
             if given is None:
                 return None
-            return given.model_copy(update={"metadata": {**(given.metadata or {}), KEY: numbers}})
+            carried = {**numbers, "epoch": state.epoch}
+            return given.model_copy(update={"metadata": {**(given.metadata or {}), KEY: carried}})
 
         return score
 
@@ -98,7 +103,7 @@ def selected_by(name: str) -> ScoreReducer:
 
     Epochs that share the pick are averaged. One that the selector cannot score never beats one it can; where it can
     score none, all that ended share the pick. A pick that the scorer left unscored (NaN) stays unscored: verdicts have
-    no say in the choice. The score's metadata says which it was (``"picked"``).
+    no say in the choice. ``"ec_agent:selection"`` in the score's metadata says which it was (``epochs``).
 
     Args:
         name: ``"lowest_centroid"``, ``"mean_entropy"``, ``"majority_vote"`` ...; ``REDUCERS`` has all.
@@ -155,6 +160,11 @@ def _reduced(name: str, scores: list[Score]) -> Score:
     numbers: list[Any] = [(score.metadata or {}).get(KEY) for score in scores]
     if None in numbers:
         raise ConfigError(f"{KEY}/{name}: scores without a rollout's numbers; put the scorer into with_centroid(...)")
+    if name in SCORED and any(name not in each["scores"] for each in numbers):
+        raise ConfigError(
+            f"{KEY}/{name}: that number was not kept; use rollout_solver, which keeps it, or an agent on "
+            "Inspect's own models"
+        )
     selector: Selector = MajorityVote() if name == MajorityVote.label else _Kept(name, numbers)
     candidates = [
         Candidate(place, Trajectory(), final_action=each["answer"], error=each["error"])
@@ -166,7 +176,12 @@ def _reduced(name: str, scores: list[Score]) -> Score:
     first = known[0] if known else tied[0]
     # A mean turns "C" into 1.0; where all agree, the value stays what it is.
     value = first.value if all(score.value == first.value for score in known) else mean_score()(known).value
-    told = {"selector": name, "picked": list(stands.picked), "scored": int(stands.ranked.sum()), "epochs": len(scores)}
+    told = {
+        "selector": name,
+        "epochs": sorted(numbers[place].get("epoch", place + 1) for place in stands.picked),
+        "scored": int(stands.ranked.sum()),
+        "of": len(scores),
+    }
     return first.model_copy(update={"value": value, "metadata": {**(first.metadata or {}), f"{KEY}:selection": told}})
 
 
