@@ -149,6 +149,26 @@ def test_an_input_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "right"}], "right"),
+        ([{"type": "reasoning", "id": "r", "summary": []}], ""),
+    ],
+    ids=["thinking", "nothing else"],
+)
+def test_a_providers_own_blocks_are_left_out(tmp_path, content, text):
+    def agent(state):
+        return {"messages": [AIMessage(content)]}
+
+    solver = best_of_n_solver(
+        agent, n=1, input=lambda state: {"messages": [("user", state.input_text)]}, on_unscored="first"
+    )
+    log = run(tmp_path, solver, match(), samples=ONE)
+    assert answered(log) == text
+    assert [message.role for message in only(log).messages] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize(
     ("given", "error", "message"),
     [
         ({"n": 0}, ConfigError, "n is 0"),

@@ -83,7 +83,7 @@ def test_a_langgraph_agent_on_inspects_model_is_heard_once_with_its_sampling(tmp
     assert (kept["calls"], kept["tokens"], kept["unsampled_calls"]) == (1, len(ENTROPIES), 0)
     assert kept["scores"]["lowest_centroid"] == slow_centroid(ENTROPIES)
     (body,) = endpoint.bodies()
-    assert (body["seed"], body["temperature"]) == (kept["seed"], 0.7)
+    assert (body["seed"], body["temperature"]) == (kept["sampling"]["seed"], 0.7)
     assert (body["logprobs"], body["top_logprobs"]) == (True, 20)
     assert len([event for event in sample.events if event.event == "model"]) == 1
     assert sample.model_usage["openai-api/fake/fake-model"].output_tokens == len(ENTROPIES)

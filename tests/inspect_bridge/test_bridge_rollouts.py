@@ -45,7 +45,7 @@ def test_every_epoch_is_a_rollout_with_its_own_seed_and_centroid(log):
     for sample in log.samples:
         seed = seed_of(sample.id, sample.epoch)
         kept = sample.store["ec_agent"]
-        assert (kept["seed"], kept["answer"], kept["calls"]) == (seed, answer_of(seed), 2)
+        assert (kept["sampling"]["seed"], kept["answer"], kept["calls"]) == (seed, answer_of(seed), 2)
         wanted = slowly(sample.id)[0][sample.epoch - 1]
         assert kept["scores"]["lowest_centroid"] == wanted
         assert kept["reason"] == (None if seed % 5 else "coverage")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from inspect_ai.model import (
@@ -18,8 +18,9 @@ from inspect_ai.model import (
 )
 from inspect_ai.solver import TaskState
 from inspect_ai.tool import Tool, ToolCall, ToolDef
-from langchain_core.messages import BaseMessage, convert_to_messages, convert_to_openai_messages
+from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.tools import StructuredTool
+from langgraph.graph import add_messages
 
 from ec_agent.evaluation.jsonl import final_text
 from ec_agent.evaluation.tasks import BaseTask, Outcome
@@ -59,12 +60,14 @@ async def task_of(state: TaskState, to_input: ToInput | None = None) -> SampleTa
         state: the sample's state.
         to_input: makes the agent's input; without it, that is ``{"messages": [...]}``, the conversation so far.
     """
-    if to_input is not None:
-        return SampleTask(state, to_input(state))
-    said: list[Any] = await messages_to_openai(state.messages)
-    messages = convert_to_messages(said)
-    # With ids of our own, the agent's new messages can be told from the given ones, whatever it does to these.
-    return SampleTask(state, {"messages": [m.model_copy(update={"id": str(uuid.uuid4())}) for m in messages]})
+    if to_input is None:
+        given: Any = {"messages": await messages_to_openai(state.messages)}
+    else:
+        given = to_input(state)
+    if isinstance(given, Mapping) and "messages" in given:
+        # With ids, the agent's new messages can be told from the given ones, whatever it does to these.
+        given = {**given, "messages": add_messages([], given["messages"])}
+    return SampleTask(state, given)
 
 
 def langchain_tool(tool: Tool) -> StructuredTool:
@@ -94,7 +97,7 @@ async def write_answer(
         usage: prompt, cached and generated tokens.
     """
     model = str(state.model)
-    said: Any = convert_to_openai_messages(_new(task.input, outcome.output))
+    said: Any = [_plain(message) for message in convert_to_openai_messages(_new(task.input, outcome.output))]
     messages = await messages_from_openai(said, model)
     action = outcome.final_action
     last = messages[-1] if messages and isinstance(action, BaseMessage) else None
@@ -117,12 +120,20 @@ async def write_answer(
     )
 
 
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """The message without what Inspect does not read from it: thinking, and a provider's own blocks."""
+    if isinstance(message.get("content"), list):
+        known = [block for block in message["content"] if block.get("type") in ("text", "image_url")]
+        return {**message, "content": known or ""}
+    return message
+
+
 def _new(input: Any, output: Any) -> list[BaseMessage]:
     given = {message.id for message in _messages(input)}
     return [message for message in _messages(output) if message.id not in given]
 
 
 def _messages(state: Any) -> list[BaseMessage]:
-    held = state.get("messages") if isinstance(state, dict) else getattr(state, "messages", None)
+    held = state.get("messages") if isinstance(state, Mapping) else getattr(state, "messages", None)
     held = held if isinstance(held, list) else [held]
     return [message for message in held if isinstance(message, BaseMessage)]

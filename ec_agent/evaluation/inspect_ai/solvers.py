@@ -136,7 +136,6 @@ def rollout_solver(
 
 def _circumstances(ran: StoredRollout) -> dict[str, Any]:
     return {
-        "seed": ran.seed,
         "sampling": dict(ran.sampling),
         "unsampled_calls": ran.unsampled_calls,
         "seconds": ran.seconds,
