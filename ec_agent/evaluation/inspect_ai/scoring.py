@@ -159,7 +159,10 @@ REDUCERS: Mapping[str, Callable[[], ScoreReducer]] = {name: _reducer(name) for n
 def _reduced(name: str, scores: list[Score]) -> Score:
     numbers: list[Any] = [(score.metadata or {}).get(KEY) for score in scores]
     if None in numbers:
-        raise ConfigError(f"{KEY}/{name}: scores without a rollout's numbers; put the scorer into with_centroid(...)")
+        raise ConfigError(
+            f"{KEY}/{name}: scores without a rollout's numbers; put the scorer into with_centroid(...), and "
+            "score the log again with inspect_ai.score"
+        )
     if name in SCORED and any(name not in each["scores"] for each in numbers):
         raise ConfigError(
             f"{KEY}/{name}: that number was not kept; use rollout_solver, which keeps it, or an agent on "
