@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import inspect_ai
 import openai
 import pytest
 from bridge_kit import SAMPLES, model_of, run, slow_centroid, slow_pick
@@ -150,6 +151,25 @@ def test_an_agent_of_inspects_own_is_read_from_its_transcript(tmp_path):
     (reduction,) = [each for each in log.reductions if each.scorer == "match"]
     value = reduction.samples[0].value
     assert {"C": 1.0, "I": 0.0}.get(value, value) == slow_pick(*zip(*expected, strict=True))
+
+
+def test_a_log_scored_without_us_can_be_scored_again(tmp_path):
+    log = run(
+        tmp_path,
+        [numbered(), generate()],
+        match(),
+        samples=ONE,
+        epochs=3,
+        model=model_of(answer),
+        logprobs=True,
+        top_logprobs=20,
+    )
+    reducer = "ec_agent/lowest_centroid"
+    again = inspect_ai.score(log, with_centroid(match()), epochs_reducer=reducer, action="overwrite", display="none")
+    found = [sample.scores["match"].metadata["ec_agent"]["scores"]["lowest_centroid"] for sample in again.samples]
+    assert found == [slow_centroid(answer([sample.messages[0]], None)[1]) for sample in log.samples]
+    told = again.reductions[0].samples[0].metadata["ec_agent:selection"]
+    assert told["epochs"] == [again.samples[found.index(min(found))].epoch]
 
 
 def test_without_logprobs_it_is_unscored_and_says_why(tmp_path):
