@@ -322,6 +322,7 @@ def test_uncertain_early_is_rewarded_over_uncertain_late():
 
 def test_eight_bytes_a_token_are_kept():
     rng = np.random.default_rng(8)
+    token_entropy(own.draw_rows(rng, 1, 20))  # the thread's own working memory, once, whatever is captured
     gc.collect()
     tracemalloc.start()
     try:
