@@ -51,7 +51,8 @@ def _table(stored: Mapping[str, Any]) -> str:
             least = "at_least" in claim
             goal = f">= {claim['at_least']:g}" if least else f"<= {claim['at_most']:g}"
             spread = Spread(claim["median"], claim["low"], claim["high"])
-            verdict = "reached" if claim["reached"] else "**missed**"
+            missed = abs(claim["median"] / (claim["at_least"] if least else claim["at_most"]) - 1)
+            verdict = "reached" if claim["reached"] else f"**missed** by {missed:.0%}"
             rows.append(f"| {row['name']} | {claim['ratio']} | {_ratio(spread)} | {goal} | {verdict} |")
         if not row["claims"]:
             arms = "; ".join(f"{name} {_stored_amount(arm, row)}" for name, arm in row["arms"].items())
