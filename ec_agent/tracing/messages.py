@@ -26,12 +26,13 @@ def input_messages(messages: Sequence[BaseMessage]) -> str:
 
 def output_messages(messages: Sequence[BaseMessage], reasons: Sequence[str]) -> str:
     """What a model answered, one message a choice."""
-    return as_json(
-        [
-            {**_message(message), "finish_reason": _FINISHED.get(reason, reason)}
-            for message, reason in zip(messages, [*reasons, *["stop"] * len(messages)], strict=False)
-        ]
-    )
+    told = [*reasons, *[None] * len(messages)]
+    return as_json([_finished(message, reason) for message, reason in zip(messages, told, strict=False)])
+
+
+def _finished(message: BaseMessage, reason: str | None) -> dict[str, Any]:
+    reason = reason or ("tool_call" if getattr(message, "tool_calls", None) else "stop")
+    return {**_message(message), "finish_reason": _FINISHED.get(reason, reason)}
 
 
 def asked_in(body: Mapping[str, Any]) -> list[BaseMessage]:
