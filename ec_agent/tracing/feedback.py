@@ -22,6 +22,7 @@ from ec_agent.phases import HEPConfig
 
 PLACE = "langsmith"
 _ATTEMPTS = 3  # to send one piece of feedback; its run may not have arrived yet
+_PATIENCE = 10.0  # seconds for runs under way to arrive; where LangSmith's own thread has died, they never do
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
@@ -65,21 +66,20 @@ def send(config: RunnableConfig, records: Sequence[Mapping[str, Any]], receipt: 
     sent.add_done_callback(_pending.discard)
 
 
-def flush(timeout: float | None = None) -> bool:
-    """Wait until the feedback of all selections so far has been handed to LangSmith, and sent.
+def flush(timeout: float = 30.0) -> bool:
+    """Wait until the feedback of all selections so far is sent to LangSmith; runs traced until now are too.
 
     Args:
-        timeout: seconds to wait; ``None`` waits as long as it takes.
+        timeout: seconds to wait at most.
 
     Returns:
-        Whether it was done in time.
+        Whether all feedback was handed to LangSmith's client in time.
     """
-    end = None if timeout is None else time.monotonic() + timeout
+    end = time.monotonic() + timeout
     done = not wait(tuple(_pending), timeout).not_done
     for client in tuple(_clients):
-        left = None if end is None else max(0.0, end - time.monotonic())
-        with suppress(Exception):  # it has said in the log what is wrong
-            client.flush(left)
+        with suppress(Exception):  # it has said in its log what is wrong
+            client.flush(max(0.0, end - time.monotonic()))
     return done
 
 
@@ -110,7 +110,7 @@ def _scores(candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> list[tu
 
 
 def _send(client: Any, items: Sequence[tuple[Mapping[str, str], str, Any, str | None]]) -> None:
-    projects: dict[str, str | None] = {}
+    projects: dict[str, str] = {}
     try:
         for place, key, score, comment in items:
             name = place["project"]
@@ -127,14 +127,12 @@ def _send(client: Any, items: Sequence[tuple[Mapping[str, str], str, Any, str | 
                 stop_after_attempt=_ATTEMPTS,
             )
     except Exception as error:  # the rest would fare no better
-        _log.warning("feedback could not be sent to LangSmith: %s", type(error).__name__)
+        _log.warning("the scores of the rollouts could not be sent to LangSmith: %s", type(error).__name__)
 
 
-def _project(client: Any, name: str) -> str | None:
-    """The project's id, by which LangSmith finds the run sooner; it is there once its first run has arrived."""
-    for again in (False, True):
-        with suppress(Exception):
-            if again:
-                client.flush()
-            return str(client.read_project(project_name=name).id)
-    return None
+def _project(client: Any, name: str) -> str:
+    """The project's id, without which LangSmith may not find the run; it is there once its first run has arrived."""
+    with suppress(Exception):
+        return str(client.read_project(project_name=name).id)
+    client.flush(_PATIENCE)
+    return str(client.read_project(project_name=name).id)

@@ -15,8 +15,22 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 PROJECT = "11111111-1111-4111-8111-111111111111"
-_INFO = {"version": "0.12.0", "batch_ingest_config": {"use_multipart_endpoint": True, "size_limit": 100}}
-_SESSION = {"id": PROJECT, "name": "p", "tenant_id": PROJECT, "start_time": "2026-01-01T00:00:00"}
+_INGEST = {
+    "use_multipart_endpoint": True,
+    "size_limit": 100,
+    "size_limit_bytes": 20_971_520,
+    "scale_up_qsize_trigger": 1000,
+    "scale_up_nthreads_limit": 16,
+    "scale_down_nempty_trigger": 4,
+}
+_INFO = {"version": "0.12.0", "batch_ingest_config": _INGEST}
+_SESSION = {
+    "id": PROJECT,
+    "name": "p",
+    "tenant_id": PROJECT,
+    "start_time": "2026-01-01T00:00:00",
+    "reference_dataset_id": None,
+}
 
 
 class Sent(NamedTuple):
@@ -51,18 +65,17 @@ class Sink(ThreadingHTTPServer):
         return [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
 
     def parts(self, kind: str) -> list[Any]:
-        """What LangSmith's client sent of one kind: `post.<id>`, `patch.<id>` or `feedback.<id>`, one JSON each."""
-        found = []
-        for sent in self.sent:
-            if sent.path == "/runs/multipart":
-                head = f"Content-Type: {sent.headers['Content-Type']}\r\n\r\n".encode()
-                for part in BytesParser().parsebytes(head + sent.body).get_payload():
-                    name = part.get_param("name", header="content-disposition")
-                    if name.split(".")[0] == kind and name.count(".") == 1:
-                        found.append(json.loads(part.get_payload(decode=True)))
-            elif sent.path == f"/{kind}":
-                found.append(json.loads(sent.body))
-        return found
+        """What LangSmith's client sent of one kind: runs at their `post`, at their `patch`, or `feedback`."""
+        found: dict[str, Any] = {}
+        for sent in (sent for sent in self.sent if sent.path == "/runs/multipart"):
+            head = f"Content-Type: {sent.headers['Content-Type']}\r\n\r\n".encode()
+            for part in BytesParser().parsebytes(head + sent.body).get_payload():
+                name, _, detail = part.get_param("name", header="content-disposition").partition(".")
+                which, _, field = detail.partition(".")  # post.<id>, and then post.<id>.inputs and the like
+                told = json.loads(part.get_payload(decode=True))
+                if name == kind:
+                    found.setdefault(which, {}).update({field: told} if field else told)
+        return list(found.values())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -81,7 +94,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST = do_PATCH = _serve
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
 
     def _whole(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))

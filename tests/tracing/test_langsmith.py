@@ -6,17 +6,18 @@ import time
 
 import pytest
 from clerks import ASKED, clerk, peak, searching
+from langchain.agents import create_agent
 from langchain_core.tracers import LangChainTracer
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langsmith import Client
 from langsmith.utils import get_env_var
 from sink import PROJECT, langsmith_answers, serving
+from urllib3 import Retry
 
 from ec_agent import best_of_n
-from ec_agent.rollouts import rollout as rollouts
 from ec_agent.selectors import MeanEntropy
-from ec_agent.testing import Reply
+from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing import flush
 
 SECRET = "lsv2_s3cr3t"
@@ -68,8 +69,9 @@ def test_each_rollouts_run_gets_its_scores(server, tracer, run):
 def test_the_runs_are_marked(server, tracer):
     best_of_n(clerk(*TWO), n=2).run(ASKED, tracer)
     _, runs = given(server)
-    marked = [run["extra"]["metadata"] for run in runs.values() if run["name"] in ("clerk", "ScriptedChatModel")]
-    assert len(marked) == 4
+    of_rollouts = [run for run in runs.values() if "ec_rollout" in run["extra"]["metadata"]]
+    assert sorted(run["name"] for run in of_rollouts) == 2 * ["ScriptedChatModel"] + 2 * ["clerk"] + 2 * ["model"]
+    marked = [run["extra"]["metadata"] for run in of_rollouts]
     assert {each["ec_selector"] for each in marked} == {"lowest_centroid"}
     assert {each["ec_config"] for each in marked} == {"1/80/2"}
     assert {each["ec_rollout"] for each in marked} == {0, 1}
@@ -96,7 +98,10 @@ def test_our_additions_have_no_content_and_no_secret(server, tracer):
 
 def test_hidden_inputs_and_outputs_stay_hidden(server, run):
     client = Client(api_url=server.url, api_key=SECRET, hide_inputs=True, hide_outputs=True)
-    run(best_of_n(clerk(*TWO), n=2), ASKED, {"callbacks": [LangChainTracer(client=client, project_name="p")]})
+    # By a function: LangChain's tracer sends the repr of a model that it cannot serialise.
+    model = ScriptedChatModel(lambda messages, index: TWO[index][0])
+    node = best_of_n(create_agent(model, [], name="clerk"), n=2)
+    run(node, ASKED, {"callbacks": [LangChainTracer(client=client, project_name="p")]})
     assert len(given(server)[0]) == 2
     assert "private" not in server.text()
     client.cleanup()
@@ -125,9 +130,10 @@ def test_a_resumed_question_tells_of_rollouts_from_before(server, tracer, monkey
     builder = StateGraph(MessagesState).add_node("solve", best_of_n(clerk(*TWO), n=2))
     graph = builder.add_edge(START, "solve").compile(checkpointer=InMemorySaver())
     config = {**tracer, "configurable": {"thread_id": "t"}}
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("ec_agent.rollouts.fanout.choose", choose)
+    monkeypatch.setattr("ec_agent.rollouts.fanout.choose", choose)
+    with pytest.raises(KeyboardInterrupt):
         graph.invoke(ASKED, config)
+    monkeypatch.undo()
     assert killed
     assert given(server)[0] == {}
     graph.invoke(None, config)
@@ -138,24 +144,15 @@ def test_a_resumed_question_tells_of_rollouts_from_before(server, tracer, monkey
 @pytest.mark.parametrize("answer", [(500, b"broken"), (403, b"{}"), (200, b"not JSON")], ids=["500", "403", "nonsense"])
 def test_a_broken_langsmith_breaks_nothing(answer, run, caplog):
     with serving(lambda path: answer) as sink:
-        client = Client(api_url=sink.url, api_key=SECRET, timeout_ms=2000, auto_batch_tracing=False)
+        client = Client(api_url=sink.url, api_key=SECRET, timeout_ms=2000, retry_config=Retry(0))
+        tracer = LangChainTracer(client=client, project_name="p")
         started = time.monotonic()
-        result = run(
-            best_of_n(clerk(*TWO), n=2), ASKED, {"callbacks": [LangChainTracer(client=client, project_name="p")]}
-        )
-        assert result.selection.winner == 1
-        assert time.monotonic() - started < 10
-        flush(10)
-        client.cleanup()
+        assert run(best_of_n(clerk(*TWO), n=2), ASKED, {"callbacks": [tracer]}).selection.winner == 1
+        assert time.monotonic() - started < 5
+        assert flush(20)
+    assert [r.message for r in caplog.records if r.name.startswith("ec_agent") and "could not be sent" in r.message]
 
 
 def test_no_langsmith_no_trouble(run):
     assert run(best_of_n(clerk(*TWO), n=2)).selection.winner == 1
     assert flush(0)
-
-
-def test_nothing_is_kept_of_it_without_it(monkeypatch):
-    kept = []
-    monkeypatch.setattr(rollouts, "total", lambda usages: kept.append(usages) or {})
-    best_of_n(clerk(*TWO), n=2).as_agent().invoke(ASKED)
-    assert kept
