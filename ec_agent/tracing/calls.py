@@ -160,20 +160,25 @@ class TracedRecorder(Recorder):
                 names.INPUT_MESSAGES: input_messages(asked_in(body)) if spans.settings.content else None,
             }
             operation = "text_completion" if "prompt" in body and "input" not in body else "chat"
-            spans.of_calls[call] = spans.start(operation, given, body, spans.around(call))
+            span = spans.of_calls[call] = spans.start(operation, given, body, spans.around(call))
+            _requests[call] = spans, span
         return call
 
     def end(self, call: OpenCall, payload: Payload | None) -> None:
         """A call ended."""
-        spans = _spans.get()
-        span = None if spans is None or "ls_model_type" in call.info.metadata else spans.of_calls.pop(call, None)
+        started = _requests.pop(call, None)  # not by the context: a stream may be read to its end in another one
         requests = call.answered()
         try:
             super().end(call, payload)
         finally:
-            if spans is not None and span is not None:
+            if started is not None:
+                spans, span = started
                 _answered(span, call, requests, spans.settings.content)
                 spans.end(span)
+
+
+# The spans of requests under way, by their calls.
+_requests: WeakKeyDictionary[OpenCall, tuple[CallSpans, Span]] = WeakKeyDictionary()
 
 
 def _answered(span: Span, call: OpenCall, requests: Sequence[Any], content: bool) -> None:

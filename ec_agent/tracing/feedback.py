@@ -10,15 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.uuid import uuid7
 
 from ec_agent.phases import HEPConfig
+
+Score = tuple[str, Any, str | None]
+Item = tuple[Mapping[str, str], str, Any, str | None]
 
 PLACE = "langsmith"
 _ATTEMPTS = 3  # to send one piece of feedback; its run may not have arrived yet
@@ -38,16 +41,15 @@ def metadata(index: int, selector: str, config: HEPConfig) -> dict[str, Any]:
 
 def place_of(config: RunnableConfig) -> dict[str, str] | None:
     """Where LangSmith will find the rollout that starts here, as plain JSON; ``None`` where it is not tracing."""
-    tracer, run = _tracing(config)
-    if tracer is None or run is None:
-        return None
-    return {"run_id": str(uuid7()), "trace_id": str(run.trace_id), "project": str(run.session_name)}
+    with _harmless():
+        tracer, run = _tracing(config)
+        if tracer is not None and run is not None:
+            return {"run_id": str(uuid7()), "trace_id": str(run.trace_id), "project": str(run.session_name)}
+    return None
 
 
 def send(config: RunnableConfig, records: Sequence[Mapping[str, Any]], receipt: Mapping[str, Any]) -> None:
     """Send each rollout's run its scores, in the background."""
-    global _executor
-    tracer, _ = _tracing(config)
     places = {record["index"]: record["facts"].get(PLACE) for record in records}
     items = [
         (place, *each)
@@ -55,15 +57,30 @@ def send(config: RunnableConfig, records: Sequence[Mapping[str, Any]], receipt: 
         if (place := places.get(candidate["index"])) is not None
         for each in _scores(candidate, receipt)
     ]
-    if tracer is None or not items:
-        return
+    with _harmless():
+        tracer, _ = _tracing(config)
+        if tracer is not None and items:
+            _submit(tracer.client, items)
+
+
+def _submit(client: Any, items: list[Item]) -> None:
+    global _executor
     with _lock:
         _executor = _executor or ThreadPoolExecutor(1, thread_name_prefix="ec_agent-feedback")
-        sent = _executor.submit(_send, tracer.client, items)
+        sent = _executor.submit(_send, client, items)
         _pending.add(sent)
-        if tracer.client not in _clients:
-            _clients.append(tracer.client)
+        if client not in _clients:
+            _clients.append(client)
     sent.add_done_callback(_pending.discard)
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """What goes wrong with LangSmith is logged; it is not the run's business."""
+    try:
+        yield
+    except Exception as error:
+        _log.warning("the scores of the rollouts could not be sent to LangSmith: %s", type(error).__name__)
 
 
 def flush(timeout: float = 30.0) -> bool:
@@ -96,7 +113,7 @@ def _tracing(config: RunnableConfig) -> tuple[Any, Any]:
     return tracer, run
 
 
-def _scores(candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> list[tuple[str, Any, str | None]]:
+def _scores(candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> list[Score]:
     """Key, score and comment of each piece of feedback to one rollout."""
     won = candidate["index"] == receipt["winner"]
     scores = [("ec_agent.selected", int(won), candidate["reason"])]
@@ -109,9 +126,9 @@ def _scores(candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> list[tu
     return scores
 
 
-def _send(client: Any, items: Sequence[tuple[Mapping[str, str], str, Any, str | None]]) -> None:
+def _send(client: Any, items: Sequence[Item]) -> None:
     projects: dict[str, str] = {}
-    try:
+    with _harmless():  # where one cannot be sent, the rest would fare no better
         for place, key, score, comment in items:
             name = place["project"]
             if name not in projects:
@@ -126,8 +143,6 @@ def _send(client: Any, items: Sequence[tuple[Mapping[str, str], str, Any, str | 
                 feedback_source_type="model",
                 stop_after_attempt=_ATTEMPTS,
             )
-    except Exception as error:  # the rest would fare no better
-        _log.warning("the scores of the rollouts could not be sent to LangSmith: %s", type(error).__name__)
 
 
 def _project(client: Any, name: str) -> str:
