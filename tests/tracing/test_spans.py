@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 from clerks import ASKED, Tree, alook, clerk, look, peak, searching
@@ -198,7 +200,7 @@ def test_a_tool_that_did_not_run_has_no_span(spans, run):
     ]
 
 
-def test_an_interrupt_is_no_error(spans, run):
+def test_an_interrupt_is_no_error(spans):
     model = ScriptedChatModel([[Reply("a", entropies=peak(1))]])
 
     def node(state):
@@ -252,6 +254,17 @@ def test_kinds(spans):
     kinds = {span.name: span.kind for span in spans().spans}
     assert kinds.pop("chat scripted") is SpanKind.CLIENT
     assert set(kinds.values()) == {SpanKind.INTERNAL}
+
+
+def test_every_attribute_is_documented(spans):
+    page = (Path(__file__).parents[2] / "docs/tracing.md").read_text()
+    scripts = [[Reply("a", entropies=peak(1))], [Reply("a", entropies=peak(1))], [Reply(error=ValueError())]]
+    best_of_n(clerk(*scripts, searching(4)), n=4).run(ASKED)
+    ours = {name for span in spans().spans for name in span.attributes if name.startswith("ec_agent.")}
+    assert {"ec_agent.rollout.same_as", "ec_agent.rollout.reason"} <= ours
+    assert [name for name in ours if not re.search(rf"[`.]{name.rpartition('.')[2]}[` ]", page)] == [
+        name for name in ours if name in ("ec_agent.config.bottom_percent", "ec_agent.config.consecutive_low")
+    ]
 
 
 def test_off_again(spans):
