@@ -16,7 +16,10 @@ _FINISHED = {"tool_calls": "tool_call", "function_call": "tool_call", "end_turn"
 
 def as_json(value: Any) -> str:
     """The value as JSON; what JSON does not know, by its ``str``."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # keys that are none, and circles
+        return json.dumps(str(value), ensure_ascii=False)
 
 
 def input_messages(messages: Sequence[BaseMessage]) -> str:
@@ -82,7 +85,10 @@ def _message(message: BaseMessage) -> dict[str, Any]:
 def _parts(message: BaseMessage) -> list[dict[str, Any]]:
     if isinstance(message, ToolMessage):
         return [{"type": "tool_call_response", "id": message.tool_call_id, "response": message.content}]
-    return [_part(block) for block in message.content_blocks]
+    try:
+        return [_part(block) for block in message.content_blocks]
+    except Exception:  # a form that LangChain has no blocks for; the run must not die of our reading
+        return [{"type": "text", "content": str(message.content)}]
 
 
 def _part(block: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from clerks import ASKED, clerk, peak, searching
@@ -18,7 +19,8 @@ from ec_agent import Ranking, best_of_n
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing import instrument
-from ec_agent.tracing.messages import answered_in, asked_in, input_messages
+from ec_agent.tracing.attributes import request
+from ec_agent.tracing.messages import answered_in, as_json, asked_in, input_messages, output_messages
 
 SAID = [{"role": "user", "content": "a private question"}]
 
@@ -187,6 +189,25 @@ def test_odd_messages_have_a_form_too():
     roles = [message["role"] for message in json.loads(input_messages(messages))]
     assert roles == ["system", "user", "assistant", "tool"]
     assert "AAAA" not in input_messages(messages)
+
+
+def test_what_is_no_json_has_a_form_too():
+    circle = []
+    circle.append(circle)
+    assert json.loads(as_json({(1, 2): "x"})) == "{(1, 2): 'x'}"
+    assert json.loads(as_json(circle)) == "[[...]]"
+    assert json.loads(as_json({"at": Path("x")})) == {"at": "x"}
+    blocks = AIMessage(content=[{"no": "type"}])
+    assert json.loads(output_messages([blocks], []))[0]["parts"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"seed": float("nan")}, {"temperature": "hot"}, {"n": True}, {"n": 1}, {"max_tokens": None}, {"stop": ["s3cr3t"]}],
+    ids=str,
+)
+def test_odd_parameters_are_left_out(params):
+    assert request(params) == {}
 
 
 @pytest.mark.parametrize(
