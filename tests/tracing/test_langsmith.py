@@ -148,7 +148,7 @@ def test_a_broken_langsmith_breaks_nothing(answer, run, caplog):
         tracer = LangChainTracer(client=client, project_name="p")
         started = time.monotonic()
         assert run(best_of_n(clerk(*TWO), n=2), ASKED, {"callbacks": [tracer]}).selection.winner == 1
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         assert flush(20)
     assert [r.message for r in caplog.records if r.name.startswith("ec_agent") and "could not be sent" in r.message]
 

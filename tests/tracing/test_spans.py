@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from clerks import ASKED, Tree, alook, clerk, look, peak, searching
+from langchain.agents import create_agent
 from langchain_core.tools import ToolException, tool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import RetryPolicy, interrupt
@@ -68,10 +71,20 @@ def test_a_score_is_an_evaluation_result_of_the_conventions(spans):
 
 
 def test_the_end_of_a_rollout_is_the_agents_not_the_selections(spans):
-    slow = [Reply("slow", entropies=peak(9), delay=0.4)]
-    best_of_n(clerk([Reply("quick", entropies=peak(1))], slow), n=2).run(ASKED)
-    quick, slow = spans().rollout(0), spans().rollout(1)
-    assert slow.end_time - quick.end_time > 0.2e9
+    first_over = threading.Event()
+
+    def reply(messages, index):
+        if index == 1:
+            first_over.wait(30)
+            time.sleep(0.2)
+        return Reply(f"answer {index}", entropies=peak(index))
+
+    def heard(event):
+        if event["type"] == "ec_agent.rollout.finished" and event["index"] == 0:
+            first_over.set()
+
+    best_of_n(create_agent(ScriptedChatModel(reply), [], name="clerk"), n=2).run(ASKED, on_event=heard)
+    assert spans().one("ec_agent.select").start_time - spans().rollout(0).end_time > 0.15e9
 
 
 @pytest.mark.parametrize("tools", [(look,), (alook,)], ids=["sync tool", "async tool"])
@@ -170,13 +183,13 @@ def test_each_attempt_is_a_span(spans, run):
 
 def test_a_cancelled_call_is_ended_with_its_rollout(spans):
     quick, slow = [Reply("a", entropies=peak(1))], [Reply("b", entropies=peak(1), delay=30)]
-    asyncio.run(best_of_n(clerk(quick, slow), n=2, limits=Limits(timeout=0.3)).arun(ASKED))
+    asyncio.run(best_of_n(clerk(quick, slow), n=2, limits=Limits(timeout=2)).arun(ASKED))
     tree = spans()
     late = tree.rollout(1)
     assert late.attributes["error.type"] == "ec_agent.errors.RolloutTimeoutError"
     (call,) = tree.under(late)
     assert call.attributes["ec_agent.call.partial"] is True
-    assert call.end_time - call.start_time < 5e9
+    assert call.end_time - call.start_time < 20e9
 
 
 def test_a_tool_that_did_not_run_has_no_span(spans, run):
