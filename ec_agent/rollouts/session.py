@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -20,7 +20,7 @@ from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
-from ec_agent.rollouts.selection import Selection
+from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -92,7 +92,7 @@ class Session:
         if self.listener is not None:
             trajectories = tuple(candidate.trajectory for candidate in candidates)
             actions = tuple(candidate.final_action for candidate in candidates)
-            self.listener.left = (selection, trajectories, actions)
+            self.listener.left = (replace(selection, seen=Seen(trajectories, actions)), trajectories, actions)
 
     def thread(self, round: int, index: int | str) -> str:
         """The thread of one rollout."""
