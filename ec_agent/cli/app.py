@@ -21,14 +21,15 @@ def app() -> None:
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first rollout; the others count up from it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON and nothing else.")
-def demo(question: str | None, n: int, temperature: float, seed: int, as_json: bool) -> None:
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page that shows the rollouts token by token.")
+def demo(question: str | None, n: int, temperature: float, seed: int, as_json: bool, html: Path | None) -> None:
     """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
 
     QUESTION is for the demo's agent, who knows a small shop; left out, it is asked one that needs several steps.
     """
     from ec_agent.cli.demo import run_demo
 
-    run_demo(question, n=n, temperature=temperature, seed=seed, as_json=as_json)
+    run_demo(question, n=n, temperature=temperature, seed=seed, as_json=as_json, html=html)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from ec_agent.cli.files import written
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import config_in, report_of, selectors_in
 from ec_agent.evaluation.report.tables import to_csv, to_json
@@ -38,7 +39,7 @@ def run_report(
     if len(set(targets)) < len(targets):
         raise ConfigError(f"--html, --json and --csv are to be written to {', '.join(targets)}; give each its own file")
     if html is not None:
-        from ec_agent.evaluation.report.html import check_installed
+        from ec_agent.visual.drawing import check_installed
 
         check_installed()  # before the work
     report = report_of(
@@ -48,26 +49,18 @@ def run_report(
         resampling=Resampling(resamples),
         partial=partial,
     )
-    written = []
+    files = []
     if html is not None:
         from ec_agent.evaluation.report.html import to_html
 
-        written.append(_write(html, to_html(report)))
+        files.append(written(html, to_html(report)))
     texts = {target: make(report) for target, make in ((as_json, to_json), (as_csv, to_csv)) if target is not None}
     printed = texts.pop(STANDARD_OUTPUT, None)
-    written += [_write(Path(target), text) for target, text in texts.items()]
+    files += [written(Path(target), text) for target, text in texts.items()]
     if printed is not None:
         click.echo(printed, nl=False)
         return
     console = Console(highlight=False)
     print_report(report, console)
-    for file in written:
+    for file in files:
         console.print(f"written: {escape(str(file))}")
-
-
-def _write(path: Path, text: str) -> Path:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
-    return path

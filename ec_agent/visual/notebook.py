@@ -1,0 +1,17 @@
+"""A selection in a notebook: small, without scripts, and without a rule that could reach the notebook around it."""
+
+from __future__ import annotations
+
+from ec_agent.errors import ConfigError
+from ec_agent.visual.page import rendered, rows_of
+from ec_agent.visual.views import View
+
+COLUMNS = 180
+
+
+def notebook_of(view: View) -> str | None:
+    """The selection as a piece of HTML; ``None``, and the notebook shows its ``repr``, without jinja2 or matplotlib."""
+    try:
+        return rendered("notebook.html.j2", view=view, rows=rows_of(view, "ec", columns=COLUMNS, tokens=False))
+    except ConfigError:
+        return None
