@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -206,6 +206,11 @@ def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str 
     """
     centroid = trajectory.centroid(config, signal)
     return None if centroid is None else 1.0 - centroid
+
+
+def likeliest(plain: Sequence[Sequence[Sequence[Any]]]) -> tuple[Likeliest, ...]:
+    """A call's candidates out of the lists that JSON and checkpoints make of them."""
+    return tuple(tuple((str(text), float(share)) for text, share in each) for each in plain)
 
 
 def _filled(values: FloatArray, tokens: int) -> FloatArray:

@@ -49,17 +49,17 @@ class ToolLog:
         """It returned."""
         status = getattr(result, "status", None)
         said = self._clipped(getattr(result, "content", result))
-        self._change(run, error=said) if status == "error" else self._change(run, result=said)
+        self._change(run, None if status == "error" else said, said if status == "error" else None)
 
     def fail(self, run: UUID, error: BaseException) -> None:
         """It raised."""
-        self._change(run, error=self._clipped(f"{type(error).__name__}: {error}"))
+        self._change(run, None, self._clipped(f"{type(error).__name__}: {error}"))
 
-    def _change(self, run: UUID, **change: str | None) -> None:
+    def _change(self, run: UUID, result: str | None, error: str | None) -> None:
         with self._lock:
             if run in self._uses:
                 sequence, use = self._uses[run]
-                self._uses[run] = (sequence, replace(use, **change))
+                self._uses[run] = (sequence, replace(use, result=result, error=error))
 
     def _clipped(self, said: Any) -> str | None:
         if not self._text:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from ec_agent.trajectory import Call, Likeliest, ToolUse, Trajectory
+from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest
 
 
 class End(TypedDict, total=False):
@@ -83,18 +83,12 @@ def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
                 signals={name: np.frombuffer(values) for name, values in call["signals"].items()},
                 texts=None if call["texts"] is None else tuple(call["texts"]),
                 tools=tuple(ToolUse(**use) for use in call.get("tools", ())),
-                candidates=_candidates(call.get("candidates")),
+                candidates=None if call.get("candidates") is None else likeliest(call["candidates"]),
                 **{name: call[name] for name in _PLAIN},
             )
             for call in packed
         ]
     )
-
-
-def _candidates(packed: Sequence[Sequence[Sequence[Any]]] | None) -> tuple[Likeliest, ...] | None:
-    if packed is None:
-        return None
-    return tuple(tuple((text, share) for text, share in each) for each in packed)
 
 
 _PLAIN = (

@@ -98,7 +98,8 @@ def _inline(document: str, name: str) -> str:
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true" focusable="false" stroke-linejoin="round"', svg, count=1)
+    own = 'aria-hidden="true" focusable="false" stroke-linejoin="round"'
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', rf"\1 {own}", svg, count=1)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
-_KEPT = "\n\t"
-_UNSEEN = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# Line breaks and tabs are text; so are joiners, which some scripts and emoji need.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks
+    "\xad\u180e\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # of no width, or line breaks of a kind
+    "\ud800-\udfff]"  # lone surrogates
+)
 
 
 def shown(text: object) -> str:
@@ -24,10 +28,7 @@ def clipped(text: object, letters: int) -> str:
 
 
 def _named(match: re.Match[str]) -> str:
-    letter = match[0]
-    code = ord(letter)
-    if letter in _KEPT or unicodedata.category(letter) == "Zs":
-        return letter
+    code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)  # Unicode's own pictures of control characters
     return "\ufffd" if 0xD800 <= code < 0xE000 else f"\\u{code:04x}"

@@ -78,7 +78,9 @@ def rows_of(view: View, prefix: str, *, columns: int = COLUMNS, tokens: bool = T
         columns: of a strip, at most.
         tokens: take the tokens along, for the page to show them one by one.
     """
-    return [_row(rollout, view.ceiling, f"{prefix}-{rollout.receipt.index}", columns, tokens) for rollout in view.rollouts]
+    return [
+        _row(rollout, view.ceiling, f"{prefix}-{rollout.receipt.index}", columns, tokens) for rollout in view.rollouts
+    ]
 
 
 def _row(rollout: Rollout, ceiling: float, name: str, columns: int, tokens: bool) -> Row:

@@ -1,4 +1,4 @@
-"""A rollout's timeline as a strip: entropy, phases, gaps, calls and the centroid on an axis from its start to its end."""
+"""A rollout's timeline as a strip, from its start to its end: entropy, phases, gaps, calls, the centroid."""
 
 from __future__ import annotations
 
@@ -109,9 +109,10 @@ def _columns(values: FloatArray, columns: int) -> tuple[FloatArray, FloatArray, 
 
 def _stretched(svg: str) -> str:
     """The drawing for any width, and a tenth as long: it has no use for six decimals, or for clipping."""
-    svg = re.sub(r'\s*<defs>\s*<clipPath.*?</defs>', "", svg, flags=re.DOTALL)
+    svg = re.sub(r"\s*<defs>\s*<clipPath.*?</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' clip-path="[^"]*"', "", svg)
     svg = re.sub(r' id="[^"]*"', "", svg)
     svg = re.sub(r"(\d+\.\d)\d+", r"\1", svg)
     svg = re.sub(r"\s+", " ", svg).replace("> <", "><")
-    return svg.replace("<svg ", '<svg preserveAspectRatio="none" ', 1)
+    svg = svg.replace("<path ", '<path vector-effect="non-scaling-stroke" ')
+    return svg.replace("<svg ", '<svg width="100%" height="100%" preserveAspectRatio="none" ', 1)

@@ -87,8 +87,8 @@ def reasons(view: View) -> list[str]:
     centroid = winner.mark or 0.0
     only = "the only one that could be scored" if len(selection.order) == 1 else "the lowest"
     return [
-        f"Its {view.signal} centroid is {only}: {centroid:.3f}. On average its uncertain stretches lie {centroid:.0%} of "
-        "the way through. The lower, the earlier a rollout hesitated, and the surer it was afterwards.",
+        f"Its {view.signal} centroid is {only}: {centroid:.3f}. On average its uncertain stretches lie {centroid:.0%} "
+        "of the way through. The lower, the earlier a rollout hesitated, and the surer it was afterwards.",
         *_gap(view),
     ]
 
@@ -210,6 +210,6 @@ def bill(view: View) -> str:
     config, usage = view.selection.config, view.selection.usage
     counted = ", ".join(f"{usage[name]:,} {name.removesuffix('_tokens')}" for name in usage if usage[name])
     return (
-        f"Phases: the top {config.top_percent:g} % of a rollout's tokens start one, {config.consecutive_low} tokens in a "
-        f"row of the bottom {config.bottom_percent:g} % end it. Tokens over all rollouts: {counted or 'not reported'}."
+        f"Phases: the top {config.top_percent:g} % of a rollout's tokens start one, {config.consecutive_low} tokens in "
+        f"a row of the bottom {config.bottom_percent:g} % end it. Tokens over all rollouts: {counted or 'unknown'}."
     )
