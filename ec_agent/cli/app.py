@@ -179,11 +179,13 @@ def calibrate(run: Path, out: Path, selectors: str, folds: int, repeats: int, se
 @click.option("--config", help="Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]")
 @click.option("--resamples", default=9999, show_default=True, help="Of intervals and p-values, each.")
 @click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
+@click.option("--task", help="With --html: one task's rollouts alone, token by token; nothing is compared.")
 def report(run: Path, **options: Any) -> None:
     """Compare selectors on what `ec-agent eval` stored: accuracy with intervals, confounds, what may be concluded.
 
-    RUN is the file that eval wrote. No model is called. By default all selectors are compared, with their settings as
-    declared, and each of them counts in the correction of the p-values: --selectors names those that you mean.
+    RUN is the file that eval wrote, or one of recorded selections, of which --html shows the rollouts. No model is
+    called. By default all selectors are compared, with their settings as declared, and each of them counts in the
+    correction of the p-values: --selectors names those that you mean.
     """
     from ec_agent.cli.report import run_report
 

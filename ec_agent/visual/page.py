@@ -115,7 +115,7 @@ def rendered(template: str, *rooms: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    usual = {"say": wording, "script": script(), "version": version("ec-agent"), "most_phases": MOST_PHASES}
+    usual = {"told": wording, "script": script(), "version": version("ec-agent"), "most_phases": MOST_PHASES}
     page: str = surroundings.get_template(template).render({**usual, **values})
     return page
 

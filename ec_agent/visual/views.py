@@ -128,7 +128,7 @@ def view_of(selection: Selection, title: str | None = None, verdicts: Sequence[f
             Rollout(
                 receipt=receipt,
                 place=places.get(receipt.index),
-                won=receipt.index == selection.winner,
+                won=receipt.index == selection.winner and receipt.error is None,
                 action=seen.final_actions[at] if seen is not None and receipt.error is None else None,
                 trajectory=trajectory,
                 signal=np.empty(0) if trajectory is None else trajectory.signal(signal),

@@ -93,6 +93,17 @@ def reasons(view: View) -> list[str]:
     ]
 
 
+def outcome(view: View) -> str:
+    """Who won, and how all were judged where that is known, in a few words."""
+    if view.winner.receipt.error is not None:
+        return "every rollout failed"
+    said = f"rollout {view.winner.receipt.index} won"
+    if view.judged:
+        right = sum((rollout.verdict or 0.0) >= 0.5 for rollout in view.rollouts)
+        said += f", {verdict_of(view.winner)}; {right} of {len(view.rollouts)} are right"
+    return said
+
+
 def by_centroid(view: View) -> bool:
     """Whether the winner won by its centroid."""
     return view.selection.selector.startswith(LowestCentroid.label) and view.winner.mark is not None
