@@ -20,7 +20,7 @@
   // Phases come as [start, stop] pairs on the element, in order.
   const phasesOf = (depth) => JSON.parse(depth.dataset.phases || "[]");
 
-  const level = (value, ceiling) => (value > 0 ? Math.min(9, Math.ceil((value / 1000 / ceiling) * 9)) : 0);
+  const level = (value, ceiling) => Math.min(9, Math.round((value / 1000 / ceiling) * 9));
 
   const token = (data, at, ceiling) => {
     const span = document.createElement("span");
