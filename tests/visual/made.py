@@ -47,7 +47,13 @@ def usual():
             candidate(0, call(40, (30, 31), tools=[use()]), call(40, (20, 21, 22)), said="late"),
             candidate(
                 1,
-                call(40, (4, 5, 6), tools=[use(), use("convert", "{}", None, "ValueError: no")], candidates=4, node="agent"),
+                call(
+                    40,
+                    (4, 5, 6),
+                    tools=[use(), use("convert", "{}", None, "ValueError: no")],
+                    candidates=4,
+                    node="agent",
+                ),
                 call(60, (2,), candidates=4, model="small-model"),
                 said="early",
             ),
@@ -63,7 +69,14 @@ def hostile():
     """Every place that another's words can reach has hostile ones."""
     words = HOSTILE
     calls = [
-        call(30, (3, 4), words=words, tools=[use(*([words[at % len(words)]] * 3), words[at])], node=words[at], model=words[0])
+        call(
+            30,
+            (3, 4),
+            words=words,
+            tools=[use(*([words[at % len(words)]] * 3), words[at])],
+            node=words[at],
+            model=words[0],
+        )
         for at in range(len(words))
     ]
     lost = candidate(1, call(10, (2,), words=words), error=" ".join(words))

@@ -208,5 +208,5 @@
     if (summary) summary.focus({ preventScroll: true });
   };
   addEventListener("hashchange", follow);
-  follow();
+  addEventListener("load", () => setTimeout(follow)); // after the browser's own move there
 })();
