@@ -30,9 +30,9 @@ class Picture:
     rows: list[Row]
 
 
-def pictures(views: Iterable[View], most_bytes: int = MOST_BYTES) -> Iterator[Picture]:
+def pictures(views: Iterable[View], most_bytes: int | None = None) -> Iterator[Picture]:
     """The selections in order, those drawn that fit into so many bytes together with all before them."""
-    left = most_bytes
+    left = MOST_BYTES if most_bytes is None else most_bytes
     for place, view in enumerate(views):
         rows = rows_of(view, f"task-{place}", columns=COLUMNS) if left > 0 else []
         left -= sum(len(row.svg or "") + len(row.data) + _WORDS for row in rows)

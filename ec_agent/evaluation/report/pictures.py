@@ -61,10 +61,9 @@ def outcomes(results: Sequence[TaskResult], config: HEPConfig) -> Figure | None:
         for label, values, colour, line in groups:
             share = np.full(len(values), 1 / len(values))
             name = f"{label}, {len(values)} rollouts"
-            axes.hist(values, BINS, (0, 1), weights=share, color=colour, alpha=0.3)
-            axes.hist(
-                values, BINS, (0, 1), weights=share, color=colour, histtype="step", lw=1.6, linestyle=line, label=name
-            )
+            heights, edges = np.histogram(values, BINS, (0.0, 1.0), weights=share)
+            axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
+            axes.stairs(heights, edges, color=colour, linewidth=1.6, linestyle=line, label=name)
             axes.axvline(float(np.median(values)), color=colour, linewidth=1.4, linestyle=line)
         axes.set_xlim(0, 1)
         axes.set_xlabel("entropy centroid; vertical lines: medians")
