@@ -60,16 +60,15 @@ def strip(rollout: Rollout, ceiling: float, name: str, columns: int = COLUMNS) -
         spans = [(phase.start, max(phase.stop - phase.start, least)) for phase in rollout.hesitations]
         axes.broken_barh(spans, (0, ceiling * 2), facecolor=PHASE, linewidth=0)
         axes.broken_barh([(a, b - a) for a, b in gaps], (0, ceiling * 2), facecolor=GAP, linewidth=0)
-        heights = np.append(tops, tops[-1])
-        axes.fill_between(edges, 0, heights, step="post", facecolor=ACCENT, linewidth=0)
-        axes.fill_between(edges, 0, np.where(inside, heights, 0.0), step="post", facecolor=SECOND, linewidth=0)
+        axes.stairs(tops, edges, fill=True, facecolor=ACCENT, linewidth=0)
+        axes.stairs(np.where(inside, tops, np.nan), edges, fill=True, facecolor=SECOND, linewidth=0)
         axes.vlines(rollout.starts[1:-1], 0, ceiling * 2, colors=LINE, linewidth=1, linestyles=(0, (3, 2)))
         if rollout.mark is not None:
             axes.vlines([rollout.mark * length], 0, ceiling * 2, colors=GOOD, linewidth=2.5)
 
-    inside = np.zeros(len(edges), bool)
+    inside = np.zeros(len(tops), bool)
     for phase in rollout.hesitations:
-        inside[:-1] |= (edges[:-1] < phase.stop) & (edges[1:] > phase.start)
+        inside |= (edges[:-1] < phase.stop) & (edges[1:] > phase.start)
     tops = np.where(np.isnan(tops), 0.0, np.maximum(tops, ceiling * _FLOOR))
     return _stretched(drawn(name, _SIZE, draw, layout=None))
 
@@ -114,5 +113,6 @@ def _stretched(svg: str) -> str:
     svg = re.sub(r' id="[^"]*"', "", svg)
     svg = re.sub(r"(\d+\.\d)\d+", r"\1", svg)
     svg = re.sub(r"\s+", " ", svg).replace("> <", "><")
+    svg = svg.replace(" L ", " ")  # a line is what follows a move anyway
     svg = svg.replace("<path ", '<path vector-effect="non-scaling-stroke" ')
     return svg.replace("<svg ", '<svg width="100%" height="100%" preserveAspectRatio="none" ', 1)

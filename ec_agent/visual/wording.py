@@ -148,7 +148,8 @@ def quoted(rollout: Rollout, phase: Hesitation) -> tuple[str, str]:
     texts, first = rollout.calls[phase.call].texts, rollout.starts[phase.call]
     if texts is None:
         return "", ""
-    before = " ".join(shown("".join(texts[: phase.start - first])).split())
+    at = phase.start - first
+    before = " ".join(shown("".join(texts[max(0, at - _BEFORE) : at])).split())  # a token is a letter, at least
     return before[-_BEFORE:], clipped("".join(texts[phase.start - first : phase.stop - first]), _WITHIN)
 
 

@@ -209,7 +209,7 @@ def test_another_selector_is_named_with_its_score(usual):
     assert (
         reasons(view_of(other))[0] == "Rollout 1 was ranked first by the selector mean_entropy, with a score of 0.065."
     )
-    assert "hesitated early and was sure later is taken" not in other.to_html()
+    assert "hesitated earliest" not in other.to_html()
 
 
 def test_surprisal_is_drawn_where_it_was_weighed():
