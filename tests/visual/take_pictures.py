@@ -1,6 +1,6 @@
 """Takes the pictures of docs/pictures.md; that page has the commands.
 
-    python tests/visual/take_pictures.py demo.html report.html docs/pictures
+python tests/visual/take_pictures.py demo.html report.html docs/pictures
 """
 
 from __future__ import annotations
