@@ -143,19 +143,27 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     Raises:
         TraceError: the file cannot be written: the disk is full, say, or another process holds it for too long.
     """
+    with writing():
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Around what writes: a file that cannot be written is an error of ours."""
     try:
-        connection.execute("BEGIN IMMEDIATE")
         yield
-        connection.execute("COMMIT")
-    except BaseException as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.OperationalError):
-            raise TraceError(
-                f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
-                "command: what was stored is kept"
-            ) from error
-        raise
+    except sqlite3.OperationalError as error:
+        raise TraceError(
+            f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
+            "command: what was stored is kept"
+        ) from error
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

@@ -17,7 +17,7 @@ from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Listener, listener
 from ec_agent.traces.recorded import Left, Selected, candidate_of
 from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_rollout, read_rollout
-from ec_agent.traces.schema import prepare, transaction
+from ec_agent.traces.schema import prepare, transaction, writing
 from ec_agent.trajectory import Trajectory
 
 __all__ = ["COSTS", "Key", "Kind", "StoredRollout", "StoredSelection", "TaskTotals", "TraceStore"]
@@ -178,6 +178,7 @@ class TraceStore:
                 f"cannot record {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
             ) from error
         now = time.time()
+        name = None if name is None else str(name).encode(errors="replace").decode()
         with transaction(self._connection):
             insert = "INSERT INTO selections (name, recorded, receipt) VALUES (?, ?, ?)"
             plain = json.dumps(receipt.to_dict(), default=repr)
@@ -263,6 +264,11 @@ class TraceStore:
             if (found := read_rollout(self._connection, number)) is not None:
                 yield found
 
+    def candidates(self, selection: int) -> list[tuple[int, int, int]]:
+        """Of each rollout of a recorded selection its id, its index and its generated tokens, without its timelines."""
+        query = "SELECT id, number, generated_tokens FROM rollouts WHERE selection = ? ORDER BY number"
+        return self._connection.execute(query, (selection,)).fetchall()
+
     def rollout(self, number: int) -> StoredRollout:
         """The rollout with that id.
 
@@ -293,6 +299,16 @@ class TraceStore:
                 "DELETE FROM selections WHERE id NOT IN (SELECT selection FROM rollouts WHERE selection IS NOT NULL)"
             )
         return gone
+
+    def compact(self) -> None:
+        """Give the room of what was taken out back to the disk.
+
+        Raises:
+            TraceError: the file cannot be written, or another process is using it.
+        """
+        with writing():
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def totals(self) -> list[TaskTotals]:
         """What each task's rollouts came to, in task order, those without a rollout included."""
