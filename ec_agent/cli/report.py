@@ -54,8 +54,8 @@ def run_report(
 
         check_installed()  # before the work
     if task is not None or not _holds_run(path):
-        if html is None:
-            raise ConfigError("pictures go to a file; name it with --html FILE")
+        if html is None or as_json is not None or as_csv is not None:
+            raise ConfigError("nothing is compared here: name a file with --html FILE, and leave --json and --csv out")
         click.echo(f"written: {written(html, _pictures(path, task))}")
         return
     report = report_of(

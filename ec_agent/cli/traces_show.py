@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ec_agent.cli.demo import describe, show
+from ec_agent.visual.wording import describe, show
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.entropy import FloatArray
 from ec_agent.phases import HEPConfig

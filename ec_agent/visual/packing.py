@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.visual.escaping import shown
+from ec_agent.visual.escaping import all_shown, shown
 from ec_agent.visual.views import Rollout
 
 MOST_ROWS = 40_000
@@ -40,7 +40,7 @@ def _texts(rollout: Rollout) -> list[str] | None:
     found: list[str] = []
     for call in rollout.calls:
         tokens = call.tokens or 0
-        known = [shown(text) for text in (call.texts or ())[:tokens]]
+        known = all_shown((call.texts or ())[:tokens])
         found += known + [""] * (tokens - len(known))
     return found
 

@@ -133,6 +133,14 @@ def _listed(indices: list[int]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def carried_out(view: View) -> str:
+    """The actions carried out; empty where there are none."""
+    done = "; ".join(
+        f"{commit['tool']}({json.dumps(commit['args'], default=repr)})" for commit in view.selection.commits
+    )
+    return f"Carried out: {clipped(done, 400)}" if done else ""
+
+
 def where(rollout: Rollout, phase: Hesitation) -> str:
     """Where a phase lies: ``at 74 %, in call 5 of 6, before convert``."""
     calls, length = rollout.calls, max(len(rollout.signal), 1)
@@ -167,6 +175,11 @@ def hesitated(rollout: Rollout) -> str:
 def cautions(view: View) -> list[str]:
     """What to know before trusting the choice, and what the picture lacks."""
     notes = [shown(note) for note in view.selection.warnings]
+    if view.selection.earlier:
+        notes.append(
+            f"the winner went on after a commit: this is the last of {len(view.selection.earlier) + 1} stretches, each "
+            "chosen for itself"
+        )
     if view.missing:
         notes.append(
             "This selection was read back from its receipt, which holds no timelines: draw the one that run() returns"

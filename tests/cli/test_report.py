@@ -226,7 +226,7 @@ def test_one_task_alone(run_file, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--task", "task 2"], "name it with --html FILE"),
+        (["--task", "task 2"], "name a file with --html FILE"),
         (["--task", "nope", "--html", "x.html"], "has no task 'nope'"),
     ],
     ids=["no file", "no task"],

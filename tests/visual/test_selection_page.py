@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from ec_agent import Call, ConfigError, HEPConfig, LowestCentroid, Selection
+from ec_agent.visual import drawing
 from ec_agent.visual.candidates import selection_of
 from ec_agent.visual.escaping import clipped, shown
 from ec_agent.visual.packing import packed
@@ -266,3 +267,28 @@ def test_what_cannot_be_seen_is_shown(said, seen):
 def test_clipped_is_one_line_of_at_most_so_many_letters():
     assert clipped("a\n\n b", 9) == "a b"
     assert clipped("x" * 30, 10) == "xxxxxx ..."
+
+
+def test_what_was_carried_out_and_that_this_is_the_last_stretch(usual):
+    commits = ({"tool": "send", "args": {"to": "<x>"}, "key": "k"},)
+    text = replace(usual, commits=commits, earlier=(usual,)).to_html()
+    assert 'Carried out: send({"to": "<x>"})' in Page(text).text
+    assert "this is the last of 2 stretches" in Page(text).text
+
+
+def test_a_notebook_shows_the_first_of_very_many_rollouts():
+    piece = made.large(40, 100, 1)._repr_html_()
+    assert piece.count("<svg") == 16
+    assert "And 24 rollouts more." in piece
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
+def test_a_notebook_without_the_libraries_falls_back(usual, monkeypatch, missing):
+    def nothing_there(name):
+        raise ModuleNotFoundError(name=name)
+
+    real = drawing.import_module
+    monkeypatch.setattr(drawing, "import_module", lambda name: nothing_there(name) if name == missing else real(name))
+    assert usual._repr_html_() is None
+    with pytest.raises(ConfigError, match=missing):
+        usual.to_html()

@@ -66,6 +66,13 @@
     return from + CHUNK;
   };
 
+  // About how many lines a piece will have, so that the page keeps its length when it is made.
+  const lines = (data, from, to, width) => {
+    const text = data.texts ? data.texts.slice(from, to).join("") : "xx".repeat(to - from);
+    const room = Math.max(10, Math.floor((width || 900) / 8.7));
+    return text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / room)), 0);
+  };
+
   const layOut = (depth, data) => {
     const phases = phasesOf(depth);
     const ceiling = Number(depth.dataset.ceiling);
@@ -77,7 +84,7 @@
         const chunk = document.createElement("div");
         chunk.className = "chunk";
         chunk.holds = { data, from, to: stop, phases, ceiling };
-        chunk.style.minHeight = Math.ceil((stop - from) / 18) * 1.6 + "rem";
+        chunk.style.minHeight = lines(data, from, stop, place.clientWidth) * 25.2 + "px";
         place.append(chunk);
         watcher.observe(chunk);
         from = stop;
