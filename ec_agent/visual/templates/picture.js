@@ -84,7 +84,9 @@
         const chunk = document.createElement("div");
         chunk.className = "chunk";
         chunk.holds = { data, from, to: stop, phases, ceiling };
-        chunk.style.minHeight = lines(data, from, stop, place.clientWidth) * 25.2 + "px";
+        const high = lines(data, from, stop, place.clientWidth) * 25.2 + "px";
+        chunk.style.minHeight = high;
+        chunk.style.containIntrinsicBlockSize = "auto " + high; // made, and out of sight again
         place.append(chunk);
         watcher.observe(chunk);
         from = stop;
