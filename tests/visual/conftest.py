@@ -42,7 +42,7 @@ def browser(chromium):
 
 
 @pytest.fixture
-def visit(browser, tmp_path, request):
+def visit(browser, tmp_path):
     """``visit(html, look)``: ``look(page)`` is called with the opened page; its result is returned.
 
     The page must load nothing but itself, and its console must stay empty.
@@ -77,7 +77,7 @@ def visit(browser, tmp_path, request):
 
 
 @pytest.fixture
-def kept(request):
+def kept():
     """``kept(page, name)``: a screenshot to look at, under build/screenshots."""
 
     def keep(page, name):
