@@ -187,7 +187,8 @@ def report(run: Path, **options: Any) -> None:
     """Compare selectors on what `ec-agent eval` stored: accuracy with intervals, confounds, what may be concluded.
 
     RUN is the file that eval wrote. No model is called. By default all selectors are compared, with their settings as
-    declared, and each of them counts in the correction of the p-values: --selectors names those that you mean.
+    declared, and each of them counts in the correction of the p-values, those that rank alike once: --selectors names
+    those that you mean.
     """
     from ec_agent.cli.report import run_report
 

@@ -23,7 +23,7 @@ from ec_agent.cli.eval_progress import first_line, showing
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.foreseen import Foreseen, foresee
 from ec_agent.evaluation.identity import about_agent
-from ec_agent.evaluation.model import ModelSettings, arguments_in
+from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
@@ -67,7 +67,7 @@ class Command:
 
 
 def model_of(
-    name: str | None, base_url: str | None, api_key_env: str | None, tools: str | None, arguments: Sequence[str]
+    name: str | None, base_url: str | None, api_key_env: str | None, tools: Tools | None, arguments: Sequence[str]
 ) -> ModelSettings | None:
     """The model of a command line; ``None`` where it names none.
 
@@ -106,7 +106,8 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     tasks = load_tasks(command.tasks, command.limit)
     path = command.out or default_path(command.tasks, command.agent)
     tested = load_agent(command.agent, command.model)
-    console.print(f"{len(tasks)} tasks, {settings.n} rollouts each{_and_greedy(settings)} -> {escape(str(path))}")
+    asked = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
+    console.print(f"{asked}, {settings.n} rollouts each{_and_greedy(settings)} -> {escape(str(path))}", soft_wrap=True)
     for line in _costs(foresee(tasks, settings)):
         console.print(line)
     if command.dry_run:

@@ -54,11 +54,11 @@ def foresee(tasks: Sequence[Task], settings: RunSettings) -> Foreseen:
 
 def _calls(gold: Any) -> int:
     """Of a conversation, the calls of each turn and a closing answer; of one question, its calls; else one call."""
-    if not isinstance(gold, list):
+    if not isinstance(gold, list) or not gold:
         return 1
     if all(isinstance(turn, list) for turn in gold):
         return sum(len(turn) + 1 for turn in gold)
-    return max(len(gold), 1)
+    return len(gold)
 
 
 def _asked(state: Any) -> int:

@@ -44,8 +44,8 @@ def about_agent(place: str, model: ModelSettings | None = None) -> dict[str, Any
 def code_of(module: str) -> dict[str, str]:
     """The source files that a module's behaviour rests on, with a hash of each.
 
-    They are its own and those of the modules that it imports, directly or not, from beside it: of the folder that its
-    top-level package or module lies in, but for installed packages and ``ec_agent`` itself.
+    They are its own and those of the modules that it imports, directly or not, from the folder that its top-level
+    package or module lies in; of an installed agent, its own package. They are read, never run.
 
     Args:
         module: its name; it can be imported.
@@ -53,49 +53,39 @@ def code_of(module: str) -> dict[str, str]:
     Returns:
         Path relative to that folder -> the first 16 hex digits of the file's SHA-256.
     """
-    place = _place_of(module)
+    place = _source(module)
     if place is None:
         return {}
-    top = module.partition(".")[0]
     root = place.parents[module.count(".") + (place.name == "__init__.py")]
+    alone = module.partition(".")[0] if any(part in _PACKAGES for part in root.parts) else None
     found: dict[str, str] = {}
-    waiting, seen, heads = [module], {""}, {"ec_agent": False}
+    waiting, seen = [module], {""}
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        head = name.partition(".")[0]
+        if name in seen or head == "ec_agent" or alone not in (None, head):
             continue
         seen.add(name)
-        head, parent = name.partition(".")[0], name.rpartition(".")[0]
-        if head not in heads:  # by the top of it first: looking for what is in a package imports the package
-            heads[head] = head not in sys.stdlib_module_names and _beside(_place_of(head), root, alone=head == top)
-        file = _place_of(name) if heads[head] else None
-        if file is None or file.is_dir():
-            continue
-        text = file.read_bytes()
-        found[file.relative_to(root).as_posix()] = hashlib.sha256(text).hexdigest()[:16]
-        waiting += [parent, *_imported(text, name if file.name == "__init__.py" else parent)]
+        parent = name.rpartition(".")[0]
+        waiting.append(parent)
+        path = root.joinpath(*name.split("."))
+        for file, package in ((path / "__init__.py", name), (path.with_name(f"{path.name}.py"), parent)):
+            if file.is_file():
+                text = file.read_bytes()
+                found[file.relative_to(root).as_posix()] = hashlib.sha256(text).hexdigest()[:16]
+                waiting += _imported(text, package)
+                break
     return dict(sorted(found.items()))
 
 
-def _place_of(module: str) -> Path | None:
-    """The source file of a module, the folder of a package that has none; ``None`` for all else."""
+def _source(module: str) -> Path | None:
+    """The source file of a module; ``None`` where there is none."""
     try:
         spec = getattr(sys.modules.get(module), "__spec__", None) or importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, ValueError):
         return None
-    if spec is None:
-        return None
-    file = spec.origin if spec.has_location else next(iter(spec.submodule_search_locations or ()), None)
-    return Path(file).resolve() if file and (file.endswith(".py") or os.path.isdir(file)) else None
-
-
-def _beside(place: Path | None, root: Path, *, alone: bool) -> bool:
-    """Whether a file is of the agent's author; of what is installed, only the agent's own package."""
-    if place is None or not place.is_relative_to(root):
-        return False
-    if any(part in _PACKAGES for part in root.parts):
-        return alone
-    return not any(part in _PACKAGES for part in place.relative_to(root).parts)
+    file = spec.origin if spec is not None and spec.has_location else None
+    return Path(file).resolve() if file and file.endswith(".py") else None
 
 
 def _imported(text: bytes, package: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr, ValidationError
@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.prompted import PromptedToolModel
 
-TOOLS = ("native", "hermes", "json_schema")
+Tools = Literal["native", "hermes", "json_schema"]
 DEFAULT_KEY = "OPENAI_API_KEY"
 DEFAULT_URL = "OPENAI_BASE_URL"
 PROBE = 16  # tokens of the one question that is asked before a run
@@ -23,7 +23,8 @@ _ELSEWHERE = {
     **dict.fromkeys(("model", "model_name"), "--model"),
     **dict.fromkeys(("base_url", "openai_api_base"), "--base-url"),
     **dict.fromkeys(("api_key", "openai_api_key"), "--api-key-env"),
-    **{"temperature": "--temperature", "seed": "--seed"},
+    "temperature": "--temperature",
+    "seed": "--seed",
 }
 
 
@@ -47,12 +48,12 @@ class ModelSettings:
     name: str
     base_url: str | None = None
     api_key_env: str | None = None
-    tools: str = "native"
+    tools: Tools = "native"
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.tools not in TOOLS:
-            raise ConfigError(f"tools is {self.tools!r}; give {', '.join(TOOLS)}")
+        if self.tools not in get_args(Tools):
+            raise ConfigError(f"tools is {self.tools!r}; give {', '.join(get_args(Tools))}")
         for name in self.arguments:
             if name in _ELSEWHERE:
                 raise ConfigError(f"the model argument {name} is set by {_ELSEWHERE[name]}; give it there")
