@@ -113,7 +113,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     if command.dry_run:
         agent_for(tasks[0], tested)
         return 0
-    if command.model and (command.fresh or _left(path, tasks, settings)):
+    if command.model and (command.fresh or command.retry_failed or _left(path, tasks, settings)):
         command.model.probe()
     if command.fresh:
         remove(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import TraceError
-from ec_agent.evaluation.model import ModelSettings
+from ec_agent.evaluation.model import ModelSettings, without_login
 
 WATCHED = ("EC_AGENT_MODEL", "OPENAI_BASE_URL")
 """Environment variables that give an agent another model."""
@@ -37,7 +37,8 @@ def about_agent(place: str, model: ModelSettings | None = None) -> dict[str, Any
     Returns:
         Plain JSON; equal for equal agents.
     """
-    named = model.lasting() if model else {name: os.environ[name] for name in WATCHED if os.environ.get(name)}
+    there = {name: without_login(os.environ[name]) for name in WATCHED if os.environ.get(name)}
+    named = model.lasting() if model else there
     return {**{f"file {name}": mark for name, mark in code_of(place.partition(":")[0]).items()}, **named}
 
 

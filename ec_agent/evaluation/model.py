@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr, ValidationError
@@ -26,6 +27,8 @@ _ELSEWHERE = {
     "temperature": "--temperature",
     "seed": "--seed",
 }
+
+_SECRET = ("default_headers", "default_query", "openai_proxy")  # keys travel in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +118,21 @@ class ModelSettings:
             ) from error
 
     def lasting(self) -> dict[str, Any]:
-        """What tells it from another model, as plain JSON; no key."""
+        """What tells it from another model, as plain JSON; nothing that may hold a key."""
         return {
             "model": self.name,
-            "base_url": self.endpoint,
+            "base_url": without_login(self.endpoint),
             "tools": self.tools,
-            **{f"model argument {name}": value for name, value in self.arguments.items()},
+            **{f"model argument {name}": value for name, value in self.arguments.items() if name not in _SECRET},
         }
+
+
+def without_login(url: str | None) -> str | None:
+    """A URL without the name and password that it may hold."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def arguments_in(pairs: Sequence[str]) -> dict[str, Any]:

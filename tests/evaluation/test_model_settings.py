@@ -51,6 +51,13 @@ def test_the_endpoint_and_the_key_of_the_environment(monkeypatch):
         ModelSettings(name="big", base_url=URL, api_key_env="OTHER").build()
 
 
+def test_nothing_that_may_hold_a_key_is_kept():
+    headers = {"default_headers": {"Authorization": "Bearer sk-mine"}, "top_p": 0.9}
+    kept = ModelSettings(name="big", base_url="http://me:sk-mine@host:8000/v1", arguments=headers).lasting()
+    assert "sk-mine" not in repr(kept)
+    assert (kept["base_url"], kept["model argument top_p"]) == ("http://host:8000/v1", 0.9)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
