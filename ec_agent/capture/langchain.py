@@ -66,11 +66,22 @@ class CaptureHandler(BaseCallbackHandler):
         current_call.set(call)
         return call
 
-    def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
+    def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
         """A tool runs."""
         if (recorder := current_recorder.get()) is not None:
             recorder.check()
-            recorder.count_tool_call()
+            name = (serialized or {}).get("name") or kwargs.get("name") or "tool"
+            recorder.count_tool_call(run_id, str(name), input_str)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """It returned."""
+        if (recorder := current_recorder.get()) is not None:
+            recorder.tools.end(run_id, output)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """It raised."""
+        if (recorder := current_recorder.get()) is not None:
+            recorder.tools.fail(run_id, error)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run streams: from now on, calls in its context may be those of whoever reads the stream."""

@@ -21,14 +21,15 @@ def app() -> None:
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first rollout; the others count up from it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON and nothing else.")
-def demo(question: str | None, n: int, temperature: float, seed: int, as_json: bool) -> None:
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page that shows the rollouts token by token.")
+def demo(question: str | None, n: int, temperature: float, seed: int, as_json: bool, html: Path | None) -> None:
     """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
 
     QUESTION is for the demo's agent, who knows a small shop; left out, it is asked one that needs several steps.
     """
     from ec_agent.cli.demo import run_demo
 
-    run_demo(question, n=n, temperature=temperature, seed=seed, as_json=as_json)
+    run_demo(question, n=n, temperature=temperature, seed=seed, as_json=as_json, html=html)
 
 
 @app.command()
@@ -128,6 +129,16 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @app.command("eval")
 @click.argument("tasks")
 @click.option("--agent", required=True, help="The agent under test, module:name.")
+@click.option("--model", help="For a function with a parameter named model: the chat model it is given.")
+@click.option("--base-url", help="Of that model's OpenAI-compatible endpoint.  [default: OPENAI_BASE_URL, if set]")
+@click.option("--api-key-env", help="Environment variable that holds its key.  [default: OPENAI_API_KEY, if set]")
+@click.option(
+    "--tools",
+    type=click.Choice(["native", "hermes", "json_schema"]),
+    help="How that model calls tools: the endpoint's own way, or in its text, where tokens have logprobs.  "
+    "[default: native]",
+)
+@click.option("--model-arg", multiple=True, metavar="NAME=VALUE", help="Of that model: max_tokens=4096, top_p=0.95 ...")
 @click.option("-n", "--n", default=8, show_default=True, help="Rollouts per task.")
 @click.option("--out", type=click.Path(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
 @click.option("--seed", default=0, show_default=True, help="Of the run; each rollout's seed derives from it.")
@@ -142,22 +153,16 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--request-logprobs", is_flag=True, help="Ask for logprobs where the agent does not.")
 @click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
 @click.option("--fresh", is_flag=True, help="Delete what the file holds and start over.")
-def evaluate(
-    tasks: str,
-    agent: str,
-    out: Path | None,
-    limit: int | None,
-    no_greedy: bool,
-    retry_failed: bool,
-    fresh: bool,
-    **settings: Any,
-) -> None:
+@click.option("--same-agent", is_flag=True, help="Go on though the agent's code or model has changed.")
+@click.option("--dry-run", is_flag=True, help="Load tasks and agent, say what is known of the costs, and run nothing.")
+def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     """Run your agent N times on each of your tasks, and store every rollout with its verdict.
 
     TASKS is a .jsonl file, a line like {"id": "a", "input": "2 + 2?", "expected": "4", "match": "contains"} per task;
     module:name of a list of tasks, or of a function that gives one; or an adapter's, as bfcl:simple_python.
-    The agent is anything that best_of_n takes, or a function of one parameter named task that makes one for each task.
-    Modules of this directory are found.
+    The agent is anything that best_of_n takes, or a function that makes one: without parameters, or with one named
+    task, called for each task, or one named model, given the chat model of --model. Modules of this directory are
+    found.
 
     Stopped or killed, the same command goes on where it was; no stored rollout is run again.
 
@@ -167,11 +172,12 @@ def evaluate(
       1  an error: an argument, a task's verdict, a file of another run
       3  the token budget was spent before the end
     """  # noqa: D301  # click's own mark
-    from ec_agent.cli.eval import run_eval
+    from ec_agent.cli.eval import Command, model_of, run_eval
     from ec_agent.evaluation.settings import RunSettings
 
-    run = RunSettings(greedy=not no_greedy, **settings)
-    sys.exit(run_eval(tasks, agent, run, out=out, limit=limit, fresh=fresh, retry_failed=retry_failed))
+    model = model_of(*(options.pop(name) for name in ("model", "base_url", "api_key_env", "tools", "model_arg")))
+    command = Command(tasks, agent, model, **{name: options.pop(name) for name in Command.OPTIONS})
+    sys.exit(run_eval(command, RunSettings(greedy=not no_greedy, **options)))
 
 
 @app.command()
@@ -203,11 +209,13 @@ def calibrate(run: Path, out: Path, selectors: str, folds: int, repeats: int, se
 @click.option("--config", help="Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]")
 @click.option("--resamples", default=9999, show_default=True, help="Of intervals and p-values, each.")
 @click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
+@click.option("--task", help="With --html: one task's rollouts alone, token by token; nothing is compared.")
 def report(run: Path, **options: Any) -> None:
     """Compare selectors on what `ec-agent eval` stored: accuracy with intervals, confounds, what may be concluded.
 
-    RUN is the file that eval wrote. No model is called. By default all selectors are compared, with their settings as
-    declared, and each of them counts in the correction of the p-values: --selectors names those that you mean.
+    RUN is the file that eval wrote, or one of recorded selections, of which --html shows the rollouts. No model is
+    called. By default all selectors are compared, with their settings as declared, and each of them counts in the
+    correction of the p-values, those that rank alike once: --selectors names those that you mean.
     """
     from ec_agent.cli.report import run_report
 

@@ -13,28 +13,35 @@ from ec_agent.capture.shapes.reading import get
 from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
 from ec_agent.entropy import FloatArray
 from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs
-from ec_agent.trajectory import Call, Capability
+from ec_agent.trajectory import Call, Capability, Likeliest
 
 _NUMBERS = frozenset({float, int, np.float64, np.float32})  # not bool
 _UNREADABLE = (float("nan"),)
 
 
-def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None = None) -> TokenLogprobs:
+def tokens_of(
+    entries: Sequence[Any], keep_text: bool = False, top_k: int | None = None, keep_candidates: int = 0
+) -> TokenLogprobs:
     """The entries as arrays; see the package's docstring for what an odd entry becomes. Never raises.
 
     Args:
         entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
         keep_text: keep the token texts.
         top_k: how many candidates were asked for; of more, the largest so many count.
+        keep_candidates: keep the so many likeliest candidates of each token, with their texts.
     """
-    usual = usual_tokens(entries, top_k)
-    if usual is None:
-        usual = _candidates(entries, top_k), np.array([_sampled(entry) for entry in entries], dtype=np.float64)
     texts = tuple(str(get(entry, "token") or "") for entry in entries) if keep_text else None
-    return TokenLogprobs(*usual, texts)
+    usual = None if keep_candidates else usual_tokens(entries, top_k)
+    if usual is not None:
+        return TokenLogprobs(*usual, texts)
+    top, candidates = _candidates(entries, top_k, keep_candidates)
+    sampled = np.array([_sampled(entry) for entry in entries], dtype=np.float64)
+    return TokenLogprobs(top, sampled, texts, candidates)
 
 
-def _candidates(entries: Sequence[Any], top_k: int | None) -> FloatArray:
+def _candidates(
+    entries: Sequence[Any], top_k: int | None, keep_candidates: int
+) -> tuple[FloatArray, tuple[Likeliest, ...] | None]:
     rows = [_row(entry) for entry in entries]
     width = max((len(row) for row in rows), default=0)
     top = np.full((len(rows), width), -np.inf)
@@ -46,6 +53,7 @@ def _candidates(entries: Sequence[Any], top_k: int | None) -> FloatArray:
     top[top > ROUNDING] = np.nan
     top[top <= SENTINEL] = -np.inf
     _once_each(top, entries)
+    candidates = _likeliest(top, entries, keep_candidates) if keep_candidates else None
     if top_k and width > top_k:
         top = np.sort(top, axis=1)[:, ::-1][:, :top_k]  # NaN comes first: what cannot be read is not cut away
     weights = np.exp(top)
@@ -54,7 +62,7 @@ def _candidates(entries: Sequence[Any], top_k: int | None) -> FloatArray:
     doubtful = (largest > 0.0) & (largest < CERTAIN) & (largest == total)
     only_sampled = doubtful.any() and not (largest < total).any()
     top[doubtful | only_sampled] = np.nan
-    return top
+    return top, candidates
 
 
 def _row(entry: Any) -> Sequence[float]:
@@ -80,6 +88,17 @@ def _numbers_all(row: Sequence[Any]) -> bool:
     except OverflowError:
         pass
     return not any(isinstance(value, TRUTHS) for value in row)
+
+
+def _likeliest(top: FloatArray, entries: Sequence[Any], most: int) -> tuple[Likeliest, ...]:
+    kept = []
+    for row, entry in zip(top, entries, strict=True):
+        listed = get(entry, "top_logprobs")
+        places = [int(place) for place in np.argsort(-row, kind="stable") if np.isfinite(row[place])][:most]
+        shares = np.exp(np.minimum(row[places], 0.0)).tolist()  # rounding may leave a logprob above 0
+        texts = [str(get(listed[place], "token") or "") for place in places]
+        kept.append(tuple(zip(texts, shares, strict=True)))
+    return tuple(kept)
 
 
 def _once_each(top: FloatArray, entries: Sequence[Any]) -> None:
@@ -120,14 +139,28 @@ def call_of(
     signals: Sequence[str],
     *,
     keep_text: bool = False,
+    keep_candidates: int = 0,
     node: str | None = None,
     model: str | None = None,
     started: float | None = None,
     ended: float | None = None,
-    tokens: TokenLogprobs | None = None,
 ) -> Call:
     """The payload as one :class:`~ec_agent.Call`: its signals, and gaps for tokens without logprobs."""
-    tokens = tokens or tokens_of(payload.entries, keep_text, payload.top_k)
+    tokens = tokens_of(payload.entries, keep_text, payload.top_k, keep_candidates)
+    return call_with(payload, tokens, signals, node=node, model=model, started=started, ended=ended)
+
+
+def call_with(
+    payload: Payload,
+    tokens: TokenLogprobs,
+    signals: Sequence[str],
+    *,
+    node: str | None = None,
+    model: str | None = None,
+    started: float | None = None,
+    ended: float | None = None,
+) -> Call:
+    """The same of a payload whose entries have been read."""
     arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
     entropies = arrays.pop(ENTROPY)
     return Call(
@@ -135,6 +168,7 @@ def call_of(
         tokens=None if payload.tokens is None and not len(tokens) else generated(payload),
         signals=arrays,
         texts=tokens.texts,
+        candidates=tokens.candidates,
         node=node,
         model=payload.model or model,
         started=started,

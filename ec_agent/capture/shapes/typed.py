@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ec_agent.capture.shapes.payloads import payload_of_response
-from ec_agent.capture.shapes.tokens import call_of
+from ec_agent.capture.shapes.tokens import call_with
 from ec_agent.capture.shapes.usual import usual_tokens
 from ec_agent.errors import LogprobsError
 from ec_agent.signals import TokenLogprobs
@@ -36,7 +36,7 @@ def read_json(body: bytes, signals: Sequence[str]) -> Call | Any:
         payload = payload_of_response(completion)
         usual = usual_tokens(payload.entries, payload.top_k)
         if usual is not None:
-            return call_of(payload, signals, tokens=TokenLogprobs(*usual))
+            return call_with(payload, TokenLogprobs(*usual), signals)
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
