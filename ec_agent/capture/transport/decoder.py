@@ -1,0 +1,156 @@
+"""Logprobs out of JSON bytes by a typed decoder, and the bytes without them. Needs msgspec (``ec-agent[fast]``).
+
+Only what reads the same here and through the client's objects is taken. All else stays where it is, and is read there:
+NaN, text where a number should be, an unknown key, a shape that this module does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ec_agent.capture.heard import Path, Taken
+
+_DELTA = b'"response.output_text.delta"'
+_EVENT = b'"response.'
+_NOTHING = (b"", b"null", b"[]")
+
+
+class Candidate(Struct, gc=False):
+    """One of the likeliest candidates of a token."""
+
+    logprob: float
+    token: str | None = None
+    raw: Raw = msgspec.field(name="bytes", default=Raw())
+
+    @property
+    def bytes(self) -> Any:
+        """What tells candidates of one text apart; read only where that is asked."""
+        return json.loads(memoryview(self.raw).tobytes() or b"null")
+
+
+class Entry(Struct, gc=False):
+    """One generated token."""
+
+    token: str | None = None
+    logprob: float | None = None
+    top_logprobs: list[Candidate] | None = None
+
+
+class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
+    """The shapes ``content`` and ``parallel`` of the table in ``shapes``; ``list`` is a list of ``Entry``."""
+
+    content: list[Entry] | None = None
+    refusal: list[Entry] | None = None
+    reasoning_content: list[Entry] | None = None
+    tokens: list[str] | None = None
+    token_logprobs: list[float | None] | None = None
+    top_logprobs: list[dict[str, float] | None] | None = None
+    text_offset: Raw = Raw()
+    token_ids: Raw = Raw()
+
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_objects = msgspec.json.Decoder(list[dict[str, Raw]])
+_logprobs = msgspec.json.Decoder(Logprobs | list[Entry])
+_encode = msgspec.json.Encoder().encode
+
+
+def taken_out(body: bytes) -> tuple[bytes, Taken] | None:
+    """Take the logprobs out of a JSON answer, or out of one event of a streamed one.
+
+    Args:
+        body: a chat completion, completion or response, or a chunk or event of one.
+
+    Returns:
+        The body without them, and what they were; ``None`` where nothing was taken, for whatever reason.
+    """
+    if b'"logprobs"' not in body:
+        return None
+    emptied = _Emptied()
+    try:
+        body.decode()  # what is skipped is not looked into, and the client refuses what is not UTF-8
+        answer = _object.decode(body)
+        emptied.answer(answer)
+        return (_encode(answer), emptied.taken) if emptied.changed else None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None  # the client will meet it too, and say so
+
+
+class _Emptied:
+    """An answer being emptied of its logprobs.
+
+    Attributes:
+        taken: what was taken that is needed.
+        changed: whether anything was.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[Path, Any]] = []
+        self.changed = False
+
+    def answer(self, answer: dict[str, Raw]) -> None:
+        """Empty a whole answer, a chunk or an event."""
+        kind = _raw(answer, "type")
+        if kind.startswith(_EVENT):
+            self._event(answer, kind)
+        elif "choices" in answer:
+            self._each(answer, "choices", (), b"null")
+        else:
+            self._output(answer, ())
+
+    def _event(self, event: dict[str, Raw], kind: bytes) -> None:
+        self._one(event, () if kind == _DELTA else None, b"[]")
+        # What comes after the deltas repeats them; of that, only the last response is read.
+        for name in ("part", "item", "response"):
+            thing = _read(_object, event.get(name))
+            if thing is None:
+                continue
+            if name == "response":
+                self._output(thing, (name,))
+            elif name == "item":
+                self._each(thing, "content", None, b"[]")
+            else:
+                self._one(thing, None, b"[]")
+            event[name] = Raw(_encode(thing))
+
+    def _output(self, response: dict[str, Raw], at: Path) -> None:
+        items = _read(_objects, response.get("output"))
+        for place, item in enumerate(items or ()):
+            self._each(item, "content", (*at, "output", place), b"[]")
+        if items:
+            response["output"] = Raw(_encode(items))
+
+    def _each(self, holder: dict[str, Raw], name: str, at: Path | None, empty: bytes) -> None:
+        things = _read(_objects, holder.get(name))
+        for place, thing in enumerate(things or ()):
+            self._one(thing, None if at is None else (*at, name, place), empty)
+        if things:
+            holder[name] = Raw(_encode(things))
+
+    def _one(self, holder: dict[str, Raw], at: Path | None, empty: bytes) -> None:
+        """Take what is under ``logprobs``; without ``at`` nobody needs it."""
+        if _raw(holder, "logprobs") in _NOTHING:
+            return
+        if at is not None:
+            found = _read(_logprobs, holder["logprobs"])
+            if found is None:
+                return
+            self.taken.append((at, found))
+        holder["logprobs"] = Raw(empty)
+        self.changed = True
+
+
+def _read(decoder: Any, raw: Raw | None) -> Any:
+    """The value, if it is there and of the decoder's type."""
+    try:
+        return None if raw is None else decoder.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+def _raw(holder: dict[str, Raw], name: str) -> bytes:
+    return bytes(holder[name]) if name in holder else b""
