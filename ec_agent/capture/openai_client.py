@@ -96,12 +96,14 @@ class _Watched:
         """The step, with a transport below told whether it may take the logprobs out of the answer.
 
         It may not where somebody else reads them: ``keep_logprobs``, a call that does not count, a reader of raw
-        bytes, a cache that has to answer again, a chat model around this one, which is known by its tokens.
+        bytes, a cache that has to answer again, a chat model around this one, which is known by its tokens, runs that
+        share a request, for they alone know whose token is whose.
         """
         others = (
             self.recorder.requests.keep_logprobs
             or not self.call.counted
             or self.call.around is not None
+            or self.call.batch.size > 1
             or _raw_response(self._given) == "stream"
             or get_llm_cache() is not None
         )

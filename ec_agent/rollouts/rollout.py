@@ -85,9 +85,7 @@ class Attempt:
             signals=options.selector.signals,
             calls=options.calls,
             keep_text=options.keep_text,
-            requests=RequestSettings(
-                options.sampling_of(self.index), options.request_logprobs, options.keep_logprobs
-            ),
+            requests=RequestSettings(options.sampling_of(self.index), options.request_logprobs, options.keep_logprobs),
             raise_on_missing=options.on_missing == "raise",
             guard=self.meter,
             asking=asking,

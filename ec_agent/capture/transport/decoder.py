@@ -132,13 +132,13 @@ class _Emptied:
             holder[name] = Raw(_encode(things))
 
     def _one(self, holder: dict[str, Raw], at: Path | None, empty: bytes) -> None:
-        """Take what is under ``logprobs``; without ``at`` nobody needs it."""
+        """Take what is under ``logprobs``; without ``at`` nobody needs it, but the client might refuse it."""
         if _raw(holder, "logprobs") in _NOTHING:
             return
+        found = _read(_logprobs, holder["logprobs"])
+        if found is None:
+            return
         if at is not None:
-            found = _read(_logprobs, holder["logprobs"])
-            if found is None:
-                return
             self.taken.append((at, found))
         holder["logprobs"] = Raw(empty)
         self.changed = True

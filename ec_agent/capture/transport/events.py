@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+
 from ec_agent.capture.heard import Heard, Taken
 
 TakeOut = Callable[[bytes], tuple[bytes, Taken] | None]

@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx2
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
-from ec_agent.capture.heard import Heard, below
+from ec_agent.capture.heard import below
 from ec_agent.capture.transport.events import Events, TakeOut
 from ec_agent.errors import CaptureWarning, ConfigError
 from ec_agent.plans import Plan, Step, adrive, drive
@@ -73,7 +73,7 @@ def _with_body(response: httpx2.Response, body: bytes, changed: bool) -> httpx2.
 
 
 def _streamed(response: httpx2.Response, events: Events) -> httpx2.Response:
-    packed = {"content-encoding": value for value in response.headers.get_list("content-encoding")}
+    packed = [("content-encoding", value) for value in response.headers.get_list("content-encoding")]
     source = httpx2.Response(response.status_code, headers=packed, stream=response.stream)
     for name in _PACKING:
         response.headers.pop(name, None)
@@ -101,7 +101,7 @@ class _AsyncBody(httpx2.AsyncByteStream):
         self._source, self._events = source, events
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async with aclosing(self._source.aiter_bytes()) as parts:  # type: ignore[type-var]  # it is a generator
+        async with aclosing(self._source.aiter_bytes()) as parts:
             async for part in parts:
                 if emptied := self._events.feed(part):
                     yield emptied
