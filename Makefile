@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test chaos gold check serve clean
+.PHONY: demo test chaos gold bench check serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -18,6 +18,10 @@ chaos: $(VENV)/.dev
 # Every gold solution of every third-party task; a sample of them is among the tests.
 gold: $(VENV)/.dev
 	EC_AGENT_GOLD_EVERY=1 $(BIN)/python -m pytest tests/adapters
+
+# Every row of docs/speed.md, in some minutes; `python -m benchmarks ROW` runs one.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks --docs
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from ec_agent.errors import ConfigError, LogprobsError
 
 FloatArray = NDArray[np.float64]
+
+BLOCK = 1_024
+"""Tokens that are worked on at a time: larger temporaries would be fresh memory each, and every page of it a fault."""
+_SMALLEST = 5e-324
+_KEPT = 32  # candidates: half a megabyte a thread
 
 
 def token_entropy(logprobs: ArrayLike, top_k: int | None = None) -> Any:
@@ -53,21 +60,63 @@ def token_entropy(logprobs: ArrayLike, top_k: int | None = None) -> Any:
 
 
 def _entropies(rows: FloatArray, top_k: int | None) -> FloatArray:
+    entropies = np.empty(len(rows))
+    buffer = _buffer(rows.shape[1])
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            weights, terms = buffer[:, :, : len(block)]
+            entropies[start : start + BLOCK] = _entropies_of_block(block, top_k, weights, terms)
+    return entropies
+
+
+class _Scratch(threading.local):
+    """Working memory of a thread: fresh memory for each block would cost more than the sums that are done in it."""
+
+    buffer = np.empty((2, 0, BLOCK))
+
+
+_scratch = _Scratch()
+
+
+def _buffer(candidates: int) -> FloatArray:
+    if candidates > _KEPT:
+        return np.empty((2, candidates, BLOCK))
+    if candidates > _scratch.buffer.shape[1]:
+        _scratch.buffer = np.empty((2, candidates, BLOCK))
+    return _scratch.buffer[:, :candidates]
+
+
+def _entropies_of_block(rows: FloatArray, top_k: int | None, weights: FloatArray, terms: FloatArray) -> FloatArray:
     # Candidates along the first axis: sums over it run left to right, as the definition's do, and each
     # step is one contiguous pass over all tokens.
-    ranked = np.ascontiguousarray(np.sort(rows, axis=1)[:, ::-1][:, :top_k].T)
-    total = np.zeros(len(rows))
-    entropy = np.zeros(len(rows))
-    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        weights = np.exp(ranked)
-        for weight in weights:
-            total += weight
-        weights /= total
-        for p in weights:
-            entropy -= np.where(p > 0.0, p * np.log(p), 0.0)
-    # A NaN ranks first, so no cut at top_k hides it, and it makes the sum NaN.
-    entropy[~np.isfinite(total) | (total <= 0.0)] = np.nan
+    np.copyto(weights, rows.T)
+    ordered = weights[1:] <= weights[:-1]  # as providers send them
+    if not ordered.all():
+        astray = np.flatnonzero(~ordered.all(axis=0))  # a NaN's neighbours too, so that it ranks first: no cut hides it
+        weights[:, astray] = np.sort(rows[astray], axis=1)[:, ::-1].T
+    weights, terms = weights[:top_k], terms[:top_k]
+    np.exp(weights, out=weights)
+    total = _left_to_right(weights)
+    weights /= total
+    if len(weights) and weights[-1].min() > 0.0:
+        np.log(weights, out=terms)
+    else:  # what has underflowed adds 0 times a finite number
+        np.log(np.maximum(weights, _SMALLEST, out=terms), out=terms)
+    terms *= weights
+    entropy: FloatArray = 0.0 - _left_to_right(terms)
+    entropy[~((total > 0.0) & (total < np.inf))] = np.nan
     return entropy
+
+
+def _left_to_right(rows: FloatArray) -> FloatArray:
+    """Column sums, each accumulated from the first row to the last."""
+    if rows.shape[1] == 1 and len(rows):
+        # Alone, a column is the fast axis: reduce would add it up pairwise.
+        running: FloatArray = np.add.accumulate(rows, axis=0)
+        return np.asarray(running[-1])
+    total: FloatArray = np.add.reduce(rows, axis=0)
+    return total
 
 
 def as_timeline(entropies: ArrayLike | Sequence[float | None]) -> FloatArray:
@@ -84,12 +133,19 @@ def as_timeline(entropies: ArrayLike | Sequence[float | None]) -> FloatArray:
         ) from error
     if values.ndim != 1:
         raise LogprobsError(f"entropies have {values.ndim} dimensions; give one number per token, shape (T,)")
-    if np.isinf(values).any():
+    if len(values) and _may_be_infinite(values) and np.isinf(values).any():
         raise LogprobsError("entropies contain infinity; give None or NaN where a token has no entropy")
     return values
 
 
+def _may_be_infinite(values: FloatArray) -> bool:
+    # Reductions need no temporary. NaN spreads to both, and then says nothing about infinities.
+    return not math.isfinite(float(np.maximum.reduce(values)) - float(np.minimum.reduce(values)))
+
+
 def _floats(values: Any) -> FloatArray:
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return values
     array = np.asarray(values)
     kinds = set(map(type, array.flat)) if array.dtype.kind == "O" else {array.dtype.type}
     if any(issubclass(kind, str | bytes | complex | np.complexfloating) for kind in kinds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -9,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ec_agent.entropy import as_timeline
+from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError
+from ec_agent.percentiles import percentiles
 
 IntArray = NDArray[np.int64]
 
@@ -78,19 +80,8 @@ def high_entropy_phases(entropies: ArrayLike | Sequence[float | None], config: H
 
     Source: arXiv 2604.26173; docs/method.md section 2.
     """
-    config = config or HEPConfig()
     timeline = as_timeline(entropies)
-    places = np.flatnonzero(~np.isnan(timeline))
-    known = timeline[places]
-    if len(known) == 0:
-        return Phases(np.empty(0, np.int64), np.empty(0, np.int64))
-    theta_high, theta_low = np.percentile(known, [100 - config.top_percent, config.bottom_percent])
-    highs = np.flatnonzero(known >= theta_high)
-    if len(highs) == 0:
-        return Phases(np.empty(0, np.int64), np.empty(0, np.int64))
-    k = min(config.consecutive_low, len(known) + 1)  # longer than the timeline: no phase is ever closed
-    first, last = _spans(highs, _run_ends(known <= theta_low, k), k, len(known))
-    return Phases(places[first].astype(np.int64), last - first + 1)
+    return _spans_of(timeline, config or HEPConfig())
 
 
 def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None) -> float | None:
@@ -109,30 +100,85 @@ def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPC
     Source: arXiv 2604.26173; docs/method.md section 3.
     """
     timeline = as_timeline(entropies)
-    starts, masses = high_entropy_phases(timeline, config)
-    if len(starts) == 0:
-        return None
-    # Half-integers far below 2**53: both sums are exact, whatever their order.
-    positions = starts + masses / 2
-    return float((masses * positions).sum() / masses.sum() / len(timeline))
+    starts, masses = _spans_of(timeline, config or HEPConfig())
+    return centroid_of_sums(int(masses.sum()), int((masses * (2 * starts + masses)).sum()), len(timeline))
 
 
-def _run_ends(low: NDArray[np.bool_], k: int) -> IntArray:
-    """Indices at which the last ``k`` tokens, this one included, are all low."""
-    counts = np.concatenate(([0], np.cumsum(low)))
-    return np.flatnonzero(counts[k:] - counts[:-k] == k) + k - 1 if len(low) >= k else np.empty(0, np.int64)
+def centroid_of_sums(mass: int, twice_moment: int, length: int) -> float | None:
+    """The centroid from the phases' total mass and twice their moment, ``sum m_n (2 start_n + m_n)``.
 
-
-def _spans(highs: IntArray, run_ends: IntArray, k: int, length: int) -> tuple[IntArray, IntArray]:
-    """First and last token of each phase, as indices among the tokens that have an entropy.
-
-    A phase opened at ``s`` is closed by the first low run of length k that lies wholly after ``s``, that is,
-    the first run end at ``s + k`` or later; the next phase opens at the first high token after that. So each
-    high token has one successor, and the phases are the chain of successors from the first high token.
+    Both are whole numbers, so the sums are exact whatever their order.
     """
-    closer = np.searchsorted(run_ends, highs + k)
-    closed_at = np.append(run_ends, length)[closer]
-    successor = np.append(np.searchsorted(highs, closed_at, side="right"), len(highs))
+    return twice_moment / 2 / mass / length if mass else None
+
+
+def _spans_of(timeline: FloatArray, config: HEPConfig) -> Phases:
+    known, places = timeline, None
+    if not complete(timeline):
+        places = (~np.isnan(timeline)).nonzero()[0]
+        known = timeline[places]
+    if len(known) == 0:
+        return Phases(np.empty(0, np.int64), np.empty(0, np.int64))
+    theta_high, theta_low = percentiles(known, (100 - config.top_percent, config.bottom_percent))
+    highs = (known >= theta_high).nonzero()[0]
+    k = min(config.consecutive_low, len(known) + 1)  # longer than the timeline: no phase is ever closed
+    runs = low_runs(known <= theta_low, k)
+    find = separate_spans if theta_low < theta_high else chained_spans
+    first, ends = find(highs, runs, k, len(known))
+    return Phases(first if places is None else places[first], ends - first)
+
+
+def complete(timeline: FloatArray) -> bool:
+    """Whether every token has an entropy; a timeline has no infinities."""
+    return len(timeline) == 0 or not math.isnan(np.maximum.reduce(timeline))
+
+
+def low_runs(low: NDArray[np.bool_], k: int) -> IntArray:
+    """Indices from which ``k`` tokens in a row are low."""
+    if k > len(low):
+        return np.empty(0, np.int64)
+    if k <= 3:
+        runs = low
+        for shift in range(1, k):
+            runs = runs[:-1] & low[shift:]
+        return runs.nonzero()[0]
+    counts = np.concatenate(([0], np.cumsum(low)))
+    return np.flatnonzero(counts[k:] - counts[:-k] == k)
+
+
+def separate_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tuple[IntArray, IntArray]:
+    """Start and end (exclusive) of each phase, where no token is both high and low.
+
+    A low run then has no high token in it: highs with no run between them are of one phase, the first opens it, and
+    the next run closes it.
+
+    Args:
+        highs: indices of the high tokens, at least one.
+        runs: where ``k`` low tokens in a row begin, :func:`low_runs`.
+        k: not needed here.
+        length: how many tokens there are.
+    """
+    following = runs.searchsorted(highs)
+    opens = np.empty(len(highs), np.bool_)
+    opens[0] = True
+    np.not_equal(following[1:], following[:-1], out=opens[1:])
+    first, following = highs[opens], following[opens]
+    # One still open at the end keeps its full duration.
+    if following[-1] < len(runs):
+        return first, runs[following]
+    return first, np.append(runs[following[:-1]], length)
+
+
+def chained_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tuple[IntArray, IntArray]:
+    """Start and end (exclusive) of each phase, for any highs and lows; arguments as of :func:`separate_spans`.
+
+    A phase opened at ``s`` is closed by the first low run that lies wholly after ``s``; the next phase opens at the
+    first high token after that. So each high token has one successor, and the phases are the chain of successors
+    from the first high token.
+    """
+    following = runs.searchsorted(highs, side="right")
+    ends = np.append(runs, length)[following]
+    successor = np.append(highs.searchsorted(ends + k), len(highs))
     # Walk the chain by doubling: after step i every opening within 2**i phases of the first is marked.
     opens = np.zeros(len(highs) + 1, np.bool_)
     opens[0] = True
@@ -141,7 +187,4 @@ def _spans(highs: IntArray, run_ends: IntArray, k: int, length: int) -> tuple[In
         opens[successor[opens]] = True
         successor = successor[successor]
         hops *= 2
-    first = highs[opens[:-1]]
-    ends = closed_at[opens[:-1]]
-    # The k closing tokens are not part of a phase; one still open at the end keeps its full duration.
-    return first, np.where(ends == length, length - 1, ends - k)
+    return highs[opens[:-1]], ends[opens[:-1]]

@@ -8,12 +8,12 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-import restatement
 import strategies as own
 import tracing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import baseline as restatement
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.phases import HEPConfig, Phases, entropy_centroid, high_entropy_phases
 

@@ -9,11 +9,11 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-import restatement
 import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import baseline as restatement
 from ec_agent.entropy import token_entropy
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.phases import HEPConfig, entropy_centroid, high_entropy_phases

@@ -3,12 +3,12 @@ from __future__ import annotations
 import drawn
 import numpy as np
 import pytest
-import restatement
 import slowly
 import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import baseline as restatement
 from ec_agent.errors import ConfigError
 from ec_agent.phases import HEPConfig
 from ec_agent.selectors import Candidate, CentroidWeightedVote, LowestCentroid, MajorityVote, validity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,11 @@ import numpy as np
 
 from ec_agent.capture.shapes.payloads import Payload, generated
 from ec_agent.capture.shapes.reading import get
+from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_candidates, usual_sampled
 from ec_agent.entropy import FloatArray
 from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs
 from ec_agent.trajectory import Call, Capability
 
-CERTAIN = 0.999
-SENTINEL = -9999.0
-ROUNDING = 0.01
 _NUMBERS = frozenset({float, int, np.float64, np.float32})  # not bool
 _UNREADABLE = (float("nan"),)
 
@@ -28,6 +27,16 @@ def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None
         keep_text: keep the token texts.
         top_k: how many candidates were asked for; of more, the largest so many count.
     """
+    top = None if top_k == 1 else usual_candidates(entries)
+    top = _candidates(entries, top_k) if top is None else top[:, : top_k or None]
+    sampled = usual_sampled(entries)
+    if sampled is None:
+        sampled = np.array([_sampled(entry) for entry in entries], dtype=np.float64)
+    texts = tuple(str(get(entry, "token") or "") for entry in entries) if keep_text else None
+    return TokenLogprobs(top, sampled, texts)
+
+
+def _candidates(entries: Sequence[Any], top_k: int | None) -> FloatArray:
     rows = [_row(entry) for entry in entries]
     width = max((len(row) for row in rows), default=0)
     top = np.full((len(rows), width), -np.inf)
@@ -47,9 +56,7 @@ def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None
     doubtful = (largest > 0.0) & (largest < CERTAIN) & (largest == total)
     only_sampled = doubtful.any() and not (largest < total).any()
     top[doubtful | only_sampled] = np.nan
-    sampled = np.array([_sampled(entry) for entry in entries], dtype=np.float64)
-    texts = tuple(str(get(entry, "token") or "") for entry in entries) if keep_text else None
-    return TokenLogprobs(top, sampled, texts)
+    return top
 
 
 def _row(entry: Any) -> Sequence[float]:
@@ -63,7 +70,18 @@ def _row(entry: Any) -> Sequence[float]:
             row = [candidate.logprob for candidate in candidates]
     except (AttributeError, KeyError, TypeError):
         return _UNREADABLE
-    return row if _NUMBERS.issuperset(map(type, row)) else _UNREADABLE
+    return row if _NUMBERS.issuperset(map(type, row)) or _numbers_all(row) else _UNREADABLE
+
+
+def _numbers_all(row: Sequence[Any]) -> bool:
+    """Whether these are numbers of any type, such as a decoder's ``Decimal``; truth values are none."""
+    try:
+        array("d", row)
+    except (TypeError, ValueError):
+        return False
+    except OverflowError:
+        pass
+    return not any(isinstance(value, TRUTHS) for value in row)
 
 
 def _once_each(top: FloatArray, entries: Sequence[Any]) -> None:
@@ -87,9 +105,14 @@ def _sampled(entry: Any) -> float:
     return float(value) if type(value) in _NUMBERS and SENTINEL < value <= ROUNDING else np.nan
 
 
-def capability_of(tokens: TokenLogprobs) -> Capability:
-    """What these logprobs are good for: ``"full"`` where a token has an entropy, else ``"sampled"`` or ``"none"``."""
-    if not np.isnan(SIGNALS[ENTROPY](tokens)).all():
+def capability_of(tokens: TokenLogprobs, entropies: FloatArray | None = None) -> Capability:
+    """What these logprobs are good for: ``"full"`` where a token has an entropy, else ``"sampled"`` or ``"none"``.
+
+    Args:
+        tokens: the logprobs.
+        entropies: their entropies, where they are known already.
+    """
+    if not np.isnan(SIGNALS[ENTROPY](tokens) if entropies is None else entropies).all():
         return "full"
     return "none" if np.isnan(tokens.sampled).all() else "sampled"
 
@@ -107,8 +130,9 @@ def call_of(
     """The payload as one :class:`~ec_agent.Call`: its signals, and gaps for tokens without logprobs."""
     tokens = tokens_of(payload.entries, keep_text, payload.top_k)
     arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
+    entropies = arrays.pop(ENTROPY)
     return Call(
-        entropies=arrays.pop(ENTROPY),
+        entropies=entropies,
         tokens=None if payload.tokens is None and not len(tokens) else generated(payload),
         signals=arrays,
         texts=tokens.texts,
@@ -118,7 +142,7 @@ def call_of(
         ended=ended,
         prompt_tokens=payload.prompt_tokens,
         cached_tokens=payload.cached_tokens,
-        capability=capability_of(tokens),
+        capability=capability_of(tokens, entropies),
         partial=payload.partial,
         constrained=payload.constrained,
     )

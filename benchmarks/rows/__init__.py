@@ -1,0 +1,1 @@
+"""The rows: each module has ``cases()``, which yields the comparisons of one path."""
