@@ -40,10 +40,9 @@ def streamed(body: bytes) -> bytes:
     def chunk(delta: dict[str, Any], logprobs: Any = None, finish: str | None = None) -> dict[str, Any]:
         return {**base, "choices": [{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]}
 
-    chunks = [chunk({"role": "assistant", "content": ""})]
-    for entry in choice["logprobs"]["content"]:
-        chunks.append(chunk({"content": " word"}, {"content": [entry], "refusal": None}))
-    chunks += [chunk({}, finish="stop"), {**base, "choices": [], "usage": usage}]
+    said = [chunk({"content": " word"}, {"content": [entry]}) for entry in choice["logprobs"]["content"]]
+    ends = [chunk({}, finish="stop"), {**base, "choices": [], "usage": usage}]
+    chunks = [chunk({"role": "assistant", "content": ""}), *said, *ends]
     return b"".join(f"data: {event}\n\n".encode() for event in (*map(json.dumps, chunks), "[DONE]"))
 
 

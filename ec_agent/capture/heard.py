@@ -13,6 +13,8 @@ from ec_agent.capture.shapes import get
 Path = tuple[str | int, ...]
 Taken = Sequence[tuple[Path, Any]]
 """Logprobs, read, and the path of keys and indices to what they were in."""
+Event = Taken | Any
+"""What is known of one event: what was taken out of it; or all of it that counts, to be read in the chunk's place."""
 
 
 @dataclass(eq=False, slots=True)
@@ -22,12 +24,12 @@ class Heard:
     Attributes:
         streamed: whether the answer was asked for as a stream.
         whole: those of a whole answer.
-        events: those of each event of a streamed one that the client has not yet come to.
+        events: what is known of each event of a streamed one that the client has not yet come to.
     """
 
     streamed: bool = False
     whole: Taken = ()
-    events: deque[Taken] = field(default_factory=deque)
+    events: deque[Event] = field(default_factory=deque)
 
     def clear(self) -> None:
         """Forget an attempt: the client sends the request once more."""
@@ -36,7 +38,8 @@ class Heard:
 
     def put_back(self, chunk: Any) -> Any:
         """The client's next chunk, with what was taken out of its event."""
-        return restored(chunk, self.events.popleft()) if self.events else chunk
+        event = self.events.popleft() if self.events else ()
+        return restored(chunk, event) if isinstance(event, Sequence) else event
 
 
 class _Overlaid:

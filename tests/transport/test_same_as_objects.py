@@ -26,7 +26,7 @@ from test_corpus import LISTS, NOT_STREAMED, TURNS, WIRES, damaged, served
 from ec_agent.capture.calls import Request
 from ec_agent.capture.shapes import call_of
 from ec_agent.capture.transport import decoder
-from ec_agent.capture.transport.decoder import taken_out
+from ec_agent.capture.transport.decoder import of_event, of_whole
 from ec_agent.capture.transport.events import Events
 
 CLIENT = OpenAI(api_key="none")
@@ -77,11 +77,11 @@ def by_objects(sent, stream, whole, part):
 def by_transport(sent, stream, whole, part, chance=None):
     request = Request()
     if not stream:
-        found = taken_out(sent)
+        found = of_whole(sent)
         body, request.heard.whole = found or (sent, ())
         request.response = parsed(json.loads(body), whole)
         return request
-    events = Events(request.heard, taken_out)
+    events = Events(request.heard, of_event)
     cuts = sorted(chance.choices(range(len(sent)), k=3)) if chance else []
     pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
     emptied = [*(events.feed(piece) for piece in pieces), events.finish()]
@@ -116,7 +116,7 @@ def test_whole_payloads(stream):
             sent = as_sent(answer, stream, chance)
             compared(name, stream, sent, chance)
             bodies = sent.removeprefix(b"data: ").split(b"\n\ndata: ") if stream else [sent]
-            taken |= {name for body in bodies if taken_out(body)}
+            taken |= {name for body in bodies if of_event(body)}
     assert taken == WIRES.keys() - LEFT
 
 
@@ -128,7 +128,7 @@ def test_damaged_payloads():
         sent = as_sent(damaged(answer, chance), stream, chance)
         kinds[compared(name, stream, sent, chance)["capability"]] += 1
         if not stream and name not in LEFT:
-            taken[taken_out(sent) is not None] += 1
+            taken[of_whole(sent) is not None] += 1
     assert min(kinds["full"], kinds["none"]) > sum(kinds.values()) / 20
     assert min(taken.values()) > sum(taken.values()) / 20
 
@@ -191,4 +191,5 @@ ODD = [
 
 @pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
 def test_what_cannot_be_read_is_left(body):
-    assert taken_out(body) is None
+    assert of_whole(body) is None
+    assert of_event(body) is None

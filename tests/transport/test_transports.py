@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import gzip
 import json
+import sys
 import zlib
 
 import httpx2
@@ -89,6 +89,21 @@ def test_packed_streams_are_unpacked_as_they_come():
     assert not any(choice.logprobs for chunk in chunks for choice in chunk.choices)
     assert "content-encoding" not in got[0].headers
     assert parts.closed
+
+
+async def test_streams_of_transports_that_are_made_up():
+    def answer(request):
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=b"".join(EVENTS))
+
+    inner = httpx2.MockTransport(answer)
+    http = httpx2.Client(transport=EntropyTransport(inner))
+    ahttp = httpx2.AsyncClient(transport=AsyncEntropyTransport(inner))
+    here = {"base_url": "http://x/v1", "api_key": "none"}
+    with record_calls() as recorder:
+        assert list(OpenAI(**here, http_client=http).chat.completions.create(**ASKED, stream=True))
+        stream = await AsyncOpenAI(**here, http_client=ahttp).chat.completions.create(**ASKED, stream=True)
+        assert [chunk async for chunk in stream]
+    assert timelines(recorder) == [ENTROPIES] * 2
 
 
 def test_bodies_that_cannot_be_unpacked():
@@ -217,14 +232,8 @@ def test_wrong_arguments(make, said):
 
 
 def test_without_msgspec(monkeypatch):
-    real = builtins.__import__
-
-    def missing(name, *args, **kwargs):
-        if name == "ec_agent.capture.transport.decoder":
-            raise ImportError("no msgspec")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.delattr("ec_agent.capture.transport.decoder", raising=False)
+    monkeypatch.setitem(sys.modules, "ec_agent.capture.transport.decoder", None)
     with pytest.warns(CaptureWarning, match=r"pip install 'ec-agent\[fast\]'"):
         client, got = asking(response())
     with record_calls() as recorder:

@@ -7,12 +7,13 @@ NaN, text where a number should be, an unknown key, a shape that this module doe
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-from ec_agent.capture.heard import Path, Taken
+from ec_agent.capture.heard import Event, Path, Taken
 
 _DELTA = b'"response.output_text.delta"'
 _EVENT = b'"response.'
@@ -53,42 +54,122 @@ class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
     token_ids: Raw = Raw()
 
 
+class Function(Struct, gc=False):
+    """What a tool call says."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Struct, gc=False):
+    """A tool call, or a part of one."""
+
+    function: Function | None = None
+
+
+class Delta(Struct, gc=False):
+    """What a part of a streamed answer says."""
+
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Choice(Struct, gc=False):
+    """One choice of a chunk."""
+
+    index: int | None = None
+    delta: Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    logprobs: Logprobs | list[Entry] | None = None
+
+
+class Chunk(Struct, gc=False):
+    """All that counts of a chunk that is a chunk and reports no usage; read in its place, for it is read sooner."""
+
+    choices: list[Choice]
+    model: str | None = None
+    usage: None = None
+    type: None = None
+
+
+class TextDelta(Struct, gc=False):
+    """The same of a response's event with text."""
+
+    type: Literal["response.output_text.delta"]
+    logprobs: list[Entry]
+    output_index: int | None = None
+    choices: None = None
+    model: None = None
+    usage: None = None
+    part: None = None
+    item: None = None
+    response: None = None
+
+
+_chunk = msgspec.json.Decoder(Chunk)
+_text_delta = msgspec.json.Decoder(TextDelta)
 _object = msgspec.json.Decoder(dict[str, Raw])
 _objects = msgspec.json.Decoder(list[dict[str, Raw]])
 _logprobs = msgspec.json.Decoder(Logprobs | list[Entry])
 _encode = msgspec.json.Encoder().encode
 
 
-def taken_out(body: bytes) -> tuple[bytes, Taken] | None:
-    """Take the logprobs out of a JSON answer, or out of one event of a streamed one.
+def of_whole(body: bytes) -> tuple[bytes, Taken] | None:
+    """Take the logprobs out of a chat completion, completion or response.
 
     Args:
-        body: a chat completion, completion or response, or a chunk or event of one.
+        body: JSON.
 
     Returns:
         The body without them, and what they were; ``None`` where nothing was taken, for whatever reason.
     """
+    return _emptied(body)
+
+
+def of_event(data: bytes) -> tuple[bytes, Event] | None:
+    """The same of one event of a streamed answer."""
+    return _emptied(data, _in_place)
+
+
+def _emptied(body: bytes, in_place: Callable[[bytes, bytes], Any] | None = None) -> tuple[bytes, Event] | None:
     if b'"logprobs"' not in body:
         return None
-    emptied = _Emptied()
     try:
         body.decode()  # what is skipped is not looked into, and the client refuses what is not UTF-8
         answer = _object.decode(body)
+        read = None if in_place is None else in_place(body, _raw(answer, "type"))
+        emptied = _Emptied(known=read is not None)
         emptied.answer(answer)
-        return (_encode(answer), emptied.taken) if emptied.changed else None
+        if not emptied.changed:
+            return None
+        return _encode(answer), emptied.taken if read is None else read
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None  # the client will meet it too, and say so
 
 
+def _in_place(data: bytes, kind: bytes) -> Chunk | TextDelta | None:
+    """All that counts of an event, where it is of the usual kind."""
+    decoder = _text_delta if kind == _DELTA else _chunk if kind in _NOTHING else None
+    return None if decoder is None else _read(decoder, data)
+
+
 class _Emptied:
     """An answer being emptied of its logprobs.
+
+    Args:
+        known: whether they are known already.
 
     Attributes:
         taken: what was taken that is needed.
         changed: whether anything was.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: bool) -> None:
+        self._known = known
         self.taken: list[tuple[Path, Any]] = []
         self.changed = False
 
@@ -135,16 +216,17 @@ class _Emptied:
         """Take what is under ``logprobs``; without ``at`` nobody needs it, but the client might refuse it."""
         if _raw(holder, "logprobs") in _NOTHING:
             return
-        found = _read(_logprobs, holder["logprobs"])
-        if found is None:
-            return
-        if at is not None:
-            self.taken.append((at, found))
+        if not self._known:
+            found = _read(_logprobs, holder["logprobs"])
+            if found is None:
+                return
+            if at is not None:
+                self.taken.append((at, found))
         holder["logprobs"] = Raw(empty)
         self.changed = True
 
 
-def _read(decoder: Any, raw: Raw | None) -> Any:
+def _read(decoder: Any, raw: Raw | bytes | None) -> Any:
     """The value, if it is there and of the decoder's type."""
     try:
         return None if raw is None else decoder.decode(raw)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ec_agent.capture.heard import Heard, Taken
+from ec_agent.capture.heard import Event, Heard
 
-TakeOut = Callable[[bytes], tuple[bytes, Taken] | None]
+TakeOut = Callable[[bytes], tuple[bytes, Event] | None]
 
 _BLANK = (b"\n", b"\r", b"\r\n")
 

@@ -6,13 +6,13 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx2
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
-from ec_agent.capture.heard import below
-from ec_agent.capture.transport.events import Events, TakeOut
+from ec_agent.capture.heard import Event, Taken, below
+from ec_agent.capture.transport.events import Events
 from ec_agent.errors import CaptureWarning, ConfigError
 from ec_agent.plans import Plan, Step, adrive, drive
 
@@ -22,34 +22,43 @@ _PACKING = ("content-encoding", "content-length", "transfer-encoding")
 class _Taking:
     """What both transports do with an answer."""
 
+    _body: type[_SyncBody] | type[_AsyncBody]
+
     def __init__(self, inner: Any, strip: bool) -> None:
         if not isinstance(strip, bool):
             raise ConfigError(f"strip is {strip!r}; give True, or False to leave answers as they are")
         self._inner = inner
-        self._take_out = _decoder() if strip else None
+        self._decoder = _decoder() if strip else None
 
     def _handled(self, send: Step) -> Plan[httpx2.Response]:
-        heard = below.get() if self._take_out is not None else None
+        heard = below.get() if self._decoder is not None else None
         if heard is not None:
             heard.clear()
         response: httpx2.Response = yield send
-        if heard is None or self._take_out is None or not response.is_success:
+        if heard is None or self._decoder is None or not response.is_success:
             return response
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if heard.streamed:
-            return _streamed(response, Events(heard, self._take_out)) if kind == "text/event-stream" else response
+            events = Events(heard, self._decoder.of_event)
+            return _streamed(response, events, self._body) if kind == "text/event-stream" else response
         if not kind.endswith("json"):
             return response
         body = yield Step(response.read, response.aread)
-        found = self._take_out(body)
+        found = self._decoder.of_whole(body)
         if found is not None:
             body, heard.whole = found
         return _with_body(response, body, changed=found is not None)
 
 
-def _decoder() -> TakeOut | None:
+class _Decoder(Protocol):
+    def of_whole(self, body: bytes) -> tuple[bytes, Taken] | None: ...
+
+    def of_event(self, data: bytes) -> tuple[bytes, Event] | None: ...
+
+
+def _decoder() -> _Decoder | None:
     try:
-        from ec_agent.capture.transport.decoder import taken_out
+        from ec_agent.capture.transport import decoder
     except ImportError:
         warnings.warn(
             "the transport leaves answers as they are, for msgspec is not installed; pip install 'ec-agent[fast]'",
@@ -57,7 +66,7 @@ def _decoder() -> TakeOut | None:
             stacklevel=4,
         )
         return None
-    return taken_out
+    return decoder
 
 
 def _with_body(response: httpx2.Response, body: bytes, changed: bool) -> httpx2.Response:
@@ -72,12 +81,11 @@ def _with_body(response: httpx2.Response, body: bytes, changed: bool) -> httpx2.
     )
 
 
-def _streamed(response: httpx2.Response, events: Events) -> httpx2.Response:
+def _streamed(response: httpx2.Response, events: Events, body: type[_SyncBody] | type[_AsyncBody]) -> httpx2.Response:
     packed = [("content-encoding", value) for value in response.headers.get_list("content-encoding")]
     source = httpx2.Response(response.status_code, headers=packed, stream=response.stream)
     for name in _PACKING:
         response.headers.pop(name, None)
-    body = _AsyncBody if isinstance(response.stream, httpx2.AsyncByteStream) else _SyncBody
     response.stream = body(source, events)
     return response
 
@@ -126,6 +134,8 @@ class EntropyTransport(_Taking, httpx2.BaseTransport):
         >>> OpenAI(http_client=httpx2.Client(transport=EntropyTransport(httpx2.HTTPTransport(http2=True))))
     """
 
+    _body = _SyncBody
+
     def __init__(self, inner: httpx2.BaseTransport | None = None, *, strip: bool = True) -> None:
         _checked(inner, httpx2.BaseTransport)
         super().__init__(inner or httpx2.HTTPTransport(), strip)
@@ -154,6 +164,8 @@ class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
         inner: the transport that really sends; ``None`` is ``httpx2.AsyncHTTPTransport()``.
         strip: ``False`` leaves all answers as they are.
     """
+
+    _body = _AsyncBody
 
     def __init__(self, inner: httpx2.AsyncBaseTransport | None = None, *, strip: bool = True) -> None:
         _checked(inner, httpx2.AsyncBaseTransport)
