@@ -14,12 +14,12 @@ from benchmarks.data import completion_of, drawn_logprobs
 
 TOKENS = 2_000
 KINDS = {"plain": False, "bytes": True}
-"""The first part of a path, and whether candidates come with their ``bytes``."""
+"""The first part of a path, and whether candidates come with their ``bytes``; under ``none`` no logprobs come."""
 
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The endpoint's address, to which ``/plain/v1`` or ``/bytes/v1`` is added."""
+    """The endpoint's address, to which ``/plain/v1``, ``/bytes/v1`` or ``/none/v1`` is added."""
     command = [sys.executable, "-m", "benchmarks.serving"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -30,8 +30,16 @@ def serving() -> Iterator[str]:
             process.terminate()
 
 
-def streamed(body: bytes) -> bytes:
-    """A chat completion as the stream it would have been, a token an event."""
+def bare(body: bytes) -> bytes:
+    """A chat completion, or an event of one, without its logprobs."""
+    whole = json.loads(body)
+    for choice in whole["choices"]:
+        choice["logprobs"] = None
+    return json.dumps(whole).encode()
+
+
+def streamed(body: bytes) -> list[bytes]:
+    """A chat completion as the events it would have been, a token each."""
     whole = json.loads(body)
     (choice,) = whole.pop("choices")
     usage = whole.pop("usage")
@@ -43,7 +51,12 @@ def streamed(body: bytes) -> bytes:
     said = [chunk({"content": " word"}, {"content": [entry]}) for entry in choice["logprobs"]["content"]]
     ends = [chunk({}, finish="stop"), {**base, "choices": [], "usage": usage}]
     chunks = [chunk({"role": "assistant", "content": ""}), *said, *ends]
-    return b"".join(f"data: {event}\n\n".encode() for event in (*map(json.dumps, chunks), "[DONE]"))
+    return [json.dumps(event).encode() for event in chunks]
+
+
+def as_body(events: list[bytes]) -> bytes:
+    """Events as they are sent."""
+    return b"".join(b"data: " + event + b"\n\n" for event in (*events, b"[DONE]"))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,9 +81,11 @@ def main() -> None:
     """Serve until killed; the port is printed."""
     logprobs = drawn_logprobs(TOKENS)
     wholes = {kind: completion_of(logprobs, with_bytes=with_bytes) for kind, with_bytes in KINDS.items()}
+    streams = {kind: streamed(body) for kind, body in wholes.items()}
+    wholes["none"], streams["none"] = bare(wholes["plain"]), list(map(bare, streams["plain"]))
     _Handler.answers = {
         **{(kind, False): body for kind, body in wholes.items()},
-        **{(kind, True): streamed(body) for kind, body in wholes.items()},
+        **{(kind, True): as_body(events) for kind, events in streams.items()},
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     print(server.server_port, flush=True)
