@@ -81,7 +81,11 @@ def phases(timeline: Timeline, top_percent: float, bottom_percent: float, consec
     known = [entropy for entropy in timeline if entropy is not None]
     if not known:
         return []
-    theta_high, theta_low = thresholds(known, top_percent, bottom_percent)
+    return phases_between(timeline, *thresholds(known, top_percent, bottom_percent), consecutive_low)
+
+
+def phases_between(timeline: Timeline, theta_high: float, theta_low: float, consecutive_low: int) -> Found:
+    """The same, for thresholds that are known."""
     found = []
     inside = False
     start = duration = low_run = 0

@@ -17,7 +17,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median, quantiles
 from typing import Any
 
@@ -95,6 +95,7 @@ class Case:
         rounds: how many rounds there are.
         seconds: after so many seconds no round starts any more, once there were three.
         per: tokens of one run, for the measures per token; 0 where that means nothing.
+        times: by how much the measure of an arm is multiplied, where it does a part of the work only; 1 unless told.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Case:
     rounds: int = 15
     seconds: float = 20.0
     per: int = 0
+    times: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def run(case: Case) -> Result:
             break
         gc.collect()
         for name in _turns(case.arms, number):
-            measured[name].append(case.gauge(case.arms[name]))
+            measured[name].append(case.gauge(case.arms[name]) * case.times.get(name, 1))
     outcomes = [Outcome(claim, Spread.of(_ratios(measured, claim))) for claim in case.claims]
     rounds = len(next(iter(measured.values())))
     return Result(case, rounds, {name: Spread.of(values) for name, values in measured.items()}, outcomes)

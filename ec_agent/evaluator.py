@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ec_agent.capture.shapes import call_of, get, payload_of_message, payload_of_response
+from ec_agent.capture.shapes.typed import read_json
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.phases import HEPConfig
 from ec_agent.signals import ENTROPY, SURPRISAL, check_signals
@@ -87,14 +88,17 @@ def trajectory_of(source: Any) -> Trajectory:
 
     Args:
         source: a :class:`~ec_agent.Trajectory` (returned as it is); a list of messages, or a mapping or object
-            with ``messages``, whose AI messages are taken as calls in order; one OpenAI response (object or
-            its JSON), or a list of them.
+            with ``messages``, whose AI messages are taken as calls in order; one OpenAI response (object, its JSON,
+            or the bytes of that, which ``ec-agent[fast]`` reads several times faster), or a list of them.
 
     Raises:
         LogprobsError: ``source`` is none of these.
     """
     if isinstance(source, Trajectory):
         return source
+    if isinstance(source, bytes):
+        read = read_json(source, _KEPT)
+        return Trajectory([read]) if isinstance(read, Call) else trajectory_of(read)
     held = get(source, "trajectory")
     if isinstance(held, Trajectory):
         return held
@@ -122,7 +126,9 @@ def _is_response(thing: Any) -> bool:
 def _calls(items: Sequence[Any]) -> Trajectory:
     calls: list[Call] = []
     for item in items:
-        if _is_response(item):
+        if isinstance(item, bytes):
+            calls.extend(trajectory_of(item).calls)
+        elif _is_response(item):
             calls.append(call_of(payload_of_response(item), _KEPT))
         elif get(item, "type") in ("ai", "AIMessageChunk") or get(item, "role") == "assistant":
             calls.append(call_of(payload_of_message(item), _KEPT))

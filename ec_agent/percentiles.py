@@ -33,8 +33,14 @@ def place(percent: float, count: int) -> Place:
     return Place(count - 1, 0.0) if index >= count - 1 else Place(index, exact - index)
 
 
-def between(lower: float, upper: float, weight: float) -> float:
-    """The value ``weight`` of the way from one to the next, in NumPy's own order of operations."""
+def between(lower: FloatArray, upper: FloatArray, weight: FloatArray) -> FloatArray:
+    """The values ``weight`` of the way from one to the next, in NumPy's own order of operations."""
+    step = upper - lower
+    return np.where(weight >= 0.5, upper - step * (1.0 - weight), lower + step * weight)
+
+
+def _between(lower: float, upper: float, weight: float) -> float:
+    # The same for one value, where a NumPy call would cost more than the sum.
     step = upper - lower
     return upper - step * (1.0 - weight) if weight >= 0.5 else lower + step * weight
 
@@ -56,7 +62,7 @@ def percentiles(values: FloatArray, percents: Sequence[float]) -> list[float]:
         sample = np.sort(values[:: count // _SAMPLE])
         pairs = [_pair(values, sample, spot.rank) for spot in places]
     return [
-        between(float(lower), float(upper), spot.weight) for (lower, upper), spot in zip(pairs, places, strict=True)
+        _between(float(lower), float(upper), spot.weight) for (lower, upper), spot in zip(pairs, places, strict=True)
     ]
 
 

@@ -204,6 +204,8 @@ def _whole(done: Mapping[str, Any]) -> Selection:
 
 def _hand_over(session: Session, selection: Selection, candidates: list[Any]) -> None:
     session.leave_behind(selection, candidates)
+    if (here := session.listener) is not None and here.on_left is not None:
+        here.on_left(*here.left)
     # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
         for candidate in candidates:

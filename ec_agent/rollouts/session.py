@@ -32,6 +32,7 @@ class Listener:
 
     on_event: Emit | None = None
     left: tuple[Any, ...] = ()
+    on_left: Callable[..., None] | None = None  # called with `left` once the question is over
 
 
 # A nested best_of_n must not be heard here: a rollout hides it.

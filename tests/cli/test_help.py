@@ -23,7 +23,10 @@ print('LOADED', loaded, 'EXIT', code)
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["demo", "--help"], ["score", "--help"], ["fetch", "--help"], []])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["demo", "--help"], ["score", "--help"], ["fetch", "--help"], ["traces", "prune", "--help"], []],
+)
 def test_help_loads_nothing_heavy(words):
     done = subprocess.run(
         [sys.executable, "-c", PROBE % (HEAVY,), *words], capture_output=True, text=True, timeout=60, check=False

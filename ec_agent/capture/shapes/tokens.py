@@ -10,7 +10,7 @@ import numpy as np
 
 from ec_agent.capture.shapes.payloads import Payload, generated
 from ec_agent.capture.shapes.reading import get
-from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_candidates, usual_sampled
+from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
 from ec_agent.entropy import FloatArray
 from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs
 from ec_agent.trajectory import Call, Capability
@@ -27,13 +27,11 @@ def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None
         keep_text: keep the token texts.
         top_k: how many candidates were asked for; of more, the largest so many count.
     """
-    top = None if top_k == 1 else usual_candidates(entries)
-    top = _candidates(entries, top_k) if top is None else top[:, : top_k or None]
-    sampled = usual_sampled(entries)
-    if sampled is None:
-        sampled = np.array([_sampled(entry) for entry in entries], dtype=np.float64)
+    usual = usual_tokens(entries, top_k)
+    if usual is None:
+        usual = _candidates(entries, top_k), np.array([_sampled(entry) for entry in entries], dtype=np.float64)
     texts = tuple(str(get(entry, "token") or "") for entry in entries) if keep_text else None
-    return TokenLogprobs(top, sampled, texts)
+    return TokenLogprobs(*usual, texts)
 
 
 def _candidates(entries: Sequence[Any], top_k: int | None) -> FloatArray:
@@ -126,9 +124,10 @@ def call_of(
     model: str | None = None,
     started: float | None = None,
     ended: float | None = None,
+    tokens: TokenLogprobs | None = None,
 ) -> Call:
     """The payload as one :class:`~ec_agent.Call`: its signals, and gaps for tokens without logprobs."""
-    tokens = tokens_of(payload.entries, keep_text, payload.top_k)
+    tokens = tokens or tokens_of(payload.entries, keep_text, payload.top_k)
     arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
     entropies = arrays.pop(ENTROPY)
     return Call(

@@ -20,12 +20,22 @@ _NEGLIGIBLE = 30.0  # so far below the first, a candidate still shows in a sum o
 _TINY = -600.0  # and here it still has a probability
 
 
-def usual_candidates(entries: Sequence[Any]) -> FloatArray | None:
-    """The candidates of answers as they usually come, shape ``(T, k)``; ``None`` for any that need a closer look.
+def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[FloatArray, FloatArray] | None:
+    """The candidates, shape ``(T, k)``, and the generated tokens' logprobs, shape ``(T,)``, as they usually come.
 
     Usual are equally many numbers for every token, two or more, each lower than the one before and in range: so no
-    candidate can be listed twice, and none stands alone.
+    candidate can be listed twice, and none stands alone. ``None`` for all that needs a closer look.
+
+    Args:
+        entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
+        top_k: how many candidates were asked for; of more, the largest so many count.
     """
+    if top_k == 1 or (top := _candidates(entries)) is None or (sampled := _sampled(entries)) is None:
+        return None
+    return top[:, : top_k or None], sampled
+
+
+def _candidates(entries: Sequence[Any]) -> FloatArray | None:
     try:
         if isinstance(entries[0], dict):
             tops = [entry["top_logprobs"] for entry in entries]
@@ -50,8 +60,7 @@ def usual_candidates(entries: Sequence[Any]) -> FloatArray | None:
     return None if any(isinstance(_logprob(tops[row][column]), TRUTHS) for row, column in zeros) else top
 
 
-def usual_sampled(entries: Sequence[Any]) -> FloatArray | None:
-    """The logprobs of the generated tokens, shape ``(T,)``, NaN where out of range; ``None`` for a closer look."""
+def _sampled(entries: Sequence[Any]) -> FloatArray | None:
     try:
         values = [_logprob(entry) for entry in entries]
     except (AttributeError, KeyError):

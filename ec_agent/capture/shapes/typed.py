@@ -1,0 +1,43 @@
+"""The bytes of a response -> its call, by typed decoding where msgspec is there (``ec-agent[fast]``).
+
+Nothing that could read otherwise through ``json`` is taken: any surprise sends the bytes there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ec_agent.capture.shapes.payloads import payload_of_response
+from ec_agent.capture.shapes.tokens import call_of
+from ec_agent.capture.shapes.usual import usual_tokens
+from ec_agent.errors import LogprobsError
+from ec_agent.signals import TokenLogprobs
+from ec_agent.trajectory import Call
+
+_decoded: Callable[[bytes], Any]
+try:
+    from ec_agent.capture.shapes.completion import decoded as _decoded
+except ImportError:  # without msgspec, json reads them all
+
+    def _decoded(body: bytes) -> Any:
+        return None
+
+
+def read_json(body: bytes, signals: Sequence[str]) -> Call | Any:
+    """The call in a usual chat completion, or what ``json`` makes of anything else.
+
+    Raises:
+        LogprobsError: it is not JSON.
+    """
+    completion = _decoded(body)
+    if completion is not None:
+        payload = payload_of_response(completion)
+        usual = usual_tokens(payload.entries, payload.top_k)
+        if usual is not None:
+            return call_of(payload, signals, tokens=TokenLogprobs(*usual))
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise LogprobsError(f"these bytes are not JSON ({error}); give the body of a response") from error

@@ -1,0 +1,236 @@
+"""Many timelines under many settings at once: what they share is worked out once. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby, product
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ec_agent.entropy import FloatArray, as_timeline
+from ec_agent.errors import ConfigError, LogprobsError
+from ec_agent.percentiles import between
+from ec_agent.phases import HEPConfig, IntArray, centroid_of_sums, chained_spans, complete, entropy_centroid, low_runs
+
+SWEEP = tuple(HEPConfig(top, bottom, low) for top, bottom, low in product((1, 3, 5), (30, 50, 80), (2, 3, 5)))
+"""The 27 settings of the reference's sweep (docs/method.md section 5)."""
+
+BATCH = 1 << 18
+"""Tokens that are worked on at a time: about 60 bytes of memory each."""
+
+LONGEST = 1 << 25
+"""Up to so many tokens a timeline's sums are whole numbers that a float holds exactly."""
+
+
+def score_many(
+    entropies: Sequence[ArrayLike | Sequence[float | None]] | ArrayLike,
+    configs: Sequence[HEPConfig] = SWEEP,
+    *,
+    lengths: ArrayLike | None = None,
+) -> FloatArray:
+    """The entropy centroids of many timelines under many settings.
+
+    Each is equal to :func:`ec_agent.entropy_centroid` of that timeline and setting, at a fraction of the cost:
+    one sort serves the percentiles of all settings, and timelines are looked at side by side.
+
+    Args:
+        entropies: one timeline of shape ``(T_i,)`` each, nats, NaN or ``None`` where a token has none; or all of
+            them one after the other, shape ``(sum T_i,)``, with ``lengths``.
+        configs: the settings; left out, :data:`SWEEP`.
+        lengths: shape ``(R,)``, tokens of each timeline, where ``entropies`` holds them one after the other.
+
+    Returns:
+        Shape ``(R, len(configs))``; NaN where a timeline has no phase: not scored is never 0.
+
+    Raises:
+        LogprobsError: a timeline is not one-dimensional, not numbers, or infinite; ``lengths`` does not add up.
+        ConfigError: ``configs`` is empty or holds something else.
+
+    Source: arXiv 2604.26173; docs/method.md sections 2 and 3.
+    """
+    configs = tuple(configs)
+    if not configs or not all(isinstance(config, HEPConfig) for config in configs):
+        raise ConfigError(f"configs is {configs!r}; give one HEPConfig or more")
+    given: Any = entropies
+    if lengths is None:
+        timelines = [as_timeline(each) for each in given]
+        counts = np.array([len(timeline) for timeline in timelines], np.int64)
+    else:
+        flat = as_timeline(given)
+        counts = checked_lengths(lengths, len(flat))
+        timelines = np.split(flat, np.cumsum(counts)[:-1]) if len(counts) else []
+    scores = np.full((len(counts), len(configs)), np.nan)
+    for start, stop in batches(counts):
+        flat = timelines[start] if stop == start + 1 else np.concatenate(timelines[start:stop])
+        if len(flat) > LONGEST:
+            scores[start] = [entropy_centroid(flat, config) for config in configs]
+        else:
+            scores[start:stop] = _Batch(flat, counts[start:stop], configs).centroids(configs)
+    return scores
+
+
+def checked_lengths(lengths: ArrayLike, tokens: int) -> IntArray:
+    """Lengths of timelines that lie one after the other.
+
+    Raises:
+        LogprobsError: they are no whole numbers of at least 0, or do not add up to ``tokens``.
+    """
+    counts = np.asarray(lengths)
+    if counts.ndim != 1 or (len(counts) and counts.dtype.kind not in "iu") or (counts < 0).any():
+        raise LogprobsError("lengths are not whole numbers of at least 0; give the tokens of each timeline, shape (R,)")
+    if int(counts.sum()) != tokens:
+        raise LogprobsError(f"lengths add up to {int(counts.sum())} tokens, and there are {tokens} entropies")
+    return counts.astype(np.int64)
+
+
+def batches(counts: IntArray) -> Iterator[tuple[int, int]]:
+    """Ranges of timelines of up to :data:`BATCH` tokens together; a longer timeline is a range of its own."""
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(ends.searchsorted(before + BATCH, side="right")), start + 1)
+        yield start, stop
+        start = stop
+
+
+class _Lows(NamedTuple):
+    """The low tokens under one ``bottom_percent``.
+
+    Attributes:
+        theta: shape ``(R,)``, the thresholds.
+        mask: shape ``(N,)``, which tokens are low.
+        starts: where each stretch of low tokens begins; a stretch ends with its timeline.
+        lengths: tokens of each stretch.
+        following: for each candidate, how many stretches begin before it.
+    """
+
+    theta: FloatArray
+    mask: NDArray[np.bool_]
+    starts: IntArray
+    lengths: IntArray
+    following: IntArray
+
+
+class _Batch:
+    """Timelines side by side, of which those tokens that have an entropy: N tokens of R timelines.
+
+    Attributes:
+        counts: shape ``(R,)``, tokens of each timeline.
+        known: shape ``(N,)``, the entropies.
+        positions: shape ``(N,)``, the index of each token in its own timeline; ``None`` where all have an entropy.
+        sizes: shape ``(R,)``, how many of them each timeline has.
+        ends: shape ``(R,)``, where each timeline ends among them.
+        thetas: the thresholds by percentile, shape ``(R,)`` each.
+        candidates: indices of the tokens that are high under one of the settings or another.
+        owners: the timeline of each candidate.
+    """
+
+    def __init__(self, flat: FloatArray, counts: IntArray, configs: Sequence[HEPConfig]) -> None:
+        self.counts = counts
+        here = None if complete(flat) else ~np.isnan(flat)
+        self.known, self.positions, self.sizes = flat, None, counts
+        if here is not None:
+            bounds = np.concatenate(([0], np.cumsum(counts)))
+            places = here.nonzero()[0]
+            self.known = flat[places]
+            self.sizes = np.diff(places.searchsorted(bounds))
+            self.positions = places - np.repeat(bounds[:-1], self.sizes)
+        self.ends = np.cumsum(self.sizes)
+        tops = {100 - config.top_percent for config in configs}
+        self.thetas = self._percentiles(sorted(tops | {config.bottom_percent for config in configs}))
+        lowest = np.minimum.reduce([self.thetas[percent] for percent in tops])
+        self.candidates = (self.known >= np.repeat(lowest, self.sizes)).nonzero()[0]
+        self.owners = self.ends.searchsorted(self.candidates, side="right")
+
+    def centroids(self, configs: Sequence[HEPConfig]) -> FloatArray:
+        """Shape ``(R, len(configs))``."""
+        scores = np.empty((len(self.counts), len(configs)))
+        values = self.known[self.candidates]
+        highs = {
+            top: (values >= self.thetas[100 - top][self.owners]).nonzero()[0]
+            for top in {config.top_percent for config in configs}
+        }
+        columns = sorted(range(len(configs)), key=lambda column: configs[column].bottom_percent)
+        for bottom, group in groupby(columns, key=lambda column: configs[column].bottom_percent):
+            lows = self._lows(bottom)  # those of one setting at a time: they are as large as all else together
+            closings: dict[int, tuple[IntArray, IntArray]] = {}
+            for column in group:
+                config = configs[column]
+                if config.consecutive_low not in closings:
+                    closings[config.consecutive_low] = self._closings(lows, config.consecutive_low)
+                scores[:, column] = self._separate(highs[config.top_percent], *closings[config.consecutive_low])
+                theta = self.thetas[100 - config.top_percent]
+                for row in ((lows.theta >= theta) & (self.sizes > 0)).nonzero()[0].tolist():
+                    scores[row, column] = self._chained(row, lows, theta[row], config.consecutive_low)
+        return scores
+
+    def _percentiles(self, percents: Sequence[float]) -> dict[float, FloatArray]:
+        last = np.maximum(self.sizes - 1, 0)
+        exact = np.multiply.outer(np.array(percents) / 100, last)
+        ranks = np.minimum(exact.astype(np.int64), last)
+        nexts = np.minimum(ranks + 1, last)
+        weights = np.where(ranks >= last, 0.0, exact - ranks)
+        ranked = self.known.copy()
+        wanted = np.concatenate([ranks, nexts]).T.tolist()
+        starts = self.ends - self.sizes
+        for start, stop, kth in zip(starts.tolist(), self.ends.tolist(), wanted, strict=True):
+            if start < stop:
+                ranked[start:stop].partition(kth)
+        if len(ranked) == 0:
+            ranked = np.full(1, np.nan)
+        starts = np.minimum(starts, len(ranked) - 1)  # an empty timeline at the end; its threshold is never looked at
+        thetas = between(ranked[starts + ranks], ranked[starts + nexts], weights)
+        return dict(zip(percents, thetas, strict=True))
+
+    def _lows(self, bottom: float) -> _Lows:
+        theta = self.thetas[bottom]
+        mask = self.known <= np.repeat(theta, self.sizes)
+        occupied = self.sizes > 0
+        first, last = (self.ends - self.sizes)[occupied], self.ends[occupied] - 1
+        begins, stops = mask.copy(), mask.copy()
+        np.greater(mask[1:], mask[:-1], out=begins[1:])
+        np.greater(mask[:-1], mask[1:], out=stops[:-1])
+        begins[first], stops[last] = mask[first], mask[last]
+        starts = begins.nonzero()[0]
+        lengths = stops.nonzero()[0] - starts + 1
+        return _Lows(theta, mask, starts, lengths, starts.searchsorted(self.candidates))
+
+    def _closings(self, lows: _Lows, k: int) -> tuple[IntArray, IntArray]:
+        """Where a phase that each candidate is in ends (exclusive), and a number that rises from phase to phase."""
+        long = lows.lengths >= min(k, len(self.known) + 1)
+        following = np.concatenate(([0], np.cumsum(long)))[lows.following]
+        closers = np.append(lows.starts[long], len(self.known))
+        return np.minimum(closers[following], self.ends[self.owners]), following + self.owners
+
+    def _separate(self, chosen: IntArray, closings: IntArray, numbers: IntArray) -> FloatArray:
+        """Centroids where no token is both high and low; see :func:`ec_agent.phases.separate_spans`."""
+        number = numbers[chosen]
+        opens = np.empty(len(chosen), np.bool_)
+        opens[:1] = True
+        np.not_equal(number[1:], number[:-1], out=opens[1:])
+        opening = chosen[opens]
+        first, owners = self.candidates[opening], self.owners[opening]
+        masses = closings[opening] - first
+        starts = first - (self.ends - self.sizes)[owners] if self.positions is None else self.positions[first]
+        # Whole numbers below 2**53: the sums are exact.
+        mass = np.bincount(owners, masses, len(self.counts))
+        twice_moment = np.bincount(owners, masses * (2 * starts + masses), len(self.counts))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            centroids: FloatArray = twice_moment / 2 / mass / self.counts
+        centroids[mass == 0] = np.nan
+        return centroids
+
+    def _chained(self, row: int, lows: _Lows, theta_high: float, k: int) -> float:
+        start, stop = int(self.ends[row] - self.sizes[row]), int(self.ends[row])
+        k = min(k, stop - start + 1)
+        highs = (self.known[start:stop] >= theta_high).nonzero()[0]
+        first, ends = chained_spans(highs, low_runs(lows.mask[start:stop], k), k, stop - start)
+        starts = first if self.positions is None else self.positions[start + first]
+        masses = ends - first
+        centroid = centroid_of_sums(
+            int(masses.sum()), int((masses * (2 * starts + masses)).sum()), int(self.counts[row])
+        )
+        return np.nan if centroid is None else centroid

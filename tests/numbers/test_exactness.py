@@ -1,0 +1,210 @@
+"""Every fast path equals the definition bit for bit: no mismatch on 100,000 timelines and settings, and 20,000 answers.
+
+The definition is the plain restatement in ``benchmarks/baseline.py``, which shares no code with ``ec_agent``.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import strategies as own
+
+from benchmarks import baseline
+from ec_agent import many
+from ec_agent.capture.shapes import tokens_of
+from ec_agent.capture.shapes.typed import read_json
+from ec_agent.cli.sweep import run_sweep
+from ec_agent.entropy import token_entropy
+from ec_agent.evaluator import trajectory_of
+from ec_agent.many import SWEEP, score_many
+from ec_agent.online import OnlineTrajectory
+from ec_agent.percentiles import LONG, percentiles
+from ec_agent.phases import HEPConfig, entropy_centroid, high_entropy_phases
+from ec_agent.trajectory import Call
+
+TIMELINES, SETTINGS = 4_000, 27
+
+
+def bits(numbers):
+    return np.array(numbers, np.float64).tobytes()  # None becomes NaN
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Timelines that are likely to hurt, settings, and for each pair the thresholds, phases and centroid."""
+    rng = np.random.default_rng(20260707)
+    timelines = [own.draw_timeline(rng, 24) for _ in range(TIMELINES)]
+    configs = [own.draw_config(rng) for _ in range(SETTINGS)]
+    return timelines, configs, [defined(timeline, configs) for timeline in timelines]
+
+
+def defined(timeline, configs):
+    plain = own.plain(timeline)
+    known = [entropy for entropy in plain if entropy is not None]
+    if not known:
+        return [(None, [], None)] * len(configs)
+    percents = [[100 - config.top_percent for config in configs], [config.bottom_percent for config in configs]]
+    rows = []
+    for high, low, config in zip(*np.percentile(known, percents).tolist(), configs, strict=True):
+        found = baseline.phases_between(plain, high, low, config.consecutive_low)
+        rows.append(((high, low), found, baseline.centroid(found, len(plain))))
+    return rows
+
+
+def centroids_of(expected):
+    return bits([[centroid for _, _, centroid in row] for row in expected])
+
+
+def test_thresholds_of_the_restatement_are_the_definition_s(drawn):
+    timelines, configs, expected = drawn
+    for timeline, row in list(zip(timelines, expected, strict=True))[::200]:
+        for config, (_, found, _) in zip(configs, row, strict=True):
+            values = config.top_percent, config.bottom_percent, config.consecutive_low
+            assert found == baseline.phases(own.plain(timeline), *values)
+
+
+def test_entropies_to_phases_and_centroid(drawn):
+    timelines, configs, expected = drawn
+    wrong = 0
+    for number, (timeline, row) in enumerate(zip(timelines, expected, strict=True)):
+        for config, (_, found, centroid) in zip(configs, row, strict=True):
+            starts, durations = high_entropy_phases(timeline, config)
+            wrong += list(zip(starts.tolist(), durations.tolist(), strict=True)) != found
+            if config is configs[number % SETTINGS]:
+                wrong += entropy_centroid(timeline, config) != centroid
+    assert (wrong, TIMELINES * SETTINGS) == (0, 108_000)
+
+
+def test_many(drawn):
+    timelines, configs, expected = drawn
+    assert score_many(timelines, configs).tobytes() == centroids_of(expected)
+
+
+@pytest.mark.parametrize("size", [1, 300])
+def test_many_in_small_batches(drawn, size, monkeypatch):
+    timelines, configs, expected = drawn
+    few = timelines[::10]
+    monkeypatch.setattr(many, "BATCH", size)
+    assert score_many(few, configs).tobytes() == centroids_of(expected[::10])
+    flat, lengths = np.concatenate(few), [len(timeline) for timeline in few]
+    assert score_many(flat, configs, lengths=lengths).tobytes() == centroids_of(expected[::10])
+
+
+def test_sweep(drawn, tmp_path, capsys):
+    timelines, _, _ = drawn
+    np.savez(tmp_path / "runs.npz", entropies=np.concatenate(timelines), lengths=[len(each) for each in timelines])
+    run_sweep(tmp_path / "runs.npz", None, fresh=False, as_json=True)
+    assert len(capsys.readouterr().out.splitlines()) == len(SWEEP)
+    expected = [defined(timeline, SWEEP) for timeline in timelines]
+    assert np.load(tmp_path / "runs.sweep.npy").tobytes() == centroids_of(expected)
+
+
+def test_online(drawn):
+    timelines, configs, expected = drawn
+    wrong = 0
+    for number, (timeline, row) in enumerate(zip(timelines, expected, strict=True)):
+        cut = number % (len(timeline) + 1)
+        for config, (thresholds, _, centroid) in zip(configs, row, strict=True):
+            fixed = OnlineTrajectory(config, thresholds=thresholds or (1, 0))
+            fixed.append(timeline[:cut])
+            fixed.append(timeline[cut:])
+            wrong += fixed.centroid() != centroid
+        exact = OnlineTrajectory(configs[number % SETTINGS])
+        for piece in (timeline[:cut], timeline[cut:]):
+            exact.append(piece)
+            wrong += exact.centroid() != entropy_centroid(exact.entropies, exact.config)
+        wrong += exact.centroid() != row[number % SETTINGS][2]
+    assert wrong == 0
+
+
+# Long timelines, whose percentiles are looked for by a sample
+
+
+def long_values(rng):
+    for length in (LONG - 1, LONG, LONG + 1, 3 * LONG):
+        smooth = rng.standard_exponential(length)
+        period = np.where(np.arange(length) % (length // 1024 or 1) == 0, 5.0, smooth)  # the sample sees the fives only
+        yield from (smooth, np.sort(smooth), np.sort(smooth)[::-1].copy(), period, np.round(smooth, 1))
+        yield from (np.zeros(length), rng.integers(0, 2, length).astype(float), np.where(smooth < 3, 0.0, smooth))
+
+
+def test_percentiles_of_long_timelines_equal_numpys():
+    rng = np.random.default_rng(20260708)
+    for values in long_values(rng):
+        percents = [0, 1, 50, 80, 99, 99.99, 100, *rng.random(3) * 100]
+        before = values.tobytes()
+        assert bits(percentiles(values, percents)) == np.percentile(values, percents).tobytes()
+        assert values.tobytes() == before
+
+
+def test_long_timelines():
+    rng = np.random.default_rng(20260709)
+    for values in long_values(rng):
+        found = baseline.phases(values.tolist(), 1, 80, 2)
+        assert entropy_centroid(values) == baseline.centroid(found, len(values))
+        assert score_many([values], [HEPConfig()])[0, 0] == baseline.centroid(found, len(values))
+
+
+# Answers
+
+
+TOKENS, TOGETHER, ROUNDS = 4, 100, 200
+
+
+def answers(rng):
+    """Logprobs of shape (T, k), of answers whose entropies tie, nearly tie, or would in another order of the sums."""
+    k = int(rng.integers(3, 8))
+    for _ in range(TOGETHER):
+        row = np.sort(-rng.standard_exponential(k) * rng.choice([0.5, 2.0, 9.0]) - 1e-4)[::-1]
+        kinds = rng.integers(0, 5, TOKENS)
+        rows = np.tile(row, (TOKENS, 1))
+        rows[kinds == 1] -= 0.001  # the same distribution once renormalised, but for the last bits
+        rows[kinds == 2] = np.nextafter(row, -np.inf)
+        rows[kinds == 3, -1] = -9999.0
+        rows[kinds == 4, 0] = -1e-5
+        yield rng.permuted(rows, axis=1) if rng.random() < 0.3 else rows
+
+
+def content_of(rows):
+    return [
+        {
+            "token": "x",
+            "logprob": row[0],
+            "top_logprobs": [{"token": str(i), "logprob": lp} for i, lp in enumerate(row)],
+        }
+        for row in rows.tolist()
+    ]
+
+
+def centroid_of_answer(entropies):
+    high, low = np.percentile(entropies, [80, 50]).tolist()
+    return baseline.centroid(baseline.phases_between(entropies, high, low, 1), len(entropies))
+
+
+def test_answers():
+    """20,000 answers, a hundred of them in one body; each is a timeline of its own."""
+    rng = np.random.default_rng(20260710)
+    config = HEPConfig(20, 50, 1)
+    wrong = typed = 0
+    for _ in range(ROUNDS):
+        drawn = list(answers(rng))
+        if rng.random() < 0.5:
+            drawn = [-np.sort(-rows, axis=1) for rows in drawn]  # as providers order them
+            drawn = [np.where(rows == -9999.0, -700.0, rows) for rows in drawn]
+        content = content_of(np.concatenate(drawn))
+        entropies = baseline.entropies_of_entries(content)
+        centroids = [centroid_of_answer(entropies[i : i + TOKENS]) for i in range(0, len(entropies), TOKENS)]
+        body = json.dumps({"model": "m", "choices": [{"index": 0, "logprobs": {"content": content}}]}).encode()
+        typed += isinstance(read_json(body, ["entropy"]), Call)
+        ways = [
+            np.concatenate([token_entropy(rows) for rows in drawn]),
+            token_entropy(tokens_of(content).top),
+            trajectory_of(body).entropies,
+        ]
+        wrong += sum(way.tobytes() != bits(entropies) for way in ways)
+        wrong += [entropy_centroid(each, config) for each in ways[0].reshape(-1, TOKENS)] != centroids
+        wrong += score_many(ways[0].reshape(-1, TOKENS), [config]).tobytes() != bits(centroids)
+    assert (wrong, TOGETHER * ROUNDS) == (0, 20_000)
+    assert 0 < typed < ROUNDS  # both ways of reading bytes were taken
