@@ -152,8 +152,10 @@ def test_keep_logprobs(keep, told, model):
 
 @pytest.fixture
 def model(told):
-    def make(**kwargs):
-        given = {"http_client": http_client(), "http_async_client": async_http_client()}
+    """Makes a chat model, with the transport unless told."""
+
+    def make(below=True, **kwargs):
+        given = {"http_client": http_client(), "http_async_client": async_http_client()} if below else {}
         asking = INCLUDE if kwargs.get("use_responses_api") else {"logprobs": True, "top_logprobs": 20}
         here = {"model": MODEL, "base_url": told.url, "api_key": "none", "max_retries": 0}
         return ChatOpenAI(**here, **asking, **given, **kwargs)
@@ -172,9 +174,12 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_chat_models_count_once(kind, model):
-    with record_calls(**KEPT) as recorder:
-        answers = [model(**KINDS[kind]).invoke("hi"), await model(**KINDS[kind]).ainvoke("hi")]
-        answers += [*model(**KINDS[kind]).stream("hi")]
+    records = []
+    for each in (model(below=False, **KINDS[kind]), model(**KINDS[kind])):
+        with record_calls(**KEPT) as recorder:
+            answers = [each.invoke("hi"), await each.ainvoke("hi"), *each.stream("hi")]
+        records.append(told_by(recorder))
+    assert records[0] == records[1]
     assert timelines(recorder) == [ENTROPIES] * 3
     assert [call.tokens for call in recorder.trajectory().calls] == [3] * 3
     assert not any("top_logprobs" in repr(answer) for answer in answers)

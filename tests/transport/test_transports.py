@@ -100,9 +100,10 @@ async def test_streams_of_transports_that_are_made_up():
     ahttp = httpx2.AsyncClient(transport=AsyncEntropyTransport(inner))
     here = {"base_url": "http://x/v1", "api_key": "none"}
     with record_calls() as recorder:
-        assert list(OpenAI(**here, http_client=http).chat.completions.create(**ASKED, stream=True))
+        chunks = list(OpenAI(**here, http_client=http).chat.completions.create(**ASKED, stream=True))
         stream = await AsyncOpenAI(**here, http_client=ahttp).chat.completions.create(**ASKED, stream=True)
-        assert [chunk async for chunk in stream]
+        chunks += [chunk async for chunk in stream]
+    assert not any(choice.logprobs for chunk in chunks for choice in chunk.choices)
     assert timelines(recorder) == [ENTROPIES] * 2
 
 
@@ -155,6 +156,17 @@ def test_only_the_last_attempt_counts():
         OpenAI(base_url="http://x/v1", api_key="none", http_client=outer).chat.completions.create(**ASKED)
     assert len(calls) == 1
     assert timelines(recorder) == [[None] * 3]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_above_another(stream):
+    sent = response(b"".join(EVENTS), kind="text/event-stream") if stream else response()
+    inner = EntropyTransport(httpx2.MockTransport(lambda request: sent))
+    http = httpx2.Client(transport=EntropyTransport(EntropyTransport(inner)))
+    with record_calls() as recorder, OpenAI(base_url="http://x/v1", api_key="none", http_client=http) as client:
+        answer = client.chat.completions.create(**ASKED, stream=stream)
+        assert not any(choice.logprobs for part in (answer if stream else [answer]) for choice in part.choices)
+    assert timelines(recorder) == [ENTROPIES]
 
 
 class Watched(httpx2.BaseTransport):

@@ -34,20 +34,26 @@ class _Taking:
         heard = below.get() if self._decoder is not None else None
         if heard is not None:
             heard.clear()
-        response: httpx2.Response = yield send
+            below.set(None)  # what is sent in the course of this, or by a transport like this further down, is not it
+        try:
+            response: httpx2.Response = yield send
+        finally:
+            if heard is not None:
+                below.set(heard)
         if heard is None or self._decoder is None or not response.is_success:
             return response
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if heard.streamed:
-            events = Events(heard, self._decoder.of_event)
-            return _streamed(response, events, self._body) if kind == "text/event-stream" else response
+            if kind != "text/event-stream":
+                return response
+            return _with_body(response, self._body(response, Events(heard, self._decoder.of_event)))
         if not kind.endswith("json"):
             return response
         body = yield Step(response.read, response.aread)
         found = self._decoder.of_whole(body)
         if found is not None:
             body, heard.whole = found
-        return _with_body(response, body, changed=found is not None)
+        return _with_body(response, httpx2.ByteStream(body), len(body))
 
 
 class _Decoder(Protocol):
@@ -69,25 +75,14 @@ def _decoder() -> _Decoder | None:
     return decoder
 
 
-def _with_body(response: httpx2.Response, body: bytes, changed: bool) -> httpx2.Response:
-    """The response, its body unpacked and yet to be read by the client."""
+def _with_body(response: httpx2.Response, body: Any, length: int | None = None) -> httpx2.Response:
+    """The response, with a body that is unpacked and yet to be read by the client."""
     headers = response.headers.copy()
-    if changed or "content-encoding" in headers:
-        for name in _PACKING:
-            headers.pop(name, None)
-        headers["content-length"] = str(len(body))
-    return httpx2.Response(
-        response.status_code, headers=headers, stream=httpx2.ByteStream(body), extensions=response.extensions
-    )
-
-
-def _streamed(response: httpx2.Response, events: Events, body: type[_SyncBody] | type[_AsyncBody]) -> httpx2.Response:
-    packed = [("content-encoding", value) for value in response.headers.get_list("content-encoding")]
-    source = httpx2.Response(response.status_code, headers=packed, stream=response.stream)
     for name in _PACKING:
-        response.headers.pop(name, None)
-    response.stream = body(source, events)
-    return response
+        headers.pop(name, None)
+    if length is not None:
+        headers["content-length"] = str(length)
+    return httpx2.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
 
 
 class _SyncBody(httpx2.SyncByteStream):
