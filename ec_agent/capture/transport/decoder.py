@@ -18,6 +18,7 @@ from ec_agent.capture.heard import Event, Path, Taken
 _DELTA = b'"response.output_text.delta"'
 _EVENT = b'"response.'
 _NOTHING = (b"", b"null", b"[]")
+_NULL, _NONE = Raw(b"null"), Raw(b"[]")
 
 
 class Candidate(Struct, gc=False):
@@ -127,49 +128,67 @@ def of_whole(body: bytes) -> tuple[bytes, Taken] | None:
     Returns:
         The body without them, and what they were; ``None`` where nothing was taken, for whatever reason.
     """
-    return _emptied(body)
+    return _guarded(_taken, body)
 
 
 def of_event(data: bytes) -> tuple[bytes, Event] | None:
     """The same of one event of a streamed answer."""
-    return _emptied(data, _in_place)
+    return _guarded(_of_event, data)
 
 
-def _emptied(body: bytes, in_place: Callable[[bytes, bytes], Any] | None = None) -> tuple[bytes, Event] | None:
+def _guarded(
+    take: Callable[[bytes, dict[str, Raw]], tuple[bytes, Event] | None], body: bytes
+) -> tuple[bytes, Event] | None:
     if b'"logprobs"' not in body:
         return None
     try:
-        body.decode()  # what is skipped is not looked into, and the client refuses what is not UTF-8
-        answer = _object.decode(body)
-        read = None if in_place is None else in_place(body, _raw(answer, "type"))
-        emptied = _Emptied(known=read is not None)
-        emptied.answer(answer)
-        if not emptied.changed:
-            return None
-        return _encode(answer), emptied.taken if read is None else read
+        if not body.isascii():
+            body.decode()  # what is skipped is not looked into, and the client refuses what is not UTF-8
+        return take(body, _object.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None  # the client will meet it too, and say so
 
 
-def _in_place(data: bytes, kind: bytes) -> Chunk | TextDelta | None:
-    """All that counts of an event, where it is of the usual kind."""
-    decoder = _text_delta if kind == _DELTA else _chunk if kind in _NOTHING else None
-    return None if decoder is None else _read(decoder, data)
+def _taken(body: bytes, answer: dict[str, Raw]) -> tuple[bytes, Event] | None:
+    emptied = _Emptied()
+    emptied.answer(answer)
+    return (_encode(answer), emptied.taken) if emptied.changed else None
+
+
+def _of_event(data: bytes, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
+    kind = _raw(event, "type")
+    if kind in _NOTHING:
+        chunk: Chunk | None = _read(_chunk, data)
+        if chunk is not None:
+            return _without(chunk, event)
+    elif kind == _DELTA:
+        delta = _read(_text_delta, data)
+        if delta is not None:
+            event["logprobs"] = _NONE
+            return _encode(event), delta
+    return _taken(data, event)
+
+
+def _without(chunk: Chunk, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
+    """A chunk that has been read, emptied."""
+    if all(choice.logprobs is None for choice in chunk.choices):
+        return None
+    choices = _objects.decode(event["choices"])
+    for choice in choices:
+        choice["logprobs"] = _NULL
+    event["choices"] = Raw(_encode(choices))
+    return _encode(event), chunk
 
 
 class _Emptied:
     """An answer being emptied of its logprobs.
-
-    Args:
-        known: whether they are known already.
 
     Attributes:
         taken: what was taken that is needed.
         changed: whether anything was.
     """
 
-    def __init__(self, known: bool) -> None:
-        self._known = known
+    def __init__(self) -> None:
         self.taken: list[tuple[Path, Any]] = []
         self.changed = False
 
@@ -179,12 +198,12 @@ class _Emptied:
         if kind.startswith(_EVENT):
             self._event(answer, kind)
         elif "choices" in answer:
-            self._each(answer, "choices", (), b"null")
+            self._each(answer, "choices", (), _NULL)
         else:
             self._output(answer, ())
 
     def _event(self, event: dict[str, Raw], kind: bytes) -> None:
-        self._one(event, () if kind == _DELTA else None, b"[]")
+        self._one(event, () if kind == _DELTA else None, _NONE)
         # What comes after the deltas repeats them; of that, only the last response is read.
         for name in ("part", "item", "response"):
             thing = _read(_object, event.get(name))
@@ -193,36 +212,35 @@ class _Emptied:
             if name == "response":
                 self._output(thing, (name,))
             elif name == "item":
-                self._each(thing, "content", None, b"[]")
+                self._each(thing, "content", None, _NONE)
             else:
-                self._one(thing, None, b"[]")
+                self._one(thing, None, _NONE)
             event[name] = Raw(_encode(thing))
 
     def _output(self, response: dict[str, Raw], at: Path) -> None:
         items = _read(_objects, response.get("output"))
         for place, item in enumerate(items or ()):
-            self._each(item, "content", (*at, "output", place), b"[]")
+            self._each(item, "content", (*at, "output", place), _NONE)
         if items:
             response["output"] = Raw(_encode(items))
 
-    def _each(self, holder: dict[str, Raw], name: str, at: Path | None, empty: bytes) -> None:
+    def _each(self, holder: dict[str, Raw], name: str, at: Path | None, empty: Raw) -> None:
         things = _read(_objects, holder.get(name))
         for place, thing in enumerate(things or ()):
             self._one(thing, None if at is None else (*at, name, place), empty)
         if things:
             holder[name] = Raw(_encode(things))
 
-    def _one(self, holder: dict[str, Raw], at: Path | None, empty: bytes) -> None:
+    def _one(self, holder: dict[str, Raw], at: Path | None, empty: Raw) -> None:
         """Take what is under ``logprobs``; without ``at`` nobody needs it, but the client might refuse it."""
         if _raw(holder, "logprobs") in _NOTHING:
             return
-        if not self._known:
-            found = _read(_logprobs, holder["logprobs"])
-            if found is None:
-                return
-            if at is not None:
-                self.taken.append((at, found))
-        holder["logprobs"] = Raw(empty)
+        found = _read(_logprobs, holder["logprobs"])
+        if found is None:
+            return
+        if at is not None:
+            self.taken.append((at, found))
+        holder["logprobs"] = empty
         self.changed = True
 
 

@@ -83,4 +83,4 @@ class Events:
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
     name, _, value = line.rstrip(b"\r\n").partition(b":")
-    return name, value.removeprefix(b" ")
+    return name, value[1:] if value[:1] == b" " else value
