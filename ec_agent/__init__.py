@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from ec_agent.errors import TraceWarning as TraceWarning
     from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
     from ec_agent.evaluator import trajectory_of as trajectory_of
+    from ec_agent.many import score_many as score_many
+    from ec_agent.online import OnlineTrajectory as OnlineTrajectory
     from ec_agent.phases import HEPConfig as HEPConfig
     from ec_agent.phases import Phases as Phases
     from ec_agent.phases import entropy_centroid as entropy_centroid
@@ -148,6 +150,8 @@ _HOMES = {
         "CentroidEvaluator",
         "trajectory_of",
     ),
+    "many": ("score_many",),
+    "online": ("OnlineTrajectory",),
     "phases": (
         "HEPConfig",
         "Phases",

@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.percentiles import between
-from ec_agent.phases import HEPConfig, IntArray, centroid_of_sums, chained_spans, complete, entropy_centroid, low_runs
+from ec_agent.phases import (
+    HEPConfig,
+    IntArray,
+    Phases,
+    centroid_of_phases,
+    chained_spans,
+    complete,
+    entropy_centroid,
+    low_runs,
+)
 
 SWEEP = tuple(HEPConfig(top, bottom, low) for top, bottom, low in product((1, 3, 5), (30, 50, 80), (2, 3, 5)))
 """The 27 settings of the reference's sweep (docs/method.md section 5)."""
@@ -229,8 +238,5 @@ class _Batch:
         highs = (self.known[start:stop] >= theta_high).nonzero()[0]
         first, ends = chained_spans(highs, low_runs(lows.mask[start:stop], k), k, stop - start)
         starts = first if self.positions is None else self.positions[start + first]
-        masses = ends - first
-        centroid = centroid_of_sums(
-            int(masses.sum()), int((masses * (2 * starts + masses)).sum()), int(self.counts[row])
-        )
+        centroid = centroid_of_phases(Phases(starts, ends - first), int(self.counts[row]))
         return np.nan if centroid is None else centroid

@@ -100,8 +100,13 @@ def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPC
     Source: arXiv 2604.26173; docs/method.md section 3.
     """
     timeline = as_timeline(entropies)
-    starts, masses = _spans_of(timeline, config or HEPConfig())
-    return centroid_of_sums(int(masses.sum()), int((masses * (2 * starts + masses)).sum()), len(timeline))
+    return centroid_of_phases(_spans_of(timeline, config or HEPConfig()), len(timeline))
+
+
+def centroid_of_phases(phases: Phases, length: int) -> float | None:
+    """The centroid of a timeline of ``length`` tokens, from its phases; ``None`` where there are none."""
+    starts, masses = phases
+    return centroid_of_sums(int(masses.sum()), int((masses * (2 * starts + masses)).sum()), length)
 
 
 def centroid_of_sums(mass: int, twice_moment: int, length: int) -> float | None:

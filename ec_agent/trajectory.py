@@ -97,9 +97,14 @@ class Trajectory:
     """
 
     calls: tuple[Call, ...] = ()
+    # Numbers found once stay true, for a call cannot change; phases may be as many as tokens, and are not kept.
+    _centroids: dict[tuple[HEPConfig, str], float | None] = field(default_factory=dict, init=False, repr=False)
+    _counts: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def __init__(self, calls: Sequence[Call] = ()) -> None:
         object.__setattr__(self, "calls", tuple(calls))
+        object.__setattr__(self, "_centroids", {})
+        object.__setattr__(self, "_counts", {})
 
     @classmethod
     def from_entropies(cls, *calls: ArrayLike | Sequence[float | None]) -> Trajectory:
@@ -140,7 +145,9 @@ class Trajectory:
 
     def count(self, signal: str) -> int:
         """How many tokens of the timeline have this signal."""
-        return int(np.count_nonzero(~np.isnan(self.signal(signal))))
+        if signal not in self._counts:
+            self._counts[signal] = int(np.count_nonzero(~np.isnan(self.signal(signal))))
+        return self._counts[signal]
 
     def share(self, signal: str) -> float | None:
         """Share of the generated tokens that have this signal; ``None`` as for ``coverage``."""
@@ -164,7 +171,10 @@ class Trajectory:
             config: the settings; ``None`` is ``HEPConfig()``.
             signal: the per-token signal to look at; the method's is the entropy.
         """
-        return entropy_centroid(self.signal(signal), config)
+        key = config or HEPConfig(), signal
+        if key not in self._centroids:
+            self._centroids[key] = entropy_centroid(self.signal(signal), key[0])
+        return self._centroids[key]
 
 
 def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str = ENTROPY) -> float | None:

@@ -52,7 +52,10 @@ def demo(question: str | None, n: int, temperature: float, seed: int, as_json: b
 )
 @click.option("--one-rollout", is_flag=True, help="A file's records are the calls of one rollout, in order.")
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read; else it is left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout.")
+@click.option("--sweep", is_flag=True, help="27 settings at once over a file of entropies, .npz or .npy.")
+@click.option("--out", type=click.Path(path_type=Path), help="With --sweep.  [default: FILE.sweep.npy]")
+@click.option("--fresh", is_flag=True, help="With --sweep: start over.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout; with --sweep, per setting.")
 def score(
     files: tuple[Path, ...],
     format_name: str | None,
@@ -61,7 +64,7 @@ def score(
     consecutive_low: int,
     min_coverage: float,
     signal: str,
-    **options: bool,
+    **options: Any,
 ) -> None:
     """Score saved logprobs, your own or those in a log: the lowest centroid of a task is the best bet.
 
@@ -72,7 +75,20 @@ def score(
     rollout of several LLM calls. An "id" is shown. - reads standard input.
 
     Files may be of any size. Records that cannot be read are named with their place and left out.
+
+    With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote. Every centroid of every setting
+    goes into --out; stopped or killed, the same command goes on where it was.
     """
+    sweep, out, fresh = (options.pop(name) for name in ("sweep", "out", "fresh"))
+    if sweep:
+        from ec_agent.cli.sweep import run_sweep
+
+        if len(files) != 1:
+            raise click.UsageError("--sweep takes one file")
+        run_sweep(files[0], out, fresh=fresh, as_json=options["as_json"])
+        return
+    if out or fresh:
+        raise click.UsageError("--out and --fresh go with --sweep")
     from ec_agent.cli.score import run_score
     from ec_agent.errors import ConfigError
     from ec_agent.evaluator import CentroidEvaluator

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 FOREIGN = ("langgraph", "langchain", "langchain_core", "langsmith", "openai", "pydantic", "httpx", "typer", "rich")
-ROOMS = ["entropy", "phases", "signals", "trajectory", "selectors"]
+ROOMS = ["entropy", "phases", "signals", "trajectory", "selectors", "many", "online", "percentiles", "entropy_files"]
 PROBE = """
 import importlib, json, sys
 for name in sys.argv[1:]:
