@@ -5,6 +5,7 @@ from __future__ import annotations
 from ec_agent.signals import SIGNALS
 
 ALL = tuple(SIGNALS)
+ENTROPIES = [1.5, 0.25, 0.75]
 KEPT = {"signals": ALL, "keep_text": True}
 
 

@@ -9,12 +9,11 @@ from openai import AsyncOpenAI, OpenAI
 # The corpus of payloads and the ways to ask are those that the object path is tested with.
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("providers", "capture")]
 
+from alike import ENTROPIES
 from fake_openai import Answer, FakeOpenAI
 
 from ec_agent.capture import asking
 from ec_agent.capture.transport import async_http_client, http_client
-
-ENTROPIES = [1.5, 0.25, 0.75]
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ import threading
 import pytest
 import test_openai_client as ways
 import wire_openai
-from alike import KEPT, told_by
+from alike import ENTROPIES, KEPT, told_by
 from asking import INCLUDE, chat, timelines
-from conftest import ENTROPIES
 from fake_openai import MODEL, Answer
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache

@@ -9,8 +9,8 @@ import zlib
 
 import httpx2
 import pytest
+from alike import ENTROPIES
 from asking import chat, timelines
-from conftest import ENTROPIES
 from fake_openai import Answer, chat_chunks, chat_completion
 from openai import APIConnectionError, AsyncOpenAI, OpenAI
 
