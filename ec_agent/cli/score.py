@@ -39,7 +39,7 @@ def run_score(
             found = rollouts_in(file, troubles, format)
             for each in [_joined(file, found)] if one_rollout else found:
                 results.add(_row(str(file), each, evaluator))
-        if troubles.count:
+        if troubles.count and results.count:
             print(f"{troubles.count} records were left out; --strict stops at the first", file=sys.stderr)
         if as_json:
             for row in results:

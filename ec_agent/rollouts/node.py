@@ -32,6 +32,7 @@ from ec_agent.rollouts.record import total
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
+from ec_agent.tracing.seam import QuestionTrace, question
 
 _NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own
 
@@ -68,9 +69,16 @@ class Node:
             SelectionError: no winner can be named.
             CommitError: its action cannot be carried out.
         """
+        thread = (config.get("configurable") or {}).get("thread_id")
+        selector = self.options.selector.name
+        with question(self.agent.name, selector, None if thread is None else str(thread)) as trace:
+            return (yield from self._plan(state, config, trace))
+
+    def _plan(self, state: Any, config: RunnableConfig, trace: QuestionTrace) -> Plan[Any]:
         if self.options.preflight is not False and current_recorder.get() is None:
             yield from self._preflight()
         session = self._open(state, config)
+        trace.asked(session.n)
         own: RunnableConfig = {
             **config,
             "max_concurrency": session.options.limits.max_concurrency or session.n,
@@ -203,9 +211,9 @@ def _whole(done: Mapping[str, Any]) -> Selection:
 
 
 def _hand_over(session: Session, selection: Selection, candidates: list[Any]) -> None:
-    session.leave_behind(selection, candidates)
-    if (here := session.listener) is not None and here.on_left is not None:
-        here.on_left(*here.left)
+    left = session.leave_behind(selection, candidates)
+    if session.listener is not None and session.listener.on_left is not None:
+        session.listener.on_left(*left)
     # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
         for candidate in candidates:

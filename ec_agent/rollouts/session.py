@@ -32,7 +32,7 @@ class Listener:
 
     on_event: Emit | None = None
     left: tuple[Any, ...] = ()
-    on_left: Callable[..., None] | None = None  # called with `left` once the question is over
+    on_left: Callable[..., None] | None = None  # called with as much once a question is over; it may hear of several
 
 
 # A nested best_of_n must not be heard here: a rollout hides it.
@@ -88,12 +88,14 @@ class Session:
     seen: dict[str, BaseTool] = field(default_factory=dict)
     listener: Listener | None = None
 
-    def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> None:
-        """Tell whoever called ``run()`` of what is not part of the state."""
+    def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> tuple[Any, ...]:
+        """Tell whoever called ``run()`` of what is not part of the state; what that is."""
+        trajectories = tuple(candidate.trajectory for candidate in candidates)
+        actions = tuple(candidate.final_action for candidate in candidates)
+        left = (selection, trajectories, actions)
         if self.listener is not None:
-            trajectories = tuple(candidate.trajectory for candidate in candidates)
-            actions = tuple(candidate.final_action for candidate in candidates)
-            self.listener.left = (selection, trajectories, actions)
+            self.listener.left = left
+        return left
 
     def thread(self, round: int, index: int | str) -> str:
         """The thread of one rollout."""

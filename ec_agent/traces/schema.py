@@ -103,6 +103,8 @@ def prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> None:
                 if not _number(connection, "schema_version"):
                     _make(connection)
         application = _number(connection, "application_id")
+    except sqlite3.OperationalError as error:
+        raise TraceError(f"{path} cannot be read ({error}); see to its rights and to who else uses it") from error
     except sqlite3.DatabaseError as error:
         raise TraceError(f"{path} is no trace file ({error}); give {_OURS}") from error
     if application != APPLICATION:

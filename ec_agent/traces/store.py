@@ -208,7 +208,7 @@ class TraceStore:
             try:
                 with TraceStore(self.path) as own:  # of the thread that the selection ends in
                     own.record(Left(selection, trajectories, actions), name=name)
-            except EcAgentError as error:
+            except (EcAgentError, sqlite3.Error) as error:
                 warnings.warn(f"a selection was not recorded: {error}", TraceWarning, stacklevel=2)
 
         token = listener.set(Listener(told, on_left=keep))

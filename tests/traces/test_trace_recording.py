@@ -93,6 +93,19 @@ async def test_recorded_in_async_runs_too(store):
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.IdenticalRolloutsWarning")
+def test_questions_side_by_side_are_kept_apart(store):
+    def echo(state):
+        model = ScriptedChatModel([[Reply(state["messages"][0].content, entropies=[1.0, 0.1])]])
+        return {"messages": [model.invoke(state["messages"])]}
+
+    questions = [{"messages": [("user", f"question {i}")]} for i in range(6)]
+    with store.recording():
+        best_of_n(in_a_graph(echo), n=2).batch(questions)
+    said = [[r.final_action.content for r in store.rollouts(selection=kept.id)] for kept in store.selections()]
+    assert sorted(said) == [[f"question {i}"] * 2 for i in range(6)]
+
+
+@pytest.mark.filterwarnings("ignore::ec_agent.IdenticalRolloutsWarning")
 def test_a_selection_within_a_rollout_is_not_recorded_by_itself(store):
     with store.recording():
         best_of_n(in_a_graph(agent()), n=2).run(ASKED)

@@ -210,6 +210,13 @@ def test_another_file_is_refused(tmp_path):
         TraceStore(tmp_path, create=True)
 
 
+def test_a_file_that_cannot_be_read(path):
+    TraceStore(path, create=True).close()
+    path.with_name("run.db-wal").mkdir()  # in the place of SQLite's own
+    with pytest.raises(TraceError, match=r"run.db cannot be read \(.*\); see to its rights"):
+        TraceStore(path)
+
+
 @pytest.mark.parametrize(("version", "words"), [(VERSION + 1, "update ec_agent"), (0, "into a new file")])
 def test_a_file_of_another_version_is_refused(path, version, words):
     TraceStore(path, create=True).close()
