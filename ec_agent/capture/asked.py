@@ -36,10 +36,12 @@ class RequestSettings:
     Attributes:
         sampling: sampling parameters.
         logprobs: whether to ask for logprobs where the request does not.
+        keep_logprobs: whether a transport below the client is to leave them in the answers.
     """
 
     sampling: Mapping[str, Any] = field(default_factory=dict)
     logprobs: bool = False
+    keep_logprobs: bool = False
 
 
 def asked_of(params: Mapping[str, Any]) -> Asked:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ec_agent.capture.asked import Asked
 from ec_agent.capture.filters import CallInfo
+from ec_agent.capture.heard import Heard, restored
 from ec_agent.capture.shapes import Payload, finished, get, merge_payloads, payload_of_response, payload_of_stream
 from ec_agent.trajectory import Call
 
@@ -26,6 +27,7 @@ class Request:
         response: the whole answer, where it came whole.
         chunks: the parts of a streamed one, so far.
         cut: its end has not been seen: it is still being read, or its reader left.
+        heard: the logprobs that a transport took out of a whole answer, and of chunks yet to come.
     """
 
     asked: Asked = field(default_factory=Asked)
@@ -33,11 +35,13 @@ class Request:
     response: Any = None
     chunks: list[Any] = field(default_factory=list)
     cut: bool = False
+    heard: Heard = field(default_factory=Heard)
 
     def payload(self) -> Payload:
         """What came back, as far as it came."""
         whole = self.response is not None
-        payload = payload_of_response(self.response) if whole else payload_of_stream(self.chunks)
+        answer = restored(self.response, self.heard.whole)
+        payload = payload_of_response(answer) if whole else payload_of_stream(self.chunks)
         return replace(payload, partial=self.cut or not (whole or finished(self.chunks)))
 
     @property

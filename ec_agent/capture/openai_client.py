@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
+from langchain_core.globals import get_llm_cache
 from openai import Timeout
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._constants import RAW_RESPONSE_HEADER
@@ -27,6 +28,7 @@ from ec_agent.capture.asked import asked_of
 from ec_agent.capture.asking import Asker
 from ec_agent.capture.bodies import as_stream, listen, parts_of
 from ec_agent.capture.calls import Request, open_call
+from ec_agent.capture.heard import below
 from ec_agent.capture.langchain import call_info
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.shapes import Payload, finished, listed, streamed_entries
@@ -70,6 +72,7 @@ class _Watched:
         if settings.logprobs and counted:
             path, raw = str(options.url).split("?")[0], _raw_response(options) == "stream"
             self._asker = Asker(str(client.base_url), path, self._body, raw)
+        self.request.heard.streamed = bool(self._body.get("stream"))
 
     def sent(self, request: Any, cast_to: Any, kwargs: dict[str, Any]) -> Plan[Any]:
         """Send it, in another way where the endpoint refuses to give logprobs for this one."""
@@ -79,7 +82,7 @@ class _Watched:
                     response = yield from self._sent_whole(request, kwargs, cast_to)
                 else:
                     step = partial(request, self._client, cast_to, self._options(), **kwargs)
-                    response = yield Step(step, step)
+                    response = yield from self._over_transport(Step(step, step))
             except BaseException as error:
                 if self._asker is not None and self._asker.refused(error):
                     continue
@@ -88,6 +91,28 @@ class _Watched:
             if self._asker is not None:
                 self._asker.taken()
             return self.came_back(response)
+
+    def _over_transport(self, step: Step) -> Plan[Any]:
+        """The step, with a transport below told whether it may take the logprobs out of the answer.
+
+        It may not where somebody else reads them: ``keep_logprobs``, a call that does not count, a reader of raw
+        bytes, a cache that has to answer again, a chat model around this one, which is known by its tokens, runs that
+        share a request, for they alone know whose token is whose.
+        """
+        others = (
+            self.recorder.requests.keep_logprobs
+            or not self.call.counted
+            or self.call.around is not None
+            or self.call.batch.size > 1
+            or _raw_response(self._given) == "stream"
+            or get_llm_cache() is not None
+        )
+        before = below.get()
+        below.set(None if others else self.request.heard)
+        try:
+            return (yield step)
+        finally:
+            below.set(before)
 
     def _sent_whole(self, request: Any, kwargs: dict[str, Any], cast_to: Any) -> Plan[Any]:
         options = self._options(_WHOLE_ANSWER)
@@ -205,7 +230,7 @@ class _Watched:
             listen(response, hear, over)
 
     def _hear(self, chunk: Any) -> None:
-        self.request.chunks.append(chunk)
+        self.request.chunks.append(self.request.heard.put_back(chunk))
         for choice in () if self.own else getattr(chunk, "choices", None) or ():
             if isinstance(getattr(choice, "logprobs", None), float):
                 # LangChain adds up the parts of a stream, and fails on numbers that differ.

@@ -130,7 +130,7 @@ class ChatModelTarget:
         return wanted | self.asking(question.top)
 
     def _ask(self, question: Question, wanted: dict[str, Any]) -> Plan[Answer | Refusal]:
-        ear = Ear(RequestSettings(logprobs=self.request_logprobs))
+        ear = Ear(RequestSettings(logprobs=self.request_logprobs, keep_logprobs=True))
         try:
             asked, parameters = self._bound(question, wanted)
             self.spent.requests += 1

@@ -91,7 +91,7 @@ class Attempt:
             signals=options.selector.signals,
             calls=options.calls,
             kept=Kept(options.keep_text, options.keep_candidates),
-            requests=RequestSettings(options.sampling_of(self.index), options.request_logprobs),
+            requests=RequestSettings(options.sampling_of(self.index), options.request_logprobs, options.keep_logprobs),
             raise_on_missing=options.on_missing == "raise",
             guard=self.meter,
             asking=asking,

@@ -159,8 +159,9 @@ def payload_of_stream(chunks: Sequence[Any]) -> Payload:
         usage = get(chunk, "usage") or usage
         for choice in listed(get(chunk, "choices")):
             entries = streamed_entries(choice)
-            says = says or _speaks(choice)
-            if not _speaks(choice):
+            speaks = _speaks(choice)
+            says = says or speaks
+            if not speaks:
                 mute -= len(entries)  # the logprobs of what is said later
             elif not entries:
                 mute += 1
@@ -188,16 +189,18 @@ def streamed_entries(choice: Any) -> list[Any]:
 
 
 def _speaks(choice: Any) -> bool:
-    said = [get(choice, "text"), *(get(choice, "delta", name) for name in _SAID)]
-    called = (get(tool, "function") for tool in listed(get(choice, "delta", "tool_calls")))
-    return any(said) or any(get(function, name) for function in called for name in ("name", "arguments"))
+    delta = get(choice, "delta")
+    if any(get(delta, name) for name in _SAID) or get(choice, "text"):
+        return True
+    called = (get(tool, "function") for tool in listed(get(delta, "tool_calls")))
+    return any(get(function, name) for function in called for name in ("name", "arguments"))
 
 
 def finished(chunks: Sequence[Any]) -> bool:
     """Whether a streamed answer came to its end; true too of one of which nothing came at all."""
     ends = (
         get(c, "type") in _FINAL_EVENTS or any(get(o, "finish_reason") for o in listed(get(c, "choices")))
-        for c in chunks
+        for c in reversed(chunks)
     )
     return not chunks or any(ends)
 

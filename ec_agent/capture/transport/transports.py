@@ -1,0 +1,216 @@
+"""The transports, and HTTP clients that have them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Protocol, Self
+
+import httpx2
+from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
+
+from ec_agent.capture.heard import Event, Taken, below
+from ec_agent.capture.transport.events import Events
+from ec_agent.errors import CaptureWarning, ConfigError
+from ec_agent.plans import Plan, Step, adrive, drive
+
+_PACKING = ("content-encoding", "content-length", "transfer-encoding")
+
+
+class _Taking:
+    """What both transports do with an answer."""
+
+    _body: type[_SyncBody] | type[_AsyncBody]
+
+    def __init__(self, inner: Any, strip: bool) -> None:
+        if not isinstance(strip, bool):
+            raise ConfigError(f"strip is {strip!r}; give True, or False to leave answers as they are")
+        self._inner = inner
+        self._decoder = _decoder() if strip else None
+
+    def _handled(self, send: Step) -> Plan[httpx2.Response]:
+        heard = below.get() if self._decoder is not None else None
+        if heard is not None:
+            heard.clear()
+            below.set(None)  # what is sent in the course of this, or by a transport like this further down, is not it
+        try:
+            response: httpx2.Response = yield send
+        finally:
+            if heard is not None:
+                below.set(heard)
+        if heard is None or self._decoder is None or not response.is_success:
+            return response
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if heard.streamed:
+            if kind != "text/event-stream":
+                return response
+            return _with_body(response, self._body(response, Events(heard, self._decoder.of_event)))
+        if not kind.endswith("json"):
+            return response
+        body = yield Step(response.read, response.aread)
+        found = self._decoder.of_whole(body)
+        if found is not None:
+            body, heard.whole = found
+        return _with_body(response, httpx2.ByteStream(body), len(body))
+
+
+class _Decoder(Protocol):
+    def of_whole(self, body: bytes) -> tuple[bytes, Taken] | None: ...
+
+    def of_event(self, data: bytes) -> tuple[bytes, Event] | None: ...
+
+
+def _decoder() -> _Decoder | None:
+    try:
+        from ec_agent.capture.transport import decoder
+    except ImportError:
+        warnings.warn(
+            "the transport leaves answers as they are, for msgspec is not installed; pip install 'ec-agent[fast]'",
+            CaptureWarning,
+            stacklevel=4,
+        )
+        return None
+    return decoder
+
+
+def _with_body(response: httpx2.Response, body: Any, length: int | None = None) -> httpx2.Response:
+    """The response, with a body that is unpacked and yet to be read by the client."""
+    headers = response.headers.copy()
+    for name in _PACKING:
+        headers.pop(name, None)
+    if length is not None:
+        headers["content-length"] = str(length)
+    return httpx2.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
+
+
+class _SyncBody(httpx2.SyncByteStream):
+    def __init__(self, source: httpx2.Response, events: Events) -> None:
+        self._source, self._events = source, events
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._source.iter_bytes():
+            if emptied := self._events.feed(part):
+                yield emptied
+        yield self._events.finish()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _AsyncBody(httpx2.AsyncByteStream):
+    def __init__(self, source: httpx2.Response, events: Events) -> None:
+        self._source, self._events = source, events
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async with aclosing(self._source.aiter_bytes()) as parts:
+            async for part in parts:
+                if emptied := self._events.feed(part):
+                    yield emptied
+        yield self._events.finish()
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+
+class EntropyTransport(_Taking, httpx2.BaseTransport):
+    """A transport that reads the logprobs out of the answers of a rollout before the client makes objects of them.
+
+    Inside a rollout (or ``record_calls()``) the client is handed bodies without logprobs; the entropies are those it
+    would have had otherwise, bit for bit. Elsewhere, and where the logprobs cannot be read here, bodies pass as they
+    are. See docs/transport.md.
+
+    Args:
+        inner: the transport that really sends; ``None`` is ``httpx2.HTTPTransport()``.
+        strip: ``False`` leaves all answers as they are, for agents that read logprobs themselves.
+
+    Example:
+        >>> OpenAI(http_client=httpx2.Client(transport=EntropyTransport(httpx2.HTTPTransport(http2=True))))
+    """
+
+    _body = _SyncBody
+
+    def __init__(self, inner: httpx2.BaseTransport | None = None, *, strip: bool = True) -> None:
+        _checked(inner, httpx2.BaseTransport)
+        super().__init__(inner or httpx2.HTTPTransport(), strip)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request."""
+        send = partial(self._inner.handle_request, request)
+        return drive(self._handled(Step(send, send)))
+
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._inner.__exit__(*error)
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self._inner.close()
+
+
+class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
+    """:class:`EntropyTransport` for asynchronous clients.
+
+    Args:
+        inner: the transport that really sends; ``None`` is ``httpx2.AsyncHTTPTransport()``.
+        strip: ``False`` leaves all answers as they are.
+    """
+
+    _body = _AsyncBody
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport | None = None, *, strip: bool = True) -> None:
+        _checked(inner, httpx2.AsyncBaseTransport)
+        super().__init__(inner or httpx2.AsyncHTTPTransport(), strip)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request."""
+        send = partial(self._inner.handle_async_request, request)
+        return await adrive(self._handled(Step(send, send)))
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._inner.__aexit__(*error)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+def http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.Client:
+    """An HTTP client with :class:`EntropyTransport` below, for ``OpenAI(http_client=...)`` or ``ChatOpenAI``.
+
+    Args:
+        strip: as for the transport.
+        kwargs: as for ``openai.DefaultHttpxClient``, whose defaults, environment proxies included, hold.
+    """
+    client = DefaultHttpxClient(**kwargs)
+    _put_below(client, partial(EntropyTransport, strip=strip))
+    return client
+
+
+def async_http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.AsyncClient:
+    """The same for ``AsyncOpenAI(http_client=...)`` or ``ChatOpenAI(http_async_client=...)``."""
+    client = DefaultAsyncHttpxClient(**kwargs)
+    _put_below(client, partial(AsyncEntropyTransport, strip=strip))
+    return client
+
+
+def _put_below(client: Any, around: Any) -> None:
+    # Given a transport, the client would heed neither proxies nor certificates; so it makes its own, and we put ours
+    # around those.
+    client._transport = around(client._transport)
+    client._mounts = {
+        pattern: None if mounted is None else around(mounted) for pattern, mounted in client._mounts.items()
+    }
+
+
+def _checked(inner: Any, kind: type) -> None:
+    if inner is not None and not isinstance(inner, kind):
+        raise ConfigError(f"inner is {inner!r}; give an httpx2.{kind.__name__}, or nothing for the usual one")
