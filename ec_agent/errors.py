@@ -33,7 +33,8 @@
     ├── EnvironmentWarning                   an environment could not be closed
     ├── CommitWarning                        a run ended at ``max_rounds``
     ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
-    └── CaptureWarning                       a call's logprobs could not be read
+    ├── CaptureWarning                       a call's logprobs could not be read
+    └── ProgressWarning                      ``on_event=`` failed, and is not called again
 
 Each message ends with what to do about it.
 """
@@ -204,3 +205,7 @@ class DurabilityWarning(EcAgentWarning):
 
 class CaptureWarning(EcAgentWarning):
     """A call's logprobs could not be read; its tokens have no entropy."""
+
+
+class ProgressWarning(EcAgentWarning):
+    """The function given as ``on_event`` failed. It is not called again; the run goes on."""

@@ -49,6 +49,7 @@ PUBLIC = [
     "NoScoredRolloutError",
     "Phases",
     "PreflightError",
+    "ProgressWarning",
     "PromotionError",
     "QuorumError",
     "Ranking",

@@ -66,17 +66,30 @@ class CaptureHandler(BaseCallbackHandler):
         current_call.set(call)
         return call
 
-    def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
+    def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
         """A tool runs."""
         if (recorder := current_recorder.get()) is not None:
             recorder.check()
             recorder.count_tool_call()
+            if recorder.progress is not None:
+                name = (serialized or {}).get("name") or kwargs.get("name") or "tool"
+                recorder.progress.tool_started(run_id, str(name))
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A tool returned."""
+        _tool_over(run_id, failed=False)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """A tool raised."""
+        _tool_over(run_id, failed=True)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run streams: from now on, calls in its context may be those of whoever reads the stream."""
         call = self._open.get(run_id)
         if call is not None:
             call.speaking = True
+            if call.recorder.progress is not None and call.counted:
+                call.recorder.progress.call_streams(call)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The same in LangChain's event protocol."""
@@ -97,6 +110,11 @@ class CaptureHandler(BaseCallbackHandler):
             payload = _payload(partial, call.batch.size) if isinstance(partial, LLMResult) else None
             some = payload is not None and (payload.entries or payload.tokens)
             call.recorder.end(call, replace(payload, partial=True) if payload is not None and some else None)
+
+
+def _tool_over(run_id: UUID, *, failed: bool) -> None:
+    if (recorder := current_recorder.get()) is not None and recorder.progress is not None:
+        recorder.progress.tool_ended(run_id, failed)
 
 
 def call_info(

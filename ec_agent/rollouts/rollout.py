@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from typing import Any, NotRequired, cast
 
 from langchain_core.messages import AIMessage
@@ -17,6 +18,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.capture.asked import RequestSettings
+from ec_agent.capture.progress import Progress
 from ec_agent.capture.recorder import Recorder, current_recorder, recording
 from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.committing import CommitGate, Planned
@@ -90,6 +92,10 @@ class Attempt:
             guard=self.meter,
             asking=asking,
         )
+        # Events from within the agent leave as those from here do: seen from there, the run around would be the agent's.
+        self._here = copy_context()
+        if session.heard:
+            self.recorder.progress = Progress(self._emit)
         self.log = WriteLog()
         self.final: Any = None
         self.command: Any = None
@@ -103,7 +109,8 @@ class Attempt:
         """Run it to its end; a failure is kept for the record."""
         session, parked = self.session, self.start.get("thread")
         session.ran.add(self.index)
-        self._emit("started")
+        acting = self.committing is not None
+        self._emit("started", n=session.n, round=self.start["round"], acting=acting)
         with self._failing():
             if self.committing is None:
                 session.budget.check("not started")
@@ -246,7 +253,7 @@ class Attempt:
             if self.committing is None:
                 yield from self.session.leave(self.index)
         # Messages with logprobs are very many small objects: they must go now, not with the garbage.
-        self.recorder.guard = None
+        self.recorder.guard = self.recorder.progress = None
         self.recorder.asking.clear()
         self._emit("finished", error=record["error"], seconds=record["seconds"])
         return record
@@ -272,7 +279,10 @@ class Attempt:
         return cast("Record", {**record, **parts})
 
     def _emit(self, event: str, **details: Any) -> None:
-        self.session.emit({"type": f"ec_agent.rollout.{event}", "index": self.index, **details})
+        if self.session.heard:
+            details = {"type": f"ec_agent.rollout.{event}", "index": self.index, **details}
+            # A copy: a context can be entered once at a time, and an agent may make calls side by side.
+            self._here.copy().run(self.session.emit, details)
 
 
 def _on_loop() -> bool:
