@@ -82,9 +82,10 @@ class Progress:
 
 def _numbers(done: Call | None, *, hidden: bool) -> dict[str, object]:
     if done is None:
-        return {"generated": None, "entropies": [], "seconds": None}
+        return {"answered": False, "generated": None, "entropies": [], "seconds": None}
     timed = done.started is not None and done.ended is not None
     return {
+        "answered": True,
         "generated": done.tokens,
         "entropies": [] if hidden else means(done.entropies),
         "seconds": round(done.ended - done.started, 3) if timed else None,  # type: ignore[operator]
