@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import threading
 import time
 import warnings
@@ -17,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ec_agent.cli.eval_progress import first_line, showing
+from ec_agent.cli.eval_progress import first_line, telling
+from ec_agent.cli.interrupts import INTERRUPTED, leave
 from ec_agent.errors import EcAgentError, EcAgentWarning
 from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
@@ -26,7 +25,6 @@ from ec_agent.traces.store import COSTS, TraceStore
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 UNFINISHED = 3
-INTERRUPTED = 130  # what shells give for Ctrl-C
 AT_ONCE = 12  # rollouts a task; comparing more takes minutes, for votes are counted anew in very many subsets
 PATIENCE = 2.0  # seconds for threads to end
 
@@ -40,6 +38,7 @@ def run_eval(
     limit: int | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
+    live: bool = False,
 ) -> int:
     """Run the evaluation, or what is left of it, and print what it came to.
 
@@ -60,10 +59,8 @@ def run_eval(
         remove(path)
     console.print(f"{len(tasks)} tasks, {settings.n} rollouts each{_and_greedy(settings)} -> {escape(str(path))}")
     try:
-        with showing(console) as show:
-            report = evaluate(
-                tasks, tested, path, settings, agent_name=agent, retry_failed=retry_failed, on_progress=show
-            )
+        with telling(console, live=live) as told:
+            report = evaluate(tasks, tested, path, settings, agent_name=agent, retry_failed=retry_failed, **told)
         summarise(report, settings, console)
         if report.finished:
             compare_selectors(path, settings.n, console)
@@ -100,7 +97,7 @@ def _interrupted(console: Console, path: Path) -> NoReturn:
         with TraceStore(path) as store:
             stored = len(store.keys())
     console.print(f"stopped; {stored} rollouts are in {escape(str(path))}, and the same command goes on from there")
-    _leave(INTERRUPTED)
+    leave(INTERRUPTED)
 
 
 def _without_waiting(code: int, console: Console) -> int:
@@ -111,15 +108,8 @@ def _without_waiting(code: int, console: Console) -> int:
         thread.join(max(until - time.monotonic(), 0.0))
     if blocked := sum(thread.is_alive() for thread in ours):
         console.print(f"[yellow]note[/yellow]  {blocked} calls of rollouts over their time still ran, and were left")
-        _leave(code)
+        leave(code)
     return code
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process. A usual exit waits for every thread, those that block included."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def summarise(report: RunReport, settings: RunSettings, console: Console) -> None:

@@ -140,7 +140,7 @@ class Tally:
 class _Question:
     number: int
     n: int | None = None
-    round: int = 0
+    stretch: int = 0
 
 
 class Board:
@@ -256,7 +256,11 @@ class Board:
             self._ask(question, event)
         before = self._rows.get(key)
         if before is not None and before.error is None:  # the winner goes on
-            before.acting, before.seconds, before.earlier = bool(event.get("acting")), None, (before.calls, before.tokens)
+            before.acting, before.seconds, before.earlier = (
+                bool(event.get("acting")),
+                None,
+                (before.calls, before.tokens),
+            )
             return
         if before is not None:
             self._forget(key, counted=False)
@@ -265,17 +269,17 @@ class Board:
 
     def _ask(self, name: str, event: Mapping[str, Any]) -> None:
         """Know of the question; what was asked before makes room for it."""
-        question, round = self._questions.get(name), int(event.get("round") or 0)
+        question, stretch = self._questions.get(name), int(event.get("round") or 0)
         if question is None:
             for old in [each for each in self._questions if all(row.over for row in self._rows_of(each).values())]:
                 self._close(old)
                 del self._questions[old]
             self._asked += 1
-            question = self._questions[name] = _Question(self._asked, round=round)
+            question = self._questions[name] = _Question(self._asked, stretch=stretch)
             self._choice = None
-        elif round > question.round:  # it goes on after a commit, all rollouts from there
+        elif stretch > question.stretch:  # it goes on after a commit, all rollouts from there
             self._close(name)
-            question.round = round
+            question.stretch = stretch
         question.n = event.get("n", question.n)
 
     def _rows_of(self, question: str) -> dict[Any, Row]:

@@ -17,7 +17,7 @@ def printable(text: object) -> str:
 
 
 def per_column(longest: float, width: int) -> int:
-    """How many tokens one column stands for, so that the longest timeline fits; from a few round numbers, which hold."""
+    """How many tokens a column stands for, so that the longest timeline fits: a round number, which holds a while."""
     power = 1
     while True:
         for step in _STEPS:

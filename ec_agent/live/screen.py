@@ -129,7 +129,11 @@ class Screen:
         parts = [(f"{tally.ended}{of} ended", "bold")]
         parts += [(f"{tally.running} running", STYLES["running"])] if tally.running else []
         parts += [(f"{tally.failed} failed", STYLES["failed"])] if tally.failed else []
-        parts += [(f"{short(tally.calls)} calls", ""), (f"{short(tally.tokens)} tokens", ""), (clock(tally.seconds), "")]
+        parts += [
+            (f"{short(tally.calls)} calls", ""),
+            (f"{short(tally.tokens)} tokens", ""),
+            (clock(tally.seconds), ""),
+        ]
         text = Text()
         for place, (part, style) in enumerate(parts):
             text.append("  " if place else "").append(part, style)

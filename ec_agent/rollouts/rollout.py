@@ -92,7 +92,7 @@ class Attempt:
             guard=self.meter,
             asking=asking,
         )
-        # Events from within the agent leave as those from here do: seen from there, the run around would be the agent's.
+        # Events from within the agent leave as from here: there, the run around would be taken for the agent's.
         self._here = copy_context()
         if session.heard:
             self.recorder.progress = Progress(self._emit)
