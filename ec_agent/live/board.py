@@ -256,11 +256,8 @@ class Board:
             self._ask(question, event)
         before = self._rows.get(key)
         if before is not None and before.error is None:  # the winner goes on
-            before.acting, before.seconds, before.earlier = (
-                bool(event.get("acting")),
-                None,
-                (before.calls, before.tokens),
-            )
+            before.acting, before.seconds = bool(event.get("acting")), None
+            before.earlier = before.calls, before.tokens
             return
         if before is not None:
             self._forget(key, counted=False)

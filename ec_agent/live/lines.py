@@ -87,10 +87,12 @@ def outcome(row: Row) -> str:
     return "" if row.centroid is None else f"centroid {row.centroid:.3f}"
 
 
-def chosen(receipt: Mapping[str, Any]) -> str:
+def chosen(receipt: Mapping[str, Any], *, brief: bool = False) -> str:
     """Which rollout was chosen."""
     winner, candidates = receipt["winner"], receipt["candidates"]
     centroid, margin = candidates[winner]["centroid"], receipt["margin"]
     why = "" if centroid is None else f", centroid {centroid:.3f}"
+    if brief:
+        return f"chosen: rollout {winner}{why}"
     lead = "" if margin is None else f", margin to the runner-up {margin:.3f}"
-    return f"chosen by {receipt['selector']}: rollout {winner} of {len(candidates)}{why}{lead}"
+    return f"chosen by {printable(receipt['selector'])}: rollout {winner} of {len(candidates)}{why}{lead}"

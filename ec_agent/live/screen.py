@@ -25,6 +25,7 @@ STYLES = {
 }
 CALL_STYLES = ("blue", "cyan")  # one call after the other
 CEILING = 1.0  # nats of a full bar, at least; one that is shown and higher raises it
+ECHO = "^C"  # what a terminal puts behind the last line; were there no room, it would begin another
 _ROOMY, _WIDEST_LABEL, _WIDEST_NOW = 60, 24, 36
 
 
@@ -66,6 +67,7 @@ class Screen:
         self._board, self._plain = board, plain
         self._ceiling = CEILING
         self._tokens = 1  # a column stands for; it only grows, so that bars do not dance
+        self._drawn = 0  # columns for entropies
 
     def lines(self, width: int, height: int, now: float) -> list[Text]:
         """All of it: at most ``height`` lines of at most ``width`` columns.
@@ -77,11 +79,12 @@ class Screen:
         """
         width = max(width, 1)
         rows, tally = self._board.rows(), self._board.tally(now)
-        foot = [_cut(self._summary(tally), width)]
+        narrow = max(width - len(ECHO), 1)
+        foot = [self._summary(tally, narrow)]
         if (choice := self._board.choice) is not None:
-            foot.append(_cut(Text(chosen(choice), STYLES["chosen"]), width))
+            foot.append(_fitting([chosen(choice), chosen(choice, brief=True)], narrow, STYLES["chosen"]))
         if height >= 8:
-            foot.append(_cut(self._legend(), width))
+            foot.append(self._legend(narrow))
         room = max(height - len(foot) - 1, 0)  # the header
         shown, hidden = _shown(rows, room)
         waiting = max((tally.total or 0) - tally.ended - tally.running, 0)
@@ -95,6 +98,8 @@ class Screen:
         names = [printable(self._board.name(row)) for row in rows]
         layout = _layout(width, max([1, *(cell_len(name) for name in names)]))
         drawn = layout.width("entropy")
+        if drawn != self._drawn:
+            self._drawn, self._tokens = drawn, 1
         longest = max([1.0, *(sum(point.tokens for point in row.points) for row in rows)])
         self._tokens = max(self._tokens, per_column(longest, max(drawn, 1)))
         if longest <= self._tokens * drawn / 10:  # a new question, of short rollouts
@@ -124,27 +129,33 @@ class Screen:
             text.append(bar(entropy, self._ceiling, self._plain), Style.parse(CALL_STYLES[call % 2]))
         return text
 
-    def _summary(self, tally: Tally) -> Text:
+    def _summary(self, tally: Tally, width: int) -> Text:
         of = "" if tally.total is None else f"/{tally.total}"
         parts = [(f"{tally.ended}{of} ended", "bold")]
         parts += [(f"{tally.running} running", STYLES["running"])] if tally.running else []
         parts += [(f"{tally.failed} failed", STYLES["failed"])] if tally.failed else []
-        parts += [
-            (f"{short(tally.calls)} calls", ""),
-            (f"{short(tally.tokens)} tokens", ""),
-            (clock(tally.seconds), ""),
-        ]
+        counts = clock(tally.seconds), f"{short(tally.tokens)} tokens", f"{short(tally.calls)} calls"
+        parts += [(count, "") for count in counts]
         text = Text()
         for place, (part, style) in enumerate(parts):
+            if place and text.cell_len + 2 + cell_len(part) > width:
+                break
             text.append("  " if place else "").append(part, style)
-        return text
+        return _cut(text, width)
 
-    def _legend(self) -> Text:
+    def _legend(self, width: int) -> Text:
         bars = PLAIN_BARS if self._plain else BARS
         gap = "blank" if self._plain else GAP
         each = f"{self._tokens} token{'s' if self._tokens > 1 else ''}"
-        text = f"{bars[0]}..{bars[-1]} entropy, 0 to {self._ceiling:.1f} nats, a column is {each}  {gap} no logprobs"
-        return Text(text, "dim")
+        scale = f"{bars[0]}..{bars[-1]} entropy, 0 to {self._ceiling:.1f} nats"
+        return _fitting(
+            [f"{scale}, a column is {each}  {gap} no logprobs", f"{scale}  {gap} none", scale], width, "dim"
+        )
+
+
+def _fitting(texts: Sequence[str], width: int, style: str) -> Text:
+    """The first of these that fits; else the last, cut."""
+    return _cut(Text(next((text for text in texts if cell_len(text) <= width), texts[-1]), style), width)
 
 
 def _shown(rows: Sequence[Row], room: int) -> tuple[list[Row], list[Row]]:
