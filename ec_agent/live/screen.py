@@ -148,9 +148,8 @@ class Screen:
         gap = "blank" if self._plain else GAP
         each = f"{self._tokens} token{'s' if self._tokens > 1 else ''}"
         scale = f"{bars[0]}..{bars[-1]} entropy, 0 to {self._ceiling:.1f} nats"
-        return _fitting(
-            [f"{scale}, a column is {each}  {gap} no logprobs", f"{scale}  {gap} none", scale], width, "dim"
-        )
+        texts = f"{scale}, a column is {each}  {gap} no logprobs", f"{scale}  {gap} none", scale
+        return _fitting(texts, width, "dim")
 
 
 def _fitting(texts: Sequence[str], width: int, style: str) -> Text:

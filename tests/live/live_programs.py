@@ -104,7 +104,7 @@ def node():
     return best_of_n(agent(), n=4)
 
 
-def function():
+def function(state):
     return {"answer": 3}
 
 
@@ -112,16 +112,8 @@ def main(directory, n="4"):
     from ec_agent import live
 
     with live.view() as on_event:
-        result = best_of_n(agent(Signs(directory)), n=int(n), limits=limits(int(n))).run(
-            {"messages": [("user", "?")]}, on_event=on_event
-        )
+        result = best_of_n(agent(Signs(directory)), n=int(n)).run({"messages": [("user", "?")]}, on_event=on_event)
     print("winner", result.selection.winner)
-
-
-def limits(n):
-    from ec_agent import Limits
-
-    return Limits(max_concurrency=n)
 
 
 if __name__ == "__main__":
