@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -101,6 +102,13 @@ class Row:
             self.points = [_joined(self.points[i : i + 2]) for i in range(0, len(self.points), 2)]
 
 
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
 def _copy(row: Row) -> Row:
     return replace(row, models={**row.models}, tools={**row.tools}, parts={**row.parts}, points=[*row.points])
 
@@ -136,6 +144,25 @@ class Tally:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a selection came to.
+
+    Attributes:
+        winner: index of the rollout that was chosen.
+        of: how many there were.
+        centroid: its entropy centroid, if it has one.
+        margin: the gap between its score and the runner-up's, if there is one.
+        selector: who chose.
+    """
+
+    winner: int
+    of: int
+    centroid: float | None
+    margin: float | None
+    selector: str
+
+
 @dataclass(slots=True)
 class _Question:
     number: int
@@ -159,7 +186,7 @@ class Board:
         self._told: Mapping[str, Any] = {}  # what an evaluation says of itself
         self._begun: float | None = None
         self._last = 0.0
-        self._choice: Mapping[str, Any] | None = None
+        self._choice: Choice | None = None
         self._lock = threading.Lock()
 
     def hear(self, event: Any) -> bool:
@@ -187,12 +214,12 @@ class Board:
         if take is None or kind == event["type"]:
             return False
         with self._lock:
-            self._last = float(event.get("time") or time.time())
-            self._begun = self._last if self._begun is None else self._begun
             try:
+                self._last = _number(event.get("time") or time.time())
                 take(event)
-            except (KeyError, TypeError, ValueError, AttributeError):  # one of another version, or made by hand
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):  # of another version, or handmade
                 return False
+            self._begun = self._last if self._begun is None else self._begun
             self.version += 1
         return True
 
@@ -241,8 +268,8 @@ class Board:
             )
 
     @property
-    def choice(self) -> Mapping[str, Any] | None:
-        """The receipt of the last selection."""
+    def choice(self) -> Choice | None:
+        """The last selection, unless another question has been asked since."""
         return self._choice
 
     # One method an event.
@@ -304,10 +331,12 @@ class Board:
         elif event["state"] == "streaming":
             row.parts[call] = int(event["parts"])
         else:
+            calls, tokens, generated = (int(event[each] or 0) for each in ("calls", "tokens", "generated"))
+            entropies = [None if entropy is None else _number(entropy) for entropy in event["entropies"]]
             row.models.pop(call, None)
             row.parts.pop(call, None)
-            row.calls, row.tokens = row.earlier[0] + int(event["calls"]), row.earlier[1] + int(event["tokens"])
-            row.add(event.get("generated") or 0, list(event["entropies"]))
+            row.calls, row.tokens = row.earlier[0] + calls, row.earlier[1] + tokens
+            row.add(generated, entropies)
 
     def _tool(self, event: Mapping[str, Any]) -> None:
         row = self._rows[self._key(event)]
@@ -318,7 +347,8 @@ class Board:
 
     def _finished(self, event: Mapping[str, Any]) -> None:
         row = self._rows[self._key(event)]
-        row.seconds, row.error = float(event["seconds"]), event["error"]
+        error = event["error"]
+        row.seconds, row.error = _number(event["seconds"]), None if error is None else str(error)
         row.models, row.tools, row.parts = {}, {}, {}
         over = [key for key, row in self._rows.items() if row.over and row.label is not None]
         for key in over[:-MOST_OVER]:
@@ -329,14 +359,19 @@ class Board:
         if key not in self._rows:  # it ended before the process did that this one goes on from
             self._rows[key] = Row(str(event.get("question", "")), int(event["index"]), seconds=0.0)
         row = self._rows[key]
-        row.centroid, row.reason = event["centroid"], event["reason"]
+        centroid = event["centroid"]
+        row.centroid, row.reason = None if centroid is None else _number(centroid), event["reason"]
 
     def _judged(self, event: Mapping[str, Any]) -> None:
-        self._rows[self._key(event)].verdict = float(event["verdict"])
+        self._rows[self._key(event)].verdict = _number(event["verdict"])
 
     def _selection(self, event: Mapping[str, Any]) -> None:
-        self._choice = event["selection"]
-        winner = self._rows.get((str(event.get("question", "")), self._choice["winner"]))
+        receipt = event["selection"]
+        index, candidates = int(receipt["winner"]), receipt["candidates"]
+        numbers = candidates[index]["centroid"], receipt["margin"]
+        centroid, margin = (None if each is None else _number(each) for each in numbers)
+        self._choice = Choice(index, len(candidates), centroid, margin, str(receipt["selector"]))
+        winner = self._rows.get((str(event.get("question", "")), index))
         if winner is not None:
             winner.chosen = True
 

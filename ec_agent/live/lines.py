@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ec_agent.live.board import Board, Row
+from ec_agent.live.board import Board, Choice, Row
 from ec_agent.live.drawing import printable
 
 
@@ -18,7 +18,7 @@ def line_of(event: Mapping[str, Any], board: Board) -> str | None:
     """
     kind = event["type"].removeprefix("ec_agent.")
     if kind == "selection":
-        return chosen(event["selection"])
+        return None if board.choice is None else chosen(board.choice)
     if kind == "evaluation":
         return f"{event['stored']}/{event['total']} rollouts stored"
     row = board.row(event)
@@ -87,12 +87,10 @@ def outcome(row: Row) -> str:
     return "" if row.centroid is None else f"centroid {row.centroid:.3f}"
 
 
-def chosen(receipt: Mapping[str, Any], *, brief: bool = False) -> str:
+def chosen(choice: Choice, *, brief: bool = False) -> str:
     """Which rollout was chosen."""
-    winner, candidates = receipt["winner"], receipt["candidates"]
-    centroid, margin = candidates[winner]["centroid"], receipt["margin"]
-    why = "" if centroid is None else f", centroid {centroid:.3f}"
+    why = "" if choice.centroid is None else f", centroid {choice.centroid:.3f}"
     if brief:
-        return f"chosen: rollout {winner}{why}"
-    lead = "" if margin is None else f", margin to the runner-up {margin:.3f}"
-    return f"chosen by {printable(receipt['selector'])}: rollout {winner} of {len(candidates)}{why}{lead}"
+        return f"chosen: rollout {choice.winner}{why}"
+    lead = "" if choice.margin is None else f", margin to the runner-up {choice.margin:.3f}"
+    return f"chosen by {printable(choice.selector)}: rollout {choice.winner} of {choice.of}{why}{lead}"
