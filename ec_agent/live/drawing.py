@@ -70,6 +70,13 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def lasted(seconds: float) -> str:
+    """A time in at most four columns: ``999``, ``17m``, ``28h``."""
+    if seconds < 999.5:
+        return f"{seconds:.0f}"
+    return f"{seconds / 60:.0f}m" if seconds < 99 * 60 else f"{seconds / 3600:.0f}h"
+
+
 def short(count: int) -> str:
     """A count in at most six columns: ``123456``, ``1.2M``."""
     for unit, size in (("G", 10**9), ("M", 10**6)):

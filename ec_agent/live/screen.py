@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ec_agent.live.board import Board, Row, Tally
-from ec_agent.live.drawing import BARS, GAP, PLAIN_BARS, bar, clock, columns, per_column, printable, short
+from ec_agent.live.drawing import BARS, GAP, PLAIN_BARS, bar, clock, columns, lasted, per_column, printable, short
 from ec_agent.live.lines import chosen, outcome
 
 STYLES = {
@@ -116,7 +116,7 @@ class Screen:
                 "state": Text(row.state, style),
                 "calls": Text(short(row.calls)),
                 "tokens": Text(_tokens(row)),
-                "sec": Text(f"{seconds:.0f}"),
+                "sec": Text(lasted(seconds)),
                 "entropy": self._bars(stretch[-drawn:] if drawn else []),
                 "now": Text(_now(row), "red" if row.error else "" if not row.over else "dim"),
             }

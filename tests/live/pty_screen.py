@@ -57,8 +57,12 @@ class Terminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def resize(self, columns, lines):
-        """As a user does by pulling at the window's corner."""
+        """As a user does by pulling at the window's corner: what no longer fits a line goes on in the next one."""
+        there = self.display[: self.screen.cursor.y + 1]
+        parts = [line[at : at + columns] for line in there for at in range(0, max(len(line), 1), columns)]
+        self.screen.reset()
         self.screen.resize(lines, columns)
+        self._stream.feed("\r\n".join(parts).encode())
         self._set_size(columns, lines)
 
     def press(self, keys):

@@ -140,16 +140,19 @@ def test_judged():
         {"type": "ec_agent.rollout.finished", "index": 0},
         {"type": "ec_agent.selection"},
         {"type": "ec_agent.selection", "selection": {"winner": [0]}},
+        {"type": "ec_agent.selection", "selection": {"winner": 3, "candidates": [], "margin": None, "selector": "x"}},
         {"type": "ec_agent.commit", "tool": "send"},
+        made.answered(0, 1, 1, ["high"]),
+        made.answered(0, 1, 1, [float("nan")]),
         {"type": "ec_agent.rollout.started", "index": 0, "time": "noon"},
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_what_is_not_understood_changes_nothing(event):
     board = board_of(made.started(0, 1))
     before, version = board.rows(), board.version
     assert not board.hear(event)
-    assert (board.rows(), board.version) == (before, version)
+    assert (board.rows(), board.version, board.choice) == (before, version, None)
 
 
 def test_a_long_timeline_stays_short_in_memory_and_keeps_its_mean():
