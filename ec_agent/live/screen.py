@@ -48,6 +48,7 @@ class _Layout:
             if place:
                 line.append(self.gap)
             line.append_text(_fitted(cells.get(column.name, Text()), column.width, column.right))
+        line.rstrip()
         return _cut(line, width)
 
     def width(self, name: str) -> int:

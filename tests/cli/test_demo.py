@@ -54,7 +54,7 @@ def test_a_tool_call_is_described():
 @pytest.mark.model
 def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline():
     done = subprocess.run(
-        [sys.executable, "-m", "ec_agent.cli", "demo", "--json"],
+        [sys.executable, "-m", "ec_agent.cli", "demo", "--json", "--live"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -71,4 +71,13 @@ def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline():
     assert all(0 <= c["centroid"] < 1 and c["unsampled_calls"] == 0 for c in candidates)
     assert receipt["winner"] == min(candidates, key=lambda c: (c["centroid"], c["index"]))["index"]
     assert receipt["answer"]
-    assert "running" in done.stderr or "rollouts" in done.stderr
+    shown = done.stderr.splitlines()
+    for c in candidates:
+        calls, tools, ended = (
+            f"{c['calls']} calls, {c['tokens']} tokens",
+            c["tool_calls"],
+            f"rollout {c['index']}  ended: ",
+        )
+        assert any(line.startswith(ended + calls) for line in shown)
+        assert sum(line.startswith(f"rollout {c['index']}  tool ") for line in shown) >= tools
+    assert shown[-1].startswith(f"chosen by lowest_centroid: rollout {receipt['winner']} of 8")

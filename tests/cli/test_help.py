@@ -23,7 +23,9 @@ print('LOADED', loaded, 'EXIT', code)
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["demo", "--help"], ["score", "--help"], ["fetch", "--help"], []])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["demo", "--help"], ["score", "--help"], ["watch", "--help"], ["fetch", "--help"], []]
+)
 def test_help_loads_nothing_heavy(words):
     done = subprocess.run(
         [sys.executable, "-c", PROBE % (HEAVY,), *words], capture_output=True, text=True, timeout=60, check=False

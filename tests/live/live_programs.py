@@ -100,6 +100,14 @@ def plain_agent():
     return agent()
 
 
+def failing_agent():
+    return agent(failing=0)
+
+
+def waiting_agent():
+    return agent(Signs(os.environ["SIGNS"]))
+
+
 def node():
     return best_of_n(agent(), n=4)
 

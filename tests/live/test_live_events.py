@@ -13,7 +13,6 @@ import pytest
 from ec_agent import best_of_n
 from ec_agent.capture import progress
 from ec_agent.errors import ProgressWarning
-from ec_agent.rollouts.internals import anybody_hears
 from ec_agent.testing import Reply, ScriptedChatModel
 
 ASKED = {"messages": [("user", "?")]}
@@ -156,23 +155,6 @@ def test_nobody_listens_and_nothing_is_made(run, monkeypatch):
     assert run.stream(live_programs.outer(best_of_n(live_programs.agent(), n=2)), ASKED, stream_mode="values")
     with pytest.raises(AssertionError, match="made for nobody"):
         run.stream(live_programs.outer(best_of_n(live_programs.agent(), n=2)), ASKED, stream_mode="custom")
-
-
-def test_langgraphs_idle_writer_is_known_and_others_are_heard(run):
-    from langgraph.config import get_stream_writer
-
-    writers = []
-
-    def look(state):
-        writers.append(get_stream_writer())
-        return {}
-
-    graph = live_programs.outer(look)
-    run.invoke(graph, ASKED)
-    run.stream(graph, ASKED, stream_mode="custom")
-    assert [anybody_hears(writer) for writer in writers] == [False, True]
-    assert anybody_hears([].append)
-    assert anybody_hears(lambda event: None)
 
 
 def test_a_listener_that_fails_costs_nothing_but_itself(run):
