@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
+from langgraph.errors import GraphBubbleUp
 
 from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
@@ -71,25 +72,25 @@ class CaptureHandler(BaseCallbackHandler):
         if (recorder := current_recorder.get()) is not None:
             recorder.check()
             recorder.count_tool_call()
-            if recorder.progress is not None:
+            if (progress := recorder.progress) is not None:
                 name = (serialized or {}).get("name") or kwargs.get("name") or "tool"
-                recorder.progress.tool_started(run_id, str(name))
+                progress.tool_started(run_id, str(name))
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A tool returned."""
         _tool_over(run_id, failed=False)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool raised."""
-        _tool_over(run_id, failed=True)
+        """A tool raised; one that asks a person raises, too, and has not failed."""
+        _tool_over(run_id, failed=not isinstance(error, GraphBubbleUp))
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run streams: from now on, calls in its context may be those of whoever reads the stream."""
         call = self._open.get(run_id)
         if call is not None:
             call.speaking = True
-            if call.recorder.progress is not None and call.counted:
-                call.recorder.progress.call_streams(call)
+            if (progress := call.recorder.progress) is not None and call.counted:
+                progress.call_streams(call)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The same in LangChain's event protocol."""
@@ -113,8 +114,9 @@ class CaptureHandler(BaseCallbackHandler):
 
 
 def _tool_over(run_id: UUID, *, failed: bool) -> None:
-    if (recorder := current_recorder.get()) is not None and recorder.progress is not None:
-        recorder.progress.tool_ended(run_id, failed)
+    recorder = current_recorder.get()
+    if recorder is not None and (progress := recorder.progress) is not None:
+        progress.tool_ended(run_id, failed)
 
 
 def call_info(

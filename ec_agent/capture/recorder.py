@@ -39,7 +39,7 @@ class Recorder:
         failure: what ends the rollout, whether or not the agent caught it.
         asking: the AI messages with tool calls that LangChain models have returned.
         tool_calls: tools executed.
-        progress: is told of calls and tools as they start and end, if anybody listens.
+        progress: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
 
     Args:
         index: number of the rollout.
@@ -111,8 +111,8 @@ class Recorder:
             (call.around.beside if call.around.speaking else call.around.inside).append(call)
         with self._lock:
             self._calls.append(call)
-        if self.progress is not None and call.counted:
-            self.progress.call_started(call)
+        if (progress := self.progress) is not None and call.counted:
+            progress.call_started(call)
         return call
 
     def waiting(self, prompts: Sequence[Any]) -> OpenCall | None:
@@ -189,8 +189,8 @@ class Recorder:
         for other in (*call.inside, *call.beside):
             other.marks = ()
         call.closed, call.batch, call.inside, call.beside = True, Batch(over=True), [], []
-        if self.progress is not None and call.counted:
-            self.progress.call_ended(call, spent)
+        if (progress := self.progress) is not None and call.counted:
+            progress.call_ended(call, spent)
         if call.done is not None and (call.done.tokens or 0) > spent:
             self.spend((call.done.tokens or 0) - spent)
         if self._raise_on_missing and call.counted and call.done is not None:
@@ -234,8 +234,8 @@ class Recorder:
             adopted = OpenCall(self, info, counts, next(_sequence), started, closed=True, done=call)
             with self._lock:
                 self._calls.append(adopted)
-            if self.progress is not None and counts:
-                self.progress.call_ended(adopted)
+            if (progress := self.progress) is not None and counts:
+                progress.call_ended(adopted)
             if not metered and call.tokens:
                 self.spend(call.tokens)
             if self._raise_on_missing and counts:

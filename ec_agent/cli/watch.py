@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -122,8 +123,12 @@ def _watch_feed(source: str, path: Path, follow: bool) -> None:
             elif _is_sqlite(path):
                 for event in stored_events(path, follow=follow):
                     shown.hear(event)
+                    if shown.gone:
+                        break
             else:
                 _show(grown_lines(path, follow=follow), shown)
+        if shown.gone:  # what is left to be written would make Python complain at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         leave(INTERRUPTED)  # what is watched goes on
 
@@ -137,12 +142,12 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def _show(lines: Iterable[str | None], shown: Shown) -> None:
-    """Show events until their end; what else is in the lines is passed on."""
+    """Show events until their end, or until nobody looks any more; what else is in the lines is passed on."""
     ended = False
     for line in lines:
+        if shown.gone or (line is None and ended):
+            return
         if line is None:
-            if ended:
-                return
             continue
         event = event_in(line)
         ended = event is not None and event["type"] == END["type"]

@@ -25,9 +25,15 @@ OnEvent = Callable[[Any], None]
 
 
 class Shown(Protocol):
-    """A board that is shown."""
+    """A board that is shown.
+
+    Attributes:
+        board: what is shown.
+        gone: whether whoever looked has left, as a pipe's reader may.
+    """
 
     board: Board
+    gone: bool
 
     def hear(self, event: Any) -> None:
         """Take an event in and show it; others than ours are passed over."""
@@ -97,7 +103,7 @@ class _Lines:
         self.board = Board()
         self._file = console.file
         self._lock = threading.Lock()
-        self._broken = False
+        self.gone = False
 
     def hear(self, event: Any) -> None:
         with self._lock:  # around both: what a line says is as of its own event
@@ -109,21 +115,21 @@ class _Lines:
             self._write(Text.from_markup(text).plain if isinstance(text, str) else text.plain)
 
     def _write(self, line: str) -> None:
-        if self._broken:
+        if self.gone:
             return
         encoding = getattr(self._file, "encoding", None) or "utf-8"
         try:
             self._file.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             self._file.flush()
         except (OSError, ValueError):  # whoever read it has left; the rollouts go on
-            self._broken = True
+            self.gone = True
 
 
 class _Drawn:
     """Drawn on a terminal by a thread of its own, so that rollouts never wait for it."""
 
     def __init__(self, console: Console) -> None:
-        self.board = Board()
+        self.board, self.gone = Board(), False
         self._console = console
         self._screen = Screen(self.board, plain=not (console.encoding or "").lower().startswith("utf"))
         self._live = self._new()

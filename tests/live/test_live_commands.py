@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
 
 import live_events as made
 import live_programs
 import pytest
-from pty_screen import Terminal
+from pty_screen import ROOT, Terminal
 from rich.console import Console
 
 from ec_agent import best_of_n, live
@@ -99,6 +100,19 @@ def test_a_pipe_is_watched_to_its_end(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "rollout 0  started"
     assert lines[-1] == "not ours"
+
+
+def test_it_ends_quietly_with_the_reader_of_its_pipe(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(map(json.dumps, made.whole(200))) + "\n")
+    process = subprocess.Popen(command("watch", str(path)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"rollout 0  started\n"
+    process.stdout.close()
+    with path.open("a") as file:
+        file.write(json.dumps(made.started(0, 1, question="later")) + "\n")
+    assert process.wait(60) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
 
 
 def command(*words):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import live_programs
 import numpy as np
 import pytest
+from langchain_core.tools import tool
+from langgraph.errors import GraphInterrupt
 
 from ec_agent import best_of_n
 from ec_agent.capture import progress
+from ec_agent.capture.recorder import Recorder, recording
 from ec_agent.errors import ProgressWarning
 from ec_agent.testing import Reply, ScriptedChatModel
 
@@ -73,6 +77,14 @@ def test_events_are_plain_json(heard):
     assert json.loads(json.dumps(heard)) == heard
 
 
+def test_the_page_lists_every_event_and_all_it_carries(heard):
+    page = (Path(__file__).parents[2] / "docs" / "live.md").read_text()
+    for event in heard:
+        assert f"| `{event['type'].removeprefix('ec_agent.')}` |" in page
+        for name in event.keys() - {"type", "index"}:
+            assert f"`{name}`" in page, (event["type"], name)
+
+
 def test_an_outer_graph_streams_them(run):
     graph = live_programs.outer(best_of_n(live_programs.agent(), n=4))
     for deep in (False, True):
@@ -91,25 +103,38 @@ def test_an_outer_graph_streams_them(run):
 
 
 def test_a_failing_tool_is_told_as_such(run):
+    @tool
     def broken(q: str) -> str:
         """A tool."""
         raise LookupError("no price")
 
-    from langchain_core.tools import tool
-
     model = ScriptedChatModel([[Reply("x", entropies=[0.1, 2.0])]])
-    broken_tool = tool(broken)
 
     def function(state):
         try:
-            broken_tool.invoke({"q": "x"})
+            broken.invoke({"q": "x"})
         except LookupError:
             model.invoke("?")
         return {"answer": 1}
 
     events = Heard()
     run.run(best_of_n(function, n=1), {"question": "?"}, on_event=events.append)
-    assert [tool["state"] for tool in events.of(0, "tool")] == ["started", "failed"]
+    assert [each["state"] for each in events.of(0, "tool")] == ["started", "failed"]
+
+
+def test_a_tool_that_asks_a_person_has_not_failed():
+    told = []
+
+    @tool
+    def send(q: str) -> str:
+        """Asks first."""
+        raise GraphInterrupt
+
+    with recording(Recorder()) as recorder:
+        recorder.progress = progress.Progress(lambda kind, **details: told.append((kind, details["state"])))
+        with pytest.raises(GraphInterrupt):
+            send.invoke({"q": "x"})
+    assert told == [("tool", "started"), ("tool", "ended")]
 
 
 def streaming(tokens):
