@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Inspect AI and the other packages of the tests cannot live in one environment.
+INSPECT_VENV := .venv-inspect
 
 .PHONY: demo test chaos gold check serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(INSPECT_VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The long form of the kill and delivery tests; their short form is among the tests.
@@ -38,5 +40,10 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+$(INSPECT_VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(INSPECT_VENV)
+	$(INSPECT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev-inspect]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INSPECT_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

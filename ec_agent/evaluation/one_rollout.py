@@ -130,7 +130,7 @@ async def _run(
     started, clock = time.time(), time.perf_counter()
     try:
         node = best_of_n(
-            _standing_alone(agent),
+            standing_alone(agent),
             n=1,
             selector=KeepEverything(),
             keep_text=True,
@@ -160,7 +160,7 @@ async def _run(
     )
 
 
-def _standing_alone(agent: Any) -> Any:
+def standing_alone(agent: Any) -> Any:
     """The agent without its own memory: each rollout starts from what was there before the evaluation."""
     agent = agent.as_agent() if isinstance(agent, BestOfN) else agent
     if not isinstance(agent, Pregel):

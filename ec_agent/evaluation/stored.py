@@ -66,12 +66,13 @@ def _candidate(rollout: StoredRollout, signal: str, min_coverage: float) -> Cand
         index=rollout.key.number,
         trajectory=rollout.trajectory,
         final_action=rollout.final_action,
-        unscored=None if rollout.error else _unscored(rollout.trajectory, signal, min_coverage),
+        unscored=None if rollout.error else unscored(rollout.trajectory, signal, min_coverage),
         error=rollout.error,
     )
 
 
-def _unscored(trajectory: Trajectory, signal: str, min_coverage: float) -> str | None:
+def unscored(trajectory: Trajectory, signal: str, min_coverage: float) -> str | None:
+    """Why a rollout's logprobs cannot be used: too few of its tokens have the signal; ``None`` where they can."""
     if not trajectory.calls or trajectory.count(signal) == 0 or (trajectory.share(signal) or 0.0) < min_coverage:
         return "coverage"
     return None
