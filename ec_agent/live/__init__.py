@@ -16,11 +16,11 @@ from ec_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ec_agent.live.board import Board as Board
-    from ec_agent.live.board import Row as Row
     from ec_agent.live.feed import log as log
+    from ec_agent.live.rows import Row as Row
     from ec_agent.live.terminal import view as view
 
-_HOMES = {"Board": "board", "Row": "board", "log": "feed", "view": "terminal"}
+_HOMES = {"Board": "board", "Row": "rows", "log": "feed", "view": "terminal"}
 
 __all__ = sorted(_HOMES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ec_agent.live.board import Point
+from ec_agent.live.rows import Point
 
 BARS, GAP = "▁▂▃▄▅▆▇█", "░"
 PLAIN_BARS, PLAIN_GAP = "_.-=+*#@", " "  # for terminals without Unicode

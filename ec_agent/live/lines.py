@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ec_agent.live.board import Board, Choice, Row
+from ec_agent.live.board import Board, Choice
 from ec_agent.live.drawing import printable
+from ec_agent.live.rows import Row
 
 
 def line_of(event: Mapping[str, Any], board: Board) -> str | None:

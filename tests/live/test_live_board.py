@@ -8,7 +8,8 @@ import threading
 import live_events as made
 import pytest
 
-from ec_agent.live.board import MOST_OVER, MOST_POINTS, Board, Row
+from ec_agent.live.board import MOST_OVER, Board
+from ec_agent.live.rows import MOST_POINTS, Row
 
 
 def board_of(*events):
