@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import TokenBudgetError as TokenBudgetError
     from ec_agent.errors import TokenLimitError as TokenLimitError
     from ec_agent.errors import TraceError as TraceError
+    from ec_agent.errors import TraceWarning as TraceWarning
     from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
     from ec_agent.evaluator import trajectory_of as trajectory_of
     from ec_agent.phases import HEPConfig as HEPConfig
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from ec_agent.selectors import Ranking as Ranking
     from ec_agent.selectors import Selector as Selector
     from ec_agent.selectors.settings import load_settings as load_settings
+    from ec_agent.traces.store import TraceStore as TraceStore
     from ec_agent.trajectory import Call as Call
     from ec_agent.trajectory import Trajectory as Trajectory
     from ec_agent.trajectory import reward as reward
@@ -142,6 +144,7 @@ _HOMES = {
         "TokenBudgetError",
         "TokenLimitError",
         "TraceError",
+        "TraceWarning",
     ),
     "evaluator": (
         "CentroidEvaluator",
@@ -171,6 +174,7 @@ _HOMES = {
         "Selector",
     ),
     "selectors.settings": ("load_settings",),
+    "traces.store": ("TraceStore",),
     "trajectory": (
         "Call",
         "Trajectory",

@@ -33,6 +33,7 @@
     ├── EnvironmentWarning                   an environment could not be closed
     ├── CommitWarning                        a run ended at ``max_rounds``
     ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
+    ├── TraceWarning                         a selection could not be recorded
     ├── CaptureWarning                       a call's logprobs could not be read
     └── ProgressWarning                      ``on_event=`` failed, and is not called again
 
@@ -168,7 +169,7 @@ class EvaluationError(EcAgentError):
 
 
 class TraceError(EcAgentError):
-    """A trace file cannot be used: it is none, of another version, of another run, or not finished."""
+    """A trace file cannot be used, or what was asked for is not in it."""
 
 
 class LogprobsError(EcAgentError, ValueError):
@@ -201,6 +202,10 @@ class CommitWarning(EcAgentWarning):
 
 class DurabilityWarning(EcAgentWarning):
     """The run's durability cannot keep what is promised here: a kill loses or repeats what was done."""
+
+
+class TraceWarning(EcAgentWarning):
+    """A selection could not be recorded; the agent went on."""
 
 
 class CaptureWarning(EcAgentWarning):

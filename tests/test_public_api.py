@@ -69,6 +69,8 @@ PUBLIC = [
     "TokenBudgetError",
     "TokenLimitError",
     "TraceError",
+    "TraceStore",
+    "TraceWarning",
     "Trajectory",
     "Writes",
     "best_of_n",

@@ -33,7 +33,13 @@ def demo(question: str | None, n: int, temperature: float, seed: int, as_json: b
 
 
 @app.command()
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["traces", "inspect", "langsmith", "reference", "responses"]),
+    help="What the files are.  [default: each is looked at]",
+)
 @click.option("--top-percent", default=1.0, show_default=True, help="Tokens in the top so many percent start a phase.")
 @click.option("--bottom-percent", default=80.0, show_default=True, help="Tokens in the bottom so many percent are low.")
 @click.option("--consecutive-low", default=2, show_default=True, help="So many low tokens in a row end a phase.")
@@ -45,25 +51,28 @@ def demo(question: str | None, n: int, temperature: float, seed: int, as_json: b
     type=click.Choice(["entropy", "surprisal"]),
     help="surprisal needs the logprobs of the sampled tokens alone; the two cannot be compared.",
 )
-@click.option("--one-rollout", is_flag=True, help="The records are the calls of one rollout, in order.")
+@click.option("--one-rollout", is_flag=True, help="A file's records are the calls of one rollout, in order.")
+@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read; else it is left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout.")
 def score(
-    file: Path,
+    files: tuple[Path, ...],
+    format_name: str | None,
     top_percent: float,
     bottom_percent: float,
     consecutive_low: int,
     min_coverage: float,
     signal: str,
-    one_rollout: bool,
-    as_json: bool,
+    **options: bool,
 ) -> None:
-    """Score saved responses, messages, or entropies: the lowest centroid is the best bet.
+    """Score saved logprobs, your own or those in a log: the lowest centroid of a task is the best bet.
 
-    FILE is JSON or JSONL; - reads standard input. A record is one rollout: a line of JSONL, an element of a
-    JSON array of objects, or a JSON document. It is an OpenAI response (or Ollama's,
-    Gemini's, llama.cpp's own), {"messages": [...]},
-    {"entropies": [...]}, a list of numbers, or a list of these for a rollout of several LLM calls.
-    An "id" is shown.
+    FILE is a trace file of ec-agent; a log of Inspect (.eval, .json); runs exported from LangSmith; the
+    reference code's entropy_results.jsonl; or JSON or JSONL with a rollout a record: a line, an element of an array
+    of objects, or the document. Such a record is an OpenAI response (or Ollama's, Gemini's, llama.cpp's own), a line
+    of Batch API output, {"messages": [...]}, {"entropies": [...]}, a list of numbers, or a list of these for a
+    rollout of several LLM calls. An "id" is shown. - reads standard input.
+
+    Files may be of any size. Records that cannot be read are named with their place and left out.
     """
     from ec_agent.cli.score import run_score
     from ec_agent.errors import ConfigError
@@ -74,7 +83,7 @@ def score(
         raise ConfigError(f"--min-coverage is {min_coverage}; give a share from 0 to 1")
     config = HEPConfig(top_percent, bottom_percent, consecutive_low)
     evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
-    run_score(file, evaluator, one_rollout, as_json=as_json)
+    run_score(files, evaluator, format=format_name, **options)
 
 
 @app.command()
@@ -215,6 +224,74 @@ def report(run: Path, **options: Any) -> None:
     from ec_agent.cli.report import run_report
 
     run_report(run, **options)
+
+
+@app.group()
+def traces() -> None:
+    """Look into trace files: what `ec-agent eval` stored, and selections recorded with TraceStore.
+
+    docs/traces.md says what a file holds and how to read it with pandas or polars.
+    """
+
+
+_TRACE_FILE = click.Path(path_type=Path, dir_okay=False)
+_PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]"
+
+
+@traces.command("ls")
+@click.argument("file", type=_TRACE_FILE)
+@click.option("--rollouts", "each", is_flag=True, help="A line per rollout, rather than per task or selection.")
+@click.option("--config", help=_PHASES)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+def traces_ls(file: Path, each: bool, config: str | None, as_json: bool) -> None:
+    """List the tasks and selections in FILE: rollouts, tokens, the winner, its centroid, its outcome."""
+    from ec_agent.cli.traces import run_ls
+
+    run_ls(file, each=each, config=config, as_json=as_json)
+
+
+@traces.command("show")
+@click.argument("file", type=_TRACE_FILE)
+@click.argument("what")
+@click.option("--config", help=f"{_PHASES[:-1]}; of a selection its own]")
+@click.option("--text", is_flag=True, help="Print what each call generated, where token texts were kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: receipt, calls, timelines.")
+def traces_show(file: Path, what: str, config: str | None, text: bool, as_json: bool) -> None:
+    """Show one rollout (r12), one recorded selection (s3), or one task of an evaluation, by its id.
+
+    `ec-agent traces ls FILE` names the tasks and selections, with --rollouts the rollouts.
+    """
+    from ec_agent.cli.traces import run_show
+
+    run_show(file, what, config=config, text=text, as_json=as_json)
+
+
+@traces.command("export")
+@click.argument("file", type=_TRACE_FILE)
+@click.option("--parquet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--config", help=_PHASES)
+def traces_export(file: Path, folder: Path, config: str | None) -> None:
+    """Write FILE as Parquet tables into DIR: selections, rollouts, calls, tokens."""
+    from ec_agent.cli.traces import run_export
+
+    run_export(file, folder, config=config)
+
+
+@traces.command("prune")
+@click.argument("file", type=_TRACE_FILE)
+@click.option("--keep", type=click.IntRange(min=0), help="Spare the latest so many selections.")
+@click.option("--older-than", metavar="AGE", help="Spare what is younger, as 30d, 12h or 8w.")
+@click.option("--losers", is_flag=True, help="Of each selection, take the losing rollouts alone; the receipt stays.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def traces_prune(file: Path, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool) -> None:
+    """Delete recorded selections from FILE that fit all that is asked for, and give the room back.
+
+    The rollouts of an evaluation are never touched: `ec-agent eval` would run them again. Delete its file instead.
+    """
+    from ec_agent.cli.traces_prune import run_prune
+
+    run_prune(file, keep=keep, older_than=older_than, losers=losers, dry_run=dry_run, yes=yes)
 
 
 @app.group()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.capture.progress import means
+from ec_agent.errors import TraceError
 from ec_agent.traces.store import Key, StoredRollout, TraceStore
 
 EVERY = 1.0  # seconds between looks at the file
@@ -50,12 +51,17 @@ def stored_events(path: Path, *, follow: bool) -> Iterator[Event | None]:
         Events, and ``None`` where there are no more for now.
 
     Raises:
-        TraceError: the file is missing, or is no trace file.
+        TraceError: the file is missing, is no trace file, or holds recorded selections rather than an evaluation.
     """
     seen: set[Key] = set()
     with TraceStore(path) as store:
         while True:
             settings, tasks = store.settings(), store.tasks()
+            if not settings and next(store.selections(), None) is not None:
+                raise TraceError(
+                    f"{path} holds recorded selections, which are over; `ec-agent traces ls {path}` lists them, and "
+                    "only an evaluation's file can be watched"
+                )
             total = len(tasks) * (settings["n"] + bool(settings["greedy"])) if settings else 0
             new = store.keys() - seen
             rollouts = [

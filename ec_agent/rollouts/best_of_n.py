@@ -156,7 +156,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         Raises:
             SelectionError: every rollout failed, or none could be scored.
         """
-        here = Listener(on_event)
+        here = _heard(on_event)
         token = listener.set(here)
         try:
             output = self.as_agent().invoke(input, config, **kwargs)
@@ -168,7 +168,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         self, input: Any, config: RunnableConfig | None = None, *, on_event: Emit | None = None, **kwargs: Any
     ) -> BestOfNResult:
         """The async twin of :meth:`run`."""
-        here = Listener(on_event)
+        here = _heard(on_event)
         token = listener.set(here)
         try:
             output = await self.as_agent().ainvoke(input, config, **kwargs)
@@ -203,6 +203,12 @@ class BestOfN(RunnableLambda[Any, Any]):
         builder.add_edge("best_of_n", END)
         compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agent.name, **compiled_with)
         return compiled
+
+
+def _heard(on_event: Emit | None) -> Listener:
+    # Whoever records what is selected around this hears of it, too.
+    around = listener.get()
+    return Listener(on_event, on_left=None if around is None else around.on_left)
 
 
 def _result(output: Any, here: Listener) -> BestOfNResult:

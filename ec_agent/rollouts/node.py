@@ -208,7 +208,9 @@ def _whole(done: Mapping[str, Any]) -> Selection:
 
 
 def _hand_over(session: Session, selection: Selection, candidates: list[Any]) -> None:
-    session.leave_behind(selection, candidates)
+    left = session.leave_behind(selection, candidates)
+    if session.listener is not None and session.listener.on_left is not None:
+        session.listener.on_left(*left)
     # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
         for candidate in candidates:

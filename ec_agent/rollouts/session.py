@@ -34,6 +34,7 @@ class Listener:
 
     on_event: Emit | None = None
     left: tuple[Any, ...] = ()
+    on_left: Callable[..., None] | None = None  # called with as much once a question is over; it may hear of several
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Pass an event on. What fails there must not cost the rollouts, which are paid for."""
@@ -107,12 +108,14 @@ class Session:
     seen: dict[str, BaseTool] = field(default_factory=dict)
     listener: Listener | None = None
 
-    def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> None:
-        """Tell whoever called ``run()`` of what is not part of the state."""
+    def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> tuple[Any, ...]:
+        """Tell whoever called ``run()`` of what is not part of the state; what that is."""
+        trajectories = tuple(candidate.trajectory for candidate in candidates)
+        actions = tuple(candidate.final_action for candidate in candidates)
+        left = (selection, trajectories, actions)
         if self.listener is not None:
-            trajectories = tuple(candidate.trajectory for candidate in candidates)
-            actions = tuple(candidate.final_action for candidate in candidates)
-            self.listener.left = (selection, trajectories, actions)
+            self.listener.left = left
+        return left
 
     def thread(self, round: int, index: int | str) -> str:
         """The thread of one rollout."""

@@ -1,8 +1,9 @@
 """The tables of a trace file, and whether a file has them.
 
-A file holds one run: ``run`` its settings, ``tasks`` what it asks, ``rollouts`` what came of it, one row a finished
-rollout; ``calls`` the rollout's LLM calls, and ``timelines`` the per-token signals of each call. Rows are written once
-and never changed, a rollout with its calls and timelines in one transaction; failed rollouts can be taken out again.
+A file holds one run, ``run`` its settings and ``tasks`` what it asks; or ``selections`` that were recorded; or both.
+``rollouts`` is what came of a task or a selection, one row a finished rollout; ``calls`` the rollout's LLM calls, and
+``timelines`` the per-token signals of each call. Rows are written once and never changed, a rollout with its calls and
+timelines in one transaction; they can be taken out again, whole.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ec_agent.errors import TraceError
+from ec_agent.traces.migrations import STEPS
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
 
 TABLES = """
@@ -26,25 +28,34 @@ CREATE TABLE tasks (
     place       INTEGER NOT NULL,   -- in the order of the task file
     fingerprint TEXT NOT NULL       -- of what it asks
 ) WITHOUT ROWID;
+CREATE TABLE selections (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given twice
+    name     TEXT,                                -- what it was called
+    recorded REAL NOT NULL,                       -- seconds since the epoch
+    receipt  TEXT NOT NULL                        -- JSON: Selection.to_dict()
+);
 CREATE TABLE rollouts (
     id               INTEGER PRIMARY KEY,
-    task             TEXT NOT NULL REFERENCES tasks,
+    task             TEXT REFERENCES tasks,           -- one of these two: a run's rollout has a task,
+    selection        INTEGER REFERENCES selections,   -- a recorded candidate a selection
     kind             TEXT NOT NULL CHECK (kind IN ('sample', 'greedy')),
-    number           INTEGER NOT NULL,     -- index among the task's rollouts of that kind, from 0
-    seed             INTEGER NOT NULL,
+    number           INTEGER NOT NULL,     -- index among its rollouts of that kind, from 0
+    seed             INTEGER,              -- NULL where none was given
     sampling         TEXT NOT NULL,        -- JSON: the request parameters asked for
     unsampled_calls  INTEGER NOT NULL,     -- calls to which they could not be applied
     started          REAL NOT NULL,        -- seconds since the epoch
     seconds          REAL NOT NULL,
     error            TEXT,                 -- what it failed with; NULL where it ended
-    verdict          REAL NOT NULL,        -- 0 to 1; 0 where it failed
+    verdict          REAL,                 -- 0 to 1; 0 where it failed; NULL where nobody judged
     final_action     TEXT NOT NULL,        -- JSON
     model_calls      INTEGER NOT NULL,
     tool_calls       INTEGER NOT NULL,
     prompt_tokens    INTEGER NOT NULL,
     cached_tokens    INTEGER NOT NULL,
     generated_tokens INTEGER NOT NULL,
-    UNIQUE (task, kind, number)
+    UNIQUE (task, kind, number),
+    UNIQUE (selection, kind, number),
+    CHECK ((task IS NULL) <> (selection IS NULL))
 );
 CREATE TABLE calls (
     rollout       INTEGER NOT NULL REFERENCES rollouts,
@@ -73,44 +84,56 @@ CREATE TABLE timelines (
 """
 
 
-def prepare(connection: sqlite3.Connection, path: str) -> None:
-    """See that the file has our tables, and make them in one that is new.
+def prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> None:
+    """See that the file has our tables, of this version: make them in a new file, bring those of an older one up.
 
     Args:
         connection: in autocommit mode (``isolation_level=None``).
         path: what the file is called in errors.
+        create: whether the file may be new.
 
     Raises:
-        TraceError: the file is something else, or of another version.
+        TraceError: the file is something else, of a newer version, or of an older one that cannot be written.
     """
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        with transaction(connection):  # of several processes that begin at once, one makes the tables
-            if not _number(connection, "schema_version"):
-                for statement in TABLES.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("PRAGMA foreign_keys = OFF")  # a migration makes tables anew that others refer to
+        if create:
+            connection.execute("PRAGMA journal_mode = WAL")
+            with transaction(connection):  # of several processes that begin at once, one makes the tables
+                if not _number(connection, "schema_version"):
+                    _make(connection)
+        application = _number(connection, "application_id")
+    except sqlite3.OperationalError as error:
+        raise TraceError(f"{path} cannot be read ({error}); see to its rights and to who else uses it") from error
     except sqlite3.DatabaseError as error:
-        raise TraceError(f"{path} cannot be used for traces ({error}); give another file") from error
-    check(connection, path)
-
-
-def check(connection: sqlite3.Connection, path: str) -> None:
-    """See that the file has our tables, of this version.
-
-    Raises:
-        TraceError: it has not.
-    """
-    try:
-        application, version = _number(connection, "application_id"), _number(connection, "user_version")
-    except sqlite3.DatabaseError as error:
-        raise TraceError(f"{path} is no trace file ({error}); give one that `ec-agent eval` wrote") from error
+        raise TraceError(f"{path} is no trace file ({error}); give {_OURS}") from error
     if application != APPLICATION:
-        raise TraceError(f"{path} is a database, but no trace file; give one that `ec-agent eval` wrote")
-    if version != VERSION:
+        raise TraceError(f"{path} is a database, but no trace file; give {_OURS}")
+    if (version := _number(connection, "user_version")) != VERSION:
+        _migrate(connection, path, version)
+
+
+_OURS = "one that `ec-agent eval` or TraceStore.record wrote"
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    for statement in TABLES.split(";\n"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _migrate(connection: sqlite3.Connection, path: str, version: int) -> None:
+    if version > VERSION or version not in STEPS:
         better = "update ec_agent" if version > VERSION else "run the evaluation into a new file"
         raise TraceError(f"{path} has tables of version {version}, this ec_agent writes version {VERSION}; {better}")
+    with transaction(connection):  # all steps or none: a kill leaves the old file
+        # Read again: another process may have been faster.
+        for step in range(_number(connection, "user_version"), VERSION):
+            STEPS[step](connection)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise TraceError(f"{path} cannot be brought to version {VERSION}: rows are missing; restore it from a copy")
 
 
 @contextmanager
@@ -120,19 +143,27 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     Raises:
         TraceError: the file cannot be written: the disk is full, say, or another process holds it for too long.
     """
+    with writing():
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Around what writes: a file that cannot be written is an error of ours."""
     try:
-        connection.execute("BEGIN IMMEDIATE")
         yield
-        connection.execute("COMMIT")
-    except BaseException as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.OperationalError):
-            raise TraceError(
-                f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
-                "command: what was stored is kept"
-            ) from error
-        raise
+    except sqlite3.OperationalError as error:
+        raise TraceError(
+            f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
+            "command: what was stored is kept"
+        ) from error
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

@@ -1,87 +1,29 @@
-"""A trace file, open: rollouts are added as they finish, and read back one task at a time."""
+"""A trace file, open: rollouts are added as they finish, and read back one at a time."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
+from ec_agent.errors import EcAgentError, TraceError, TraceWarning
+from ec_agent.rollouts.selection import Selection
+from ec_agent.rollouts.session import Listener, listener
+from ec_agent.traces.recorded import Left, Selected, candidate_of
+from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_rollout, read_rollout
+from ec_agent.traces.schema import prepare, transaction, writing
+from ec_agent.trajectory import Trajectory
 
-from ec_agent.entropy import FloatArray
-from ec_agent.errors import TraceError
-from ec_agent.signals import ENTROPY
-from ec_agent.traces.actions import action_from_json, action_to_json
-from ec_agent.traces.schema import check, prepare, transaction
-from ec_agent.trajectory import Call, Trajectory
+__all__ = ["COSTS", "Key", "Kind", "StoredRollout", "StoredSelection", "TaskTotals", "TraceStore"]
 
-Kind = Literal["sample", "greedy"]
-_FLOAT32 = np.dtype("<f4")
-_PLAIN = (
-    *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
-    *("capability", "partial", "constrained"),
-)
-_COLUMNS = (
-    *("task", "kind", "number", "seed", "sampling", "unsampled_calls", "started", "seconds", "error", "verdict"),
-    *("final_action", "model_calls", "tool_calls", "prompt_tokens", "cached_tokens", "generated_tokens"),
-)
 COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")
 _MOST_NAMED = 5  # in an error
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Which rollout of a run.
-
-    Attributes:
-        task: the task's id.
-        kind: ``"sample"``, or ``"greedy"`` for the baseline at temperature 0.
-        number: its index among the task's rollouts of that kind, from 0.
-    """
-
-    task: str
-    kind: Kind
-    number: int
-
-    def __str__(self) -> str:
-        """Which of its task's rollouts it is."""
-        return "greedy rollout" if self.kind == "greedy" else f"rollout {self.number}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredRollout:
-    """One finished rollout.
-
-    Attributes:
-        key: which.
-        seed: the seed it was to be sampled with.
-        sampling: the request parameters asked for, the seed among them.
-        trajectory: its LLM calls with every signal; read back, the signals have single precision.
-        final_action: its final action; ``None`` where it failed.
-        verdict: how it was judged, from 0 to 1; 0 where it failed.
-        error: what it failed with.
-        started: seconds since the epoch.
-        seconds: how long it took.
-        usage: ``prompt_tokens``, ``cached_tokens`` and ``generated_tokens``, as far as they were reported.
-        tool_calls: tools executed.
-        unsampled_calls: model calls to which ``sampling`` could not be applied.
-    """
-
-    key: Key
-    seed: int
-    sampling: Mapping[str, Any]
-    trajectory: Trajectory
-    final_action: Any
-    verdict: float
-    error: str | None
-    started: float
-    seconds: float
-    usage: Mapping[str, int]
-    tool_calls: int = 0
-    unsampled_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +60,8 @@ class TaskTotals:
 class TraceStore:
     """A trace file. Several processes may have it open and write; each call is one transaction.
 
-    A rollout that was added survives a kill of the process, or of the machine, at any moment.
+    A rollout that was added survives a kill of the process, or of the machine, at any moment. A file of an older
+    version is brought up when it is opened. One store is for one thread; :meth:`recording` is for all.
 
     Args:
         path: the file.
@@ -126,7 +69,7 @@ class TraceStore:
         timeout: seconds to wait for another process that writes.
 
     Raises:
-        TraceError: the file is missing, is no trace file, or is one of another version.
+        TraceError: the file is missing, is no trace file, or is one of a newer version.
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, timeout: float = 60.0) -> None:
@@ -137,16 +80,13 @@ class TraceStore:
             except OSError as error:
                 raise TraceError(f"the folder of {path} cannot be made ({error}); give another file") from error
         elif not self.path.is_file():
-            raise TraceError(f"there is no file {path}; `ec-agent eval` makes one")
+            raise TraceError(f"there is no file {path}; `ec-agent eval` makes one, and TraceStore(path, create=True)")
         try:
             self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
         except sqlite3.Error as error:
             raise TraceError(f"{path} cannot be opened ({error}); give a file that can be written") from error
         try:
-            if create:
-                prepare(self._connection, str(path))
-            else:
-                check(self._connection, str(path))
+            prepare(self._connection, str(path), create=create)
             self._connection.execute("PRAGMA synchronous = FULL")  # kept through a power cut, too
             self._connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -198,8 +138,9 @@ class TraceStore:
         return dict(self._connection.execute("SELECT task, fingerprint FROM tasks ORDER BY place").fetchall())
 
     def keys(self) -> set[Key]:
-        """The rollouts that are there."""
-        return {Key(*row) for row in self._connection.execute("SELECT task, kind, number FROM rollouts")}
+        """The run's rollouts that are there."""
+        query = "SELECT task, kind, number FROM rollouts WHERE task IS NOT NULL"
+        return {Key(*row) for row in self._connection.execute(query)}
 
     def has(self, key: Key) -> bool:
         """Whether that rollout is there."""
@@ -207,61 +148,167 @@ class TraceStore:
         return self._connection.execute(query, (key.task, key.kind, key.number)).fetchone() is not None
 
     def add(self, rollout: StoredRollout) -> bool:
-        """Add a finished rollout, whole.
+        """Add a finished rollout of the run, whole.
 
         Returns:
             Whether it is this one that is kept: of two with the same key, the first.
         """
-        marks = ", ".join("?" * len(_COLUMNS))
-        insert = f"INSERT INTO rollouts ({', '.join(_COLUMNS)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
         with transaction(self._connection):
-            done = self._connection.execute(insert, _row(rollout))
-            if not done.rowcount:
-                return False
-            for place, call in enumerate(rollout.trajectory.calls):
-                self._add_call(int(done.lastrowid or 0), place, call)
-        return True
+            return add_rollout(self._connection, rollout)
+
+    def record(self, result: Selected, *, name: str | None = None) -> int:
+        """Keep a selection with all its rollouts: receipt, timelines, calls, final actions.
+
+        Args:
+            result: what ``best_of_n(...).run(...)`` or ``.arun(...)`` returned. Token texts are in it with
+                ``keep_text=True``, signals beside the entropy where the selector asks for them.
+            name: what to call it, the question's id say. Names need not differ.
+
+        Returns:
+            Its id in the file.
+
+        Raises:
+            TraceError: this is no such result, or the file cannot be written.
+        """
+        try:
+            receipt, actions = result.selection, list(result.final_actions)
+            candidates = list(zip(receipt.candidates, result.trajectories, actions, strict=True))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise TraceError(
+                f"cannot record {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
+            ) from error
+        now = time.time()
+        name = None if name is None else str(name).encode(errors="replace").decode()
+        with transaction(self._connection):
+            insert = "INSERT INTO selections (name, recorded, receipt) VALUES (?, ?, ?)"
+            plain = json.dumps(receipt.to_dict(), default=repr)
+            number = int(self._connection.execute(insert, (name, now, plain)).lastrowid or 0)
+            for candidate, trajectory, action in candidates:
+                add_rollout(self._connection, candidate_of(number, candidate, trajectory, action, now))
+        return number
+
+    @contextmanager
+    def recording(self, *, name: str | None = None) -> Iterator[None]:
+        """Record every selection made inside, whichever way: a node in a graph, ``invoke``, ``run``.
+
+        From all threads and tasks that are started inside. A ``best_of_n`` within a rollout of another is not
+        recorded by itself. What cannot be written gives a ``TraceWarning``; the agent goes on.
+
+        Args:
+            name: what to call the selections.
+
+        Example:
+            >>> with store.recording(name="question 7"):
+            ...     graph.invoke({"messages": [("user", "...")]})
+        """
+        outer = listener.get()
+        told = None if outer is None else outer.on_event
+
+        def keep(selection: Selection, trajectories: Sequence[Trajectory], actions: Sequence[Any]) -> None:
+            try:
+                with TraceStore(self.path) as own:  # of the thread that the selection ends in
+                    own.record(Left(selection, trajectories, actions), name=name)
+            except (EcAgentError, sqlite3.Error) as error:
+                warnings.warn(f"a selection was not recorded: {error}", TraceWarning, stacklevel=2)
+
+        token = listener.set(Listener(told, on_left=keep))
+        try:
+            yield
+        finally:
+            listener.reset(token)
+
+    def selections(self) -> Iterator[StoredSelection]:
+        """The recorded selections, in the order in which they were recorded."""
+        for (number,) in self._connection.execute("SELECT id FROM selections ORDER BY id").fetchall():
+            if (found := self._selection(number)) is not None:  # it may have been pruned meanwhile
+                yield found
+
+    def selection(self, number: int) -> StoredSelection:
+        """The recorded selection with that id.
+
+        Raises:
+            TraceError: there is none.
+        """
+        if (found := self._selection(number)) is None:
+            raise TraceError(f"{self.path} has no selection {number}; `ec-agent traces ls` lists those it has")
+        return found
+
+    def _selection(self, number: int) -> StoredSelection | None:
+        query = "SELECT id, name, recorded, receipt FROM selections WHERE id = ?"
+        row = self._connection.execute(query, (number,)).fetchone()
+        return None if row is None else _selection_of(*row)
+
+    def rollouts(
+        self, task: str | None = None, kind: Kind = "sample", *, selection: int | None = None
+    ) -> Iterator[StoredRollout]:
+        """The rollouts of one task or of one recorded selection, in index order; with neither, all there are.
+
+        One is in memory at a time.
+
+        Args:
+            task: the task's id.
+            kind: ``"sample"``, or ``"greedy"``; of a task alone.
+            selection: the selection's id.
+        """
+        values: tuple[Any, ...] = ()
+        if task is not None:
+            where, values = "task = ? AND kind = ? ORDER BY number", (task, kind)
+        elif selection is not None:
+            where, values = "selection = ? ORDER BY number", (selection,)
+        else:
+            where = "true ORDER BY selection IS NOT NULL, task, selection, kind DESC, number"
+        ids: Sequence[tuple[int]] = self._connection.execute(
+            f"SELECT id FROM rollouts WHERE {where}", values
+        ).fetchall()
+        for (number,) in ids:
+            if (found := read_rollout(self._connection, number)) is not None:
+                yield found
+
+    def candidates(self, selection: int) -> list[tuple[int, int, int]]:
+        """Of each rollout of a recorded selection its id, its index and its generated tokens, without its timelines."""
+        query = "SELECT id, number, generated_tokens FROM rollouts WHERE selection = ? ORDER BY number"
+        return self._connection.execute(query, (selection,)).fetchall()
+
+    def rollout(self, number: int) -> StoredRollout:
+        """The rollout with that id.
+
+        Raises:
+            TraceError: there is none.
+        """
+        if (found := read_rollout(self._connection, number)) is None:
+            raise TraceError(f"{self.path} has no rollout {number}; `ec-agent traces ls` lists those it has")
+        return found
 
     def forget_failed(self) -> int:
-        """Take the rollouts that failed out of the file; how many there were."""
-        failed = "SELECT id FROM rollouts WHERE error IS NOT NULL"
+        """Take the run's rollouts that failed out of the file; how many there were."""
+        return self.forget("task IS NOT NULL AND error IS NOT NULL")
+
+    def forget(self, where: str, values: Sequence[Any] = ()) -> int:
+        """Take rollouts out of the file, whole; how many there were. A selection that has none left goes with them.
+
+        Args:
+            where: an SQL condition over the table ``rollouts``.
+            values: of its placeholders.
+        """
+        chosen = f"SELECT id FROM rollouts WHERE {where}"
         with transaction(self._connection):
             for table in ("timelines", "calls"):
-                self._connection.execute(f"DELETE FROM {table} WHERE rollout IN ({failed})")
-            return self._connection.execute("DELETE FROM rollouts WHERE error IS NOT NULL").rowcount
-
-    def _add_call(self, rollout: int, place: int, call: Call) -> None:
-        texts = None if call.texts is None else json.dumps(list(call.texts))
-        values = (rollout, place, *(getattr(call, name) for name in _PLAIN), texts)
-        columns = f"rollout, place, {', '.join(_PLAIN)}, texts"
-        marks = ", ".join("?" * len(values))
-        self._connection.execute(f"INSERT INTO calls ({columns}) VALUES ({marks})", values)
-        signals = {ENTROPY: call.entropies, **call.signals}
-        rows = [(rollout, place, name, values.astype(_FLOAT32).tobytes()) for name, values in signals.items()]
-        self._connection.executemany("INSERT INTO timelines VALUES (?, ?, ?, ?)", rows)
-
-    def rollouts(self, task: str, kind: Kind = "sample") -> Iterator[StoredRollout]:
-        """The rollouts of one task, in index order."""
-        query = f"SELECT id, {', '.join(_COLUMNS)} FROM rollouts WHERE task = ? AND kind = ? ORDER BY number"
-        for rowid, *row in self._connection.execute(query, (task, kind)).fetchall():
-            yield _rollout(dict(zip(_COLUMNS, row, strict=True)), Trajectory(list(self._calls(rowid))))
-
-    def _calls(self, rollout: int) -> Iterator[Call]:
-        signals: dict[int, dict[str, FloatArray]] = {}
-        stored = "SELECT place, signal, data FROM timelines WHERE rollout = ? ORDER BY place, signal"
-        for place, signal, data in self._connection.execute(stored, (rollout,)):
-            signals.setdefault(place, {})[signal] = np.frombuffer(data, _FLOAT32).astype(np.float64)
-        query = f"SELECT place, texts, {', '.join(_PLAIN)} FROM calls WHERE rollout = ? ORDER BY place"
-        for place, texts, *values in self._connection.execute(query, (rollout,)).fetchall():
-            plain = dict(zip(_PLAIN, values, strict=True))
-            plain |= {"partial": bool(plain["partial"]), "constrained": bool(plain["constrained"])}
-            kept = signals[place]
-            yield Call(
-                entropies=kept.pop(ENTROPY),
-                signals=kept,
-                texts=None if texts is None else tuple(json.loads(texts)),
-                **plain,
+                self._connection.execute(f"DELETE FROM {table} WHERE rollout IN ({chosen})", values)
+            gone = self._connection.execute(f"DELETE FROM rollouts WHERE {where}", values).rowcount
+            self._connection.execute(
+                "DELETE FROM selections WHERE id NOT IN (SELECT selection FROM rollouts WHERE selection IS NOT NULL)"
             )
+        return gone
+
+    def compact(self) -> None:
+        """Give the room of what was taken out back to the disk.
+
+        Raises:
+            TraceError: the file cannot be written, or another process is using it.
+        """
+        with writing():
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def totals(self) -> list[TaskTotals]:
         """What each task's rollouts came to, in task order, those without a rollout included."""
@@ -276,37 +323,22 @@ class TraceStore:
         return [TaskTotals(*row) for row in self._connection.execute(query)]
 
     def failures(self) -> list[tuple[Key, str]]:
-        """The rollouts that failed, with what they failed with."""
-        query = "SELECT task, kind, number, error FROM rollouts WHERE error IS NOT NULL ORDER BY task, kind, number"
+        """The run's rollouts that failed, with what they failed with."""
+        query = (
+            "SELECT task, kind, number, error FROM rollouts WHERE error IS NOT NULL AND task IS NOT NULL "
+            "ORDER BY task, kind, number"
+        )
         return [(Key(*row[:3]), row[3]) for row in self._connection.execute(query)]
 
     def generated_tokens(self) -> int:
-        """Tokens generated by all rollouts that are there."""
-        found = self._connection.execute("SELECT coalesce(sum(generated_tokens), 0) FROM rollouts").fetchone()
+        """Tokens generated by all of the run's rollouts that are there."""
+        query = "SELECT coalesce(sum(generated_tokens), 0) FROM rollouts WHERE task IS NOT NULL"
+        found = self._connection.execute(query).fetchone()
         return int(found[0])
 
 
-def _row(rollout: StoredRollout) -> tuple[Any, ...]:
-    key, usage = rollout.key, rollout.usage
-    error = None if rollout.error is None else rollout.error.encode(errors="replace").decode()
-    return (
-        *(key.task, key.kind, key.number, rollout.seed, json.dumps(dict(rollout.sampling)), rollout.unsampled_calls),
-        *(rollout.started, rollout.seconds, error, float(rollout.verdict), action_to_json(rollout.final_action)),
-        *(len(rollout.trajectory.calls), rollout.tool_calls),
-        *(usage.get(name, 0) for name in ("prompt_tokens", "cached_tokens", "generated_tokens")),
-    )
-
-
-def _rollout(row: Mapping[str, Any], trajectory: Trajectory) -> StoredRollout:
-    return StoredRollout(
-        key=Key(row["task"], row["kind"], row["number"]),
-        sampling=json.loads(row["sampling"]),
-        trajectory=trajectory,
-        final_action=action_from_json(row["final_action"]),
-        usage={name: row[name] for name in ("prompt_tokens", "cached_tokens", "generated_tokens")},
-        **{name: row[name] for name in ("seed", "verdict", "error", "started", "seconds")},
-        **{name: row[name] for name in ("tool_calls", "unsampled_calls")},
-    )
+def _selection_of(number: int, name: str | None, recorded: float, receipt: str) -> StoredSelection:
+    return StoredSelection(number, name, recorded, Selection.from_dict(json.loads(receipt)))
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

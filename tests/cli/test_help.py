@@ -24,7 +24,16 @@ print('LOADED', loaded, 'EXIT', code)
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["demo", "--help"], ["score", "--help"], ["watch", "--help"], ["fetch", "--help"], []]
+    "words",
+    [
+        ["--help"],
+        ["demo", "--help"],
+        ["score", "--help"],
+        ["watch", "--help"],
+        ["fetch", "--help"],
+        ["traces", "prune", "--help"],
+        [],
+    ],
 )
 def test_help_loads_nothing_heavy(words):
     done = subprocess.run(

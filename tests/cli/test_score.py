@@ -104,13 +104,13 @@ def test_nothing_to_score_is_an_error(tmp_path):
     [
         ("", "is empty"),
         ("{nonsense", "line 1 is not JSON"),
-        ("[1.0]\n{nonsense", "line 2 is not JSON"),
         ('"text"', "cannot find LLM calls"),
         ("[]", "none of 1"),
         ("7", "cannot find LLM calls"),
         ('{"entropies": "high"}', "cannot"),
         ('[{"what": 1}]', "cannot find LLM calls"),
         ('[1.0, "2.0"]', "neither a message nor"),
+        ('[{"entropies": [1.0]', "after 0 records is not JSON"),
     ],
 )
 def test_odd_files_are_refused_with_their_place(tmp_path, text, words):
@@ -118,6 +118,35 @@ def test_odd_files_are_refused_with_their_place(tmp_path, text, words):
     assert isinstance(done.exception, LogprobsError), done.output
     assert words in str(done.exception)
     assert "saved.json" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1.0, 2.0]\n\n{nonsense", "line 3 is not JSON"),
+        ('[1.0, 2.0]\n"text"', "line 2 cannot be read: cannot find LLM calls"),
+        ('[\n{"entropies": [1.0, 2.0]},', "after 1 records is not JSON"),
+        ('{"a":\n[1.0, 2.0]\n', "line 1 is not JSON"),
+        ("[1.0, 2.0]\n\xff", "line 2 is not JSON"),
+    ],
+)
+def test_odd_records_are_named_and_left_out_or_stop_it(tmp_path, text, words):
+    file = tmp_path / "saved.json"
+    file.write_bytes(text.encode("latin-1"))
+    done = CliRunner().invoke(app, ["score", str(file), "--json"])
+    assert done.exception is None
+    assert [json.loads(line)["tokens"] for line in done.stdout.splitlines()] == [2]
+    assert f"saved.json, {words}" in done.stderr
+    assert "--strict stops at the first" in done.stderr
+    strict = CliRunner().invoke(app, ["score", str(file), "--strict"])
+    assert isinstance(strict.exception, LogprobsError)
+    assert words in str(strict.exception)
+
+
+def test_many_odd_records_are_counted(tmp_path):
+    done = score(tmp_path, "[1.0, 2.0]\n" + "{\n" * 30)
+    assert done.stderr.count("is not JSON") == 10
+    assert "30 records were left out" in done.stderr
 
 
 @pytest.mark.parametrize("options", [("--top-percent", "101"), ("--consecutive-low", "0"), ("--min-coverage", "2")])
@@ -147,3 +176,32 @@ def test_surprisal_by_name(tmp_path):
     (row,) = rows(tmp_path, saved, "--signal", "surprisal")
     assert (row["centroid"], row["coverage"], row["phases"]) == (0.5 / 6, 1.0, 1)
     assert score(tmp_path, saved, "--signal", "surprise").exit_code == 2
+
+
+def test_several_files_are_compared(tmp_path):
+    paths = []
+    for name, entropies in (("late", LATE), ("early", EARLY)):
+        paths.append(tmp_path / f"{name}.json")
+        paths[-1].write_text(json.dumps(response(entropies)))
+    done = CliRunner().invoke(app, ["score", *map(str, paths), "--json"])
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["file"], row["best"]) for row in found] == [(str(paths[0]), False), (str(paths[1]), True)]
+
+
+def test_of_very_many_the_best_is_shown(tmp_path):
+    done = score(tmp_path, "\n".join(json.dumps({"id": f"r{i}", "entropies": LATE}) for i in range(300)))
+    assert "r0" in done.stdout
+    assert "r1" not in done.stdout
+    assert "1 of 300 rollouts; --json prints all" in done.stdout
+
+
+def test_a_line_of_batch_api_output(tmp_path):
+    line = {"id": "batch_req_1", "custom_id": "q7", "response": {"status_code": 200, "body": response(EARLY)}}
+    (row,) = rows(tmp_path, json.dumps(line))
+    assert (row["id"], row["tokens"]) == ("q7", 6)
+
+
+def test_a_byte_order_mark_is_no_matter(tmp_path):
+    file = tmp_path / "saved.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(EARLY).encode())
+    assert json.loads(CliRunner().invoke(app, ["score", str(file), "--json"]).stdout)["tokens"] == 6

@@ -9,12 +9,13 @@ import live_events as made
 import numpy as np
 import pytest
 
-from ec_agent import live
+from ec_agent import best_of_n, live
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.live import feed, stored
 from ec_agent.live.board import Board
 from ec_agent.live.feed import END, event_in, grown_lines
 from ec_agent.live.stored import events_of, label_of, stored_events
+from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.store import Key, StoredRollout, TraceStore
 from ec_agent.trajectory import Call, Trajectory
 
@@ -127,6 +128,15 @@ def test_a_trace_file_is_followed_until_every_rollout_is_there(tmp_path):
     tally = board.tally()
     assert (tally.ended, tally.failed, tally.tokens) == (3, 1, 21)
     assert sum(event["type"].endswith("finished") for event in stored_events(path, follow=False)) == 3
+
+
+def test_recorded_selections_are_not_waited_for(tmp_path):
+    model = ScriptedChatModel([[Reply("x", entropies=[0.1, 2.0])]])
+    result = best_of_n(lambda state: {"answer": model.invoke("?").text}, n=1).run({"question": "?"})
+    with TraceStore(tmp_path / "a.db", create=True) as store:
+        store.record(result)
+    with pytest.raises(TraceError, match="holds recorded selections .* traces ls"):
+        next(stored_events(tmp_path / "a.db", follow=True))
 
 
 def test_no_trace_file(tmp_path):

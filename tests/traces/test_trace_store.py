@@ -199,7 +199,7 @@ def test_another_file_is_refused(tmp_path):
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE x (y)")
     for create in (False, True):
-        with pytest.raises(TraceError, match="cannot be used for traces" if create else "is no trace file"):
+        with pytest.raises(TraceError, match="is no trace file"):
             TraceStore(text, create=create)
         with pytest.raises(TraceError, match="is a database, but no trace file"):
             TraceStore(other, create=create)
@@ -208,6 +208,13 @@ def test_another_file_is_refused(tmp_path):
         TraceStore(tmp_path / "file" / "run.db", create=True)
     with pytest.raises(TraceError, match="cannot be opened"):
         TraceStore(tmp_path, create=True)
+
+
+def test_a_file_that_cannot_be_read(path):
+    TraceStore(path, create=True).close()
+    path.with_name("run.db-wal").mkdir()  # in the place of SQLite's own
+    with pytest.raises(TraceError, match=r"run.db cannot be read \(.*\); see to its rights"):
+        TraceStore(path)
 
 
 @pytest.mark.parametrize(("version", "words"), [(VERSION + 1, "update ec_agent"), (0, "into a new file")])

@@ -1,0 +1,143 @@
+"""What ``ec-agent score`` keeps of the rollouts it has read, and prints in the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ec_agent.errors import LogprobsError
+
+_MOST_ROWS = 200  # in the table; --json prints all
+_MOST_TOLD = 10  # troubles in full
+
+Row = dict[str, Any]
+
+
+@dataclass(eq=False, slots=True)
+class Troubles:
+    """What could not be read: told on standard error as it is met, or raised at once.
+
+    Attributes:
+        strict: raise.
+        count: how many records were left out.
+        first: the first of them.
+    """
+
+    strict: bool
+    count: int = 0
+    first: str = ""
+
+    def __call__(self, where: str, problem: str) -> None:
+        """Take note of one.
+
+        Raises:
+            LogprobsError: ``strict`` is set.
+        """
+        told = f"{where} {problem}"
+        if self.strict:
+            raise LogprobsError(f"{told}. Mend it, or leave out --strict to go on without it")
+        self.count += 1
+        self.first = self.first or told
+        if self.count <= _MOST_TOLD:
+            print(f"left out  {told}", file=sys.stderr)
+        elif self.count == _MOST_TOLD + 1:
+            print("left out  ... and more, counted at the end", file=sys.stderr)
+
+
+@dataclass(eq=False, slots=True)
+class Results:
+    """Rows on disk, and the best of each task in memory: rollouts of one task are compared, those without one together.
+
+    Attributes:
+        rows: one JSON object a line.
+        count: how many.
+        best: by file and task the lowest centroid, and the number of its row.
+    """
+
+    rows: IO[str]
+    count: int = 0
+    best: dict[tuple[str, str] | None, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        """Add a scored rollout, or one that could not be scored."""
+        self.rows.write(json.dumps(row) + "\n")
+        key = None if row["task"] is None else (row["file"], row["task"])
+        if row["centroid"] is not None and (key not in self.best or row["centroid"] < self.best[key][0]):
+            self.best[key] = (row["centroid"], self.count)
+        self.count += 1
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows with ``best`` filled in."""
+        self.rows.seek(0)
+        winners = {number for _, number in self.best.values()}
+        for number, line in enumerate(self.rows):
+            yield {**json.loads(line), "best": number in winners}
+
+
+def print_table(results: Results, *, several: bool) -> None:
+    """Print the rows; of very many the best alone.
+
+    Args:
+        results: the rows.
+        several: name the file in each.
+    """
+    judged = any(row["outcome"] is not None for row in results)
+    table = _empty_table(results, judged)
+    comments: Counter[str] = Counter()
+    few = results.count <= _MOST_ROWS
+    for row in results:
+        if table.row_count == _MOST_ROWS:
+            break
+        if few or row["best"]:
+            cells = _cells(row, several=several)
+            table.add_row(*cells, *([_number(row["outcome"], "g")] if judged else []), style=_style(row))
+        if row["centroid"] is None:
+            comments[row["comment"]] += 1
+    console = Console()
+    console.print(table)
+    for comment, count in comments.items():
+        console.print(f"[dim]{count} x[/dim]  {escape(comment)}", highlight=False)
+    if table.row_count < results.count:
+        console.print(f"{table.row_count} of {results.count} rollouts; --json prints all", highlight=False)
+
+
+def _empty_table(results: Results, judged: bool) -> Table:
+    title = "lowest entropy centroid of each task" if None not in results.best else "lowest entropy centroid"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("rollout", overflow="fold")
+    for name in ("calls", "tokens", "seen", "phases", "centroid", "reward", *(["outcome"] if judged else [])):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    return table
+
+
+def _cells(row: Row, *, several: bool) -> list[str]:
+    name = f"{row['file']}: {row['id']}" if several else str(row["id"])
+    seen = "?" if row["coverage"] is None else f"{row['coverage']:.0%}"
+    numbers = [_number(row[key], ".4f") for key in ("centroid", "reward")]
+    return [
+        "*" if row["best"] else "",
+        escape(name),
+        str(row["calls"]),
+        str(row["tokens"]),
+        seen,
+        str(row["phases"]),
+        *numbers,
+    ]
+
+
+def _style(row: Row) -> str | None:
+    return "bold" if row["best"] else None
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

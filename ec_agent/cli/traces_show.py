@@ -1,0 +1,149 @@
+"""One stored rollout or selection, for readers and for programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ec_agent.cli.demo import describe, show
+from ec_agent.cli.timeline import LEGEND, timeline
+from ec_agent.entropy import FloatArray
+from ec_agent.phases import HEPConfig
+from ec_agent.rollouts.best_of_n import BestOfNResult
+from ec_agent.traces.actions import action_to_json
+from ec_agent.traces.rows import StoredRollout, StoredSelection
+from ec_agent.trajectory import Call, Trajectory
+
+
+def show_selection(kept: StoredSelection, rollouts: Sequence[StoredRollout], console: Console) -> None:
+    """Print a recorded selection as the demo prints its own."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(kept.recorded))
+    console.print(f"[bold]{escape(kept.label)}[/bold]  s{kept.id}, recorded {when}, by {kept.receipt.selector}")
+    there = {rollout.key.number: rollout for rollout in rollouts}
+    indices = [candidate.index for candidate in kept.receipt.candidates]
+    trajectories = [there[i].trajectory if i in there else Trajectory() for i in indices]
+    actions = [there[i].final_action if i in there else "(pruned)" for i in indices]
+    show(BestOfNResult(None, kept.receipt, tuple(trajectories), tuple(actions)), console)
+    named = ", ".join(f"{number} is r{rollout.id}" for number, rollout in there.items())
+    console.print(f"[dim]rollouts: {named}[/dim]", highlight=False)
+
+
+def show_rollout(rollout: StoredRollout, config: HEPConfig, console: Console, *, text: bool) -> None:
+    """Print a rollout: its calls, its timeline, how it ended."""
+    trajectory = rollout.trajectory
+    console.print(f"[bold]{escape(rollout.key.task)}[/bold]  {rollout.key}, r{rollout.id}", highlight=False)
+    console.print(_facts(rollout, config), highlight=False)
+    console.print(_calls(trajectory))
+    known = trajectory.entropies[~np.isnan(trajectory.entropies)]
+    bars, marks = timeline(trajectory, config, max(console.width - 2, 20), float(known.max(initial=1e-12)))
+    console.print(f"[dim]{LEGEND}[/dim]")
+    console.print(bars)
+    console.print(marks)
+    if text:
+        for place, call in enumerate(trajectory.calls):
+            kept = "(no token texts were kept)" if call.texts is None else "".join(call.texts)
+            console.print(f"[bold]call {place}[/bold]  {escape(clean(kept))}", highlight=False)
+    end = rollout.error if rollout.error is not None else describe(rollout.final_action)
+    console.print(f"[bold]{'failed' if rollout.error else 'ended'}[/bold]  {escape(clean(end))}\n", highlight=False)
+
+
+def _facts(rollout: StoredRollout, config: HEPConfig) -> str:
+    trajectory = rollout.trajectory
+    centroid, coverage = trajectory.centroid(config), trajectory.coverage
+    facts = [
+        "no centroid" if centroid is None else f"centroid {centroid:.4f}",
+        f"{len(trajectory.phases(config).starts)} phases",
+        f"{len(trajectory)} tokens, {'?' if coverage is None else format(coverage, '.0%')} with entropy",
+        f"{rollout.tool_calls} tools run",
+        f"{rollout.seconds:.1f} s",
+        *([] if np.isnan(rollout.verdict) else [f"verdict {rollout.verdict:g}"]),
+        *([f"sampled with {json.dumps(dict(rollout.sampling))}"] if rollout.sampling else []),
+    ]
+    return escape("; ".join(facts))
+
+
+def _calls(trajectory: Trajectory) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("call", "node", "model"):
+        table.add_column(name, overflow="fold")
+    for name in ("at", "tokens", "seen", "prompt", "mean", "max", "sec"):
+        table.add_column(name, justify="right", no_wrap=True)
+    begins = 0
+    for place, call in enumerate(trajectory.calls):
+        known = call.entropies[~np.isnan(call.entropies)]
+        seen = f"{len(known) / call.tokens:.0%}" if call.tokens else "-"
+        sums = [f"{known.mean():.3f}", f"{known.max():.3f}"] if len(known) else ["-", "-"]
+        took = f"{call.ended - call.started:.1f}" if call.started is not None and call.ended is not None else "-"
+        cells = [
+            str(place),
+            call.node or "-",
+            call.model or "-",
+            str(begins),
+            "?" if call.tokens is None else str(call.tokens),
+        ]
+        prompt = "-" if call.prompt_tokens is None else str(call.prompt_tokens)
+        table.add_row(*(escape(cell) for cell in cells), seen, prompt, *sums, took)
+        begins += call.tokens or 0
+    return table
+
+
+def selection_plain(kept: StoredSelection, rollouts: Sequence[StoredRollout]) -> dict[str, Any]:
+    """A recorded selection as plain JSON."""
+    return {
+        "selection": kept.id,
+        "name": kept.name,
+        "recorded": kept.recorded,
+        "receipt": kept.receipt.to_dict(),
+        "rollouts": [rollout_plain(rollout, kept.receipt.config) for rollout in rollouts],
+    }
+
+
+def rollout_plain(rollout: StoredRollout, config: HEPConfig) -> dict[str, Any]:
+    """A rollout as plain JSON, timelines included; a token without a value has ``null``."""
+    judged = rollout.verdict == rollout.verdict
+    return {
+        "rollout": rollout.id,
+        "task": rollout.key.task,
+        "kind": rollout.key.kind,
+        "number": rollout.key.number,
+        **{name: getattr(rollout, name) for name in ("selection", "error", "started", "seconds", "seed", "tool_calls")},
+        "sampling": dict(rollout.sampling),
+        "usage": dict(rollout.usage),
+        "verdict": rollout.verdict if judged else None,
+        "centroid": rollout.trajectory.centroid(config),
+        "final_action": json.loads(action_to_json(rollout.final_action)),
+        "calls": [_call_plain(call) for call in rollout.trajectory.calls],
+    }
+
+
+def _call_plain(call: Call) -> dict[str, Any]:
+    plain = {
+        name: getattr(call, name)
+        for name in ("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens")
+    }
+    return {
+        **plain,
+        **{name: getattr(call, name) for name in ("capability", "partial", "constrained")},
+        "texts": None if call.texts is None else list(call.texts),
+        "entropies": _values(call.entropies),
+        "signals": {name: _values(values) for name, values in call.signals.items()},
+    }
+
+
+def _values(values: FloatArray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def clean(text: str) -> str:
+    """The text as a terminal may have it."""
+    # Half a character, as some tokens are, cannot be printed; a control character would move the cursor.
+    printable = text.encode(errors="replace").decode()
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in printable)

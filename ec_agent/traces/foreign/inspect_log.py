@@ -1,0 +1,121 @@
+"""Logs of Inspect (inspect_ai), ``.eval`` and ``.json``: a sample and epoch is a rollout, a sample is a task.
+
+Its calls are the sample's model events, in order, without those of another party: events with a model role (a simulated
+user, a grader) and events inside a scorer do not count. Logs without events are read by the sample's last output.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
+from ec_agent.signals import ENTROPY, SURPRISAL
+from ec_agent.traces.foreign.base import ODD, Found, Reader
+from ec_agent.traces.foreign.source import Source, Trouble, elements, first_keys
+from ec_agent.trajectory import Call, Trajectory
+
+if sys.version_info >= (3, 14):
+    import zipfile
+else:  # Inspect compresses with Zstandard, which the standard library of older Pythons lacks
+    from backports.zstd import zipfile
+
+_ZIP = b"PK\x03\x04"
+_GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # Inspect's own letters
+
+
+def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
+    samples = _of_zip if source.head(len(_ZIP)) == _ZIP else _of_json
+    for where, sample in samples(source, trouble):
+        try:
+            yield _rollout(sample)
+        except ODD as error:
+            trouble(where, f"is no sample that can be read ({type(error).__name__}: {error})")
+
+
+def _of_zip(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
+    try:
+        with zipfile.ZipFile(source.path) as archive:
+            for name in archive.namelist():
+                if name.startswith("samples/") and name.endswith(".json"):
+                    where = f"{source.label}, {name}"
+                    try:
+                        sample = json.loads(archive.read(name))
+                    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+                        trouble(where, f"is not JSON ({error})")
+                    else:
+                        yield where, sample
+                    source.advance(archive.getinfo(name).compress_size)
+    except zipfile.BadZipFile as error:
+        trouble(source.label, f"is no whole .eval file ({error}); was its run ended?")
+
+
+def _of_json(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
+    return elements(source, "samples.item", trouble)
+
+
+def _rollout(sample: Any) -> Found:
+    task = str(sample["id"])
+    return Found(
+        name=f"{task} epoch {sample.get('epoch', 1)}",
+        trajectory=Trajectory(list(_calls(sample))),
+        task=task,
+        outcome=next(
+            (grade for score in (sample.get("scores") or {}).values() if (grade := _grade(score)) is not None), None
+        ),
+    )
+
+
+def _calls(sample: Any) -> Iterator[Call]:
+    events = listed(sample.get("events"))
+    if not any(event.get("event") == "model" for event in events):
+        if get(sample, "output", "choices"):
+            yield _call(sample["output"])
+        return
+    scoring: set[Any] = set()
+    for event in events:
+        kind = event.get("event")
+        if kind == "span_begin" and (event.get("type") in ("scorers", "scorer") or event.get("parent_id") in scoring):
+            scoring.add(event.get("id"))
+        if kind != "model" or event.get("role") or event.get("span_id") in scoring or event.get("pending"):
+            continue
+        if get(event, "output", "choices"):
+            call = _call(event["output"])
+            yield replace(call, started=_seconds(event.get("timestamp")), ended=_seconds(event.get("completed")))
+
+
+def _call(output: Any) -> Call:
+    several = len(output["choices"]) > 1  # the agent goes on with the first; usage is that of all
+    first = {**output, "choices": output["choices"][:1], "usage": None if several else output.get("usage")}
+    return call_of(payload_of_response(first), (ENTROPY, SURPRISAL))
+
+
+def _grade(score: Any) -> float | None:
+    value = get(score, "value")
+    if isinstance(value, str):
+        return _GRADES.get(value)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _seconds(moment: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _knows(source: Source) -> bool:
+    return source.head(len(_ZIP)) == _ZIP or {"eval", "status"} <= set(itertools.islice(first_keys(source), 3))
+
+
+READER = Reader(
+    name="inspect",
+    looks="a log of Inspect (inspect_ai), .eval or .json, of models that were asked for logprobs",
+    knows=_knows,
+    read=_read,
+)

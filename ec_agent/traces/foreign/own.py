@@ -1,0 +1,31 @@
+"""Our own trace files: what ``ec-agent eval`` stored, and recorded selections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ec_agent.traces.foreign.base import Found, Reader
+from ec_agent.traces.foreign.source import Source, Trouble
+
+_MAGIC = b"SQLite format 3\0"
+
+
+def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
+    from ec_agent.traces.store import TraceStore  # which loads LangChain: other logs need not wait for it
+
+    with TraceStore(source.path) as store:
+        for rollout in store.rollouts():
+            key = rollout.key
+            if key.kind == "greedy" or rollout.error is not None:
+                continue  # no candidates: the baseline, and what failed
+            task = key.task if rollout.selection is None else f"{key.task} ({rollout.selection})"
+            judged = rollout.verdict == rollout.verdict
+            yield Found(f"{key.task}, {key}", rollout.trajectory, task, rollout.verdict if judged else None)
+
+
+READER = Reader(
+    name="traces",
+    looks="a trace file of ec-agent; the greedy baseline and failed rollouts are left out",
+    knows=lambda source: source.head(len(_MAGIC)) == _MAGIC,
+    read=_read,
+)

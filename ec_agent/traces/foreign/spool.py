@@ -1,0 +1,69 @@
+"""Calls that come in any order, kept on disk until they are asked for rollout by rollout."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ec_agent.signals import SURPRISAL
+from ec_agent.trajectory import Call, Trajectory
+
+_TABLES = """
+CREATE TABLE calls (rollout TEXT, place TEXT, tokens INTEGER, model TEXT, node TEXT, capability TEXT,
+                    entropies BLOB, surprisal BLOB);
+CREATE TABLE tasks (rollout TEXT PRIMARY KEY, task TEXT);
+"""
+
+
+class Spool:
+    """A private temporary database: SQLite moves it to disk as it grows, and deletes it when it is closed."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None)
+        self._connection.executescript(_TABLES)
+        self._connection.execute("BEGIN")
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._connection.close()
+
+    def add(self, rollout: str, place: str, call: Call) -> None:
+        """Keep a call; ``place`` sorts the calls of a rollout, calls of equal place stay in the order they came in."""
+        surprisal = call.signals.get(SURPRISAL)
+        row = (
+            *(rollout, place, call.tokens, call.model, call.node, call.capability),
+            *(call.entropies.tobytes(), None if surprisal is None else surprisal.tobytes()),
+        )
+        self._connection.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def name_task(self, rollout: str, task: str) -> None:
+        """Say what it is a rollout of."""
+        self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", (rollout, task))
+
+    def rollouts(self) -> Iterator[tuple[str, str | None, Trajectory]]:
+        """Name, task and calls of each rollout, in the order in which their first calls came in."""
+        self._connection.execute("CREATE INDEX by_rollout ON calls (rollout, place)")
+        query = (
+            "SELECT rollout, task FROM calls LEFT JOIN tasks USING (rollout) GROUP BY rollout ORDER BY min(calls.rowid)"
+        )
+        for rollout, task in self._connection.execute(query):
+            calls = self._connection.execute("SELECT * FROM calls WHERE rollout = ? ORDER BY place, rowid", (rollout,))
+            yield rollout, task, Trajectory([_call(*row[2:]) for row in calls])
+
+
+def _call(
+    tokens: int | None, model: str | None, node: str | None, capability: Any, entropies: bytes, surprisal: bytes | None
+) -> Call:
+    return Call(
+        np.frombuffer(entropies),
+        tokens=tokens,
+        model=model,
+        node=node,
+        capability=capability,
+        signals={} if surprisal is None else {SURPRISAL: np.frombuffer(surprisal)},
+    )

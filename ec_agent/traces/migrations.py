@@ -1,0 +1,54 @@
+"""From the tables of an older version to those of the next, one step a version.
+
+A step runs inside a transaction in which foreign keys are not enforced; they are checked at its end. ``docs/traces.md``
+says what each version has. A step is never changed once it was released: files that it made are out there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+
+_NEW_ROLLOUTS = """
+CREATE TABLE rollouts_2 (
+    id               INTEGER PRIMARY KEY,
+    task             TEXT REFERENCES tasks,
+    selection        INTEGER REFERENCES selections,
+    kind             TEXT NOT NULL CHECK (kind IN ('sample', 'greedy')),
+    number           INTEGER NOT NULL,
+    seed             INTEGER,
+    sampling         TEXT NOT NULL,
+    unsampled_calls  INTEGER NOT NULL,
+    started          REAL NOT NULL,
+    seconds          REAL NOT NULL,
+    error            TEXT,
+    verdict          REAL,
+    final_action     TEXT NOT NULL,
+    model_calls      INTEGER NOT NULL,
+    tool_calls       INTEGER NOT NULL,
+    prompt_tokens    INTEGER NOT NULL,
+    cached_tokens    INTEGER NOT NULL,
+    generated_tokens INTEGER NOT NULL,
+    UNIQUE (task, kind, number),
+    UNIQUE (selection, kind, number),
+    CHECK ((task IS NULL) <> (selection IS NULL))
+)
+"""
+
+
+def _recorded_selections(connection: sqlite3.Connection) -> None:
+    """1 to 2: selections outside an evaluation; their rollouts have no task, and nobody judged them."""
+    connection.execute(
+        "CREATE TABLE selections (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, recorded REAL NOT NULL, "
+        "receipt TEXT NOT NULL)"
+    )
+    connection.execute(_NEW_ROLLOUTS)
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(rollouts)")]
+    kept = ", ".join(columns)
+    connection.execute(f"INSERT INTO rollouts_2 ({kept}) SELECT {kept} FROM rollouts")
+    connection.execute("DROP TABLE rollouts")
+    connection.execute("ALTER TABLE rollouts_2 RENAME TO rollouts")
+
+
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _recorded_selections}
+"""Version of a file -> what makes it one of the next version."""

@@ -1,0 +1,227 @@
+"""A trace file as Parquet tables, for pandas, polars, DuckDB and the like; docs/traces.md says what the columns are.
+
+Rows go out in groups as they fill up, so that memory holds one rollout and one group a table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ec_agent.errors import TraceError
+from ec_agent.phases import HEPConfig
+from ec_agent.signals import SIGNALS
+from ec_agent.traces.actions import action_to_json
+from ec_agent.traces.rows import USAGE, StoredRollout
+from ec_agent.traces.schema import VERSION
+from ec_agent.traces.store import TraceStore
+from ec_agent.trajectory import Call
+
+GROUP = 1 << 16  # rows
+_TIME = pa.timestamp("us", tz="UTC")
+_TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
+TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
+    "selections": {
+        "selection": _WHOLE,
+        "name": _TEXT,
+        "recorded": _TIME,
+        "selector": _TEXT,
+        "winner": _WHOLE,
+        "margin": _REAL,
+        "receipt": _TEXT,
+    },
+    "rollouts": {
+        "rollout": _WHOLE,
+        "task": _TEXT,
+        "selection": _WHOLE,
+        "kind": _TEXT,
+        "number": _WHOLE,
+        "chosen": pa.bool_(),
+        "verdict": _REAL,
+        "error": _TEXT,
+        "centroid": _REAL,
+        "phases": _WHOLE,
+        "tokens": _WHOLE,
+        "scored_tokens": _WHOLE,
+        "coverage": _REAL,
+        "model_calls": _WHOLE,
+        "tool_calls": _WHOLE,
+        **dict.fromkeys(USAGE, _WHOLE),
+        "started": _TIME,
+        "seconds": _REAL,
+        "seed": _WHOLE,
+        "sampling": _TEXT,
+        "unsampled_calls": _WHOLE,
+        "final_action": _TEXT,
+    },
+    "calls": {
+        "rollout": _WHOLE,
+        "call": _WHOLE,
+        "begins": _WHOLE,
+        "tokens": _WHOLE,
+        "model": _TEXT,
+        "node": _TEXT,
+        "started": _TIME,
+        "ended": _TIME,
+        "prompt_tokens": _WHOLE,
+        "cached_tokens": _WHOLE,
+        "capability": _TEXT,
+        "partial": pa.bool_(),
+        "constrained": pa.bool_(),
+    },
+    "tokens": {
+        "rollout": _WHOLE,
+        "call": _WHOLE,
+        "place": _WHOLE,
+        "text": _TEXT,
+        **dict.fromkeys(SIGNALS, pa.float32()),
+    },
+}
+
+
+def export_parquet(store: TraceStore, folder: Path, config: HEPConfig | None = None) -> dict[str, int]:
+    """Write ``selections``, ``rollouts``, ``calls`` and ``tokens`` into the folder, each a ``.parquet`` file.
+
+    Args:
+        store: what to export.
+        folder: made where it is missing; none of the files may be there.
+        config: settings of the phases, for the columns ``centroid`` and ``phases``; ``None`` is ``HEPConfig()``. They
+            are there to look at: they heed no coverage.
+
+    Returns:
+        The number of rows of each table.
+
+    Raises:
+        TraceError: the folder cannot be written, or has such files.
+    """
+    there = [name for name in TABLES if (folder / f"{name}.parquet").exists()]
+    if there:
+        raise TraceError(f"{folder} has {there[0]}.parquet already; give another folder, or delete it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            tables = {name: stack.enter_context(_Table(folder, name)) for name in TABLES}
+            winners = {}
+            for kept in store.selections():
+                receipt = kept.receipt
+                winners[kept.id] = receipt.winner
+                plain = json.dumps(receipt.to_dict())
+                tables["selections"].add(
+                    (kept.id, kept.name, _micro(kept.recorded), receipt.selector, receipt.winner, receipt.margin, plain)
+                )
+            for rollout in store.rollouts():
+                tables["rollouts"].add(_rollout(rollout, winners, config))
+                begins = 0
+                for place, call in enumerate(rollout.trajectory.calls):
+                    tables["calls"].add(_call(rollout, place, begins, call))
+                    tables["tokens"].add_columns(_tokens(rollout, place, begins, call))
+                    begins += call.tokens or 0
+    except OSError as error:
+        raise TraceError(f"{folder} cannot be written ({error}); give another folder") from error
+    return {name: table.count for name, table in tables.items()}
+
+
+class _Table:
+    """One file: rows wait until they fill a group; what is not whole in the end keeps the name ``*.part``."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        fields = [pa.field(column, kind) for column, kind in TABLES[name].items()]
+        self._schema = pa.schema(fields, metadata={"ec_agent.traces": str(VERSION)})
+        self._path = folder / f"{name}.parquet"
+        self._part = folder / f"{name}.parquet.part"
+        self._writer = pq.ParquetWriter(self._part, self._schema, compression="zstd")
+        self._rows: list[tuple[Any, ...]] = []
+        self._batches: list[pa.RecordBatch] = []
+        self._waiting = self.count = 0
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+        if kind is None:
+            os.replace(self._part, self._path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        self._rows.append(row)
+        self._grown(1)
+
+    def add_columns(self, columns: list[pa.Array]) -> None:
+        self._batches.append(pa.record_batch(columns, schema=self._schema))
+        self._grown(len(columns[0]))
+
+    def _grown(self, rows: int) -> None:
+        self.count += rows
+        self._waiting += rows
+        if self._waiting >= GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = zip(self._schema, zip(*self._rows, strict=True), strict=True)
+            self._batches.append(pa.record_batch([pa.array(v, f.type) for f, v in columns], schema=self._schema))
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches), row_group_size=GROUP)
+        self._rows, self._batches, self._waiting = [], [], 0
+
+
+def _rollout(rollout: StoredRollout, winners: Mapping[int, int], config: HEPConfig | None) -> tuple[Any, ...]:
+    trajectory, key = rollout.trajectory, rollout.key
+    chosen = None if rollout.selection is None else winners.get(rollout.selection) == key.number
+    verdict = None if np.isnan(rollout.verdict) else rollout.verdict
+    return (
+        *(rollout.id, key.task, rollout.selection, key.kind, key.number, chosen, verdict, rollout.error),
+        *(trajectory.centroid(config), len(trajectory.phases(config).starts), len(trajectory)),
+        *(trajectory.scored_tokens, trajectory.coverage, len(trajectory.calls), rollout.tool_calls),
+        *(rollout.usage[name] for name in USAGE),
+        *(_micro(rollout.started), rollout.seconds, rollout.seed, json.dumps(dict(rollout.sampling))),
+        *(rollout.unsampled_calls, action_to_json(rollout.final_action)),
+    )
+
+
+def _call(rollout: StoredRollout, place: int, begins: int, call: Call) -> tuple[Any, ...]:
+    return (
+        *(rollout.id, place, begins, call.tokens, call.model, call.node, _micro(call.started), _micro(call.ended)),
+        *(call.prompt_tokens, call.cached_tokens, call.capability, call.partial, call.constrained),
+    )
+
+
+def _tokens(rollout: StoredRollout, place: int, begins: int, call: Call) -> list[pa.Array]:
+    length = call.tokens or 0
+    return [
+        pa.array(np.full(length, rollout.id), _WHOLE),
+        pa.array(np.full(length, place), _WHOLE),
+        pa.array(np.arange(begins, begins + length), _WHOLE),
+        pa.array(list(_texts(call, length)), _TEXT),
+        *(_signal(call, name, length) for name in SIGNALS),
+    ]
+
+
+def _texts(call: Call, length: int) -> Iterator[str | None]:
+    texts = call.texts or ()
+    for place in range(length):
+        # Half a character, as some tokens are, is no UTF-8.
+        yield texts[place].encode(errors="replace").decode() if place < len(texts) else None
+
+
+def _signal(call: Call, name: str, length: int) -> pa.Array:
+    if name != "entropy" and name not in call.signals:
+        return pa.nulls(length, pa.float32())
+    return pa.array(call.signal(name).astype(np.float32), from_pandas=True)  # which makes NaN null
+
+
+def _micro(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e6)

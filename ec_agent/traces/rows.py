@@ -1,0 +1,192 @@
+"""What a trace file holds, as objects, and how they become rows and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ec_agent.entropy import FloatArray
+from ec_agent.rollouts.selection import Selection
+from ec_agent.signals import ENTROPY
+from ec_agent.traces.actions import action_from_json, action_to_json
+from ec_agent.trajectory import Call, Trajectory
+
+Kind = Literal["sample", "greedy"]
+USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens")
+COLUMNS = (
+    *("task", "selection", "kind", "number", "seed", "sampling", "unsampled_calls", "started", "seconds", "error"),
+    *("verdict", "final_action", "model_calls", "tool_calls", *USAGE),
+)
+_PLAIN = (
+    *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
+    *("capability", "partial", "constrained"),
+)
+_FLOAT32 = np.dtype("<f4")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Which rollout of a run, or of a selection.
+
+    Attributes:
+        task: the task's id; for a rollout of a recorded selection what that selection is called.
+        kind: ``"sample"``, or ``"greedy"`` for the baseline at temperature 0.
+        number: its index among the task's rollouts of that kind, from 0.
+    """
+
+    task: str
+    kind: Kind
+    number: int
+
+    def __str__(self) -> str:
+        """Which of its task's rollouts it is."""
+        return "greedy rollout" if self.kind == "greedy" else f"rollout {self.number}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredRollout:
+    """One finished rollout.
+
+    Attributes:
+        key: which.
+        seed: the seed it was to be sampled with, where one was given.
+        sampling: the request parameters asked for, the seed among them.
+        trajectory: its LLM calls with every signal that was kept; read back, the signals have single precision.
+        final_action: its final action; ``None`` where it failed.
+        verdict: how it was judged, from 0 to 1; 0 where it failed; NaN where nobody judged, as in a recorded selection.
+        error: what it failed with.
+        started: seconds since the epoch.
+        seconds: how long it took.
+        usage: ``prompt_tokens``, ``cached_tokens`` and ``generated_tokens``, as far as they were reported.
+        tool_calls: tools executed.
+        unsampled_calls: model calls to which ``sampling`` could not be applied.
+        selection: id of the recorded selection it is a candidate of; ``None`` for one of an evaluation.
+        id: its id in the file; ``None`` before it is added.
+    """
+
+    key: Key
+    seed: int | None
+    sampling: Mapping[str, Any]
+    trajectory: Trajectory
+    final_action: Any
+    verdict: float
+    error: str | None
+    started: float
+    seconds: float
+    usage: Mapping[str, int]
+    tool_calls: int = 0
+    unsampled_calls: int = 0
+    selection: int | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSelection:
+    """One recorded selection; its candidates are ``store.rollouts(selection=id)``.
+
+    Attributes:
+        id: its id in the file.
+        name: what it was called when it was recorded.
+        recorded: when, seconds since the epoch.
+        receipt: who ran, who won, and why.
+    """
+
+    id: int
+    name: str | None
+    recorded: float
+    receipt: Selection
+
+    @property
+    def label(self) -> str:
+        """What its rollouts' keys have for a task: its name, or its number."""
+        return self.name or f"selection {self.id}"
+
+
+def add_rollout(connection: sqlite3.Connection, rollout: StoredRollout) -> bool:
+    """Write a rollout with its calls and timelines, inside a transaction; whether it was not there yet."""
+    row = _row(rollout)
+    marks = ", ".join("?" * len(COLUMNS))
+    insert = f"INSERT INTO rollouts ({', '.join(COLUMNS)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+    done = connection.execute(insert, row)
+    if not done.rowcount:
+        return False
+    for place, call in enumerate(rollout.trajectory.calls):
+        _add_call(connection, int(done.lastrowid or 0), place, call)
+    return True
+
+
+def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | None:
+    """The rollout with that id, whole."""
+    columns = ", ".join(f"rollouts.{name}" for name in COLUMNS)
+    query = f"SELECT {columns}, name FROM rollouts LEFT JOIN selections ON selections.id = selection"
+    found = connection.execute(f"{query} WHERE rollouts.id = ?", (rowid,)).fetchone()
+    if found is None:
+        return None
+    *values, name = found
+    row = dict(zip(COLUMNS, values, strict=True))
+    task = row["task"] if row["task"] is not None else name or f"selection {row['selection']}"
+    return StoredRollout(
+        key=Key(task, row["kind"], row["number"]),
+        sampling=json.loads(row["sampling"]),
+        trajectory=Trajectory(list(_calls(connection, rowid))),
+        final_action=action_from_json(row["final_action"]),
+        verdict=float("nan") if row["verdict"] is None else row["verdict"],
+        usage={name: row[name] for name in USAGE},
+        id=rowid,
+        **{name: row[name] for name in ("seed", "error", "started", "seconds", "selection")},
+        **{name: row[name] for name in ("tool_calls", "unsampled_calls")},
+    )
+
+
+def _row(rollout: StoredRollout) -> tuple[Any, ...]:
+    key, usage = rollout.key, rollout.usage
+    error = None if rollout.error is None else rollout.error.encode(errors="replace").decode()
+    task = key.task if rollout.selection is None else None
+    return (
+        *(
+            task,
+            rollout.selection,
+            key.kind,
+            key.number,
+            rollout.seed,
+            json.dumps(dict(rollout.sampling), default=repr),
+        ),
+        *(rollout.unsampled_calls, rollout.started, rollout.seconds, error),
+        # SQLite keeps NaN, "not judged", as NULL.
+        *(float(rollout.verdict), action_to_json(rollout.final_action)),
+        *(len(rollout.trajectory.calls), rollout.tool_calls, *(usage.get(name, 0) for name in USAGE)),
+    )
+
+
+def _add_call(connection: sqlite3.Connection, rollout: int, place: int, call: Call) -> None:
+    texts = None if call.texts is None else json.dumps(list(call.texts))
+    values = (rollout, place, *(getattr(call, name) for name in _PLAIN), texts)
+    columns = f"rollout, place, {', '.join(_PLAIN)}, texts"
+    marks = ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO calls ({columns}) VALUES ({marks})", values)
+    signals = {ENTROPY: call.entropies, **call.signals}
+    rows = [(rollout, place, name, values.astype(_FLOAT32).tobytes()) for name, values in signals.items()]
+    connection.executemany("INSERT INTO timelines VALUES (?, ?, ?, ?)", rows)
+
+
+def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
+    signals: dict[int, dict[str, FloatArray]] = {}
+    stored = "SELECT place, signal, data FROM timelines WHERE rollout = ? ORDER BY place, signal"
+    for place, signal, data in connection.execute(stored, (rollout,)):
+        signals.setdefault(place, {})[signal] = np.frombuffer(data, _FLOAT32).astype(np.float64)
+    query = f"SELECT place, texts, {', '.join(_PLAIN)} FROM calls WHERE rollout = ? ORDER BY place"
+    for place, texts, *values in connection.execute(query, (rollout,)).fetchall():
+        plain = dict(zip(_PLAIN, values, strict=True))
+        plain |= {"partial": bool(plain["partial"]), "constrained": bool(plain["constrained"])}
+        kept = signals[place]
+        yield Call(
+            entropies=kept.pop(ENTROPY),
+            signals=kept,
+            texts=None if texts is None else tuple(json.loads(texts)),
+            **plain,
+        )
