@@ -21,6 +21,8 @@ from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import Start, rollout
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
+from ec_agent.tracing import feedback
+from ec_agent.tracing.seam import current_question
 
 
 class FanOutState(TypedDict):
@@ -116,7 +118,10 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
             yield from session.reopen(record["index"], record["token"])
     if _unfinished(state):
         return {}
-    selection = _choose(session, state)
+    with current_question.get().selecting() as selected:
+        selection = _choose(session, state)
+        selected(selection)
+    feedback.send(config, state["records"], selection)
     yield Step(
         lambda: dispatch_custom_event("ec_agent.selection", selection, config=config),
         lambda: adispatch_custom_event("ec_agent.selection", selection, config=config),

@@ -34,6 +34,7 @@ from ec_agent.rollouts.record import total
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
+from ec_agent.tracing.seam import QuestionTrace, question
 
 _NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own
 
@@ -70,9 +71,16 @@ class Node:
             SelectionError: no winner can be named.
             CommitError: its action cannot be carried out.
         """
+        thread = (config.get("configurable") or {}).get("thread_id")
+        selector = self.options.selector.name
+        with question(self.agent.name, selector, None if thread is None else str(thread)) as trace:
+            return (yield from self._plan(state, config, trace))
+
+    def _plan(self, state: Any, config: RunnableConfig, trace: QuestionTrace) -> Plan[Any]:
         if self.options.preflight is not False and current_recorder.get() is None:
             yield from self._preflight()
         session = self._open(state, config)
+        trace.asked(session.n)
         own: RunnableConfig = {
             **config,
             "max_concurrency": session.options.limits.max_concurrency or session.n,
@@ -231,10 +239,10 @@ def _emitter(runtime: Runtime[Any] | None, name: str) -> Emit | None:
     here = listener.get()
     if write is None and (here is None or here.on_event is None):
         return None
-    question = hashlib.sha256(name.encode()).hexdigest()[:8]
+    short = hashlib.sha256(name.encode()).hexdigest()[:8]
 
     def emit(event: Mapping[str, Any]) -> None:
-        whole = {**event, "question": question, "time": round(time.time(), 3)}
+        whole = {**event, "question": short, "time": round(time.time(), 3)}
         if write is not None:
             write(whole)
         if here is not None:

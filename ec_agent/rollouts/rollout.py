@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from typing import Any, NotRequired, cast
+from uuid import UUID
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
@@ -19,7 +20,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.progress import Progress
-from ec_agent.capture.recorder import Recorder, current_recorder, recording
+from ec_agent.capture.recorder import current_recorder, recording
 from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.durability import written_down
@@ -36,6 +37,8 @@ from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.writes import WriteLog
+from ec_agent.tracing import feedback
+from ec_agent.tracing.seam import current_question
 
 
 class Start(TypedDict):
@@ -82,7 +85,9 @@ class Attempt:
         # What was decided is carried out, however long that takes.
         limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
         self.meter = Meter(limits, budget, halts, current_recorder.get())
-        self.recorder = Recorder(
+        self.trace = current_question.get().rollout(self.index, start["round"])
+        self.langsmith = feedback.place_of(config)
+        self.recorder = self.trace.recorder(
             self.index,
             signals=options.selector.signals,
             calls=options.calls,
@@ -107,6 +112,10 @@ class Attempt:
 
     def run(self) -> Plan[None]:
         """Run it to its end; a failure is kept for the record."""
+        with self.trace.running():
+            yield from self._run()
+
+    def _run(self) -> Plan[None]:
         session, parked = self.session, self.start.get("thread")
         session.ran.add(self.index)
         acting = self.committing is not None
@@ -147,9 +156,11 @@ class Attempt:
             "configurable": {**conf, "ec_environment": environment} if environment is not None else conf,
             "callbacks": without_streaming(config.get("callbacks")),
             "tags": own_tags(config),
-            "metadata": {**(config.get("metadata") or {}), "ec_rollout": self.index},
+            "metadata": {**(config.get("metadata") or {}), **self._marks},
             "recursion_limit": session.options.limits.recursion_limit,
         }
+        if self.langsmith is not None:
+            own["run_id"] = UUID(self.langsmith["run_id"])
         if session.max_concurrency is not None:  # the outer run's own, for the agent's parallel nodes
             own["max_concurrency"] = session.max_concurrency
         arguments = {
@@ -161,6 +172,11 @@ class Attempt:
         }
         # A subgraph with a memory of its own reads it within the rollout; else the end alone is written.
         return arguments if session.agent.needs_saver else {**arguments, "durability": "exit"}
+
+    @property
+    def _marks(self) -> dict[str, Any]:
+        options = self.session.options
+        return feedback.metadata(self.index, options.selector.name, options.config)
 
     def _input(self) -> Any:
         if self.start.get("thread") is None:
@@ -255,6 +271,7 @@ class Attempt:
         # Messages with logprobs are very many small objects: they must go now, not with the garbage.
         self.recorder.guard = self.recorder.progress = None
         self.recorder.asking.clear()
+        self.trace.finished(record, self.error or self.failure)
         self._emit("finished", error=record["error"], seconds=record["seconds"])
         return record
 
@@ -270,7 +287,7 @@ class Attempt:
             "writes": [],
             "goto": [],
             "final_action": None,
-            "facts": self.recorder.facts(),
+            "facts": {**self.recorder.facts(), **({feedback.PLACE: self.langsmith} if self.langsmith else {})},
             "fingerprint": None,
             "end": {"kind": "answer"},
             "store": [],

@@ -1,38 +1,57 @@
-"""``langgraph dev`` serves the graphs of ``langgraph.json``, without network or licence, on the real model."""
+"""``make serve`` serves the graphs of ``langgraph.json``, without network or licence, on the real model."""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 import pytest
 from langgraph_sdk import get_sync_client
 
-ROOT = Path(__file__).parents[2]
+from ec_agent import Selection
 
-QUIET = {
-    "LANGGRAPH_NO_VERSION_CHECK": "1",
-    "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-    "LANGSMITH_TRACING": "false",
-}
+ROOT = Path(__file__).parents[2]
+OFFLINE = Path(__file__).with_name("offline_server.py")
+KEYS = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY", "LANGGRAPH_CLOUD_LICENSE_KEY")
+QUESTION = {"messages": [{"role": "user", "content": "Parcel: 3 mugs + 2 lamps"}]}
+
+
+def served_by_make():
+    """What ``make serve`` runs: environment and arguments of ``langgraph``."""
+    said = subprocess.run(["make", "-n", "serve"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = said.replace("\\\n", " ").split("LANGGRAPH_NO_VERSION_CHECK=", 1)[1].split()
+    program = next(place for place, word in enumerate(words) if word.endswith("/langgraph"))
+    settings = [f"LANGGRAPH_NO_VERSION_CHECK={words[0]}", *words[1:program]]
+    return dict(setting.split("=", 1) for setting in settings), words[program + 1 :]
+
+
+class Server(NamedTuple):
+    """The running server: its client, what it logged, and where it would have gone."""
+
+    client: object
+    log: Path
+    notes: Path
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def server(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("dev") / "log"
-    command = [str(Path(sys.executable).with_name("langgraph")), "dev", "--no-browser", "--no-reload"]
+    place = tmp_path_factory.mktemp("dev")
+    log, notes = place / "log", place / "notes"
+    settings, words = served_by_make()
+    command = [sys.executable, str(OFFLINE), str(notes), *words, "--no-reload", "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if name not in KEYS}
     with log.open("w") as out:
-        server = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=ROOT, env={**os.environ, **QUIET}, stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env={**environment, **settings}, stdout=out, stderr=out)
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 120
@@ -41,22 +60,22 @@ def client(tmp_path_factory):
                 httpx2.get(f"{url}/ok").raise_for_status()
                 break
             except httpx2.HTTPError:
-                assert server.poll() is None, log.read_text()
+                assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.5)
-        yield get_sync_client(url=url)
+        yield Server(get_sync_client(url=url), log, notes)
     finally:
-        server.terminate()
-        server.wait(timeout=30)
+        process.terminate()
+        process.wait(timeout=30)
 
 
 @pytest.mark.model
-def test_rollouts_and_selection_are_drawn_as_nodes(client):
+def test_rollouts_and_selection_are_drawn_as_nodes(server):
     drawn = {
         assistant["graph_id"]: {
-            node["id"] for node in client.assistants.get_graph(assistant["assistant_id"], xray=True)["nodes"]
+            node["id"] for node in server.client.assistants.get_graph(assistant["assistant_id"], xray=True)["nodes"]
         }
-        for assistant in client.assistants.search()
+        for assistant in server.client.assistants.search()
     }
     assert {"solve:rollout:model", "solve:rollout:tools", "solve:select", "answer"} <= drawn["shop_desk"]
     assert {"best_of_n:rollout:model", "best_of_n:select"} <= drawn["best_of_n"]
@@ -64,13 +83,59 @@ def test_rollouts_and_selection_are_drawn_as_nodes(client):
 
 
 @pytest.mark.model
-def test_a_thread_runs_and_leaves_its_receipt(client):
+def test_the_receipt_is_part_of_the_states_schema(server):
+    (desk,) = server.client.assistants.search(graph_id="shop_desk")
+    schemas = server.client.assistants.get_schemas(desk["assistant_id"])
+    assert {"messages", "status", "receipt"} <= set(schemas["state_schema"]["properties"])
+
+
+@pytest.mark.model
+def test_a_thread_runs_and_leaves_its_receipt(server):
+    """As Studio runs it: streamed with subgraphs, which shows the fan-out's nodes, and read back from the state."""
+    client = server.client
     thread = client.threads.create()["thread_id"]
-    question = {"messages": [{"role": "user", "content": "Parcel: 3 mugs + 2 lamps"}]}
-    client.runs.wait(thread, "shop_desk", input=question, context={"n": 2})
+    run = client.runs.stream(
+        thread,
+        "shop_desk",
+        input=QUESTION,
+        context={"n": 2},
+        stream_mode=["updates", "custom"],
+        stream_subgraphs=True,
+    )
+    seen, events = [], []
+    for part in run:
+        name, _, beneath = part.event.partition("|")
+        if name == "updates":
+            seen += [f"{re.sub(':[^|]*', '', beneath)}/{node}" for node in part.data]
+        elif name == "custom":
+            events.append(part.data["type"])
+    assert seen.count("solve/rollout") == 2
+    assert [node for node in seen if node != "solve/rollout"] == ["/open", "solve/select", "/solve", seen[-1]]
+    assert events.count("ec_agent.rollout.scored") == 2
+    assert events[-1] == "ec_agent.selection"
     state = client.threads.get_state(thread)["values"]
-    receipt = state["receipt"]
+    receipt = Selection.from_dict(state["receipt"])
     assert state["status"] in ("answered", "passed on")
-    assert len(receipt["candidates"]) == 2
-    assert receipt["candidates"][receipt["winner"]]["coverage"] == 1.0
+    assert seen[-1] == {"answered": "/answer", "passed on": "/pass_on"}[state["status"]]
+    assert len(receipt.candidates) == 2
+    assert receipt.candidates[receipt.winner].coverage == 1.0
+    assert receipt.candidates[receipt.winner].centroid is not None
+    assert receipt.usage["generated_tokens"] > 0
     assert all("logprobs" not in (message.get("response_metadata") or {}) for message in state["messages"])
+
+
+@pytest.mark.model
+def test_it_asked_nothing_of_the_network(server):
+    """Last of all: by now it has started, drawn, and run; there was no key and no licence in its environment."""
+    assert not server.notes.exists(), server.notes.read_text()
+
+
+@pytest.mark.parametrize("call", ["create_connection(('192.0.2.1', 80))", "getaddrinfo('example.org', 80)"])
+def test_asking_the_network_would_have_been_noted(tmp_path, call):
+    notes = tmp_path / "notes"
+    code = f"import sys, socket, offline_server; sys.addaudithook(offline_server.refuse); socket.{call}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(notes)], cwd=OFFLINE.parent, capture_output=True, check=False
+    )
+    assert done.returncode
+    assert notes.read_text().startswith("socket.")

@@ -1,0 +1,148 @@
+"""Names and values of span attributes: OpenTelemetry's GenAI conventions (0.1), ours where they have none.
+
+The names are written out here: the Python package of the conventions is not needed to write them, and marks them all
+as moved. No value is content: texts of messages, tools and errors are left to ``messages``, which is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+OPERATION = "gen_ai.operation.name"
+AGENT = "gen_ai.agent.name"
+CONVERSATION = "gen_ai.conversation.id"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL = "gen_ai.tool.call.id"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+EVALUATION = "gen_ai.evaluation.result"  # the name of an event
+ERROR = "error.type"
+OTHER_ERROR = "_OTHER"  # the conventions' word for one that is not known
+
+SELECTOR = "ec_agent.selector"
+N = "ec_agent.n"
+INDEX = "ec_agent.rollout.index"
+ROUND = "ec_agent.rollout.round"
+ATTEMPT = "ec_agent.rollout.attempt"
+PARTIAL = "ec_agent.call.partial"
+
+# Numbers alone: other request parameters may hold anything, keys in headers included.
+_REQUEST: Mapping[str, tuple[str, ...]] = {
+    "temperature": ("temperature",),
+    "top_p": ("top_p",),
+    "seed": ("seed",),
+    "frequency_penalty": ("frequency_penalty",),
+    "presence_penalty": ("presence_penalty",),
+    "max_tokens": ("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    "choice.count": ("n",),
+}
+_WHOLE = ("seed", "max_tokens", "choice.count")
+
+# LangChain's names of providers whose conventional name is another.
+_PROVIDERS = {
+    "google_genai": "gcp.gemini",
+    "google_vertexai": "gcp.vertex_ai",
+    "azure": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "amazon_bedrock": "aws.bedrock",
+    "bedrock": "aws.bedrock",
+    "mistral": "mistral_ai",
+    "mistralai": "mistral_ai",
+    "xai": "x_ai",
+    "ibm": "ibm.watsonx.ai",
+    "moonshot": "moonshot_ai",
+}
+
+_OF_CANDIDATE = (
+    *("centroid", "score", "reason", "coverage", "tokens", "scored_tokens", "phases", "calls", "tool_calls"),
+    *("partial_calls", "constrained_calls", "unsampled_calls", "same_as"),
+)
+
+
+def present(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes less those without a value, which spans do not take."""
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def provider(metadata: Mapping[str, Any] | None) -> str | None:
+    """The provider's conventional name, from a LangChain run's metadata."""
+    name = (metadata or {}).get("ls_provider")
+    return _PROVIDERS.get(str(name).lower(), str(name).lower()) if name else None
+
+
+def request(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The request parameters that have conventional names."""
+    found: dict[str, Any] = {}
+    for name, spellings in _REQUEST.items():
+        value = next((v for spelling in spellings if _is_number(v := params.get(spelling))), None)
+        if value is not None and (name, value) != ("choice.count", 1):
+            found[f"gen_ai.request.{name}"] = int(value) if name in _WHOLE else float(value)
+    return found
+
+
+def usage(prompt: int | None, cached: int | None, generated: int | None) -> dict[str, Any]:
+    """Tokens, as far as they are known."""
+    return present({INPUT_TOKENS: prompt, CACHED_TOKENS: cached or None, OUTPUT_TOKENS: generated})
+
+
+def candidate(receipt: Mapping[str, Any], winner: int) -> dict[str, Any]:
+    """What the receipt says of one rollout."""
+    own = {f"ec_agent.rollout.{name}": receipt[name] for name in _OF_CANDIDATE}
+    return present({**own, "ec_agent.rollout.selected": receipt["index"] == winner})
+
+
+def evaluation(receipt: Mapping[str, Any], selector: str, winner: int) -> dict[str, Any]:
+    """The score of one rollout as the conventions' evaluation result."""
+    return {
+        "gen_ai.evaluation.name": selector,
+        "gen_ai.evaluation.score.value": receipt["score"],
+        "gen_ai.evaluation.score.label": "selected" if receipt["index"] == winner else "not selected",
+    }
+
+
+def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """What the receipt says of all of them together."""
+    winner: Mapping[str, Any] = next(c for c in receipt["candidates"] if c["index"] == receipt["winner"])
+    return present(
+        {
+            SELECTOR: receipt["selector"],
+            N: len(receipt["candidates"]),
+            "ec_agent.selection.winner": receipt["winner"],
+            "ec_agent.selection.order": list(receipt["order"]),
+            "ec_agent.selection.score": winner["score"],
+            "ec_agent.selection.centroid": winner["centroid"],
+            "ec_agent.selection.margin": receipt["margin"],
+            "ec_agent.selection.distinct": receipt["distinct"],
+            "ec_agent.selection.warnings": len(receipt["warnings"]),
+            **{f"ec_agent.config.{name}": value for name, value in receipt["config"].items()},
+            **{f"ec_agent.usage.{name}": value for name, value in receipt["usage"].items()},
+        }
+    )
+
+
+def error_type(error: BaseException) -> str:
+    """An exception's canonical name."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def only(values: Sequence[Any]) -> Any:
+    """The value that all of them are; ``None`` where they differ."""
+    return values[0] if values and all(value == values[0] for value in values) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

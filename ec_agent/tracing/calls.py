@@ -1,0 +1,265 @@
+"""LLM calls as spans, from the layer that knows most of each: LangChain's callbacks, else the client's request.
+
+These spans have the rollout's, or the tool's, around them, but are not made the current one: in an async run LangChain
+starts and ends a call in contexts of their own, and the span would stay current for what the node does next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.outputs import LLMResult
+from langchain_core.tracers.context import register_configure_hook
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+
+from ec_agent.capture import langchain as capture
+from ec_agent.capture.calls import OpenCall, current_call
+from ec_agent.capture.filters import CallInfo
+from ec_agent.capture.recorder import Recorder
+from ec_agent.capture.shapes import Payload, get, listed, payload_of_message
+from ec_agent.tracing import attributes as names
+from ec_agent.tracing.messages import answered_in, asked_in, input_messages, output_messages
+from ec_agent.tracing.spans import Settings, failed
+from ec_agent.trajectory import Call
+
+
+class CallSpans:
+    """The spans of the LLM calls of one rollout, or of one choice.
+
+    Attributes:
+        settings: what is traced.
+        of_calls: the spans of calls that a recorder hears.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.of_calls: WeakKeyDictionary[OpenCall, Span] = WeakKeyDictionary()
+        self._open: dict[int, Span] = {}
+
+    def start(self, operation: str, given: Mapping[str, Any], params: Mapping[str, Any], around: Span | None) -> Span:
+        """A call starts, in the course of that one."""
+        model = given.get(names.REQUEST_MODEL)
+        span = self.settings.tracer.start_span(
+            f"{operation} {model}" if model else operation,
+            context=None if around is None else set_span_in_context(around),
+            kind=SpanKind.CLIENT,
+            attributes=names.present({names.OPERATION: operation, **given, **names.request(params)}),
+        )
+        self._open[id(span)] = span
+        return span
+
+    def end(self, span: Span) -> None:
+        """It ended."""
+        self._open.pop(id(span), None)
+        span.end()
+
+    def close(self) -> None:
+        """End those that were never told to have ended: cancelled ones, and streams left half-way."""
+        while self._open:
+            _, span = self._open.popitem()
+            span.set_attribute(names.PARTIAL, True)
+            span.end()
+
+    def around(self, call: OpenCall | None) -> Span | None:
+        """The span of the call in whose course this one is made, and not only beside its stream."""
+        above = call.around if call is not None else None
+        return self.of_calls.get(above) if above is not None and not above.speaking else None
+
+
+_spans: ContextVar[CallSpans | None] = ContextVar("ec_agent_call_spans", default=None)
+
+
+class CallHandler(BaseCallbackHandler):
+    """Makes a span of every chat model and LLM run. There is one for the whole process.
+
+    It is called after the handler that captures, whose reading of the same run it goes by.
+    """
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self._runs: dict[UUID, tuple[CallSpans, Span, OpenCall | None]] = {}
+
+    def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
+    ) -> None:
+        """A chat model run starts."""
+        self._start("chat", messages[0] if messages else [], run_id, kwargs)
+
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
+        """A completion model run starts."""
+        self._start("text_completion", [HumanMessage(prompt) for prompt in prompts[:1]], run_id, kwargs)
+
+    def _start(self, operation: str, asked: Sequence[BaseMessage], run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+        if (spans := _spans.get()) is None:
+            return
+        params, metadata = kwargs.get("invocation_params") or {}, kwargs.get("metadata") or {}
+        call = current_call.get()
+        given = {
+            names.REQUEST_MODEL: params.get("model") or params.get("model_name") or metadata.get("ls_model_name"),
+            names.PROVIDER: names.provider(metadata),
+            names.INPUT_MESSAGES: input_messages(asked) if spans.settings.content else None,
+        }
+        span = spans.start(operation, given, params, spans.around(call))
+        if call is not None:
+            spans.of_calls[call] = span
+        self._runs[run_id] = (spans, span, call)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run ended."""
+        if (run := self._runs.pop(run_id, None)) is None:
+            return
+        spans, span, call = run
+        try:
+            generations = [generation for generations in response.generations for generation in generations]
+            answers = [message for g in generations if isinstance(message := get(g, "message"), BaseMessage)]
+            reasons = [reason for g in generations if (reason := _finish_reason(g))]
+            span.set_attributes({**_identity(answers), **_used(call, generations)})
+            if reasons:
+                span.set_attribute(names.FINISH_REASONS, reasons)
+            if spans.settings.content and answers:
+                span.set_attribute(names.OUTPUT_MESSAGES, output_messages(answers, reasons))
+        finally:
+            spans.end(span)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run failed."""
+        if (run := self._runs.pop(run_id, None)) is not None:
+            spans, span, call = run
+            span.set_attributes(_usage_of(call.done if call is not None else None))
+            failed(span, error)
+            spans.end(span)
+
+
+class TracedRecorder(Recorder):
+    """A recorder that makes spans of the requests that no LangChain run makes."""
+
+    def begin(
+        self,
+        info: CallInfo,
+        params: Mapping[str, Any] | None = None,
+        batch: int = 1,
+        around: OpenCall | None = None,
+    ) -> OpenCall:
+        """A call starts; LangChain's say so in their metadata, and have a span already, or presently."""
+        call = super().begin(info, params, batch, around)
+        spans = _spans.get()
+        if spans is not None and "ls_model_type" not in info.metadata:
+            body = params or {}
+            given = {
+                names.REQUEST_MODEL: info.model,
+                names.PROVIDER: "openai",  # whoever serves it, the client speaks the format of that name
+                names.INPUT_MESSAGES: input_messages(asked_in(body)) if spans.settings.content else None,
+            }
+            operation = "text_completion" if "prompt" in body and "input" not in body else "chat"
+            span = spans.of_calls[call] = spans.start(operation, given, body, spans.around(call))
+            _requests[call] = spans, span
+        return call
+
+    def end(self, call: OpenCall, payload: Payload | None) -> None:
+        """A call ended."""
+        started = _requests.pop(call, None)  # not by the context: a stream may be read to its end in another one
+        requests = call.answered()
+        try:
+            super().end(call, payload)
+        finally:
+            if started is not None:
+                spans, span = started
+                _answered(span, call, requests, spans.settings.content)
+                spans.end(span)
+
+
+# The spans of requests under way, by their calls.
+_requests: WeakKeyDictionary[OpenCall, tuple[CallSpans, Span]] = WeakKeyDictionary()
+
+
+def _answered(span: Span, call: OpenCall, requests: Sequence[Any], content: bool) -> None:
+    span.set_attributes(_usage_of(call.done))
+    if not requests:  # what it failed with, the caller knows
+        span.set_status(Status(StatusCode.ERROR))
+        span.set_attribute(names.ERROR, names.OTHER_ERROR)
+        return
+    last = requests[-1]
+    parts = [last.response] if last.response is not None else last.chunks
+    reasons = [
+        str(reason)
+        for part in parts
+        for choice in listed(get(part, "choices"))
+        if (reason := get(choice, "finish_reason"))
+    ]
+    identity = {
+        names.RESPONSE_ID: next((str(found) for part in parts if (found := get(part, "id"))), None),
+        names.RESPONSE_MODEL: call.done.model if call.done is not None else None,
+        names.FINISH_REASONS: reasons or None,
+        names.PARTIAL: True if call.done is not None and call.done.partial else None,
+    }
+    span.set_attributes(names.present(identity))
+    if content:
+        span.set_attribute(names.OUTPUT_MESSAGES, output_messages(answered_in(last.response, last.chunks), reasons))
+
+
+def _used(call: OpenCall | None, generations: Sequence[Any]) -> dict[str, Any]:
+    if call is not None and call.closed:
+        # One that only passed on what calls in its course answered has used nothing itself.
+        return _usage_of(call.done)
+    first = payload_of_message(get(generations[0], "message")) if generations else Payload()
+    return names.usage(first.prompt_tokens, first.cached_tokens, first.tokens)
+
+
+def _usage_of(done: Call | None) -> dict[str, Any]:
+    return {} if done is None else names.usage(done.prompt_tokens, done.cached_tokens, done.tokens)
+
+
+def _identity(answers: Sequence[BaseMessage]) -> dict[str, Any]:
+    told: Mapping[str, Any] = answers[0].response_metadata if answers else {}
+    own = answers[0].id if answers else None
+    # LangChain's own ids of messages begin so; they are no provider's.
+    given = told.get("id") or (None if own is None or own.startswith(("run-", "lc_")) else own)
+    return names.present({names.RESPONSE_MODEL: told.get("model_name") or told.get("model"), names.RESPONSE_ID: given})
+
+
+def _finish_reason(generation: Any) -> str | None:
+    places = (get(generation, "message", "response_metadata"), get(generation, "generation_info"))
+    spellings = ("finish_reason", "stop_reason", "done_reason")
+    found = next((reason for place in places for name in spellings if (reason := get(place, name))), None)
+    return None if found is None else str(found)
+
+
+@contextmanager
+def hearing_calls(settings: Settings) -> Iterator[None]:
+    """LLM calls made inside, in this context and those copied from it, have spans, if they are to have any."""
+    if not settings.calls:
+        yield
+        return
+    _install_hook()
+    spans = CallSpans(settings)
+    tokens = _spans.set(spans), _handler_var.set(_HANDLER)
+    try:
+        yield
+    finally:
+        _spans.reset(tokens[0])
+        _handler_var.reset(tokens[1])
+        spans.close()
+
+
+_HANDLER = CallHandler()
+_handler_var: ContextVar[BaseCallbackHandler | None] = ContextVar("ec_agent_call_handler", default=None)
+_hook_lock = threading.Lock()
+_hook_installed = False
+
+
+def _install_hook() -> None:
+    global _hook_installed
+    capture.install_hook()  # before ours: hooks are called in this order
+    with _hook_lock:
+        if not _hook_installed:
+            register_configure_hook(_handler_var, inheritable=True)
+            _hook_installed = True

@@ -1,0 +1,153 @@
+"""LangSmith: what a rollout's run is told there, and the feedback it gets once there is a choice.
+
+Where LangSmith's tracing is on, LangChain has its tracer among the callbacks, and every rollout is a run of its own.
+We give that run its id, so that we know it, and send feedback to it with the tracer's own client, from a thread of
+ours: neither a slow nor a broken LangSmith is the run's business.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.utils.uuid import uuid7
+
+from ec_agent.phases import HEPConfig
+
+Score = tuple[str, Any, str | None]
+Item = tuple[Mapping[str, str], str, Any, str | None]
+
+PLACE = "langsmith"
+_ATTEMPTS = 3  # to send one piece of feedback; its run may not have arrived yet
+_PATIENCE = 10.0  # seconds for runs under way to arrive; where LangSmith's own thread has died, they never do
+_log = logging.getLogger(__name__)
+_lock = threading.Lock()
+_executor: ThreadPoolExecutor | None = None
+_pending: set[Future[None]] = set()
+_clients: list[Any] = []
+
+
+def metadata(index: int, selector: str, config: HEPConfig) -> dict[str, Any]:
+    """What the runs beneath a rollout are marked with."""
+    settings = f"{config.top_percent:g}/{config.bottom_percent:g}/{config.consecutive_low}"
+    return {"ec_rollout": index, "ec_selector": selector, "ec_config": settings}
+
+
+def place_of(config: RunnableConfig) -> dict[str, str] | None:
+    """Where LangSmith will find the rollout that starts here, as plain JSON; ``None`` where it is not tracing."""
+    with _harmless():
+        tracer, run = _tracing(config)
+        if tracer is not None and run is not None:
+            return {"run_id": str(uuid7()), "trace_id": str(run.trace_id), "project": str(run.session_name)}
+    return None
+
+
+def send(config: RunnableConfig, records: Sequence[Mapping[str, Any]], receipt: Mapping[str, Any]) -> None:
+    """Send each rollout's run its scores, in the background."""
+    places = {record["index"]: record["facts"].get(PLACE) for record in records}
+    items = [
+        (place, *each)
+        for candidate in receipt["candidates"]
+        if (place := places.get(candidate["index"])) is not None
+        for each in _scores(candidate, receipt)
+    ]
+    with _harmless():
+        tracer, _ = _tracing(config)
+        if tracer is not None and items:
+            _submit(tracer.client, items)
+
+
+def _submit(client: Any, items: list[Item]) -> None:
+    global _executor
+    with _lock:
+        _executor = _executor or ThreadPoolExecutor(1, thread_name_prefix="ec_agent-feedback")
+        sent = _executor.submit(_send, client, items)
+        _pending.add(sent)
+        if client not in _clients:
+            _clients.append(client)
+    sent.add_done_callback(_pending.discard)
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """What goes wrong with LangSmith is logged; it is not the run's business."""
+    try:
+        yield
+    except Exception as error:
+        _log.warning("the scores of the rollouts could not be sent to LangSmith: %s", type(error).__name__)
+
+
+def flush(timeout: float = 30.0) -> bool:
+    """Wait until the feedback of all selections so far is sent to LangSmith; runs traced until now are too.
+
+    Args:
+        timeout: seconds to wait at most.
+
+    Returns:
+        Whether all feedback was handed to LangSmith's client in time.
+    """
+    end = time.monotonic() + timeout
+    done = not wait(tuple(_pending), timeout).not_done
+    for client in tuple(_clients):
+        with suppress(Exception):  # it has said in its log what is wrong
+            client.flush(max(0.0, end - time.monotonic()))
+    return done
+
+
+def _tracing(config: RunnableConfig) -> tuple[Any, Any]:
+    """LangSmith's tracer among the callbacks, and the run it is in."""
+    from langchain_core.tracers.langchain import LangChainTracer
+
+    callbacks = config.get("callbacks")
+    handlers = getattr(callbacks, "handlers", None) or ()
+    tracer = next((handler for handler in handlers if isinstance(handler, LangChainTracer)), None)
+    run = None if tracer is None else tracer.run_map.get(str(getattr(callbacks, "parent_run_id", None)))
+    if run is not None and run.extra.get("__disabled"):
+        run = None
+    return tracer, run
+
+
+def _scores(candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> list[Score]:
+    """Key, score and comment of each piece of feedback to one rollout."""
+    won = candidate["index"] == receipt["winner"]
+    scores = [("ec_agent.selected", int(won), candidate["reason"])]
+    if candidate["centroid"] is not None:
+        scores.append(("ec_agent.centroid", candidate["centroid"], None))
+    if candidate["score"] is not None and candidate["score"] != candidate["centroid"]:
+        scores.append(("ec_agent.score", candidate["score"], receipt["selector"]))
+    if candidate["coverage"] is not None:
+        scores.append(("ec_agent.coverage", candidate["coverage"], None))
+    return scores
+
+
+def _send(client: Any, items: Sequence[Item]) -> None:
+    projects: dict[str, str] = {}
+    with _harmless():  # where one cannot be sent, the rest would fare no better
+        for place, key, score, comment in items:
+            name = place["project"]
+            if name not in projects:
+                projects[name] = _project(client, name)
+            client.create_feedback(
+                run_id=place["run_id"],
+                trace_id=place["trace_id"],
+                session_id=projects[name],
+                key=key,
+                score=score,
+                comment=comment,
+                feedback_source_type="model",
+                stop_after_attempt=_ATTEMPTS,
+            )
+
+
+def _project(client: Any, name: str) -> str:
+    """The project's id, without which LangSmith may not find the run; it is there once its first run has arrived."""
+    with suppress(Exception):
+        return str(client.read_project(project_name=name).id)
+    client.flush(_PATIENCE)
+    return str(client.read_project(project_name=name).id)

@@ -1,0 +1,66 @@
+"""Tracing with OpenTelemetry, on and off."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ec_agent.errors import ConfigError
+from ec_agent.tracing.seam import listen
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+
+def instrument(
+    tracer_provider: TracerProvider | None = None,
+    *,
+    content: bool | None = None,
+    calls: bool = True,
+    tools: bool = True,
+) -> None:
+    """Make OpenTelemetry spans of every question that ``best_of_n`` is asked from now on.
+
+    A second call replaces the first.
+
+    Args:
+        tracer_provider: where the spans go; the global provider by default.
+        content: whether the texts of prompts, answers, tool calls and results go into them. By default the environment
+            variable ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says so (``true``, ``span_only``,
+            ``span_and_event``), and without it they do not.
+        calls: whether LLM calls have spans. ``False`` where another instrumentation (of ``openai``, say) makes them.
+        tools: whether tools have.
+
+    Raises:
+        ConfigError: an argument has a value it cannot have, or ``opentelemetry-api`` is not installed.
+    """
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.trace") is None:
+        raise ConfigError("instrument() needs opentelemetry-api; pip install 'ec-agent[otel]'")
+    for name, value in (("content", content), ("calls", calls), ("tools", tools)):
+        if not (isinstance(value, bool) or (name == "content" and value is None)):
+            raise ConfigError(f"{name} is {value!r}; give True or False")
+    if tracer_provider is not None and not hasattr(tracer_provider, "get_tracer"):
+        raise ConfigError(f"tracer_provider is {tracer_provider!r}; give a TracerProvider, or leave it out")
+    from opentelemetry.trace import get_tracer
+
+    from ec_agent import __version__
+    from ec_agent.tracing.questions import SpanListener
+    from ec_agent.tracing.spans import Settings
+    from ec_agent.tracing.tools import install_patch
+
+    install_patch()
+    tracer = get_tracer("ec_agent", __version__, tracer_provider)
+    listen(SpanListener(Settings(tracer, _content_asked() if content is None else content, calls, tools)))
+
+
+def uninstrument() -> None:
+    """Make no more spans; of questions under way, those already begun are ended."""
+    listen(None)
+
+
+def _content_asked() -> bool:
+    # "event_only" asks for log events, of which there are none here.
+    return os.environ.get(CONTENT, "").strip().lower() in ("true", "span_only", "span_and_event")
