@@ -27,11 +27,13 @@ class TokenLogprobs:
             candidates are missing or unreadable is a row of NaN.
         sampled: shape ``(T,)``, the logprob of the token that was generated; NaN where it is unknown.
         texts: the token texts, where they were asked for.
+        candidates: the likeliest candidates of each token, texts and probabilities, where they were asked for.
     """
 
     top: FloatArray
     sampled: FloatArray
     texts: tuple[str, ...] | None = None
+    candidates: tuple[tuple[tuple[str, float], ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.sampled)

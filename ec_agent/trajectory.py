@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,25 @@ from ec_agent.phases import HEPConfig, Phases, entropy_centroid, high_entropy_ph
 from ec_agent.signals import ENTROPY
 
 Capability = Literal["full", "sampled", "none"]
+Likeliest = tuple[tuple[str, float], ...]
+"""Candidates of one token, the likeliest first: texts, and probabilities in [0, 1] as the model gave them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One run of a tool.
+
+    Attributes:
+        name: the tool's name.
+        arguments: what it was given, as text, where texts were kept; cut where it is long.
+        result: what it returned, likewise; ``None`` where it did not return.
+        error: what it failed with, likewise.
+    """
+
+    name: str
+    arguments: str | None = None
+    result: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +59,8 @@ class Call:
         partial: whether the answer broke off, or its reader did, before its end.
         constrained: whether the request held the answer to a grammar, a schema or a certain tool. The logprobs may be
             those before that constraint (llama.cpp's are): they describe the model, not the constrained sampler.
+        tools: the tools that ran after this call had started and before the next one did.
+        candidates: the likeliest candidates of each token, where they were kept.
     """
 
     entropies: FloatArray
@@ -55,6 +76,8 @@ class Call:
     capability: Capability | None = None
     partial: bool = False
     constrained: bool = False
+    tools: tuple[ToolUse, ...] = ()
+    candidates: tuple[Likeliest, ...] | None = None
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
@@ -183,6 +206,11 @@ def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str 
     """
     centroid = trajectory.centroid(config, signal)
     return None if centroid is None else 1.0 - centroid
+
+
+def likeliest(plain: Sequence[Sequence[Sequence[Any]]]) -> tuple[Likeliest, ...]:
+    """A call's candidates out of the lists that JSON and checkpoints make of them."""
+    return tuple(tuple((str(text), float(share)) for text, share in each) for each in plain)
 
 
 def _filled(values: FloatArray, tokens: int) -> FloatArray:

@@ -71,18 +71,24 @@ class CaptureHandler(BaseCallbackHandler):
         """A tool runs."""
         if (recorder := current_recorder.get()) is not None:
             recorder.check()
-            recorder.count_tool_call()
+            name = str((serialized or {}).get("name") or kwargs.get("name") or "tool")
+            recorder.count_tool_call(run_id, name, input_str)
             if (progress := recorder.progress) is not None:
-                name = (serialized or {}).get("name") or kwargs.get("name") or "tool"
-                progress.tool_started(run_id, str(name))
+                progress.tool_started(run_id, name)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool returned."""
-        _tool_over(run_id, failed=False)
+        """It returned, an error perhaps."""
+        if (recorder := current_recorder.get()) is not None:
+            recorder.tools.end(run_id, output)
+            if (progress := recorder.progress) is not None:
+                progress.tool_ended(run_id, failed=getattr(output, "status", None) == "error")
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool raised; one that asks a person raises, too, and has not failed."""
-        _tool_over(run_id, failed=not isinstance(error, GraphBubbleUp))
+        """It raised; one that asks a person raises, too, and has not failed."""
+        if (recorder := current_recorder.get()) is not None:
+            recorder.tools.fail(run_id, error)
+            if (progress := recorder.progress) is not None:
+                progress.tool_ended(run_id, failed=not isinstance(error, GraphBubbleUp))
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run streams: from now on, calls in its context may be those of whoever reads the stream."""
@@ -111,12 +117,6 @@ class CaptureHandler(BaseCallbackHandler):
             payload = _payload(partial, call.batch.size) if isinstance(partial, LLMResult) else None
             some = payload is not None and (payload.entries or payload.tokens)
             call.recorder.end(call, replace(payload, partial=True) if payload is not None and some else None)
-
-
-def _tool_over(run_id: UUID, *, failed: bool) -> None:
-    recorder = current_recorder.get()
-    if recorder is not None and (progress := recorder.progress) is not None:
-        progress.tool_ended(run_id, failed)
 
 
 def call_info(

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from langchain_core.messages import AIMessage
@@ -22,6 +23,7 @@ from ec_agent.capture.asked import RequestSettings, asked_of
 from ec_agent.capture.calls import Batch, OpenCall, current_call, open_call
 from ec_agent.capture.filters import CallInfo, CallPredicate
 from ec_agent.capture.guard import Guard
+from ec_agent.capture.kept import Kept, ToolLog
 from ec_agent.capture.progress import Progress
 from ec_agent.capture.shapes import Payload, call_of
 from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
@@ -39,13 +41,14 @@ class Recorder:
         failure: what ends the rollout, whether or not the agent caught it.
         asking: the AI messages with tool calls that LangChain models have returned.
         tool_calls: tools executed.
+        tools: which, and when.
         progress: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
 
     Args:
         index: number of the rollout.
         signals: per-token signals to keep; entropy always is, and those of a recorder around it.
         calls: which calls count; ``None`` counts all.
-        keep_text: keep the token texts too.
+        kept: what to keep besides the numbers.
         requests: what to set on every counted request of an OpenAI client.
         raise_on_missing: raise ``MissingLogprobsError`` at the first counted call without logprobs.
         guard: asked before and after each call.
@@ -58,7 +61,7 @@ class Recorder:
         *,
         signals: Sequence[str] = (ENTROPY,),
         calls: CallPredicate | None = None,
-        keep_text: bool = False,
+        kept: Kept | None = None,
         requests: RequestSettings | None = None,
         raise_on_missing: bool = False,
         guard: Guard | None = None,
@@ -79,7 +82,8 @@ class Recorder:
         self.guard = guard
         self.asking: list[AIMessage] = [] if asking is None else asking
         self._filter = calls
-        self._keep_text = keep_text
+        self._kept = kept or Kept()
+        self.tools = ToolLog(self._kept.text)
         self._raise_on_missing = raise_on_missing
         self._calls: list[OpenCall] = []
         self._lock = threading.Lock()
@@ -211,7 +215,8 @@ class Recorder:
                 return None
             call.cache_hit = payload.cache_hit
             call.mark(payload)
-            return read(payload, self.signals, keep_text=self._keep_text)
+            kept = self._kept
+            return read(payload, self.signals, keep_text=kept.text, keep_candidates=kept.candidates)
         except Exception as error:
             # The user's run must not die of our reading; the tokens keep their place without entropy.
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
@@ -272,7 +277,7 @@ class Recorder:
 
     def heard(self) -> Trajectory:
         """The calls that count, whatever became of the rollout."""
-        return Trajectory([done for call, done in self._seen() if call.counted])
+        return Trajectory(self.tools.placed([(call.sequence, done) for call, done in self._seen() if call.counted]))
 
     def every_call(self) -> list[Call]:
         """All calls seen, those the filter leaves out included: what the rollout cost."""
@@ -290,10 +295,11 @@ class Recorder:
             "unsampled_calls": sum(not c.sampled for c in counted) if self.requests.sampling else 0,
         }
 
-    def count_tool_call(self) -> None:
+    def count_tool_call(self, run: UUID, name: str, arguments: Any) -> None:
         """A tool was executed."""
         with self._lock:
             self.tool_calls += 1
+        self.tools.start(run, next(_sequence), name, arguments)
 
     def asked_in(self, namespace: str) -> bool:
         """Whether a model was called in the graph task of this checkpoint namespace."""
@@ -331,6 +337,7 @@ def record_calls(
     signals: Sequence[str] = (ENTROPY,),
     calls: CallPredicate | None = None,
     keep_text: bool = False,
+    keep_candidates: int = 0,
     request_logprobs: bool = False,
 ) -> Iterator[Recorder]:
     """Record the LLM calls made inside the ``with`` block, through LangChain or an ``openai`` client.
@@ -338,7 +345,8 @@ def record_calls(
     Args:
         signals: per-token signals to keep; entropy always is.
         calls: which calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
-        keep_text: keep the token texts too.
+        keep_text: keep the token texts too, and what tools were given and returned.
+        keep_candidates: keep so many of each token's likeliest candidates.
         request_logprobs: ask for logprobs in requests of ``openai`` clients that do not.
 
     Yields:
@@ -349,6 +357,6 @@ def record_calls(
         ...     client.chat.completions.create(..., logprobs=True, top_logprobs=20)
         >>> recorder.trajectory().centroid()
     """
-    requests = RequestSettings(logprobs=request_logprobs)
-    with recording(Recorder(signals=signals, calls=calls, keep_text=keep_text, requests=requests)) as recorder:
+    requests, kept = RequestSettings(logprobs=request_logprobs), Kept(keep_text, keep_candidates)
+    with recording(Recorder(signals=signals, calls=calls, kept=kept, requests=requests)) as recorder:
         yield recorder

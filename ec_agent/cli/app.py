@@ -21,15 +21,16 @@ def app() -> None:
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first rollout; the others count up from it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON and nothing else.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page that shows the rollouts token by token.")
 @click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
-def demo(question: str | None, n: int, temperature: float, seed: int, as_json: bool, live: bool) -> None:
+def demo(question: str | None, **options: Any) -> None:
     """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
 
     QUESTION is for the demo's agent, who knows a small shop; left out, it is asked one that needs several steps.
     """
     from ec_agent.cli.demo import run_demo
 
-    run_demo(question, n=n, temperature=temperature, seed=seed, as_json=as_json, live=live)
+    run_demo(question, **options)
 
 
 @app.command()
@@ -215,11 +216,13 @@ def calibrate(run: Path, out: Path, selectors: str, folds: int, repeats: int, se
 @click.option("--config", help="Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]")
 @click.option("--resamples", default=9999, show_default=True, help="Of intervals and p-values, each.")
 @click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
+@click.option("--task", help="With --html: one task's rollouts alone, token by token; nothing is compared.")
 def report(run: Path, **options: Any) -> None:
     """Compare selectors on what `ec-agent eval` stored: accuracy with intervals, confounds, what may be concluded.
 
-    RUN is the file that eval wrote. No model is called. By default all selectors are compared, with their settings as
-    declared, and each of them counts in the correction of the p-values: --selectors names those that you mean.
+    RUN is the file that eval wrote, or one of recorded selections, of which --html shows the rollouts. No model is
+    called. By default all selectors are compared, with their settings as declared, and each of them counts in the
+    correction of the p-values: --selectors names those that you mean.
     """
     from ec_agent.cli.report import run_report
 

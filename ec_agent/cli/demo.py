@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ec_agent.cli.files import written
 from ec_agent.cli.interrupts import leave_interrupted, run_until_interrupted
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
@@ -28,6 +29,8 @@ from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
 from ec_agent.rollouts.selection import CandidateReceipt
+from ec_agent.visual.drawing import check_installed
+from ec_agent.visual.wording import describe
 
 HEADER = ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec")
 
@@ -36,14 +39,26 @@ class DemoUnavailableError(EcAgentError):
     """The demo is not where it can run."""
 
 
-def run_demo(question: str | None, *, n: int, temperature: float, seed: int, as_json: bool, live: bool = False) -> None:
-    """Ask the demo agent ``n`` times and show what came of it.
+def run_demo(
+    question: str | None,
+    *,
+    n: int,
+    temperature: float,
+    seed: int,
+    as_json: bool,
+    html: Path | None = None,
+    live: bool = False,
+) -> None:
+    """Ask the demo agent ``n`` times and show what came of it, as a page too where ``html`` names a file.
 
     Raises:
         DemoUnavailableError: not run from a clone, or an extra is missing.
+        ConfigError: the page cannot be made or written.
         EcAgentError: whatever fails on the way.
     """
     whole("--n", n)
+    if html is not None:
+        check_installed()  # before the work
     graphs = _application()
     question = question or graphs.DEMO_QUESTION
     model = graphs.default_model()
@@ -51,6 +66,7 @@ def run_demo(question: str | None, *, n: int, temperature: float, seed: int, as_
         graphs.make_agent(model),
         n=n,
         keep_text=True,
+        keep_candidates=5,
         sampling=lambda index: {"seed": seed + index, "temperature": temperature},
     )
     console = Console(stderr=as_json)
@@ -59,10 +75,13 @@ def run_demo(question: str | None, *, n: int, temperature: float, seed: int, as_
         with console.status("starting the embedded model (fetched once: 93 MB)"):
             shared_server()
     result = _run(node, question, n, console, live)
+    page = None if html is None else written(html, result.selection.to_html(question))
     if as_json:
         print(json.dumps({"question": question, **result.selection.to_dict(), "answer": describe(_chosen(result))}))
         return
     show(result, console)
+    if page is not None:
+        console.print(f"written: {escape(str(page))}")
 
 
 def _application() -> Any:
@@ -174,12 +193,3 @@ def _summary(result: BestOfNResult) -> str:
         f"{margin}; {selection.distinct} distinct rollouts; tokens: "
         f"{selection.usage['prompt_tokens']} prompt, {selection.usage['generated_tokens']} generated"
     )
-
-
-def describe(action: Any) -> str:
-    """A final action in one line."""
-    calls = getattr(action, "tool_calls", None)
-    if calls:
-        return "; ".join(f"{call['name']}({json.dumps(call['args'])})" for call in calls)
-    content = getattr(action, "content", action)
-    return " ".join(str(content).split())

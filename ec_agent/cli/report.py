@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
+from ec_agent.cli.files import written
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import config_in, report_of, selectors_in
 from ec_agent.evaluation.report.tables import to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
 from ec_agent.evaluation.statistics import Resampling
+from ec_agent.evaluation.stored import load_results
+from ec_agent.rollouts.selection import Seen
+from ec_agent.traces.store import StoredSelection, TraceStore
+
+if TYPE_CHECKING:
+    from ec_agent.visual.views import View
 
 STANDARD_OUTPUT = "-"
 
@@ -27,8 +36,11 @@ def run_report(
     config: str | None = None,
     resamples: int = 9999,
     partial: bool = False,
+    task: str | None = None,
 ) -> None:
     """Compare, write the files asked for, and print the tables; with ``-`` for a file, print that file alone.
+
+    With ``task``, and of a file of recorded selections, nothing is compared: the page shows the rollouts.
 
     Raises:
         ConfigError: an argument is wrong, a file cannot be written, or what the statistics or the page need is missing.
@@ -38,9 +50,14 @@ def run_report(
     if len(set(targets)) < len(targets):
         raise ConfigError(f"--html, --json and --csv are to be written to {', '.join(targets)}; give each its own file")
     if html is not None:
-        from ec_agent.evaluation.report.html import check_installed
+        from ec_agent.visual.drawing import check_installed
 
         check_installed()  # before the work
+    if task is not None or not _holds_run(path):
+        if html is None or as_json is not None or as_csv is not None:
+            raise ConfigError("nothing is compared here: name a file with --html FILE, and leave --json and --csv out")
+        click.echo(f"written: {written(html, _pictures(path, task))}")
+        return
     report = report_of(
         path,
         selectors=selectors_in(selectors) if selectors is not None else None,
@@ -48,26 +65,46 @@ def run_report(
         resampling=Resampling(resamples),
         partial=partial,
     )
-    written = []
+    files = []
     if html is not None:
         from ec_agent.evaluation.report.html import to_html
 
-        written.append(_write(html, to_html(report)))
+        files.append(written(html, to_html(report, report.results)))
     texts = {target: make(report) for target, make in ((as_json, to_json), (as_csv, to_csv)) if target is not None}
     printed = texts.pop(STANDARD_OUTPUT, None)
-    written += [_write(Path(target), text) for target, text in texts.items()]
+    files += [written(Path(target), text) for target, text in texts.items()]
     if printed is not None:
         click.echo(printed, nl=False)
         return
     console = Console(highlight=False)
     print_report(report, console)
-    for file in written:
+    for file in files:
         console.print(f"written: {escape(str(file))}")
 
 
-def _write(path: Path, text: str) -> Path:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
-    return path
+def _holds_run(path: Path) -> bool:
+    """Whether the file has tasks, or else only recorded selections."""
+    with TraceStore(path) as store:
+        return bool(store.settings()) or not any(True for _ in store.selections())
+
+
+def _pictures(path: Path, task: str | None) -> str:
+    from ec_agent.evaluation.report.pictures import one_task
+    from ec_agent.visual.many import page_of_many
+    from ec_agent.visual.page import page_of
+
+    if _holds_run(path):
+        return one_task(load_results(path, partial=True), str(task))
+    with TraceStore(path) as store:
+        shown = [_view(store, stored) for stored in store.selections() if task in (None, stored.label, str(stored.id))]
+    if not shown:
+        raise ConfigError(f"{path} has no selection {task!r}; `ec-agent traces ls` lists those it has")
+    return page_of(shown[0]) if len(shown) == 1 else page_of_many(shown, f"Recorded in {path.name}")
+
+
+def _view(store: TraceStore, stored: StoredSelection) -> View:
+    from ec_agent.visual.views import view_of
+
+    rollouts = list(store.rollouts(selection=stored.id))
+    seen = Seen(tuple(each.trajectory for each in rollouts), tuple(each.final_action for each in rollouts))
+    return view_of(replace(stored.receipt, seen=seen), stored.label)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ec_agent.cli.demo import describe, show
+from ec_agent.cli.demo import show
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.entropy import FloatArray
 from ec_agent.phases import HEPConfig
@@ -21,6 +21,7 @@ from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.rows import StoredRollout, StoredSelection
 from ec_agent.trajectory import Call, Trajectory
+from ec_agent.visual.wording import describe
 
 
 def show_selection(kept: StoredSelection, rollouts: Sequence[StoredRollout], console: Console) -> None:

@@ -13,7 +13,6 @@ from langgraph.pregel import Pregel
 from rich.console import Console
 from rich.markup import escape
 
-from ec_agent.cli.demo import describe
 from ec_agent.cli.interrupts import INTERRUPTED, leave, leave_interrupted, run_until_interrupted
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.places import load_agent
@@ -21,6 +20,7 @@ from ec_agent.live.feed import END, event_in, grown_lines, lines_of
 from ec_agent.live.stored import stored_events
 from ec_agent.live.terminal import OnEvent, Shown, showing
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
+from ec_agent.visual.wording import describe
 
 STANDARD_INPUT = "-"
 SQLITE = b"SQLite format 3\x00"  # how such files begin

@@ -95,10 +95,10 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
         winner=winner,
         order=tuple(ranking.order),
         candidates=tuple(
-            _receipt(candidate, record, ranking, same[place], leading(options.selector.signals) or ENTROPY)
+            receipt_of(candidate, ranking, leading(options.selector.signals) or ENTROPY, **_ran(record, same[place]))
             for place, (candidate, record) in enumerate(zip(candidates, records, strict=True))
         ),
-        margin=_margin(ranking),
+        margin=margin_of(ranking),
         selector=options.selector.name,
         config=options.config,
         distinct=sum(c.error is None and same[place] is None for place, c in enumerate(candidates)),
@@ -107,7 +107,21 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
     )
 
 
-def _receipt(candidate: Candidate, record: Record, ranking: Ranking, same: int | None, signal: str) -> CandidateReceipt:
+def _ran(record: Record, same: int | None) -> dict[str, Any]:
+    facts = record["facts"]
+    named = {name: facts[name] for name in ("tool_calls", "sampling", "unsampled_calls")}
+    return {**named, "seconds": record["seconds"], "same_as": same}
+
+
+def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) -> CandidateReceipt:
+    """A candidate's line in the receipt.
+
+    Args:
+        candidate: the rollout.
+        ranking: what the selector made of it.
+        signal: the signal that its coverage and phases are counted by.
+        **ran: what its timeline does not tell: ``tool_calls``, ``seconds``, ...
+    """
     trajectory = candidate.trajectory
     capabilities = Counter(str(call.capability) for call in trajectory.calls)
     score = ranking.scores.get(candidate.index)
@@ -121,16 +135,12 @@ def _receipt(candidate: Candidate, record: Record, ranking: Ranking, same: int |
         scored_tokens=trajectory.count(signal),
         phases=len(trajectory.phases(candidate.config, signal).starts),
         calls=len(trajectory.calls),
-        tool_calls=record["facts"]["tool_calls"],
         coverage=trajectory.share(signal),
-        seconds=record["seconds"],
         error=candidate.error,
-        same_as=same,
         logprobs={name: capabilities[name] for name in ("full", "sampled", "none") if capabilities[name]},
         partial_calls=sum(call.partial for call in trajectory.calls),
         constrained_calls=sum(call.constrained for call in trajectory.calls),
-        sampling=record["facts"]["sampling"],
-        unsampled_calls=record["facts"]["unsampled_calls"],
+        **ran,
     )
 
 
@@ -153,7 +163,8 @@ def _checked(ranking: Any, candidates: Sequence[Candidate], options: Options) ->
     )
 
 
-def _margin(ranking: Ranking) -> float | None:
+def margin_of(ranking: Ranking) -> float | None:
+    """Absolute gap between the first two scores; ``None`` where there are none."""
     if len(ranking.order) < 2:
         return None
     first, second = (ranking.scores.get(index) for index in ranking.order[:2])

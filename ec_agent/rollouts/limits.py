@@ -206,12 +206,12 @@ def bounded(step: Step, meter: Meter) -> Step:
     return Step(step.sync, wait)
 
 
-def whole(name: str, value: Any) -> int:
-    """``value`` as a whole number of at least 1.
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """``value`` as a whole number of at least ``least``.
 
     Raises:
         ConfigError: it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} is {value!r}; give a whole number of at least 1")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name} is {value!r}; give a whole number of at least {least}")
     return value

@@ -46,7 +46,8 @@ class BestOfNOptions(TypedDict, total=False):
         calls: which LLM calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
         keep_logprobs: leave the provider's logprobs in the winner's messages; by default they are taken out,
             because 20 of them a token make a checkpoint some 170 times as large.
-        keep_text: keep the token texts in the trajectories.
+        keep_text: keep the token texts in the trajectories, and what tools were given and returned.
+        keep_candidates: keep so many of each token's likeliest candidates there too, for :meth:`Selection.to_html`.
         on_missing: a call without logprobs: ``"exclude"`` leaves its rollout unscored where coverage falls
             below ``min_coverage``; ``"score"`` scores what exists, leaving calls of unknown length out of the
             share; ``"raise"`` stops at the first one with ``MissingLogprobsError``.
@@ -91,6 +92,7 @@ class BestOfNOptions(TypedDict, total=False):
     calls: CallPredicate | None
     keep_logprobs: bool
     keep_text: bool
+    keep_candidates: int
     on_missing: OnMissing
     min_coverage: float
     on_unscored: OnUnscored
@@ -123,6 +125,7 @@ class Options:
     calls: CallPredicate | None = None
     keep_logprobs: bool = False
     keep_text: bool = False
+    keep_candidates: int = 0
     on_missing: OnMissing = "exclude"
     min_coverage: float = 0.5
     on_unscored: OnUnscored = "raise"
@@ -168,6 +171,7 @@ class Options:
             raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
         for name in ("keep_logprobs", "keep_text", "request_logprobs"):
             _one_of(name, getattr(self, name), (True, False))
+        whole("keep_candidates", self.keep_candidates, least=0)
         if self.selection_key is not None and not (self.selection_key and isinstance(self.selection_key, str)):
             raise ConfigError(f"selection_key is {self.selection_key!r}; give the name of a state key or None")
 

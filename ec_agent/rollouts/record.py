@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from ec_agent.trajectory import Call, Trajectory
+from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest
 
 
 class End(TypedDict, total=False):
@@ -64,6 +65,8 @@ def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
             "tokens": call.tokens,
             "signals": {name: values.tobytes() for name, values in call.signals.items()},
             "texts": None if call.texts is None else list(call.texts),
+            "tools": [asdict(use) for use in call.tools],
+            "candidates": None if call.candidates is None else [list(map(list, each)) for each in call.candidates],
             **{name: getattr(call, name) for name in _PLAIN},
         }
         for call in trajectory.calls
@@ -79,6 +82,8 @@ def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
                 tokens=call["tokens"],
                 signals={name: np.frombuffer(values) for name, values in call["signals"].items()},
                 texts=None if call["texts"] is None else tuple(call["texts"]),
+                tools=tuple(ToolUse(**use) for use in call.get("tools", ())),
+                candidates=None if call.get("candidates") is None else likeliest(call["candidates"]),
                 **{name: call[name] for name in _PLAIN},
             )
             for call in packed

@@ -19,6 +19,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.capture.asked import RequestSettings
+from ec_agent.capture.kept import Kept
 from ec_agent.capture.progress import Progress
 from ec_agent.capture.recorder import current_recorder, recording
 from ec_agent.capture.streams import without_streaming
@@ -91,7 +92,7 @@ class Attempt:
             self.index,
             signals=options.selector.signals,
             calls=options.calls,
-            keep_text=options.keep_text,
+            kept=Kept(options.keep_text, options.keep_candidates),
             requests=RequestSettings(options.sampling_of(self.index), options.request_logprobs),
             raise_on_missing=options.on_missing == "raise",
             guard=self.meter,

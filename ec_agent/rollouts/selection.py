@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ec_agent.phases import HEPConfig
+from ec_agent.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,19 @@ class CandidateReceipt:
     unsampled_calls: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the rollouts were, beside their receipt: what a picture is drawn from. It is kept in memory only.
+
+    Attributes:
+        trajectories: their timelines, in index order.
+        final_actions: what they would do next; ``None`` where one failed.
+    """
+
+    trajectories: tuple[Trajectory, ...]
+    final_actions: tuple[Any, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Who was selected, out of what, and with which settings. Serialisable: ``to_dict`` is plain JSON.
@@ -72,6 +86,7 @@ class Selection:
         warnings: what to know before trusting the choice.
         commits: the actions carried out, in order: ``tool``, ``args``, ``key`` (the idempotency key).
         earlier: the receipts of earlier stretches, where the winner went on after a commit; ``usage`` is over all.
+        seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of :meth:`to_dict`.
     """
 
     winner: int
@@ -85,10 +100,12 @@ class Selection:
     warnings: tuple[str, ...] = ()
     commits: tuple[Mapping[str, Any], ...] = ()
     earlier: tuple[Selection, ...] = ()
+    seen: Seen | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The receipt as plain JSON."""
-        plain = asdict(self)
+        plain = asdict(replace(self, seen=None, earlier=()))
+        del plain["seen"]
         plain["order"], plain["warnings"] = list(self.order), list(self.warnings)
         plain["candidates"] = [dict(candidate) for candidate in plain["candidates"]]
         plain["commits"] = [dict(commit) for commit in plain["commits"]]
@@ -109,6 +126,29 @@ class Selection:
                 "earlier": tuple(cls.from_dict(selection) for selection in plain["earlier"]),
             }
         )
+
+    def to_html(self, title: str | None = None) -> str:
+        """The selection as a page, complete in itself: who won, why, and where each rollout hesitated.
+
+        What was not kept is not there: texts need ``keep_text=True``, candidates ``keep_candidates=5``; a selection
+        read back with :meth:`from_dict` has no timelines.
+
+        Args:
+            title: what was asked, say.
+
+        Raises:
+            ConfigError: jinja2 or matplotlib is not installed.
+        """
+        from ec_agent.visual.page import page_of
+        from ec_agent.visual.views import view_of
+
+        return page_of(view_of(self, title))
+
+    def _repr_html_(self) -> str | None:
+        from ec_agent.visual.notebook import notebook_of
+        from ec_agent.visual.views import view_of
+
+        return notebook_of(view_of(self))
 
 
 def identical_to(fingerprints: Sequence[str | None]) -> list[int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -22,7 +22,7 @@ from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
-from ec_agent.rollouts.selection import Selection
+from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -112,7 +112,7 @@ class Session:
         """Tell whoever called ``run()`` of what is not part of the state; what that is."""
         trajectories = tuple(candidate.trajectory for candidate in candidates)
         actions = tuple(candidate.final_action for candidate in candidates)
-        left = (selection, trajectories, actions)
+        left = (replace(selection, seen=Seen(trajectories, actions)), trajectories, actions)
         if self.listener is not None:
             self.listener.left = left
         return left

@@ -50,5 +50,11 @@ def _recorded_selections(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE rollouts_2 RENAME TO rollouts")
 
 
-STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _recorded_selections}
+def _tools_and_candidates(connection: sqlite3.Connection) -> None:
+    """2 to 3: what a picture shows besides: tools between the calls, the tokens' candidates."""
+    for column in ("tools", "candidates"):
+        connection.execute(f"ALTER TABLE calls ADD COLUMN {column} TEXT")
+
+
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _recorded_selections, 2: _tools_and_candidates}
 """Version of a file -> what makes it one of the next version."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from ec_agent.entropy import FloatArray
 from ec_agent.rollouts.selection import Selection
 from ec_agent.signals import ENTROPY
 from ec_agent.traces.actions import action_from_json, action_to_json
-from ec_agent.trajectory import Call, Trajectory
+from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest
 
 Kind = Literal["sample", "greedy"]
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens")
@@ -165,8 +165,10 @@ def _row(rollout: StoredRollout) -> tuple[Any, ...]:
 
 def _add_call(connection: sqlite3.Connection, rollout: int, place: int, call: Call) -> None:
     texts = None if call.texts is None else json.dumps(list(call.texts))
-    values = (rollout, place, *(getattr(call, name) for name in _PLAIN), texts)
-    columns = f"rollout, place, {', '.join(_PLAIN)}, texts"
+    tools = json.dumps([asdict(use) for use in call.tools]) if call.tools else None
+    candidates = None if call.candidates is None else json.dumps(call.candidates)
+    values = (rollout, place, *(getattr(call, name) for name in _PLAIN), texts, tools, candidates)
+    columns = f"rollout, place, {', '.join(_PLAIN)}, texts, tools, candidates"
     marks = ", ".join("?" * len(values))
     connection.execute(f"INSERT INTO calls ({columns}) VALUES ({marks})", values)
     signals = {ENTROPY: call.entropies, **call.signals}
@@ -179,8 +181,8 @@ def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
     stored = "SELECT place, signal, data FROM timelines WHERE rollout = ? ORDER BY place, signal"
     for place, signal, data in connection.execute(stored, (rollout,)):
         signals.setdefault(place, {})[signal] = np.frombuffer(data, _FLOAT32).astype(np.float64)
-    query = f"SELECT place, texts, {', '.join(_PLAIN)} FROM calls WHERE rollout = ? ORDER BY place"
-    for place, texts, *values in connection.execute(query, (rollout,)).fetchall():
+    query = f"SELECT place, texts, tools, candidates, {', '.join(_PLAIN)} FROM calls WHERE rollout = ? ORDER BY place"
+    for place, texts, tools, candidates, *values in connection.execute(query, (rollout,)).fetchall():
         plain = dict(zip(_PLAIN, values, strict=True))
         plain |= {"partial": bool(plain["partial"]), "constrained": bool(plain["constrained"])}
         kept = signals[place]
@@ -188,5 +190,7 @@ def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
             entropies=kept.pop(ENTROPY),
             signals=kept,
             texts=None if texts is None else tuple(json.loads(texts)),
+            tools=tuple(ToolUse(**use) for use in json.loads(tools or "[]")),
+            candidates=None if candidates is None else likeliest(json.loads(candidates)),
             **plain,
         )

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from ec_agent.errors import TraceError
 from ec_agent.traces.migrations import STEPS
 
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
 
 TABLES = """
@@ -71,6 +71,8 @@ CREATE TABLE calls (
     partial       INTEGER NOT NULL,
     constrained   INTEGER NOT NULL,
     texts         TEXT,               -- JSON list of token texts
+    tools         TEXT,               -- JSON: tools run after it and before the next; ec_agent.trajectory.ToolUse
+    candidates    TEXT,               -- JSON: per token its likeliest, text and probability; NULL where not kept
     PRIMARY KEY (rollout, place)
 ) WITHOUT ROWID;
 CREATE TABLE timelines (

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from ec_agent import best_of_n
-from ec_agent.cli.demo import describe, show
+from ec_agent.cli.demo import describe, run_demo, show
 from ec_agent.cli.timeline import CENTROID
+from ec_agent.errors import ConfigError
 from ec_agent.testing import Reply, ScriptedChatModel, message_of
 
 ROOT = Path(__file__).parents[2]
@@ -52,9 +53,10 @@ def test_a_tool_call_is_described():
 
 
 @pytest.mark.model
-def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline():
+def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline(tmp_path):
+    page = tmp_path / "demo.html"
     done = subprocess.run(
-        [sys.executable, "-m", "ec_agent.cli", "demo", "--json", "--live"],
+        [sys.executable, "-m", "ec_agent.cli", "demo", "--json", "--live", "--html", str(page)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -73,11 +75,20 @@ def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline():
     assert receipt["answer"]
     shown = done.stderr.splitlines()
     for c in candidates:
-        calls, tools, ended = (
-            f"{c['calls']} calls, {c['tokens']} tokens",
-            c["tool_calls"],
-            f"rollout {c['index']}  ended: ",
-        )
-        assert any(line.startswith(ended + calls) for line in shown)
-        assert sum(line.startswith(f"rollout {c['index']}  tool ") for line in shown) >= tools
-    assert shown[-1].startswith(f"chosen by lowest_centroid: rollout {receipt['winner']} of 8")
+        ended = f"rollout {c['index']}  ended: {c['calls']} calls, {c['tokens']} tokens"
+        assert any(line.startswith(ended) for line in shown)
+        assert sum(line.startswith(f"rollout {c['index']}  tool ") for line in shown) >= c["tool_calls"]
+    assert any(line.startswith(f"chosen by lowest_centroid: rollout {receipt['winner']} of 8") for line in shown)
+    text = page.read_text(encoding="utf-8")
+    assert f"Rollout {receipt['winner']} won" in text
+    assert text.count("<svg ") == 8
+    assert 'title="weigh"' in text
+
+
+def test_a_page_that_cannot_be_made_is_said_before_the_work(monkeypatch):
+    def nothing_there(name):
+        raise ModuleNotFoundError(name=name)
+
+    monkeypatch.setattr("ec_agent.visual.drawing.import_module", nothing_there)
+    with pytest.raises(ConfigError, match=r"matplotlib; run: pip install 'ec-agent\[html\]'"):
+        run_demo(None, n=2, temperature=0.8, seed=0, as_json=False, html=Path("demo.html"))

@@ -15,13 +15,14 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from ec_agent import Call, Trajectory
+from ec_agent import Call, Trajectory, best_of_n
 from ec_agent.cli.app import app
 from ec_agent.cli.eval import compare_selectors
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.signals import SIGNALS
+from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.store import StoredRollout, TraceStore
 
 ROOT = Path(__file__).parents[2]
@@ -211,3 +212,47 @@ def test_eval_leaves_many_rollouts_to_the_report(run_file):
     console = Console(width=200, file=io.StringIO())
     compare_selectors(run_file, 64, console)
     assert console.file.getvalue().split("\n")[1:] == [f"next: ec-agent report {run_file} --html report.html", ""]
+
+
+def test_one_task_alone(run_file, tmp_path):
+    page = tmp_path / "task.html"
+    done = CliRunner().invoke(app, ["report", str(run_file), "--task", TASKS[2], "--html", str(page)])
+    assert done.output == f"written: {page}\n"
+    text = page.read_text(encoding="utf-8")
+    assert f"<h1><bdi>{TASKS[2]}</bdi></h1>" in text
+    assert text.count('<details class="rollout') == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--task", "task 2"], "name a file with --html FILE"),
+        (["--task", "nope", "--html", "x.html"], "has no task 'nope'"),
+    ],
+    ids=["no file", "no task"],
+)
+def test_a_task_that_cannot_be_drawn(run_file, words, said, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["report", str(run_file), *words])
+    assert isinstance(done.exception, ConfigError)
+    assert said in str(done.exception)
+
+
+def test_recorded_selections_are_drawn(tmp_path):
+    model = ScriptedChatModel([[Reply("late", entropies=[0.1, 0.1, 2.0])], [Reply("early", entropies=[2.0, 0.1, 0.1])]])
+    node = best_of_n(lambda state: {"messages": [model.invoke(state["messages"])]}, n=2, keep_candidates=2)
+    with TraceStore(tmp_path / "a.db", create=True) as store:
+        store.record(node.run({"messages": [("user", "?")]}), name="first question")
+        store.record(node.run({"messages": [("user", "?")]}), name="second question")
+        kept = [rollout.trajectory.calls[0].candidates for rollout in store.rollouts(selection=1)]
+    assert [len(rows) for rows in kept] == [3, 3]
+    page = tmp_path / "a.html"
+    for words, pictures in (([], 2), (["--task", "second question"], 0)):
+        done = CliRunner().invoke(app, ["report", str(tmp_path / "a.db"), "--html", str(page), *words])
+        assert done.output == f"written: {page}\n"
+        text = page.read_text(encoding="utf-8")
+        assert text.count('<details class="picture"') == pictures
+        assert "Rollout 1 won" in text
+        assert "second question" in text
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "a.db"), "--html", str(page), "--task", "third"])
+    assert "has no selection 'third'" in str(done.exception)

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from report_parts import facts, family, small, task
 
+from ec_agent import Call, Candidate, HEPConfig, Trajectory
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report import html as page
-from ec_agent.evaluation.report.html import check_installed, to_html
+from ec_agent.evaluation.report.html import to_html
+from ec_agent.evaluation.report.pictures import outcomes
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.visual import drawing
+from ec_agent.visual.drawing import check_installed
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
@@ -161,7 +168,49 @@ def test_what_is_not_installed_is_named(monkeypatch, missing):
     def nothing_there(name):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    home = "ec_agent.evaluation.report." + {"jinja2": "html", "matplotlib": "drawing"}[missing]
-    monkeypatch.setattr(f"{home}.import_module", nothing_there)
-    with pytest.raises(ConfigError, match=rf"needs? {missing}; run: pip install 'ec-agent\[eval\]'"):
+    real = drawing.import_module
+    monkeypatch.setattr(drawing, "import_module", lambda name: nothing_there(name) if name == missing else real(name))
+    with pytest.raises(ConfigError, match=rf"needs? {missing}; run: pip install 'ec-agent\[html\]'"):
         check_installed()
+
+
+def pictured(count=4, most_bytes=None, monkeypatch=None):
+    results = [task(f"task-{place:03}", [-1.0, -2.0], [place % 2, 1 - place % 2]) for place in range(count)]
+    if most_bytes is not None:
+        monkeypatch.setattr("ec_agent.visual.many.MOST_BYTES", most_bytes)
+    return results, to_html(small(results, "lowest_centroid,mean_logprob"), results)
+
+
+def test_each_task_has_its_rollouts_and_links_to_them():
+    _, text = pictured()
+    said = " ".join("".join(Page(text).said).split())
+    assert text.count('<details class="picture"') == 4
+    assert "task-002: rollout 0 won, wrong; 1 of 2 are right" in said
+    assert '<a href="#task-2">task-002</a>' in text
+    assert text.count('<script type="text/plain"') == 8
+
+
+def test_right_and_wrong_rollouts_are_drawn_apart():
+    rng = np.random.default_rng(3)
+    results = [
+        TaskResult(
+            f"task {place}",
+            tuple(Candidate(index, Trajectory([Call(rng.random(60))])) for index in range(4)),
+            np.array([1.0, 0, 0, 0]),
+        )
+        for place in range(5)
+    ]
+    figure = outcomes(results, HEPConfig())
+    centroids = [[c.trajectory.centroid() for c in result.candidates] for result in results]
+    right = np.median([row[0] for row in centroids])
+    wrong = np.median([value for row in centroids for value in row[1:]])
+    assert f"5 right ones: median {right:.3f}" in figure.description
+    assert f"15 wrong ones: median {wrong:.3f}" in figure.description
+    assert outcomes([replace(result, correct=np.zeros(4)) for result in results], HEPConfig()) is None
+
+
+def test_a_page_that_would_be_too_large_names_the_rest(monkeypatch):
+    _, text = pictured(6, 30_000, monkeypatch)
+    assert 0 < text.count('<details class="picture"') < 6
+    assert "ec-agent report RUN --task ID --html FILE draws it" in text
+    assert '<a href="#task-5">' not in text

@@ -11,7 +11,7 @@ from ec_agent.capture.shapes.payloads import Payload, generated
 from ec_agent.capture.shapes.reading import get
 from ec_agent.entropy import FloatArray
 from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs
-from ec_agent.trajectory import Call, Capability
+from ec_agent.trajectory import Call, Capability, Likeliest
 
 CERTAIN = 0.999
 SENTINEL = -9999.0
@@ -20,13 +20,16 @@ _NUMBERS = frozenset({float, int, np.float64, np.float32})  # not bool
 _UNREADABLE = (float("nan"),)
 
 
-def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None = None) -> TokenLogprobs:
+def tokens_of(
+    entries: Sequence[Any], keep_text: bool = False, top_k: int | None = None, keep_candidates: int = 0
+) -> TokenLogprobs:
     """The entries as arrays; see the package's docstring for what an odd entry becomes. Never raises.
 
     Args:
         entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
         keep_text: keep the token texts.
         top_k: how many candidates were asked for; of more, the largest so many count.
+        keep_candidates: keep the so many likeliest candidates of each token, with their texts.
     """
     rows = [_row(entry) for entry in entries]
     width = max((len(row) for row in rows), default=0)
@@ -39,6 +42,7 @@ def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None
     top[top > ROUNDING] = np.nan
     top[top <= SENTINEL] = -np.inf
     _once_each(top, entries)
+    candidates = _likeliest(top, entries, keep_candidates) if keep_candidates else None
     if top_k and width > top_k:
         top = np.sort(top, axis=1)[:, ::-1][:, :top_k]  # NaN comes first: what cannot be read is not cut away
     weights = np.exp(top)
@@ -49,7 +53,7 @@ def tokens_of(entries: Sequence[Any], keep_text: bool = False, top_k: int | None
     top[doubtful | only_sampled] = np.nan
     sampled = np.array([_sampled(entry) for entry in entries], dtype=np.float64)
     texts = tuple(str(get(entry, "token") or "") for entry in entries) if keep_text else None
-    return TokenLogprobs(top, sampled, texts)
+    return TokenLogprobs(top, sampled, texts, candidates)
 
 
 def _row(entry: Any) -> Sequence[float]:
@@ -64,6 +68,17 @@ def _row(entry: Any) -> Sequence[float]:
     except (AttributeError, KeyError, TypeError):
         return _UNREADABLE
     return row if _NUMBERS.issuperset(map(type, row)) else _UNREADABLE
+
+
+def _likeliest(top: FloatArray, entries: Sequence[Any], most: int) -> tuple[Likeliest, ...]:
+    kept = []
+    for row, entry in zip(top, entries, strict=True):
+        listed = get(entry, "top_logprobs")
+        places = [int(place) for place in np.argsort(-row, kind="stable") if np.isfinite(row[place])][:most]
+        shares = np.exp(np.minimum(row[places], 0.0)).tolist()  # rounding may leave a logprob above 0
+        texts = [str(get(listed[place], "token") or "") for place in places]
+        kept.append(tuple(zip(texts, shares, strict=True)))
+    return tuple(kept)
 
 
 def _once_each(top: FloatArray, entries: Sequence[Any]) -> None:
@@ -99,19 +114,21 @@ def call_of(
     signals: Sequence[str],
     *,
     keep_text: bool = False,
+    keep_candidates: int = 0,
     node: str | None = None,
     model: str | None = None,
     started: float | None = None,
     ended: float | None = None,
 ) -> Call:
     """The payload as one :class:`~ec_agent.Call`: its signals, and gaps for tokens without logprobs."""
-    tokens = tokens_of(payload.entries, keep_text, payload.top_k)
+    tokens = tokens_of(payload.entries, keep_text, payload.top_k, keep_candidates)
     arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
     return Call(
         entropies=arrays.pop(ENTROPY),
         tokens=None if payload.tokens is None and not len(tokens) else generated(payload),
         signals=arrays,
         texts=tokens.texts,
+        candidates=tokens.candidates,
         node=node,
         model=payload.model or model,
         started=started,

@@ -45,6 +45,7 @@ class Report:
         unfilled: selectors whose window is longer than every rollout.
         warning: selector -> the first validity warning it gave, for those that gave one.
         unfinished: tasks of the run that lack rollouts and are left out.
+        results: what was compared.
     """
 
     summary: Summary
@@ -54,6 +55,7 @@ class Report:
     unfilled: Windows
     warning: Mapping[str, str]
     unfinished: int
+    results: Sequence[TaskResult] = ()
 
 
 def report_of(
@@ -116,6 +118,7 @@ def compare(
         unfilled=_unfilled(ready, selectors),
         warning={name: _first_warning(ready, one) for name, one in selectors.items() if name in warned},
         unfinished=run.tasks - len(results) if run else 0,
+        results=ready,
     )
 
 

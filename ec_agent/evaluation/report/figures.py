@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ec_agent.evaluation.report.drawing import ACCENT, INK, LINE, SECOND, drawn
 from ec_agent.evaluation.report.wording import interval, number
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary, Summary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.visual.drawing import ACCENT, INK, LINE, SECOND, drawn
 
 WIDTH = 5.0  # inches: on a phone letters are still 9 pixels high
 ROW = 0.27  # of height for a selector

@@ -1,15 +1,18 @@
-"""The report as one HTML file: no network, no scripts; what tasks, agents and models said is escaped."""
+"""The report as one HTML file: no network; what tasks, agents and models said is escaped.
+
+Scripts are in it where pictures of tasks are; it reads without them too.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Sequence
 
-from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report import figures, wording
 from ec_agent.evaluation.report.content import Report
-from ec_agent.evaluation.report.drawing import matplotlib
+from ec_agent.evaluation.report.pictures import outcomes, views
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.visual.many import pictures
+from ec_agent.visual.page import rendered
 
 MOST_TASKS = 200
 """So many tasks are listed one by one; the JSON has all."""
@@ -17,51 +20,34 @@ MOST_TASKS = 200
 TEMPLATE = "report.html.j2"
 
 
-def check_installed() -> None:
-    """See that the page can be made.
-
-    Raises:
-        ConfigError: jinja2 or matplotlib is not installed.
-    """
-    matplotlib()
-    _jinja()
-
-
-def to_html(report: Report) -> str:
+def to_html(report: Report, tasks: Sequence[TaskResult] = ()) -> str:
     """The page.
 
+    Args:
+        report: the comparison.
+        tasks: whose rollouts are shown one by one; none by default.
+
     Raises:
         ConfigError: jinja2 or matplotlib is not installed.
     """
-    jinja = _jinja()
     summary = report.summary
     drawings = {
         "forest": figures.forest(summary) if summary.selectors or summary.panel else None,
         "curves": figures.n_curves(summary),
         "calibration": figures.centroid_calibration(summary),
         "confounds": figures.confound_panel(summary),
+        "outcomes": outcomes(tasks, report.config),
     }
-    surroundings = jinja.Environment(
-        loader=jinja.PackageLoader("ec_agent.evaluation.report"),
-        autoescape=True,
-        undefined=jinja.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page: str = surroundings.get_template(TEMPLATE).render(
+    shown = list(pictures(views(tasks)))
+    return rendered(
+        TEMPLATE,
+        "ec_agent.evaluation.report",
         report=report,
         summary=summary,
         say=wording,
         figures=drawings,
         level=f"{summary.resampling.confidence:.0%}",
+        pictures=shown,
+        picture_of={picture.view.title: picture.name for picture in shown if picture.rows},
         tasks=list(zip(summary.tasks, summary.by_task, range(MOST_TASKS), strict=False)),
-        version=version("ec-agent"),
     )
-    return page
-
-
-def _jinja() -> Any:
-    try:
-        return import_module("jinja2")
-    except ImportError as error:
-        raise ConfigError("the HTML page needs jinja2; run: pip install 'ec-agent[eval]'") from error

@@ -11,9 +11,11 @@ from typing import Any
 from ec_agent.errors import ConfigError
 
 INK, LINE, ACCENT, SECOND = "#101112", "#202122", "#303132", "#404142"
+PHASE, GAP, GOOD, BAD = "#505152", "#606162", "#707172", "#808182"
 """Stand for the page's colours in a drawing; no figure uses them as they are."""
 
 _VARIABLES = {INK: "--ink", LINE: "--line", ACCENT: "--accent", SECOND: "--second"}
+_VARIABLES |= {PHASE: "--phase", GAP: "--gap", GOOD: "--good", BAD: "--bad"}
 
 _STYLE = {
     "svg.fonttype": "path",  # letters as shapes: the page needs no font
@@ -41,15 +43,38 @@ def matplotlib() -> Any:
     try:
         return import_module("matplotlib")
     except ImportError as error:
-        raise ConfigError("the figures need matplotlib; run: pip install 'ec-agent[eval]'") from error
+        raise ConfigError("the figures need matplotlib; run: pip install 'ec-agent[html]'") from error
 
 
-def drawn(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> str:
+def jinja() -> Any:
+    """Jinja2.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return import_module("jinja2")
+    except ImportError as error:
+        raise ConfigError("the HTML page needs jinja2; run: pip install 'ec-agent[html]'") from error
+
+
+def check_installed() -> None:
+    """See that pages can be made.
+
+    Raises:
+        ConfigError: jinja2 or matplotlib is not installed.
+    """
+    matplotlib()
+    jinja()
+
+
+def drawn(name: str, size: tuple[float, float], draw: Callable[[Any], None], layout: str | None = "constrained") -> str:
     """Draw a figure.
 
     Args:
         name: prefix of its ids, unique on the page.
         size: width and height in inches.
+        layout: ``None`` where ``draw`` says itself where everything is.
         draw: given the empty ``matplotlib.figure.Figure``.
 
     Returns:
@@ -59,7 +84,7 @@ def drawn(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> 
     library = matplotlib()
     figures = import_module("matplotlib.figure")
     with library.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = figures.Figure(figsize=size, layout="constrained")
+        figure = figures.Figure(figsize=size, layout=layout)
         draw(figure)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -69,10 +94,12 @@ def drawn(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> 
 def _inline(document: str, name: str) -> str:
     svg = document[document.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<defs>\s*<style.*?</defs>\s*", "", svg, flags=re.DOTALL)  # it would style the page around
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true" focusable="false"', svg, count=1)
+    own = 'aria-hidden="true" focusable="false" stroke-linejoin="round"'
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', rf"\1 {own}", svg, count=1)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg

@@ -1,0 +1,240 @@
+"""The sentences of a picture: who won and why, where a rollout hesitated, what is missing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.signals import ENTROPY
+from ec_agent.trajectory import Call
+from ec_agent.visual.escaping import clipped, shown
+from ec_agent.visual.views import Hesitation, Rollout, View
+
+_BEFORE, _WITHIN = 40, 90  # letters quoted of what leads to a hesitation, and of itself
+_START = 600  # letters of a call without scripts
+_REASONS = {
+    "coverage": "too few of its tokens came with logprobs",
+    "no_phases": "it has no phase of high entropy",
+    "no_vote": "no answer was found in it",
+}
+
+
+def describe(action: Any) -> str:
+    """A final action in one line."""
+    calls = getattr(action, "tool_calls", None)
+    if calls:
+        return "; ".join(f"{call['name']}({json.dumps(call['args'])})" for call in calls)
+    content = getattr(action, "content", action)
+    return " ".join(str(content).split())
+
+
+def many(count: int, thing: str) -> str:
+    """``1 call``, ``2 calls``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def percent(share: float | None) -> str:
+    """A share, without decimals; ``?`` where it is not known."""
+    return "?" if share is None else f"{share:.0%}"
+
+
+def number(value: float | None) -> str:
+    """Three decimals; a dash where there is none."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def action_of(rollout: Rollout) -> str:
+    """What it came to, in one line."""
+    if rollout.receipt.error is not None:
+        return shown(rollout.receipt.error)
+    return shown(describe(rollout.action)) if rollout.action is not None else "final action not at hand"
+
+
+def state_of(rollout: Rollout) -> str:
+    """Its state in a few words."""
+    if rollout.won:
+        return "winner"
+    if rollout.receipt.error is not None:
+        return "failed"
+    return f"place {rollout.place}" if rollout.place is not None else "not scored"
+
+
+def verdict_of(rollout: Rollout) -> str:
+    """How it was judged: a word, empty where nobody knows."""
+    if rollout.verdict is None:
+        return ""
+    return {0.0: "wrong", 1.0: "right"}.get(rollout.verdict, f"{rollout.verdict:.0%} right")
+
+
+def why_not(rollout: Rollout) -> str:
+    """Why it has no score; empty where it has one."""
+    if rollout.receipt.error is not None or rollout.place is not None:
+        return ""
+    reason = rollout.receipt.reason or "the selector left it out"
+    return f"Not scored: {shown(_REASONS.get(reason, reason))}."
+
+
+def reasons(view: View) -> list[str]:
+    """Why the winner won."""
+    selection, winner = view.selection, view.winner
+    name = f"Rollout {winner.receipt.index}"
+    if winner.place is None:
+        return [f"No rollout could be scored, so {name.lower()}, the first that ended, was taken."]
+    if not by_centroid(view):
+        score = "" if winner.receipt.score is None else f", with a score of {winner.receipt.score:.3f}"
+        return [f"{name} was ranked first by the selector {shown(selection.selector)}{score}.", *_gap(view)]
+    centroid = winner.mark or 0.0
+    only = "the only one that could be scored" if len(selection.order) == 1 else "the lowest"
+    return [
+        f"Its {view.signal} centroid is {only}: {centroid:.3f}. On average its uncertain stretches lie {centroid:.0%} "
+        "of the way through. The lower, the earlier a rollout hesitated, and the surer it was afterwards.",
+        *_gap(view),
+    ]
+
+
+def outcome(view: View) -> str:
+    """Who won, and how all were judged where that is known, in a few words."""
+    if view.winner.receipt.error is not None:
+        return "every rollout failed"
+    said = f"rollout {view.winner.receipt.index} won"
+    if view.judged:
+        right = sum((rollout.verdict or 0.0) >= 0.5 for rollout in view.rollouts)
+        said += f", {verdict_of(view.winner)}; {right} of {len(view.rollouts)} are right"
+    return said
+
+
+def by_centroid(view: View) -> bool:
+    """Whether the winner won by its centroid."""
+    return view.selection.selector.startswith(LowestCentroid.label) and view.winner.mark is not None
+
+
+def _gap(view: View) -> list[str]:
+    order, margin = view.selection.order, view.selection.margin
+    if len(order) < 2 or margin is None:
+        return []
+    scores = {rollout.receipt.index: rollout.receipt.score for rollout in view.rollouts}
+    equals = [index for index in order[1:] if scores[index] == scores[order[0]]]
+    below = next((index for index in order if scores[index] != scores[order[0]]), None)
+    said = []
+    if equals:
+        named = _listed(equals)
+        same = all(r.receipt.same_as is not None for r in view.rollouts if r.receipt.index in equals)
+        alike = "came out the same" if same else "have the same score"
+        said.append(f"Rollout{'s' if len(equals) > 1 else ''} {named} {alike}; of equals the first is taken.")
+    if below is not None:
+        off = abs((scores[below] or 0.0) - (scores[order[0]] or 0.0))
+        said.append(f"The next best is rollout {below} with {number(scores[below])}, {off:.3f} off.")
+    return said
+
+
+def _listed(indices: list[int]) -> str:
+    names = [str(index) for index in indices]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def carried_out(view: View) -> str:
+    """The actions carried out; empty where there are none."""
+    done = "; ".join(
+        f"{commit['tool']}({json.dumps(commit['args'], default=repr)})" for commit in view.selection.commits
+    )
+    return f"Carried out: {clipped(done, 400)}" if done else ""
+
+
+def where(rollout: Rollout, phase: Hesitation) -> str:
+    """Where a phase lies: ``at 74 %, in call 5 of 6, before convert``."""
+    calls, length = rollout.calls, max(len(rollout.signal), 1)
+    middle = (phase.start + phase.mass / 2) / length
+    tools = [use.name for use in calls[phase.call].tools]
+    before = f", before {clipped(' and '.join(tools), 60)}" if tools else ""
+    last = ", the last" if len(calls) > 1 and phase.call == len(calls) - 1 else ""
+    return f"at {middle:.0%}, in call {phase.call + 1} of {len(calls)}{before}{last}"
+
+
+def quoted(rollout: Rollout, phase: Hesitation) -> tuple[str, str]:
+    """What stood before a phase in its call, and its own words; empty where texts were not kept."""
+    texts, first = rollout.calls[phase.call].texts, rollout.starts[phase.call]
+    if texts is None:
+        return "", ""
+    at = phase.start - first
+    before = " ".join(shown("".join(texts[max(0, at - _BEFORE) : at])).split())  # a token is a letter, at least
+    return before[-_BEFORE:], clipped("".join(texts[phase.start - first : phase.stop - first]), _WITHIN)
+
+
+def hesitated(rollout: Rollout) -> str:
+    """Where it hesitated most, without the words themselves."""
+    longest = rollout.longest
+    if longest is None:
+        return "" if rollout.trajectory is None else "No phase of high entropy."
+    tokens = many(longest.mass, "token")
+    if len(rollout.hesitations) == 1:
+        return f"Hesitated once, {where(rollout, longest)}: {tokens}"
+    return f"Hesitated most {where(rollout, longest)}: {tokens}"
+
+
+def cautions(view: View) -> list[str]:
+    """What to know before trusting the choice, and what the picture lacks."""
+    notes = [shown(note) for note in view.selection.warnings]
+    if view.selection.earlier:
+        notes.append(
+            f"the winner went on after a commit: this is the last of {len(view.selection.earlier) + 1} stretches, each "
+            "chosen for itself"
+        )
+    if view.missing:
+        notes.append(
+            "This selection was read back from its receipt, which holds no timelines: draw the one that run() returns"
+        )
+    elif not any(call.texts is not None for rollout in view.rollouts for call in rollout.calls):
+        notes.append("the tokens' texts were not kept; best_of_n(..., keep_text=True) keeps them")
+    if view.signal != ENTROPY:
+        notes.append(f"no candidates came with the tokens, so what is drawn is their {view.signal}, not the entropy")
+    return notes
+
+
+def picture_of(rollout: Rollout) -> str:
+    """The strip in words, for those who cannot see it."""
+    receipt = rollout.receipt
+    if rollout.trajectory is None or not len(rollout.signal):
+        return "No timeline."
+    said = [f"{many(receipt.calls, 'call')}, {many(receipt.tokens, 'token')}"]
+    if rollout.mark is not None:
+        said.append(f"centroid at {rollout.mark:.0%}")
+    said += [f"phase {where(rollout, phase)}" for phase in rollout.hesitations[:8]]
+    if len(rollout.hesitations) > 8:
+        said.append(f"and {len(rollout.hesitations) - 8} more phases")
+    if receipt.coverage is not None and receipt.coverage < 1:
+        said.append(f"{1 - receipt.coverage:.0%} of the tokens came without logprobs")
+    return "; ".join(said) + "."
+
+
+def score_name(view: View) -> str:
+    """What the rollouts were ranked by."""
+    if view.selection.selector.startswith(LowestCentroid.label):
+        return "centroid"
+    return clipped(view.selection.selector.replace("_", " "), 40)
+
+
+def call_facts(call: Call) -> str:
+    """Tokens, node and model of a call."""
+    said = ["length not known" if call.tokens is None else many(call.tokens, "token")]
+    said += [clipped(call.node, 60)] if call.node else []
+    said += [clipped(call.model, 80)] if call.model else []
+    said += ["broken off"] if call.partial else []
+    said += ["held to a grammar or schema"] if call.constrained else []
+    return ", ".join(said)
+
+
+def start_of(call: Call) -> str:
+    """How a call's text begins, for those without scripts."""
+    text = shown("".join(call.texts or ()))
+    return text if len(text) <= _START else f"{text[:_START]} ..."
+
+
+def bill(view: View) -> str:
+    """Settings and cost."""
+    config, usage = view.selection.config, view.selection.usage
+    counted = ", ".join(f"{usage[name]:,} {name.removesuffix('_tokens')}" for name in usage if usage[name])
+    return (
+        f"Phases: the top {config.top_percent:g} % of a rollout's tokens start one, {config.consecutive_low} tokens in "
+        f"a row of the bottom {config.bottom_percent:g} % end it. Tokens over all rollouts: {counted or 'unknown'}."
+    )
