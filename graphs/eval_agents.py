@@ -1,7 +1,7 @@
 """Agents for the tasks of ``ec_agent.evaluation.adapters``, on your model or on the embedded one.
 
-``ec-agent eval sums --agent graphs.eval_agents:make_agent --n 8``. With ``EC_AGENT_MODEL`` set as for
-``graphs.agent`` they run on that endpoint. Importing this starts nothing.
+``ec-agent eval sums --agent graphs.eval_agents:make_agent --n 8``; with ``--model NAME --base-url URL``, or with
+``EC_AGENT_MODEL`` set as for ``graphs.agent``, on that endpoint. Importing this starts nothing.
 """
 
 from __future__ import annotations
@@ -33,39 +33,44 @@ Agent = CompiledStateGraph[Any, Any, Any, Any]
 MAX_CALLS = 20  # model calls of one turn, as in BFCL's own runner
 
 
-def make_agent(task: Task) -> Agent:
-    """The agent for a task of any of the adapters."""
+def make_agent(task: Task, model: BaseChatModel | None = None) -> Agent:
+    """The agent for a task of any of the adapters.
+
+    Args:
+        task: what it will be asked.
+        model: any chat model that can call tools; ``None`` takes ``model_for()``'s.
+    """
     if isinstance(task, sums.SumTask):
-        return sums_agent(task)
+        return sums_agent(task, model)
     if isinstance(task, long.WeighTask):
-        return long_agent(task)
+        return long_agent(task, model)
     source = type(task).__name__
     if source == "SimpleTask":
-        return one_call(model_for(max_tokens=160), task.tools)
+        return one_call(model or model_for(max_tokens=160), task.tools)
     if source == "GameTask":
-        return fixed_calls(model_for(max_tokens=40), task.tools, MAX_CALLS)
+        return fixed_calls(model or model_for(max_tokens=40), task.tools, MAX_CALLS)
     tools = list(task.tools) or [calculate]
     limit: AgentMiddleware[Any, Any, Any] = ModelCallLimitMiddleware(run_limit=MAX_CALLS, exit_behavior="end")
-    agent = create_agent(model_for(max_tokens=256), tools, middleware=[limit])
+    agent = create_agent(model or model_for(max_tokens=256), tools, middleware=[limit])
     return in_turns(agent) if source == "MultiTurnTask" else agent
 
 
-def sums_agent(task: sums.SumTask) -> Agent:
+def sums_agent(task: sums.SumTask, model: BaseChatModel | None = None) -> Agent:
     """Works a sum off in exactly as many calls as it has steps."""
     examples = [sums.SumTask("example", sums.numbers(random.Random(k), 4)) for k in range(4)]
-    model = model_for("Work off the sum. Calculate its first two numbers.", worked(examples), max_tokens=40)
-    return fixed_calls(model, task.tools, task.calls)
+    hint = "Work off the sum. Calculate its first two numbers."
+    return fixed_calls(model or model_for(hint, worked(examples), max_tokens=40), task.tools, task.calls)
 
 
-def long_agent(task: long.WeighTask) -> Agent:
+def long_agent(task: long.WeighTask, model: BaseChatModel | None = None) -> Agent:
     """Weighs a list thing by thing, thinking before each, in exactly as many calls as there are things."""
     rng = random.Random(1)
     # Two short lists: with ten steps of the rollout they stay within the 2048 tokens of a slot.
     examples = [long.WeighTask("example", rng.sample(list(long.WEIGHTS), count)) for count in (4, 5)]
     # Without closing answers: with them the 135M model was right in 3 of 22 rollouts, without in 10 of 14.
     shown = worked(examples, closed=False)
-    model = model_for("Think first, then weigh one thing of the list.", shown, max_tokens=140)
-    return fixed_calls(model, task.tools, task.calls)
+    hint = "Think first, then weigh one thing of the list."
+    return fixed_calls(model or model_for(hint, shown, max_tokens=140), task.tools, task.calls)
 
 
 def model_for(

@@ -114,6 +114,16 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @app.command("eval")
 @click.argument("tasks")
 @click.option("--agent", required=True, help="The agent under test, module:name.")
+@click.option("--model", help="For a function with a parameter named model: the chat model it is given.")
+@click.option("--base-url", help="Of that model's OpenAI-compatible endpoint.  [default: OPENAI_BASE_URL, if set]")
+@click.option("--api-key-env", help="Environment variable that holds its key.  [default: OPENAI_API_KEY, if set]")
+@click.option(
+    "--tools",
+    type=click.Choice(["native", "hermes", "json_schema"]),
+    help="How that model calls tools: the endpoint's own way, or in its text, where tokens have logprobs.  "
+    "[default: native]",
+)
+@click.option("--model-arg", multiple=True, metavar="NAME=VALUE", help="Of that model: max_tokens=4096, top_p=0.95 ...")
 @click.option("-n", "--n", default=8, show_default=True, help="Rollouts per task.")
 @click.option("--out", type=click.Path(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
 @click.option("--seed", default=0, show_default=True, help="Of the run; each rollout's seed derives from it.")
@@ -129,23 +139,16 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
 @click.option("--fresh", is_flag=True, help="Delete what the file holds and start over.")
 @click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
-def evaluate(
-    tasks: str,
-    agent: str,
-    out: Path | None,
-    limit: int | None,
-    no_greedy: bool,
-    retry_failed: bool,
-    fresh: bool,
-    live: bool,
-    **settings: Any,
-) -> None:
+@click.option("--same-agent", is_flag=True, help="Go on though the agent's code or model has changed.")
+@click.option("--dry-run", is_flag=True, help="Load tasks and agent, say what is known of the costs, and run nothing.")
+def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     """Run your agent N times on each of your tasks, and store every rollout with its verdict.
 
     TASKS is a .jsonl file, a line like {"id": "a", "input": "2 + 2?", "expected": "4", "match": "contains"} per task;
     module:name of a list of tasks, or of a function that gives one; or an adapter's, as bfcl:simple_python.
-    The agent is anything that best_of_n takes, or a function of one parameter named task that makes one for each task.
-    Modules of this directory are found.
+    The agent is anything that best_of_n takes, or a function that makes one: without parameters, or with one named
+    task, called for each task, or one named model, given the chat model of --model. Modules of this directory are
+    found.
 
     Stopped or killed, the same command goes on where it was; no stored rollout is run again.
 
@@ -155,11 +158,12 @@ def evaluate(
       1  an error: an argument, a task's verdict, a file of another run
       3  the token budget was spent before the end
     """  # noqa: D301  # click's own mark
-    from ec_agent.cli.eval import run_eval
+    from ec_agent.cli.eval import Command, model_of, run_eval
     from ec_agent.evaluation.settings import RunSettings
 
-    run = RunSettings(greedy=not no_greedy, **settings)
-    sys.exit(run_eval(tasks, agent, run, out=out, limit=limit, fresh=fresh, retry_failed=retry_failed, live=live))
+    model = model_of(*(options.pop(name) for name in ("model", "base_url", "api_key_env", "tools", "model_arg")))
+    command = Command(tasks, agent, model, **{name: options.pop(name) for name in Command.OPTIONS})
+    sys.exit(run_eval(command, RunSettings(greedy=not no_greedy, **options)))
 
 
 @app.command()
@@ -222,7 +226,7 @@ def report(run: Path, **options: Any) -> None:
 
     RUN is the file that eval wrote, or one of recorded selections, of which --html shows the rollouts. No model is
     called. By default all selectors are compared, with their settings as declared, and each of them counts in the
-    correction of the p-values: --selectors names those that you mean.
+    correction of the p-values, those that rank alike once: --selectors names those that you mean.
     """
     from ec_agent.cli.report import run_report
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import json
 import os
@@ -22,7 +21,8 @@ from ec_agent.doctor.chat_model import ChatModelTarget
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.probing import diagnose
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
-from ec_agent.errors import ConfigError, DoctorError, EcAgentError
+from ec_agent.errors import ConfigError, DoctorError
+from ec_agent.places import is_place, load_object, made
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 WHAT_TO_GIVE = (
@@ -88,24 +88,11 @@ def load_model(place: str) -> Runnable[Any, Any]:
         ConfigError: the place is not written so, or holds something else.
         DoctorError: the module or the function fails.
     """
-    module, _, name = place.partition(":")
-    if not module or not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
+    if not is_place(place):
         raise ConfigError(f"{place!r} is neither a URL nor module:name; {WHAT_TO_GIVE}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-        if callable(found) and not isinstance(found, Runnable):
-            found = found()
-    except EcAgentError:
-        raise
-    except Exception as error:
-        raise DoctorError(
-            f"{place} cannot be loaded ({type(error).__name__}: {error}); see that it works in Python, from this "
-            "directory"
-        ) from error
+    found = load_object(place, "a chat model", DoctorError)
+    if callable(found) and not isinstance(found, Runnable):
+        found = made(place, found, "a chat model", DoctorError)
     if inspect.iscoroutine(found):
         found.close()
     if not isinstance(found, Runnable):

@@ -7,8 +7,10 @@ import threading
 import time
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -17,29 +19,78 @@ from rich.table import Table
 
 from ec_agent.cli.eval_progress import first_line, telling
 from ec_agent.cli.interrupts import INTERRUPTED, leave
-from ec_agent.errors import EcAgentError, EcAgentWarning
+from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
+from ec_agent.evaluation.foreseen import Foreseen, foresee
+from ec_agent.evaluation.identity import about_agent
+from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
+from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
 from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.tasks import Task
 from ec_agent.traces.store import COSTS, TraceStore
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 UNFINISHED = 3
-AT_ONCE = 12  # rollouts a task; comparing more takes minutes, for votes are counted anew in very many subsets
 PATIENCE = 2.0  # seconds for threads to end
 
 
-def run_eval(
-    source: str,
-    agent: str,
-    settings: RunSettings,
-    *,
-    out: Path | None = None,
-    limit: int | None = None,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    live: bool = False,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the command line says, but for the settings of the run.
+
+    Attributes:
+        tasks: where they are.
+        agent: where it is.
+        model: what the agent is made with, if it is.
+        out: the file; ``None`` is :func:`default_path`.
+        limit: take the first so many tasks.
+        fresh: delete what the file holds.
+        retry_failed: run failed rollouts again.
+        same_agent: go on with an agent that has changed.
+        dry_run: run nothing.
+        live: show each rollout while it runs.
+    """
+
+    OPTIONS: ClassVar = ("out", "limit", "fresh", "retry_failed", "same_agent", "dry_run", "live")
+
+    tasks: str
+    agent: str
+    model: ModelSettings | None = None
+    out: Path | None = None
+    limit: int | None = None
+    fresh: bool = False
+    retry_failed: bool = False
+    same_agent: bool = False
+    dry_run: bool = False
+    live: bool = False
+
+
+def model_of(
+    name: str | None, base_url: str | None, api_key_env: str | None, tools: Tools | None, arguments: Sequence[str]
+) -> ModelSettings | None:
+    """The model of a command line; ``None`` where it names none.
+
+    Raises:
+        ConfigError: it has a value it cannot have, or there is no ``--model`` that an option could be about.
+    """
+    if name:
+        return ModelSettings(
+            name=name,
+            base_url=base_url,
+            api_key_env=api_key_env,
+            tools=tools or "native",
+            arguments=arguments_in(arguments),
+        )
+    if base_url or api_key_env or tools or arguments:
+        raise ConfigError(
+            "--base-url, --api-key-env, --tools and --model-arg are about the model of --model; name it, or leave them "
+            "out"
+        )
+    return None
+
+
+def run_eval(command: Command, settings: RunSettings) -> int:
     """Run the evaluation, or what is left of it, and print what it came to.
 
     Returns:
@@ -47,26 +98,70 @@ def run_eval(
 
     Raises:
         ConfigError: an argument is wrong.
-        EvaluationError: a task, the harness or the code they are in failed.
+        EvaluationError: a task, the harness or the code they are in failed, or the model does not answer.
         TraceError: the file cannot be used, or holds another run.
     """
     console = Console(highlight=False)
     warnings.simplefilter("once", EcAgentWarning)
-    tasks = load_tasks(source, limit)
-    path = out or default_path(source, agent)
-    tested = load_agent(agent)
-    if fresh:
+    tasks = load_tasks(command.tasks, command.limit)
+    path = command.out or default_path(command.tasks, command.agent)
+    tested = load_agent(command.agent, command.model)
+    asked = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
+    console.print(f"{asked}, {settings.n} rollouts each{_and_greedy(settings)} -> {escape(str(path))}", soft_wrap=True)
+    for line in _costs(foresee(tasks, settings)):
+        console.print(line)
+    if command.dry_run:
+        agent_for(tasks[0], tested)
+        return 0
+    if command.model and (command.fresh or command.retry_failed or _left(path, tasks, settings)):
+        command.model.probe()
+    if command.fresh:
         remove(path)
-    console.print(f"{len(tasks)} tasks, {settings.n} rollouts each{_and_greedy(settings)} -> {escape(str(path))}")
     try:
-        with telling(console, live=live) as told:
-            report = evaluate(tasks, tested, path, settings, agent_name=agent, retry_failed=retry_failed, **told)
+        with telling(console, live=command.live) as told:
+            report = evaluate(
+                tasks,
+                tested,
+                path,
+                settings,
+                agent_name=command.agent,
+                agent_about=about_agent(command.agent, command.model),
+                same_agent=command.same_agent,
+                retry_failed=command.retry_failed,
+                **told,
+            )
         summarise(report, settings, console)
         if report.finished:
-            compare_selectors(path, settings.n, console)
+            compare_selectors(path, console)
     except KeyboardInterrupt:
         _interrupted(console, path)
     return _without_waiting(0 if report.finished else UNFINISHED, console)
+
+
+def _costs(foreseen: Foreseen) -> list[str]:
+    """What is known before the start, in words."""
+    if not foreseen.known:
+        return [f"at least {foreseen.calls:,} model calls, one a rollout"]
+    said = (
+        f"about {_round(foreseen.calls)} model calls with {_round(foreseen.prompt_tokens)} prompt tokens, if rollouts "
+        "go the way of the known solutions; tool results and what is generated come on top"
+    )
+    if not foreseen.tool_tokens:
+        return [said]
+    return [said, f"tool descriptions alone make up to {_round(foreseen.tool_tokens)} tokens of a prompt"]
+
+
+def _round(count: int) -> str:
+    """Two digits of it."""
+    return f"{int(float(f'{count:.1e}')):,}"
+
+
+def _left(path: Path, tasks: Sequence[Task], settings: RunSettings) -> bool:
+    """Whether there is a rollout to run."""
+    if not path.is_file():
+        return True
+    with TraceStore(path, create=True) as store:
+        return len(store.keys()) < sum(len(settings.keys(task.id)) for task in tasks)
 
 
 def default_path(source: str, agent: str) -> Path:
@@ -143,17 +238,16 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         )
 
 
-def compare_selectors(path: Path, n: int, console: Console) -> None:
+def compare_selectors(path: Path, console: Console) -> None:
     """Print which selector would have picked how well, and where there is more. Nothing here fails the run."""
     from ec_agent.evaluation.report.content import report_of
     from ec_agent.evaluation.report.terminal import print_accuracies
 
     console.print()
-    if n <= AT_ONCE:
-        try:
-            print_accuracies(report_of(path), console)
-        except EcAgentError as error:
-            console.print(f"[yellow]note[/yellow]  selectors are not compared: {escape(str(error))}")
+    try:
+        print_accuracies(report_of(path), console)
+    except EcAgentError as error:
+        console.print(f"[yellow]note[/yellow]  selectors are not compared: {escape(str(error))}")
     console.print(f"next: ec-agent report {escape(str(path))} --html report.html")
 
 

@@ -41,10 +41,13 @@ class KeepEverything:
 
 
 def is_factory(agent: Any) -> bool:
-    """Whether this makes an agent for each task: a function of one parameter named ``task``."""
+    """Whether this makes an agent for each task: a function of ``task``, and perhaps of a ``model`` with a default."""
     if not inspect.isroutine(agent):
         return False
-    return list(inspect.signature(agent).parameters) == ["task"]
+    parameters = inspect.signature(agent).parameters
+    others = [parameter for name, parameter in parameters.items() if name != "task"]
+    has_its_own = all(each.name == "model" and each.default is not each.empty for each in others)
+    return "task" in parameters and has_its_own
 
 
 def agent_for(task: Task, agent: Any) -> Any:
@@ -56,7 +59,7 @@ def agent_for(task: Task, agent: Any) -> Any:
     if not is_factory(agent):
         return agent
     try:
-        return agent(task)
+        return agent(task=task)
     except Exception as error:
         raise EvaluationError(
             f"task {task.id!r}: the agent factory {agent.__name__} failed ({type(error).__name__}: {error}); "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
@@ -67,6 +69,9 @@ class EvaluateOptions(TypedDict, total=False):
 
     Attributes:
         agent_name: what the agent is called in the file; a file goes on with an agent of the same name only.
+        agent_about: what else tells the agent from one that was changed, plain JSON; a file goes on with the same only.
+            ``about_agent`` makes it of a module.
+        same_agent: go on though ``agent_about`` has changed; the file keeps what was different.
         retry_failed: run the stored rollouts that failed again, each with its seed. For outages: the failures that are
             the agent's own are results.
         on_progress: called at the start and after each stored rollout.
@@ -74,6 +79,8 @@ class EvaluateOptions(TypedDict, total=False):
     """
 
     agent_name: str | None
+    agent_about: Mapping[str, Any]
+    same_agent: bool
     retry_failed: bool
     on_progress: Callable[[Progress], None]
     on_event: OnEvent
@@ -128,11 +135,23 @@ async def aevaluate(
     run = _Run(tasks, agent, settings or RunSettings(), *told)
     with TraceStore(path, create=True) as store:
         named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
-        store.begin(named, {task.id: task_fingerprint(task) for task in run.tasks})
+        _begin(store, run, named, options)
         if options.get("retry_failed"):
             store.forget_failed()
         await run.to_its_end(store)
         return run.report(store)
+
+
+def _begin(store: TraceStore, run: _Run, named: Mapping[str, Any], options: EvaluateOptions) -> None:
+    """Begin the run, or go on with one of the same settings, tasks and agent."""
+    here = json.loads(json.dumps(dict(options.get("agent_about", {}))))
+    there = store.settings()
+    kept = {name: there[name] for name in (SAID, CHANGED) if name in there} if there else {SAID: here}
+    store.begin({**named, **kept}, {task.id: task_fingerprint(task) for task in run.tasks})
+    if changes := differences(kept.get(SAID, {}), here):
+        if not options.get("same_agent"):
+            refuse_another(store.path, changes)
+        store.amend({CHANGED: list(dict.fromkeys([*kept.get(CHANGED, []), *changes]))})
 
 
 def _on_loop() -> bool:

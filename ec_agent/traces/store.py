@@ -129,6 +129,12 @@ class TraceStore:
                 + "\nRepeat that run's own command to go on with it, name another file, or start over with --fresh"
             )
 
+    def amend(self, settings: Mapping[str, Any]) -> None:
+        """Set some of the run's settings anew, plain JSON: what is only known in a later part of the run."""
+        rows = [(name, json.dumps(value)) for name, value in settings.items()]
+        with transaction(self._connection):
+            self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+
     def settings(self) -> dict[str, Any]:
         """The run's settings; empty before :meth:`begin`."""
         return {name: json.loads(value) for name, value in self._connection.execute("SELECT name, value FROM run")}

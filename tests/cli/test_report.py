@@ -189,7 +189,7 @@ def test_the_table_alone_needs_neither_jinja_nor_matplotlib(run_file):
 
 def test_eval_ends_with_the_table(run_file):
     console = Console(width=100, file=io.StringIO())
-    compare_selectors(run_file, 3, console)
+    compare_selectors(run_file, console)
     said = console.file.getvalue()
     for words in ("lowest_centroid", "What may be concluded", "not measured again here", "next: ec-agent report"):
         assert words in said
@@ -202,16 +202,10 @@ def test_eval_goes_on_where_selectors_cannot_be_compared(run_file, monkeypatch):
 
     monkeypatch.setattr("ec_agent.evaluation.statistics.bootstrap.import_module", nothing_there)
     console = Console(width=200, file=io.StringIO())
-    compare_selectors(run_file, 3, console)
+    compare_selectors(run_file, console)
     said = console.file.getvalue()
     assert "selectors are not compared: the statistics need scipy; run: pip install 'ec-agent[eval]'" in said
     assert "next: ec-agent report" in said
-
-
-def test_eval_leaves_many_rollouts_to_the_report(run_file):
-    console = Console(width=200, file=io.StringIO())
-    compare_selectors(run_file, 64, console)
-    assert console.file.getvalue().split("\n")[1:] == [f"next: ec-agent report {run_file} --html report.html", ""]
 
 
 def test_one_task_alone(run_file, tmp_path):

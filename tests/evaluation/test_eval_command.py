@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from eval_fakes import contents
 from rich.console import Console
 
+from ec_agent.cli.app import app
 from ec_agent.cli.eval import default_path, remove
 from ec_agent.cli.eval_progress import showing
-from ec_agent.errors import TraceError
+from ec_agent.errors import EvaluationError, TraceError
 from ec_agent.evaluation.runner import Progress, evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
@@ -101,6 +103,51 @@ def test_a_run_and_its_repetition(home):
         assert (store.settings()["seed"], len(store.keys())) == (4, 12)
 
 
+@pytest.fixture
+def within(home, monkeypatch):
+    """The command in this process, which has imported what it needs."""
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield lambda *words: CliRunner().invoke(app, ["eval", *words])
+    for name in ("my_agents", "my_prompts"):
+        sys.modules.pop(name, None)
+
+
+def test_an_agent_that_changed_under_its_name_is_noticed(home, within):
+    (home / "my_prompts.py").write_text("PROMPT = 'one'")
+    (home / "my_agents.py").write_text(f"import my_prompts\n{AGENTS}")
+    words = ["questions.jsonl", "--agent", "my_agents:graph", "--n", "1", "--out", "a.db", "--no-greedy"]
+    assert within(*words).exit_code == 0
+    (home / "my_prompts.py").write_text("PROMPT = 'two'")
+    refused = within(*words).exception
+    assert isinstance(refused, TraceError)
+    assert str(refused).startswith("a.db was begun with another agent:\n  file my_prompts.py has changed\n")
+    assert "--out" in str(refused)
+    assert within(*words, "--same-agent").exit_code == 0
+    with TraceStore(home / "a.db") as store:
+        assert store.settings()["agent_changes"] == ["file my_prompts.py has changed"]
+    assert isinstance(within(*words).exception, TraceError)  # let pass once is not let pass for ever
+    (home / "my_prompts.py").write_text("PROMPT = 'one'")
+    assert within(*words).exit_code == 0
+
+
+def test_a_dry_run_runs_nothing(home, within):
+    done = within("questions.jsonl", "--agent", "my_agents:stuck", "--n", "4", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "3 tasks, 4 rollouts each and one at temperature 0" in done.output
+    assert "at least 15 model calls, one a rollout" in done.output
+    assert not (home / "runs").exists()
+
+
+def test_an_endpoint_that_is_not_there_makes_no_file(home, within):
+    (home / "my_agents.py").write_text("def make(model):\n    return model")
+    words = ["--model", "m", "--base-url", "http://127.0.0.1:9/v1", "--model-arg", "max_retries=0", "--out", "a.db"]
+    done = within("questions.jsonl", "--agent", "my_agents:make", *words)
+    assert isinstance(done.exception, EvaluationError)
+    assert "m at http://127.0.0.1:9/v1 does not answer" in str(done.exception)
+    assert not (home / "a.db").exists()
+
+
 def test_the_budget_has_an_exit_code_of_its_own(home):
     words = ["questions.jsonl", "--agent", "my_agents:graph", "--n", "2", "--concurrency", "1", "--out", "a.db"]
     done = run(home, *words, "--token-budget", "20")
@@ -115,6 +162,7 @@ def test_the_budget_has_an_exit_code_of_its_own(home):
         (["none.jsonl", "--agent", "my_agents:graph"], "cannot read none.jsonl"),
         (["questions.jsonl", "--agent", "my_agents:none"], "my_agents has no none"),
         (["questions.jsonl", "--agent", "my_agents:graph", "--n", "0"], "n is 0"),
+        (["questions.jsonl", "--agent", "my_agents:graph", "--tools", "hermes"], "are about the model of --model"),
         (["my_agents:wrong", "--agent", "my_agents:graph"], "task 'w', rollout [0-7]: the task's verdict failed"),
         (["questions.jsonl", "--agent", "my_agents:graph", "--out", "my_agents.py"], "my_agents.py .*trace"),
         (["questions.jsonl", "--agent", "my_agents:graph", "--fresh", "--out", "my_agents.py"], "my_agents.py .*trace"),

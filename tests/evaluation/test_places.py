@@ -8,6 +8,7 @@ import pytest
 
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.adapters import load
+from ec_agent.evaluation.one_rollout import is_factory
 from ec_agent.evaluation.places import load_agent, load_tasks
 
 MODULE = """
@@ -31,6 +32,12 @@ def for_each(task):
 
 def function_agent(state):
     return state
+
+def with_model(model):
+    return ("agent on", model)
+
+def with_both(task, model=None):
+    return (task, model)
 
 class Box:
     inner = listed
@@ -66,6 +73,34 @@ def test_agents_of_a_module():
     assert load_agent("my_places:made") is graph
     assert load_agent("my_places:for_each").__name__ == "for_each"
     assert load_agent("my_places:function_agent").__name__ == "function_agent"
+
+
+class Named:
+    """Stands in for ``ModelSettings``."""
+
+    def build(self):
+        return "the model"
+
+
+def test_agents_that_are_made_with_a_model():
+    assert load_agent("my_places:with_model", Named()) == ("agent on", "the model")
+    assert load_agent("my_places:with_both", Named())("a task") == ("a task", "the model")
+    assert load_agent("my_places:with_both")("a task") == ("a task", None)
+    assert is_factory(load_agent("my_places:with_both", Named()))
+
+
+@pytest.mark.parametrize(
+    ("place", "model", "words"),
+    [
+        ("my_places:with_model", None, "needs a model; name one with --model"),
+        ("my_places:graph", Named(), "takes no model; name a function with a parameter named model"),
+        ("my_places:for_each", Named(), "takes no model"),
+        ("my_places:function_agent", Named(), "takes no model"),
+    ],
+)
+def test_a_model_too_many_or_too_few(place, model, words):
+    with pytest.raises(ConfigError, match=words):
+        load_agent(place, model)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from report_parts import COSTS, facts, family, small, task
 
+from ec_agent.evaluation.identity import CHANGED
 from ec_agent.evaluation.report import wording
 from ec_agent.evaluation.statistics import Estimate
 
@@ -75,6 +76,12 @@ def test_what_may_never_be_concluded():
     assert "validity warnings" not in alone
 
 
+def test_selectors_that_rank_alike_are_no_two_findings():
+    text = said(wording.cautions(family(tasks=4, selectors="deepconf_mean,mean_logprob,deepconf_tail")))
+    assert "That deepconf_mean, deepconf_tail are 2 findings: they rank the rollouts of every task alike" in text
+    assert "alike" not in said(wording.cautions(family(tasks=4)))
+
+
 def test_what_was_run():
     report = small([task(name, [-1.0, -2.0], [1, 0]) for name in "ab"], run=facts())
     text = said(wording.what_was_run(report))
@@ -83,6 +90,14 @@ def test_what_was_run():
     assert "generated 10 tokens (5 to 95 %: 10 to 10) in 1.0 LLM calls" in text
     assert "100% of a task's rollouts were distinct." in text
     assert "Cost: 9 model calls, 1,234 prompt and 567 generated tokens, 9 s of rollouts." in text
+
+
+def test_an_agent_that_changed_while_it_ran_is_told():
+    settings = {**facts().settings, CHANGED: ["file mine.py has changed"]}
+    report = small([task(name, [-1.0, -2.0], [1, 0]) for name in "ab"], run=facts(settings=settings))
+    assert "The agent changed while it ran, and the run went on (--same-agent): file mine.py has changed." in said(
+        wording.what_was_run(report)
+    )
 
 
 def test_failures_and_what_is_missing():

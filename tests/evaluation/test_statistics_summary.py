@@ -13,7 +13,7 @@ from ec_agent import Candidate, Trajectory
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, summarise
-from ec_agent.selectors import MajorityVote
+from ec_agent.selectors import MajorityVote, MeanEntropy, MeanLogprob
 
 FAST = Resampling(resamples=199)
 BY_ACTION = ByScore("by_action", lambda c: c.final_action, signals=())
@@ -118,6 +118,27 @@ def test_it_is_plain_json_and_the_same_again():
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain == summarise(results, TABLE, resampling=FAST).to_dict()
     assert plain["resampling"] == {"resamples": 199, "seed": 0, "confidence": 0.95}
+
+
+def test_selectors_that_rank_alike_are_one_comparison():
+    """Three names for one order, and another order: two comparisons, as if the twins were not there."""
+    results = list(stored("red2")[:30])
+    twins = {f"twin {place}": MeanLogprob() for place in range(3)}
+    both = summarise(results, {**twins, "entropy": MeanEntropy()}, resampling=FAST)
+    alone = summarise(results, {"twin 0": MeanLogprob(), "entropy": MeanEntropy()}, resampling=FAST)
+    assert (both.comparisons, both.alike) == (2, (tuple(twins),))
+    assert (alone.comparisons, alone.alike) == (2, ())
+    assert {row.corrected_p for row in both.selectors[:3]} == {alone.selectors[0].corrected_p}
+    assert both.selectors[3].corrected_p == alone.selectors[1].corrected_p
+    assert "2 selectors compared" in both.selectors[0].verdict.sentence
+
+
+def test_a_single_tie_makes_another_comparison():
+    scores = {"s": BY_ACTION, "nearly": ByScore("nearly", lambda c: max(c.final_action, 1.5))}
+    two = summarise([task("a", [3.0, 1.0, 2.0], [1, 0, 0]), task("b", [1.0, 2.0], [1, 0])], scores, resampling=FAST)
+    assert (two.comparisons, two.alike) == (1, (("s", "nearly"),))
+    three = summarise([task("a", [3.0, 1.0, 1.2], [1, 0, 0])], scores, resampling=FAST)
+    assert (three.comparisons, three.alike) == (2, ())
 
 
 def test_one_task_and_no_selectors():

@@ -12,6 +12,7 @@ from stored_families import ByScore
 
 from ec_agent import Candidate, Ranking, Trajectory
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.statistics.elections import MOST_VOTERS, electorates
 from ec_agent.evaluation.statistics.standing import standing
 from ec_agent.evaluation.statistics.subsampling import (
     MOST_SUBSETS,
@@ -157,16 +158,66 @@ def test_a_vote_does_not_stand_alone():
 
 def test_all_subsets_up_to_twelve_rollouts_a_seeded_draw_beyond():
     assert max(comb(12, n) for n in range(13)) == MOST_SUBSETS < max(comb(13, n) for n in range(14))
-    result = many(13)
+    result, selector = many(13), Median()
+    whole = standing(result.candidates, selector)
+    curve, exact = n_curve(result, selector, whole, seed=3)
+    assert not exact
+    again, _ = n_curve(result, selector, whole, seed=3)
+    other, _ = n_curve(result, selector, whole, seed=4)
+    assert curve.tolist() == again.tolist() != other.tolist()
+    # Sizes with few subsets are exact even so, and a draw of 924 is near the truth.
+    assert curve[1] == pytest.approx(brute_force(result, selector, 2))
+    assert curve[5] == pytest.approx(brute_force(result, selector, 6), abs=5 * 0.5 / np.sqrt(MOST_SUBSETS))
+
+
+def weighted(result, power):
+    """Few tokens, so that centroids and sums of weights are often equal, or nearly: what ties depends on rounding."""
+    rng = np.random.default_rng(len(result.candidates))
+    timelines = [Trajectory.from_entropies(rng.integers(0, 3, 6) / 2) for _ in result.candidates]
+    group = tuple(replace(c, trajectory=t) for c, t in zip(result.candidates, timelines, strict=True))
+    return replace(result, candidates=group), CentroidWeightedVote(power=power)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.5])
+def test_votes_of_many_are_what_a_count_of_each_subset_makes(power):
+    for seed in range(2):
+        result, selector = weighted(many(9, seed), power)
+        curve, exact = n_curve(result, selector, standing(result.candidates, selector))
+        assert exact
+        sizes = (3, 7, 9)
+        assert [curve[n - 1] for n in sizes] == pytest.approx(
+            [brute_force(result, selector, n) for n in sizes], abs=1e-12
+        )
+
+
+def test_votes_are_exact_up_to_sixteen_rollouts_and_drawn_beyond():
+    result = many(MOST_VOTERS)
+    curve, exact = n_curve(result, MajorityVote(), standing(result.candidates, MajorityVote()))
+    assert exact
+    assert curve[[1, 13, 15]] == pytest.approx([brute_force(result, MajorityVote(), n) for n in (2, 14, 16)], abs=1e-12)
+
+    result = many(MOST_VOTERS + 1)
     whole = standing(result.candidates, MajorityVote())
     curve, exact = n_curve(result, MajorityVote(), whole, seed=3)
     assert not exact
-    again, _ = n_curve(result, MajorityVote(), whole, seed=3)
+    assert curve[-1] == pytest.approx(whole.accuracy(result.correct))
+    assert curve[13] == pytest.approx(brute_force(result, MajorityVote(), 14), abs=5 * 0.5 / np.sqrt(MOST_SUBSETS))
     other, _ = n_curve(result, MajorityVote(), whole, seed=4)
-    assert curve.tolist() == again.tolist() != other.tolist()
-    # Sizes with few subsets are exact even so, and a draw of 924 is near the truth.
-    assert curve[1] == pytest.approx(brute_force(result, MajorityVote(), 2))
-    assert curve[5] == pytest.approx(brute_force(result, MajorityVote(), 6), abs=5 * 0.5 / np.sqrt(MOST_SUBSETS))
+    assert curve.tolist() != other.tolist()
+
+
+def test_a_draw_has_so_many_subsets_of_each_size_and_all_where_they_are_fewer():
+    members, exact = electorates(20, 30, 0)
+    assert not exact
+    assert np.bincount(members.sum(axis=1)).tolist() == [0, 20, *[30] * 17, 20, 1]
+    assert members[:20].any(axis=0).all()
+
+
+def test_where_nobody_votes_any_that_ended_is_picked():
+    group = tuple(Candidate(i, Trajectory(), None, error="x" if i == 2 else None) for i in range(3))
+    result = TaskResult("t", group, np.array([1.0, 0.0, 0.0]))
+    curve, _ = n_curve(result, MajorityVote(), standing(group, MajorityVote()))
+    assert curve == pytest.approx([1 / 3, (0.5 + 1 + 0) / 3, 0.5])
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=20))

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ec_agent import best_of_n, live
 from ec_agent.cli import demo
-from ec_agent.cli.eval import run_eval
+from ec_agent.cli.eval import Command, run_eval
 from ec_agent.cli.watch import input_in, run_watch
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.evaluation.settings import RunSettings
@@ -140,7 +140,8 @@ def questions(tmp_path):
 
 def evaluated(questions, agent, capsys):
     path = questions.with_suffix(".db")
-    assert run_eval(str(questions), agent, RunSettings(n=2, concurrency=1), out=path, live=True) == 0
+    told = Command(str(questions), agent, out=path, live=True)
+    assert run_eval(told, RunSettings(n=2, concurrency=1)) == 0
     said = capsys.readouterr().out.splitlines()
     watch(str(path), follow=True)
     return said, capsys.readouterr().out.splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ec_agent.evaluation.identity import CHANGED
 from ec_agent.evaluation.report.content import Report
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
@@ -62,6 +63,8 @@ def what_was_run(report: Report) -> list[str]:
             f"Agent {settings.get('agent', '?')} on {models}; temperature {settings.get('temperature', '?')}, "
             f"seed {settings.get('seed', '?')}; stored in {run.file}."
         )
+        if changes := settings.get(CHANGED):
+            said.append(f"The agent changed while it ran, and the run went on (--same-agent): {'; '.join(changes)}.")
     if effort.tokens and effort.calls:
         said.append(
             f"A rollout that ended generated {effort.tokens.mean:,.0f} tokens (5 to 95 %: {effort.tokens.low:,.0f} to "
@@ -114,7 +117,7 @@ def conclusions(report: Report) -> list[str]:
     said = []
     for kind, words in (("better", "Better than Pass@1 on these tasks"), ("worse", "Worse than Pass@1 on these tasks")):
         if found := _of_kind(rows, kind):
-            after = f"after correction for {count(len(rows), 'selector')} compared"
+            after = f"after correction for {count(report.summary.comparisons, 'selector')} compared"
             said.append(f"{words}, {after}: {_differences(found)}.")
     if found := _of_kind(rows, "confounded"):
         said.append(
@@ -141,6 +144,11 @@ def cautions(report: Report) -> list[str]:
             "That one selector beats another: each was tested against Pass@1 alone. The best number in a list of "
             f"{len(rows)} is too good by having been picked."
         )
+    said += [
+        f"That {', '.join(group)} are {len(group)} findings: they rank the rollouts of every task alike, and are one "
+        "comparison, counted once in the correction."
+        for group in report.summary.alike
+    ]
     said.append(
         "That it holds elsewhere: for other tasks, agents, models, temperatures or numbers of rollouts. The intervals "
         "are about other tasks of the same kind."
@@ -161,8 +169,7 @@ def notes(report: Report) -> list[str]:
         said.append(
             f"No rollout is longer than its window (the longest has {report.unfilled.longest:,} tokens) for "
             f"{', '.join(report.unfilled.names)}: there it is the mean of the whole rollout, as in deepconf_mean. "
-            "They count in the correction all the same. --selectors leaves them out, or sets a shorter window with "
-            "NAME:window=16; choose before you look."
+            "--selectors sets a shorter window with NAME:window=16; choose before you look."
         )
     if any(row.name.startswith(SelfCertainty.label) for row in report.summary.selectors):
         said.append("self_certainty is an approximation: it sees the returned candidates, not the whole vocabulary.")

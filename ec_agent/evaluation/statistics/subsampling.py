@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 
@@ -11,11 +10,13 @@ import numpy as np
 
 from ec_agent.entropy import FloatArray
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.statistics.elections import electorates, vote_curve
 from ec_agent.evaluation.statistics.standing import IntArray, Standing, standing
-from ec_agent.selectors import Ballot, Candidate, Ranking, Selector, VoteSelector, tally
+from ec_agent.selectors import Candidate, Selector, VoteSelector
+from ec_agent.selectors.scoring import ScoreSelector
 
 MOST_SUBSETS = 924
-"""So many subsets of one size are gone through: all of them up to N = 12 (12 over 6), a sample of them beyond."""
+"""So many subsets of one size are ranked anew: all of them up to N = 12 (12 over 6), a sample of them beyond."""
 
 
 def at_every_n(levels: IntArray, correct: FloatArray) -> FloatArray:
@@ -63,6 +64,8 @@ def scores_stand_alone(candidates: Sequence[Candidate], selector: Selector, whol
     A mean over tokens is; a count of votes is not, unless no two rollouts agree, and then it does not matter. Of a
     selector that ranks without scores nobody can tell.
     """
+    if getattr(type(selector), "select", None) is ScoreSelector.select:
+        return True  # by its class's promise; asking each rollout alone would repeat all its validity warnings
     if np.isnan(whole.scores[whole.ranked]).any():
         return False
     alone = [standing([candidate], selector) for candidate in candidates]
@@ -74,8 +77,9 @@ def scores_stand_alone(candidates: Sequence[Candidate], selector: Selector, whol
 def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int = 0) -> tuple[FloatArray, bool]:
     """One task's expected accuracy from n rollouts, for n = 1 to N.
 
-    Scores that stand alone are sub-sampled by combinatorics. Other selectors, votes above all, rank each subset anew;
-    of more than :data:`MOST_SUBSETS` subsets of one size, so many are drawn.
+    Scores that stand alone are sub-sampled by combinatorics; votes are counted in all subsets at once (see
+    ``elections``). Other selectors rank each subset anew; of more than :data:`MOST_SUBSETS` of one size, so many are
+    drawn, and so are those of votes by more than ``MOST_VOTERS``.
 
     Args:
         result: the task's rollouts.
@@ -86,9 +90,10 @@ def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int =
     Returns:
         Shape ``(N,)``, and whether it is exact.
     """
+    if isinstance(selector, VoteSelector):
+        return _of_votes(result, selector, seed)
     if scores_stand_alone(result.candidates, selector, whole):
         return at_every_n(whole.levels, result.correct), True
-    selector = _counting(selector, result.candidates)
     total = len(result.candidates)
     curve = np.empty(total)
     rng = np.random.default_rng(seed)
@@ -101,24 +106,13 @@ def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int =
     return curve, exact
 
 
-@dataclass(frozen=True, slots=True)
-class _Ballots:
-    """A vote whose ballots have been drawn up: a rollout votes alike in each of the thousands of subsets it is in."""
-
-    name: str
-    signals: Sequence[str]
-    ballots: Mapping[int, Ballot]
-
-    def select(self, candidates: Sequence[Candidate]) -> Ranking:
-        scores, order = tally({c.index: self.ballots[c.index] for c in candidates if c.index in self.ballots})
-        return Ranking(order, dict(scores), {})
-
-
-def _counting(selector: Selector, candidates: Sequence[Candidate]) -> Selector:
-    if not isinstance(selector, VoteSelector):
-        return selector
-    drawn = {candidate.index: selector.ballot(candidate) for candidate in selector.entrants(candidates)}
-    return _Ballots(selector.name, selector.signals, {index: one for index, one in drawn.items() if one is not None})
+def _of_votes(result: TaskResult, selector: VoteSelector, seed: int) -> tuple[FloatArray, bool]:
+    """A rollout votes alike in every subset it is in, so each ballot is drawn up once."""
+    votes = {candidate.index: selector.ballot(candidate) for candidate in selector.entrants(result.candidates)}
+    members, exact = electorates(len(result.candidates), MOST_SUBSETS, seed)
+    ballots = [votes.get(candidate.index) for candidate in result.candidates]
+    ended = np.array([candidate.error is None for candidate in result.candidates])
+    return vote_curve(ballots, ended, result.correct, members), exact
 
 
 def _of_subset(result: TaskResult, selector: Selector, places: Sequence[int]) -> float:

@@ -110,7 +110,9 @@ class Summary:
         effort: costs, failures, diversity.
         selectors: the selectors compared, in the order given.
         panel: the confound panel's.
-        comparisons: how many selectors the p-values are corrected for.
+        comparisons: how many selectors the p-values are corrected for; those that are ``alike`` count once.
+        alike: names of selectors that rank the rollouts of every task alike, ties included: one group or more of two or
+            more. Selectors see no outcome, so that grouping them by what they did gives nothing away.
         resampling: how intervals and p-values were drawn.
     """
 
@@ -129,6 +131,7 @@ class Summary:
     selectors: tuple[SelectorSummary, ...]
     panel: tuple[SelectorSummary, ...]
     comparisons: int
+    alike: tuple[tuple[str, ...], ...]
     resampling: Resampling
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,7 +151,8 @@ def summarise(
 
     Args:
         results: the tasks with their rollouts.
-        selectors: name -> selector. All of them count in the correction, so leave out what is not meant seriously.
+        selectors: name -> selector. All of them count in the correction, so leave out what is not meant seriously;
+            those that rank the rollouts of every task alike count once.
         resampling: how intervals and p-values are drawn; ``None`` is 9,999 resamples from seed 0.
         panel: the selectors of the confound panel, by name.
 
@@ -160,7 +164,9 @@ def summarise(
     pass_1 = np.array([result.correct.mean() for result in results])
     rows = [_Row(name, selector, results, pass_1, resampling) for name, selector in selectors.items()]
     beside = [_Row(name, selector, results, pass_1, resampling) for name, selector in panel.items()]
-    corrected = holm([row.p for row in rows])
+    groups = _alike(rows)
+    once = holm([group[0].p for group in groups])  # those of a group have one p-value: it is the same test
+    corrected = {row.name: p for group, p in zip(groups, once, strict=True) for row in group}
     panel_differences = {row.name: row.difference for row in beside}
     smallest = min(len(result.candidates) for result in results)
     with_greedy = [
@@ -179,9 +185,10 @@ def summarise(
         pass_at_k=_mean_curve([pass_at_k(result.correct) for result in results], smallest),
         pass_hat_k=_mean_curve([pass_hat_k(result.correct) for result in results], smallest),
         effort=effort(results),
-        selectors=tuple(row.summary(p, len(rows), panel_differences) for row, p in zip(rows, corrected, strict=True)),
-        panel=tuple(row.summary(None, len(rows), {}) for row in beside),
-        comparisons=len(rows),
+        selectors=tuple(row.summary(corrected[row.name], len(groups), panel_differences) for row in rows),
+        panel=tuple(row.summary(None, len(groups), {}) for row in beside),
+        comparisons=len(groups),
+        alike=tuple(tuple(row.name for row in group) for group in groups if len(group) > 1),
         resampling=resampling,
     )
 
@@ -253,6 +260,14 @@ class _Row:
             difference=tuple(estimates((accuracy - self.pass_1[:, np.newaxis]).T, self.resampling)),
             exact=all(exact for _, exact in curves),
         )
+
+
+def _alike(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """The rows in groups that make the same of every task: such selectors are one comparison."""
+    groups: dict[tuple[bytes, ...], list[_Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(one.levels.tobytes() + one.ranked.tobytes() for one in row.standings), []).append(row)
+    return list(groups.values())
 
 
 def per_task(results: Sequence[TaskResult], standings: Sequence[Standing]) -> FloatArray:

@@ -1,0 +1,73 @@
+"""What a run will cost, as far as its tasks can tell before it starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import convert_to_messages
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.tasks import Task
+
+LETTERS_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """The whole run, with each rollout on the way of its task's known solution, a tool call a model call.
+
+    Attributes:
+        rollouts: the greedy ones included.
+        calls: model calls.
+        prompt_tokens: what they are shown of questions and tool descriptions, :data:`LETTERS_A_TOKEN` letters each.
+            Tool results and what the model itself has said come on top.
+        tool_tokens: of the longest tool descriptions of a task: what one prompt holds at least.
+        known: whether every task has a known solution. Else a rollout of it is counted as one call.
+    """
+
+    rollouts: int
+    calls: int
+    prompt_tokens: int
+    tool_tokens: int
+    known: bool
+
+
+def foresee(tasks: Sequence[Task], settings: RunSettings) -> Foreseen:
+    """Count, without running anything."""
+    golds = [getattr(task, "gold", None) for task in tasks]
+    each = [len(settings.keys(task.id)) for task in tasks]
+    calls = [_calls(gold) for gold in golds]
+    tools = [_tokens([convert_to_openai_tool(tool) for tool in task.tools]) if task.tools else 0 for task in tasks]
+    prompts = [shown + _asked(task.input) for shown, task in zip(tools, tasks, strict=True)]
+    return Foreseen(
+        rollouts=sum(each),
+        calls=sum(n * many for n, many in zip(each, calls, strict=True)),
+        prompt_tokens=sum(n * many * size for n, many, size in zip(each, calls, prompts, strict=True)),
+        tool_tokens=max(tools, default=0),
+        known=all(isinstance(gold, list) for gold in golds),
+    )
+
+
+def _calls(gold: Any) -> int:
+    """Of a conversation, the calls of each turn and a closing answer; of one question, its calls; else one call."""
+    if not isinstance(gold, list) or not gold:
+        return 1
+    if all(isinstance(turn, list) for turn in gold):
+        return sum(len(turn) + 1 for turn in gold)
+    return len(gold)
+
+
+def _asked(state: Any) -> int:
+    messages = state.get("messages") if isinstance(state, dict) else None
+    try:
+        return _tokens([message.content for message in convert_to_messages(messages or [])] or state)
+    except (ValueError, NotImplementedError):  # a state of the agent's own
+        return _tokens(state)
+
+
+def _tokens(shown: Any) -> int:
+    return len(json.dumps(shown, default=str)) // LETTERS_A_TOKEN

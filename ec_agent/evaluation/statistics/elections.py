@@ -1,0 +1,104 @@
+"""The outcome of a vote in very many subsets of the voters at once. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ec_agent.entropy import FloatArray
+from ec_agent.selectors import Ballot
+
+MOST_VOTERS = 16
+"""Up to so many all subsets are counted (65,536); beyond, a seeded draw of those of each size."""
+
+Members = NDArray[np.bool_]
+
+
+def vote_curve(
+    ballots: Sequence[Ballot | None], ended: NDArray[np.bool_], correct: FloatArray, members: Members
+) -> FloatArray:
+    """Expected accuracy of the vote's pick by the size of the electorate, ties averaged.
+
+    It is what :func:`ec_agent.selectors.voting.tally` makes of each subset, to the last bit: shares are compared as it
+    rounds them.
+
+    Args:
+        ballots: of each of N rollouts; ``None`` for no vote.
+        ended: shape ``(N,)``, whether it may be picked where nobody votes.
+        correct: shape ``(N,)``, the verdicts.
+        members: shape ``(S, N)``, who is in which subset; every size from 1 to N is among them.
+
+    Returns:
+        Shape ``(N,)``; entry ``n - 1`` is the mean over the subsets of n rollouts.
+    """
+    inside = np.ascontiguousarray(members.T)  # (N, S)
+    votes = [(place, ballot) for place, ballot in enumerate(ballots) if ballot is not None]
+    choices: dict[Hashable, list[tuple[int, float]]] = {}
+    for place, ballot in votes:
+        choices.setdefault(ballot.answer, []).append((place, ballot.weight))
+    total = _sums(inside, [(place, ballot.weight) for place, ballot in votes])
+    best = np.full(len(members), -1.0)
+    right, many = np.zeros(len(members)), np.zeros(len(members))
+    for voters in choices.values():
+        here = inside[[place for place, _ in voters]]
+        share = np.divide(_sums(inside, voters), total, out=np.zeros_like(total), where=total > 0)
+        share[~here.any(axis=0)] = -1.0
+        better, level = share > best, share == best
+        solved, size = correct[[place for place, _ in voters]] @ here, here.sum(axis=0)
+        right = np.where(better, solved, right + level * solved)
+        many = np.where(better, size, many + level * size)
+        best = np.maximum(best, share)
+    nobody = best < 0
+    if nobody.any():
+        may = inside[:, nobody] & ended[:, np.newaxis]
+        may = np.where(may.any(axis=0), may, inside[:, nobody])
+        right[nobody], many[nobody] = correct @ may, may.sum(axis=0)
+    sizes = members.sum(axis=1)
+    return np.asarray(np.bincount(sizes, weights=right / many)[1:] / np.bincount(sizes)[1:])
+
+
+def electorates(voters: int, most: int, seed: int) -> tuple[Members, bool]:
+    """Subsets of every size from 1 to all, shape ``(S, voters)``, and whether they are all there are.
+
+    Args:
+        voters: how many there are.
+        most: of a size with more subsets than this, so many are drawn; up to :data:`MOST_VOTERS` voters, none is.
+        seed: of the draw, which is the same in every task.
+    """
+    return (_all(voters), True) if voters <= MOST_VOTERS else (_drawn(voters, most, seed), False)
+
+
+@lru_cache(maxsize=4)
+def _all(voters: int) -> Members:
+    numbers = np.arange(1, 2**voters)
+    return (numbers[:, np.newaxis] >> np.arange(voters)) & 1 > 0
+
+
+@lru_cache(maxsize=4)
+def _drawn(voters: int, most: int, seed: int) -> Members:
+    rng = np.random.default_rng(seed)
+    of_size = []
+    for n in range(1, voters + 1):
+        if comb(voters, n) > most:
+            of_size.append(rng.random((most, voters)).argsort(axis=1).argsort(axis=1) < n)
+        else:
+            places = np.array(list(combinations(range(voters), n)))
+            of_size.append((places[:, :, np.newaxis] == np.arange(voters)).any(axis=1))
+    return np.concatenate(of_size)
+
+
+def _sums(inside: Members, weights: Sequence[tuple[int, float]]) -> FloatArray:
+    """The weights of those inside, added as ``math.fsum`` does: with what each addition rounds off kept beside."""
+    high, low = np.zeros(inside.shape[1]), np.zeros(inside.shape[1])
+    for place, weight in weights:
+        term = inside[place] * weight
+        rounded = high + term
+        part = rounded - high
+        low += (high - (rounded - part)) + (term - part)
+        high = rounded
+    return high + low
