@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import NoFinalActionError as NoFinalActionError
     from ec_agent.errors import NoScoredRolloutError as NoScoredRolloutError
     from ec_agent.errors import PreflightError as PreflightError
+    from ec_agent.errors import ProgressWarning as ProgressWarning
     from ec_agent.errors import PromotionError as PromotionError
     from ec_agent.errors import QuorumError as QuorumError
     from ec_agent.errors import RolloutCancelledError as RolloutCancelledError
@@ -132,6 +133,7 @@ _HOMES = {
         "NoFinalActionError",
         "NoScoredRolloutError",
         "PreflightError",
+        "ProgressWarning",
         "PromotionError",
         "QuorumError",
         "RolloutCancelledError",

@@ -34,7 +34,8 @@
     ├── CommitWarning                        a run ended at ``max_rounds``
     ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
     ├── TraceWarning                         a selection could not be recorded
-    └── CaptureWarning                       a call's logprobs could not be read
+    ├── CaptureWarning                       a call's logprobs could not be read
+    └── ProgressWarning                      ``on_event=`` failed, and is not called again
 
 Each message ends with what to do about it.
 """
@@ -209,3 +210,7 @@ class TraceWarning(EcAgentWarning):
 
 class CaptureWarning(EcAgentWarning):
     """A call's logprobs could not be read; its tokens have no entropy."""
+
+
+class ProgressWarning(EcAgentWarning):
+    """The function given as ``on_event`` failed. It is not called again; the run goes on."""

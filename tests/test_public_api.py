@@ -50,6 +50,7 @@ PUBLIC = [
     "OnlineTrajectory",
     "Phases",
     "PreflightError",
+    "ProgressWarning",
     "PromotionError",
     "QuorumError",
     "Ranking",

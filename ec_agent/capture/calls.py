@@ -84,6 +84,7 @@ class OpenCall:
         inside: the calls that it made itself, as a chat model around others does.
         beside: the calls made in its context since it began to stream: its reader's, as a rule.
         speaking: whether it has begun to stream.
+        parts: how many parts of its answer LangChain has passed on, where somebody wants to know.
         sampled: whether the rollout's sampling parameters were applied to one of its requests.
         done: what it became; ``None`` while it runs or when nothing came back.
     """
@@ -103,6 +104,7 @@ class OpenCall:
     inside: list[OpenCall] = field(default_factory=list)
     beside: list[OpenCall] = field(default_factory=list)
     speaking: bool = False
+    parts: int = 0
     sampled: bool = False
     closed: bool = False
     done: Call | None = None

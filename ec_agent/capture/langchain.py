@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
+from langgraph.errors import GraphBubbleUp
 
 from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
@@ -70,24 +71,32 @@ class CaptureHandler(BaseCallbackHandler):
         """A tool runs."""
         if (recorder := current_recorder.get()) is not None:
             recorder.check()
-            name = (serialized or {}).get("name") or kwargs.get("name") or "tool"
-            recorder.count_tool_call(run_id, str(name), input_str)
+            name = str((serialized or {}).get("name") or kwargs.get("name") or "tool")
+            recorder.count_tool_call(run_id, name, input_str)
+            if (progress := recorder.progress) is not None:
+                progress.tool_started(run_id, name)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """It returned."""
+        """It returned, an error perhaps."""
         if (recorder := current_recorder.get()) is not None:
             recorder.tools.end(run_id, output)
+            if (progress := recorder.progress) is not None:
+                progress.tool_ended(run_id, failed=getattr(output, "status", None) == "error")
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """It raised."""
+        """It raised; one that asks a person raises, too, and has not failed."""
         if (recorder := current_recorder.get()) is not None:
             recorder.tools.fail(run_id, error)
+            if (progress := recorder.progress) is not None:
+                progress.tool_ended(run_id, failed=not isinstance(error, GraphBubbleUp))
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run streams: from now on, calls in its context may be those of whoever reads the stream."""
         call = self._open.get(run_id)
         if call is not None:
             call.speaking = True
+            if (progress := call.recorder.progress) is not None and call.counted:
+                progress.call_streams(call)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The same in LangChain's event protocol."""

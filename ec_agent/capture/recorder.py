@@ -24,6 +24,7 @@ from ec_agent.capture.calls import Batch, OpenCall, current_call, open_call
 from ec_agent.capture.filters import CallInfo, CallPredicate
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
+from ec_agent.capture.progress import Progress
 from ec_agent.capture.shapes import Payload, call_of
 from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
 from ec_agent.signals import ENTROPY, check_signals, leading
@@ -41,6 +42,7 @@ class Recorder:
         asking: the AI messages with tool calls that LangChain models have returned.
         tool_calls: tools executed.
         tools: which, and when.
+        progress: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
 
     Args:
         index: number of the rollout.
@@ -76,6 +78,7 @@ class Recorder:
         self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
         self.tool_calls = 0
+        self.progress: Progress | None = None
         self.guard = guard
         self.asking: list[AIMessage] = [] if asking is None else asking
         self._filter = calls
@@ -112,6 +115,8 @@ class Recorder:
             (call.around.beside if call.around.speaking else call.around.inside).append(call)
         with self._lock:
             self._calls.append(call)
+        if (progress := self.progress) is not None and call.counted:
+            progress.call_started(call)
         return call
 
     def waiting(self, prompts: Sequence[Any]) -> OpenCall | None:
@@ -188,6 +193,8 @@ class Recorder:
         for other in (*call.inside, *call.beside):
             other.marks = ()
         call.closed, call.batch, call.inside, call.beside = True, Batch(over=True), [], []
+        if (progress := self.progress) is not None and call.counted:
+            progress.call_ended(call, spent)
         if call.done is not None and (call.done.tokens or 0) > spent:
             self.spend((call.done.tokens or 0) - spent)
         if self._raise_on_missing and call.counted and call.done is not None:
@@ -232,6 +239,8 @@ class Recorder:
             adopted = OpenCall(self, info, counts, next(_sequence), started, closed=True, done=call)
             with self._lock:
                 self._calls.append(adopted)
+            if (progress := self.progress) is not None and counts:
+                progress.call_ended(adopted)
             if not metered and call.tokens:
                 self.spend(call.tokens)
             if self._raise_on_missing and counts:

@@ -22,14 +22,15 @@ def app() -> None:
 @click.option("--seed", default=0, show_default=True, help="Seed of the first rollout; the others count up from it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON and nothing else.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page that shows the rollouts token by token.")
-def demo(question: str | None, n: int, temperature: float, seed: int, as_json: bool, html: Path | None) -> None:
+@click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
+def demo(question: str | None, **options: Any) -> None:
     """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
 
     QUESTION is for the demo's agent, who knows a small shop; left out, it is asked one that needs several steps.
     """
     from ec_agent.cli.demo import run_demo
 
-    run_demo(question, n=n, temperature=temperature, seed=seed, as_json=as_json, html=html)
+    run_demo(question, **options)
 
 
 @app.command()
@@ -153,6 +154,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--request-logprobs", is_flag=True, help="Ask for logprobs where the agent does not.")
 @click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
 @click.option("--fresh", is_flag=True, help="Delete what the file holds and start over.")
+@click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
 @click.option("--same-agent", is_flag=True, help="Go on though the agent's code or model has changed.")
 @click.option("--dry-run", is_flag=True, help="Load tasks and agent, say what is known of the costs, and run nothing.")
 def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
@@ -178,6 +180,31 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     model = model_of(*(options.pop(name) for name in ("model", "base_url", "api_key_env", "tools", "model_arg")))
     command = Command(tasks, agent, model, **{name: options.pop(name) for name in Command.OPTIONS})
     sys.exit(run_eval(command, RunSettings(greedy=not no_greedy, **options)))
+
+
+@app.command()
+@click.argument("source")
+@click.option(
+    "--input", "given", help="The graph's input: JSON, @FILE or - with JSON, or the text of a user's message."
+)
+@click.option("-n", "--n", type=click.IntRange(min=1), help="Wrap what SOURCE names in best_of_n, of so many rollouts.")
+@click.option("--no-follow", is_flag=True, help="Show what a file holds now, and stop.")
+def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> None:
+    """Watch rollouts while they run: state, calls, tokens, entropies and the tool at work, a row for each.
+
+    \b
+    SOURCE is one of
+      module:name    your graph with best_of_n in it, a best_of_n, or with -n any agent: it is run on --input
+      events.jsonl   events of another process, written by `with ec_agent.live.log(FILE) as on_event`
+      -              the same on standard input
+      runs/x.db      an evaluation that runs elsewhere, rollout by rollout
+
+    Modules of this directory are found. On a terminal the rows are drawn over and over, elsewhere there are plain
+    lines. Ctrl-C ends it with exit code 130; other processes are not touched.
+    """  # noqa: D301  # click's own mark
+    from ec_agent.cli.watch import run_watch
+
+    run_watch(source, given=given, n=n, follow=not no_follow)
 
 
 @app.command()

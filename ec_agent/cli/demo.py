@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
@@ -19,11 +19,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ec_agent.cli.files import written
+from ec_agent.cli.interrupts import leave_interrupted, run_until_interrupted
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
+from ec_agent.live.board import Board
+from ec_agent.live.terminal import showing
 from ec_agent.local import shared_server
 from ec_agent.prompted import PromptedToolModel
-from ec_agent.rollouts.best_of_n import BestOfNResult, best_of_n
+from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
 from ec_agent.rollouts.selection import CandidateReceipt
 from ec_agent.visual.drawing import check_installed
@@ -37,7 +40,14 @@ class DemoUnavailableError(EcAgentError):
 
 
 def run_demo(
-    question: str | None, *, n: int, temperature: float, seed: int, as_json: bool, html: Path | None = None
+    question: str | None,
+    *,
+    n: int,
+    temperature: float,
+    seed: int,
+    as_json: bool,
+    html: Path | None = None,
+    live: bool = False,
 ) -> None:
     """Ask the demo agent ``n`` times and show what came of it, as a page too where ``html`` names a file.
 
@@ -64,7 +74,7 @@ def run_demo(
     if isinstance(model, PromptedToolModel):
         with console.status("starting the embedded model (fetched once: 93 MB)"):
             shared_server()
-    result = _run(node, question, n, console)
+    result = _run(node, question, n, console, live)
     page = None if html is None else written(html, result.selection.to_html(question))
     if as_json:
         print(json.dumps({"question": question, **result.selection.to_dict(), "answer": describe(_chosen(result))}))
@@ -87,36 +97,41 @@ def _application() -> Any:
         raise DemoUnavailableError(f"the demo needs {error.name}; in the clone run: pip install '.[demo]'") from error
 
 
-def _run(node: Any, question: str, n: int, console: Console) -> BestOfNResult:
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    with progress:
-        task = progress.add_task("rollouts", total=n)
-        lock, running = threading.Lock(), set[int]()
+def _run(node: BestOfN, question: str, n: int, console: Console, live: bool) -> BestOfNResult:
+    board = Board()
+    try:
+        with showing(console, keep=False) if live else _progress(console, n) as shown:
+            board = shown.board
+            asked = {"messages": [("user", question)]}
+            return run_until_interrupted(node.arun(asked, on_event=shown.hear))
+    except KeyboardInterrupt:
+        leave_interrupted(board, console)
 
-        def on_event(event: Mapping[str, Any]) -> None:
-            kind, index = event["type"], event.get("index")
-            if not isinstance(index, int):
-                return
-            with lock:
-                if kind == "ec_agent.rollout.started":
-                    running.add(index)
-                elif kind == "ec_agent.rollout.finished":
-                    running.discard(index)
-                    progress.advance(task)
-                    if event["error"]:
-                        progress.console.print(f"rollout {index} failed: {escape(event['error'])}")
-                names = " ".join(str(i) for i in sorted(running))
-                progress.update(task, description=f"running {names}" if names else "rollouts")
 
-        result: BestOfNResult = node.run({"messages": [("user", question)]}, on_event=on_event)
-    return result
+@contextmanager
+def _progress(console: Console, n: int) -> Iterator[_Bar]:
+    """One bar for all rollouts."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        yield _Bar(progress, n)
+
+
+class _Bar:
+    """Moves a bar on as rollouts end, and says which of them run."""
+
+    def __init__(self, progress: Progress, n: int) -> None:
+        self.board = Board()
+        self._progress, self._task = progress, progress.add_task("rollouts", total=n)
+
+    def hear(self, event: Any) -> None:
+        """Take an event in."""
+        if not self.board.hear(event):
+            return
+        if event["type"] == "ec_agent.rollout.finished" and event["error"]:
+            self._progress.console.print(f"rollout {event['index']} failed: {escape(event['error'])}")
+        names = " ".join(str(row.index) for row in self.board.rows() if not row.over)
+        description = f"running {names}" if names else "rollouts"
+        self._progress.update(self._task, completed=self.board.tally().ended, description=description)
 
 
 def _chosen(result: BestOfNResult) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import threading
 import time
 import warnings
@@ -19,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ec_agent.cli.eval_progress import first_line, showing
+from ec_agent.cli.eval_progress import first_line, telling
+from ec_agent.cli.interrupts import INTERRUPTED, leave
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.foreseen import Foreseen, foresee
 from ec_agent.evaluation.identity import about_agent
@@ -33,7 +32,6 @@ from ec_agent.traces.store import COSTS, TraceStore
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 UNFINISHED = 3
-INTERRUPTED = 130  # what shells give for Ctrl-C
 PATIENCE = 2.0  # seconds for threads to end
 
 
@@ -51,9 +49,10 @@ class Command:
         retry_failed: run failed rollouts again.
         same_agent: go on with an agent that has changed.
         dry_run: run nothing.
+        live: show each rollout while it runs.
     """
 
-    OPTIONS: ClassVar = ("out", "limit", "fresh", "retry_failed", "same_agent", "dry_run")
+    OPTIONS: ClassVar = ("out", "limit", "fresh", "retry_failed", "same_agent", "dry_run", "live")
 
     tasks: str
     agent: str
@@ -64,6 +63,7 @@ class Command:
     retry_failed: bool = False
     same_agent: bool = False
     dry_run: bool = False
+    live: bool = False
 
 
 def model_of(
@@ -118,7 +118,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     if command.fresh:
         remove(path)
     try:
-        with showing(console) as show:
+        with telling(console, live=command.live) as told:
             report = evaluate(
                 tasks,
                 tested,
@@ -128,7 +128,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
                 agent_about=about_agent(command.agent, command.model),
                 same_agent=command.same_agent,
                 retry_failed=command.retry_failed,
-                on_progress=show,
+                **told,
             )
         summarise(report, settings, console)
         if report.finished:
@@ -192,7 +192,7 @@ def _interrupted(console: Console, path: Path) -> NoReturn:
         with TraceStore(path) as store:
             stored = len(store.keys())
     console.print(f"stopped; {stored} rollouts are in {escape(str(path))}, and the same command goes on from there")
-    _leave(INTERRUPTED)
+    leave(INTERRUPTED)
 
 
 def _without_waiting(code: int, console: Console) -> int:
@@ -203,15 +203,8 @@ def _without_waiting(code: int, console: Console) -> int:
         thread.join(max(until - time.monotonic(), 0.0))
     if blocked := sum(thread.is_alive() for thread in ours):
         console.print(f"[yellow]note[/yellow]  {blocked} calls of rollouts over their time still ran, and were left")
-        _leave(code)
+        leave(code)
     return code
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process. A usual exit waits for every thread, those that block included."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def summarise(report: RunReport, settings: RunSettings, console: Console) -> None:

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypedDict
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ec_agent.evaluation.one_rollout import OnEvent
 from ec_agent.evaluation.runner import Progress
-from ec_agent.traces.store import StoredRollout
+from ec_agent.live.stored import label_of
+from ec_agent.live.terminal import Shown
+from ec_agent.live.terminal import showing as view_on
+from ec_agent.traces.store import Key, StoredRollout
+
+# A rollout is judged here; what best_of_n has to choose from is one.
+_RUNNING = tuple(f"ec_agent.rollout.{each}" for each in ("started", "call", "tool", "finished"))
 
 PLAIN_EVERY = 10.0  # seconds between lines where nobody looks at a terminal
 
 Show = Callable[[Progress], None]
+
+
+class Told(TypedDict, total=False):
+    """Who is told of a run: what :func:`ec_agent.evaluation.runner.evaluate` takes."""
+
+    on_progress: Show
+    on_event: OnEvent
 
 
 @contextmanager
@@ -27,7 +42,7 @@ def showing(console: Console) -> Iterator[Show]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Bar(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
-        task, tell = bar.add_task("rollouts"), _Telling(bar.console)
+        task, tell = bar.add_task("rollouts"), _Telling(bar.console.print)
 
         def show(progress: Progress) -> None:
             tell(progress.last)
@@ -37,8 +52,36 @@ def showing(console: Console) -> Iterator[Show]:
         yield show
 
 
+@contextmanager
+def telling(console: Console, *, live: bool) -> Iterator[Told]:
+    """Show the run: as :func:`showing` does, or each rollout while it runs."""
+    if live:
+        with view_on(console, keep=False) as shown:
+            yield _live(shown)
+    else:
+        with showing(console) as show:
+            yield {"on_progress": show}
+
+
+def _live(shown: Shown) -> Told:
+    tell = _Telling(shown.say)
+
+    def show(progress: Progress) -> None:
+        tell(progress.last)
+        if (last := progress.last) is not None and last.error is None:
+            about = {"index": last.key.number, "label": label_of(last.key), "verdict": last.verdict}
+            shown.hear({"type": "ec_agent.rollout.judged", **about})
+        shown.hear({"type": "ec_agent.evaluation", "stored": progress.stored, "total": progress.total})
+
+    def hear(key: Key, event: Mapping[str, Any]) -> None:
+        if event["type"] in _RUNNING:
+            shown.hear({**event, "index": key.number, "label": label_of(key)})
+
+    return {"on_progress": show, "on_event": hear}
+
+
 def _lines(console: Console) -> Show:
-    tell, begun = _Telling(console), time.monotonic()
+    tell, begun = _Telling(console.print), time.monotonic()
     said, first = begun, -1
 
     def show(progress: Progress) -> None:
@@ -65,8 +108,8 @@ def _lines(console: Console) -> Show:
 class _Telling:
     """Says what is wrong with rollouts: each failure, and once, as early as can be, that logprobs are missing."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._silent = False
 
     def __call__(self, last: StoredRollout | None) -> None:
@@ -75,10 +118,10 @@ class _Telling:
             return
         name = escape(f"{last.key.task}, {last.key}")
         if last.error is not None:
-            self._console.print(f"[yellow]failed[/yellow]  {name}: {escape(first_line(last.error))}")
+            self._say(f"[yellow]failed[/yellow]  {name}: {escape(first_line(last.error))}")
         elif not self._silent and not last.trajectory.scored_tokens:
             self._silent = True
-            self._console.print(f"[yellow]note[/yellow]  {name}: {_lacking(last)}")
+            self._say(f"[yellow]note[/yellow]  {name}: {_lacking(last)}")
 
 
 def _lacking(rollout: StoredRollout) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from langgraph.pregel import Pregel
@@ -23,6 +24,8 @@ from ec_agent.selectors import Candidate, LowestCentroid, Ranking
 from ec_agent.signals import SIGNALS
 from ec_agent.traces.store import Key, StoredRollout
 from ec_agent.trajectory import Trajectory
+
+OnEvent = Callable[[Key, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ def agent_for(task: Task, agent: Any) -> Any:
         ) from error
 
 
-async def run_rollout(task: Task, agent: Any, key: Key, settings: RunSettings) -> StoredRollout:
+async def run_rollout(
+    task: Task, agent: Any, key: Key, settings: RunSettings, on_event: OnEvent | None = None
+) -> StoredRollout:
     """Run and judge one rollout.
 
     Args:
@@ -72,6 +77,7 @@ async def run_rollout(task: Task, agent: Any, key: Key, settings: RunSettings) -
         agent: anything that ``best_of_n`` takes.
         key: which rollout of the task.
         settings: how.
+        on_event: is told of its progress, if given.
 
     Raises:
         EvaluationError: the task's environment or verdict failed, or the agent cannot be run at all.
@@ -82,7 +88,7 @@ async def run_rollout(task: Task, agent: Any, key: Key, settings: RunSettings) -
     except Exception as error:
         raise _stopped(key, "the task's environment could not be entered", error) from error
     try:
-        ran = await _run(task, agent, key, settings, world.environment)
+        ran = await _run(task, agent, key, settings, world.environment, on_event)
         verdict = 0.0 if ran.error is not None else await _judge(task, key, ran, world.environment)
     finally:
         await world.close().wait()
@@ -117,7 +123,9 @@ class _Ran:
     unsampled_calls: int = 0
 
 
-async def _run(task: Task, agent: Any, key: Key, settings: RunSettings, environment: Any) -> _Ran:
+async def _run(
+    task: Task, agent: Any, key: Key, settings: RunSettings, environment: Any, on_event: OnEvent | None
+) -> _Ran:
     def its_world(index: int, input: Any) -> AbstractContextManager[Any]:
         # Given even where there is none: a question to a person then fails the rollout, for nobody is there.
         return nullcontext(environment)
@@ -135,7 +143,7 @@ async def _run(task: Task, agent: Any, key: Key, settings: RunSettings, environm
             limits=settings.limits,
             environment=its_world,
         )
-        result = await node.arun(task.input)
+        result = await node.arun(task.input, on_event=None if on_event is None else partial(on_event, key))
     except AllRolloutsFailedError as failed:
         (candidate,) = failed.candidates
         trajectory, seconds = candidate.trajectory, time.perf_counter() - clock

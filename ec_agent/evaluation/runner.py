@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
-from ec_agent.evaluation.one_rollout import agent_for, run_rollout
+from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
@@ -75,6 +75,7 @@ class EvaluateOptions(TypedDict, total=False):
         retry_failed: run the stored rollouts that failed again, each with its seed. For outages: the failures that are
             the agent's own are results.
         on_progress: called at the start and after each stored rollout.
+        on_event: called with each progress event of each rollout, as ``run(on_event=...)`` is, and which one it is of.
     """
 
     agent_name: str | None
@@ -82,6 +83,7 @@ class EvaluateOptions(TypedDict, total=False):
     same_agent: bool
     retry_failed: bool
     on_progress: Callable[[Progress], None]
+    on_event: OnEvent
 
 
 def evaluate(
@@ -111,7 +113,7 @@ def evaluate(
 
     async def in_threads_of_its_own() -> RunReport:
         # Threads are made as they are needed. Too few, and calls that block for ever would hold up other rollouts.
-        asyncio.get_running_loop().set_default_executor(_Threads(MOST_THREADS, THREADS))
+        asyncio.get_running_loop().set_default_executor(Threads(MOST_THREADS, THREADS))
         return await aevaluate(tasks, agent, path, settings, **options)
 
     if _on_loop():
@@ -129,7 +131,8 @@ async def aevaluate(
     **options: Unpack[EvaluateOptions],
 ) -> RunReport:
     """The async twin of :func:`evaluate`, on this event loop and its threads."""
-    run = _Run(tasks, agent, settings or RunSettings(), options.get("on_progress", lambda _: None))
+    told = options.get("on_progress", lambda _: None), options.get("on_event")
+    run = _Run(tasks, agent, settings or RunSettings(), *told)
     with TraceStore(path, create=True) as store:
         named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
         _begin(store, run, named, options)
@@ -188,17 +191,23 @@ class _Run:
         tasks: what is asked.
         agent: who.
         settings: how.
-        on_progress: who is told.
+        on_progress: who is told of stored rollouts.
+        on_event: who is told of running ones.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], agent: Any, settings: RunSettings, on_progress: Callable[[Progress], None]
+        self,
+        tasks: Sequence[Task],
+        agent: Any,
+        settings: RunSettings,
+        on_progress: Callable[[Progress], None],
+        on_event: OnEvent | None,
     ) -> None:
         self.tasks = checked_tasks(tasks)
         self.settings = settings
         self.total = sum(len(settings.keys(task.id)) for task in self.tasks)
         self._agent = agent
-        self._on_progress = on_progress
+        self._on_progress, self._on_event = on_progress, on_event
         self._stored = 0
         self._tokens = 0
 
@@ -232,7 +241,7 @@ class _Run:
             task, agent, key = due
             if store.has(key):  # another process was here first
                 continue
-            self._keep(await run_rollout(task, agent, key, self.settings), store)
+            self._keep(await run_rollout(task, agent, key, self.settings, self._on_event), store)
 
     def _keep(self, rollout: StoredRollout, store: TraceStore) -> None:
         # No await here: what was judged is stored, whoever cancels us.
@@ -252,7 +261,7 @@ class _Run:
         )
 
 
-class _Threads(ThreadPoolExecutor):
+class Threads(ThreadPoolExecutor):
     """Threads that nobody waits for: a stopped run must not hang on an agent's blocking call."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

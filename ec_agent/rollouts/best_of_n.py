@@ -150,7 +150,7 @@ class BestOfN(RunnableLambda[Any, Any]):
             input: the wrapped agent's input.
             config: the run's config; ``thread_id`` continues a thread if the agent has a checkpointer.
             on_event: called with each progress event, the same as on the custom stream; from the rollouts'
-                threads in a sync run.
+                threads in a sync run. docs/live.md lists them; ``ec_agent.live.view()`` shows them.
             **kwargs: what a compiled graph's ``invoke`` takes besides, ``context=`` above all.
 
         Raises:

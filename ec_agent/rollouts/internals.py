@@ -52,6 +52,15 @@ def unsaved(config: RunnableConfig) -> RunnableConfig:
     return {**config, "configurable": {**conf, CHECKPOINTER: None}}
 
 
+def anybody_hears(writer: Any) -> bool:
+    """Whether what goes to this stream writer may come to anybody.
+
+    Where nothing streams custom events, LangGraph's writer is a function that does nothing, and so closes over nothing.
+    """
+    idle = getattr(writer, "__closure__", ()) is None
+    return not (idle and str(getattr(writer, "__module__", "")).startswith("langgraph."))
+
+
 def inside_graph(config: Mapping[str, Any]) -> bool:
     """Whether this config belongs to a task of a running graph."""
     return READ in (config.get("configurable") or {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,7 +25,7 @@ from ec_agent.rollouts.acting import last_of, parked_in
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of, final_action_of
 from ec_agent.rollouts.fanout import NEW, fan_out_graph
-from ec_agent.rollouts.internals import ROOT, RUNTIME, has_node, outer_channels, question_number, unsaved
+from ec_agent.rollouts.internals import ROOT, RUNTIME, anybody_hears, has_node, outer_channels, question_number, unsaved
 from ec_agent.rollouts.limits import Budget, whole
 from ec_agent.rollouts.messages import rebuilt, with_id
 from ec_agent.rollouts.options import Options
@@ -144,8 +146,10 @@ class Node:
         else:
             warn_of_exit(config, executes)
         known = self.agent.input_of(state)
+        name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{question_number(config)}"
+        emit = _emitter(runtime, name)
         return Session(
-            name=f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{question_number(config)}",
+            name=name,
             agent=self.agent,
             options=options,
             n=n,
@@ -159,7 +163,8 @@ class Node:
             parking=Parking(saver_of(config)),
             context=context,
             store=runtime.store if runtime else None,
-            emit=_emitter(runtime),
+            emit=emit or _unheard,
+            heard=emit is not None,
             max_concurrency=config.get("max_concurrency"),
             budget=Budget(options.limits.token_budget),
             listener=listener.get(),
@@ -220,17 +225,34 @@ def _hand_over(session: Session, selection: Selection, candidates: list[Any]) ->
             around.adopt(candidate.trajectory.calls, counted=candidate.index == selection.winner, metered=True)
 
 
-def _emitter(runtime: Runtime[Any] | None) -> Emit:
-    """Progress events go to the custom stream and to whoever called ``run(on_event=...)``."""
-    write = runtime.stream_writer if runtime else lambda _: None
-    on_event = here.on_event if (here := listener.get()) is not None else None
+def _emitter(runtime: Runtime[Any] | None, name: str) -> Emit | None:
+    """Where progress events go: to the custom stream and to whoever called ``run(on_event=...)``.
+
+    Args:
+        runtime: of the node's task.
+        name: of the question; each event carries a short form of it.
+
+    Returns:
+        The way there; ``None`` where nobody listens.
+    """
+    write = runtime.stream_writer if runtime is not None and anybody_hears(runtime.stream_writer) else None
+    here = listener.get()
+    if write is None and (here is None or here.on_event is None):
+        return None
+    short = hashlib.sha256(name.encode()).hexdigest()[:8]
 
     def emit(event: Mapping[str, Any]) -> None:
-        write(event)
-        if on_event is not None:
-            on_event(event)
+        whole = {**event, "question": short, "time": round(time.time(), 3)}
+        if write is not None:
+            write(whole)
+        if here is not None:
+            here.hear(whole)
 
     return emit
+
+
+def _unheard(event: Mapping[str, Any]) -> None:
+    pass
 
 
 def _n_of(context: Any, default: int) -> int:

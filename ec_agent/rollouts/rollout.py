@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from typing import Any, NotRequired, cast
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.kept import Kept
+from ec_agent.capture.progress import Progress
 from ec_agent.capture.recorder import current_recorder, recording
 from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.committing import CommitGate, Planned
@@ -96,6 +98,10 @@ class Attempt:
             guard=self.meter,
             asking=asking,
         )
+        # Events from within the agent leave as from here: there, the run around would be taken for the agent's.
+        self._here = copy_context()
+        if session.heard:
+            self.recorder.progress = Progress(self._emit)
         self.log = WriteLog()
         self.final: Any = None
         self.command: Any = None
@@ -113,7 +119,8 @@ class Attempt:
     def _run(self) -> Plan[None]:
         session, parked = self.session, self.start.get("thread")
         session.ran.add(self.index)
-        self._emit("started")
+        acting = self.committing is not None
+        self._emit("started", n=session.n, round=self.start["round"], acting=acting)
         with self._failing():
             if self.committing is None:
                 session.budget.check("not started")
@@ -263,7 +270,7 @@ class Attempt:
             if self.committing is None:
                 yield from self.session.leave(self.index)
         # Messages with logprobs are very many small objects: they must go now, not with the garbage.
-        self.recorder.guard = None
+        self.recorder.guard = self.recorder.progress = None
         self.recorder.asking.clear()
         self.trace.finished(record, self.error or self.failure)
         self._emit("finished", error=record["error"], seconds=record["seconds"])
@@ -290,7 +297,10 @@ class Attempt:
         return cast("Record", {**record, **parts})
 
     def _emit(self, event: str, **details: Any) -> None:
-        self.session.emit({"type": f"ec_agent.rollout.{event}", "index": self.index, **details})
+        if self.session.heard:
+            details = {"type": f"ec_agent.rollout.{event}", "index": self.index, **details}
+            # A copy: a context can be entered once at a time, and an agent may make calls side by side.
+            self._here.copy().run(self.session.emit, details)
 
 
 def _on_loop() -> bool:

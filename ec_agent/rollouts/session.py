@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from langchain_core.tools import BaseTool
 from ec_agent.commits.committing import Once
 from ec_agent.commits.effects import CommitPolicy
 from ec_agent.environments.worlds import World
+from ec_agent.errors import ProgressWarning
 from ec_agent.plans import Plan
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.internals import Channel
@@ -33,6 +35,21 @@ class Listener:
     on_event: Emit | None = None
     left: tuple[Any, ...] = ()
     on_left: Callable[..., None] | None = None  # called with as much once a question is over; it may hear of several
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Pass an event on. What fails there must not cost the rollouts, which are paid for."""
+        if (on_event := self.on_event) is None:
+            return
+        try:
+            on_event(event)
+        except Exception as error:
+            self.on_event = None
+            warnings.warn(
+                f"on_event failed at {event['type']} ({error!r}) and is not called again; the run goes on: mend it, "
+                "or see the receipt for what came of it",
+                ProgressWarning,
+                stacklevel=2,
+            )
 
 
 # A nested best_of_n must not be heard here: a rollout hides it.
@@ -64,6 +81,8 @@ class Session:
         ran: which rollouts ran here and now; those missing were found in a checkpoint.
         errors: exceptions themselves, by rollout: records carry only their text.
         seen: tools that rollouts stopped at, by name.
+        emit: where progress events go.
+        heard: whether anybody hears them; if not, none need be made.
     """
 
     name: str
@@ -80,6 +99,7 @@ class Session:
     context: Any = None
     store: Any = None
     emit: Emit = lambda _: None
+    heard: bool = False
     max_concurrency: int | None = None
     budget: Budget = field(default_factory=lambda: Budget(None))
     worlds: dict[int, World] = field(default_factory=dict)

@@ -56,7 +56,7 @@ def test_a_tool_call_is_described():
 def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline(tmp_path):
     page = tmp_path / "demo.html"
     done = subprocess.run(
-        [sys.executable, "-m", "ec_agent.cli", "demo", "--json", "--html", str(page)],
+        [sys.executable, "-m", "ec_agent.cli", "demo", "--json", "--live", "--html", str(page)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -73,7 +73,12 @@ def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline(tmp
     assert all(0 <= c["centroid"] < 1 and c["unsampled_calls"] == 0 for c in candidates)
     assert receipt["winner"] == min(candidates, key=lambda c: (c["centroid"], c["index"]))["index"]
     assert receipt["answer"]
-    assert "running" in done.stderr or "rollouts" in done.stderr
+    shown = done.stderr.splitlines()
+    for c in candidates:
+        ended = f"rollout {c['index']}  ended: {c['calls']} calls, {c['tokens']} tokens"
+        assert any(line.startswith(ended) for line in shown)
+        assert sum(line.startswith(f"rollout {c['index']}  tool ") for line in shown) >= c["tool_calls"]
+    assert any(line.startswith(f"chosen by lowest_centroid: rollout {receipt['winner']} of 8") for line in shown)
     text = page.read_text(encoding="utf-8")
     assert f"Rollout {receipt['winner']} won" in text
     assert text.count("<svg ") == 8

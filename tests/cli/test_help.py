@@ -25,7 +25,15 @@ print('LOADED', loaded, 'EXIT', code)
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["demo", "--help"], ["score", "--help"], ["fetch", "--help"], ["traces", "prune", "--help"], []],
+    [
+        ["--help"],
+        ["demo", "--help"],
+        ["score", "--help"],
+        ["watch", "--help"],
+        ["fetch", "--help"],
+        ["traces", "prune", "--help"],
+        [],
+    ],
 )
 def test_help_loads_nothing_heavy(words):
     done = subprocess.run(

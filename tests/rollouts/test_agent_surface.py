@@ -70,8 +70,9 @@ def test_run_reports_events_to_a_function(run):
     events = []
     run.run(node(n=2), {"messages": "go"}, on_event=events.append)
     kinds = [event["type"] for event in events]
-    assert sorted(kinds[:4]) == ["ec_agent.rollout.finished"] * 2 + ["ec_agent.rollout.started"] * 2
-    assert kinds[4:] == ["ec_agent.rollout.scored"] * 2 + ["ec_agent.selection"]
+    begun = [f"ec_agent.rollout.{each}" for each in ("call", "call", "finished", "started") for _ in range(2)]
+    assert sorted(kinds[:8]) == begun
+    assert kinds[8:] == ["ec_agent.rollout.scored"] * 2 + ["ec_agent.selection"]
 
 
 def test_concurrent_runs_keep_their_results_apart(run):

@@ -23,7 +23,7 @@ from langgraph.channels import (
     UntrackedValue,
 )
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.config import get_config
+from langgraph.config import get_config, get_stream_writer
 from langgraph.func import task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
@@ -276,3 +276,21 @@ def test_steps_do_not_overlap_in_the_tasks_stream(run):
     assert sorted(kinds[:3]) == [("start", n) for n in "abc"]
     assert sorted(kinds[3:6]) == [("end", n) for n in "abc"]
     assert kinds[6:] == [("start", "last"), ("end", "last")]
+
+
+def test_langgraphs_idle_stream_writer_is_known_and_others_are_heard(run):
+    writers = []
+
+    def look(state):
+        writers.append(get_stream_writer())
+        return {}
+
+    graph = kit.graph(kit.Items, look=look)
+    run.invoke(graph, {"items": []})
+    run.stream(graph, {"items": []}, stream_mode="values")
+    run.stream(graph, {"items": []}, stream_mode="custom")
+    run.stream(graph, {"items": []}, stream_mode=["values", "custom"])
+    assert [internals.anybody_hears(writer) for writer in writers] == [False, False, True, True]
+    assert not internals.anybody_hears(Runtime().stream_writer)
+    assert internals.anybody_hears([].append)
+    assert internals.anybody_hears(print)

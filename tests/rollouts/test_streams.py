@@ -58,6 +58,7 @@ def test_custom_shows_progress_and_selection(run, form):
     count = Counter(event["type"] for event in events)
     assert count == {
         "ec_agent.rollout.started": 3,
+        "ec_agent.rollout.call": 6,  # its start and its end
         "ec_agent.rollout.finished": 3,
         "ec_agent.rollout.scored": 3,
         "ec_agent.selection": 1,
@@ -65,10 +66,11 @@ def test_custom_shows_progress_and_selection(run, form):
     assert [e["type"] for e in events[-4:]] == ["ec_agent.rollout.scored"] * 3 + ["ec_agent.selection"]
     for index in range(3):
         own = [e for e in events if e.get("index") == index]
-        assert [e["type"].split(".")[-1] for e in own] == ["started", "finished", "scored"]
-        assert own[1]["error"] is None
-        assert own[1]["seconds"] >= 0
-        assert (own[2]["score"], own[2]["reason"]) == (kit.centroid(PEAKS[index]), None)
+        assert [e["type"].split(".")[-1] for e in own] == ["started", "call", "call", "finished", "scored"]
+        finished, scored = own[3:]
+        assert finished["error"] is None
+        assert finished["seconds"] >= 0
+        assert (scored["score"], scored["reason"]) == (kit.centroid(PEAKS[index]), None)
     selection = Selection.from_dict(events[-1]["selection"])
     assert (selection.winner, len(selection.candidates)) == (1, 3)
 

@@ -1,0 +1,101 @@
+"""Events from one process to another: written to a file a line each, and read from it while it grows."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from ec_agent.errors import ConfigError
+
+EVERY = 0.1  # seconds between looks at a file that may have grown
+END: Mapping[str, Any] = {"type": "ec_agent.end"}
+
+
+@contextmanager
+def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
+    """Write progress events to a file, for ``ec-agent watch FILE`` in another terminal.
+
+    Args:
+        path: a JSONL file; what it holds already is kept.
+
+    Yields:
+        A function for ``run(on_event=...)``; it passes over whatever is not an event of ours.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    lock = threading.Lock()
+    try:
+        file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed below
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
+
+    def write(event: Any) -> None:
+        if isinstance(event, Mapping) and str(event.get("type")).startswith("ec_agent."):
+            with lock:
+                file.write(json.dumps(dict(event), default=str) + "\n")
+                file.flush()
+
+    with file:
+        try:
+            yield write
+        finally:
+            write(END)
+
+
+def lines_of(file: TextIO) -> Iterator[str]:
+    """The lines of a pipe, as they come."""
+    return iter(file.readline, "")
+
+
+def grown_lines(path: Path, *, follow: bool) -> Iterator[str | None]:
+    """The whole lines of a file.
+
+    Args:
+        path: the file; one that is cut short is read from its start again.
+        follow: go on with what is added; ends never.
+
+    Yields:
+        A line, or ``None`` where there is no more for now.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        file = open(path, encoding="utf-8", errors="replace", newline="\n")  # noqa: SIM115  # closed below
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({error}); name a file that `ec_agent.live.log` writes") from error
+    with file:
+        rest = ""
+        while True:
+            part = file.readline()
+            if part.endswith("\n"):
+                yield rest + part
+                rest = ""
+                continue
+            rest += part
+            if not follow:
+                if rest:
+                    yield rest
+                return
+            yield None
+            time.sleep(EVERY)
+            if os.stat(path).st_size < file.tell():
+                file.seek(0)
+                rest = ""
+
+
+def event_in(line: str) -> Mapping[str, Any] | None:
+    """The event that a line holds; ``None`` where it is something else."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    ours = isinstance(event, dict) and str(event.get("type")).startswith("ec_agent.")
+    return event if ours else None

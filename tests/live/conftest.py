@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "rollouts"))
+
+import kit
+
+
+@pytest.fixture(params=[kit.Sync, kit.Async], ids=["sync", "async"])
+def run(request):
+    """Drives everything twice: synchronously and asynchronously."""
+    return request.param()
