@@ -142,11 +142,11 @@ def carried_out(view: View) -> str:
 
 
 def where(rollout: Rollout, phase: Hesitation) -> str:
-    """Where a phase lies: ``at 74 %, in call 5 of 6, before convert``."""
+    """Where a phase lies: ``at 74%, in call 5 of 6, before the tool convert``."""
     calls, length = rollout.calls, max(len(rollout.signal), 1)
     middle = (phase.start + phase.mass / 2) / length
     tools = [use.name for use in calls[phase.call].tools]
-    before = f", before {clipped(' and '.join(tools), 60)}" if tools else ""
+    before = f", before the tool{'s' if len(tools) > 1 else ''} {clipped(' and '.join(tools), 60)}" if tools else ""
     last = ", the last" if len(calls) > 1 and phase.call == len(calls) - 1 else ""
     return f"at {middle:.0%}, in call {phase.call + 1} of {len(calls)}{before}{last}"
 
@@ -168,8 +168,8 @@ def hesitated(rollout: Rollout) -> str:
         return "" if rollout.trajectory is None else "No phase of high entropy."
     tokens = many(longest.mass, "token")
     if len(rollout.hesitations) == 1:
-        return f"Hesitated once, {where(rollout, longest)}: {tokens}"
-    return f"Hesitated most {where(rollout, longest)}: {tokens}"
+        return f"Hesitated once, {where(rollout, longest)}, for {tokens}"
+    return f"Hesitated most {where(rollout, longest)}, for {tokens}"
 
 
 def cautions(view: View) -> list[str]:
