@@ -30,7 +30,8 @@ from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
 from ec_agent.rollouts.selection import CandidateReceipt
 from ec_agent.visual.drawing import check_installed
-from ec_agent.visual.wording import describe
+from ec_agent.visual.views import view_of
+from ec_agent.visual.wording import describe, lead, many
 
 HEADER = ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec")
 
@@ -188,8 +189,11 @@ def _draw(result: BestOfNResult, order: list[int], console: Console) -> None:
 
 def _summary(result: BestOfNResult) -> str:
     selection = result.selection
-    margin = "no runner-up" if selection.margin is None else f"margin to the runner-up {selection.margin:.3f}"
-    return (
-        f"{margin}; {selection.distinct} distinct rollouts; tokens: "
-        f"{selection.usage['prompt_tokens']} prompt, {selection.usage['generated_tokens']} generated"
+    ahead = lead(view_of(selection)) or ["There is no runner-up."]
+    return "\n".join(
+        [
+            *ahead,
+            f"{many(selection.distinct, 'distinct rollout')}; tokens: {selection.usage['prompt_tokens']} prompt, "
+            f"{selection.usage['generated_tokens']} generated",
+        ]
     )

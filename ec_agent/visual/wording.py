@@ -83,13 +83,13 @@ def reasons(view: View) -> list[str]:
         return [f"No rollout could be scored, so {name.lower()}, the first that ended, was taken."]
     if not by_centroid(view):
         score = "" if winner.receipt.score is None else f", with a score of {winner.receipt.score:.3f}"
-        return [f"{name} was ranked first by the selector {shown(selection.selector)}{score}.", *_gap(view)]
+        return [f"{name} was ranked first by the selector {shown(selection.selector)}{score}.", *lead(view)]
     centroid = winner.mark or 0.0
     only = "the only one that could be scored" if len(selection.order) == 1 else "the lowest"
     return [
         f"Its {view.signal} centroid is {only}: {centroid:.3f}. On average its uncertain stretches lie {centroid:.0%} "
         "of the way through. The lower, the earlier a rollout hesitated, and the surer it was afterwards.",
-        *_gap(view),
+        *lead(view),
     ]
 
 
@@ -109,7 +109,8 @@ def by_centroid(view: View) -> bool:
     return view.selection.selector.startswith(LowestCentroid.label) and view.winner.mark is not None
 
 
-def _gap(view: View) -> list[str]:
+def lead(view: View) -> list[str]:
+    """How far the winner is ahead, and of whom; empty where it had no rival."""
     order, margin = view.selection.order, view.selection.margin
     if len(order) < 2 or margin is None:
         return []

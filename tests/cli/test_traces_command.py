@@ -94,7 +94,13 @@ def test_an_empty_file(tmp_path):
 
 def test_show_a_selection(filled):
     printed = run("show", filled, "s2").stdout
-    for words in ("question 1", "chosen  rollout 1: early", "margin to the runner-up", "0 is r7, 1 is r8", "▲"):
+    for words in (
+        "question 1",
+        "chosen  rollout 1: early",
+        "The next best is rollout 0 with ",
+        "0 is r7, 1 is r8",
+        "▲",
+    ):
         assert words in printed
     assert "\x1b" not in printed
     (plain,) = lines("show", filled, "s2", "--json")
