@@ -40,9 +40,11 @@ def needed(module: str, who: str, requirement: str) -> Any:
         requirement: what pip is asked for.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: it is not installed, or not whole: the error then says what it lacks.
     """
+    package = module.partition(".")[0]
     try:
         return import_module(module)
     except ImportError as error:
-        raise ConfigError(f"{who} {module.partition('.')[0]}; run: pip install '{requirement}'") from error
+        lacks = "" if error.name in (package, module) else f" ({error})"
+        raise ConfigError(f"{who} {package}{lacks}; run: pip install '{requirement}'") from error
