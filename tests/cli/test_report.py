@@ -158,10 +158,7 @@ def test_eval_ends_with_the_table(run_file):
 
 
 def test_eval_goes_on_where_selectors_cannot_be_compared(run_file, monkeypatch):
-    def nothing_there(name):
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr("ec_agent.evaluation.statistics.bootstrap.import_module", nothing_there)
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
     console = Console(width=200, file=io.StringIO())
     compare_selectors(run_file, console)
     said = console.file.getvalue()
