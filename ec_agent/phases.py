@@ -52,6 +52,10 @@ class HEPConfig:
         return asdict(self)
 
 
+USUAL = HEPConfig()
+"""What holds where no settings are given."""
+
+
 class Phases(NamedTuple):
     """The High Entropy Phases of one timeline, in order.
 
@@ -81,7 +85,7 @@ def high_entropy_phases(entropies: ArrayLike | Sequence[float | None], config: H
     Source: arXiv 2604.26173; docs/method.md section 2.
     """
     timeline = as_timeline(entropies)
-    return _spans_of(timeline, config or HEPConfig())
+    return _spans_of(timeline, config or USUAL)
 
 
 def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None) -> float | None:
@@ -100,13 +104,13 @@ def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPC
     Source: arXiv 2604.26173; docs/method.md section 3.
     """
     timeline = as_timeline(entropies)
-    return centroid_of_phases(_spans_of(timeline, config or HEPConfig()), len(timeline))
+    return centroid_of_phases(_spans_of(timeline, config or USUAL), len(timeline))
 
 
 def centroid_of_phases(phases: Phases, length: int) -> float | None:
     """The centroid of a timeline of ``length`` tokens, from its phases; ``None`` where there are none."""
     starts, masses = phases
-    return centroid_of_sums(int(masses.sum()), int((masses * (2 * starts + masses)).sum()), length)
+    return centroid_of_sums(int(np.add.reduce(masses)), int(masses.dot(2 * starts + masses)), length)
 
 
 def centroid_of_sums(mass: int, twice_moment: int, length: int) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ TRUTHS = (bool, np.bool_)
 """Not numbers, though they pass for 0 and 1."""
 _SURE = -0.001  # a little above the logarithm of CERTAIN
 _NEGLIGIBLE = 30.0  # so far below the first, a candidate still shows in a sum of probabilities
-_AT_ONCE = 256  # tokens: what is read once is still at hand when it is copied
 _TINY = -600.0  # and here it still has a probability
+_PARTS = ("logprob", "top_logprobs")
 
 
 def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[FloatArray, FloatArray] | None:
@@ -31,54 +32,52 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
         entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
         top_k: how many candidates were asked for; of more, the largest so many count.
     """
-    if top_k == 1 or (top := _candidates(entries)) is None or (sampled := _sampled(entries)) is None:
+    if top_k == 1 or not entries:
         return None
+    get = itemgetter if isinstance(entries[0], dict) else attrgetter
+    logprob, parts = get(_PARTS[0]), get(*_PARTS)
+    table = _table(entries, logprob, parts)
+    if table is None or not _in_order(table):
+        return None
+    top, sampled = table[:, 1:], table[:, 0].copy()
+    # Of the truth values only False can have come so far, as a 0.
+    zeros = np.argwhere(top[:, :2] == 0.0).tolist()
+    if any(isinstance(logprob(parts(entries[row])[1][column]), TRUTHS) for row, column in zeros):
+        return None
+    sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
     return top[:, : top_k or None], sampled
 
 
-def _candidates(entries: Sequence[Any]) -> FloatArray | None:
-    values = array("d")
+def _table(
+    entries: Sequence[Any], logprob: Callable[[Any], Any], parts: Callable[[Any], tuple[Any, ...]]
+) -> FloatArray | None:
+    """Shape ``(T, 1 + k)``: of each token its own logprob, then those of its candidates."""
+    rows: list[bytes] = []
     try:
-        tops: list[Any]
-        if isinstance(entries[0], dict):
-            tops = [entry["top_logprobs"] for entry in entries]
-            for start in range(0, len(tops), _AT_ONCE):
-                values.fromlist([candidate["logprob"] for top in tops[start : start + _AT_ONCE] for candidate in top])
-        else:
-            tops = [entry.top_logprobs for entry in entries]
-            for start in range(0, len(tops), _AT_ONCE):
-                values.fromlist([candidate.logprob for top in tops[start : start + _AT_ONCE] for candidate in top])
-        width = len(tops[0])
-        if width < 2 or set(map(len, tops)) != {width} or set(map(type, tops)) != {list}:
-            return None
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError):
+        width = 1 + len(parts(entries[0])[1])
+        pack = struct.Struct(f"{width}d").pack
+        for own, listed in map(parts, entries):
+            if type(own) is not float or type(listed) is not list:
+                return None
+            # One token at a time: what is read once is still at hand when it is copied.
+            rows.append(pack(own, *map(logprob, listed)))
+    except (AttributeError, KeyError, TypeError, ValueError, struct.error):
         return None
-    top = np.frombuffer(values).reshape(len(tops), width)
-    first, second = top[:, 0], top[:, 1]
-    in_range = first.max() <= ROUNDING and first.min() > _TINY and top[:, -1].min() > SENTINEL
-    if not in_range or not ((first >= _SURE) | (first - second < _NEGLIGIBLE)).all():
-        return None
-    if not (top[:, 1:] < top[:, :-1]).all():
-        return None
-    # Of the truth values only False can have come so far, as a 0.
-    zeros = np.argwhere(top[:, :2] == 0.0).tolist()
-    return None if any(isinstance(_logprob(tops[row][column]), TRUTHS) for row, column in zeros) else top
+    return np.frombuffer(b"".join(rows)).reshape(len(rows), width)
 
 
-def _sampled(entries: Sequence[Any]) -> FloatArray | None:
-    try:
-        if isinstance(entries[0], dict):
-            values = [entry["logprob"] for entry in entries]
-        else:
-            values = [entry.logprob for entry in entries]
-    except (AttributeError, KeyError, TypeError):
-        return None
-    if set(map(type, values)) != {float}:
-        return None
-    sampled = np.array(values)
-    sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
-    return sampled
-
-
-def _logprob(thing: Any) -> Any:
-    return thing["logprob"] if isinstance(thing, dict) else thing.logprob
+def _in_order(table: FloatArray) -> bool:
+    """Whether the candidates of each token are two or more that fall and are in range."""
+    if table.shape[1] < 3:
+        return False
+    first, second, last = table[:, 1], table[:, 2], table[:, -1]
+    if not (first.max() <= ROUNDING and first.min() > _TINY and last.min() > SENTINEL):
+        return False
+    if not ((first >= _SURE) | (first - second < _NEGLIGIBLE)).all():
+        return False
+    # All numbers in one row, which NumPy compares at once; where a token begins there is nothing to compare.
+    numbers = table.ravel()
+    falls = np.ones(table.shape, np.bool_)
+    np.less(numbers[1:], numbers[:-1], out=falls.ravel()[1:])
+    falls[:, :2] = True
+    return bool(falls.all())
