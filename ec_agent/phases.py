@@ -175,7 +175,7 @@ def separate_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tupl
     # One still open at the end keeps its full duration.
     if following[-1] < len(runs):
         return first, runs[following]
-    return first, np.append(runs[following[:-1]], length)
+    return first, np.concatenate((runs[following[:-1]], (length,)))
 
 
 def chained_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tuple[IntArray, IntArray]:
@@ -186,8 +186,8 @@ def chained_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tuple
     from the first high token.
     """
     following = runs.searchsorted(highs, side="right")
-    ends = np.append(runs, length)[following]
-    successor = np.append(highs.searchsorted(ends + k), len(highs))
+    ends = np.concatenate((runs, (length,)))[following]
+    successor = np.concatenate((highs.searchsorted(ends + k), (len(highs),)))
     # Walk the chain by doubling: after step i every opening within 2**i phases of the first is marked.
     opens = np.zeros(len(highs) + 1, np.bool_)
     opens[0] = True
