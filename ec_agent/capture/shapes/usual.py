@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ TRUTHS = (bool, np.bool_)
 """Not numbers, though they pass for 0 and 1."""
 _SURE = -0.001  # a little above the logarithm of CERTAIN
 _NEGLIGIBLE = 30.0  # so far below the first, a candidate still shows in a sum of probabilities
+_AT_ONCE = 128  # tokens: what is read once is still at hand when it is copied
 _TINY = -600.0  # and here it still has a probability
-_PARTS = ("logprob", "top_logprobs")
 
 
 def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[FloatArray, FloatArray] | None:
@@ -34,50 +33,65 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
     """
     if top_k == 1 or not entries:
         return None
-    get = itemgetter if isinstance(entries[0], dict) else attrgetter
-    logprob, parts = get(_PARTS[0]), get(*_PARTS)
-    table = _table(entries, logprob, parts)
-    if table is None or not _in_order(table):
+    read = _of_dictionaries if isinstance(entries[0], dict) else _of_objects
+    arrays = _arrays(entries, read)
+    if arrays is None or not _in_order(arrays[0]):
         return None
-    top, sampled = table[:, 1:], table[:, 0].copy()
+    top, sampled = arrays
     # Of the truth values only False can have come so far, as a 0.
     zeros = np.argwhere(top[:, :2] == 0.0).tolist()
-    if any(isinstance(logprob(parts(entries[row])[1][column]), TRUTHS) for row, column in zeros):
+    if any(isinstance(read([entries[row]])[2][column], TRUTHS) for row, column in zeros):
         return None
     sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
     return top[:, : top_k or None], sampled
 
 
-def _table(
-    entries: Sequence[Any], logprob: Callable[[Any], Any], parts: Callable[[Any], tuple[Any, ...]]
-) -> FloatArray | None:
-    """Shape ``(T, 1 + k)``: of each token its own logprob, then those of its candidates."""
-    rows: list[bytes] = []
+_Read = tuple[list[Any], list[Any], list[Any]]
+"""Of some tokens: their own logprobs, their candidates, and the logprobs of these in one row."""
+
+
+def _of_dictionaries(entries: Sequence[Any]) -> _Read:
+    tops = [entry["top_logprobs"] for entry in entries]
+    own = [entry["logprob"] for entry in entries]
+    return own, tops, [candidate["logprob"] for top in tops for candidate in top]
+
+
+def _of_objects(entries: Sequence[Any]) -> _Read:
+    tops = [entry.top_logprobs for entry in entries]
+    own = [entry.logprob for entry in entries]
+    return own, tops, [candidate.logprob for top in tops for candidate in top]
+
+
+def _arrays(entries: Sequence[Any], read: Callable[[Sequence[Any]], _Read]) -> tuple[FloatArray, FloatArray] | None:
+    """Shapes ``(T, k)`` and ``(T,)``, where all tokens have lists of k numbers and a number of their own."""
+    packed: list[bytes] = []
+    sampled: list[float] = []
+    widths: set[int] = set()
     try:
-        width = 1 + len(parts(entries[0])[1])
-        pack = struct.Struct(f"{width}d").pack
-        for own, listed in map(parts, entries):
-            if type(own) is not float or type(listed) is not list:
+        for start in range(0, len(entries), _AT_ONCE):
+            own, tops, numbers = read(entries[start : start + _AT_ONCE])
+            widths.update(map(len, tops))
+            if len(widths) > 1 or set(map(type, own)) != {float} or set(map(type, tops)) != {list}:
                 return None
-            # One token at a time: what is read once is still at hand when it is copied.
-            rows.append(pack(own, *map(logprob, listed)))
+            packed.append(struct.pack(f"{len(numbers)}d", *numbers))
+            sampled += own
     except (AttributeError, KeyError, TypeError, ValueError, struct.error):
         return None
-    return np.frombuffer(b"".join(rows)).reshape(len(rows), width)
+    return np.frombuffer(b"".join(packed)).reshape(len(sampled), *widths), np.array(sampled)
 
 
-def _in_order(table: FloatArray) -> bool:
+def _in_order(top: FloatArray) -> bool:
     """Whether the candidates of each token are two or more that fall and are in range."""
-    if table.shape[1] < 3:
+    if top.shape[1] < 2:
         return False
-    first, second, last = table[:, 1], table[:, 2], table[:, -1]
-    if not (first.max() <= ROUNDING and first.min() > _TINY and last.min() > SENTINEL):
+    first, second = top[:, 0], top[:, 1]
+    if not (first.max() <= ROUNDING and first.min() > _TINY and top[:, -1].min() > SENTINEL):
         return False
     if not ((first >= _SURE) | (first - second < _NEGLIGIBLE)).all():
         return False
     # All numbers in one row, which NumPy compares at once; where a token begins there is nothing to compare.
-    numbers = table.ravel()
-    falls = np.ones(table.shape, np.bool_)
+    numbers = top.ravel()
+    falls = np.ones(top.shape, np.bool_)
     np.less(numbers[1:], numbers[:-1], out=falls.ravel()[1:])
-    falls[:, :2] = True
+    falls[:, 0] = True
     return bool(falls.all())
