@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,16 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
     """
     if top_k == 1 or not entries:
         return None
-    read = _of_dictionaries if isinstance(entries[0], dict) else _of_objects
+    read, get = (_of_dictionaries, itemgetter) if isinstance(entries[0], dict) else (_of_objects, attrgetter)
     arrays = _arrays(entries, read)
     if arrays is None or not _in_order(arrays[0]):
         return None
     top, sampled = arrays
+    logprob, candidates = get("logprob"), get("top_logprobs")
     # Of the truth values only False can have come so far, as a 0.
-    zeros = np.argwhere(top[:, :2] == 0.0).tolist()
-    if any(isinstance(read([entries[row]])[2][column], TRUTHS) for row, column in zeros):
+    rows, columns = (top[:, :2] == 0.0).nonzero()
+    zeros = zip(map(candidates, [entries[row] for row in rows.tolist()]), columns.tolist(), strict=True)
+    if not set(TRUTHS).isdisjoint([type(logprob(listed[column])) for listed, column in zeros]):
         return None
     sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
     return top[:, : top_k or None], sampled
