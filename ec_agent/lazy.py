@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used."""
+"""What is imported when it is first used: names of a package, and packages that only an extra installs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
+
+from ec_agent.errors import ConfigError
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -27,3 +29,22 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         return sorted(homes)
 
     return getattr_, dir_
+
+
+def needed(module: str, who: str, requirement: str) -> Any:
+    """A module of a package that not everybody has.
+
+    Args:
+        module: its import name.
+        who: who needs it, as in ``"the figures need"``.
+        requirement: what pip is asked for.
+
+    Raises:
+        ConfigError: it is not installed, or not whole: the error then says what it lacks.
+    """
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        lacks = "" if error.name in (package, module) else f" ({error})"
+        raise ConfigError(f"{who} {package}{lacks}; run: pip install '{requirement}'") from error

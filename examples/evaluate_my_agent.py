@@ -32,7 +32,7 @@ tasks = [Parcel("3 mugs", 2.31), Parcel("2 lamps", 5.29), Parcel("3 mugs + 2 lam
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         path = Path(home, "parcels.db")  # in a place that stays, the next run would go on from it
-        report = evaluate(tasks, agent, path, RunSettings(n=3, concurrency=2, greedy=False))
+        report = evaluate(tasks, agent, path, RunSettings(n=2, concurrency=2, greedy=False))
         results = load_results(path)
     for result in results:
         centroids = [candidate.trajectory.centroid() for candidate in result.candidates]

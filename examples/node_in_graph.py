@@ -17,7 +17,7 @@ class State(MessagesState):
     receipt: dict[str, Any]
 
 
-def build(agent: Any, n: int = 4) -> Any:
+def build(agent: Any, n: int = 3) -> Any:
     builder = StateGraph(State)
     builder.add_node("solve", best_of_n(agent, n=n, selection_key="receipt", sampling=lambda i: {"seed": i}))
     builder.add_edge(START, "solve")

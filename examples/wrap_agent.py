@@ -11,7 +11,7 @@ from graphs.agent import DEMO_QUESTION, make_agent
 
 def main() -> None:
     agent = make_agent()  # any create_agent(...) agent; its model must return logprobs
-    better = best_of_n(agent, n=4, sampling=lambda i: {"seed": i})
+    better = best_of_n(agent, n=3, sampling=lambda i: {"seed": i})
 
     result = better.run({"messages": [("user", DEMO_QUESTION)]})
     for candidate in result.selection.candidates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_commands_exist():
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)[)#]", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_extras_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = re.findall(r"(?:ec-agent|'\.)\[(\w[\w,-]*)\]", text)
+    assert {extra for names in named for extra in names.split(",")} <= extras.keys()
+    listed = set(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE))
+    assert listed == {extra for extra in extras if extra != "demo" and not extra.startswith("dev")}

@@ -214,7 +214,8 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
 @click.option("--folds", default=5, show_default=True, help="Outer folds, each of whole tasks.")
 @click.option("--repeats", default=20, show_default=True, help="How often to deal the tasks into folds.")
 @click.option("--seed", default=0, show_default=True, help="Of the dealing.")
-def calibrate(run: Path, out: Path, selectors: str, folds: int, repeats: int, seed: int) -> None:
+@click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
+def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
     """Choose a selector and its settings on a stored run, by nested cross-validation over its tasks.
 
     RUN is a file that `ec-agent eval` wrote. What is reported is what settings chosen so are worth on tasks they
@@ -224,7 +225,7 @@ def calibrate(run: Path, out: Path, selectors: str, folds: int, repeats: int, se
     from ec_agent.cli.calibrate import run_calibrate
 
     names = tuple(name.strip() for name in selectors.split(",") if name.strip())
-    run_calibrate(run, out, names, folds, repeats, seed)
+    run_calibrate(run, out, names, **how)
 
 
 @app.command()

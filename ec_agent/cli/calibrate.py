@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,10 +15,10 @@ from ec_agent.evaluation.tuning import Tuning, default_grid, tune
 from ec_agent.selectors.settings import save_settings
 
 
-def run_calibrate(run: Path, out: Path, names: tuple[str, ...], folds: int, repeats: int, seed: int) -> None:
-    """Tune on a stored run, show what came of it, and write the settings file."""
-    results = load_results(run)
-    tuning = tune(results, default_grid(names), folds=folds, repeats=repeats, seed=seed)
+def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool, **dealing: Any) -> None:
+    """Tune on a stored run, show what came of it, and write the settings file; ``dealing`` is for :func:`tune`."""
+    results = load_results(run, partial=partial)
+    tuning = tune(results, default_grid(names), **dealing)
     save_settings(out, tuning.chosen, {"run": run.name, **tuning.about()})
     show(tuning, out, Console())
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ec_agent.cli.files import written
 from ec_agent.cli.interrupts import leave_interrupted, run_until_interrupted
+from ec_agent.cli.text import safe
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
 from ec_agent.live.board import Board
@@ -30,7 +30,8 @@ from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
 from ec_agent.rollouts.selection import CandidateReceipt
 from ec_agent.visual.drawing import check_installed
-from ec_agent.visual.wording import describe
+from ec_agent.visual.views import view_of
+from ec_agent.visual.wording import describe, lead, many
 
 HEADER = ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec")
 
@@ -70,7 +71,7 @@ def run_demo(
         sampling=lambda index: {"seed": seed + index, "temperature": temperature},
     )
     console = Console(stderr=as_json)
-    console.print(f"[bold]question[/bold]  {escape(question)}")
+    console.print(f"[bold]question[/bold]  {safe(question)}")
     if isinstance(model, PromptedToolModel):
         with console.status("starting the embedded model (fetched once: 93 MB)"):
             shared_server()
@@ -81,7 +82,7 @@ def run_demo(
         return
     show(result, console)
     if page is not None:
-        console.print(f"written: {escape(str(page))}")
+        console.print(f"written: {safe(str(page))}")
 
 
 def _application() -> Any:
@@ -128,7 +129,7 @@ class _Bar:
         if not self.board.hear(event):
             return
         if event["type"] == "ec_agent.rollout.finished" and event["error"]:
-            self._progress.console.print(f"rollout {event['index']} failed: {escape(event['error'])}")
+            self._progress.console.print(f"rollout {event['index']} failed: {safe(event['error'])}")
         names = " ".join(str(row.index) for row in self.board.rows() if not row.over)
         description = f"running {names}" if names else "rollouts"
         self._progress.update(self._task, completed=self.board.tally().ended, description=description)
@@ -152,15 +153,15 @@ def show(result: BestOfNResult, console: Console) -> None:
         receipt = selection.candidates[index]
         table.add_row(
             *_cells(receipt),
-            escape(shorten(receipt.error or describe(result.final_actions[index]), room, placeholder=" ...")),
+            safe(shorten(receipt.error or describe(result.final_actions[index]), room, placeholder=" ...")),
             style="bold green" if index == selection.winner else None,
         )
     console.print(table)
     _draw(result, order, console)
     console.print(_summary(result))
     for warning in selection.warnings:
-        console.print(f"[yellow]note[/yellow]  {escape(warning)}")
-    console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {escape(describe(_chosen(result)))}")
+        console.print(f"[yellow]note[/yellow]  {safe(warning)}")
+    console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {safe(describe(_chosen(result)))}")
 
 
 def _cells(receipt: CandidateReceipt) -> list[str]:
@@ -188,8 +189,11 @@ def _draw(result: BestOfNResult, order: list[int], console: Console) -> None:
 
 def _summary(result: BestOfNResult) -> str:
     selection = result.selection
-    margin = "no runner-up" if selection.margin is None else f"margin to the runner-up {selection.margin:.3f}"
-    return (
-        f"{margin}; {selection.distinct} distinct rollouts; tokens: "
-        f"{selection.usage['prompt_tokens']} prompt, {selection.usage['generated_tokens']} generated"
+    ahead = lead(view_of(selection)) or ["There is no runner-up."]
+    return "\n".join(
+        [
+            *ahead,
+            f"{many(selection.distinct, 'distinct rollout')}; tokens: {selection.usage['prompt_tokens']} prompt, "
+            f"{selection.usage['generated_tokens']} generated",
+        ]
     )

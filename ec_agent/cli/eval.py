@@ -14,11 +14,11 @@ from typing import ClassVar, NoReturn
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ec_agent.cli.eval_progress import first_line, telling
 from ec_agent.cli.interrupts import INTERRUPTED, leave
+from ec_agent.cli.text import safe
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.foreseen import Foreseen, foresee
 from ec_agent.evaluation.identity import about_agent
@@ -107,7 +107,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     path = command.out or default_path(command.tasks, command.agent)
     tested = load_agent(command.agent, command.model)
     asked = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
-    console.print(f"{asked}, {settings.n} rollouts each{_and_greedy(settings)} -> {escape(str(path))}", soft_wrap=True)
+    console.print(f"{asked}, {settings.n} rollouts each{_and_greedy(settings)} -> {safe(str(path))}", soft_wrap=True)
     for line in _costs(foresee(tasks, settings)):
         console.print(line)
     if command.dry_run:
@@ -191,7 +191,7 @@ def _interrupted(console: Console, path: Path) -> NoReturn:
     if path.exists():
         with TraceStore(path) as store:
             stored = len(store.keys())
-    console.print(f"stopped; {stored} rollouts are in {escape(str(path))}, and the same command goes on from there")
+    console.print(f"stopped; {stored} rollouts are in {safe(str(path))}, and the same command goes on from there")
     leave(INTERRUPTED)
 
 
@@ -247,8 +247,8 @@ def compare_selectors(path: Path, console: Console) -> None:
     try:
         print_accuracies(report_of(path), console)
     except EcAgentError as error:
-        console.print(f"[yellow]note[/yellow]  selectors are not compared: {escape(str(error))}")
-    console.print(f"next: ec-agent report {escape(str(path))} --html report.html")
+        console.print(f"[yellow]note[/yellow]  selectors are not compared: {safe(str(error))}")
+    console.print(f"next: ec-agent report {safe(str(path))} --html report.html")
 
 
 def _print_tasks(report: RunReport, console: Console) -> None:
@@ -258,7 +258,7 @@ def _print_tasks(report: RunReport, console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for task in report.tasks:
         table.add_row(
-            escape(task.task),
+            safe(task.task),
             f"{task.solved:g}/{task.rollouts}",
             str(task.failed),
             "-" if task.greedy is None else f"{task.greedy:g}",
@@ -277,4 +277,4 @@ def _print_failures(report: RunReport, console: Console) -> None:
     )
     kinds = Counter(first_line(error) for _, error in report.failures)
     for error, count in kinds.most_common(MOST_ROWS):
-        console.print(f"  {count} x {escape(error)}")
+        console.print(f"  {count} x {safe(error)}")

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any, TypedDict
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ec_agent.cli.text import safe
 from ec_agent.evaluation.one_rollout import OnEvent
 from ec_agent.evaluation.runner import Progress
 from ec_agent.live.stored import label_of
@@ -116,9 +116,9 @@ class _Telling:
         """One more was stored."""
         if last is None:
             return
-        name = escape(f"{last.key.task}, {last.key}")
+        name = safe(f"{last.key.task}, {last.key}")
         if last.error is not None:
-            self._say(f"[yellow]failed[/yellow]  {name}: {escape(first_line(last.error))}")
+            self._say(f"[yellow]failed[/yellow]  {name}: {safe(first_line(last.error))}")
         elif not self._silent and not last.trajectory.scored_tokens:
             self._silent = True
             self._say(f"[yellow]note[/yellow]  {name}: {_lacking(last)}")

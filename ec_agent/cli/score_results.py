@@ -11,10 +11,11 @@ from typing import IO, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from ec_agent.cli.text import safe
 from ec_agent.errors import LogprobsError
+from ec_agent.visual.escaping import shown
 
 _MOST_ROWS = 200  # in the table; --json prints all
 _MOST_TOLD = 10  # troubles in full
@@ -48,7 +49,7 @@ class Troubles:
         self.count += 1
         self.first = self.first or told
         if self.count <= _MOST_TOLD:
-            print(f"left out  {told}", file=sys.stderr)
+            print(f"left out  {shown(told)}", file=sys.stderr)
         elif self.count == _MOST_TOLD + 1:
             print("left out  ... and more, counted at the end", file=sys.stderr)
 
@@ -105,7 +106,7 @@ def print_table(results: Results, *, several: bool) -> None:
     console = Console()
     console.print(table)
     for comment, count in comments.items():
-        console.print(f"[dim]{count} x[/dim]  {escape(comment)}", highlight=False)
+        console.print(f"[dim]{count} x[/dim]  {safe(comment)}", highlight=False)
     if table.row_count < results.count:
         console.print(f"{table.row_count} of {results.count} rollouts; --json prints all", highlight=False)
 
@@ -126,7 +127,7 @@ def _cells(row: Row, *, several: bool) -> list[str]:
     numbers = [_number(row[key], ".4f") for key in ("centroid", "reward")]
     return [
         "*" if row["best"] else "",
-        escape(name),
+        safe(name),
         str(row["calls"]),
         str(row["tokens"]),
         seen,

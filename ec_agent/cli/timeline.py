@@ -6,11 +6,11 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
+from ec_agent.live.drawing import BARS, GAP, bar
 from ec_agent.phases import HEPConfig
 from ec_agent.trajectory import Trajectory
 
-BARS = "▁▂▃▄▅▆▇█"
-GAP, PHASE, CENTROID, CALL = "░", "═", "▲", "╷"
+PHASE, CENTROID, CALL = "═", "▲", "╷"
 LEGEND = f"{BARS[0]}..{BARS[-1]} entropy  {GAP} no logprobs  {CALL} a call starts  {PHASE} phase  {CENTROID} centroid"
 
 
@@ -55,6 +55,4 @@ def timeline(trajectory: Trajectory, config: HEPConfig, width: int, ceiling: flo
 
 def _bar(entropies: np.ndarray, ceiling: float) -> str:
     known = entropies[~np.isnan(entropies)]
-    if len(known) == 0:
-        return GAP
-    return BARS[min(int(float(known.max()) / max(ceiling, 1e-12) * len(BARS)), len(BARS) - 1)]
+    return bar(float(known.max()) if len(known) else None, ceiling)

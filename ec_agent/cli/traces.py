@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from ec_agent.cli.traces_show import clean, rollout_plain, selection_plain, show_rollout, show_selection
+from ec_agent.cli.text import safe
+from ec_agent.cli.traces_show import rollout_plain, selection_plain, show_rollout, show_selection
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.phases import HEPConfig
@@ -198,7 +198,7 @@ def _print(rows: Iterator[Row], kind: str, file: Path) -> None:
         else:
             table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
     for row in rows:
-        table.add_row(*(escape(clean(_cell(head, row))) for head in heads))
+        table.add_row(*(safe(_cell(head, row)) for head in heads))
     if table.row_count == 0:
         print(f"{file} holds no rollouts yet", file=sys.stderr)
         return

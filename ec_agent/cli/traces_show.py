@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ec_agent.cli.demo import show
+from ec_agent.cli.text import safe
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.entropy import FloatArray
 from ec_agent.phases import HEPConfig
@@ -21,13 +21,13 @@ from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.rows import StoredRollout, StoredSelection
 from ec_agent.trajectory import Call, Trajectory
-from ec_agent.visual.wording import describe
+from ec_agent.visual.wording import describe, many
 
 
 def show_selection(kept: StoredSelection, rollouts: Sequence[StoredRollout], console: Console) -> None:
     """Print a recorded selection as the demo prints its own."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(kept.recorded))
-    console.print(f"[bold]{escape(kept.label)}[/bold]  s{kept.id}, recorded {when}, by {kept.receipt.selector}")
+    console.print(f"[bold]{safe(kept.label)}[/bold]  s{kept.id}, recorded {when}, by {safe(kept.receipt.selector)}")
     there = {rollout.key.number: rollout for rollout in rollouts}
     indices = [candidate.index for candidate in kept.receipt.candidates]
     trajectories = [there[i].trajectory if i in there else Trajectory() for i in indices]
@@ -40,7 +40,7 @@ def show_selection(kept: StoredSelection, rollouts: Sequence[StoredRollout], con
 def show_rollout(rollout: StoredRollout, config: HEPConfig, console: Console, *, text: bool) -> None:
     """Print a rollout: its calls, its timeline, how it ended."""
     trajectory = rollout.trajectory
-    console.print(f"[bold]{escape(rollout.key.task)}[/bold]  {rollout.key}, r{rollout.id}", highlight=False)
+    console.print(f"[bold]{safe(rollout.key.task)}[/bold]  {rollout.key}, r{rollout.id}", highlight=False)
     console.print(_facts(rollout, config), highlight=False)
     console.print(_calls(trajectory))
     known = trajectory.entropies[~np.isnan(trajectory.entropies)]
@@ -51,9 +51,9 @@ def show_rollout(rollout: StoredRollout, config: HEPConfig, console: Console, *,
     if text:
         for place, call in enumerate(trajectory.calls):
             kept = "(no token texts were kept)" if call.texts is None else "".join(call.texts)
-            console.print(f"[bold]call {place}[/bold]  {escape(clean(kept))}", highlight=False)
+            console.print(f"[bold]call {place}[/bold]  {safe(kept)}", highlight=False)
     end = rollout.error if rollout.error is not None else describe(rollout.final_action)
-    console.print(f"[bold]{'failed' if rollout.error else 'ended'}[/bold]  {escape(clean(end))}\n", highlight=False)
+    console.print(f"[bold]{'failed' if rollout.error else 'ended'}[/bold]  {safe(end)}\n", highlight=False)
 
 
 def _facts(rollout: StoredRollout, config: HEPConfig) -> str:
@@ -61,14 +61,14 @@ def _facts(rollout: StoredRollout, config: HEPConfig) -> str:
     centroid, coverage = trajectory.centroid(config), trajectory.coverage
     facts = [
         "no centroid" if centroid is None else f"centroid {centroid:.4f}",
-        f"{len(trajectory.phases(config).starts)} phases",
-        f"{len(trajectory)} tokens, {'?' if coverage is None else format(coverage, '.0%')} with entropy",
-        f"{rollout.tool_calls} tools run",
+        many(len(trajectory.phases(config).starts), "phase"),
+        f"{many(len(trajectory), 'token')}, {'?' if coverage is None else format(coverage, '.0%')} with entropy",
+        f"{many(rollout.tool_calls, 'tool')} run",
         f"{rollout.seconds:.1f} s",
         *([] if np.isnan(rollout.verdict) else [f"verdict {rollout.verdict:g}"]),
         *([f"sampled with {json.dumps(dict(rollout.sampling))}"] if rollout.sampling else []),
     ]
-    return escape("; ".join(facts))
+    return safe("; ".join(facts))
 
 
 def _calls(trajectory: Trajectory) -> Table:
@@ -91,7 +91,7 @@ def _calls(trajectory: Trajectory) -> Table:
             "?" if call.tokens is None else str(call.tokens),
         ]
         prompt = "-" if call.prompt_tokens is None else str(call.prompt_tokens)
-        table.add_row(*(escape(cell) for cell in cells), seen, prompt, *sums, took)
+        table.add_row(*(safe(cell) for cell in cells), seen, prompt, *sums, took)
         begins += call.tokens or 0
     return table
 
@@ -141,10 +141,3 @@ def _call_plain(call: Call) -> dict[str, Any]:
 
 def _values(values: FloatArray) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
-
-
-def clean(text: str) -> str:
-    """The text as a terminal may have it."""
-    # Half a character, as some tokens are, cannot be printed; a control character would move the cursor.
-    printable = text.encode(errors="replace").decode()
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in printable)

@@ -62,22 +62,28 @@ class CommitToolNode(ToolNode):
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         await adrive(written_down(config))
-        with self._once_each(input, config):
-            return await super()._afunc(input, config, runtime)
+        with self._once_each(input, config) as gate:
+            try:
+                return await super()._afunc(input, config, runtime)
+            except Exception:
+                # It leaves at the first call that fails. Those beside it go on, and a retry must find their outcomes.
+                if gate is not None:
+                    await adrive(gate.quiet())
+                raise
 
     @contextmanager
-    def _once_each(self, input: Any, config: RunnableConfig) -> Iterator[None]:
+    def _once_each(self, input: Any, config: RunnableConfig) -> Iterator[CommitGate | None]:
         conf = config.get("configurable") or {}
         around = current_gate.get()
         calls = self._planned(input, conf.get("thread_id"), conf.get("checkpoint_ns"))
         rollout = around.beyond if isinstance(around, CommitGate) else around
         if isinstance(rollout, RolloutGate):
             rollout.names |= {name for name, tool in self.tools_by_name.items() if effect_of(tool) != "read_only"}
-            yield
+            yield None
             return
         gate = CommitGate(calls, Once(journal_for(self._journal, config, self._memory), self._on_uncertain))
         with gated(gate):
-            yield
+            yield gate
         if gate.failure is not None:  # told to the model as an ordinary error, perhaps
             raise gate.failure
 

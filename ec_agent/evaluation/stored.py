@@ -49,7 +49,7 @@ def iter_results(
         if len(whole) < len(totals) and not partial:
             raise TraceError(
                 f"{path} is not finished: {len(totals) - len(whole)} of {len(totals)} tasks lack rollouts; repeat the "
-                "command that began it, or take the tasks that are whole with partial=True"
+                "command that began it, or take the tasks that are whole: --partial, or partial=True in Python"
             )
         for task in whole:
             rollouts = list(store.rollouts(task.task))

@@ -33,7 +33,7 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
     lock = threading.Lock()
     try:
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed below
-    except OSError as error:
+    except (OSError, TypeError) as error:
         raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
 
     def write(event: Any) -> None:

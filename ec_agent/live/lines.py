@@ -59,8 +59,8 @@ def _finished(event: Mapping[str, Any], row: Row) -> str:
     return f"failed: {printable(event['error'])} ({came})" if event["error"] is not None else f"ended: {came}"
 
 
-def _scored(event: Mapping[str, Any], row: Row) -> str:
-    return outcome(row)
+def _scored(event: Mapping[str, Any], row: Row) -> str | None:
+    return outcome(row) if row.error is None else None  # what it failed with was told when it ended
 
 
 def _judged(event: Mapping[str, Any], row: Row) -> str:

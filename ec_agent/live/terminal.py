@@ -14,6 +14,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from ec_agent.errors import ConfigError
 from ec_agent.live.board import Board
 from ec_agent.live.lines import line_of
 from ec_agent.live.screen import Screen
@@ -56,6 +57,9 @@ def view(*, file: TextIO | None = None) -> Iterator[OnEvent]:
         A function for ``run(on_event=...)``, or for the parts of a stream of custom events: it passes over whatever
         is not ours. It may be given to several runs, one after the other or at once, and called from any thread.
 
+    Raises:
+        ConfigError: ``file`` is no open file.
+
     Example:
         >>> with live.view() as on_event:
         ...     result = node.run(question, on_event=on_event)
@@ -63,6 +67,8 @@ def view(*, file: TextIO | None = None) -> Iterator[OnEvent]:
         ...     for part in graph.stream(question, stream_mode="custom"):
         ...         on_event(part)
     """
+    if file is not None and not hasattr(file, "isatty"):
+        raise ConfigError(f"file is {file!r}; give an open file, or leave it out for standard error")
     with showing(Console(file=file or sys.stderr, highlight=False)) as shown:
         yield shown.hear
 

@@ -110,7 +110,8 @@ def prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> None:
     except sqlite3.DatabaseError as error:
         raise TraceError(f"{path} is no trace file ({error}); give {_OURS}") from error
     if application != APPLICATION:
-        raise TraceError(f"{path} is a database, but no trace file; give {_OURS}")
+        what = "a database, but no trace file" if _number(connection, "schema_version") else "empty"
+        raise TraceError(f"{path} is {what}; give {_OURS}")
     if (version := _number(connection, "user_version")) != VERSION:
         _migrate(connection, path, version)
 

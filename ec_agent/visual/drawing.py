@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from ec_agent.errors import ConfigError
+from ec_agent.lazy import needed
 
 INK, LINE, ACCENT, SECOND = "#101112", "#202122", "#303132", "#404142"
 PHASE, GAP, GOOD, BAD = "#505152", "#606162", "#707172", "#808182"
@@ -40,10 +40,7 @@ def matplotlib() -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        return import_module("matplotlib")
-    except ImportError as error:
-        raise ConfigError("the figures need matplotlib; run: pip install 'ec-agent[html]'") from error
+    return needed("matplotlib", "the figures need", "ec-agent[html]")
 
 
 def jinja() -> Any:
@@ -52,10 +49,7 @@ def jinja() -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        return import_module("jinja2")
-    except ImportError as error:
-        raise ConfigError("the HTML page needs jinja2; run: pip install 'ec-agent[html]'") from error
+    return needed("jinja2", "the HTML page needs", "ec-agent[html]")
 
 
 def check_installed() -> None:

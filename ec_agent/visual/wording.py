@@ -83,13 +83,13 @@ def reasons(view: View) -> list[str]:
         return [f"No rollout could be scored, so {name.lower()}, the first that ended, was taken."]
     if not by_centroid(view):
         score = "" if winner.receipt.score is None else f", with a score of {winner.receipt.score:.3f}"
-        return [f"{name} was ranked first by the selector {shown(selection.selector)}{score}.", *_gap(view)]
+        return [f"{name} was ranked first by the selector {shown(selection.selector)}{score}.", *lead(view)]
     centroid = winner.mark or 0.0
     only = "the only one that could be scored" if len(selection.order) == 1 else "the lowest"
     return [
         f"Its {view.signal} centroid is {only}: {centroid:.3f}. On average its uncertain stretches lie {centroid:.0%} "
         "of the way through. The lower, the earlier a rollout hesitated, and the surer it was afterwards.",
-        *_gap(view),
+        *lead(view),
     ]
 
 
@@ -109,7 +109,8 @@ def by_centroid(view: View) -> bool:
     return view.selection.selector.startswith(LowestCentroid.label) and view.winner.mark is not None
 
 
-def _gap(view: View) -> list[str]:
+def lead(view: View) -> list[str]:
+    """How far the winner is ahead, and of whom; empty where it had no rival."""
     order, margin = view.selection.order, view.selection.margin
     if len(order) < 2 or margin is None:
         return []
@@ -142,11 +143,11 @@ def carried_out(view: View) -> str:
 
 
 def where(rollout: Rollout, phase: Hesitation) -> str:
-    """Where a phase lies: ``at 74 %, in call 5 of 6, before convert``."""
+    """Where a phase lies: ``at 74%, in call 5 of 6, before the tool convert``."""
     calls, length = rollout.calls, max(len(rollout.signal), 1)
     middle = (phase.start + phase.mass / 2) / length
     tools = [use.name for use in calls[phase.call].tools]
-    before = f", before {clipped(' and '.join(tools), 60)}" if tools else ""
+    before = f", before the tool{'s' if len(tools) > 1 else ''} {clipped(' and '.join(tools), 60)}" if tools else ""
     last = ", the last" if len(calls) > 1 and phase.call == len(calls) - 1 else ""
     return f"at {middle:.0%}, in call {phase.call + 1} of {len(calls)}{before}{last}"
 
@@ -168,8 +169,8 @@ def hesitated(rollout: Rollout) -> str:
         return "" if rollout.trajectory is None else "No phase of high entropy."
     tokens = many(longest.mass, "token")
     if len(rollout.hesitations) == 1:
-        return f"Hesitated once, {where(rollout, longest)}: {tokens}"
-    return f"Hesitated most {where(rollout, longest)}: {tokens}"
+        return f"Hesitated once, {where(rollout, longest)}, for {tokens}"
+    return f"Hesitated most {where(rollout, longest)}, for {tokens}"
 
 
 def cautions(view: View) -> list[str]:

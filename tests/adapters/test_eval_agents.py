@@ -9,7 +9,7 @@ from gold import outcome_of
 from langchain_openai import ChatOpenAI
 
 from ec_agent import best_of_n
-from ec_agent.evaluation.adapters import load
+from ec_agent.evaluation.adapters import load, long, sums
 from ec_agent.evaluation.tasks import Outcome
 from ec_agent.local import LocalChatModel
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -84,9 +84,12 @@ def test_a_game_that_is_won_ends_it():
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(("source", "calls", "tokens"), [("sums", 4, 40), ("long", 10, 250)])
-def test_real_rollouts_are_equally_many_calls_long(embedded, source, calls, tokens):
-    task = load(source, 1)[0]
+@pytest.mark.parametrize(
+    ("task", "calls", "tokens"),
+    [(sums.load("", 1)[0], 4, 40), (long.load("", 1, steps=5)[0], 5, 125)],
+    ids=["sums", "long"],
+)
+def test_real_rollouts_are_equally_many_calls_long(embedded, task, calls, tokens):
     result = rollouts(task, 2)
     assert [len(trajectory.calls) for trajectory in result.trajectories] == [calls] * 2
     assert all(len(trajectory) >= tokens for trajectory in result.trajectories)

@@ -28,8 +28,17 @@ def test_no_such_option():
 
 
 def test_a_package_that_is_not_installed():
-    with pytest.raises(ConfigError, match=r"run: pip install 'no-such-package==1'"):
-        reading.package("no_such_package", "no-such-package==1")
+    with pytest.raises(ConfigError, match=r"need no_such_package; run: pip install 'no-such-package==1'"):
+        reading.package("no_such_package.part", "no-such-package==1")
+
+
+def test_a_package_that_is_not_whole_says_what_it_lacks(tmp_path, monkeypatch):
+    (tmp_path / "half_a_package.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"need half_a_package \(No module named 'no_such_package'\); run: pip install"
+    ):
+        reading.package("half_a_package", "half-a-package==1")
 
 
 def test_other_sources_are_not_imported():

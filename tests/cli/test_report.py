@@ -14,56 +14,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
+from stored_runs import TASKS, stored_run
 
-from ec_agent import Call, Trajectory, best_of_n
+from ec_agent import best_of_n
 from ec_agent.cli.app import app
 from ec_agent.cli.eval import compare_selectors
 from ec_agent.errors import ConfigError, EcAgentError
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
-from ec_agent.signals import SIGNALS
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.store import StoredRollout, TraceStore
+from ec_agent.traces.store import TraceStore
 
 ROOT = Path(__file__).parents[2]
-TASKS = tuple(f"task {place}" for place in range(6))
-
-
-def rollout(key, seed):
-    """A rollout of two calls, right where it is sure; one in seven fails."""
-    rng = np.random.default_rng(seed)
-    sure = rng.random()
-    failed = seed % 7 == 3
-    calls = [
-        Call(
-            rng.random(tokens),
-            signals={name: rng.random(tokens) + sure for name in SIGNALS if name != "entropy"},
-            model="tiny-model",
-        )
-        for tokens in (20, 15 + seed % 9)
-    ]
-    return StoredRollout(
-        key=key,
-        seed=seed,
-        sampling={"temperature": 0.8},
-        trajectory=Trajectory(calls),
-        final_action=None if failed else f"answer {seed % 3}",
-        verdict=0.0 if failed else float(sure > 0.4),
-        error="ValueError: <b>down</b>\nmore" if failed else None,
-        started=0.0,
-        seconds=0.5,
-        usage={"prompt_tokens": 10, "cached_tokens": 0, "generated_tokens": 35},
-    )
-
-
-def stored_run(path, tasks=TASKS, skip=()):
-    settings = RunSettings(n=3)
-    with TraceStore(path, create=True) as store:
-        store.begin({"agent": "mine:graph", **settings.lasting()}, dict.fromkeys(tasks, "same"))
-        keys = [key for task in tasks for key in settings.keys(task) if task not in skip]
-        for seed, key in enumerate(keys):
-            store.add(rollout(key, seed))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +158,7 @@ def test_eval_ends_with_the_table(run_file):
 
 
 def test_eval_goes_on_where_selectors_cannot_be_compared(run_file, monkeypatch):
-    def nothing_there(name):
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr("ec_agent.evaluation.statistics.bootstrap.import_module", nothing_there)
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
     console = Console(width=200, file=io.StringIO())
     compare_selectors(run_file, console)
     said = console.file.getvalue()

@@ -94,8 +94,15 @@ def test_an_empty_file(tmp_path):
 
 def test_show_a_selection(filled):
     printed = run("show", filled, "s2").stdout
-    for words in ("question 1", "chosen  rollout 1: early", "margin to the runner-up", "0 is r7, 1 is r8", "▲"):
+    for words in (
+        "question 1",
+        "chosen  rollout 1: early",
+        "The next best is rollout 0 with ",
+        "0 is r7, 1 is r8",
+        "▲",
+    ):
         assert words in printed
+    assert "\x1b" not in printed
     (plain,) = lines("show", filled, "s2", "--json")
     assert plain["receipt"]["winner"] == 1
     assert plain["rollouts"][0]["calls"][0]["entropies"] == [pytest.approx(0.1), None, pytest.approx(2.0)]
@@ -107,7 +114,7 @@ def test_show_a_rollout(filled):
         "question 1  rollout 1, r8",
         "centroid 0.1250",
         "call 0  w0 w1 w2 w3",
-        "ended  early \ufffd[31m[bold]",
+        "ended  early \u241b[31m[bold]",
     ):
         assert words in printed
     (plain,) = lines("show", filled, "8", "--json")

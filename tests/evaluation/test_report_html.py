@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -14,7 +15,6 @@ from ec_agent.evaluation.report import html as page
 from ec_agent.evaluation.report.html import to_html
 from ec_agent.evaluation.report.pictures import outcomes
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.visual import drawing
 from ec_agent.visual.drawing import check_installed
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -165,11 +165,7 @@ def test_many_tasks_are_listed_up_to_a_number():
 
 @pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
 def test_what_is_not_installed_is_named(monkeypatch, missing):
-    def nothing_there(name):
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    real = drawing.import_module
-    monkeypatch.setattr(drawing, "import_module", lambda name: nothing_there(name) if name == missing else real(name))
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ConfigError, match=rf"needs? {missing}; run: pip install 'ec-agent\[html\]'"):
         check_installed()
 

@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[2]
 
 SAYS = {
     "any_model": (r"doctor: usable with.*tools \+ stream", r"rollout 2: centroid 0\.\d+, .*'full': [1-8]", r"answer: "),
-    "evaluate_my_agent": (r"2 lamps: verdicts \[[01]\.0, ", r"lowest centroid [01]\.\d+", r"failed: \d of 9 rollouts"),
-    "node_in_graph": (r"rollout 3: centroid 0\.\d+", r"winner: rollout [0-3] of 4", r"answer: \S"),
+    "evaluate_my_agent": (r"2 lamps: verdicts \[[01]\.0, ", r"lowest centroid [01]\.\d+", r"failed: \d of 6 rollouts"),
+    "node_in_graph": (r"rollout 2: centroid 0\.\d+", r"winner: rollout [0-2] of 3", r"answer: \S"),
     "raw_openai_client": (r"rollout 3: centroid 0\.\d+, 2 calls", r"winner: rollout [0-3]", r"answer: \S"),
     # At most one label leaves the house, whatever the model says.
     "safe_actions": (r"rollout 3: centroid 0\.\d+, would ship", r"winner: rollout [0-3]", r"labels: \[('[^']*')?\]\n"),
     "score_logprobs": (r"seed 2: \d+ tokens, phases start at \[", r"centroid 0\.\d+", r"'score': 0\.\d+"),
-    "wrap_agent": (r"rollout 3: centroid 0\.\d+, \d+ calls", r"winner: rollout [0-3], margin \d", r"answer: \S"),
+    "wrap_agent": (r"rollout 2: centroid 0\.\d+, \d+ calls", r"winner: rollout [0-2], margin \d", r"answer: \S"),
 }
 
 

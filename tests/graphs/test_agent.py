@@ -76,10 +76,10 @@ def test_a_rollout_in_circles_ends():
 @pytest.mark.model
 def test_real_rollouts_take_several_calls(local_server):
     model = on_embedded(clerk.default_model(), local_server)
-    results = clerk.make_agent(model).batch([ASKED] * 4)
+    results = clerk.make_agent(model).batch([ASKED] * 3)
     calls = [[m for m in result["messages"] if isinstance(m, AIMessage) and m.usage_metadata] for result in results]
-    assert sum(len(messages) >= 2 for messages in calls) >= 3
-    assert sum(any(message.tool_calls for message in messages) for messages in calls) >= 3
+    assert sum(len(messages) >= 2 for messages in calls) >= 2
+    assert sum(any(message.tool_calls for message in messages) for messages in calls) >= 2
     for message in (message for messages in calls for message in messages):
         tokens = message.response_metadata["logprobs"]["content"]
         assert all(math.isfinite(top["logprob"]) for token in tokens for top in token["top_logprobs"])

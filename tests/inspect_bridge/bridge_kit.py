@@ -6,7 +6,6 @@ import math
 import random
 
 import inspect_ai
-import restatement
 from inspect_ai import Epochs, Task
 from inspect_ai.dataset import Sample
 from inspect_ai.log import read_eval_log
@@ -14,6 +13,7 @@ from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, Logprob
 from langchain_core.messages import ToolMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
+from benchmarks import baseline
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
@@ -80,12 +80,12 @@ def seed_of(sample, epoch, seed=0):
 
 def slow_timeline(*calls):
     entries = [entry for call in calls for entry in logprobs_for(call)]
-    return [restatement.token_entropy([top["logprob"] for top in entry["top_logprobs"]]) for entry in entries]
+    return [baseline.token_entropy([top["logprob"] for top in entry["top_logprobs"]]) for entry in entries]
 
 
 def slow_centroid(*calls):
     timeline = slow_timeline(*calls)
-    return restatement.centroid(restatement.phases(timeline, 1, 80, 2), len(timeline))
+    return baseline.centroid(baseline.phases(timeline, 1, 80, 2), len(timeline))
 
 
 def slow_pick(scores, values):

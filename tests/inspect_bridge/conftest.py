@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 RUNNER = "test_bridge_environment.py"
 
 # The neighbours' helpers, wherever pytest was started.
-sys.path.extend(str(HERE.parent / room) for room in ("", "numbers"))
+sys.path.extend(str(HERE.parent / room) for room in ("", ".."))
 
 if find_spec("inspect_ai") is None:
     collect_ignore = [path.name for path in HERE.glob("test_*.py") if path.name != RUNNER]

@@ -50,6 +50,13 @@ def test_a_log_ends_with_the_run_that_fails(tmp_path):
 def test_a_log_that_cannot_be_written(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot write .*none.* name a file"), live.log(tmp_path / "none" / "a"):
         pass
+    with pytest.raises(ConfigError, match="cannot write None"), live.log(None):
+        pass
+
+
+def test_a_view_shows_to_an_open_file():
+    with pytest.raises(ConfigError, match=r"'a\.txt'; give an open file"), live.view(file="a.txt"):
+        pass
 
 
 def test_a_growing_file_is_read_line_by_line(tmp_path):

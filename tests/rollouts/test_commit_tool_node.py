@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import time
 from typing import Annotated, Any
 
 import kit
@@ -110,6 +111,24 @@ def test_a_step_that_is_tried_again_does_not_repeat_what_was_done(run, post, kep
     builder.add_edge(START, "tools")
     calls = asking(("send", {"to": "ann"}), ("sign", {"name": "x"}))
     done = run.invoke(builder.compile(checkpointer=saver), {"messages": [calls]}, THREAD)
+    assert post.done == ["ann"]
+    assert [m.content for m in done["messages"][1:]] == ["sent ann", "signed x"]
+
+
+def test_a_step_is_tried_again_once_the_calls_beside_the_failed_one_are_over(run, post):
+    @tool
+    def send(to: str) -> str:
+        """Send, in a while."""
+        time.sleep(0.3)
+        post.deliver(to)
+        return f"sent {to}"
+
+    builder = StateGraph(MessagesState)
+    policy = RetryPolicy(retry_on=LookupError, initial_interval=0.01, jitter=False)
+    builder.add_node("tools", CommitToolNode([send, once_failing(post)]), retry_policy=policy)
+    builder.add_edge(START, "tools")
+    calls = asking(("send", {"to": "ann"}), ("sign", {"name": "x"}))
+    done = run.invoke(builder.compile(checkpointer=InMemorySaver()), {"messages": [calls]}, THREAD)
     assert post.done == ["ann"]
     assert [m.content for m in done["messages"][1:]] == ["sent ann", "signed x"]
 

@@ -204,6 +204,8 @@ def test_another_file_is_refused(tmp_path):
         with pytest.raises(TraceError, match="is a database, but no trace file"):
             TraceStore(other, create=create)
     (tmp_path / "file").write_text("")
+    with pytest.raises(TraceError, match="file is empty; give"):
+        TraceStore(tmp_path / "file")
     with pytest.raises(TraceError, match="the folder of"):
         TraceStore(tmp_path / "file" / "run.db", create=True)
     with pytest.raises(TraceError, match="cannot be opened"):

@@ -3,10 +3,13 @@ from __future__ import annotations
 import clerks
 import pytest
 from fake_openai import FakeOpenAI
+from langchain_core.tracers import LangChainTracer
+from langsmith import Client
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sink import langsmith_answers, serving
 
 from ec_agent.tracing import instrument, uninstrument
 
@@ -42,3 +45,21 @@ def fake():
     fake = FakeOpenAI()
     yield fake
     fake.close()
+
+
+@pytest.fixture
+def server():
+    with serving(langsmith_answers) as sink:
+        yield sink
+
+
+@pytest.fixture
+def client(server):
+    client = Client(api_url=server.url, api_key="lsv2_s3cr3t")
+    yield client
+    client.cleanup()
+
+
+@pytest.fixture
+def tracer(client):
+    return {"callbacks": [LangChainTracer(client=client, project_name="p")]}

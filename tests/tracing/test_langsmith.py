@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langsmith import Client
 from langsmith.utils import get_env_var
-from sink import PROJECT, langsmith_answers, serving
+from sink import PROJECT, serving
 from urllib3 import Retry
 
 from ec_agent import best_of_n
@@ -22,24 +22,6 @@ from ec_agent.tracing import flush
 
 SECRET = "lsv2_s3cr3t"
 TWO = ([Reply("a private answer", entropies=peak(9))], [Reply("another", entropies=peak(1))])
-
-
-@pytest.fixture
-def server():
-    with serving(langsmith_answers) as sink:
-        yield sink
-
-
-@pytest.fixture
-def client(server):
-    client = Client(api_url=server.url, api_key=SECRET)
-    yield client
-    client.cleanup()
-
-
-@pytest.fixture
-def tracer(client):
-    return {"callbacks": [LangChainTracer(client=client, project_name="p")]}
 
 
 def given(server):

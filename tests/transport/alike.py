@@ -6,12 +6,22 @@ from ec_agent.signals import SIGNALS
 
 ALL = tuple(SIGNALS)
 ENTROPIES = [1.5, 0.25, 0.75]
-KEPT = {"signals": ALL, "keep_text": True}
+KEPT = {"signals": ALL, "keep_text": True, "keep_candidates": 3}
 
 
 def told_of(call):
     """All that a call says, but when it was made."""
-    facts = ("tokens", "texts", "model", "node", "prompt_tokens", "cached_tokens", "capability", "partial")
+    facts = (
+        "tokens",
+        "texts",
+        "candidates",
+        "model",
+        "node",
+        "prompt_tokens",
+        "cached_tokens",
+        "capability",
+        "partial",
+    )
     return {
         **{name: call.signal(name).tobytes() for name in ALL},
         **{name: getattr(call, name) for name in (*facts, "constrained")},

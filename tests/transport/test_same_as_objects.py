@@ -98,7 +98,7 @@ def outcome(way, *args):
             request = way(*args)
         except Exception as error:
             return {"capability": "error", "error": (type(error), str(error))}
-    return told_of(call_of(request.payload(), ALL, keep_text=True))
+    return told_of(call_of(request.payload(), ALL, keep_text=True, keep_candidates=3))
 
 
 def compared(name, stream, sent, chance):

@@ -28,7 +28,9 @@ def call(tokens, peaks=(), *, gap=None, words=None, tools=(), candidates=0, **mo
     if gap is not None:
         values[gap] = np.nan
     texts = tuple(words[at % len(words)] if words else f"w{at} " for at in range(tokens))
-    rows = tuple(tuple((f"c{at}.{k}", 0.5 / (k + 1)) for k in range(candidates)) for at in range(tokens))
+    rows = tuple(
+        tuple((f"c{at}.{k}" if k < 3 else " ", 0.5 / (k + 1)) for k in range(candidates)) for at in range(tokens)
+    )
     return Call(values, texts=texts, tools=tuple(tools), candidates=rows if candidates else None, **more)
 
 

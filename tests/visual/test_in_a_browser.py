@@ -87,6 +87,7 @@ def test_each_token_tells_its_entropy_and_its_candidates(visit, kept, text):
     assert "token 7 of 100: 2.50 nats" in hovered
     assert "c6.0" in hovered
     assert "50.0 %" in hovered
+    assert "\u2423" in hovered  # a candidate that is a blank
     assert at == "7"
     assert "token 8 of 100: 0.05 nats" in next_one
     assert phase == ["w6 "]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -12,6 +11,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from ec_agent.environments.worlds import get_environment
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.tasks import Outcome
+from ec_agent.lazy import needed
 
 Call = tuple[str, dict[str, Any]]
 
@@ -69,7 +69,4 @@ def package(module: str, requirement: str) -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"these tasks need {module} ({error}); run: pip install '{requirement}'") from error
+    return needed(module, "these tasks need", requirement)

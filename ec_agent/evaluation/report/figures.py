@@ -63,7 +63,7 @@ def forest(summary: Summary) -> Figure:
         drawn("forest", (WIDTH, 1.4 + ROW * len(rows)), draw),
         f"Forest plot of accuracy minus Pass@1, one row a selector. {said}.",
         "Right of the line a selector picks better than a random rollout. The intervals are not corrected for the "
-        "number of selectors; the marker's shape is the verdict after correction. Below the dotted line: what the "
+        "number of selectors; the marker's shape is the verdict after correction. Below the grey line: what the "
         "length of a rollout alone would pick.",
     )
 

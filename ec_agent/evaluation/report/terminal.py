@@ -13,6 +13,7 @@ from rich.table import Table
 from ec_agent.evaluation.report import wording
 from ec_agent.evaluation.report.content import Report
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+from ec_agent.visual.escaping import shown
 
 WIDE = 108
 """From this width the verdicts stand in the table too."""
@@ -32,7 +33,7 @@ def print_report(report: Report, console: Console) -> None:
     _list(console, "Failures", wording.failures(report))
     if report.run:
         for error, many in report.run.failures.items():
-            console.print(f"  {many} x {escape(error)}")
+            console.print(f"  {many} x {escape(shown(error))}")
     _list(console, "Notes", wording.notes(report))
 
 

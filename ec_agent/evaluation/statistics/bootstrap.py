@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from types import ModuleType
 
 import numpy as np
 
 from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
+from ec_agent.lazy import needed
 
 BATCH_NUMBERS = 4_000_000
 """How many resampled numbers are held at once: 32 MB."""
@@ -69,10 +69,8 @@ def stats() -> ModuleType:
     Raises:
         ConfigError: SciPy is not installed.
     """
-    try:
-        return import_module("scipy.stats")
-    except ImportError as error:
-        raise ConfigError("the statistics need scipy; run: pip install 'ec-agent[eval]'") from error
+    module: ModuleType = needed("scipy.stats", "the statistics need", "ec-agent[eval]")
+    return module
 
 
 def estimates(values: FloatArray, resampling: Resampling) -> list[Estimate]:

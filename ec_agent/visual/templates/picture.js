@@ -117,6 +117,12 @@
     return made;
   };
 
+  // A candidate as a word to look at: line breaks, blanks alone, and no text at all are signs.
+  const inked = (text) => {
+    const signs = text.replaceAll("\n", "\u21B5");
+    return signs.trim() ? signs : signs.replaceAll(" ", "\u2423") || "\u2205";
+  };
+
   const tell = (span) => {
     const depth = span.closest(".depth");
     const at = Number(span.dataset.at);
@@ -132,7 +138,7 @@
       for (const [text, share] of rows) {
         const row = table.insertRow();
         const own = data.texts && text === data.texts[at];
-        cell(row, text.replaceAll("\n", "\u21B5"), "text" + (own ? " this" : ""));
+        cell(row, inked(text), "text" + (own ? " this" : ""));
         cell(row, (share / 10).toFixed(1) + " %");
         const bar = document.createElement("span");
         bar.className = "share";
