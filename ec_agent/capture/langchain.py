@@ -39,6 +39,8 @@ class CaptureHandler(BaseCallbackHandler):
 
     raise_error = True  # so that MissingLogprobsError stops the rollout
     run_inline = True  # so that what it sets in the context is seen by the client below
+    # What is not listened to is not even told, at every step of every graph.
+    ignore_chain = ignore_retriever = ignore_retry = ignore_custom_event = True
 
     def __init__(self) -> None:
         # Weak, because a cancelled run fires no end: its recorder keeps the call as long as it is wanted.

@@ -30,6 +30,7 @@ from ec_agent.capture.bodies import as_stream, listen, parts_of
 from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.heard import below
 from ec_agent.capture.langchain import call_info
+from ec_agent.capture.light import light
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.shapes import Payload, finished, listed, streamed_entries
 from ec_agent.errors import StreamCutError
@@ -230,7 +231,7 @@ class _Watched:
             listen(response, hear, over)
 
     def _hear(self, chunk: Any) -> None:
-        self.request.chunks.append(self.request.heard.put_back(chunk))
+        self.request.chunks.append(light(self.request.heard.put_back(chunk)))
         for choice in () if self.own else getattr(chunk, "choices", None) or ():
             if isinstance(getattr(choice, "logprobs", None), float):
                 # LangChain adds up the parts of a stream, and fails on numbers that differ.

@@ -279,6 +279,16 @@ class Recorder:
         """The calls that count, whatever became of the rollout."""
         return Trajectory(self.tools.placed([(call.sequence, done) for call, done in self._seen() if call.counted]))
 
+    def release(self) -> None:
+        """Let go of everything: the rollout is over and on record.
+
+        Calls and messages with logprobs are very many small objects: they must go now, not with the garbage.
+        """
+        self.guard = self.progress = None
+        self.asking.clear()
+        with self._lock:
+            self._calls.clear()
+
     def every_call(self) -> list[Call]:
         """All calls seen, those the filter leaves out included: what the rollout cost."""
         return [done for _, done in self._seen()]

@@ -60,11 +60,14 @@ def _unscored(trajectory: Trajectory, options: Options) -> str | None:
     return "coverage" if (coverage or 0.0) < options.min_coverage else None
 
 
-def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exception]) -> Selection:
+def choose(
+    records: Sequence[Record], candidates: Sequence[Candidate], options: Options, errors: Mapping[int, Exception]
+) -> Selection:
     """Rank the rollouts and write the receipt.
 
     Args:
-        records: one per rollout.
+        records: one per rollout, by index.
+        candidates: the same as a selector sees them.
         options: what ``best_of_n`` was told.
         errors: the exceptions of failed rollouts, as far as they are at hand.
 
@@ -73,8 +76,6 @@ def choose(records: Sequence[Record], options: Options, errors: Mapping[int, Exc
         NoScoredRolloutError: none could be scored and ``on_unscored="raise"``.
         QuorumError: fewer could be scored than ``quorum``.
     """
-    records = sorted(records, key=lambda record: record["index"])
-    candidates = [candidate_of(record, options) for record in records]
     ended = [candidate for candidate in candidates if candidate.error is None]
     if not ended:
         _raise_all_failed(candidates, errors)

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.acting import BEGINNING, Course, act, needs_acting
 from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.choosing import candidate_of, choose
+from ec_agent.rollouts.choosing import choose
 from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import Start, rollout
 from ec_agent.rollouts.selection import Selection
@@ -175,9 +175,10 @@ def _after_act(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
 
 
 def _choose(session: Session, state: FanOutState) -> dict[str, Any]:
-    selection: Selection = choose(state["records"], session.options, session.errors)
     records = sorted(state["records"], key=lambda record: record["index"])
-    session.leave_behind(selection, [candidate_of(record, session.options) for record in records])
+    candidates = session.candidates(records)
+    selection: Selection = choose(records, candidates, session.options, session.errors)
+    session.leave_behind(selection, candidates)
     for candidate in selection.candidates:
         session.emit(
             {

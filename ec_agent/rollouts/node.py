@@ -23,7 +23,7 @@ from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.plans import Plan, call
 from ec_agent.rollouts.acting import last_of, parked_in
 from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.choosing import candidate_of, final_action_of
+from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import NEW, fan_out_graph
 from ec_agent.rollouts.internals import ROOT, RUNTIME, anybody_hears, has_node, outer_channels, question_number, unsaved
 from ec_agent.rollouts.limits import Budget, whole
@@ -173,8 +173,7 @@ class Node:
     def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:
         options, last = session.options, last_of(done)
         selection = _whole(done)
-        records = sorted(done["records"], key=lambda record: record["index"])
-        candidates = [candidate_of(record, options) for record in records]
+        candidates = session.candidates(done["records"])
         _hand_over(session, selection, candidates)
         goto = list(last["goto"])
         if options.route is not None:

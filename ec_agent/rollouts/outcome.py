@@ -22,7 +22,7 @@ from ec_agent.rollouts.messages import (
     with_id,
     without_logprobs,
 )
-from ec_agent.rollouts.record import End
+from ec_agent.rollouts.record import End, pack_calls
 from ec_agent.rollouts.writes import outer_writes
 
 if TYPE_CHECKING:
@@ -59,14 +59,10 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     if (talk := _talk(attempt, end, written)) is not None:
         end["talk"] = talk
     proposed = end.get("message") or action
-    said = [
-        written,
-        goto,
-        end.get("interrupts"),
-        proposed,
-        [call.tokens for call in attempt.recorder.trajectory().calls],
-    ]
+    trajectory = attempt.recorder.trajectory()
+    said = [written, goto, end.get("interrupts"), proposed, [call.tokens for call in trajectory.calls]]
     return {
+        "calls": pack_calls(trajectory),
         "writes": [[key, value] for key, value in outer],
         "goto": goto,
         "final_action": {"derived": True} if derived else {"value": action},

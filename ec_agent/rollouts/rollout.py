@@ -266,24 +266,23 @@ class Attempt:
             if error is self.recorder.failure and isinstance(error, MissingLogprobsError):
                 raise  # found in the messages of an agent that runs elsewhere
             self.session.errors[self.index] = self.error = error
-            record = self._record(error=_described(error), end={"kind": "failed"})
+            # A filter that raised has left calls uncounted.
+            filtered = self.recorder.failure is not None and not isinstance(self.recorder.failure, RolloutError)
+            calls = [] if filtered else pack_calls(self.recorder.heard())
+            record = self._record(error=_described(error), end={"kind": "failed"}, calls=calls)
             if self.committing is None:
                 yield from self.session.leave(self.index)
-        # Messages with logprobs are very many small objects: they must go now, not with the garbage.
-        self.recorder.guard = self.recorder.progress = None
-        self.recorder.asking.clear()
+        self.recorder.release()
         self.trace.finished(record, self.error or self.failure)
         self._emit("finished", error=record["error"], seconds=record["seconds"])
         return record
 
     def _record(self, **parts: Any) -> Record:
-        filtered = self.recorder.failure is not None and not isinstance(self.recorder.failure, RolloutError)
         record: Record = {
             "index": self.index,
             "seconds": time.perf_counter() - self._started,
             "error": None,
-            # A filter that raised has left calls uncounted.
-            "calls": [] if filtered else pack_calls(self.recorder.heard()),
+            "calls": [],
             "usage": usage_of(self.recorder.every_call()),
             "writes": [],
             "goto": [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,11 +17,13 @@ from ec_agent.environments.worlds import World
 from ec_agent.errors import ProgressWarning
 from ec_agent.plans import Plan
 from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.internals import Channel
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
+from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
 
@@ -107,6 +109,18 @@ class Session:
     errors: dict[int, Exception] = field(default_factory=dict)
     seen: dict[str, BaseTool] = field(default_factory=dict)
     listener: Listener | None = None
+    _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
+
+    def candidates(self, records: Iterable[Record]) -> list[Candidate]:
+        """The records as a selector sees them, by index; each record is read once."""
+        found = []
+        for record in sorted(records, key=lambda record: record["index"]):
+            known, candidate = self._read.get(record["index"], (None, None))
+            if candidate is None or known is not record:  # a checkpoint makes another of it
+                candidate = candidate_of(record, self.options)
+                self._read[record["index"]] = record, candidate
+            found.append(candidate)
+        return found
 
     def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> tuple[Any, ...]:
         """Tell whoever called ``run()`` of what is not part of the state; what that is."""

@@ -131,6 +131,7 @@ def outer_writes(agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Ch
     kept: Pairs = []
     plain: dict[str, Any] = {}
     reset = {key for key, value in writes if overwrites(value)} if agent.channels is not None else set()
+    added = {key for key in dict(writes) if key in outer and accumulates(outer[key])}
     for key, value in writes:
         if key == ROOT:
             raise AgentError(
@@ -138,9 +139,9 @@ def outer_writes(agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Ch
             )
         if key not in outer or (agent.channels is not None and key not in agent.channels):
             continue
-        if accumulates(outer[key]) and key in reset and key in final:
+        if key in added and key in reset and key in final:
             plain[key] = Overwrite(final[key])
-        elif accumulates(outer[key]):
+        elif key in added:
             kept.append((key, value))
         else:
             plain[key] = value if agent.channels is None else final.get(key, value)

@@ -346,27 +346,44 @@ async def test_under_astream_events(model):
 # Concurrency
 
 
+class InTurn(BaseChatModel):
+    """Says when it has been asked, and answers when it may."""
+
+    model: BaseChatModel
+    asked: threading.Event
+    may: threading.Event
+
+    @property
+    def _llm_type(self):
+        return "in turn"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        self.asked.set()
+        assert self.may.wait(30)
+        return self.model._generate(messages, stop, run_manager, **kwargs)
+
+
 def test_parallel_threads_in_call_start_order(model):
     """``one`` ends last and comes first."""
-    ended = []
+    prompts, ended = ["one", "two", "three"], []
+    asked = [threading.Event() for _ in prompts]
+    over = [threading.Event() for _ in prompts]
+    over.append(threading.Event())
+    over[3].set()
 
-    def asked(prompt, ready, then):
+    def at(place):
         def ask(_):
-            if ready:
-                ready.wait(5)
-            threading.Timer(0.015, then.set).start()
-            model.invoke(prompt)
-            ended.append(prompt)
+            assert place == 0 or asked[place - 1].wait(30)
+            InTurn(model=model, asked=asked[place], may=over[place + 1]).invoke(prompts[place])
+            ended.append(prompts[place])
+            over[place].set()
 
         return RunnableLambda(ask)
 
-    gates = [threading.Event() for _ in range(3)]
-    parallel = RunnableParallel(
-        c=asked("three", gates[1], gates[2]), a=asked("one", None, gates[0]), b=asked("two", gates[0], gates[1])
-    )
+    parallel = RunnableParallel(c=at(2), a=at(0), b=at(1))
     with record_calls() as recorder:
         parallel.invoke("x")
-    assert ended[-1] == "one"
+    assert ended == ["three", "two", "one"]
     assert timelines(recorder) == [[0.25], [0.5], [0.75]]
 
 

@@ -24,6 +24,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from test_corpus import LISTS, NOT_STREAMED, TURNS, WIRES, damaged, served
 
 from ec_agent.capture.calls import Request
+from ec_agent.capture.light import light
 from ec_agent.capture.shapes import call_of
 from ec_agent.capture.transport import decoder
 from ec_agent.capture.transport.decoder import of_event, of_whole
@@ -74,6 +75,12 @@ def by_objects(sent, stream, whole, part):
     return request
 
 
+def by_light_objects(sent, stream, whole, part):
+    request = by_objects(sent, stream, whole, part)
+    request.chunks = [light(chunk) for chunk in request.chunks]
+    return request
+
+
 def by_transport(sent, stream, whole, part, chance=None):
     request = Request()
     if not stream:
@@ -105,6 +112,7 @@ def compared(name, stream, sent, chance):
     types = types_of(name)
     expected = outcome(by_objects, sent, stream, *types)
     assert outcome(by_transport, sent, stream, *types, chance) == expected
+    assert outcome(by_light_objects, sent, stream, *types) == expected
     return expected
 
 
