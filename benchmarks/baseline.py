@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,20 @@ def token_entropy(
         if p > 0.0:
             entropy -= p * log_p
     return entropy
+
+
+def token_entropy_by_array(logprobs: Iterable[float | None]) -> float | None:
+    """The same with an array for the token, as those write it who have NumPy at hand; the same bits."""
+    ranked = -np.sort(-np.array([math.nan if lp is None else lp for lp in logprobs], np.float64))
+    if not (ranked < math.inf).all():
+        return None
+    weights = np.exp(ranked)
+    total = weights.cumsum()[-1] if len(weights) else 0.0  # left to right; np.sum adds in another order
+    if total == 0.0:
+        return None
+    shares = weights / total
+    shares = shares[shares > 0.0]
+    return 0.0 - float((shares * np.log(shares)).cumsum()[-1])
 
 
 def thresholds(known: Sequence[float], top_percent: float, bottom_percent: float) -> tuple[float, float]:
@@ -130,9 +144,20 @@ def entropies_of(rows: Iterable[Iterable[float | None]], exp: Mapped = numpy_exp
     return [token_entropy(row, None, exp, log) for row in rows]
 
 
+def entropies_by_array(rows: Iterable[Iterable[float | None]]) -> Timeline:
+    """The same with an array for each token."""
+    return [token_entropy_by_array(row) for row in rows]
+
+
+def rows_of_entries(entries: Iterable[Mapping[str, Any]]) -> Iterator[list[float | None]]:
+    """Logprobs in ``logprobs.content`` of a chat completion: one dictionary per token."""
+    for entry in entries:
+        yield [top["logprob"] for top in entry["top_logprobs"]]
+
+
 def entropies_of_entries(entries: Iterable[Mapping[str, Any]]) -> Timeline:
-    """Entropies of ``logprobs.content`` of a chat completion: one dictionary per token."""
-    return entropies_of([top["logprob"] for top in entry["top_logprobs"]] for entry in entries)
+    """Entropies of ``logprobs.content`` of a chat completion."""
+    return entropies_of(rows_of_entries(entries))
 
 
 def centroid_of_json(body: bytes) -> float | None:

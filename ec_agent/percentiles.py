@@ -15,6 +15,9 @@ from ec_agent.entropy import FloatArray
 LONG = 6_000
 """From so many values on, a sample shows where to look: a partition of them all costs more."""
 _SAMPLE = 1_024
+_MANY = 500
+"""From so many on, a small sample shows what may be left out."""
+_FEW = 128
 _DEVIATIONS = 3.5
 
 
@@ -55,15 +58,34 @@ def percentiles(values: FloatArray, percents: Sequence[float]) -> list[float]:
     count = len(values)
     places = [place(percent, count) for percent in percents]
     if count < LONG:
-        ranked = values.copy()
-        ranked.partition([i for spot in places for i in (spot.rank, min(spot.rank + 1, count - 1))])
-        pairs = [(ranked[spot.rank], ranked[min(spot.rank + 1, count - 1)]) for spot in places]
+        ranked, below = _upper(values, min(places).rank)
+        ranks = [(spot.rank - below, min(spot.rank + 1, count - 1) - below) for spot in places]
+        ranked.partition([rank for pair in ranks for rank in pair])
+        pairs = [(ranked[rank], ranked[following]) for rank, following in ranks]
     else:
         sample = np.sort(values[:: count // _SAMPLE])
         pairs = [_pair(values, sample, spot.rank) for spot in places]
     return [
         _between(float(lower), float(upper), spot.weight) for (lower, upper), spot in zip(pairs, places, strict=True)
     ]
+
+
+def _upper(values: FloatArray, rank: int) -> tuple[FloatArray, int]:
+    """A copy of the values from a little below ``rank`` on, and how many are left out.
+
+    A partition branches on every value it looks at, and half of these branches are foreseen wrongly; a comparison with
+    one value of a sample does without, and spares most of them.
+    """
+    count = len(values)
+    if count >= _MANY:
+        sample = np.sort(values[:: count // _FEW])
+        share = rank / count
+        first = int(len(sample) * share - _DEVIATIONS * (len(sample) * share * (1 - share)) ** 0.5) - 1
+        if first > 0:
+            kept = values[(values >= sample[first]).nonzero()[0]]
+            if rank >= count - len(kept):  # else the sample has misled
+                return kept, count - len(kept)
+    return values.copy(), 0
 
 
 def _pair(values: FloatArray, sample: FloatArray, index: int) -> tuple[float, float]:

@@ -52,6 +52,10 @@ class HEPConfig:
         return asdict(self)
 
 
+USUAL = HEPConfig()
+"""What holds where no settings are given."""
+
+
 class Phases(NamedTuple):
     """The High Entropy Phases of one timeline, in order.
 
@@ -81,7 +85,7 @@ def high_entropy_phases(entropies: ArrayLike | Sequence[float | None], config: H
     Source: arXiv 2604.26173; docs/method.md section 2.
     """
     timeline = as_timeline(entropies)
-    return _spans_of(timeline, config or HEPConfig())
+    return _spans_of(timeline, config or USUAL)
 
 
 def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None) -> float | None:
@@ -100,13 +104,13 @@ def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPC
     Source: arXiv 2604.26173; docs/method.md section 3.
     """
     timeline = as_timeline(entropies)
-    return centroid_of_phases(_spans_of(timeline, config or HEPConfig()), len(timeline))
+    return centroid_of_phases(_spans_of(timeline, config or USUAL), len(timeline))
 
 
 def centroid_of_phases(phases: Phases, length: int) -> float | None:
     """The centroid of a timeline of ``length`` tokens, from its phases; ``None`` where there are none."""
     starts, masses = phases
-    return centroid_of_sums(int(masses.sum()), int((masses * (2 * starts + masses)).sum()), length)
+    return centroid_of_sums(int(np.add.reduce(masses)), int(masses.dot(2 * starts + masses)), length)
 
 
 def centroid_of_sums(mass: int, twice_moment: int, length: int) -> float | None:
@@ -171,7 +175,7 @@ def separate_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tupl
     # One still open at the end keeps its full duration.
     if following[-1] < len(runs):
         return first, runs[following]
-    return first, np.append(runs[following[:-1]], length)
+    return first, np.concatenate((runs[following[:-1]], (length,)))
 
 
 def chained_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tuple[IntArray, IntArray]:
@@ -182,8 +186,8 @@ def chained_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tuple
     from the first high token.
     """
     following = runs.searchsorted(highs, side="right")
-    ends = np.append(runs, length)[following]
-    successor = np.append(highs.searchsorted(ends + k), len(highs))
+    ends = np.concatenate((runs, (length,)))[following]
+    successor = np.concatenate((highs.searchsorted(ends + k), (len(highs),)))
     # Walk the chain by doubling: after step i every opening within 2**i phases of the first is marked.
     opens = np.zeros(len(highs) + 1, np.bool_)
     opens[0] = True

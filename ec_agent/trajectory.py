@@ -11,8 +11,11 @@ from numpy.typing import ArrayLike
 
 from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError
-from ec_agent.phases import HEPConfig, Phases, entropy_centroid, high_entropy_phases
+from ec_agent.phases import USUAL, HEPConfig, Phases, centroid_of_phases, high_entropy_phases
 from ec_agent.signals import ENTROPY
+
+_FEW = 1 / 16
+"""Phases a token up to which they are remembered, of 16 bytes each: a timeline may have one for every other token."""
 
 Capability = Literal["full", "sampled", "none"]
 Likeliest = tuple[tuple[str, float], ...]
@@ -120,14 +123,15 @@ class Trajectory:
     """
 
     calls: tuple[Call, ...] = ()
-    # Numbers found once stay true, for a call cannot change; phases may be as many as tokens, and are not kept.
+    # What was found once stays true, for a call cannot change.
     _centroids: dict[tuple[HEPConfig, str], float | None] = field(default_factory=dict, init=False, repr=False)
+    _phases: dict[tuple[HEPConfig, str], Phases] = field(default_factory=dict, init=False, repr=False)
     _counts: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def __init__(self, calls: Sequence[Call] = ()) -> None:
         object.__setattr__(self, "calls", tuple(calls))
-        object.__setattr__(self, "_centroids", {})
-        object.__setattr__(self, "_counts", {})
+        for name in ("_centroids", "_phases", "_counts"):
+            object.__setattr__(self, name, {})
 
     @classmethod
     def from_entropies(cls, *calls: ArrayLike | Sequence[float | None]) -> Trajectory:
@@ -184,8 +188,19 @@ class Trajectory:
         Args:
             config: the settings; ``None`` is ``HEPConfig()``.
             signal: the per-token signal to look at; the method's is the entropy.
+
+        Returns:
+            ``Phases(starts, durations)``; the arrays cannot be written to.
         """
-        return high_entropy_phases(self.signal(signal), config)
+        key = config or USUAL, signal
+        found = self._phases.get(key)
+        if found is None:
+            found = high_entropy_phases(self.signal(signal), key[0])
+            for array in found:
+                array.flags.writeable = False
+            if len(found.starts) <= _FEW * len(self):
+                self._phases[key] = found
+        return found
 
     def centroid(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> float | None:
         """The entropy centroid of the timeline, in [0, 1); ``None`` where there is no phase.
@@ -194,9 +209,9 @@ class Trajectory:
             config: the settings; ``None`` is ``HEPConfig()``.
             signal: the per-token signal to look at; the method's is the entropy.
         """
-        key = config or HEPConfig(), signal
+        key = config or USUAL, signal
         if key not in self._centroids:
-            self._centroids[key] = entropy_centroid(self.signal(signal), key[0])
+            self._centroids[key] = centroid_of_phases(self.phases(config, signal), len(self))
         return self._centroids[key]
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from benchmarks.data import drawn_logprobs, entries_of
-from ec_agent.capture.shapes import payload_of_response, tokens, typed
-from ec_agent.capture.shapes.tokens import call_of, tokens_of
+from ec_agent.capture.shapes import tokens, typed
+from ec_agent.capture.shapes.tokens import tokens_of
 from ec_agent.capture.shapes.usual import usual_tokens
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import trajectory_of
+from ec_agent.signals import SIGNALS
 
 NAN, INF = float("nan"), float("inf")
 VALUES = [None, True, False, 0, -1, 0.0, -0.0, 0.005, 0.02, -0.001, -40.0, -650.0, -9999.0, -1e5, NAN, INF, -INF]
@@ -24,8 +25,12 @@ ODD = [*VALUES, 10**400, "-0.5", [], {}, {"logprob": -0.5}, [{"token": "a", "log
 KEPT = ("entropy", "logprob", "surprisal", "confidence")
 
 
+MANY = drawn_logprobs(2_000)
+
+
 def content(chance):
-    rows = drawn_logprobs(chance.randint(1, 6), chance.randint(0, 10**6))[:, : chance.choice([1, 2, 2, 3, 5, 20])]
+    first = chance.randrange(len(MANY) - 6)
+    rows = MANY[first : first + chance.randint(1, 6), : chance.choice([1, 2, 2, 3, 5, 20])]
     return entries_of(rows, with_bytes=chance.random() < 0.5)
 
 
@@ -69,13 +74,13 @@ def test_the_quick_way_is_the_careful_way(monkeypatch):
         entries = damaged(content(chance), chance)
         top_k = chance.choice([None, None, 1, 2, 20])
         read = tokens_of(entries, top_k=top_k)
-        entropies = call_of(payload_of_response({"logprobs": entries}), KEPT)
         quick += usual_tokens(entries, top_k) is not None
         with monkeypatch.context() as patch:
             patch.setattr(tokens, "usual_tokens", lambda *_: None)
             careful = tokens_of(entries, top_k=top_k)
-            assert same((read.sampled,), (careful.sampled,)), entries
-            assert same(*(values(call_of(payload_of_response({"logprobs": entries}), KEPT))[0], values(entropies)[0]))
+        assert same((read.sampled,), (careful.sampled,)), entries
+        assert same(*([SIGNALS[name](each) for name in KEPT] for each in (read, careful))), entries
+        assert tokens.capability_of(read) == tokens.capability_of(careful), entries
         assert np.array_equal(np.sort(read.top), np.sort(careful.top), equal_nan=True), entries
     assert 500 < quick < 2500
 
@@ -97,7 +102,7 @@ def body_of(entries, chance):
 def test_bytes_read_as_their_json(ascii_only):
     chance = random.Random(2)
     quick = 0
-    for _ in range(1500):
+    for _ in range(1200):
         whole = body_of(damaged(content(chance), chance), chance)
         body = json.dumps(whole, ensure_ascii=ascii_only).encode()
         quick += typed.read_json(body, KEPT).__class__.__name__ == "Call"
@@ -106,7 +111,7 @@ def test_bytes_read_as_their_json(ascii_only):
         assert same(values(read)[0], values(plain)[0]), whole
         for name in ("tokens", "capability", "prompt_tokens", "cached_tokens", "model", "partial", "constrained"):
             assert getattr(read, name) == getattr(plain, name), (name, whole)
-    assert 200 < quick < 1400
+    assert 200 < quick < 1000
 
 
 def test_without_the_typed_decoder(monkeypatch):

@@ -38,7 +38,7 @@ def test_the_settings_of_the_phases_reach_the_centroid():
     assert wanted["lowest_centroid 1/80/2"] != wanted["lowest_centroid 5/50/3"]
 
 
-def test_phases_that_are_found_once_give_the_same_numbers():
+def test_the_numbers_are_those_of_the_statistics():
     results = stored("red2")[:6]
     selectors = selectors_in("lowest_centroid,centroid_weighted_vote")
     assert compare(results, selectors=selectors, resampling=FAST).summary == summarise(

@@ -343,6 +343,17 @@ def test_eight_bytes_a_token_are_kept():
     assert kept <= 8 * len(trajectory) + 20 * 2_000
 
 
+def test_phases_are_found_once_where_they_are_few():
+    few = Trajectory.from_entropies([9.0, *[0.0] * 20], [9.0, *[0.0] * 20])
+    assert few.phases() is few.phases(HEPConfig())
+    assert few.phases() is not few.phases(HEPConfig(5, 50, 3))
+    with pytest.raises(ValueError, match="read-only"):
+        few.phases().starts[0] = 7
+    many = Trajectory.from_entropies([9.0, 0.0, 0.0] * 20)
+    assert len(many.phases(HEPConfig(30, 50, 2)).starts) == 20
+    assert many.phases(HEPConfig(30, 50, 2)) is not many.phases(HEPConfig(30, 50, 2))
+
+
 def test_eight_bytes_a_token_for_each_further_signal():
     call = Call(np.zeros(1000), tokens=1200, signals={"logprob": np.zeros(1000)})
     assert call.signal("entropy").nbytes == call.signal("logprob").nbytes == 8 * 1200

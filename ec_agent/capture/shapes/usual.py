@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ TRUTHS = (bool, np.bool_)
 """Not numbers, though they pass for 0 and 1."""
 _SURE = -0.001  # a little above the logarithm of CERTAIN
 _NEGLIGIBLE = 30.0  # so far below the first, a candidate still shows in a sum of probabilities
-_AT_ONCE = 256  # tokens: what is read once is still at hand when it is copied
+_AT_ONCE = 128  # tokens: what is read once is still at hand when it is copied
 _TINY = -600.0  # and here it still has a probability
 
 
@@ -31,54 +32,69 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
         entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
         top_k: how many candidates were asked for; of more, the largest so many count.
     """
-    if top_k == 1 or (top := _candidates(entries)) is None or (sampled := _sampled(entries)) is None:
+    if top_k == 1 or not entries:
         return None
+    read, get = (_of_dictionaries, itemgetter) if isinstance(entries[0], dict) else (_of_objects, attrgetter)
+    arrays = _arrays(entries, read)
+    if arrays is None or not _in_order(arrays[0]):
+        return None
+    top, sampled = arrays
+    logprob, candidates = get("logprob"), get("top_logprobs")
+    # Of the truth values only False can have come so far, as a 0.
+    rows, columns = (top[:, :2] == 0.0).nonzero()
+    zeros = zip(map(candidates, [entries[row] for row in rows.tolist()]), columns.tolist(), strict=True)
+    if not set(TRUTHS).isdisjoint([type(logprob(listed[column])) for listed, column in zeros]):
+        return None
+    sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
     return top[:, : top_k or None], sampled
 
 
-def _candidates(entries: Sequence[Any]) -> FloatArray | None:
-    values = array("d")
+_Read = tuple[list[Any], list[Any], list[Any]]
+"""Of some tokens: their own logprobs, their candidates, and the logprobs of these in one row."""
+
+
+def _of_dictionaries(entries: Sequence[Any]) -> _Read:
+    tops = [entry["top_logprobs"] for entry in entries]
+    own = [entry["logprob"] for entry in entries]
+    return own, tops, [candidate["logprob"] for top in tops for candidate in top]
+
+
+def _of_objects(entries: Sequence[Any]) -> _Read:
+    tops = [entry.top_logprobs for entry in entries]
+    own = [entry.logprob for entry in entries]
+    return own, tops, [candidate.logprob for top in tops for candidate in top]
+
+
+def _arrays(entries: Sequence[Any], read: Callable[[Sequence[Any]], _Read]) -> tuple[FloatArray, FloatArray] | None:
+    """Shapes ``(T, k)`` and ``(T,)``, where all tokens have lists of k numbers and a number of their own."""
+    packed: list[bytes] = []
+    sampled: list[float] = []
+    widths: set[int] = set()
     try:
-        tops: list[Any]
-        if isinstance(entries[0], dict):
-            tops = [entry["top_logprobs"] for entry in entries]
-            for start in range(0, len(tops), _AT_ONCE):
-                values.fromlist([candidate["logprob"] for top in tops[start : start + _AT_ONCE] for candidate in top])
-        else:
-            tops = [entry.top_logprobs for entry in entries]
-            for start in range(0, len(tops), _AT_ONCE):
-                values.fromlist([candidate.logprob for top in tops[start : start + _AT_ONCE] for candidate in top])
-        width = len(tops[0])
-        if width < 2 or set(map(len, tops)) != {width} or set(map(type, tops)) != {list}:
-            return None
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError):
+        for start in range(0, len(entries), _AT_ONCE):
+            own, tops, numbers = read(entries[start : start + _AT_ONCE])
+            widths.update(map(len, tops))
+            if len(widths) > 1 or set(map(type, own)) != {float} or set(map(type, tops)) != {list}:
+                return None
+            packed.append(struct.pack(f"{len(numbers)}d", *numbers))
+            sampled += own
+    except (AttributeError, KeyError, TypeError, ValueError, struct.error):
         return None
-    top = np.frombuffer(values).reshape(len(tops), width)
+    return np.frombuffer(b"".join(packed)).reshape(len(sampled), *widths), np.array(sampled)
+
+
+def _in_order(top: FloatArray) -> bool:
+    """Whether the candidates of each token are two or more that fall and are in range."""
+    if top.shape[1] < 2:
+        return False
     first, second = top[:, 0], top[:, 1]
-    in_range = first.max() <= ROUNDING and first.min() > _TINY and top[:, -1].min() > SENTINEL
-    if not in_range or not ((first >= _SURE) | (first - second < _NEGLIGIBLE)).all():
-        return None
-    if not (top[:, 1:] < top[:, :-1]).all():
-        return None
-    # Of the truth values only False can have come so far, as a 0.
-    zeros = np.argwhere(top[:, :2] == 0.0).tolist()
-    return None if any(isinstance(_logprob(tops[row][column]), TRUTHS) for row, column in zeros) else top
-
-
-def _sampled(entries: Sequence[Any]) -> FloatArray | None:
-    try:
-        if isinstance(entries[0], dict):
-            values = [entry["logprob"] for entry in entries]
-        else:
-            values = [entry.logprob for entry in entries]
-    except (AttributeError, KeyError, TypeError):
-        return None
-    if set(map(type, values)) != {float}:
-        return None
-    sampled = np.array(values)
-    sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
-    return sampled
-
-
-def _logprob(thing: Any) -> Any:
-    return thing["logprob"] if isinstance(thing, dict) else thing.logprob
+    if not (first.max() <= ROUNDING and first.min() > _TINY and top[:, -1].min() > SENTINEL):
+        return False
+    if not ((first >= _SURE) | (first - second < _NEGLIGIBLE)).all():
+        return False
+    # All numbers in one row, which NumPy compares at once; where a token begins there is nothing to compare.
+    numbers = top.ravel()
+    falls = np.ones(top.shape, np.bool_)
+    np.less(numbers[1:], numbers[:-1], out=falls.ravel()[1:])
+    falls[:, 0] = True
+    return bool(falls.all())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from ec_agent.errors import ConfigError
@@ -17,7 +16,6 @@ from ec_agent.selectors import Selector
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
 from ec_agent.selectors.windows import WindowSelector
 from ec_agent.signals import CONFIDENCE, ENTROPY
-from ec_agent.trajectory import Call, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +153,8 @@ def config_in(text: str) -> HEPConfig:
         ) from error
 
 
-class _Remembering(Trajectory):
-    """A timeline that looks for its phases once: votes rank every subset of the rollouts anew."""
-
-    def __init__(self, calls: Sequence[Call]) -> None:
-        super().__init__(calls)
-        for name in ("signal", "count", "share", "phases", "centroid"):
-            object.__setattr__(self, name, cache(getattr(super(), name)))
-
-
 def _ready(result: TaskResult, config: HEPConfig) -> TaskResult:
-    candidates = tuple(
-        replace(candidate, config=config, trajectory=_Remembering(candidate.trajectory.calls))
-        for candidate in result.candidates
-    )
-    return replace(result, candidates=candidates)
+    return replace(result, candidates=tuple(replace(candidate, config=config) for candidate in result.candidates))
 
 
 def _selector_in(word: str) -> Selector:
