@@ -90,7 +90,7 @@ def _loaded(text: str | bytes) -> Any:
 
 
 def as_stream(completion: Any, options: Any, url: Any, usage_asked: bool) -> httpx2.Response:
-    """A whole chat completion as the HTTP response that a streamed one would have had.
+    """A whole completion, of a chat or the legacy kind, as the HTTP response that a streamed one would have had.
 
     Args:
         completion: the answer, as the client parsed it.
@@ -99,16 +99,19 @@ def as_stream(completion: Any, options: Any, url: Any, usage_asked: bool) -> htt
         usage_asked: whether the stream is to end with its usage.
     """
     whole = completion.model_dump(warnings=False, exclude_none=True)
-    base = {**whole, "object": "chat.completion.chunk"}
-    usage = base.pop("usage", None)
+    usage, choices = whole.pop("usage", None), whole.pop("choices", [])
+    # The parts of a legacy completion are named as the whole is, and hold texts in place of deltas.
+    legacy = not any("message" in choice for choice in choices)
+    base = whole if legacy else {**whole, "object": "chat.completion.chunk"}
     chunks = []
-    for choice in base.pop("choices", []):
+    for choice in choices:
         message, place = choice.pop("message", {}), {"index": choice.get("index", 0)}
         for number, called in enumerate(message.get("tool_calls") or ()):
             called["index"] = number
         end = choice.pop("finish_reason", "stop")
-        chunks.append({**base, "choices": [{**choice, "delta": message, "finish_reason": None}]})
-        chunks.append({**base, "choices": [{**place, "delta": {}, "finish_reason": end}]})
+        said, silence = ({}, {"text": ""}) if legacy else ({"delta": message}, {"delta": {}})
+        chunks.append({**base, "choices": [{**choice, **said, "finish_reason": None}]})
+        chunks.append({**base, "choices": [{**place, **silence, "finish_reason": end}]})
     if usage and usage_asked:
         chunks.append({**base, "choices": [], "usage": usage})
     events = [*(json.dumps(chunk) for chunk in chunks), "[DONE]"]

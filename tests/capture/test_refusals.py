@@ -107,6 +107,21 @@ def test_streams_that_are_refused_logprobs_without_tools_too(told, client):
     assert timelines(recorder) == [ENTROPIES] * 2
 
 
+def test_a_legacy_stream_that_is_refused_logprobs_reads_like_any_other(told, client):
+    told.refuse = lambda path, body: "logprobs: not with stream" if body.get("stream") and "logprobs" in body else None
+    ask = WAYS["legacy"][0]
+    with record_calls():
+        plain = list(ask(client, stream=True))
+    with record_calls(request_logprobs=True) as recorder:
+        parts = list(ask(client, stream=True))
+    for read in (plain, parts):
+        assert "".join(part.choices[0].text for part in read) == "w0 w1 w2 "
+        assert {part.object for part in read} == {"text_completion"}
+        assert [part.choices[0].finish_reason for part in read if part.choices[0].finish_reason] == ["stop"]
+    assert timelines(recorder) == [ENTROPIES]
+    assert not recorder.trajectory().calls[0].partial
+
+
 def test_the_responses_api_gives_none_without_include(told, client, chat_model):
     with record_calls(request_logprobs=True) as recorder:
         client.responses.create(model=MODEL, input="hi", top_logprobs=5)
