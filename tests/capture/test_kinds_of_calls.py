@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from asking import INCLUDE, chat, shown, timelines
-from fake_openai import MODEL, Answer, chat_chunks
+from fake_openai import MODEL, Answer, chat_chunks, response_events
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -322,6 +322,35 @@ def test_silent_parts_of_a_stream_without_usage_are_gaps():
     assert shown(counted.entropies) == [*ENTROPIES, *[None] * 6]
     without = call_of(payload_of_stream(chat_chunks(Answer(ENTROPIES, usage=None), {})), ("entropy",))
     assert without.tokens is None
+
+
+def part_of(**delta):
+    return {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}]}
+
+
+SILENT = {
+    "a tool": part_of(tool_calls=[{"index": 0, "function": {"arguments": "{"}}]),
+    "a custom tool": part_of(tool_calls=[{"index": 0, "custom": {"input": "x"}}]),
+    "a function": part_of(function_call={"arguments": "{"}),
+    "thinking": part_of(reasoning_content="hm"),
+}
+
+
+@pytest.mark.parametrize("part", SILENT)
+def test_whatever_a_stream_says_without_logprobs_is_a_gap(part):
+    said = chat_chunks(Answer(ENTROPIES, usage=None), {"logprobs": True})
+    call = call_of(payload_of_stream([*said, SILENT[part], SILENT[part]]), ("entropy",))
+    assert shown(call.entropies) == [*ENTROPIES, None, None]
+    alone = payload_of_stream([SILENT[part], {"choices": [], "usage": {"completion_tokens": 0}}])
+    assert alone.tokens is None  # a count of nothing is not believed
+
+
+@pytest.mark.parametrize("kind", ["function_call_arguments", "custom_tool_call_input", "reasoning_text", "output_text"])
+def test_what_a_response_left_half_way_said_without_logprobs_is_a_gap(kind):
+    events = response_events(Answer(ENTROPIES), INCLUDE)[:-1]
+    silent = [{"type": f"response.{kind}.delta", "output_index": 1, "delta": "x"}] * 2
+    call = call_of(payload_of_stream([*events, *silent]), ("entropy",))
+    assert shown(call.entropies) == [*ENTROPIES, None, None]
 
 
 def together_chunks():

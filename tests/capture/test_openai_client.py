@@ -470,7 +470,9 @@ def test_an_abandoned_responses_stream(told, client):
         for event in client.responses.create(model=MODEL, input="long", stream=True, **INCLUDE):
             if event.type == "response.output_text.delta" and event.delta == "w9 ":
                 break
-    assert timelines(recorder) == [[0.5] * 10]
+        list(client.responses.create(model=MODEL, input="hi", stream=True, **INCLUDE))
+    assert timelines(recorder) == [[0.5] * 10, ENTROPIES]
+    assert [call.partial for call in recorder.trajectory().calls] == [True, False]
 
 
 # Order and separation

@@ -111,6 +111,10 @@ ODD_ENTRIES = {
 }
 
 
+# alone in a call, they may be all that its provider ever lists
+STAND_INS = ("single and certain", "single and exact")
+
+
 @pytest.mark.parametrize("case", ODD_ENTRIES)
 def test_an_odd_entry_among_readable_ones(case):
     odd, entropy = ODD_ENTRIES[case]
@@ -120,7 +124,7 @@ def test_an_odd_entry_among_readable_ones(case):
 @pytest.mark.parametrize("case", ODD_ENTRIES)
 def test_an_odd_entry_on_its_own(case):
     odd, entropy = ODD_ENTRIES[case]
-    assert entropies_of([odd]) == [entropy]
+    assert entropies_of([odd]) == [None if case in STAND_INS else entropy]
 
 
 @pytest.mark.parametrize("case", ODD_ENTRIES)
@@ -141,8 +145,9 @@ def test_objects_read_as_dicts_do(case):
     [
         ([entry(-0.5), entry(-0.1), entry(-2.0)], [None] * 3),
         ([entry(-0.5), entry(0.0), entry(-1e-5)], [None] * 3),  # only the sampled token came back
-        ([entry(-1e-5), entry(0.0)], [0.0, 0.0]),
-        ([entry(-1e-5), None, entry()], [0.0, None, None]),
+        ([entry(-1e-5), entry(0.0)], [None] * 2),  # nor does a call of certain tokens read as confident
+        ([entry(-1e-5), None, entry()], [None] * 3),
+        ([entry(-1e-5, -9999.0), entry(0.0)], [0.0, 0.0]),
         ([entry(-0.5), EVEN, entry(0.0)], [None, LN2, 0.0]),
         ([entry(-2.0, -9999.0), entry(0.0, -9999.0)], [None, None]),
         ([], []),
@@ -150,6 +155,13 @@ def test_objects_read_as_dicts_do(case):
 )
 def test_single_candidates(rows, entropies):
     assert entropies_of(rows) == entropies
+
+
+def test_one_candidate_asked_for_is_no_entropy_however_many_come():
+    for rows in ([entry(-1e-5, -12.0)], [EVEN, entry(0.0, -9999.0)], [entry(HALF)]):
+        call = call_of(Payload(entries=rows, top_k=1), ("entropy", "logprob"))
+        assert shown(call.entropies) == [None] * len(rows)
+        assert call.capability == "sampled"
 
 
 def test_ragged_rows():

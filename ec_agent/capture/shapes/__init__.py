@@ -11,6 +11,8 @@ What comes out when a payload is odd, token by token:
     only such candidates                                    -> that token has no entropy
     a single candidate, unless it is practically certain    -> that token has no entropy
     such tokens, and none in the call with more candidates  -> no token of the call has an entropy
+    one candidate a token listed in all the call, certain
+    or not; or one asked for                                -> no token of the call has an entropy
     the same candidate twice, text and logprob              -> it counts once
     more candidates than asked for (the sampled token is
     appended beyond the top-k)                              -> the largest so many count

@@ -21,6 +21,7 @@ _PROMPT_COUNTS = (
 _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts_token_count", "thoughtsTokenCount"))
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
 _HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
+_CALLED = ("name", "arguments", "input")
 _FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -166,8 +167,10 @@ def payload_of_stream(chunks: Sequence[Any]) -> Payload:
             elif not entries:
                 mute += 1
             by_choice.setdefault(count(get(choice, "index")), []).extend(entries)
-        if get(chunk, "type") == "response.output_text.delta":
-            by_choice.setdefault(count(get(chunk, "output_index")), []).extend(entries_of(get(chunk, "logprobs")))
+        if str(get(chunk, "type")).endswith(".delta"):
+            entries = entries_of(get(chunk, "logprobs"))
+            by_choice.setdefault(count(get(chunk, "output_index")), []).extend(entries)
+            mute += bool(get(chunk, "delta")) and not entries
     final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in _FINAL_EVENTS), None)
     whole = payload_of_response({"usage": usage, "model": model} if final is None else final)
     entries = without_echo(list(by_choice.values()), whole.tokens)
@@ -192,8 +195,8 @@ def _speaks(choice: Any) -> bool:
     delta = get(choice, "delta")
     if any(get(delta, name) for name in _SAID) or get(choice, "text"):
         return True
-    called = (get(tool, "function") for tool in listed(get(delta, "tool_calls")))
-    return any(get(function, name) for function in called for name in ("name", "arguments"))
+    called = (get(tool, kind) for tool in listed(get(delta, "tool_calls")) for kind in ("function", "custom"))
+    return any(get(each, name) for each in (*called, get(delta, "function_call")) for name in _CALLED)
 
 
 def finished(chunks: Sequence[Any]) -> bool:

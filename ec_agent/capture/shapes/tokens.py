@@ -60,7 +60,8 @@ def _candidates(
     largest, total = weights.max(axis=1, initial=0.0), weights.sum(axis=1)
     # Renormalised, a candidate without others reads as full confidence, which only its own logprob can tell.
     doubtful = (largest > 0.0) & (largest < CERTAIN) & (largest == total)
-    only_sampled = doubtful.any() and not (largest < total).any()
+    # Where no token has a second one, they are the sampled tokens again, or stand-ins: certain or not, no candidates.
+    only_sampled = width < 2 or top_k == 1 or (doubtful.any() and not (largest < total).any())
     top[doubtful | only_sampled] = np.nan
     return top, candidates
 

@@ -60,12 +60,14 @@ class Function(Struct, gc=False):
 
     name: str | None = None
     arguments: str | None = None
+    input: str | None = None
 
 
 class ToolCall(Struct, gc=False):
     """A tool call, or a part of one."""
 
     function: Function | None = None
+    custom: Function | None = None
 
 
 class Delta(Struct, gc=False):
@@ -76,6 +78,7 @@ class Delta(Struct, gc=False):
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
 
 
 class Choice(Struct, gc=False):
@@ -163,7 +166,7 @@ def _of_event(data: bytes, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
             return _without(chunk, event)
     elif kind == _DELTA:
         delta = _read(_text_delta, data)
-        if delta is not None:
+        if delta is not None and delta.logprobs:
             event["logprobs"] = _NONE
             return _encode(event), delta
     return _taken(data, event)
