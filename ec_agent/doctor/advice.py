@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ec_agent.capture.advice import ASK_BY_NAME
 from ec_agent.doctor.answers import Answer, Refusal, Target
 from ec_agent.doctor.endpoint import INCLUDE, EndpointTarget
 from ec_agent.doctor.plain import MOST, Plain
@@ -134,7 +135,7 @@ def _hopeless(known: Known) -> Iterator[Setting]:
     if any(answer.sampled_only for answer in known.plain.answers.values()):
         yield Setting(
             "only the sampled tokens' logprobs come: there is no entropy to take; use an endpoint that returns "
-            "candidates (top_logprobs)",
+            f"candidates (top_logprobs), or {ASK_BY_NAME}",
             needed=True,
         )
     else:

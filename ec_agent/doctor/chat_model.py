@@ -28,6 +28,7 @@ from ec_agent.errors import ConfigError
 from ec_agent.plans import Plan, Step, call
 
 _TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"})
+_GOOGLE = ("ChatGoogleGenerativeAI", "ChatVertexAI")  # words of their own, heard with a call only
 _ASKING = frozenset({"logprobs", "top_logprobs", "include", "response_logprobs"})
 
 
@@ -106,14 +107,19 @@ class ChatModelTarget:
         return name in type(self._model).model_fields
 
     def constructor(self, **settings: Any) -> str:
-        """How to make the model with these settings."""
-        return f"{type(self._model).__name__}(..., {written(settings)})"
+        """How to make the model with these settings; what its class has no name for goes where it takes the rest."""
+        own = {name: value for name, value in settings.items() if self.takes(name)}
+        rest = {name: value for name, value in settings.items() if name not in own}
+        if rest and self.takes("model_kwargs") and type(self._model).__name__ not in _GOOGLE:
+            own["model_kwargs"] = rest
+        made = f"{type(self._model).__name__}({', '.join(['...', written(own)] if own else ['...'])})"
+        return made if not rest or "model_kwargs" in own else f"{made}.bind({written(rest)})"
 
     def asking(self, top: int | None) -> dict[str, Any]:
         """The parameters that ask for logprobs, in the integration's own words."""
         if top is None:
             return {}
-        if type(self._model).__name__ in ("ChatGoogleGenerativeAI", "ChatVertexAI"):
+        if type(self._model).__name__ in _GOOGLE:
             return {"response_logprobs": True, "logprobs": top}
         if self._responses:
             return {"include": list(INCLUDE), "top_logprobs": top}

@@ -89,7 +89,15 @@ def bare_url(url: str) -> str:
 
 def written(settings: Mapping[str, Any]) -> str:
     """Settings as the arguments of a call in Python."""
-    return ", ".join(f"{name}={json.dumps(v) if isinstance(v, str) else repr(v)}" for name, v in settings.items())
+    return ", ".join(f"{name}={_literal(value)}" for name, value in settings.items())
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_literal(key)}: {_literal(held)}' for key, held in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _status(error: Exception) -> int | None:

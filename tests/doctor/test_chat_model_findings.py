@@ -100,7 +100,7 @@ def test_the_responses_api_is_told_apart(model, settings):
     assert report.finding("responses").mark is Mark.YES
     asked_for = "include" in settings
     assert report.finding("logprobs").mark is (Mark.YES if asked_for else Mark.PARTLY)
-    assert ("include=['message.output_text.logprobs'], top_logprobs=20" in advice(report)) is not asked_for
+    assert ('include=["message.output_text.logprobs"], top_logprobs=20' in advice(report)) is not asked_for
 
 
 def test_what_is_bound_stays_and_the_tools_do_not(chat_model, ask, fake):
@@ -189,6 +189,34 @@ def test_a_model_that_takes_neither_parameters_nor_tools(ask):
     assert report.finding("tools").detail == "Strict takes no tools"
     assert report.finding("seed").detail == "the model takes no seed with a call"
     assert report.finding("usage").mark is Mark.NO
+
+
+class Keeping(Strict):
+    """Takes whatever it has no name for, in one place."""
+
+    model_kwargs: dict | None = None
+
+
+SETTINGS = {"logprobs": True, "top_logprobs": 20}
+ChatVertexAI = type("ChatVertexAI", (Keeping,), {})  # told by its name
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "line"),
+    [
+        (Keeping, SETTINGS, 'Keeping(..., model_kwargs={"logprobs": True, "top_logprobs": 20})'),
+        (
+            Keeping,
+            {**SETTINGS, "disable_streaming": "tool_calling"},
+            'Keeping(..., disable_streaming="tool_calling", model_kwargs={"logprobs": True, "top_logprobs": 20})',
+        ),
+        (Strict, SETTINGS, "Strict(...).bind(logprobs=True, top_logprobs=20)"),
+        (ChatVertexAI, SETTINGS, "ChatVertexAI(...).bind(logprobs=True, top_logprobs=20)"),
+        (Strict, {**SETTINGS, "cache": False}, "Strict(..., cache=False).bind(logprobs=True, top_logprobs=20)"),
+    ],
+)
+def test_what_is_to_be_set_is_said_as_the_class_takes_it(kind, settings, line):
+    assert ChatModelTarget(kind(messages=iter([]))).constructor(**settings) == line
 
 
 def test_nothing_shows_in_a_run_around(chat_model):

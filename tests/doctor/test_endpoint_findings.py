@@ -98,7 +98,9 @@ def test_what_to_set_follows_from_what_was_found(endpoint):
     assert "request_logprobs=True" in advice(endpoint(Kind(tools_stream=False)))
     assert "disable_streaming" not in advice(endpoint(Kind(call_logprobs=False)))
     assert "cannot score it" in advice(endpoint(Kind(logprobs=False)), needed=True)
-    assert "only the sampled" in advice(endpoint(Kind(logprobs="sampled")), needed=True)
+    sampled = advice(endpoint(Kind(logprobs="sampled")), needed=True)
+    assert "only the sampled" in sampled
+    assert "LowestCentroid(signal='surprisal')" in sampled
     assert "stream_usage=True" in advice(endpoint(Kind()))
     assert "stream_usage" not in advice(endpoint(Kind(usage=False)))
     assert "temperature, not by seed" in advice(endpoint(Kind(seeds=False)))
