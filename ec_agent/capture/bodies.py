@@ -109,7 +109,8 @@ def as_stream(completion: Any, options: Any, url: Any, usage_asked: bool) -> htt
         for number, called in enumerate(message.get("tool_calls") or ()):
             called["index"] = number
         end = choice.pop("finish_reason", "stop")
-        said, silence = ({}, {"text": ""}) if legacy else ({"delta": message}, {"delta": {}})
+        said: dict[str, Any] = {} if legacy else {"delta": message}
+        silence: dict[str, Any] = {"text": ""} if legacy else {"delta": {}}
         chunks.append({**base, "choices": [{**choice, **said, "finish_reason": None}]})
         chunks.append({**base, "choices": [{**place, **silence, "finish_reason": end}]})
     if usage and usage_asked:
