@@ -232,7 +232,7 @@ class _Watched:
 
     def _hear(self, chunk: Any) -> None:
         self.request.chunks.append(light(self.request.heard.put_back(chunk)))
-        for choice in () if self.own else getattr(chunk, "choices", None) or ():
+        for choice in () if self.own else listed(getattr(chunk, "choices", None)):
             if isinstance(getattr(choice, "logprobs", None), float):
                 # LangChain adds up the parts of a stream, and fails on numbers that differ.
                 content = [ChatCompletionTokenLogprob.construct(**each) for each in streamed_entries(choice)]

@@ -6,7 +6,24 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
-CHECKED = "2026-11-24"
+CHECKED = "2026-11-25"
+# What was installed then; the tests run with what is installed now.
+VERSIONS = {
+    "langchain-anthropic": "1.7.10",
+    "langchain-deepseek": "1.1.1",
+    "langchain-fireworks": "1.7.1",
+    "langchain-google-genai": "4.4.2",
+    "langchain-groq": "1.1.3",
+    "langchain-huggingface": "1.2.3",
+    "langchain-mistralai": "1.1.6",
+    "langchain-ollama": "1.1.0",
+    "langchain-openai": "1.7.4",
+    "langchain-openrouter": "0.2.9",
+    "langchain-perplexity": "1.4.2",
+    "langchain-together": "0.4.0",
+    "langchain-xai": "1.3.0",
+    "openai": "3.57.0",
+}
 WORDS = {"full": "all", "content": "text only", "sampled": "sampled only", "none": "none"}
 INTRO = """\
 # Which model returns logprobs, and how to ask it
@@ -17,7 +34,8 @@ Each line below is a test: the real integration is run, with the arguments shown
 against a local server that speaks the provider's wire format as its documents say; a line that says too much fails
 it, and so does one that says too little (`tests/providers`, checked {checked}). No hosted service was called, so what
 a provider's models really do on a given day may differ: **`ec-agent doctor` asks yours**. llama.cpp alone is also
-tested as a real server, in every test run.
+tested as a real server, in every test run. That an integration loses what its provider sends may change with its
+version; these were checked: {versions}.
 
 * **all**: every generated token has an entropy.
 * **text only**: the text's tokens have one; those of the thinking are counted, and are gaps.
@@ -52,7 +70,7 @@ models trained on `<tool_call>`.
   `constrained_calls` counts such calls.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
-  comes out that the payload does not hold.
+  comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.
 
 ## How to ask
 """
@@ -62,7 +80,8 @@ def page() -> str:
     """The page as it should be."""
     from table import MODES, ROWS
 
-    lines = [INTRO.format(checked=CHECKED).rstrip()]
+    versions = ", ".join(f"{name} {version}" for name, version in VERSIONS.items())
+    lines = [INTRO.format(checked=CHECKED, versions=versions).rstrip()]
     for row in ROWS:
         cells = [_cell(row.modes.get(mode)) for mode in MODES]
         lines.append(f"| {row.provider} | {_through(row.integration)} | {' | '.join(cells)} |")

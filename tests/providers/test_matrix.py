@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 
-from matrix import PAGE, page
+from matrix import PAGE, VERSIONS, page
 from table import ROWS
 
 
 def test_the_page_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/providers/matrix.py"
+
+
+def test_the_page_names_the_version_of_every_integration():
+    assert {row.integration.partition(".")[0].replace("_", "-") for row in ROWS} == set(VERSIONS)
 
 
 def test_the_readme_counts_them():
