@@ -2,9 +2,17 @@ from __future__ import annotations
 
 import kit
 import pytest
+from worlds import Worlds
 
 
 @pytest.fixture(params=[kit.Sync, kit.Async], ids=["sync", "async"])
 def run(request):
     """Drives everything twice: synchronously and asynchronously."""
     return request.param()
+
+
+@pytest.fixture(params=["sync run", "sync manager", "async manager"])
+def kind(request):
+    """What drives, and a factory of worlds for it."""
+    run = kit.Sync() if request.param == "sync run" else kit.Async()
+    return run, lambda **options: Worlds(request.param == "async manager", **options)
