@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import kit
+import mailing
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from worlds import Worlds
 
 
@@ -16,3 +18,20 @@ def kind(request):
     """What drives, and a factory of worlds for it."""
     run = kit.Sync() if request.param == "sync run" else kit.Async()
     return run, lambda **options: Worlds(request.param == "async manager", **options)
+
+
+@pytest.fixture
+def post():
+    return mailing.Post()
+
+
+@pytest.fixture(params=mailing.FORMS)
+def form(request):
+    """How the agent is built."""
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["bare", "saved"])
+def saver(request):
+    """The outer graph's checkpointer, or none."""
+    return InMemorySaver() if request.param else None
