@@ -6,6 +6,7 @@ import asyncio
 import operator
 from typing import Annotated, Any
 
+import pytest
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -14,6 +15,10 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.testing import Reply, ScriptedChatModel
+
+PEAKS = (15, 3, 9)  # of three rollouts; rollout 1 wins
+THREAD = {"configurable": {"thread_id": "t"}}
+SAME = pytest.mark.filterwarnings("ignore::ec_agent.IdenticalRolloutsWarning")
 
 
 def peak(at, length=20):

@@ -14,10 +14,12 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
-from ec_agent import get_idempotency_key
+from ec_agent import best_of_n, get_idempotency_key
 from ec_agent.testing import Reply, ScriptedChatModel
 
 FORMS = ("create_agent", "tool_node", "nested", "loop")
+# What is said where ``sending("ann", "bob")`` is executed.
+SENT = [("human", "go"), ("ai", ""), ("tool", "found bob"), ("ai", ""), ("tool", "sent bob")]
 
 
 class Post:
@@ -119,6 +121,11 @@ def loop(tools):
     return RunnableLambda(use, ause, name="tools")
 
 
+def executing(agent, *commit, **more):
+    """Two rollouts, of which the winner's calls are carried out."""
+    return best_of_n(agent, n=2, commit=list(commit), on_commit="execute", **more)
+
+
 def then_tools(node, tools, checkpointer=None):
     """best_of_n and, after it, a node that carries out what it leaves."""
     builder = StateGraph(MessagesState)
@@ -128,6 +135,10 @@ def then_tools(node, tools, checkpointer=None):
     builder.add_conditional_edges("solve", tools_condition)
     builder.add_edge("tools", END)
     return builder.compile(checkpointer=checkpointer)
+
+
+def said(messages):
+    return [(m.type, m.content) for m in messages]
 
 
 def calls_of(messages):

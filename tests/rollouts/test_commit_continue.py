@@ -8,6 +8,7 @@ from typing import Annotated
 import kit
 import mailing
 import pytest
+from kit import THREAD
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
@@ -16,27 +17,11 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, interrupt
+from mailing import said
 from typing_extensions import TypedDict
 
 from ec_agent import AllRolloutsFailedError, CommitWarning, best_of_n
 from ec_agent.testing import Reply
-
-THREAD = {"configurable": {"thread_id": "t"}}
-
-
-@pytest.fixture
-def post():
-    return mailing.Post()
-
-
-@pytest.fixture(params=mailing.FORMS)
-def form(request):
-    return request.param
-
-
-@pytest.fixture(params=[False, True], ids=["bare", "saved"])
-def saver(request):
-    return InMemorySaver() if request.param else None
 
 
 def going_on(agent, *commit, n=3, **more):
@@ -57,10 +42,6 @@ def relay():
         return Reply(text, tool_calls=calls, entropies=kit.peak(PEAKS[stretch][index]))
 
     return mailing.ScriptedChatModel(script)
-
-
-def said(messages):
-    return [(m.type, m.content) for m in messages]
 
 
 RELAY = [("human", "go"), ("ai", ""), ("tool", "sent by 0"), ("ai", ""), ("tool", "sent 1"), ("ai", "answer 2")]

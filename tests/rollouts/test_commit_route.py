@@ -9,6 +9,7 @@ from typing import Annotated
 import kit
 import mailing
 import pytest
+from kit import THREAD
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -21,18 +22,6 @@ from naming import named
 from typing_extensions import TypedDict
 
 from ec_agent import ConfigError, MemoryJournal, SQLiteJournal, best_of_n, commit_tool, read_only
-
-THREAD = {"configurable": {"thread_id": "t"}}
-
-
-@pytest.fixture
-def post():
-    return mailing.Post()
-
-
-@pytest.fixture(params=mailing.FORMS)
-def form(request):
-    return request.param
 
 
 def test_nothing_is_sent_and_the_winners_message_is_last(run, post, form):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import kit
 import mailing
 import pytest
+from kit import THREAD
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -27,13 +28,6 @@ from ec_agent import (
     get_idempotency_key,
     read_only,
 )
-
-THREAD = {"configurable": {"thread_id": "t"}}
-
-
-@pytest.fixture
-def post():
-    return mailing.Post()
 
 
 @pytest.fixture(params=["saver", "memory", "sqlite", "bare"])

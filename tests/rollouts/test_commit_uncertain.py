@@ -9,6 +9,7 @@ import threading
 import kit
 import mailing
 import pytest
+from kit import THREAD
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
@@ -19,21 +20,19 @@ from langgraph.errors import GraphInterrupt
 from langgraph.graph import MessagesState
 from langgraph.prebuilt import ToolNode
 from langgraph.types import interrupt
+from mailing import executing
 
 from ec_agent import (
     CommitError,
     CommitUncertain,
     MemoryJournal,
     SQLiteJournal,
-    best_of_n,
     get_idempotency_key,
     settle_commit,
 )
 from ec_agent.commits.committing import Once
 from ec_agent.commits.journal import SaverJournal
 from ec_agent.plans import Step, adrive, drive
-
-THREAD = {"configurable": {"thread_id": "t"}}
 
 
 class Pulled(BaseException):
@@ -52,15 +51,6 @@ class Fragile(MemoryJournal):
             self.whole = True
             raise Pulled
         super().note(key, attempt, outcome)
-
-
-@pytest.fixture
-def post():
-    return mailing.Post()
-
-
-def executing(agent, *commit, **more):
-    return best_of_n(agent, n=2, commit=list(commit), on_commit="execute", **more)
 
 
 def broken_off(run, post, journal, form="tool_node", **more):
