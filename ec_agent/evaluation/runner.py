@@ -47,7 +47,7 @@ class RunReport:
     Attributes:
         path: the file with the rollouts.
         stored: rollouts in the file.
-        total: rollouts of the whole run; more than ``stored`` where the token budget was spent.
+        total: rollouts of the whole run; more than ``stored`` where a budget was spent.
         tasks: totals of each task.
         failures: the rollouts that failed, with what they failed with.
     """
@@ -209,12 +209,13 @@ class _Run:
         self._agent = agent
         self._on_progress, self._on_event = on_progress, on_event
         self._stored = 0
-        self._tokens = 0
+        self._tokens = self._calls = 0
 
     async def to_its_end(self, store: TraceStore) -> None:
         """Run what is not stored yet."""
         there = store.keys()
-        self._stored, self._tokens = len(there), store.generated_tokens()
+        self._stored = len(there)
+        self._tokens, self._calls = store.generated_tokens(), store.model_calls()
         self._on_progress(Progress(self._stored, self.total, self._tokens))
         waiting = self._waiting(there)
         try:
@@ -233,8 +234,7 @@ class _Run:
                 yield task, agent, key
 
     async def _work(self, waiting: Iterator[tuple[Task, Any, Key]], store: TraceStore) -> None:
-        budget = self.settings.token_budget
-        while budget is None or self._tokens < budget:
+        while not self.settings.spent(self._tokens, self._calls):
             due = next(waiting, None)
             if due is None:
                 return
@@ -248,6 +248,7 @@ class _Run:
         if store.add(rollout):
             self._stored += 1
         self._tokens += rollout.usage.get("generated_tokens", 0)
+        self._calls += len(rollout.trajectory.calls)
         self._on_progress(Progress(self._stored, self.total, self._tokens, rollout))
 
     def report(self, store: TraceStore) -> RunReport:
