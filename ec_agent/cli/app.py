@@ -225,7 +225,7 @@ def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
     """
     from ec_agent.cli.calibrate import run_calibrate
 
-    names = tuple(name.strip() for name in selectors.split(",") if name.strip())
+    names = tuple(name.strip() for name in selectors.split(",")) if selectors else ()
     run_calibrate(run, out, names, **how)
 
 

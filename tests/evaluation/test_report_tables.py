@@ -81,6 +81,7 @@ def test_the_terminal_shows_all_of_it_within_its_width(report, width):
     for title in ("What may be concluded", "What may not be concluded", "Confound panel", "Notes"):
         assert title in text
     assert "smallest detectable" in " ".join(text.split())
+    assert "no selector could gain more than" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(("n", "columns"), [(1, None), (2, "from 1 2"), (6, "from 1 2 4 6")])

@@ -49,6 +49,7 @@ def print_accuracies(report: Report, console: Console) -> None:
             name, _, rest = row.verdict.sentence.partition(":")
             style = STYLES.get(row.verdict.kind, "default")
             console.print(Padding(f"[{style}]{escape(name)}[/]:{escape(rest)}", (0, 0, 0, 2)))
+    console.print(Padding(escape(wording.room(report)), (0, 0, 0, 2)))
     console.print()
     _list(console, "What may not be concluded", wording.cautions(report))
 
