@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from ec_agent.errors import ConfigError
+from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
@@ -108,7 +108,7 @@ def evaluate(
     Raises:
         ConfigError: no task, two with the same id, or the call is made inside an event loop.
         TraceError: the file holds another run, or cannot be used.
-        EvaluationError: a task or the harness failed; what was stored stays.
+        EvaluationError: a task or the harness failed, or code of theirs called ``sys.exit``; what was stored stays.
     """
 
     async def in_threads_of_its_own() -> RunReport:
@@ -120,7 +120,13 @@ def evaluate(
         raise ConfigError(
             "evaluate() was called inside an event loop, a notebook's perhaps; write: await aevaluate(...)"
         )
-    return asyncio.run(in_threads_of_its_own())
+    try:
+        return asyncio.run(in_threads_of_its_own())
+    except SystemExit as error:  # it ends the event loop, wherever it is raised: nothing above it can be asked
+        raise EvaluationError(
+            f"the agent, a tool or a verdict ended the process (sys.exit({error.code!r})); raise an error "
+            "there instead, and the same call goes on from here"
+        ) from error
 
 
 async def aevaluate(
@@ -285,6 +291,8 @@ def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
             )
         if not isinstance(task.id, str) or not task.id:
             raise ConfigError(f"task {place} has the id {task.id!r}; give a text")
+        if task.id.encode(errors="replace").decode() != task.id:
+            raise ConfigError(f"task {place} has the id {task.id!r}, which is no whole Unicode text; give another")
         if task.id in found:
             raise ConfigError(f"two tasks have the id {task.id!r}; give each its own")
         found[task.id] = task

@@ -126,8 +126,8 @@ def tune(
     grid = tuple(grid) or default_grid()
     if not 2 <= folds <= len(results) or repeats < 1 or seed < 0:
         raise ConfigError(
-            f"folds={folds}, repeats={repeats}, seed={seed} for {len(results)} tasks; give at least 2 folds, a task for "
-            "each, at least 1 repeat, and a seed of at least 0"
+            f"folds={folds}, repeats={repeats}, seed={seed} for {len(results)} tasks; give at least 2 folds, a task "
+            "for each, at least 1 repeat, and a seed of at least 0"
         )
     resampling = resampling or Resampling()
     accuracies = picked(results, grid)
@@ -135,6 +135,7 @@ def tune(
     outer, votes = _outer(accuracies, folds, repeats, np.random.default_rng(seed))
     best = int(accuracies.mean(axis=1).argmax())
     default = picked(results, [Setting()])[0]
+    ended = np.array([ended_mean(result) for result in results])
     return Tuning(
         chosen=grid[best],
         expected=estimate(outer, resampling),
@@ -142,7 +143,7 @@ def tune(
         naive=float(accuracies[best].mean()),
         naive_difference=float(differences(accuracies[best], pass_1).mean()),
         default_difference=estimate(differences(default, pass_1), resampling),
-        ended_difference=estimate(differences(np.array([ended_mean(result) for result in results]), pass_1), resampling),
+        ended_difference=estimate(differences(ended, pass_1), resampling),
         pass_1=float(pass_1.mean()),
         votes=tuple((str(grid[place]), count) for place, count in votes.most_common()),
         settings=len(grid),

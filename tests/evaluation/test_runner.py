@@ -268,6 +268,27 @@ def test_an_agent_that_cannot_be_run_stops_the_run(path):
         evaluate(tasks(1), object(), path, SMALL)
 
 
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_code_that_ends_the_process_does_not_end_it_silently(path, asynchronous):
+    calls = Calls()
+    inner = agent_of(calls)
+
+    async def aleave(state):
+        if len(calls.seeds) > 3:
+            raise SystemExit(3)
+        return await inner.ainvoke(state)
+
+    def leave(state):
+        raise SystemExit(3)
+
+    agent = aleave if asynchronous else leave
+    settings = dataclasses.replace(SMALL, concurrency=1)
+    with pytest.raises(EvaluationError, match=r"ended the process \(sys.exit\(3\)\); raise an error there"):
+        evaluate(tasks(2), agent, path, settings, agent_name="asker")
+    assert len(rollouts(path)) == (2 if asynchronous else 0)
+    assert evaluate(tasks(2), inner, path, settings, agent_name="asker").finished
+
+
 @pytest.mark.parametrize("kind", ["graph", "function", "async function", "best_of_n", "entrypoint"])
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_agents_of_any_kind(path, kind, asynchronous):
@@ -405,6 +426,7 @@ def test_inputs_of_objects_have_the_same_fingerprint_in_every_process():
         ([Right], "which is no task"),
         ([Right("")], "has the id ''"),
         ([Right(3)], "has the id 3"),
+        ([Right("a\ud800")], "no whole Unicode text"),
     ],
 )
 def test_wrong_tasks(path, given, words):

@@ -189,7 +189,7 @@ def notes(report: Report) -> list[str]:
     for name, signal in report.left_out.items():
         said.append(f"{name} is left out: {signal} was not stored.")
     if any(not row.curve.exact for row in report.summary.selectors):
-        said.append("Curves by number of rollouts rest on a seeded draw of subsets where there are very many, as of votes.")
+        said.append("Curves by number of rollouts rest on a seeded draw of subsets where these are very many.")
     said.append(
         f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
         f"{resampling.seed}. p: sign flips over tasks, Holm-corrected. Ties are averaged. Intervals are not corrected: "

@@ -39,8 +39,8 @@ class Curve:
     Attributes:
         accuracy: expected accuracy, ties averaged.
         difference: accuracy minus Pass@1.
-        exact: whether every subset counts; else a seeded draw of them does (votes with N > 16, and selectors of your own
-            whose scores depend on the other rollouts with N > 12).
+        exact: whether every subset counts; else a seeded draw of them does (votes with N > 16; with N > 12
+            selectors of your own whose scores depend on the other rollouts).
     """
 
     accuracy: tuple[float, ...]
