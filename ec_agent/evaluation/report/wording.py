@@ -118,8 +118,8 @@ def _fallen_back(rows: Sequence[SelectorSummary], tasks: int) -> list[str]:
         if row.fell_back:
             names.setdefault(row.fell_back, []).append(row.name)
     return [
-        f"Nothing could be ranked in {many} of {count(tasks, 'task')} by {', '.join(those)}: what is shown there is any "
-        "rollout that ended, and says nothing of the selector."
+        f"Nothing could be ranked in {many} of {count(tasks, 'task')} by {', '.join(those)}: what is shown there is "
+        "any rollout that ended, and says nothing of the selector."
         for many, those in names.items()
     ]
 

@@ -17,8 +17,8 @@ BATCH_NUMBERS = 4_000_000
 """How many resampled numbers are held at once: 32 MB."""
 
 ROUNDING = 1e-12
-"""Means of equal verdicts, or of the same in another order, differ by less. Taken for differences they would be significant
-ones, for rounding has a direction."""
+"""Means of equal verdicts, or of the same in another order, differ by less. Taken for differences they would be
+significant ones, for rounding has a direction."""
 
 
 @dataclass(frozen=True, slots=True)
