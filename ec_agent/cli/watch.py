@@ -20,6 +20,7 @@ from ec_agent.live.feed import END, event_in, grown_lines, lines_of
 from ec_agent.live.stored import stored_events
 from ec_agent.live.terminal import OnEvent, Shown, showing
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
+from ec_agent.visual.escaping import shown as visible
 from ec_agent.visual.wording import describe
 
 STANDARD_INPUT = "-"
@@ -111,7 +112,7 @@ async def _output_of(agent: BestOfN | Pregel[Any, Any, Any, Any], asked: Any, he
 def _said(output: Any) -> str:
     """An output: the last message of a conversation, or all of it."""
     messages = output.get("messages") if isinstance(output, Mapping) else None
-    return describe(messages[-1]) if isinstance(messages, list) and messages else describe(output)
+    return visible(describe(messages[-1] if isinstance(messages, list) and messages else output))
 
 
 def _watch_feed(source: str, path: Path, follow: bool) -> None:

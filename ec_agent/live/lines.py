@@ -8,6 +8,7 @@ from typing import Any
 from ec_agent.live.board import Board, Choice
 from ec_agent.live.drawing import printable
 from ec_agent.live.rows import Row
+from ec_agent.visual.wording import many
 
 
 def line_of(event: Mapping[str, Any], board: Board) -> str | None:
@@ -44,7 +45,7 @@ def _call(event: Mapping[str, Any], row: Row) -> str | None:
         return None  # what it failed with is told at the rollout's end, unless the agent got over it
     known = [entropy for entropy in event["entropies"] if entropy is not None]
     entropy = f"mean entropy {sum(known) / len(known):.2f}" if known else "no entropies"
-    tokens = "tokens not reported" if event["generated"] is None else f"{event['generated']} tokens"
+    tokens = "tokens not reported" if event["generated"] is None else many(event["generated"], "token")
     took = "" if event["seconds"] is None else f", {event['seconds']:.1f} s"
     return f"call {row.calls}: {tokens}, {entropy}{took}"
 
@@ -55,7 +56,7 @@ def _tool(event: Mapping[str, Any], row: Row) -> str | None:
 
 
 def _finished(event: Mapping[str, Any], row: Row) -> str:
-    came = f"{row.calls} calls, {row.tokens} tokens, {event['seconds']:.1f} s"
+    came = f"{many(row.calls, 'call')}, {many(row.tokens, 'token')}, {event['seconds']:.1f} s"
     return f"failed: {printable(event['error'])} ({came})" if event["error"] is not None else f"ended: {came}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from inspect import iscoroutinefunction
 from typing import Any, Unpack
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, get_config_list
@@ -154,6 +155,7 @@ class BestOfN(RunnableLambda[Any, Any]):
             **kwargs: what a compiled graph's ``invoke`` takes besides, ``context=`` above all.
 
         Raises:
+            ConfigError: ``on_event`` cannot be called, or would have to be awaited.
             SelectionError: every rollout failed, or none could be scored.
         """
         here = _heard(on_event)
@@ -206,6 +208,8 @@ class BestOfN(RunnableLambda[Any, Any]):
 
 
 def _heard(on_event: Emit | None) -> Listener:
+    if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
+        raise ConfigError(f"on_event is {on_event!r}; give a plain function of one event, or leave it out")
     # Whoever records what is selected around this hears of it, too.
     around = listener.get()
     return Listener(on_event, on_left=None if around is None else around.on_left)

@@ -116,6 +116,14 @@ def function(state):
     return {"answer": 3}
 
 
+def nasty_agent():
+    """Its model answers with what would order a terminal about."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", lambda state: {"messages": [AIMessage(NASTY)]})
+    builder.add_edge(START, "ask")
+    return builder.compile(name="nasty")
+
+
 def main(directory, n="4"):
     from ec_agent import live
 

@@ -45,6 +45,11 @@ def test_a_graph_of_ones_own_is_run_and_watched(capsys, place, n):
     assert "rollout 2  not scored: coverage" in lines
 
 
+def test_an_answer_cannot_order_the_terminal_about(capsys):
+    watch("live_programs:nasty_agent", "what?")
+    assert capsys.readouterr().out == "down [bold]\N{SYMBOL FOR ESCAPE}[31m and out\n"
+
+
 def test_a_graph_without_best_of_n_says_so(capsys):
     watch("live_programs:plain_agent", "what?")
     out, told = capsys.readouterr()
@@ -160,7 +165,7 @@ def test_an_evaluation_shown_live_and_watched_again(questions, capsys):
 def test_failures_of_an_evaluation_are_told_live_as_ever(questions, capsys):
     said, _ = evaluated(questions, "live_programs:failing_agent", capsys)
     assert sum(line.startswith("failed  t") for line in said) == 6
-    assert any(line.startswith("t0 #0  failed: ValueError: down [bold]?[31m and out (1 calls") for line in said)
+    assert any(line.startswith("t0 #0  failed: ValueError: down [bold]?[31m and out (1 call,") for line in said)
     assert not any("judged" in line for line in said)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 from collections import Counter
@@ -16,7 +17,7 @@ from langgraph.errors import GraphInterrupt
 from ec_agent import best_of_n
 from ec_agent.capture import progress
 from ec_agent.capture.recorder import Recorder, recording
-from ec_agent.errors import ProgressWarning
+from ec_agent.errors import ConfigError, ProgressWarning
 from ec_agent.testing import Reply, ScriptedChatModel
 
 ASKED = {"messages": [("user", "?")]}
@@ -180,6 +181,12 @@ def test_nobody_listens_and_nothing_is_made(run, monkeypatch):
     assert run.stream(live_programs.outer(best_of_n(live_programs.agent(), n=2)), ASKED, stream_mode="values")
     with pytest.raises(AssertionError, match="made for nobody"):
         run.stream(live_programs.outer(best_of_n(live_programs.agent(), n=2)), ASKED, stream_mode="custom")
+
+
+@pytest.mark.parametrize("wrong", [5, asyncio.sleep], ids=["no function", "a coroutine function"])
+def test_a_listener_that_cannot_be_called_is_refused_before_anything_runs(run, wrong):
+    with pytest.raises(ConfigError, match="plain function of one event"):
+        run.run(best_of_n(live_programs.agent(), n=1), ASKED, on_event=wrong)
 
 
 def test_a_listener_that_fails_costs_nothing_but_itself(run):

@@ -120,7 +120,7 @@ def test_a_dumb_terminal_gets_plain_lines(play):
     with Terminal(play(*TOOLS, *END), 80, 60, TERM="dumb") as terminal:
         assert terminal.finish() == 0
     assert b"\x1b" not in terminal.raw
-    assert "rollout 7  ended: 1 calls, 40 tokens, 2.0 s" in terminal.text
+    assert "rollout 7  ended: 1 call, 40 tokens, 2.0 s" in terminal.text
 
 
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}], ids=range(3))
