@@ -175,7 +175,7 @@ def standing_alone(agent: Any) -> Any:
 async def _judge(task: Task, key: Key, ran: _Ran, environment: Any) -> float:
     outcome = Outcome(ran.final_action, ran.output, environment)
     try:
-        verdict = await asyncio.to_thread(task.verdict, outcome)
+        verdict: Any = await asyncio.to_thread(task.verdict, outcome)  # whatever its author returns
     except Exception as error:
         raise _stopped(key, "the task's verdict failed", error) from error
     if inspect.iscoroutine(verdict):
