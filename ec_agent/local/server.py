@@ -18,6 +18,7 @@ from ec_agent.local.openmp import load_openmp
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
 HOST = "127.0.0.1"
+_PROMPT_CACHE = 512  # MiB, some 20,000 tokens of the embedded model; llama.cpp itself would take 8 GiB of this process
 _SILENT = -1  # llama.cpp prints messages at or below the verbosity; even errors are level 0 or above
 
 
@@ -119,6 +120,7 @@ class LocalServer:
         params.port = self._port
         params.n_parallel = self._n_parallel
         params.n_ctx = self._n_ctx
+        params.cache_ram_mib = _PROMPT_CACHE
         params.cpuparams.n_threads = self._n_threads
         params.cpuparams_batch.n_threads = self._n_threads
         params.verbosity = _SILENT

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import openai
 import pytest
@@ -94,7 +95,27 @@ def test_one_shared_server_whoever_asks_first(local_server, monkeypatch):
     assert len(started) == 1
 
 
+def resident():
+    """This process's memory in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 @pytest.mark.model
+def test_prompts_that_were_read_are_not_kept_without_end(monkeypatch):
+    # llama.cpp's own limit is 8 GiB; a prompt of these takes 9 MiB.
+    monkeypatch.setattr(server, "_PROMPT_CACHE", 1)
+    with (
+        LocalServer(n_parallel=1, n_ctx=512) as small,
+        openai.OpenAI(base_url=small.base_url, api_key="none") as client,
+    ):
+        sizes = []
+        for word in ("box", "dog", "sun", "red"):
+            prompt = [{"role": "user", "content": f"{word} " * 400}]
+            client.chat.completions.create(model=small.model, messages=prompt, max_tokens=1)
+            sizes.append(resident())
+    assert sizes[-1] - sizes[0] < 12
+
+
 def test_it_is_silent_and_ends_with_the_process():
     code = (
         "import openai; from ec_agent.local import shared_server; s = shared_server(); "
