@@ -43,7 +43,7 @@ def load_object(place: str, what: str, failure: type[EcAgentError]) -> Any:
                 f"{place}: there is no module {error.name}; run from the directory that it is in, or install it"
             ) from error
         raise failure(f"{place} needs {error.name}, which is not installed; install it") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without a main guard ends with the latter
         raise failure(
             f"{place} cannot be imported ({type(error).__name__}: {error}); see that it works in Python"
         ) from error

@@ -150,6 +150,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--timeout", type=float, help="Seconds per rollout; one that needs more fails.")
 @click.option("--recursion-limit", default=100, show_default=True, help="Supersteps per rollout.")
 @click.option("--token-budget", type=int, help="Generated tokens over the whole run; then no rollout starts.")
+@click.option("--call-budget", type=int, help="Model calls over the whole run; then no rollout starts.")
 @click.option("--no-greedy", is_flag=True, help="Leave out the baseline, one more rollout per task at temperature 0.")
 @click.option("--request-logprobs", is_flag=True, help="Ask for logprobs where the agent does not.")
 @click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
@@ -172,7 +173,7 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     Exit codes:
       0  every rollout is stored
       1  an error: an argument, a task's verdict, a file of another run
-      3  the token budget was spent before the end
+      3  a budget was spent before the end
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.eval import Command, model_of, run_eval
     from ec_agent.evaluation.settings import RunSettings
@@ -224,7 +225,7 @@ def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
     """
     from ec_agent.cli.calibrate import run_calibrate
 
-    names = tuple(name.strip() for name in selectors.split(",") if name.strip())
+    names = tuple(name.strip() for name in selectors.split(",")) if selectors else ()
     run_calibrate(run, out, names, **how)
 
 

@@ -19,15 +19,20 @@ def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool
     """Tune on a stored run, show what came of it, and write the settings file; ``dealing`` is for :func:`tune`."""
     results = load_results(run, partial=partial)
     tuning = tune(results, default_grid(names), **dealing)
+    console = Console()
+    show(tuning, console)  # before the file: what was found is not lost where it cannot be written
     save_settings(out, tuning.chosen, {"run": run.name, **tuning.about()})
-    show(tuning, out, Console())
+    console.print(f"[bold]{escape(str(tuning.chosen))}[/bold] written to {escape(str(out))}; use it:")
+    console.print(f"  best_of_n(agent, **load_settings({str(out)!r}))", markup=False, highlight=False)
 
 
-def show(tuning: Tuning, out: Path, console: Console) -> None:
+def show(tuning: Tuning, console: Console) -> None:
     """Print the outer estimate, and the leak beside it."""
     table = Table("", "minus Pass@1", "95 % interval", title=f"Pass@1 {tuning.pass_1:.3f}", title_justify="left")
     table.add_row("expected of settings chosen so (outer folds)", *_cells(tuning.expected_difference), style="bold")
     table.add_row("the default setting, nothing tuned", *_cells(tuning.default_difference))
+    if tuning.ended_difference.value:  # rollouts failed
+        table.add_row("any rollout that ended, nothing chosen", *_cells(tuning.ended_difference))
     naive = f"{tuning.naive_difference:+.3f}"
     table.add_row("tuned on the test set: [red]not a result[/red]", naive, f"flatters by {tuning.leak:+.3f}")
     console.print(table)
@@ -39,8 +44,6 @@ def show(tuning: Tuning, out: Path, console: Console) -> None:
     for name, count in tuning.votes[:5]:
         console.print(f"  {count / rounds:4.0%}  {escape(name)}")
     console.print(_verdict(tuning))
-    console.print(f"[bold]{escape(str(tuning.chosen))}[/bold] written to {escape(str(out))}; use it:")
-    console.print(f"  best_of_n(agent, **load_settings({str(out)!r}))", markup=False, highlight=False)
 
 
 def _cells(gain: Estimate) -> tuple[str, str]:

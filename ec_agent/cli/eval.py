@@ -25,8 +25,9 @@ from ec_agent.evaluation.identity import about_agent
 from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.places import load_agent, load_tasks
+from ec_agent.evaluation.report import wording
 from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.traces.store import COSTS, TraceStore
 
@@ -94,7 +95,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     """Run the evaluation, or what is left of it, and print what it came to.
 
     Returns:
-        The exit code: 0, or 3 where the token budget ended it early.
+        The exit code: 0, or 3 where a budget ended it early.
 
     Raises:
         ConfigError: an argument is wrong.
@@ -106,8 +107,8 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     tasks = load_tasks(command.tasks, command.limit)
     path = command.out or default_path(command.tasks, command.agent)
     tested = load_agent(command.agent, command.model)
-    asked = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
-    console.print(f"{asked}, {settings.n} rollouts each{_and_greedy(settings)} -> {safe(str(path))}", soft_wrap=True)
+    asked, each = (wording.count(many, noun) for many, noun in ((len(tasks), "task"), (settings.n, "rollout")))
+    console.print(f"{asked}, {each} each{_and_greedy(settings)} -> {safe(str(path))}", soft_wrap=True)
     for line in _costs(foresee(tasks, settings)):
         console.print(line)
     if command.dry_run:
@@ -218,7 +219,7 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         oracle = sum(task.best for task in begun) / len(begun)
         greedy = f"; greedy {sum(judged) / len(judged):.3f}" if judged else ""
         most = max(task.rollouts for task in begun)
-        console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {len(begun)} tasks")
+        console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {wording.count(len(begun), 'task')}")
     costs = {name: sum(getattr(task, name) for task in report.tasks) for name in COSTS}
     console.print(
         f"cost: {costs['model_calls']} model calls, {costs['prompt_tokens']} prompt and "
@@ -232,9 +233,13 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
             "model, and leave the greedy rollouts out with --no-greedy, for they are none"
         )
     if not report.finished:
+        # Two processes on one file may spend more than it holds: then it is the one that was given.
+        given = [name for name in BUDGETS if getattr(settings, name) is not None]
+        spent = settings.spent(int(costs["generated_tokens"]), int(costs["model_calls"])) or given[0]
         console.print(
-            f"[yellow]not finished[/yellow]  {report.stored} of {report.total} rollouts: token budget "
-            f"{settings.token_budget} is spent; the same command with a larger --token-budget goes on from here"
+            f"[yellow]not finished[/yellow]  {report.stored} of {report.total} rollouts: {spent.replace('_', ' ')} "
+            f"{getattr(settings, spent)} is spent; the same command with a larger --{spent.replace('_', '-')} goes on "
+            "from here"
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.messages import convert_to_messages
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from ec_agent.errors import ConfigError
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 
@@ -37,11 +38,15 @@ class Foreseen:
 
 
 def foresee(tasks: Sequence[Task], settings: RunSettings) -> Foreseen:
-    """Count, without running anything."""
+    """Count, without running anything.
+
+    Raises:
+        ConfigError: a task's tools are none.
+    """
     golds = [getattr(task, "gold", None) for task in tasks]
     each = [len(settings.keys(task.id)) for task in tasks]
     calls = [_calls(gold) for gold in golds]
-    tools = [_tokens([convert_to_openai_tool(tool) for tool in task.tools]) if task.tools else 0 for task in tasks]
+    tools = [_described(task) for task in tasks]
     prompts = [shown + _asked(task.input) for shown, task in zip(tools, tasks, strict=True)]
     return Foreseen(
         rollouts=sum(each),
@@ -50,6 +55,18 @@ def foresee(tasks: Sequence[Task], settings: RunSettings) -> Foreseen:
         tool_tokens=max(tools, default=0),
         known=all(isinstance(gold, list) for gold in golds),
     )
+
+
+def _described(task: Task) -> int:
+    if not task.tools:
+        return 0
+    try:
+        return _tokens([convert_to_openai_tool(tool) for tool in task.tools])
+    except Exception as error:
+        raise ConfigError(
+            f"task {task.id!r} has tools that cannot be described ({type(error).__name__}: {error}); give LangChain "
+            "tools, or functions with a docstring"
+        ) from error
 
 
 def _calls(gold: Any) -> int:

@@ -175,11 +175,14 @@ def standing_alone(agent: Any) -> Any:
 async def _judge(task: Task, key: Key, ran: _Ran, environment: Any) -> float:
     outcome = Outcome(ran.final_action, ran.output, environment)
     try:
-        verdict = await asyncio.to_thread(task.verdict, outcome)
+        verdict: Any = await asyncio.to_thread(task.verdict, outcome)  # whatever its author returns
     except Exception as error:
         raise _stopped(key, "the task's verdict failed", error) from error
+    if inspect.iscoroutine(verdict):
+        verdict.close()
+        raise EvaluationError(f"{_named(key)}: the verdict is a coroutine; write verdict without async")
     try:
-        share = float(verdict)
+        share = float("nan") if isinstance(verdict, str | bytes) else float(verdict)  # "0" would read as a number
     except (TypeError, ValueError):
         share = float("nan")
     if not 0.0 <= share <= 1.0:

@@ -47,7 +47,7 @@ def load_tasks(source: str, limit: int | None = None) -> list[Task]:
         found = made(source, found, "tasks", EvaluationError)
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise ConfigError(f"{source} is of type {type(found).__name__}; name a list of tasks, or a function giving one")
-    return checked_tasks(list(islice(found, limit)))
+    return checked_tasks(made(source, lambda: list(islice(found, limit)), "tasks", EvaluationError))
 
 
 def load_agent(place: str, model: ModelSettings | None = None) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from ec_agent.errors import ConfigError
+from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
@@ -47,7 +47,7 @@ class RunReport:
     Attributes:
         path: the file with the rollouts.
         stored: rollouts in the file.
-        total: rollouts of the whole run; more than ``stored`` where the token budget was spent.
+        total: rollouts of the whole run; more than ``stored`` where a budget was spent.
         tasks: totals of each task.
         failures: the rollouts that failed, with what they failed with.
     """
@@ -108,7 +108,7 @@ def evaluate(
     Raises:
         ConfigError: no task, two with the same id, or the call is made inside an event loop.
         TraceError: the file holds another run, or cannot be used.
-        EvaluationError: a task or the harness failed; what was stored stays.
+        EvaluationError: a task or the harness failed, or code of theirs called ``sys.exit``; what was stored stays.
     """
 
     async def in_threads_of_its_own() -> RunReport:
@@ -120,7 +120,13 @@ def evaluate(
         raise ConfigError(
             "evaluate() was called inside an event loop, a notebook's perhaps; write: await aevaluate(...)"
         )
-    return asyncio.run(in_threads_of_its_own())
+    try:
+        return asyncio.run(in_threads_of_its_own())
+    except SystemExit as error:  # it ends the event loop, wherever it is raised: nothing above it can be asked
+        raise EvaluationError(
+            f"the agent, a tool or a verdict ended the process (sys.exit({error.code!r})); raise an error "
+            "there instead, and the same call goes on from here"
+        ) from error
 
 
 async def aevaluate(
@@ -209,12 +215,13 @@ class _Run:
         self._agent = agent
         self._on_progress, self._on_event = on_progress, on_event
         self._stored = 0
-        self._tokens = 0
+        self._tokens = self._calls = 0
 
     async def to_its_end(self, store: TraceStore) -> None:
         """Run what is not stored yet."""
         there = store.keys()
-        self._stored, self._tokens = len(there), store.generated_tokens()
+        self._stored = len(there)
+        self._tokens, self._calls = store.generated_tokens(), store.model_calls()
         self._on_progress(Progress(self._stored, self.total, self._tokens))
         waiting = self._waiting(there)
         try:
@@ -233,8 +240,7 @@ class _Run:
                 yield task, agent, key
 
     async def _work(self, waiting: Iterator[tuple[Task, Any, Key]], store: TraceStore) -> None:
-        budget = self.settings.token_budget
-        while budget is None or self._tokens < budget:
+        while not self.settings.spent(self._tokens, self._calls):
             due = next(waiting, None)
             if due is None:
                 return
@@ -248,6 +254,7 @@ class _Run:
         if store.add(rollout):
             self._stored += 1
         self._tokens += rollout.usage.get("generated_tokens", 0)
+        self._calls += len(rollout.trajectory.calls)
         self._on_progress(Progress(self._stored, self.total, self._tokens, rollout))
 
     def report(self, store: TraceStore) -> RunReport:
@@ -284,6 +291,8 @@ def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
             )
         if not isinstance(task.id, str) or not task.id:
             raise ConfigError(f"task {place} has the id {task.id!r}; give a text")
+        if task.id.encode(errors="replace").decode() != task.id:
+            raise ConfigError(f"task {place} has the id {task.id!r}, which is no whole Unicode text; give another")
         if task.id in found:
             raise ConfigError(f"two tasks have the id {task.id!r}; give each its own")
         found[task.id] = task

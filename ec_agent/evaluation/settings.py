@@ -10,6 +10,9 @@ from ec_agent.errors import ConfigError
 from ec_agent.rollouts.limits import Limits, whole
 from ec_agent.traces.store import Key
 
+BUDGETS = ("token_budget", "call_budget")
+"""Of the whole run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
@@ -27,6 +30,7 @@ class RunSettings:
         concurrency: how many rollouts run at once.
         token_budget: generated tokens over the whole run, those of earlier parts included. Where it is spent no rollout
             starts; those that run end, and may exceed it.
+        call_budget: the same of model calls.
 
     Raises:
         ConfigError: a value it cannot have.
@@ -42,12 +46,14 @@ class RunSettings:
     recursion_limit: int = 100
     concurrency: int = 4
     token_budget: int | None = None
+    call_budget: int | None = None
 
     def __post_init__(self) -> None:
         whole("n", self.n)
         whole("concurrency", self.concurrency)
-        if self.token_budget is not None:
-            whole("token_budget", self.token_budget)
+        for name in BUDGETS:
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"seed is {self.seed!r}; give a whole number")
         warmth = self.temperature
@@ -77,5 +83,13 @@ class RunSettings:
 
     def lasting(self) -> dict[str, Any]:
         """What a rollout depends on: a run that is resumed must have the same."""
-        passing = ("concurrency", "token_budget")
+        passing = ("concurrency", *BUDGETS)
         return {name: value for name, value in asdict(self).items() if name not in passing}
+
+    def spent(self, tokens: int, calls: int) -> str | None:
+        """The name of the budget that these generated tokens and model calls have spent, if they have one."""
+        for name, used in zip(BUDGETS, (tokens, calls), strict=True):
+            budget = getattr(self, name)
+            if budget is not None and used >= budget:
+                return name
+        return None

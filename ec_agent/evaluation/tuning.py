@@ -21,8 +21,9 @@ import numpy as np
 from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling, estimate
+from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling, differences, estimate
 from ec_agent.evaluation.statistics.standing import standing
+from ec_agent.evaluation.statistics.summary import ended_mean
 from ec_agent.phases import HEPConfig
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 from ec_agent.selectors.settings import Setting
@@ -43,7 +44,7 @@ def default_grid(names: Sequence[str] = ()) -> tuple[Setting, ...]:
         ConfigError: there is no such selector.
     """
     settings: list[Setting] = []
-    for name in names or [name for name in SELECTORS if name not in CONFOUNDS]:
+    for name in dict.fromkeys(names) or [name for name in SELECTORS if name not in CONFOUNDS]:
         Setting(name).build()  # so that an unknown name is told here
         configs = sorted(SWEEP, key=lambda config: config != HEPConfig()) if name in _OF_PHASES else [HEPConfig()]
         settings += [Setting(name, config=config) for config in configs]
@@ -61,6 +62,7 @@ class Tuning:
         naive: what the chosen setting reaches on the tasks it was chosen on. Not a result.
         naive_difference: that minus Pass@1.
         default_difference: the default setting's accuracy minus Pass@1: nothing was tuned there.
+        ended_difference: mean verdict of the rollouts that ended minus Pass@1: what passing over failures alone makes.
         pass_1: mean verdict of a rollout.
         votes: how often the folds chose which setting, the most frequent first.
         settings: how many settings were tried.
@@ -75,6 +77,7 @@ class Tuning:
     naive: float
     naive_difference: float
     default_difference: Estimate
+    ended_difference: Estimate
     pass_1: float
     votes: tuple[tuple[str, int], ...]
     settings: int
@@ -85,7 +88,7 @@ class Tuning:
     @property
     def leak(self) -> float:
         """By how much tuning on the test set would have flattered."""
-        return self.naive - (self.expected.value or 0.0)
+        return float(differences(np.array(self.naive), self.expected.value or 0.0))
 
     def about(self) -> dict[str, Any]:
         """What a settings file says of itself."""
@@ -118,13 +121,13 @@ def tune(
         resampling: how intervals are drawn.
 
     Raises:
-        ConfigError: fewer tasks than folds, fewer than two folds, or no repeats.
+        ConfigError: fewer tasks than folds, fewer than two folds, no repeats, or a negative seed.
     """
     grid = tuple(grid) or default_grid()
-    if not 2 <= folds <= len(results) or repeats < 1:
+    if not 2 <= folds <= len(results) or repeats < 1 or seed < 0:
         raise ConfigError(
-            f"folds={folds}, repeats={repeats} for {len(results)} tasks; give at least 2 folds, a task for each, and "
-            "at least 1 repeat"
+            f"folds={folds}, repeats={repeats}, seed={seed} for {len(results)} tasks; give at least 2 folds, a task "
+            "for each, at least 1 repeat, and a seed of at least 0"
         )
     resampling = resampling or Resampling()
     accuracies = picked(results, grid)
@@ -132,13 +135,15 @@ def tune(
     outer, votes = _outer(accuracies, folds, repeats, np.random.default_rng(seed))
     best = int(accuracies.mean(axis=1).argmax())
     default = picked(results, [Setting()])[0]
+    ended = np.array([ended_mean(result) for result in results])
     return Tuning(
         chosen=grid[best],
         expected=estimate(outer, resampling),
-        expected_difference=estimate(outer - pass_1, resampling),
+        expected_difference=estimate(differences(outer, pass_1), resampling),
         naive=float(accuracies[best].mean()),
-        naive_difference=float((accuracies[best] - pass_1).mean()),
-        default_difference=estimate(default - pass_1, resampling),
+        naive_difference=float(differences(accuracies[best], pass_1).mean()),
+        default_difference=estimate(differences(default, pass_1), resampling),
+        ended_difference=estimate(differences(ended, pass_1), resampling),
         pass_1=float(pass_1.mean()),
         votes=tuple((str(grid[place]), count) for place, count in votes.most_common()),
         settings=len(grid),

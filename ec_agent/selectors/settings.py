@@ -53,6 +53,9 @@ def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] |
         path: the file.
         setting: what to write.
         about: where it comes from and what may be expected of it; kept, and not read again.
+
+    Raises:
+        ConfigError: the file cannot be written.
     """
     whole = {
         "ec_agent_settings": VERSION,
@@ -60,7 +63,10 @@ def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] |
         "config": asdict(setting.config),
         "about": dict(about or {}),
     }
-    Path(path).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
 
 
 def load_settings(path: str | Path) -> dict[str, Any]:
@@ -85,6 +91,6 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     try:
         arguments = dict(whole["selector"])
         setting = Setting(arguments.pop("name"), arguments, HEPConfig(**whole["config"]))
+        return {"selector": setting.build(), "config": setting.config}
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is damaged ({error}); {hint}") from error
-    return {"selector": setting.build(), "config": setting.config}

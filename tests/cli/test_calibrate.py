@@ -8,7 +8,7 @@ from stored_runs import TASKS, stored_run
 
 from ec_agent import best_of_n
 from ec_agent.cli.app import app
-from ec_agent.errors import TraceError
+from ec_agent.errors import ConfigError, TraceError
 from ec_agent.selectors.settings import load_settings
 
 FEW = ["--folds", "3", "--repeats", "2", "--selectors", "lowest_centroid,mean_entropy"]
@@ -30,8 +30,25 @@ def test_what_a_choice_is_worth_stands_beside_what_the_leak_would_claim(tmp_path
         "6 tasks, 3 folds dealt 2 times",
     ):
         assert part in said
+    assert "any rollout that ended, nothing chosen" in said  # one in seven failed
     node = best_of_n(lambda state: state, **load_settings(out))
     assert type(node).__name__ == "BestOfN"
+
+
+def test_what_was_found_is_shown_though_the_file_cannot_be_written(tmp_path):
+    words = ["calibrate", str(stored_run(tmp_path / "run.db")), "--out", str(tmp_path / "no folder" / "s.json"), *FEW]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, ConfigError)
+    assert "tuned on the test set" in done.output
+    assert "written to" not in done.output
+
+
+@pytest.mark.parametrize("words", [["--seed", "-1"], ["--folds", "7"], ["--selectors", ","]])
+def test_wrong_arguments(tmp_path, words):
+    out = tmp_path / "settings.json"
+    with pytest.raises(ConfigError):
+        calibrate(stored_run(tmp_path / "run.db"), out, *words)
+    assert not out.exists()
 
 
 def test_a_run_that_is_not_finished(tmp_path):

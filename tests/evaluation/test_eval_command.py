@@ -135,6 +135,8 @@ def test_a_dry_run_runs_nothing(home, within):
     done = within("questions.jsonl", "--agent", "my_agents:stuck", "--n", "4", "--dry-run")
     assert done.exit_code == 0, done.output
     assert "3 tasks, 4 rollouts each and one at temperature 0" in done.output
+    one = within("questions.jsonl", "--agent", "my_agents:stuck", "--n", "1", "--limit", "1", "--dry-run")
+    assert "1 task, 1 rollout each and one at temperature 0" in one.output
     assert "at least 15 model calls, one a rollout" in done.output
     assert not (home / "runs").exists()
 
@@ -148,12 +150,14 @@ def test_an_endpoint_that_is_not_there_makes_no_file(home, within):
     assert not (home / "a.db").exists()
 
 
-def test_the_budget_has_an_exit_code_of_its_own(home):
+@pytest.mark.parametrize("name", ["token", "call"])
+def test_a_budget_has_an_exit_code_of_its_own(within, name):
     words = ["questions.jsonl", "--agent", "my_agents:graph", "--n", "2", "--concurrency", "1", "--out", "a.db"]
-    done = run(home, *words, "--token-budget", "20")
-    assert done.returncode == 3
-    assert "the same command with a larger --token-budget goes on from here" in " ".join(done.stdout.split())
-    assert run(home, *words, "--token-budget", "100000").returncode == 0
+    done = within(*words, f"--{name}-budget", "5")
+    assert done.exit_code == 3
+    said = f"{name} budget 5 is spent; the same command with a larger --{name}-budget goes on from here"
+    assert said in " ".join(done.output.split())
+    assert within(*words, f"--{name}-budget", "100000").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
 from ec_agent.cli.eval import _costs
+from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import load
 from ec_agent.evaluation.foreseen import Foreseen, foresee
 from ec_agent.evaluation.settings import RunSettings
@@ -67,3 +68,10 @@ def test_in_words():
     (said,) = _costs(Foreseen(9, 1234, 9_876_543, 0, True))
     assert said.startswith("about 1,200 model calls with 9,900,000 prompt tokens, if rollouts go the way of the known")
     assert _costs(Foreseen(9, 9, 100, 4496, True))[1] == "tool descriptions alone make up to 4,500 tokens of a prompt"
+
+
+def test_tools_that_are_none_are_told():
+    task = Known("a", "?", [])
+    task.tools = (3,)
+    with pytest.raises(ConfigError, match=r"(?s)task 'a' has tools that cannot be described .*give LangChain tools"):
+        foresee([task], RunSettings())

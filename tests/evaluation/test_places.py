@@ -22,6 +22,10 @@ def given():
 def failing():
     raise KeyError("gone")
 
+def breaking():
+    yield listed[0]
+    raise KeyError("gone")
+
 graph = agent_of(Calls())
 
 def made():
@@ -53,9 +57,10 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "my_places.py").write_text(MODULE)
     (tmp_path / "my_broken.py").write_text("1 / 0")
+    (tmp_path / "my_script.py").write_text("import sys; sys.exit(2)")
     (tmp_path / "my_needy.py").write_text("import no_such_package_here")
     yield
-    for name in ("my_places", "my_broken", "my_needy"):
+    for name in ("my_places", "my_broken", "my_script", "my_needy"):
         sys.modules.pop(name, None)
 
 
@@ -116,7 +121,9 @@ def test_a_model_too_many_or_too_few(place, model, words):
         (load_tasks, "my_nowhere:x", ConfigError, "there is no module my_nowhere"),
         (load_tasks, "my_broken:x", EvaluationError, "cannot be imported .ZeroDivisionError"),
         (load_tasks, "my_needy:x", EvaluationError, "needs no_such_package_here, which is not installed"),
+        (load_tasks, "my_script:x", EvaluationError, "cannot be imported .SystemExit"),
         (load_tasks, "my_places:failing", EvaluationError, "my_places:failing failed .KeyError"),
+        (load_tasks, "my_places:breaking", EvaluationError, "my_places:breaking failed .KeyError"),
         (load_tasks, "my_places:number", ConfigError, "is of type int; name a list of tasks"),
         (load_tasks, "my_places:text", ConfigError, "is of type str; name a list of tasks"),
         (load_tasks, "my-places:x", ConfigError, "is no place of tasks; write module:name"),

@@ -79,6 +79,14 @@ def test_it_is_one_whole_file_of_its_own(text):
     assert references <= set(found.ids)
 
 
+def test_every_row_of_a_table_has_as_many_cells(text):
+    tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
+    assert len(tables) >= 5
+    for table in tables:
+        cells = [len(re.findall(r"<t[hd][ >]", row)) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+        assert len(set(cells)) == 1, table[:200]
+
+
 def test_every_figure_is_there_and_says_what_it_shows(report, text):
     found = Page(text)
     assert found.tags.count("svg") == found.tags.count("figure") == 4

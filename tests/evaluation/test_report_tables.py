@@ -73,10 +73,22 @@ def test_the_terminal_shows_all_of_it_within_its_width(report, width):
         assert row.name.partition("(")[0] in text
     assert any(line.split()[:2] == ["Pass@1", f"{report.summary.pass_1.value:.3f}"] for line in lines)
     assert any(line.split()[:2] == ["oracle@8", f"{report.summary.oracle.value:.3f}"] for line in lines)
+    for name, curve in (("(pass@k)", report.summary.pass_at_k), ("(pass^k)", report.summary.pass_hat_k)):
+        assert f"{name} {' '.join(f'{curve[n - 1]:.3f}' for n in (1, 2, 4, 8))}" in " ".join(text.split())
+    curve = report.summary.selectors[0].curve.accuracy
+    assert f"lowest_centroid {' '.join(f'{curve[n - 1]:.3f}' for n in (1, 2, 4, 8))}" in " ".join(text.split())
     assert ("  verdict" in text) == (width == 120)
     for title in ("What may be concluded", "What may not be concluded", "Confound panel", "Notes"):
         assert title in text
     assert "smallest detectable" in " ".join(text.split())
+    assert "no selector could gain more than" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, None), (2, "from 1 2"), (6, "from 1 2 4 6")])
+def test_the_terminal_shows_curves_where_there_are_some(n, columns):
+    text = shown(small([task(name, [-1.0 - i for i in range(n)], [1] + [0] * (n - 1)) for name in "ab"]), 80)
+    assert ("Accuracy by number of rollouts" in text) == (columns is not None)
+    assert columns is None or columns in " ".join(text.split())
 
 
 def test_the_terminal_shows_what_was_said_as_it_was_said():

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from report_parts import COSTS, facts, family, small, task
 
 from ec_agent.evaluation.identity import CHANGED
 from ec_agent.evaluation.report import wording
+from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Estimate
 
 
@@ -108,6 +112,27 @@ def test_failures_and_what_is_missing():
     assert "3 tasks left out for lack of rollouts" in text
     assert "could not be set on 4 model calls" in text
     assert wording.failures(small([task("a", [-1.0, -2.0], [1, 0])], run=facts(tasks=1))) == []
+
+
+def test_selectors_that_ranked_nothing_are_named():
+    blind = [replace(each, unscored="coverage") for each in task("b", [-1.0, -2.0], [1, 0]).candidates]
+    results = [task("a", [-1.0, -2.0], [1, 0]), TaskResult("b", tuple(blind), np.array([1.0, 0.0]))]
+    text = said(wording.failures(small(results, "mean_logprob,majority_vote,mean_entropy")))
+    assert "Logprobs could not be used in 2 rollouts (coverage)" in text
+    assert "Nothing could be ranked in 1 of 2 tasks by mean_logprob, mean_entropy: what is shown there is any" in text
+    assert "Nothing could be ranked" not in said(wording.failures(small(results[:1])))
+
+
+def test_windows_are_not_said_to_be_means_where_nothing_was_read():
+    blind = task("b", [-1.0, -2.0], [1, 0]).candidates  # of logprobs alone
+    results = [TaskResult("b", tuple(replace(each, error="E: x") for each in blind), np.zeros(2))]
+    assert "mean of the whole rollout" not in said(wording.notes(small(results, "deepconf_tail")))
+
+
+def test_curves_that_are_drawn_are_said_to_be():
+    results = [task("a", [-1.0] * 17, [1, 0] * 8 + [1])]
+    assert "rest on a seeded draw" in said(wording.notes(small(results, "majority_vote")))
+    assert "rest on a seeded draw" not in said(wording.notes(small(results)))
 
 
 def test_notes_name_the_settings_and_what_means_little():

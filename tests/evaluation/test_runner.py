@@ -159,6 +159,19 @@ def test_the_token_budget_ends_a_run_that_goes_on_with_a_larger_one(path):
     assert not first & set(calls.seeds)
 
 
+def test_the_call_budget_ends_a_run_that_goes_on_with_a_larger_one(path):
+    calls = Calls()
+    budget = dataclasses.replace(SMALL, concurrency=1, call_budget=5)
+    report = evaluate(tasks(4), agent_of(calls), path, budget)
+    made = sum(task.model_calls for task in report.tasks)
+    assert not report.finished
+    assert 5 <= made <= 6  # two a rollout
+    calls.seeds.clear()
+    assert evaluate(tasks(4), agent_of(calls), path, budget).stored == report.stored  # still spent
+    assert calls.seeds == []
+    assert evaluate(tasks(4), agent_of(calls), path, dataclasses.replace(budget, call_budget=None)).finished
+
+
 def test_a_rollout_over_its_own_limits_is_a_failure(path):
     limited = dataclasses.replace(SMALL, max_tokens=3)
     evaluate(tasks(1), agent_of(Calls()), path, limited)
@@ -212,6 +225,7 @@ class Broken(BaseTask):
     [
         (KeyError("gold"), r"the task's verdict failed \(KeyError: 'gold'\)"),
         ("yes", "the verdict is 'yes'; return True, False"),
+        ("1", "the verdict is '1'; return True, False"),
         (float("nan"), "the verdict is nan"),
         (2, "the verdict is 2"),
         (None, "the verdict is None"),
@@ -225,6 +239,16 @@ def test_a_verdict_that_fails_stops_the_run_and_is_no_failure_of_the_agent(path,
     mended = Broken(1)
     evaluate([*tasks(1), mended], agent_of(Calls()), path, SMALL)
     assert all(rollout.verdict == 1 for rollout in rollouts(path)[3:] if rollout.error is None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_verdict_that_has_to_be_awaited_is_told_to_be_plain(path):
+    class Awaited(BaseTask):
+        async def verdict(self, outcome):
+            return True
+
+    with pytest.raises(EvaluationError, match="the verdict is a coroutine; write verdict without async"):
+        evaluate([Awaited("a", "?")], lambda state: {"messages": [AIMessage("x")]}, path, SMALL)
 
 
 def test_a_world_that_cannot_be_entered_stops_the_run(path):
@@ -242,6 +266,27 @@ def test_a_world_that_cannot_be_entered_stops_the_run(path):
 def test_an_agent_that_cannot_be_run_stops_the_run(path):
     with pytest.raises(EvaluationError, match="the rollout cannot be run"):
         evaluate(tasks(1), object(), path, SMALL)
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_code_that_ends_the_process_does_not_end_it_silently(path, asynchronous):
+    calls = Calls()
+    inner = agent_of(calls)
+
+    async def aleave(state):
+        if len(calls.seeds) > 3:
+            raise SystemExit(3)
+        return await inner.ainvoke(state)
+
+    def leave(state):
+        raise SystemExit(3)
+
+    agent = aleave if asynchronous else leave
+    settings = dataclasses.replace(SMALL, concurrency=1)
+    with pytest.raises(EvaluationError, match=r"ended the process \(sys.exit\(3\)\); raise an error there"):
+        evaluate(tasks(2), agent, path, settings, agent_name="asker")
+    assert len(rollouts(path)) == (2 if asynchronous else 0)
+    assert evaluate(tasks(2), inner, path, settings, agent_name="asker").finished
 
 
 @pytest.mark.parametrize("kind", ["graph", "function", "async function", "best_of_n", "entrypoint"])
@@ -363,7 +408,7 @@ def test_a_file_of_other_tasks_or_another_agent_is_refused(path):
 
 def test_what_does_not_change_a_rollout_may_differ(path):
     whole = evaluate(tasks(1), agent_of(Calls()), path, SMALL)
-    relaxed = dataclasses.replace(SMALL, concurrency=1, token_budget=10**6)
+    relaxed = dataclasses.replace(SMALL, concurrency=1, token_budget=10**6, call_budget=10**6)
     assert evaluate(tasks(1), agent_of(Calls()), path, relaxed) == whole
 
 
@@ -381,6 +426,7 @@ def test_inputs_of_objects_have_the_same_fingerprint_in_every_process():
         ([Right], "which is no task"),
         ([Right("")], "has the id ''"),
         ([Right(3)], "has the id 3"),
+        ([Right("a\ud800")], "no whole Unicode text"),
     ],
 )
 def test_wrong_tasks(path, given, words):
@@ -398,6 +444,7 @@ def test_wrong_tasks(path, given, words):
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"seed": 1.5}, "seed is 1.5"),
         ({"token_budget": 0}, "token_budget is 0"),
+        ({"call_budget": 0}, "call_budget is 0"),
         ({"max_tokens": 0}, "max_tokens is 0"),
         ({"timeout": -1}, "timeout is -1"),
         ({"recursion_limit": 0}, "recursion_limit is 0"),

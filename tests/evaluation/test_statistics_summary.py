@@ -141,6 +141,16 @@ def test_a_single_tie_makes_another_comparison():
     assert (three.comparisons, three.alike) == (2, ())
 
 
+def test_rounding_is_no_difference():
+    """Three verdicts of .1 have a mean above .1: a pick among them is not worse, and not significantly so either."""
+    results = [task(f"t{place}", [1.0, 2.0, 3.0], [(0.1, 0.7)[place % 2]] * 3) for place in range(20)]
+    assert (np.array([0.1] * 3).mean(), np.array([0.7] * 3).mean()) != (0.1, 0.7)
+    (row,) = summarise(results, {"s": BY_ACTION}, resampling=FAST).selectors
+    assert (row.difference.value, row.difference.low, row.p, row.detectable) == (0.0, None, 1.0, None)
+    assert row.verdict.kind == "cannot be told"
+    assert all(each.low is None for each in (row.chance.difference, row.chance.left, *row.curve.difference))
+
+
 def test_one_task_and_no_selectors():
     summary = summarise([task("a", [1.0, 2.0], [1, 0])], {}, resampling=FAST)
     assert summary.selectors == ()

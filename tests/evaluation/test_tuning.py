@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -45,6 +46,7 @@ def test_the_grid_is_the_authors_sweep_and_the_default_comes_first():
     assert {setting.selector for setting in grid} == set(SELECTORS) - set(CONFOUNDS)
     with pytest.raises(ConfigError, match="unknown selector 'nonsense'"):
         default_grid(["nonsense"])
+    assert default_grid(["shortest", "shortest"]) == (Setting("shortest"),)
 
 
 def test_the_leak_where_there_is_nothing_to_find():
@@ -64,6 +66,30 @@ def test_the_leak_is_shown_beside_the_estimate():
     tuning = tune(random_results(tasks=24, n=5, length=60), CENTROIDS, repeats=3, resampling=FAST)
     assert tuning.naive == picked(random_results(tasks=24, n=5, length=60), CENTROIDS).mean(axis=1).max()
     assert tuning.leak == tuning.naive - tuning.expected.value >= 0
+
+
+@pytest.mark.parametrize("verdict", [0.1, 1.0])
+def test_rounding_is_no_gain(verdict):
+    """Twenty dealings are twenty additions; where every rollout is as right there is nothing to be better at."""
+    results = random_results(tasks=10, n=3, length=30)
+    results = [replace(each, correct=np.full(3, verdict if place % 2 else 0.7)) for place, each in enumerate(results)]
+    tuning = tune(results, CENTROIDS[:3], repeats=20, resampling=FAST)
+    assert (tuning.expected_difference.value, tuning.expected_difference.low) == (0.0, None)
+    assert (tuning.naive_difference, tuning.default_difference.value, tuning.leak) == (0.0, 0.0, 0.0)
+
+
+def test_passing_over_failures_is_told_apart():
+    results = random_results(tasks=6, n=4)
+    for result in results[:3]:
+        result.correct[:2] = 0.0
+    failed = [
+        replace(each, candidates=tuple(replace(c, error="E: x") if c.index < 2 else c for c in each.candidates))
+        for each in results[:3]
+    ]
+    tuning = tune([*failed, *results[3:]], CENTROIDS[:1], repeats=1, resampling=FAST)
+    ended = [*(each.correct[2:].mean() for each in failed), *(each.correct.mean() for each in results[3:])]
+    assert tuning.ended_difference.value == pytest.approx(np.mean(ended) - tuning.pass_1)
+    assert tuning.ended_difference.value > 0
 
 
 def test_what_is_there_is_found():
@@ -93,13 +119,15 @@ def test_the_outer_estimate_equals_a_slow_restatement():
 
 
 def test_the_choice_for_a_task_does_not_see_its_outcomes():
-    """Whatever the outcomes of one task are, the settings that pick in it stay the same."""
-    results = random_results(tasks=8)
-    accuracies = picked(results, CENTROIDS)
-    changed = accuracies.copy()
-    changed[:, 3] = 1.0 - changed[:, 3]
-    chosen = [np.delete(each, [3], axis=1).mean(axis=1).argmax() for each in (accuracies, changed)]
-    assert chosen[0] == chosen[1]
+    """Whatever each of its settings makes of one task, the one that picks in it stays the same."""
+    accuracies = picked(random_results(tasks=8), CENTROIDS)
+    names = np.arange(len(CENTROIDS)) / len(CENTROIDS)  # as the accuracies in task 3: which was chosen can be read off
+    chosen = []
+    for order in (names, names[::-1], np.roll(names, 9)):
+        accuracies[:, 3] = order
+        outer, _ = _outer(accuracies, 8, 1, np.random.default_rng(0))
+        chosen.append(order.tolist().index(outer[3]))
+    assert len(set(chosen)) == 1
 
 
 def test_picks_follow_the_settings_config():
@@ -117,8 +145,8 @@ def test_on_the_stored_families_tuned_centroids_do_not_beat_a_rollout_at_random(
     assert tuning.leak > 0
 
 
-@pytest.mark.parametrize("change", [{"folds": 1}, {"folds": 9}, {"repeats": 0}])
-def test_too_few(change):
+@pytest.mark.parametrize("change", [{"folds": 1}, {"folds": 9}, {"repeats": 0}, {"seed": -1}])
+def test_wrong_dealing(change):
     with pytest.raises(ConfigError, match="8 tasks"):
         tune(random_results(tasks=8), CENTROIDS, **{"folds": 4, "repeats": 1, **change})
 
@@ -150,6 +178,7 @@ DAMAGED = {
     "no selector": '{"ec_agent_settings": 1, "config": {}}',
     "unknown selector": '{"ec_agent_settings": 1, "selector": {"name": "x"}, "config": {}}',
     "unknown argument": '{"ec_agent_settings": 1, "selector": {"name": "shortest", "x": 1}, "config": {}}',
+    "no name": '{"ec_agent_settings": 1, "selector": {"name": ["shortest"]}, "config": {}}',
     "bad config": '{"ec_agent_settings": 1, "selector": {"name": "shortest"}, "config": {"top_percent": 300}}',
 }
 
@@ -160,6 +189,11 @@ def test_damaged_files(case, tmp_path):
     path.write_text(DAMAGED[case])
     with pytest.raises(ConfigError):
         load_settings(path)
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(ConfigError, match="name a file in a folder that exists"):
+        save_settings(tmp_path / "no folder" / "settings.json", Setting())
 
 
 def test_a_missing_file(tmp_path):

@@ -120,7 +120,7 @@ def centroid_calibration(summary: Summary) -> Figure | None:
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("entropy centroid of the rollout (mean of the bin)")
         axes.set_ylabel("share that is right")
-        axes.legend(loc="best", ncols=2)
+        figure.legend(loc="outside upper center", ncols=2)
 
     said = "; ".join(f"{each.low:.2f} to {each.high:.2f}: {each.success:.2f} of {each.rollouts}" for each in bins)
     return Figure(

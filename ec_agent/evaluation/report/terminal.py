@@ -26,6 +26,9 @@ def print_report(report: Report, console: Console) -> None:
     for line in wording.what_was_run(report):
         console.print(escape(line))
     print_accuracies(report, console)
+    if report.summary.n > 1:
+        console.print("[bold]Accuracy by number of rollouts[/bold]")
+        console.print(_curves(report))
     console.print("[bold]Confound panel[/bold]: what the length of a rollout explains")
     console.print(_panel(report))
     console.print(_lengths(report.summary.selectors))
@@ -46,6 +49,7 @@ def print_accuracies(report: Report, console: Console) -> None:
             name, _, rest = row.verdict.sentence.partition(":")
             style = STYLES.get(row.verdict.kind, "default")
             console.print(Padding(f"[{style}]{escape(name)}[/]:{escape(rest)}", (0, 0, 0, 2)))
+    console.print(Padding(escape(wording.room(report)), (0, 0, 0, 2)))
     console.print()
     _list(console, "What may not be concluded", wording.cautions(report))
 
@@ -85,6 +89,17 @@ def _accuracies(report: Report, *, wide: bool) -> Table:
         ]
         kind = row.verdict.kind if row.verdict else ""
         table.add_row(*cells, *([f"[{STYLES.get(kind, 'dim')}]{kind}[/]"] if wide else []))
+    return table
+
+
+def _curves(report: Report) -> Table:
+    """From 1, 2, 4 ... and all rollouts: every column would not fit."""
+    summary = report.summary
+    shown = sorted({*(2**place for place in range(summary.n.bit_length())), summary.n})
+    rows = [("oracle (pass@k)", summary.pass_at_k), ("all right (pass^k)", summary.pass_hat_k)]
+    table = _table("from", *map(str, shown))
+    for name, curve in [*rows, *((row.name, row.curve.accuracy) for row in summary.selectors)]:
+        table.add_row(escape(name), *(wording.number(curve[n - 1]) for n in shown))
     return table
 
 

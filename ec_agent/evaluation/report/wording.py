@@ -96,8 +96,9 @@ def failures(report: Report) -> list[str]:
             "passing over failures alone."
         )
     if effort.unscored:
-        kinds = ", ".join(f"{many} for {why}" for why, many in effort.unscored.items())
+        kinds = ", ".join(f"{count(many, 'rollout')} ({why})" for why, many in effort.unscored.items())
         said.append(f"Logprobs could not be used in {kinds}; selectors that read them pass these over.")
+    said += _fallen_back(summary.selectors, len(summary.tasks))
     if report.unfinished:
         said.append(
             f"The run is not finished: {count(report.unfinished, 'task')} left out for lack of rollouts. If what is "
@@ -109,6 +110,18 @@ def failures(report: Report) -> list[str]:
             "the greedy rollouts need not be greedy."
         )
     return said
+
+
+def _fallen_back(rows: Sequence[SelectorSummary], tasks: int) -> list[str]:
+    names: dict[int, list[str]] = {}
+    for row in rows:
+        if row.fell_back:
+            names.setdefault(row.fell_back, []).append(row.name)
+    return [
+        f"Nothing could be ranked in {many} of {count(tasks, 'task')} by {', '.join(those)}: what is shown there is "
+        "any rollout that ended, and says nothing of the selector."
+        for many, those in names.items()
+    ]
 
 
 def conclusions(report: Report) -> list[str]:
@@ -129,7 +142,7 @@ def conclusions(report: Report) -> list[str]:
         said.append(f"No difference to Pass@1 found: {_names(found)}.{_detectable(found)}")
     if found := _of_kind(rows, "cannot be told"):
         said.append(f"Cannot be told from {count(len(report.summary.tasks), 'task')}: {_names(found)}.")
-    said.append(_room(report))
+    said.append(room(report))
     return said
 
 
@@ -165,7 +178,7 @@ def notes(report: Report) -> list[str]:
         f"{c.consecutive_low} (top percent, bottom percent, consecutive low). Settings chosen after a look at these "
         "tasks make numbers too good; the command ec-agent calibrate shows by how much."
     ]
-    if report.unfilled.names:
+    if report.unfilled.names and report.unfilled.longest:
         said.append(
             f"No rollout is longer than its window (the longest has {report.unfilled.longest:,} tokens) for "
             f"{', '.join(report.unfilled.names)}: there it is the mean of the whole rollout, as in deepconf_mean. "
@@ -176,7 +189,7 @@ def notes(report: Report) -> list[str]:
     for name, signal in report.left_out.items():
         said.append(f"{name} is left out: {signal} was not stored.")
     if any(not row.curve.exact for row in report.summary.selectors):
-        said.append("Curves of votes by number of rollouts rest on a seeded draw of subsets.")
+        said.append("Curves by number of rollouts rest on a seeded draw of subsets where these are very many.")
     said.append(
         f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
         f"{resampling.seed}. p: sign flips over tasks, Holm-corrected. Ties are averaged. Intervals are not corrected: "
@@ -220,12 +233,13 @@ def _detectable(rows: Sequence[SelectorSummary]) -> str:
     return f" {tasks} show a difference of {size} four times in five; a smaller one may well be missed."
 
 
-def _room(report: Report) -> str:
+def room(report: Report) -> str:
+    """How much any selector could gain."""
     summary = report.summary
-    room = (summary.oracle.value or 0.0) - (summary.pass_1.value or 0.0)
-    if room <= 0:
+    gain = (summary.oracle.value or 0.0) - (summary.pass_1.value or 0.0)
+    if gain <= 0:
         return "The rollouts of a task are all equally right: no selector could gain anything here."
     return (
         f"Pass@1 is {number(summary.pass_1.value)} and oracle@{summary.n_most} {number(summary.oracle.value)}: no "
-        f"selector could gain more than {room:+.3f} here."
+        f"selector could gain more than {gain:+.3f} here."
     )

@@ -16,6 +16,10 @@ from ec_agent.lazy import needed
 BATCH_NUMBERS = 4_000_000
 """How many resampled numbers are held at once: 32 MB."""
 
+ROUNDING = 1e-12
+"""Means of equal verdicts, or of the same in another order, differ by less. Taken for differences they would be
+significant ones, for rounding has a direction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
@@ -89,7 +93,7 @@ def estimates(values: FloatArray, resampling: Resampling) -> list[Estimate]:
     tasks = values.shape[1]
     means = values.mean(axis=1) if tasks else np.full(len(values), np.nan)
     lows, highs = np.full((2, len(values)), np.nan)
-    vary = np.ptp(values, axis=1) > 0 if tasks > 1 else np.zeros(len(values), np.bool_)
+    vary = np.ptp(values, axis=1) > ROUNDING if tasks > 1 else np.zeros(len(values), np.bool_)
     if vary.any():
         with warnings.catch_warnings():
             # A row whose resamples say too little has no interval, which is what the NaN then says.
@@ -126,6 +130,12 @@ def estimate(values: Sequence[float | None] | FloatArray, resampling: Resampling
     return estimates(row[~np.isnan(row)][np.newaxis, :], resampling)[0]
 
 
+def differences(ours: FloatArray, theirs: FloatArray | float) -> FloatArray:
+    """``ours - theirs``, 0 where that is nothing but :data:`ROUNDING`; shape of ``ours``."""
+    found = ours - theirs
+    return np.where(np.abs(found) < ROUNDING, 0.0, found)
+
+
 def paired_p(ours: FloatArray, theirs: FloatArray, resampling: Resampling) -> float:
     """Two-sided p-value of equal means: the tasks' differences with their signs flipped at random.
 
@@ -140,7 +150,7 @@ def paired_p(ours: FloatArray, theirs: FloatArray, resampling: Resampling) -> fl
     Returns:
         The p-value; 1 where no task differs.
     """
-    difference = ours - theirs
+    difference = differences(ours, theirs)
     # A task without a difference is the same whichever way it is flipped; one alone is as far off either way.
     moved = difference[difference != 0]
     if len(moved) < 2:
@@ -176,26 +186,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def smallest_detectable(differences: FloatArray, power: float = 0.8, level: float = 0.05) -> float | None:
+def smallest_detectable(gains: FloatArray, power: float = 0.8, level: float = 0.05) -> float | None:
     """The true difference that a paired comparison of this size would find with this power.
 
     ``(t(1 - level / 2) + t(power)) * sd / sqrt(T)`` with Student's t of T - 1 degrees of freedom: for one comparison,
     before any correction for several.
 
     Args:
-        differences: shape ``(T,)``, the paired differences.
+        gains: shape ``(T,)``, the paired differences.
         power: chance to find it.
         level: two-sided level of the test.
 
     Returns:
         In the differences' unit; ``None`` with fewer than two tasks, or where none differs from another.
     """
-    tasks = len(differences)
-    if tasks < 2 or np.ptp(differences) == 0:
+    tasks = len(gains)
+    if tasks < 2 or np.ptp(gains) <= ROUNDING:
         return None
     t = stats().t
     factor = t.ppf(1 - level / 2, tasks - 1) + t.ppf(power, tasks - 1)
-    return float(factor * differences.std(ddof=1) / np.sqrt(tasks))
+    return float(factor * gains.std(ddof=1) / np.sqrt(tasks))
 
 
 def _known(value: float) -> float | None:

@@ -15,6 +15,7 @@ from ec_agent.evaluation.statistics.auroc import task_auroc
 from ec_agent.evaluation.statistics.bootstrap import (
     Estimate,
     Resampling,
+    differences,
     estimate,
     estimates,
     holm,
@@ -38,7 +39,8 @@ class Curve:
     Attributes:
         accuracy: expected accuracy, ties averaged.
         difference: accuracy minus Pass@1.
-        exact: whether every subset counts; else a seeded draw of them does (votes with N > 12).
+        exact: whether every subset counts; else a seeded draw of them does (votes with N > 16; with N > 12
+            selectors of your own whose scores depend on the other rollouts).
     """
 
     accuracy: tuple[float, ...]
@@ -178,10 +180,10 @@ def summarise(
         n=smallest,
         n_most=max(len(result.candidates) for result in results),
         pass_1=estimate(pass_1, resampling),
-        pass_1_ended=estimate([_ended_mean(result) for result in results], resampling),
+        pass_1_ended=estimate([ended_mean(result) for result in results], resampling),
         oracle=estimate([result.correct.max() for result in results], resampling),
         greedy=estimate([greedy for greedy, _ in with_greedy], resampling),
-        greedy_difference=estimate([greedy - mean for greedy, mean in with_greedy], resampling),
+        greedy_difference=estimate(differences(*np.array(with_greedy).reshape(-1, 2).T), resampling),
         pass_at_k=_mean_curve([pass_at_k(result.correct) for result in results], smallest),
         pass_hat_k=_mean_curve([pass_hat_k(result.correct) for result in results], smallest),
         effort=effort(results),
@@ -208,7 +210,7 @@ class _Row:
         self.standings = [standing(result.candidates, selector) for result in results]
         self.accuracies = per_task(results, self.standings)
         self.pass_1 = pass_1
-        self.differences = self.accuracies - pass_1
+        self.differences = differences(self.accuracies, pass_1)
         self.difference = estimate(self.differences, resampling)
         self.p = paired_p(self.accuracies, pass_1, resampling)
 
@@ -244,8 +246,8 @@ class _Row:
         pairs = zip(self.standings, self.results, strict=True)
         expected = np.array([one.chance(result.correct) for one, result in pairs])
         return Chance(
-            difference=estimate(expected - self.pass_1, self.resampling),
-            left=estimate(self.accuracies - expected, self.resampling),
+            difference=estimate(differences(expected, self.pass_1), self.resampling),
+            left=estimate(differences(self.accuracies, expected), self.resampling),
         )
 
     def _curve(self) -> Curve:
@@ -257,7 +259,7 @@ class _Row:
         accuracy = np.array([curve[:smallest] for curve, _ in curves])  # (T, n)
         return Curve(
             accuracy=tuple(accuracy.mean(axis=0).tolist()),
-            difference=tuple(estimates((accuracy - self.pass_1[:, np.newaxis]).T, self.resampling)),
+            difference=tuple(estimates(differences(accuracy.T, self.pass_1), self.resampling)),
             exact=all(exact for _, exact in curves),
         )
 
@@ -275,7 +277,8 @@ def per_task(results: Sequence[TaskResult], standings: Sequence[Standing]) -> Fl
     return np.array([one.accuracy(result.correct) for one, result in zip(standings, results, strict=True)])
 
 
-def _ended_mean(result: TaskResult) -> float:
+def ended_mean(result: TaskResult) -> float:
+    """Mean verdict of the rollouts that ended; 0 where none did."""
     ended = [candidate.error is None for candidate in result.candidates]
     return float(result.correct[ended].mean()) if any(ended) else 0.0
 
