@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from gold import played
+from textworld.logic import GameLogic
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import load
@@ -32,6 +36,23 @@ def test_each_rollout_starts_anew_and_ends_when_won(games):
         assert (one.won, one.done, other.won, other.done) == (True, True, False, False)
         assert one.act("look") == "The game is over."
         assert other.act("look") != "The game is over."
+
+
+def test_rollouts_play_side_by_side(games):
+    def play(task):
+        with task.environment() as game:
+            for _, args in task.gold:
+                game.act(args["command"])
+            return game.won
+
+    GameLogic.parse.cache_clear()  # else what other tests played is not parsed again
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(play, games * 4))
+    finally:
+        sys.setswitchinterval(switching)
 
 
 def test_the_same_every_time(games):

@@ -22,7 +22,7 @@ from ec_agent.local.fetch import cache_dir
 
 REQUIREMENT = "textworld==1.7.0"
 DEFAULT_COUNT = 50
-_compiling = threading.Lock()
+_one_at_a_time = threading.Lock()  # TextWorld parses all its logic with one parser of the whole process
 
 
 class Game:
@@ -35,14 +35,16 @@ class Game:
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
-        self._environment.reset()
+        with _one_at_a_time:
+            self._environment.reset()
         self.won = self.done = False
 
     def act(self, command: str) -> str:
         """What the game says to a command."""
         if self.done:
             return "The game is over."
-        state, _, self.done = self._environment.step(command)
+        with _one_at_a_time:
+            state, _, self.done = self._environment.step(command)
         self.won = bool(state.won)
         return re.sub(r"\s*\n\s*", "\n", state.feedback).strip().removesuffix(">").strip()
 
@@ -87,7 +89,9 @@ class GameTask(BaseTask):
     @contextmanager
     def _played(self) -> Iterator[Game]:
         textworld = package("textworld", REQUIREMENT)
-        environment = textworld.start(str(self._file()), textworld.EnvInfos(won=True, feedback=True))
+        file = str(self._file())
+        with _one_at_a_time:
+            environment = textworld.start(file, textworld.EnvInfos(won=True, feedback=True))
         try:
             yield Game(environment)
         finally:
@@ -104,7 +108,7 @@ class GameTask(BaseTask):
 
     def _file(self) -> Path:
         folder = cache_dir() / REQUIREMENT.replace("==", "-") / self.id
-        with _compiling:
+        with _one_at_a_time:
             if not folder.is_dir():
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 # A folder of its own and a rename: another process may be compiling the same game.
