@@ -25,11 +25,11 @@ from ec_agent.evaluation.identity import about_agent
 from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.places import load_agent, load_tasks
-from ec_agent.evaluation.report import wording
 from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.traces.store import COSTS, TraceStore
+from ec_agent.visual.wording import many
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 UNFINISHED = 3
@@ -107,7 +107,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     tasks = load_tasks(command.tasks, command.limit)
     path = command.out or default_path(command.tasks, command.agent)
     tested = load_agent(command.agent, command.model)
-    asked, each = (wording.count(many, noun) for many, noun in ((len(tasks), "task"), (settings.n, "rollout")))
+    asked, each = (many(number, noun) for number, noun in ((len(tasks), "task"), (settings.n, "rollout")))
     console.print(f"{asked}, {each} each{_and_greedy(settings)} -> {safe(str(path))}", soft_wrap=True)
     for line in _costs(foresee(tasks, settings)):
         console.print(line)
@@ -219,7 +219,7 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         oracle = sum(task.best for task in begun) / len(begun)
         greedy = f"; greedy {sum(judged) / len(judged):.3f}" if judged else ""
         most = max(task.rollouts for task in begun)
-        console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {wording.count(len(begun), 'task')}")
+        console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {many(len(begun), 'task')}")
     costs = {name: sum(getattr(task, name) for task in report.tasks) for name in COSTS}
     console.print(
         f"cost: {costs['model_calls']} model calls, {costs['prompt_tokens']} prompt and "

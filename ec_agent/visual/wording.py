@@ -29,9 +29,9 @@ def describe(action: Any) -> str:
     return " ".join(str(content).split())
 
 
-def many(count: int, thing: str) -> str:
-    """``1 call``, ``2 calls``."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+def many(count: float, thing: str) -> str:
+    """``1 call``, ``2,000 calls``."""
+    return f"{count:,.0f} {thing}{'' if count == 1 else 's'}"
 
 
 def percent(share: float | None) -> str:

@@ -149,4 +149,4 @@ def test_numbers_that_do_not_exist_are_dashes():
     assert wording.interval(Estimate(0.5, None, None, 1)) == "0.500"
     assert wording.interval(Estimate(-0.05, -0.1, 0.0, 9), signed=True) == "-0.050 [-0.10, +0.00]"
     assert [wording.p_value(0.0004), wording.p_value(0.0123)] == ["< .001", "0.012"]
-    assert [wording.count(1, "task"), wording.count(1200, "task")] == ["1 task", "1,200 tasks"]
+    assert [wording.many(1, "task"), wording.many(1200, "task")] == ["1 task", "1,200 tasks"]

@@ -9,6 +9,7 @@ from ec_agent.evaluation.report.content import Report
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.selectors.self_certainty import SelfCertainty
+from ec_agent.visual.wording import many
 
 NONE = "-"
 
@@ -45,17 +46,12 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{share:.0%}"
 
 
-def count(many: float, noun: str) -> str:
-    """``1 task``, ``1,200 tasks``."""
-    return f"{many:,.0f} {noun}{'' if many == 1 else 's'}"
-
-
 def what_was_run(report: Report) -> list[str]:
     """Tasks, rollouts, model, lengths, how many were distinct, costs: one sentence or two each."""
     summary, run = report.summary, report.run
     effort = summary.effort
     each = str(summary.n) if summary.n == summary.n_most else f"{summary.n} to {summary.n_most}"
-    said = [f"{count(len(summary.tasks), 'task')}, {each} rollouts each: {count(effort.rollouts, 'rollout')}."]
+    said = [f"{many(len(summary.tasks), 'task')}, {each} rollouts each: {many(effort.rollouts, 'rollout')}."]
     if run:
         settings = run.settings
         models = ", ".join(run.models) or "a model that its answers do not name"
@@ -72,14 +68,14 @@ def what_was_run(report: Report) -> list[str]:
             f"{effort.calls.high:,.0f})."
         )
     if effort.distinct is not None:
-        alike = f"; in {count(effort.all_alike, 'task')} all were the same" if effort.all_alike else ""
+        alike = f"; in {many(effort.all_alike, 'task')} all were the same" if effort.all_alike else ""
         said.append(f"{effort.distinct:.0%} of a task's rollouts were distinct{alike}.")
     if effort.coverage is not None and effort.coverage < 1:
         said.append(f"{effort.coverage:.1%} of the tokens have an entropy.")
     if run:
         costs = run.costs
         said.append(
-            f"Cost: {count(costs['model_calls'], 'model call')}, {costs['prompt_tokens']:,.0f} prompt and "
+            f"Cost: {many(costs['model_calls'], 'model call')}, {costs['prompt_tokens']:,.0f} prompt and "
             f"{costs['generated_tokens']:,.0f} generated tokens, {costs['seconds']:,.0f} s of rollouts."
         )
     return said
@@ -91,22 +87,22 @@ def failures(report: Report) -> list[str]:
     said = []
     if effort.failed:
         said.append(
-            f"{effort.failed} of {count(effort.rollouts, 'rollout')} failed and count as wrong. Among those that ended "
+            f"{effort.failed} of {many(effort.rollouts, 'rollout')} failed and count as wrong. Among those that ended "
             f"Pass@1 is {number(summary.pass_1_ended.value)}, not {number(summary.pass_1.value)}: so much is gained by "
             "passing over failures alone."
         )
     if effort.unscored:
-        kinds = ", ".join(f"{count(many, 'rollout')} ({why})" for why, many in effort.unscored.items())
+        kinds = ", ".join(f"{many(number, 'rollout')} ({why})" for why, number in effort.unscored.items())
         said.append(f"Logprobs could not be used in {kinds}; selectors that read them pass these over.")
     said += _fallen_back(summary.selectors, len(summary.tasks))
     if report.unfinished:
         said.append(
-            f"The run is not finished: {count(report.unfinished, 'task')} left out for lack of rollouts. If what is "
+            f"The run is not finished: {many(report.unfinished, 'task')} left out for lack of rollouts. If what is "
             "missing is hard, every number here is too high."
         )
     if report.run and report.run.costs["unsampled_calls"]:
         said.append(
-            f"Seed and temperature could not be set on {count(report.run.costs['unsampled_calls'], 'model call')}: "
+            f"Seed and temperature could not be set on {many(report.run.costs['unsampled_calls'], 'model call')}: "
             "the greedy rollouts need not be greedy."
         )
     return said
@@ -118,9 +114,9 @@ def _fallen_back(rows: Sequence[SelectorSummary], tasks: int) -> list[str]:
         if row.fell_back:
             names.setdefault(row.fell_back, []).append(row.name)
     return [
-        f"Nothing could be ranked in {many} of {count(tasks, 'task')} by {', '.join(those)}: what is shown there is "
+        f"Nothing could be ranked in {without} of {many(tasks, 'task')} by {', '.join(those)}: what is shown there is "
         "any rollout that ended, and says nothing of the selector."
-        for many, those in names.items()
+        for without, those in names.items()
     ]
 
 
@@ -130,7 +126,7 @@ def conclusions(report: Report) -> list[str]:
     said = []
     for kind, words in (("better", "Better than Pass@1 on these tasks"), ("worse", "Worse than Pass@1 on these tasks")):
         if found := _of_kind(rows, kind):
-            after = f"after correction for {count(report.summary.comparisons, 'selector')} compared"
+            after = f"after correction for {many(report.summary.comparisons, 'selector')} compared"
             said.append(f"{words}, {after}: {_differences(found)}.")
     if found := _of_kind(rows, "confounded"):
         said.append(
@@ -141,7 +137,7 @@ def conclusions(report: Report) -> list[str]:
     if found := _of_kind(rows, "no difference found"):
         said.append(f"No difference to Pass@1 found: {_names(found)}.{_detectable(found)}")
     if found := _of_kind(rows, "cannot be told"):
-        said.append(f"Cannot be told from {count(len(report.summary.tasks), 'task')}: {_names(found)}.")
+        said.append(f"Cannot be told from {many(len(report.summary.tasks), 'task')}: {_names(found)}.")
     said.append(room(report))
     return said
 
@@ -206,7 +202,7 @@ def _about_the_centroid(report: Report) -> list[str]:
             tasks = len(report.summary.tasks)
             said.append(
                 f"That the centroid itself helps or harms: {row.name} gave validity warnings on {row.warned} of "
-                f"{count(tasks, 'task')}. The first: {report.warning[row.name]}."
+                f"{many(tasks, 'task')}. The first: {report.warning[row.name]}."
             )
     return said
 
@@ -229,7 +225,7 @@ def _detectable(rows: Sequence[SelectorSummary]) -> str:
         return ""
     low, high = f"{min(sizes):.2f}", f"{max(sizes):.2f}"
     size = low if low == high else f"{low} to {high}"
-    tasks = count(rows[0].difference.tasks, "task")
+    tasks = many(rows[0].difference.tasks, "task")
     return f" {tasks} show a difference of {size} four times in five; a smaller one may well be missed."
 
 
