@@ -85,13 +85,15 @@ class FakeOpenAI:
     """The server. ``answers[prompt]`` says how the last message's text is answered.
 
     A list is followed one answer a request, its last one for all further requests. ``otherwise`` answers all other
-    prompts. ``refuse(path, body)`` may return the message of a 400.
+    prompts. ``refuse(path, body)`` may return the message of a 400. ``keeps_alive``: connections stay open between
+    whole answers, as those of real servers do.
     """
 
     answers: dict[str, Reaction] = field(default_factory=dict)
     refuse: Callable[[str, dict[str, Any]], str | None] = lambda path, body: None
     asked: list[Asked] = field(default_factory=list)
     otherwise: Reaction = field(default_factory=Answer)
+    keeps_alive: bool = False
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -100,6 +102,7 @@ class FakeOpenAI:
 
         class Handler(_Handler):
             server_side = fake
+            protocol_version = "HTTP/1.1" if fake.keeps_alive else "HTTP/1.0"
 
         self._http = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"

@@ -18,13 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ec_agent.cli.files import written
-from ec_agent.cli.interrupts import leave_interrupted, run_until_interrupted
+from ec_agent.cli.interrupts import leave_interrupted
 from ec_agent.cli.text import safe
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
 from ec_agent.live.board import Board
 from ec_agent.live.terminal import showing
 from ec_agent.local import shared_server
+from ec_agent.loop import run_to_its_end
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
@@ -104,7 +105,7 @@ def _run(node: BestOfN, question: str, n: int, console: Console, live: bool) -> 
         with showing(console, keep=False) if live else _progress(console, n) as shown:
             board = shown.board
             asked = {"messages": [("user", question)]}
-            return run_until_interrupted(node.arun(asked, on_event=shown.hear))
+            return run_to_its_end(node.arun(asked, on_event=shown.hear))
     except KeyboardInterrupt:
         leave_interrupted(board, console)
 

@@ -25,9 +25,10 @@ from ec_agent.evaluation.identity import about_agent
 from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.places import load_agent, load_tasks
-from ec_agent.evaluation.runner import THREADS, RunReport, evaluate
+from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
+from ec_agent.loop import THREADS
 from ec_agent.traces.store import COSTS, TraceStore
 from ec_agent.visual.wording import many
 

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 from rich.console import Console
 
-from ec_agent.evaluation.runner import MOST_THREADS, THREADS, Threads
 from ec_agent.live.board import Board
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
-
-T = TypeVar("T")
-
-
-def run_until_interrupted(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run it on an event loop that Ctrl-C ends at once: its calls are cancelled, threads that block are left.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; leave the process with :func:`leave`.
-    """
-
-    async def in_threads_of_its_own() -> T:
-        asyncio.get_running_loop().set_default_executor(Threads(MOST_THREADS, THREADS))
-        return await coroutine
-
-    return asyncio.run(in_threads_of_its_own())
 
 
 def leave_interrupted(board: Board, console: Console) -> NoReturn:

@@ -13,12 +13,13 @@ from langgraph.pregel import Pregel
 from rich.console import Console
 from rich.markup import escape
 
-from ec_agent.cli.interrupts import INTERRUPTED, leave, leave_interrupted, run_until_interrupted
+from ec_agent.cli.interrupts import INTERRUPTED, leave, leave_interrupted
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.places import load_agent
 from ec_agent.live.feed import END, event_in, grown_lines, lines_of
 from ec_agent.live.stored import stored_events
 from ec_agent.live.terminal import OnEvent, Shown, showing
+from ec_agent.loop import run_to_its_end
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
 from ec_agent.visual.escaping import shown as visible
 from ec_agent.visual.wording import describe
@@ -87,7 +88,7 @@ def _watch_run(place: str, asked: Any, n: int | None) -> None:
     try:
         with showing(console) as shown:
             board = shown.board
-            output = run_until_interrupted(_output_of(agent, asked, shown.hear))
+            output = run_to_its_end(_output_of(agent, asked, shown.hear))
     except KeyboardInterrupt:
         if board is None:
             raise

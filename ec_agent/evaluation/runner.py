@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -16,11 +15,9 @@ from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_anot
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
+from ec_agent.loop import run_to_its_end
 from ec_agent.rollouts.messages import fingerprint
 from ec_agent.traces.store import Key, StoredRollout, TaskTotals, TraceStore
-
-THREADS = "ec_agent-eval"
-MOST_THREADS = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +93,8 @@ def evaluate(
     """Run an agent n times on each task and store every rollout with its verdict; go on where a file has some.
 
     Each rollout is one of ``best_of_n``'s own: the same capture, isolation and limits. What the agent's rollouts raise
-    is a failed rollout; what a task's verdict or environment raises stops the run.
+    is a failed rollout; what a task's verdict or environment raises stops the run. It runs on an event loop in a thread
+    of its own, the same for every evaluation of the process, for a chat model keeps its connections.
 
     Args:
         tasks: what is asked; see ``ec_agent.evaluation.tasks``.
@@ -110,19 +108,13 @@ def evaluate(
         TraceError: the file holds another run, or cannot be used.
         EvaluationError: a task or the harness failed, or code of theirs called ``sys.exit``; what was stored stays.
     """
-
-    async def in_threads_of_its_own() -> RunReport:
-        # Threads are made as they are needed. Too few, and calls that block for ever would hold up other rollouts.
-        asyncio.get_running_loop().set_default_executor(Threads(MOST_THREADS, THREADS))
-        return await aevaluate(tasks, agent, path, settings, **options)
-
     if _on_loop():
         raise ConfigError(
             "evaluate() was called inside an event loop, a notebook's perhaps; write: await aevaluate(...)"
         )
     try:
-        return asyncio.run(in_threads_of_its_own())
-    except SystemExit as error:  # it ends the event loop, wherever it is raised: nothing above it can be asked
+        return run_to_its_end(aevaluate(tasks, agent, path, settings, **options))
+    except SystemExit as error:
         raise EvaluationError(
             f"the agent, a tool or a verdict ended the process (sys.exit({error.code!r})); raise an error "
             "there instead, and the same call goes on from here"
@@ -266,14 +258,6 @@ class _Run:
             tasks=tuple(store.totals()),
             failures=tuple(store.failures()),
         )
-
-
-class Threads(ThreadPoolExecutor):
-    """Threads that nobody waits for: a stopped run must not hang on an agent's blocking call."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more work."""
-        super().shutdown(wait=False, cancel_futures=True)
 
 
 def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
