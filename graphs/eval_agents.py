@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from langchain.agents import create_agent
@@ -21,7 +22,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 
 from ec_agent.environments.worlds import get_environment, in_environment
-from ec_agent.evaluation.adapters import long, sums
+from ec_agent.evaluation.adapters import long, sums, textworld
 from ec_agent.evaluation.adapters.turns import in_turns
 from ec_agent.evaluation.tasks import Task
 from ec_agent.local import LocalChatModel
@@ -44,11 +45,11 @@ def make_agent(task: Task, model: BaseChatModel | None = None) -> Agent:
         return sums_agent(task, model)
     if isinstance(task, long.WeighTask):
         return long_agent(task, model)
+    if isinstance(task, textworld.GameTask):
+        return game_agent(task, model)
     source = type(task).__name__
     if source == "SimpleTask":
         return one_call(model or model_for(max_tokens=160), task.tools)
-    if source == "GameTask":
-        return fixed_calls(model or model_for(max_tokens=40), task.tools, MAX_CALLS)
     tools = list(task.tools) or [calculate]
     limit: AgentMiddleware[Any, Any, Any] = ModelCallLimitMiddleware(run_limit=MAX_CALLS, exit_behavior="end")
     agent = create_agent(model or model_for(max_tokens=256), tools, middleware=[limit])
@@ -71,6 +72,19 @@ def long_agent(task: long.WeighTask, model: BaseChatModel | None = None) -> Agen
     shown = worked(examples, closed=False)
     hint = "Think first, then weigh one thing of the list."
     return fixed_calls(model or model_for(hint, shown, max_tokens=140), task.tools, task.calls)
+
+
+def game_agent(task: textworld.GameTask, model: BaseChatModel | None = None) -> Agent:
+    """Says five times as many commands as the walkthrough needs, or fewer where it has won."""
+    calls = 5 * len(task.gold)
+    return fixed_calls(model or model_for(None, _games_played(task.size), max_tokens=40), task.tools, calls)
+
+
+@cache
+def _games_played(size: tuple[int, int, int]) -> list[AnyMessage]:
+    """Three other games of the size, won as their walkthroughs say."""
+    rooms, objects, commands = size
+    return worked(textworld.load("", 3, seed=1_000_000, rooms=rooms, objects=objects, quest_length=commands))
 
 
 def model_for(

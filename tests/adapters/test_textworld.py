@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -72,6 +73,26 @@ def test_compiled_once(games, tmp_path, monkeypatch):
     assert [path.name for path in file.parent.parent.iterdir()] == ["textworld-3-6-4-0"]
 
 
-def test_no_parts():
-    with pytest.raises(ConfigError, match="write textworld"):
-        load("textworld:coin")
+def test_a_command_of_any_walkthrough_is_one_that_a_model_may_say(games):
+    pattern = games[0].tools[0].args_schema["properties"]["command"]["pattern"]
+    said = [args["command"] for task in load("textworld:1-4-2", 40) for _, args in task.gold]
+    assert len(said) == 80
+    assert [command for command in said if not re.fullmatch(pattern, command)] == []
+    assert any("'" in command for command in said)
+
+
+def test_what_a_terminal_would_show_in_its_status_line_is_left_out(games):
+    with games[0].environment() as game:
+        assert not re.search(r"[>]|\d/\d|  ", game.act("look"))
+
+
+def test_the_size_of_games():
+    (task,) = load("textworld:1-4-2", 1, seed=5)
+    assert (task.id, task.size, len(task.gold)) == ("textworld-1-4-2-5", (1, 4, 2), 2)
+    assert played(task, task.gold)
+
+
+@pytest.mark.parametrize("part", ["coin", "1-4", "0-4-2", "1-4-200", "1-4-2-3"])
+def test_no_other_parts(part):
+    with pytest.raises(ConfigError, match="write textworld, or textworld:ROOMS-THINGS-COMMANDS"):
+        load(f"textworld:{part}")

@@ -46,7 +46,8 @@ class Game:
         with _one_at_a_time:
             state, _, self.done = self._environment.step(command)
         self.won = bool(state.won)
-        return re.sub(r"\s*\n\s*", "\n", state.feedback).strip().removesuffix(">").strip()
+        # After the game's prompt comes what a terminal would show in its status line.
+        return re.sub(r"\s*\n\s*", "\n", state.feedback.split("\n>")[0]).strip()
 
 
 def _act(command: str = "") -> str:
@@ -64,7 +65,7 @@ act = tool_from(
             "command": {
                 "type": "string",
                 "description": "such as look, go east, open box, take key from box",
-                "pattern": "^[a-z][a-z -]{1,60}$",
+                "pattern": "^[A-Za-z][A-Za-z0-9' -]{1,60}$",
             }
         },
         "required": ["command"],
@@ -77,13 +78,14 @@ class GameTask(BaseTask):
 
     Attributes:
         gold: a walkthrough.
+        size: rooms, things and commands of the walkthrough that were asked for.
     """
 
     tools = (act,)
 
-    def __init__(self, id: str, game: Any, options: Any) -> None:
+    def __init__(self, id: str, game: Any, options: Any, size: tuple[int, int, int]) -> None:
         super().__init__(id, game.objective)
-        self._game, self._options = game, options
+        self._game, self._options, self.size = game, options, size
         self.gold: list[Call] = [("act", {"command": command}) for command in game.metadata["walkthrough"]]
 
     @contextmanager
@@ -130,7 +132,7 @@ def load(
     """Games, each from a seed of its own.
 
     Args:
-        part: none.
+        part: none, or the three numbers in its place: ``1-4-2`` is ``rooms=1, objects=4, quest_length=2``.
         limit: how many; ``None`` is 50.
         seed: of the first game; the next ones count up.
         rooms: rooms of a game.
@@ -141,13 +143,19 @@ def load(
         ConfigError: an argument is wrong, or the package is not installed.
     """
     if part:
-        raise ConfigError(f"textworld has no part {part!r}; write textworld")
+        if (asked := re.fullmatch(r"([1-9]\d?)-([1-9]\d?)-([1-9]\d?)", part)) is None:
+            raise ConfigError(
+                f"textworld has no part {part!r}; write textworld, or textworld:ROOMS-THINGS-COMMANDS, such as "
+                "textworld:1-4-2"
+            )
+        rooms, objects, quest_length = map(int, asked.groups())
     textworld = package("textworld", REQUIREMENT)
+    size = (rooms, objects, quest_length)
     tasks: list[Task] = []
     for number in range(seed, seed + (limit or DEFAULT_COUNT)):
         options = textworld.GameOptions()
         options.seeds, options.nb_rooms, options.nb_objects = number, rooms, objects
         options.quest_length = quest_length
         game = package("textworld.generator", REQUIREMENT).make_game(options)
-        tasks.append(GameTask(f"textworld-{rooms}-{objects}-{quest_length}-{number}", game, options))
+        tasks.append(GameTask("-".join(map(str, ("textworld", *size, number))), game, options, size))
     return tasks
