@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -47,11 +47,12 @@ class _Loop:
             self._running += 1
         future = asyncio.run_coroutine_threadsafe(self._in_threads(work, begun), self._loop)
         try:
+            _until_done(future)
             return future.result()
         except KeyboardInterrupt:
             if not future.done():  # what it keeps is kept before anybody leaves; a second Ctrl-C does not wait
                 self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
-                wait([future])
+                _until_done(future)
             raise
 
     def _serve(self) -> None:
@@ -81,6 +82,12 @@ class _Loop:
                 for task in left:
                     task.cancel()
                 await asyncio.gather(*left, return_exceptions=True)
+
+
+def _until_done(future: Future[Any]) -> None:
+    # A Ctrl-C that comes just before the thread falls asleep does not wake it: it looks up now and then.
+    while not wait([future], timeout=0.1).done:
+        pass
 
 
 _lock = threading.Lock()

@@ -124,13 +124,24 @@ def test_a_task_that_would_end_the_process_is_the_callers_affair_and_not_the_loo
     assert not run_to_its_end(loop_here()).is_closed()
 
 
-def test_ctrl_c_cancels_and_waits_for_what_is_kept():
+def to_the_process():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def to_another_thread():
+    """As when it comes just before the caller falls asleep: it does not wake it."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("interrupt", [to_the_process, to_another_thread], ids=["the process", "another thread"])
+def test_ctrl_c_cancels_and_waits_for_what_is_kept(interrupt):
     kept = []
 
     async def works():
         try:
-            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-            await asyncio.sleep(600)
+            threading.Timer(0.05, interrupt).start()
+            await asyncio.sleep(20)
+            kept.append("slept on")
         finally:
             await asyncio.sleep(0.05)
             kept.append("kept")
