@@ -97,7 +97,7 @@ _alive: _Loop | None = None
 def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Run async work from sync code. Blocking calls made with ``asyncio.to_thread`` have threads enough.
 
-    What it leaves behind, tasks and calls that block, is cancelled or left, never waited for.
+    Tasks that it leaves behind are cancelled; calls that still block are left, and nobody waits for them.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the work has been cancelled and has ended.

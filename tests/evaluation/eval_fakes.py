@@ -147,3 +147,8 @@ def contents(path):
 
 def logged(path: Path):
     return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def rollouts(path, kind="sample"):
+    with TraceStore(path) as store:
+        return [rollout for task in store.tasks() for rollout in store.rollouts(task, kind)]
