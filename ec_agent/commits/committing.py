@@ -22,6 +22,7 @@ from ec_agent.plans import Plan, Step, call, pause
 OnUncertain = Literal["raise", "retry"]
 
 _key: ContextVar[str | None] = ContextVar("ec_agent_idempotency_key", default=None)
+_carrying: ContextVar[bool] = ContextVar("ec_agent_carrying_out", default=False)
 
 
 def get_idempotency_key() -> str | None:
@@ -131,7 +132,7 @@ class Planned:
         args: the model's arguments.
         key: its idempotency key.
         commits: whether it is carried out under that key; a harmless call is just run.
-        made_up: whether no model asked for it: it is known by its name alone.
+        made_up: whether no model asked for it: it is known by its name and arguments.
     """
 
     name: str
@@ -139,6 +140,13 @@ class Planned:
     key: str
     commits: bool
     made_up: bool = False
+
+
+def _alike(planned: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
+    try:
+        return bool(planned == args)
+    except Exception:  # arrays and the like have no one answer
+        return repr(planned) == repr(args)
 
 
 class CommitGate:
@@ -167,37 +175,52 @@ class CommitGate:
         self._nested: dict[str, int] = {}
         self._lock = threading.Lock()
 
+    @property
+    def complete(self) -> bool:
+        """Whether every call has been carried out."""
+        return len(self._done) == len(self._calls)
+
     def halt(self) -> None:
         """Stop a run that has carried its calls out, or cannot, and now goes on to something else."""
         if self.failure is not None:
             raise self.failure
-        if len(self._done) == len(self._calls):
+        if self.complete:
             self.talk = self.talk or talk_with(self._calls)
             raise RolloutStop("committed")
+        if self.beyond is not None and not _carrying.get():  # a branch beside them, stopped already
+            self.beyond.halt()
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
         """Carry a call out, or leave it to the gate beyond."""
         if use.inside is not None and use.inside in self._calls:
             return (yield from self._within(self._calls[use.inside], use, execute))
-        call_id = use.call_id if use.call_id is not None else self._bare(use.tool.name)
+        call_id = use.call_id if use.call_id is not None else self._bare(use)
         planned = self._calls.get(call_id or "")
         if planned is None or call_id is None or planned.name != use.tool.name:
             return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
         with self._lock:
             self._tasks[call_id] = task_here()
-        if planned.commits:
-            value = yield from self._surely(planned.key, planned.name, planned.args, execute)
-            if use.call_id is not None and not isinstance(value, ToolOutputMixin):  # as somebody noted it by hand
-                value = ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
-        else:
-            value = yield execute
+        token = _carrying.set(True)
+        try:
+            value = yield from self._carry_out(planned, use, execute)
+        finally:
+            _carrying.reset(token)
         with self._lock:
             self._done.add(call_id)
         return value
 
-    def _bare(self, name: str) -> str | None:
-        same = (i for i, c in self._calls.items() if c.made_up and c.name == name and i not in self._done)
-        return next(same, None)
+    def _carry_out(self, planned: Planned, use: Use, execute: Step) -> Plan[Any]:
+        if not planned.commits:
+            return (yield execute)
+        value = yield from self._surely(planned.key, planned.name, planned.args, execute)
+        if use.call_id is not None and not isinstance(value, ToolOutputMixin):  # as somebody noted it by hand
+            return ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
+        return value
+
+    def _bare(self, use: Use) -> str | None:
+        """The call that no model asked for that this is: by its tool and its arguments, there is no id to go by."""
+        made_up = ((i, each) for i, each in self._calls.items() if each.made_up and i not in self._done)
+        return next((i for i, each in made_up if each.name == use.tool.name and _alike(each.args, use.args)), None)
 
     def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
         """A tool called by a tool: if it commits, under a key of its own."""

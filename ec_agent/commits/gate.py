@@ -57,6 +57,11 @@ class Use:
         """The model's tool call that leads to it."""
         return self.inside or self.call_id
 
+    @property
+    def args(self) -> dict[str, Any]:
+        """What it is called with, as a model would say it."""
+        return self.input if isinstance(self.input, dict) else {"input": self.input}
+
 
 Talk = tuple[str, list[Any]]
 
@@ -159,8 +164,7 @@ class RolloutGate:
         made_up = message is None
         if message is None:
             made = use.call_id or f"call_{uuid.uuid4().hex}"
-            args = use.input if isinstance(use.input, dict) else {"input": use.input}
-            call = {"name": use.tool.name, "args": args, "id": made, "type": "tool_call"}
+            call = {"name": use.tool.name, "args": use.args, "id": made, "type": "tool_call"}
             message, commits = AIMessage("", tool_calls=[call], id=str(uuid.uuid4())), [made]
         return Proposal(message, task_here(), tuple(commits), made_up, talk_with({c["id"] for c in calls}))
 

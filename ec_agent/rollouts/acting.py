@@ -190,9 +190,18 @@ def _carried_out(
         raise session.errors[record["index"]]
     if done["end"]["kind"] == "interrupt" and attempt.committing.confusable:
         raise CommitError(_CONFUSABLE)
+    if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
+        if session.options.continue_after_commit:
+            raise CommitError(_ELSEWHERE)
+        return (yield from _called(session, record, calls, config))
     return {**done, "end": {**done["end"], "carried": True}}
 
 
+_ELSEWHERE = (
+    "the step that was to call the chosen tools, taken up again, did not call all of them, so the rollout cannot go on "
+    "from there; see that it does the same each time it is run, and that nothing in it catches GraphBubbleUp; or leave "
+    "continue_after_commit out"
+)
 _CONFUSABLE = (
     "a tool asks by interrupt(), and its node runs several calls of one message, whose answers LangGraph tells apart "
     "by order alone; have the model make one call a message (parallel_tool_calls=False), or ask elsewhere"

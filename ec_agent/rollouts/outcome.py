@@ -75,9 +75,12 @@ def _end(attempt: Attempt) -> End:
     session, proposal = attempt.session, attempt.gate.proposal
     carried = " committed" if attempt.committing is not None else ""
     thread = session.thread(attempt.start["round"], f"{attempt.index}{carried}")
-    if proposal is not None:
+    open_still = attempt.committing is not None and not attempt.committing.complete
+    if proposal is not None and not (open_still and attempt.interrupts):  # a branch stopped beside a call that asks
         # Taken up again, the step must not ask the model again: that would be another action.
-        again = not session.agent.is_function and not attempt.log.over and not attempt.recorder.asked_in(proposal.task)
+        again = (
+            not session.agent.is_function and not attempt.log.caught and not attempt.recorder.asked_in(proposal.task)
+        )
         end: End = {
             "kind": "commit",
             "commits": list(proposal.commits),

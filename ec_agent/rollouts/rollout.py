@@ -82,7 +82,7 @@ class Attempt:
         asking: list[AIMessage] = []
         self.gate = RolloutGate(session.policy, asking, current_gate.get(), session.seen)
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
-        halts = [gate.halt for gate in (self.gate, self.committing) if gate is not None]
+        halts = [(self.committing or self.gate).halt]
         # What was decided is carried out, however long that takes.
         limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
         self.meter = Meter(limits, budget, halts, current_recorder.get())

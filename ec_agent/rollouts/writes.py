@@ -26,38 +26,62 @@ class WriteLog:
     def __init__(self) -> None:
         self.interrupts: list[Any] = []
         self._stopped: str | None = None
-        self._over = False
+        self._over = self._caught = False
+        self._wave, self._waves = 0, dict[str, int]()
+        self._ended = False
         self._done: Pairs = []
         self._running: set[str] = set()
         self._order: dict[str, tuple[int, Any]] = {}
         self._results: list[tuple[tuple[int, Any], Pairs]] = []
 
     def stop(self, task: str) -> None:
-        """The rollout stopped in this task: it, and whatever starts from now on, no longer counts."""
+        """The rollout stopped in this task: what it writes, and what the steps after it do, does not count."""
         self._stopped = task
 
     @property
     def over(self) -> bool:
-        """Whether the agent went on after it was stopped."""
+        """Whether the agent began another step after it was stopped."""
         return self._over
+
+    @property
+    def caught(self) -> bool:
+        """Whether something in the agent caught the stop: its step is done, and cannot be taken up again."""
+        return self._caught or self._over
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """One event: a task starts, or has a result."""
-        if self._over or (self._stopped is not None and event["id"] == self._stopped):
+        if self._over:
             return
-        if self._stopped is not None and "triggers" in event:
-            self._over = True
-        elif "triggers" in event:
-            if not self._running:  # else a node calls a functional task in the middle of a step
-                self._close_step()
-            self._running.add(event["id"])
-            pushed = tuple(event["triggers"]) == ("__pregel_push",)
-            self._order[event["id"]] = (1, len(self._order)) if pushed else (0, event["name"])
+        if "triggers" in event:
+            self._start(event)
         else:
-            self._running.discard(event["id"])
-            self.interrupts += event.get("interrupts") or []
-            place = self._order.get(event["id"], (0, event["name"]))
-            self._results.append((place, list(_unfolded(event.get("result") or {}))))
+            self._end(event)
+
+    def _start(self, event: Mapping[str, Any]) -> None:
+        if self._ended:
+            self._wave, self._ended = self._wave + 1, False
+        wave = self._waves.setdefault(event["id"], self._wave)
+        if event["id"] == self._stopped:
+            return
+        pushed = tuple(event["triggers"]) == ("__pregel_push",)
+        # Nodes of one step start together, though that may be heard late. What is pushed may start in between.
+        if self._stopped is not None and not pushed and wave > self._waves.get(self._stopped, wave):
+            self._over = True
+            return
+        if not self._running:  # else a node calls a functional task in the middle of a step
+            self._close_step()
+        self._running.add(event["id"])
+        self._order[event["id"]] = (1, len(self._order)) if pushed else (0, event["name"])
+
+    def _end(self, event: Mapping[str, Any]) -> None:
+        self._ended = True
+        self._running.discard(event["id"])
+        if event["id"] == self._stopped:
+            self._caught = not event.get("interrupts") and event.get("error") is None
+            return
+        self.interrupts += event.get("interrupts") or []
+        place = self._order.get(event["id"], (0, event["name"]))
+        self._results.append((place, list(_unfolded(event.get("result") or {}))))
 
     def _close_step(self) -> None:
         self._results.sort(key=lambda item: item[0])

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-import time
-from typing import Annotated
-
 import kit
 import mailing
 from langchain_core.tools import tool
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import MessagesState
 from langgraph.prebuilt import ToolNode
 from mailing import executing, said
-from typing_extensions import TypedDict
 
 from ec_agent import CommitError, commit_tool
 
@@ -76,40 +71,6 @@ def test_two_commits_inside_one_tool_have_keys_of_their_own(run, post):
     run.invoke(kit.outer(executing(mailing.agent("tool_node", model, [secretary]), post.send)), {"messages": "go"})
     assert post.done == ["bob", "bob's boss"]
     assert len(set(post.keys)) == 2  # else a receiver that leaves a repeated key undone leaves the second one out
-
-
-def test_of_two_branches_that_would_commit_only_what_was_chosen_is_done_and_that_is(run, post):
-    class Two(TypedDict):
-        x: list
-        y: list
-        log: Annotated[list, operator.add]
-
-    models = {key: mailing.script(["no"], [[("send", {"to": key})]]) for key in "xy"}
-
-    def node(key, seconds):
-        def use(state):
-            time.sleep(seconds)  # the one is chosen, the other comes while it is carried out
-            return {"log": [post.send.invoke(call).content for call in state[key][-1].tool_calls]}
-
-        return use
-
-    def ask(key):
-        def of(state):
-            message = models[key].invoke("?")
-            calls = [{**call, "id": f"{key}{i}"} for i, call in enumerate(message.tool_calls)]
-            return {key: [message.model_copy(update={"tool_calls": calls})]}
-
-        return of
-
-    builder = StateGraph(Two)
-    for key, seconds in (("x", 0.05), ("y", 0.0)):
-        builder.add_node(f"ask {key}", ask(key))
-        builder.add_node(f"use {key}", node(key, seconds))
-        builder.add_edge(START, f"ask {key}")
-        builder.add_edge(f"ask {key}", f"use {key}")
-    result = run.run(executing(builder.compile(), post.send), {"log": []})
-    assert [c["args"]["to"] for c in result.selection.commits] == post.done
-    assert result.output["log"] == [f"sent {to}" for to in post.done]
 
 
 def test_a_best_of_n_behind_the_commit_is_another_step_and_waits(run, post):
