@@ -144,7 +144,7 @@ class Run:
             try:
                 return best_of_n(agent, **options).run(INPUT)
             finally:
-                assert within(0.5, lambda: self.server.busy == 0), "an answer is still awaited"
+                assert within(LATE, lambda: self.server.busy == 0), "an answer is still awaited"
 
     async def arun(self, steps, settings, options):
         async with self.way.aagent(self.server, steps, **settings) as agent:
@@ -152,7 +152,7 @@ class Run:
                 return await best_of_n(agent, **options).arun(INPUT)
             finally:
                 assert asyncio.all_tasks() == {asyncio.current_task()}
-                assert await awithin(0.5, lambda: self.server.busy == 0), "an answer is still awaited"
+                assert await awithin(LATE, lambda: self.server.busy == 0), "an answer is still awaited"
 
 
 @pytest.fixture(params=[Model, Client], ids=lambda way: way.name)
@@ -274,7 +274,7 @@ async def test_cancelling_the_run_drops_every_connection(server, way, stream):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert await awithin(0.5, lambda: len(server.lost) == 3)
+        assert await awithin(LATE, lambda: len(server.lost) == 3)
     assert all(0 < lost - cancelled < 0.5 for (lost,) in server.lost.values())
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 1, 1]
 
