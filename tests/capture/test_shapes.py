@@ -87,6 +87,7 @@ ODD_ENTRIES = {
     "one candidate -9999": (entry(HALF, HALF, -9999.0), LN2),
     "one candidate far beyond": (entry(HALF, HALF, -(10**400)), None),
     "one candidate huge": (entry(HALF, 10**400), None),
+    "one candidate huge, one a list": (entry(HALF, -(10**400), []), None),
     "all -9999": (entry(-9999.0, -9999.0), None),
     "all -inf": (entry(-INF, -INF), None),
     "all NaN": (entry(NAN, NAN), None),

@@ -82,13 +82,17 @@ def _row(entry: Any) -> Sequence[float]:
 
 def _numbers_all(row: Sequence[Any]) -> bool:
     """Whether these are numbers of any type, such as a decoder's ``Decimal``; truth values are none."""
+    return all(map(_number, row))
+
+
+def _number(value: Any) -> bool:
     try:
-        array("d", row)
+        array("d", (value,))
     except (TypeError, ValueError):
         return False
     except OverflowError:
         pass
-    return not any(isinstance(value, TRUTHS) for value in row)
+    return not isinstance(value, TRUTHS)
 
 
 def _likeliest(top: FloatArray, entries: Sequence[Any], most: int) -> tuple[Likeliest, ...]:
