@@ -14,7 +14,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.messages.tool import ToolOutputMixin
 from langgraph.errors import GraphBubbleUp
 
-from ec_agent.commits.gate import RolloutGate, RolloutStop, Talk, Use, talk_with, task_here
+from ec_agent.commits.gate import RolloutGate, RolloutStop, Talk, Use, alike, says, talk_with, task_here
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.errors import CommitError, CommitUncertain, ConfigError, PromotionError
 from ec_agent.plans import Plan, Step, call, pause
@@ -142,13 +142,6 @@ class Planned:
     made_up: bool = False
 
 
-def _alike(planned: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
-    try:
-        return bool(planned == args)
-    except Exception:  # arrays and the like have no one answer
-        return repr(planned) == repr(args)
-
-
 class CommitGate:
     """The gate under which a message's calls are carried out.
 
@@ -196,7 +189,7 @@ class CommitGate:
             return (yield from self._within(self._calls[use.inside], use, execute))
         call_id = use.call_id if use.call_id is not None else self._bare(use)
         planned = self._calls.get(call_id or "")
-        if planned is None or call_id is None or planned.name != use.tool.name:
+        if planned is None or call_id is None or planned.name != use.tool.name or self._of_another(planned, use):
             return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
         with self._lock:
             self._tasks[call_id] = task_here()
@@ -218,9 +211,23 @@ class CommitGate:
         return value
 
     def _bare(self, use: Use) -> str | None:
-        """The call that no model asked for that this is: by its tool and its arguments, there is no id to go by."""
-        made_up = ((i, each) for i, each in self._calls.items() if each.made_up and i not in self._done)
-        return next((i for i, each in made_up if each.name == use.tool.name and _alike(each.args, use.args)), None)
+        """The call that no model asked for that this is: by its tool and its arguments, there is no id to go by.
+
+        Of two tasks that make the same call it is the first one's.
+        """
+        here = task_here()
+        with self._lock:
+            for call_id, each in self._calls.items():
+                its = each.made_up and each.name == use.tool.name and alike(each.args, use.args)
+                if its and call_id not in self._done and self._tasks.setdefault(call_id, here) == here:
+                    return call_id
+        return None
+
+    def _of_another(self, planned: Planned, use: Use) -> bool:
+        """Whether another message, in which a call has the same id, asked for this: some models number their calls."""
+        if use.call_id is None or self.beyond is None or use.is_of(planned.args):
+            return False
+        return any(says(message, use) for message in self.beyond.asking(use))
 
     def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
         """A tool called by a tool: if it commits, under a key of its own."""
