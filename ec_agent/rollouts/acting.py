@@ -119,12 +119,14 @@ def _onward(
     options, done = session.options, state["course"]["round"] + 1
     committed = [*state["commits"], *commits]
     goes_on = carried is not None and carried["end"]["kind"] in ("rest", "commit") and options.continue_after_commit
-    if carried is None or not goes_on or done >= options.max_rounds:
+    if carried is not None and carried["end"]["kind"] == "rest" and session.budget.gone:
+        ended = f"token_budget={options.limits.token_budget} was spent"
+    else:
+        ended = f"max_rounds={options.max_rounds} commits" if done >= options.max_rounds else ""
+    if carried is None or not goes_on or ended:
         if goes_on:
             warnings.warn(
-                f"the rollout was ended after max_rounds={options.max_rounds} commits; allow more if it should go on",
-                CommitWarning,
-                stacklevel=2,
+                f"the rollout was ended after {ended}; allow more if it should go on", CommitWarning, stacklevel=2
             )
         update = {"course": {**state["course"], "next": "end"}, "commits": committed}
         if carried is not None:

@@ -13,6 +13,7 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
+from ec_agent.errors import SelectionError
 from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.acting import BEGINNING, Course, act, needs_acting
 from ec_agent.rollouts.agents import Agent
@@ -59,6 +60,11 @@ NEW: FanOutState = {
     "earlier": [],
     "spent": [],
 }
+
+
+def again(state: FanOutState) -> FanOutState:
+    """The stretch from its beginning: what was carried out before it stays done."""
+    return {**state, "records": [], "selection": None, "last": None}
 
 
 class _Drawn(RunnableLambda[Any, Any]):
@@ -119,7 +125,12 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     if _unfinished(state):
         return {}
     with current_question.get().selecting() as selected:
-        selection = _choose(session, state)
+        try:
+            selection = _choose(session, state)
+        except SelectionError as error:
+            session.stretch = state
+            error.follow(state["commits"])
+            raise
         selected(selection)
     feedback.send(config, state["records"], selection)
     yield Step(

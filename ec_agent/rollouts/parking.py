@@ -83,9 +83,14 @@ class Parking:
         drive(_copied(own, memory, thread, unpack=True))
         return memory
 
-    def clear_all(self) -> Plan[None]:
-        """Forget every rollout that was parked here and now."""
-        yield from self.clear(list(self._here))
+    def clear_all(self, but: str | None) -> Plan[None]:
+        """Forget every rollout that was parked here and now, ``but`` this one."""
+        yield from self.clear([thread for thread in self._here if thread != but])
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what is parked is kept in a checkpointer."""
+        return self._saver is not None
 
     def clear(self, threads: Iterable[str], *, forget: bool = True) -> Plan[None]:
         """Forget rollouts that will not go on."""
