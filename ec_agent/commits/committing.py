@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import ToolMessage
-from langchain_core.messages.tool import ToolOutputMixin
 from langgraph.errors import GraphBubbleUp
 
-from ec_agent.commits.gate import RolloutGate, RolloutStop, Talk, Use, alike, says, talk_with, task_here
+from ec_agent.commits.gate import (
+    Done,
+    RolloutGate,
+    RolloutStop,
+    Talk,
+    Use,
+    alike,
+    answering,
+    says,
+    talk_with,
+    task_here,
+)
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.errors import CommitError, CommitUncertain, ConfigError, PromotionError
 from ec_agent.plans import Plan, Step, call, pause
@@ -78,6 +88,23 @@ class Once:
             _key.reset(token)
         yield from self._keep(key, len(entries), value)
         return value
+
+    def outcome(self, done: Done) -> Plan[Any]:
+        """What a call that was carried out came to.
+
+        Raises:
+            CommitUncertain: the journal does not know.
+        """
+        key = str(done["key"])
+        entries: list[Entry] = yield call(self.journal, "read", key)
+        outcome = (entries[-1].outcome or {}) if entries else {}
+        if outcome.get("status") != "done":
+            raise CommitUncertain(
+                f"{done['name']}({done['args']}) was carried out, and its outcome is no longer in the journal; use a "
+                f"journal that lasts, or begin a new turn (idempotency key {key})",
+                key,
+            )
+        return outcome["value"]
 
     def _keep(self, key: str, attempt: int, value: Any) -> Plan[None]:
         try:
@@ -187,6 +214,8 @@ class CommitGate:
         """Carry a call out, or leave it to the gate beyond."""
         if use.inside is not None and use.inside in self._calls:
             return (yield from self._within(self._calls[use.inside], use, execute))
+        if self.beyond is not None and self.beyond.has(use):
+            return (yield from self.beyond.plan(use, execute))
         call_id = use.call_id if use.call_id is not None else self._bare(use)
         planned = self._calls.get(call_id or "")
         if planned is None or call_id is None or planned.name != use.tool.name or self._of_another(planned, use):
@@ -205,10 +234,22 @@ class CommitGate:
     def _carry_out(self, planned: Planned, use: Use, execute: Step) -> Plan[Any]:
         if not planned.commits:
             return (yield execute)
-        value = yield from self._surely(planned.key, planned.name, planned.args, execute)
-        if use.call_id is not None and not isinstance(value, ToolOutputMixin):  # as somebody noted it by hand
-            return ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
-        return value
+        return answering((yield from self._surely(planned.key, planned.name, planned.args, execute)), use)
+
+    def done(self) -> list[Done]:
+        """The calls that were carried out, for when their steps are run again."""
+        return [
+            {
+                "task": self._tasks[call_id],
+                "id": call_id,
+                "name": each.name,
+                "args": dict(each.args),
+                "key": each.key if each.commits else None,
+                "made_up": each.made_up,
+            }
+            for call_id, each in self._calls.items()
+            if call_id in self._done
+        ]
 
     def _bare(self, use: Use) -> str | None:
         """The call that no model asked for that this is: by its tool and its arguments, there is no id to go by.

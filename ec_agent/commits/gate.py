@@ -10,17 +10,19 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages.tool import ToolOutputMixin
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
+from typing_extensions import TypedDict
 
 from ec_agent.commits.durability import READ
 from ec_agent.commits.effects import CommitPolicy
@@ -98,6 +100,26 @@ class Proposal:
     talk: Talk | None
 
 
+class Done(TypedDict):
+    """A call that an earlier stretch of the rollout carried out, in a step that may be run again.
+
+    Attributes:
+        task: the graph task that made it.
+        id: of the call.
+        name: of the tool.
+        args: what it was called with.
+        key: the idempotency key; ``None`` for a harmless call.
+        made_up: whether no model asked for it.
+    """
+
+    task: str
+    id: str
+    name: str
+    args: dict[str, Any]
+    key: str | None
+    made_up: bool
+
+
 class Gate(Protocol):
     """Decides on each tool call in its context."""
 
@@ -121,6 +143,8 @@ class RolloutGate:
         heard: the AI messages with tool calls that models have returned; more may be added as they come.
         around: the gate of the rollout around this one; what it stops at, this one does.
         seen: where the tools it stops at are noted, by name.
+        done: calls that were carried out already, and whose steps may be run again.
+        outcome: the plan that gives what one of them came to.
     """
 
     def __init__(
@@ -129,12 +153,16 @@ class RolloutGate:
         heard: Sequence[AIMessage] = (),
         around: Gate | None = None,
         seen: dict[str, BaseTool] | None = None,
+        done: Sequence[Done] = (),
+        outcome: Callable[[Done], Plan[Any]] | None = None,
     ) -> None:
         self.proposal: Proposal | None = None
         self.names: frozenset[str] = frozenset()
         self._policies = [policy]
         self._heard = heard
         self._seen = seen
+        self._done = list(done)
+        self._outcome = outcome
         self._around = around if isinstance(around, RolloutGate) else None
         self._lock = threading.Lock()
 
@@ -150,9 +178,24 @@ class RolloutGate:
             self._policies.append(policy)
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
-        """Stop, or run the tool."""
-        self._check(use)
+        """Stop, or run the tool; what was carried out already is answered with what it came to."""
+        done = self._taken(use)
+        if done is None:
+            self._check(use)
+        elif done["key"] is not None and self._outcome is not None:
+            return answering((yield from self._outcome(done)), use)
         return (yield execute)
+
+    def has(self, use: Use) -> bool:
+        """Whether the call was carried out already: a step that went no further is run from its start."""
+        return any(_same(each, use) for each in self._done)
+
+    def _taken(self, use: Use) -> Done | None:
+        with self._lock:
+            done = next((each for each in self._done if _same(each, use)), None)
+            if done is not None and use.call_id is None:  # a further one is another call
+                self._done.remove(done)
+        return done
 
     def _check(self, use: Use) -> None:
         with self._lock:
@@ -198,6 +241,21 @@ class RolloutGate:
         name = use.tool.name if use.inside is None else None
         state = [m for _, talk in _talks() for m in talk if isinstance(m, AIMessage)]
         return [m for m in (*self._heard, *state) if _asks(m, use.answers, name)]
+
+
+def _same(done: Done, use: Use) -> bool:
+    if use.inside is not None or (done["task"], done["name"]) != (task_here(), use.tool.name):
+        return False
+    if use.call_id is None:
+        return done["made_up"] and alike(done["args"], use.args)
+    return done["id"] == use.call_id and use.is_of(done["args"])
+
+
+def answering(value: Any, use: Use) -> Any:
+    """What a tool gave, as the answer to the call; somebody may have noted it by hand."""
+    if use.call_id is None or isinstance(value, ToolOutputMixin):
+        return value
+    return ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
 
 
 def _asks(message: AIMessage, call_id: str | None, name: str | None) -> bool:

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.durability import written_down
-from ec_agent.commits.gate import RolloutGate, current_gate, gated
+from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.plans import Plan, Step, call, hook
@@ -66,6 +66,12 @@ def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
     return acts or bool(last["store"]) or (session.options.promote is not None and not session.within)
 
 
+def done_in(state: Mapping[str, Any]) -> list[Done]:
+    """The calls carried out so far; a checkpoint of an earlier version does not have them."""
+    done: list[Done] | None = state.get("done")
+    return done or []
+
+
 def parked_in(state: Mapping[str, Any]) -> set[str]:
     """The threads that rollouts are parked on."""
     ends = [record["end"] for record in (*state["records"], *([state["last"]] if state["last"] is not None else []))]
@@ -97,7 +103,13 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
     if last["end"]["kind"] == "commit" and session.executes:
         yield from written_down(config)
         calls = _planned(session, last, course["round"])
-        carried = yield from _carried_out(session, last, calls, course, config)
+        start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
+        if course["answers"] is not None:
+            start["answers"] = course["answers"]
+        try:
+            carried = yield from _carried_out(session, last, calls, start, config)
+        except CommitError as error:
+            raise _after(error, done_in(state)) from error.__cause__
         if carried["end"]["kind"] == "interrupt":
             return {"course": {**course, "next": "act", "asking": carried["end"]["interrupts"]}}
         commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
@@ -118,6 +130,7 @@ def _onward(
 ) -> Plan[dict[str, Any]]:
     options, done = session.options, state["course"]["round"] + 1
     committed = [*state["commits"], *commits]
+    made = [*done_in(state), *(carried["end"].get("done", []) if carried is not None else [])]
     goes_on = carried is not None and carried["end"]["kind"] in ("rest", "commit") and options.continue_after_commit
     if carried is not None and carried["end"]["kind"] == "rest" and session.budget.gone:
         ended = f"token_budget={options.limits.token_budget} was spent"
@@ -137,7 +150,8 @@ def _onward(
     written = [*state["written"], last_of(state)["writes"]]
     if carried["end"]["kind"] == "commit":
         course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
-        return {"course": course, "written": written, "last": carried, "commits": committed, "spent": spent}
+        update = {"course": course, "written": written, "last": carried}
+        return {**update, "commits": committed, "spent": spent, "done": made}
     yield from session.close()  # the next stretch starts from the world the winner's was promoted to
     course = {"round": done, "next": "round", "thread": carried["end"]["thread"], "answers": None, "asking": None}
     return {
@@ -149,6 +163,7 @@ def _onward(
         "selection": None,
         "records": Overwrite([]),
         "spent": spent,
+        "done": made,
     }
 
 
@@ -172,7 +187,7 @@ def _message(record: Record) -> AIMessage:
 
 
 def _carried_out(
-    session: Session, record: Record, calls: dict[str, Planned], course: Course, config: RunnableConfig
+    session: Session, record: Record, calls: dict[str, Planned], start: Start, config: RunnableConfig
 ) -> Plan[Record]:
     """Carry the calls of the winner's message out, and record what that wrote."""
     for planned in calls.values():
@@ -180,23 +195,28 @@ def _carried_out(
             session.emit({"type": "ec_agent.commit", "tool": planned.name, "key": planned.key})
     if not record["end"]["again"]:
         return (yield from _called(session, record, calls, config))
-    start: Start = {"index": record["index"], "round": course["round"], "thread": record["end"]["thread"]}
-    if course["answers"] is not None:
-        start["answers"] = course["answers"]
-    attempt = Attempt(session, start, config, calls)
+    attempt = Attempt(session, {**start, "thread": record["end"]["thread"]}, config, calls)
     yield from attempt.run()
     assert attempt.committing is not None
     yield from attempt.committing.quiet()
     done = yield from attempt.record()
     if done["error"] is not None:
-        raise session.errors[record["index"]]
+        raise _after(session.errors[record["index"]], attempt.committing.done())
     if done["end"]["kind"] == "interrupt" and attempt.committing.confusable:
         raise CommitError(_CONFUSABLE)
     if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
         if session.options.continue_after_commit:
             raise CommitError(_ELSEWHERE)
         return (yield from _called(session, record, calls, config))
-    return {**done, "end": {**done["end"], "carried": True}}
+    return {**done, "end": {**done["end"], "carried": True, "done": attempt.committing.done()}}
+
+
+def _after(error: Exception, done: Sequence[Done]) -> Exception:
+    """The error, with what was carried out before it."""
+    said = ", ".join(f"{each['name']}({each['args']})" for each in done if each["key"] is not None)
+    if said:
+        error.add_note(f"before that, this was carried out, and stands: {said}")
+    return error
 
 
 _ELSEWHERE = (

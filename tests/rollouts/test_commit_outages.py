@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import kit
@@ -14,7 +15,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import RetryPolicy
 from mailing import executing, said
 
-from ec_agent import AllRolloutsFailedError, CommitWarning, Limits
+from ec_agent import AllRolloutsFailedError, CommitError, CommitWarning, Limits
 from ec_agent.testing import ScriptedChatModel
 
 
@@ -107,3 +108,28 @@ def test_a_spent_budget_ends_it_after_the_action_as_it_is(run, post):
     assert post.done == ["bob"]
     assert [each["args"] for each in result.selection.commits] == [{"to": "bob"}]
     assert said(result.output["messages"]) == mailing.SENT
+
+
+def test_an_error_after_the_action_names_it(run, post):
+    """The branch that acted is done; the one beside it then asks and acts in one step, from where none can go on."""
+    model = mailing.script(*[[[("pay", {"amount": i})]] for i in range(2)])
+
+    def act(state):
+        return {"messages": [post.send.invoke({"to": "ann"})]}
+
+    def ask_and_act(state):
+        time.sleep(0.1)
+        return {"messages": [post.pay.invoke(call) for call in model.invoke("?").tool_calls]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", lambda state: {"messages": [kit.say(3, 9).invoke("?")]})
+    builder.add_node("a", act)
+    builder.add_node("b", ask_and_act)
+    builder.add_edge(START, "ask")
+    for name in "ab":
+        builder.add_edge("ask", name)
+    node = executing(builder.compile(), post.send, post.pay, continue_after_commit=True)
+    with pytest.raises((CommitError, AllRolloutsFailedError)) as failed:
+        run.run(node, {"messages": "go"})
+    assert post.done == ["ann"]
+    assert "send({'to': 'ann'})" in "".join([str(failed.value), *failed.value.__notes__])
