@@ -204,11 +204,18 @@ class CommitGate:
         """Stop a run that has carried its calls out, or cannot, and now goes on to something else."""
         if self.failure is not None:
             raise self.failure
+        if _carrying.get() or self._in_step():  # what a step does around its calls is part of it
+            return
         if self.complete:
             self.talk = self.talk or talk_with(self._calls)
             raise RolloutStop("committed")
-        if self.beyond is not None and not _carrying.get():  # a branch beside them, stopped already
+        if self.beyond is not None:  # a branch beside them, stopped already
             self.beyond.halt()
+
+    def _in_step(self) -> bool:
+        here = task_here()
+        with self._lock:
+            return any(here == task or here.startswith(f"{task}|") for task in self._tasks.values())
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
         """Carry a call out, or leave it to the gate beyond."""
