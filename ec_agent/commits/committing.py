@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import ToolMessage
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, ParentCommand
 
 from ec_agent.commits.gate import (
     Done,
@@ -70,6 +70,8 @@ class Once:
                 raise CommitUncertain(_another(key, last, what, args), key)
             if status == "done":
                 return (last.outcome or {})["value"]
+            if status == "handed over":
+                raise ParentCommand((last.outcome or {})["value"])
             if self.on_uncertain == "raise":
                 raise CommitUncertain(_uncertain(key, last), key)
         intent = {"tool": what, "args": repr(args), "at": time.time(), "by": uuid.uuid4().hex}
@@ -78,6 +80,9 @@ class Once:
         token = _key.set(key)
         try:
             value = yield execute
+        except ParentCommand as stop:  # it did it, and sends the run elsewhere
+            yield from self._keep(key, len(entries), stop.args[0], "handed over")
+            raise
         except (GraphBubbleUp, PromotionError):  # it asks somebody first, or says that it changed nothing
             yield call(self.journal, "note", key, len(entries), {"status": "paused"})
             raise
@@ -106,9 +111,9 @@ class Once:
             )
         return outcome["value"]
 
-    def _keep(self, key: str, attempt: int, value: Any) -> Plan[None]:
+    def _keep(self, key: str, attempt: int, value: Any, status: str = "done") -> Plan[None]:
         try:
-            yield call(self.journal, "note", key, attempt, {"status": "done", "value": value})
+            yield call(self.journal, "note", key, attempt, {"status": status, "value": value})
         except (TypeError, ValueError):  # it cannot be serialised; what the model is told of it can
             said = value.model_copy(update={"artifact": None}) if isinstance(value, ToolMessage) else str(value)
             yield call(self.journal, "note", key, attempt, {"status": "done", "value": said})
@@ -230,12 +235,18 @@ class CommitGate:
         with self._lock:
             self._tasks[call_id] = task_here()
         token = _carrying.set(True)
+        ended = False
         try:
             value = yield from self._carry_out(planned, use, execute)
+            ended = True
+        except ParentCommand:  # an agent within hands the run over
+            ended = True
+            raise
         finally:
             _carrying.reset(token)
-        with self._lock:
-            self._done.add(call_id)
+            if ended:
+                with self._lock:
+                    self._done.add(call_id)
         return value
 
     def _carry_out(self, planned: Planned, use: Use, execute: Step) -> Plan[Any]:

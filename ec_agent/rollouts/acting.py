@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphInterrupt
+from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command, Overwrite, interrupt
 from typing_extensions import TypedDict
 
@@ -20,6 +20,7 @@ from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.plans import Plan, Step, call, hook
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.rollout import Attempt, Start
@@ -245,16 +246,23 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
         with gated(gate), in_environment(session.environment(record["index"])):
             try:
                 results.append((yield call(tool, "invoke", asked, config)))
+            except ParentCommand as stop:
+                results.append(stop.args[0])
             except GraphInterrupt:
                 if len(calls) > 1:
                     raise CommitError(_CONFUSABLE) from None
                 raise
-    said = [result for result in results if isinstance(result, ToolMessage)]
-    told = [pair for result in results if isinstance(result, Command) for pair in update_and_goto(result)[0]]
+    orders = [result for result in results if isinstance(result, Command)]
+    told = [pair for order in orders for pair in update_and_goto(order)[0]]
+    # Where an order leads within the agent nobody can go: its step was not taken up again.
+    goto = [step for order in orders if order.graph is not None for step in update_and_goto(order)[1]]
     key, before = record["end"].get("talk") or [MESSAGES, []]
+    said = [result for result in results if isinstance(result, ToolMessage)]
+    said += [with_id(message) for name, value in told if name == key for message in messages_in(value)]
     return {
         **record,
-        "writes": [[key, value] for key, value in told if key in session.outer],
+        "writes": [[name, value] for name, value in told if name in session.outer and name != key],
+        "goto": goto or record["goto"],
         "end": {"kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
         "store": [],
     }
