@@ -196,7 +196,7 @@ class CommitGate:
         self.beyond = beyond
         self._done: set[str] = set()
         self._tasks: dict[str, str] = {}
-        self._running = 0
+        self._running: set[str] = set()
         self._nested: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -284,9 +284,14 @@ class CommitGate:
 
     def _of_another(self, planned: Planned, use: Use) -> bool:
         """Whether another message, in which a call has the same id, asked for this: some models number their calls."""
-        if use.call_id is None or self.beyond is None or use.is_of(planned.args):
+        if use.call_id is None or self.beyond is None:
             return False
-        return any(says(message, use) for message in self.beyond.asking(use))
+        asked = {message.id for message in self.beyond.asking(use) if says(message, use)}
+        if not use.is_of(planned.args):
+            return bool(asked)
+        here = task_here()
+        with self._lock:  # where several messages ask for the very same it is the first task's
+            return len(asked) > 1 and self._tasks.setdefault(use.call_id, here) != here
 
     def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
         """A tool called by a tool: if it commits, under a key of its own."""
@@ -298,8 +303,8 @@ class CommitGate:
         return (yield from self._surely(f"{around.key}/{use.tool.name}/{count}", use.tool.name, args, execute))
 
     def _surely(self, key: str, name: str, args: Any, execute: Step) -> Plan[Any]:
-        with self._lock:
-            self._running += 1
+        while not self._begun(key):  # tried again while the first try goes on: an async tool node leaves it behind
+            yield pause(0.005)
         try:
             return (yield from self._once.plan(key, name, args, execute))
         except CommitError as error:
@@ -307,7 +312,14 @@ class CommitGate:
             raise
         finally:
             with self._lock:
-                self._running -= 1
+                self._running.discard(key)
+
+    def _begun(self, key: str) -> bool:
+        with self._lock:
+            if key in self._running:
+                return False
+            self._running.add(key)
+            return True
 
     @property
     def confusable(self) -> bool:

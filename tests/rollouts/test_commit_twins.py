@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import time
 from typing import Annotated
@@ -11,7 +12,8 @@ import mailing
 import pytest
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import RetryPolicy
 from mailing import executing
 from typing_extensions import TypedDict
 
@@ -73,6 +75,17 @@ def test_so_they_are_where_the_rollout_goes_on(run, post, acts):
 
 @kit.SAME
 @pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
+@pytest.mark.parametrize("acts", [X_FIRST, Y_FIRST], ids=["x first", "y first"])
+def test_the_same_call_with_the_same_id_is_two_calls(run, post, acts, goes_on):
+    agent = alike(post, X_FIRST, acts, lambda _: {"to": "all"})
+    result = run.run(executing(agent, post.send, continue_after_commit=goes_on), {"log": []})
+    assert post.done == ["all"] * (1 + goes_on)
+    assert [c["args"]["to"] for c in result.selection.commits] == post.done
+    assert result.output["log"] == ["sent all"] * (1 + goes_on)
+
+
+@kit.SAME
+@pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
 def test_the_same_call_made_twice_by_no_model_is_two_calls(run, post, goes_on):
     @tool
     def send(to: str) -> str:
@@ -122,3 +135,37 @@ def test_it_cannot_go_on_where_it_would_ask_and_send_again(run, post):
     assert post.done == []
     assert result.selection.winner == 0
     assert "GraphBubbleUp" in result.selection.candidates[1].error
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
+def test_a_step_that_is_tried_again_waits_for_what_it_left_behind(goes_on):
+    """An async tool node leaves at the first call that raises; the others go on."""
+    post, tries = mailing.Post(), []
+
+    @tool
+    async def send(to: str) -> str:
+        """Send, slowly."""
+        await asyncio.sleep(0.1)
+        return post.deliver(to)
+
+    @tool
+    async def look(q: str) -> str:
+        """Look, the second time."""
+        tries.append(q)
+        if len(tries) == 1:
+            raise LookupError(q)
+        return "found"
+
+    asked = [("send", {"to": "ann"}), ("look", {"q": "?"})]
+    model = mailing.script(["no"], [asked, "end"])
+    builder = StateGraph(MessagesState)
+    builder.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
+    again = RetryPolicy(retry_on=LookupError, initial_interval=0.01, jitter=False)
+    builder.add_node("tools", ToolNode([send, look], handle_tool_errors=False), retry_policy=again)
+    builder.add_edge(START, "model")
+    builder.add_conditional_edges("model", tools_condition)
+    builder.add_edge("tools", "model")
+    node = executing(builder.compile(), send, continue_after_commit=goes_on)
+    result = kit.Async().run(node, {"messages": "go"})
+    assert post.done == ["ann"]
+    assert mailing.said(result.output["messages"])[2:4] == [("tool", "sent ann"), ("tool", "found")]
