@@ -108,12 +108,23 @@ class SelectionError(EcAgentError):
         candidates: every rollout as the selector saw it, in index order.
         outputs: what each rollout wrote, as ``(key, value)`` pairs (``None`` for a failed one), in index order, so
             nothing is lost.
+        commits: what earlier stretches of a ``continue_after_commit`` carried out, as the receipt has it.
     """
 
     def __init__(self, message: str, candidates: Sequence[Candidate] = (), outputs: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.candidates = tuple(candidates)
         self.outputs = tuple(outputs)
+        self.commits: tuple[dict[str, Any], ...] = ()
+
+    def follow(self, commits: Sequence[dict[str, Any]]) -> None:
+        """Say what was carried out before it."""
+        self.commits = tuple(commits)
+        if done := ", ".join(f"{each['tool']}({each['args']})" for each in commits):
+            self.args = (
+                f"{self.args[0]}\nBefore that, this was carried out: {done}. With a checkpointer, "
+                "graph.invoke(None, config) goes on from there",
+            )
 
 
 class AllRolloutsFailedError(SelectionError):

@@ -311,10 +311,11 @@ class Recorder:
             self.tool_calls += 1
         self.tools.start(run, next(_sequence), name, arguments)
 
-    def asked_in(self, namespace: str) -> bool:
-        """Whether a model was called in the graph task of this checkpoint namespace."""
+    def asked_in(self, namespace: str, within: bool = False) -> bool:
+        """Whether a model was called in the graph task of this checkpoint namespace, or ``within`` a graph of it."""
         with self._lock:
-            return any(call.info.metadata.get("langgraph_checkpoint_ns") == namespace for call in self._calls)
+            spaces = [str(call.info.metadata.get("langgraph_checkpoint_ns")) for call in self._calls]
+        return any(space == namespace or (within and space.startswith(f"{namespace}|")) for space in spaces)
 
     def started_calls(self) -> int:
         """How many calls have started so far."""

@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import ToolMessage
-from langchain_core.messages.tool import ToolOutputMixin
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, ParentCommand
 
-from ec_agent.commits.gate import RolloutGate, RolloutStop, Talk, Use, talk_with, task_here
+from ec_agent.commits.gate import (
+    Done,
+    RolloutGate,
+    RolloutStop,
+    Talk,
+    Use,
+    alike,
+    answering,
+    says,
+    talk_with,
+    task_here,
+)
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.errors import CommitError, CommitUncertain, ConfigError, PromotionError
 from ec_agent.plans import Plan, Step, call, pause
@@ -60,6 +70,8 @@ class Once:
                 raise CommitUncertain(_another(key, last, what, args), key)
             if status == "done":
                 return (last.outcome or {})["value"]
+            if status == "handed over":
+                raise ParentCommand((last.outcome or {})["value"])
             if self.on_uncertain == "raise":
                 raise CommitUncertain(_uncertain(key, last), key)
         intent = {"tool": what, "args": repr(args), "at": time.time(), "by": uuid.uuid4().hex}
@@ -68,6 +80,9 @@ class Once:
         token = _key.set(key)
         try:
             value = yield execute
+        except ParentCommand as stop:  # it did it, and sends the run elsewhere
+            yield from self._keep(key, len(entries), stop.args[0], "handed over")
+            raise
         except (GraphBubbleUp, PromotionError):  # it asks somebody first, or says that it changed nothing
             yield call(self.journal, "note", key, len(entries), {"status": "paused"})
             raise
@@ -79,9 +94,26 @@ class Once:
         yield from self._keep(key, len(entries), value)
         return value
 
-    def _keep(self, key: str, attempt: int, value: Any) -> Plan[None]:
+    def outcome(self, done: Done) -> Plan[Any]:
+        """What a call that was carried out came to.
+
+        Raises:
+            CommitUncertain: the journal does not know.
+        """
+        key = str(done["key"])
+        entries: list[Entry] = yield call(self.journal, "read", key)
+        outcome = (entries[-1].outcome or {}) if entries else {}
+        if outcome.get("status") != "done":
+            raise CommitUncertain(
+                f"{done['name']}({done['args']}) was carried out, and its outcome is no longer in the journal; use a "
+                f"journal that lasts, or begin a new turn (idempotency key {key})",
+                key,
+            )
+        return outcome["value"]
+
+    def _keep(self, key: str, attempt: int, value: Any, status: str = "done") -> Plan[None]:
         try:
-            yield call(self.journal, "note", key, attempt, {"status": "done", "value": value})
+            yield call(self.journal, "note", key, attempt, {"status": status, "value": value})
         except (TypeError, ValueError):  # it cannot be serialised; what the model is told of it can
             said = value.model_copy(update={"artifact": None}) if isinstance(value, ToolMessage) else str(value)
             yield call(self.journal, "note", key, attempt, {"status": "done", "value": said})
@@ -142,13 +174,6 @@ class Planned:
     made_up: bool = False
 
 
-def _alike(planned: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
-    try:
-        return bool(planned == args)
-    except Exception:  # arrays and the like have no one answer
-        return repr(planned) == repr(args)
-
-
 class CommitGate:
     """The gate under which a message's calls are carried out.
 
@@ -171,7 +196,7 @@ class CommitGate:
         self.beyond = beyond
         self._done: set[str] = set()
         self._tasks: dict[str, str] = {}
-        self._running = 0
+        self._running: set[str] = set()
         self._nested: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -184,43 +209,89 @@ class CommitGate:
         """Stop a run that has carried its calls out, or cannot, and now goes on to something else."""
         if self.failure is not None:
             raise self.failure
+        if _carrying.get() or self._in_step():  # what a step does around its calls is part of it
+            return
         if self.complete:
             self.talk = self.talk or talk_with(self._calls)
             raise RolloutStop("committed")
-        if self.beyond is not None and not _carrying.get():  # a branch beside them, stopped already
+        if self.beyond is not None:  # a branch beside them, stopped already
             self.beyond.halt()
+
+    def _in_step(self) -> bool:
+        here = task_here()
+        with self._lock:
+            return any(here == task or here.startswith(f"{task}|") for task in self._tasks.values())
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
         """Carry a call out, or leave it to the gate beyond."""
         if use.inside is not None and use.inside in self._calls:
             return (yield from self._within(self._calls[use.inside], use, execute))
+        if self.beyond is not None and self.beyond.has(use):
+            return (yield from self.beyond.plan(use, execute))
         call_id = use.call_id if use.call_id is not None else self._bare(use)
         planned = self._calls.get(call_id or "")
-        if planned is None or call_id is None or planned.name != use.tool.name:
+        if planned is None or call_id is None or planned.name != use.tool.name or self._of_another(planned, use):
             return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
         with self._lock:
             self._tasks[call_id] = task_here()
         token = _carrying.set(True)
+        ended = False
         try:
             value = yield from self._carry_out(planned, use, execute)
+            ended = True
+        except ParentCommand:  # an agent within hands the run over
+            ended = True
+            raise
         finally:
             _carrying.reset(token)
-        with self._lock:
-            self._done.add(call_id)
+            if ended:
+                with self._lock:
+                    self._done.add(call_id)
         return value
 
     def _carry_out(self, planned: Planned, use: Use, execute: Step) -> Plan[Any]:
         if not planned.commits:
             return (yield execute)
-        value = yield from self._surely(planned.key, planned.name, planned.args, execute)
-        if use.call_id is not None and not isinstance(value, ToolOutputMixin):  # as somebody noted it by hand
-            return ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
-        return value
+        return answering((yield from self._surely(planned.key, planned.name, planned.args, execute)), use)
+
+    def done(self) -> list[Done]:
+        """The calls that were carried out, for when their steps are run again."""
+        return [
+            {
+                "task": self._tasks[call_id],
+                "id": call_id,
+                "name": each.name,
+                "args": dict(each.args),
+                "key": each.key if each.commits else None,
+                "made_up": each.made_up,
+            }
+            for call_id, each in self._calls.items()
+            if call_id in self._done
+        ]
 
     def _bare(self, use: Use) -> str | None:
-        """The call that no model asked for that this is: by its tool and its arguments, there is no id to go by."""
-        made_up = ((i, each) for i, each in self._calls.items() if each.made_up and i not in self._done)
-        return next((i for i, each in made_up if each.name == use.tool.name and _alike(each.args, use.args)), None)
+        """The call that no model asked for that this is: by its tool and its arguments, there is no id to go by.
+
+        Of two tasks that make the same call it is the first one's.
+        """
+        here = task_here()
+        with self._lock:
+            for call_id, each in self._calls.items():
+                its = each.made_up and each.name == use.tool.name and alike(each.args, use.args)
+                if its and call_id not in self._done and self._tasks.setdefault(call_id, here) == here:
+                    return call_id
+        return None
+
+    def _of_another(self, planned: Planned, use: Use) -> bool:
+        """Whether another message, in which a call has the same id, asked for this: some models number their calls."""
+        if use.call_id is None or self.beyond is None:
+            return False
+        asked = {message.id for message in self.beyond.asking(use) if says(message, use)}
+        if not use.is_of(planned.args):
+            return bool(asked)
+        here = task_here()
+        with self._lock:  # where several messages ask for the very same it is the first task's
+            return len(asked) > 1 and self._tasks.setdefault(use.call_id, here) != here
 
     def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
         """A tool called by a tool: if it commits, under a key of its own."""
@@ -232,8 +303,8 @@ class CommitGate:
         return (yield from self._surely(f"{around.key}/{use.tool.name}/{count}", use.tool.name, args, execute))
 
     def _surely(self, key: str, name: str, args: Any, execute: Step) -> Plan[Any]:
-        with self._lock:
-            self._running += 1
+        while not self._begun(key):  # tried again while the first try goes on: an async tool node leaves it behind
+            yield pause(0.005)
         try:
             return (yield from self._once.plan(key, name, args, execute))
         except CommitError as error:
@@ -241,7 +312,14 @@ class CommitGate:
             raise
         finally:
             with self._lock:
-                self._running -= 1
+                self._running.discard(key)
+
+    def _begun(self, key: str) -> bool:
+        with self._lock:
+            if key in self._running:
+                return False
+            self._running.add(key)
+            return True
 
     @property
     def confusable(self) -> bool:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages.tool import ToolOutputMixin
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
+from typing_extensions import TypedDict
 
 from ec_agent.commits.durability import READ
 from ec_agent.commits.effects import CommitPolicy
@@ -62,6 +64,19 @@ class Use:
         """What it is called with, as a model would say it."""
         return self.input if isinstance(self.input, dict) else {"input": self.input}
 
+    def is_of(self, args: Mapping[str, Any]) -> bool:
+        """Whether it is called with what a model said; a tool node may have added to that."""
+        names = args or self.tool.args
+        return alike(args, {name: value for name, value in self.args.items() if name in names})
+
+
+def alike(some: Any, others: Any) -> bool:
+    """Whether two calls have the same arguments."""
+    try:
+        return bool(some == others)
+    except Exception:  # arrays and the like have no one answer
+        return repr(some) == repr(others)
+
 
 Talk = tuple[str, list[Any]]
 
@@ -83,6 +98,26 @@ class Proposal:
     commits: tuple[str, ...]
     made_up: bool
     talk: Talk | None
+
+
+class Done(TypedDict):
+    """A call that an earlier stretch of the rollout carried out, in a step that may be run again.
+
+    Attributes:
+        task: the graph task that made it.
+        id: of the call.
+        name: of the tool.
+        args: what it was called with.
+        key: the idempotency key; ``None`` for a harmless call.
+        made_up: whether no model asked for it.
+    """
+
+    task: str
+    id: str
+    name: str
+    args: dict[str, Any]
+    key: str | None
+    made_up: bool
 
 
 class Gate(Protocol):
@@ -108,6 +143,8 @@ class RolloutGate:
         heard: the AI messages with tool calls that models have returned; more may be added as they come.
         around: the gate of the rollout around this one; what it stops at, this one does.
         seen: where the tools it stops at are noted, by name.
+        done: calls that were carried out already, and whose steps may be run again.
+        outcome: the plan that gives what one of them came to.
     """
 
     def __init__(
@@ -116,12 +153,16 @@ class RolloutGate:
         heard: Sequence[AIMessage] = (),
         around: Gate | None = None,
         seen: dict[str, BaseTool] | None = None,
+        done: Sequence[Done] = (),
+        outcome: Callable[[Done], Plan[Any]] | None = None,
     ) -> None:
         self.proposal: Proposal | None = None
         self.names: frozenset[str] = frozenset()
         self._policies = [policy]
         self._heard = heard
         self._seen = seen
+        self._done = list(done)
+        self._outcome = outcome
         self._around = around if isinstance(around, RolloutGate) else None
         self._lock = threading.Lock()
 
@@ -137,9 +178,24 @@ class RolloutGate:
             self._policies.append(policy)
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
-        """Stop, or run the tool."""
-        self._check(use)
+        """Stop, or run the tool; what was carried out already is answered with what it came to."""
+        done = self._taken(use)
+        if done is None:
+            self._check(use)
+        elif done["key"] is not None and self._outcome is not None:
+            return answering((yield from self._outcome(done)), use)
         return (yield execute)
+
+    def has(self, use: Use) -> bool:
+        """Whether the call was carried out already: a step that went no further is run from its start."""
+        return any(_same(each, use) for each in self._done)
+
+    def _taken(self, use: Use) -> Done | None:
+        with self._lock:
+            done = next((each for each in self._done if _same(each, use)), None)
+            if done is not None and use.call_id is None:  # a further one is another call
+                self._done.remove(done)
+        return done
 
     def _check(self, use: Use) -> None:
         with self._lock:
@@ -166,25 +222,49 @@ class RolloutGate:
             made = use.call_id or f"call_{uuid.uuid4().hex}"
             call = {"name": use.tool.name, "args": use.args, "id": made, "type": "tool_call"}
             message, commits = AIMessage("", tool_calls=[call], id=str(uuid.uuid4())), [made]
-        return Proposal(message, task_here(), tuple(commits), made_up, talk_with({c["id"] for c in calls}))
+        return Proposal(message, task_here(), tuple(commits), made_up, talk_with({c["id"] for c in calls}, message))
 
     def _message(self, use: Use) -> AIMessage | None:
         """The message that asked for the call: in the state, or as a model has just returned it."""
         if use.answers is None:
             return None
-        talk = talk_with({use.answers})
-        name = use.tool.name if use.inside is None else None
-        state = [m for m in (talk[1] if talk else ()) if isinstance(m, AIMessage)]
-        heard = next((m for m in reversed(self._heard) if _asks(m, use.answers, name)), None)
+        asking = self.asking(use)
+        if use.inside is None:  # models may number their calls, so that branches have the same ids
+            asking = [m for m in asking if says(m, use)] or asking
+        heard = next((m for m in reversed(self._heard) if any(m is each for each in asking)), None)
         # The state may hold it changed by the agent, or another one of old that had the same call id.
-        stored = next(
-            (m for m in reversed(state) if _asks(m, use.answers, name) and (heard is None or m.id == heard.id)), None
-        )
-        return stored or heard
+        same = (m for m in reversed(asking) if m is not heard and (heard is None or m.id == heard.id))
+        return next(same, heard)
+
+    def asking(self, use: Use) -> list[AIMessage]:
+        """The messages that have such a call: as models have just returned them, then those in the state."""
+        name = use.tool.name if use.inside is None else None
+        state = [m for _, talk in _talks() for m in talk if isinstance(m, AIMessage)]
+        return [m for m in (*self._heard, *state) if _asks(m, use.answers, name)]
 
 
-def _asks(message: AIMessage, call_id: str, name: str | None) -> bool:
+def _same(done: Done, use: Use) -> bool:
+    if use.inside is not None or (done["task"], done["name"]) != (task_here(), use.tool.name):
+        return False
+    if use.call_id is None:
+        return done["made_up"] and alike(done["args"], use.args)
+    return done["id"] == use.call_id and use.is_of(done["args"])
+
+
+def answering(value: Any, use: Use) -> Any:
+    """What a tool gave, as the answer to the call; somebody may have noted it by hand."""
+    if use.call_id is None or isinstance(value, ToolOutputMixin):
+        return value
+    return ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
+
+
+def _asks(message: AIMessage, call_id: str | None, name: str | None) -> bool:
     return any(call["id"] == call_id and name in (None, call["name"]) for call in message.tool_calls)
+
+
+def says(message: AIMessage, use: Use) -> bool:
+    """Whether the message has this very call, and not merely one with the same id."""
+    return any(call["id"] == use.call_id and use.is_of(call["args"]) for call in message.tool_calls)
 
 
 def task_here() -> str:
@@ -193,17 +273,28 @@ def task_here() -> str:
     return str(conf.get("checkpoint_ns") or "")
 
 
-def talk_with(call_ids: Collection[str | None]) -> Talk | None:
-    """The state key and the messages, in the graph whose task this is called in, that have one of these tool calls."""
+def _talks() -> Iterator[Talk]:
+    """The lists in the state of the graph whose task this is called in, by state key."""
     conf = (var_child_runnable_config.get() or {}).get("configurable") or {}
     read = conf.get(READ)
     for key, channel in (read.args[1] if read is not None else {}).items():
         value = channel.get() if channel.is_available() else None
-        if isinstance(value, list) and any(
-            call["id"] in call_ids for message in value if isinstance(message, AIMessage) for call in message.tool_calls
-        ):
-            return key, value
-    return None
+        if isinstance(value, list):
+            yield key, value
+
+
+def talk_with(call_ids: Collection[str | None], message: AIMessage | None = None) -> Talk | None:
+    """The state key and the messages, in the graph whose task this is called in, that have one of these tool calls.
+
+    Where several have, the one that this message is in.
+    """
+    talks = [(key, [m for m in value if isinstance(m, AIMessage)], value) for key, value in _talks()]
+    found = [
+        (any(message is not None and m.id == message.id for m in said), key, value)
+        for key, said, value in talks
+        if any(call["id"] in call_ids for m in said for call in m.tool_calls)
+    ]
+    return next(((key, value) for here, key, value in found if here), found[0][1:] if found else None)
 
 
 @contextmanager

@@ -8,18 +8,19 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphInterrupt
+from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command, Overwrite, interrupt
 from typing_extensions import TypedDict
 
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.durability import written_down
-from ec_agent.commits.gate import RolloutGate, current_gate, gated
+from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.plans import Plan, Step, call, hook
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.rollout import Attempt, Start
@@ -66,6 +67,12 @@ def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
     return acts or bool(last["store"]) or (session.options.promote is not None and not session.within)
 
 
+def done_in(state: Mapping[str, Any]) -> list[Done]:
+    """The calls carried out so far; a checkpoint of an earlier version does not have them."""
+    done: list[Done] | None = state.get("done")
+    return done or []
+
+
 def parked_in(state: Mapping[str, Any]) -> set[str]:
     """The threads that rollouts are parked on."""
     ends = [record["end"] for record in (*state["records"], *([state["last"]] if state["last"] is not None else []))]
@@ -97,7 +104,13 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
     if last["end"]["kind"] == "commit" and session.executes:
         yield from written_down(config)
         calls = _planned(session, last, course["round"])
-        carried = yield from _carried_out(session, last, calls, course, config)
+        start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
+        if course["answers"] is not None:
+            start["answers"] = course["answers"]
+        try:
+            carried = yield from _carried_out(session, last, calls, start, config)
+        except CommitError as error:
+            raise _after(error, done_in(state)) from error.__cause__
         if carried["end"]["kind"] == "interrupt":
             return {"course": {**course, "next": "act", "asking": carried["end"]["interrupts"]}}
         commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
@@ -118,13 +131,16 @@ def _onward(
 ) -> Plan[dict[str, Any]]:
     options, done = session.options, state["course"]["round"] + 1
     committed = [*state["commits"], *commits]
+    made = [*done_in(state), *(carried["end"].get("done", []) if carried is not None else [])]
     goes_on = carried is not None and carried["end"]["kind"] in ("rest", "commit") and options.continue_after_commit
-    if carried is None or not goes_on or done >= options.max_rounds:
+    if carried is not None and carried["end"]["kind"] == "rest" and session.budget.gone:
+        ended = f"token_budget={options.limits.token_budget} was spent"
+    else:
+        ended = f"max_rounds={options.max_rounds} commits" if done >= options.max_rounds else ""
+    if carried is None or not goes_on or ended:
         if goes_on:
             warnings.warn(
-                f"the rollout was ended after max_rounds={options.max_rounds} commits; allow more if it should go on",
-                CommitWarning,
-                stacklevel=2,
+                f"the rollout was ended after {ended}; allow more if it should go on", CommitWarning, stacklevel=2
             )
         update = {"course": {**state["course"], "next": "end"}, "commits": committed}
         if carried is not None:
@@ -135,7 +151,8 @@ def _onward(
     written = [*state["written"], last_of(state)["writes"]]
     if carried["end"]["kind"] == "commit":
         course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
-        return {"course": course, "written": written, "last": carried, "commits": committed, "spent": spent}
+        update = {"course": course, "written": written, "last": carried}
+        return {**update, "commits": committed, "spent": spent, "done": made}
     yield from session.close()  # the next stretch starts from the world the winner's was promoted to
     course = {"round": done, "next": "round", "thread": carried["end"]["thread"], "answers": None, "asking": None}
     return {
@@ -147,6 +164,7 @@ def _onward(
         "selection": None,
         "records": Overwrite([]),
         "spent": spent,
+        "done": made,
     }
 
 
@@ -170,7 +188,7 @@ def _message(record: Record) -> AIMessage:
 
 
 def _carried_out(
-    session: Session, record: Record, calls: dict[str, Planned], course: Course, config: RunnableConfig
+    session: Session, record: Record, calls: dict[str, Planned], start: Start, config: RunnableConfig
 ) -> Plan[Record]:
     """Carry the calls of the winner's message out, and record what that wrote."""
     for planned in calls.values():
@@ -178,23 +196,28 @@ def _carried_out(
             session.emit({"type": "ec_agent.commit", "tool": planned.name, "key": planned.key})
     if not record["end"]["again"]:
         return (yield from _called(session, record, calls, config))
-    start: Start = {"index": record["index"], "round": course["round"], "thread": record["end"]["thread"]}
-    if course["answers"] is not None:
-        start["answers"] = course["answers"]
-    attempt = Attempt(session, start, config, calls)
+    attempt = Attempt(session, {**start, "thread": record["end"]["thread"]}, config, calls)
     yield from attempt.run()
     assert attempt.committing is not None
     yield from attempt.committing.quiet()
     done = yield from attempt.record()
     if done["error"] is not None:
-        raise session.errors[record["index"]]
+        raise _after(session.errors[record["index"]], attempt.committing.done())
     if done["end"]["kind"] == "interrupt" and attempt.committing.confusable:
         raise CommitError(_CONFUSABLE)
     if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
         if session.options.continue_after_commit:
             raise CommitError(_ELSEWHERE)
         return (yield from _called(session, record, calls, config))
-    return {**done, "end": {**done["end"], "carried": True}}
+    return {**done, "end": {**done["end"], "carried": True, "done": attempt.committing.done()}}
+
+
+def _after(error: Exception, done: Sequence[Done]) -> Exception:
+    """The error, with what was carried out before it."""
+    said = ", ".join(f"{each['name']}({each['args']})" for each in done if each["key"] is not None)
+    if said:
+        error.add_note(f"before that, this was carried out, and stands: {said}")
+    return error
 
 
 _ELSEWHERE = (
@@ -223,16 +246,23 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
         with gated(gate), in_environment(session.environment(record["index"])):
             try:
                 results.append((yield call(tool, "invoke", asked, config)))
+            except ParentCommand as stop:
+                results.append(stop.args[0])
             except GraphInterrupt:
                 if len(calls) > 1:
                     raise CommitError(_CONFUSABLE) from None
                 raise
-    said = [result for result in results if isinstance(result, ToolMessage)]
-    told = [pair for result in results if isinstance(result, Command) for pair in update_and_goto(result)[0]]
+    orders = [result for result in results if isinstance(result, Command)]
+    told = [pair for order in orders for pair in update_and_goto(order)[0]]
+    # Where an order leads within the agent nobody can go: its step was not taken up again.
+    goto = [step for order in orders if order.graph is not None for step in update_and_goto(order)[1]]
     key, before = record["end"].get("talk") or [MESSAGES, []]
+    said = [result for result in results if isinstance(result, ToolMessage)]
+    said += [with_id(message) for name, value in told if name == key for message in messages_in(value)]
     return {
         **record,
-        "writes": [[key, value] for key, value in told if key in session.outer],
+        "writes": [[name, value] for name, value in told if name in session.outer and name != key],
+        "goto": goto or record["goto"],
         "end": {"kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
         "store": [],
     }

@@ -13,8 +13,10 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
+from ec_agent.commits.gate import Done
+from ec_agent.errors import SelectionError
 from ec_agent.plans import Plan, Step, adrive, drive
-from ec_agent.rollouts.acting import BEGINNING, Course, act, needs_acting
+from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import choose
 from ec_agent.rollouts.record import Record, merged
@@ -37,6 +39,7 @@ class FanOutState(TypedDict):
         commits: the actions carried out.
         earlier: the receipts of earlier stretches.
         spent: threads on which rollouts are parked that will not go on from there.
+        done: the calls carried out, in steps that may be run again.
     """
 
     records: Annotated[list[Record], merged]
@@ -47,6 +50,7 @@ class FanOutState(TypedDict):
     commits: list[dict[str, Any]]
     earlier: list[dict[str, Any]]
     spent: list[str]
+    done: list[Done]
 
 
 NEW: FanOutState = {
@@ -58,7 +62,13 @@ NEW: FanOutState = {
     "commits": [],
     "earlier": [],
     "spent": [],
+    "done": [],
 }
+
+
+def again(state: FanOutState) -> FanOutState:
+    """The stretch from its beginning: what was carried out before it stays done."""
+    return {**state, "records": [], "selection": None, "last": None}
 
 
 class _Drawn(RunnableLambda[Any, Any]):
@@ -119,7 +129,12 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     if _unfinished(state):
         return {}
     with current_question.get().selecting() as selected:
-        selection = _choose(session, state)
+        try:
+            selection = _choose(session, state)
+        except SelectionError as error:
+            session.stretch = state
+            error.follow(state["commits"])
+            raise
         selected(selection)
     feedback.send(config, state["records"], selection)
     yield Step(
@@ -148,7 +163,7 @@ def _sends(state: FanOutState) -> list[Send]:
 
 def _send(state: FanOutState, index: int) -> Send:
     course = state["course"]
-    start: Start = {"index": index, "round": course["round"], "thread": course["thread"]}
+    start: Start = {"index": index, "round": course["round"], "thread": course["thread"], "done": done_in(state)}
     return Send("rollout", start)
 
 
@@ -169,6 +184,7 @@ def _after_act(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
             "round": course["round"],
             "thread": course["thread"],
             "answers": course["answers"],
+            "done": done_in(state),
         }
         return [Send("rollout", start)]
     return "act" if course["next"] == "act" else "__end__"

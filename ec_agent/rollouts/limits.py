@@ -68,13 +68,18 @@ class Budget:
         with self._lock:
             self.spent += tokens
 
+    @property
+    def gone(self) -> bool:
+        """Whether it is spent."""
+        return self.limit is not None and self.spent >= self.limit
+
     def check(self, what: str) -> None:
         """Refuse to go on where it is spent.
 
         Raises:
             TokenBudgetError: it is spent.
         """
-        if self.limit is not None and self.spent >= self.limit:
+        if self.gone:
             raise TokenBudgetError(f"{what}: {self.spent} of token_budget={self.limit} tokens were spent; allow more")
 
 

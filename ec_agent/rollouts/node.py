@@ -24,7 +24,7 @@ from ec_agent.plans import Plan, call
 from ec_agent.rollouts.acting import last_of, parked_in
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
-from ec_agent.rollouts.fanout import NEW, fan_out_graph
+from ec_agent.rollouts.fanout import NEW, FanOutState, again, fan_out_graph
 from ec_agent.rollouts.internals import ROOT, RUNTIME, anybody_hears, has_node, outer_channels, question_number, unsaved
 from ec_agent.rollouts.limits import Budget, whole
 from ec_agent.rollouts.messages import rebuilt, with_id
@@ -37,6 +37,7 @@ from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.tracing.seam import QuestionTrace, question
 
 _NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own
+_FAILED = 100  # questions that failed after an action, kept for a retry policy around the node
 
 
 class Node:
@@ -55,6 +56,7 @@ class Node:
         self._policy = policy_of(options.commit, self.agent.tools.values())
         self._alone = alone
         self._journal = MemoryJournal()
+        self._failed: dict[str, tuple[FanOutState, Parking]] = {}
         self.fan_out = fan_out_graph(self.agent)
         if options.on_commit == "execute" and self.agent.is_function:
             missing = sorted(name for name in self._policy.names if name not in self._policy.tools)
@@ -88,13 +90,16 @@ class Node:
         }
         try:
             try:
-                done = yield call(self.fan_out, "invoke", NEW, own, context=session)
+                done = yield call(self.fan_out, "invoke", self._beginning(session), own, context=session)
             except SelectionError:
-                if session.ran:
-                    yield from session.parking.clear_all()
+                if session.stretch is None:  # raised while an action was carried out, which can be tried again
                     raise
-                # A resumed run meets what failed before it: the outage may be over, so the question is asked afresh.
-                done = yield call(self.fan_out, "invoke", NEW, unsaved(own), context=session)
+                if session.ran:
+                    yield from session.parking.clear_all(but=session.stretch["course"]["thread"])
+                    self._remember(session)
+                    raise
+                # A resumed run meets what failed before it: the outage may be over, so the stretch is begun afresh.
+                done = yield call(self.fan_out, "invoke", again(session.stretch), unsaved(own), context=session)
             yield from session.parking.clear(parked_in(done))
             for record in done["records"]:  # of a killed process: nobody else will leave them
                 if record["index"] not in session.ran and record["token"] is not None:
@@ -106,6 +111,19 @@ class Node:
         finally:
             yield from session.close()
         return result
+
+    def _beginning(self, session: Session) -> FanOutState:
+        """Where the question begins: one that is tried again goes on after what it carried out."""
+        stretch, parking = self._failed.pop(session.name, (NEW, session.parking))
+        if not session.parking.lasting:
+            session.parking = parking
+        return stretch
+
+    def _remember(self, session: Session) -> None:
+        if session.stretch["commits"]:
+            self._failed[session.name] = again(session.stretch), session.parking
+            while len(self._failed) > _FAILED:
+                del self._failed[next(iter(self._failed))]
 
     def _preflight(self) -> Plan[None]:
         from ec_agent.doctor import models_of, preflight

@@ -79,7 +79,9 @@ def _end(attempt: Attempt) -> End:
     if proposal is not None and not (open_still and attempt.interrupts):  # a branch stopped beside a call that asks
         # Taken up again, the step must not ask the model again: that would be another action.
         again = (
-            not session.agent.is_function and not attempt.log.caught and not attempt.recorder.asked_in(proposal.task)
+            not session.agent.is_function
+            and not attempt.log.caught
+            and not attempt.recorder.asked_in(*_step(attempt, proposal.task))
         )
         end: End = {
             "kind": "commit",
@@ -107,6 +109,20 @@ def _end(attempt: Attempt) -> End:
     if attempt.committing is not None and attempt.log.interrupts:
         return {"kind": "rest", "thread": thread} if session.options.continue_after_commit else {"kind": "rest"}
     return {"kind": "answer"}
+
+
+def _step(attempt: Attempt, task: str) -> tuple[str, bool]:
+    """The task that would be taken up again, and whether with all that is in it.
+
+    A graph within that keeps no checkpoints (``checkpointer=False``) begins anew, so it is the step around that graph.
+    """
+    parts = task.split("|")
+    kept = attempt.saver.storage[attempt.thread] if attempt.saver is not None else {}
+    for place in range(1, len(parts)):
+        # A node's second graph is numbered: node:id|1|...
+        if not parts[place].isdigit() and "|".join(parts[:place]) not in kept:
+            return "|".join(parts[:place]), True
+    return task, False
 
 
 def _open_call(attempt: Attempt, written: Writes) -> End | None:

@@ -17,6 +17,8 @@ from ec_agent.errors import CommitError
 from ec_agent.plans import Plan, Step, call, drive
 from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
 
+# What a task that did not come to its end leaves among its writes.
+UNFINISHED = ("__interrupt__", "__error__", "__resume__")
 _WITHIN = "ec_agent_within:"
 
 
@@ -39,6 +41,13 @@ def _structure(value: Any) -> Any:
 def memory_saver() -> InMemorySaver:
     """The saver a rollout runs on."""
     return InMemorySaver(serde=_AsIs())
+
+
+def finished_in(memory: InMemorySaver, thread: str) -> frozenset[str]:
+    """The tasks that were done when the rollout stopped beside them: its stream says that they start, and no more."""
+    found = memory.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
+    writes = (found.pending_writes if found is not None else None) or []
+    return frozenset(task for task, channel, _ in writes if channel not in UNFINISHED)
 
 
 class Parking:
@@ -83,9 +92,14 @@ class Parking:
         drive(_copied(own, memory, thread, unpack=True))
         return memory
 
-    def clear_all(self) -> Plan[None]:
-        """Forget every rollout that was parked here and now."""
-        yield from self.clear(list(self._here))
+    def clear_all(self, but: str | None) -> Plan[None]:
+        """Forget every rollout that was parked here and now, ``but`` this one."""
+        yield from self.clear([thread for thread in self._here if thread != but])
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what is parked is kept in a checkpointer."""
+        return self._saver is not None
 
     def clear(self, threads: Iterable[str], *, forget: bool = True) -> Plan[None]:
         """Forget rollouts that will not go on."""

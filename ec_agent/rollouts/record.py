@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
+from ec_agent.commits.gate import Done
 from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest
 
 
@@ -26,6 +27,7 @@ class End(TypedDict, total=False):
         interrupts: ids and values of its interrupts.
         thread: the thread it is parked on, if it may go on.
         carried: whether this is the winner carrying its calls out, rather than proposing.
+        done: the calls it carried out, for when the step they are in is run again.
     """
 
     kind: Literal["answer", "commit", "interrupt", "rest", "failed"]
@@ -37,6 +39,7 @@ class End(TypedDict, total=False):
     interrupts: list[list[Any]]
     thread: str
     carried: bool
+    done: list[Done]
 
 
 class Record(TypedDict):

@@ -25,7 +25,7 @@ from ec_agent.capture.recorder import current_recorder, recording
 from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.durability import written_down
-from ec_agent.commits.gate import STOPPED, RolloutGate, current_gate, gated
+from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.plans import Plan, Step, pause
@@ -33,7 +33,7 @@ from ec_agent.rollouts.internals import around_box, own_configurable, own_tags
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.outcome import outcome_of
-from ec_agent.rollouts.parking import memory_saver
+from ec_agent.rollouts.parking import finished_in, memory_saver
 from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
@@ -50,12 +50,14 @@ class Start(TypedDict):
         round: number of the stretch, from 0.
         thread: where the rollout it goes on from is parked; it begins afresh without one.
         answers: to the interrupts that one stopped at, by their ids.
+        done: what it carried out before.
     """
 
     index: int
     round: int
     thread: NotRequired[str | None]
     answers: NotRequired[dict[str, Any] | None]
+    done: NotRequired[list[Done]]
 
 
 class Attempt:
@@ -80,7 +82,10 @@ class Attempt:
         self.index = start["index"]
         self.saver: InMemorySaver | None = None
         asking: list[AIMessage] = []
-        self.gate = RolloutGate(session.policy, asking, current_gate.get(), session.seen)
+        done = start.get("done") or []
+        self.gate = RolloutGate(
+            session.policy, asking, current_gate.get(), session.seen, done=done, outcome=session.once.outcome
+        )
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
         halts = [(self.committing or self.gate).halt]
         # What was decided is carried out, however long that takes.
@@ -128,6 +133,7 @@ class Attempt:
                 self.saver = InMemorySaver() if session.agent.needs_saver else memory_saver()
             else:
                 self.saver = yield from session.parking.fetch(parked, self.thread)
+                self.log.finished = finished_in(self.saver, self.thread)
             yield from timed(session.enter(self.index), self.meter)
         if self.error is None:
             with self._failing(), self._inside():

@@ -85,6 +85,7 @@ class Session:
         seen: tools that rollouts stopped at, by name.
         emit: where progress events go.
         heard: whether anybody hears them; if not, none need be made.
+        stretch: the state of the fan-out graph in which none could be chosen.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Session:
     errors: dict[int, Exception] = field(default_factory=dict)
     seen: dict[str, BaseTool] = field(default_factory=dict)
     listener: Listener | None = None
+    stretch: Any = None
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:

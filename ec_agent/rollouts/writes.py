@@ -24,6 +24,7 @@ class WriteLog:
     """
 
     def __init__(self) -> None:
+        self.finished: frozenset[str] = frozenset()
         self.interrupts: list[Any] = []
         self._stopped: str | None = None
         self._over = self._caught = False
@@ -61,7 +62,7 @@ class WriteLog:
         if self._ended:
             self._wave, self._ended = self._wave + 1, False
         wave = self._waves.setdefault(event["id"], self._wave)
-        if event["id"] == self._stopped:
+        if event["id"] == self._stopped or event["id"] in self.finished:
             return
         pushed = tuple(event["triggers"]) == ("__pregel_push",)
         # Nodes of one step start together, though that may be heard late. What is pushed may start in between.

@@ -123,3 +123,23 @@ def test_a_resumed_task_answers_from_the_journal_with_the_key_of_the_first_try(r
     done = run.invoke(graph(), Command(resume={"messages": []}), THREAD)
     assert post.done == ["bob"]
     assert said(done["messages"]) == SENT
+
+
+@pytest.mark.parametrize("forked", [False, True], ids=["replayed", "forked"])
+def test_going_back_to_before_the_node_is_a_new_question_and_is_on_record(run, post, forked):
+    class State(MessagesState):
+        receipt: dict[str, Any]
+
+    names = iter(["ann", "ann", "bob", "bob"])
+    model = mailing.ScriptedChatModel(lambda _, i: mailing.reply([("send", {"to": f"{next(names)} {i}"})], 9 - 3 * i))
+    agent = mailing.agent("tool_node", model, post.tools)
+    node = executing(agent, post.send, selection_key="receipt")
+    graph = kit.outer(node, State, checkpointer=InMemorySaver())
+    run.invoke(graph, {"messages": "go"}, THREAD)
+    before = next(s for s in graph.get_state_history(THREAD) if s.next == ("solve",)).config
+    if forked:
+        before = graph.update_state(before, {"messages": [("human", "again")]}, as_node="__start__")
+    done = run.invoke(graph, None, before)
+    assert post.done == ["ann 1", "bob 1"]
+    assert [each["args"]["to"] for each in done["receipt"]["commits"]] == ["bob 1"]
+    assert said(done["messages"])[-1] == ("tool", "sent bob 1")
