@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from ec_agent.capture.asking import told
 from ec_agent.capture.shapes import get
 from ec_agent.doctor.answers import CURE, MOST_DETAIL, Refusal
 from ec_agent.errors import DoctorError
@@ -137,9 +138,12 @@ def _status(error: Exception) -> int | None:
 
 def _message(error: Exception) -> str:
     body = get(error, "body")
-    said = get(body, "message") or get(body, "error", "message") or get(body, "detail")
+    inside = get(body, "metadata", "raw")  # as OpenRouter passes on what a provider says
+    said = inside or get(body, "message") or get(body, "error", "message") or get(body, "detail")
+    if not isinstance(said, str) or inside:
+        said = " ".join(told(inside or body))
     cause = error.__cause__
-    text = said if isinstance(said, str) else str(error) or type(error).__name__
+    text = said or str(error) or type(error).__name__
     if "<html" in text.lower():
         return "an HTML page"
     text = _CLIENTS_OWN.sub("", text)
