@@ -198,11 +198,11 @@ class Recorder:
         if call.done is not None and (call.done.tokens or 0) > spent:
             self.spend((call.done.tokens or 0) - spent)
         if self._raise_on_missing and call.counted and call.done is not None:
-            self._require(call.done)
+            self._require(call.done, call.cache_hit)
 
-    def _require(self, done: Call) -> None:
+    def _require(self, done: Call, cached: bool = False) -> None:
         if self._leading is not None and np.isnan(done.signal(self._leading)).all():
-            self.failure = self.failure or MissingLogprobsError(missing(done))
+            self.failure = self.failure or MissingLogprobsError(missing(done, cached=cached))
             raise self.failure
 
     def _read(self, call: OpenCall, payload: Payload | None) -> Call | None:
