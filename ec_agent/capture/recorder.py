@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -346,24 +346,20 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
 
     install_hook()
     install_patch()
-    tokens = (current_recorder.set(recorder), current_call.set(None), handler_var.set(HANDLER), listening.set(()))
-    try:
+    with _set((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
         yield recorder
-    finally:
-        listening.reset(tokens[3])
-        current_recorder.reset(tokens[0])
-        current_call.reset(tokens[1])
-        handler_var.reset(tokens[2])
 
 
 @contextmanager
-def _listening(recorder: Recorder) -> Iterator[Recorder]:
-    """What is called inside is recorded here too, and stays part of the record that is being made around."""
-    token = listening.set((*listening.get(), recorder))
+def _set(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
+    tokens = [(variable, variable.set(value)) for variable, value in values]
     try:
-        yield recorder
+        yield
     finally:
-        listening.reset(token)
+        for variable, token in tokens:
+            # A generator that is stepped by a web server may be left in another context, where nothing was set.
+            with suppress(ValueError):
+                variable.reset(token)
 
 
 @contextmanager
@@ -396,5 +392,6 @@ def record_calls(
     """
     requests, kept = RequestSettings(logprobs=request_logprobs), Kept(keep_text, keep_candidates)
     recorder = Recorder(signals=signals, calls=calls, kept=kept, requests=requests)
-    with recording(recorder) if current_recorder.get() is None else _listening(recorder):
+    alone = current_recorder.get() is None
+    with recording(recorder) if alone else _set((listening, (*listening.get(), recorder))):
         yield recorder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
+from contextvars import copy_context
 
 import pytest
 from asking import chat, timelines
@@ -151,3 +153,43 @@ def test_a_winner_is_heard_by_all_around_it_and_the_others_by_none(told, chat_mo
     with record_calls() as around, record_calls() as inner:
         best_of_n(agent(node), n=3, limits=Limits(max_concurrency=1)).run(QUESTION)
     assert timelines(around) == timelines(inner) == [ENTROPIES]
+
+
+# generators, as web servers step them
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_generator_that_is_stepped_in_one_context_after_another(told, chat_model, inside):
+    recorders = []
+
+    def stream():
+        with record_calls() as recorder:
+            recorders.append(recorder)
+            yield from chat_model().stream("hi")
+
+    def steps(generator):
+        while True:
+            try:
+                yield copy_context().run(next, generator)
+            except StopIteration:
+                return
+
+    with record_calls() if inside else nullcontext() as around:
+        text = "".join(chunk.content for chunk in steps(stream()))
+    assert text == "w0 w1 w2 "
+    for recorder in (*recorders, *([around] if inside else [])):
+        assert timelines(recorder) == [ENTROPIES]
+
+
+async def test_an_async_generator_that_is_closed_by_another_task(told, aclient):
+    async def stream():
+        with record_calls() as recorder:
+            await aclient.chat.completions.create(**chat("hi"))
+            yield recorder
+
+    generator = stream()
+    recorder = await asyncio.create_task(anext(generator))
+    await asyncio.create_task(generator.aclose())
+    assert timelines(recorder) == [ENTROPIES]
+    await aclient.chat.completions.create(**chat("one"))
+    assert timelines(recorder) == [ENTROPIES]
