@@ -17,8 +17,9 @@ INCLUDE = "message.output_text.logprobs"
 # Where refusals say what they are about; what they repeat of the request says nothing. OpenRouter wraps the provider's
 # own in ``metadata.raw``.
 _TOLD = ("message", "msg", "detail", "error", "errors", "param", "loc", "type", "code", "metadata", "raw")
-# In what words they are about logprobs: everybody's; text-generation-inference's; and Google's, who says no more.
-_ABOUT = ("logprob", "top_n_tokens", "request contains an invalid argument")
+# In what words they are about logprobs: everybody's, and text-generation-inference's.
+ABOUT_LOGPROBS = ("logprob", "top_n_tokens")
+_SAYS_NOTHING = "request contains an invalid argument"  # all that Google says, of logprobs too
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Asker:
         manner = self._manner
         if "stream_options" in said and self.asks_usage:
             self._manner = replace(manner, usage=False)
-        elif not any(words in said for words in _ABOUT):
+        elif not any(words in said for words in (*ABOUT_LOGPROBS, _SAYS_NOTHING)):
             return False
         elif self._streams and self._path == "completions" and "stream" in said and not manner.whole and self._asked:
             self._manner = replace(manner, whole=True)
