@@ -38,6 +38,8 @@ def load_object(place: str, what: str, failure: type[EcAgentError]) -> Any:
     except EcAgentError:
         raise
     except ModuleNotFoundError as error:
+        if module.endswith(".py"):
+            raise ConfigError(f"{place}: write the module without .py, {module.removesuffix('.py')}:{name}") from error
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
             raise ConfigError(
                 f"{place}: there is no module {error.name}; run from the directory that it is in, or install it"

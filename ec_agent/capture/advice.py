@@ -11,8 +11,21 @@ ASK_FOR_LOGPROBS = (
 ASK_BY_NAME = "compare by these alone with selector=LowestCentroid(signal='surprisal')"
 
 
-def missing(call: Call) -> str:
-    """What a call lacks, and what to do."""
+NOT_FROM_CACHE = (
+    "switch the cache off for these rollouts (cache=False on the model), or clear it of what it was told without "
+    "logprobs; ChatOpenAI over the Responses API never caches them"
+)
+
+
+def missing(call: Call, *, cached: bool = False) -> str:
+    """What a call lacks, and what to do.
+
+    Args:
+        call: the call.
+        cached: whether a cache on the client's side answered.
+    """
+    if cached:
+        return f"an LLM cache answered for model {call.model!r}, without logprobs; {NOT_FROM_CACHE}"
     if call.capability == "sampled":
         return (
             f"model {call.model!r} returned logprobs of the sampled tokens alone, without candidates; "

@@ -57,6 +57,8 @@ def _constrained(params: Mapping[str, Any]) -> bool:
         return True
     if any(params.get(name) for name in _GRAMMARS) or params.get("response_mime_type") == "application/json":
         return True
+    if get(params, "function_call", "name"):  # before there were tools
+        return True
     tools = params.get("tools")
     if not tools:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,8 +14,12 @@ from openai import APIStatusError
 LADDER = (20, 8, 5, None)
 INCLUDE = "message.output_text.logprobs"
 
-# Where refusals say what they are about; what they repeat of the request says nothing.
-_TOLD = ("message", "msg", "detail", "error", "param", "loc", "type", "code")
+# Where refusals say what they are about; what they repeat of the request says nothing. OpenRouter wraps the provider's
+# own in ``metadata.raw``.
+_TOLD = ("message", "msg", "detail", "error", "errors", "param", "loc", "type", "code", "metadata", "raw")
+# In what words they are about logprobs: everybody's, and text-generation-inference's.
+ABOUT_LOGPROBS = ("logprob", "top_n_tokens")
+_SAYS_NOTHING = "request contains an invalid argument"  # all that Google says, of logprobs too
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +97,13 @@ class Asker:
 
     def refused(self, error: BaseException) -> bool:
         """Take a refusal to heart; whether it is worth asking again in another way."""
-        if not isinstance(error, APIStatusError) or not 400 <= error.status_code < 500:
+        if not isinstance(error, APIStatusError):
             return False
-        said = " ".join(_told(error.body)).lower() if isinstance(error.body, Mapping | list) else error.message.lower()
+        said = " ".join(told(error.body)).lower()
         manner = self._manner
         if "stream_options" in said and self.asks_usage:
             self._manner = replace(manner, usage=False)
-        elif "logprob" not in said:
+        elif not any(words in said for words in (*ABOUT_LOGPROBS, _SAYS_NOTHING)):
             return False
         elif self._streams and self._path == "completions" and "stream" in said and not manner.whole and self._asked:
             self._manner = replace(manner, whole=True)
@@ -128,12 +133,23 @@ def forget() -> None:
         _manners.clear()
 
 
-def _told(body: Any) -> Iterator[str]:
+def told(body: Any) -> Iterator[str]:
+    """What the body of a refusal says, its message first, whatever its form."""
     if isinstance(body, Mapping):
         for name in _TOLD:
-            yield from _told(body.get(name))
+            yield from told(body.get(name))
     elif isinstance(body, list | tuple):
         for each in body:
-            yield from _told(each)
+            yield from told(each)
     elif isinstance(body, str):
-        yield body
+        inside = _loaded(body)
+        yield from [body] if inside is None else told(inside)
+
+
+def _loaded(text: str) -> Mapping[str, Any] | list[Any] | None:
+    """The refusal that a text holds as JSON."""
+    try:
+        held = json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
+    except (ValueError, RecursionError):
+        return None
+    return held if isinstance(held, Mapping | list) else None

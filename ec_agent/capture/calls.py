@@ -87,6 +87,8 @@ class OpenCall:
         parts: how many parts of its answer LangChain has passed on, where somebody wants to know.
         sampled: whether the rollout's sampling parameters were applied to one of its requests.
         done: what it became; ``None`` while it runs or when nothing came back.
+        of: the call itself, where this is its entry in the record of somebody who listens along.
+        twins: those entries.
     """
 
     recorder: Recorder
@@ -109,6 +111,18 @@ class OpenCall:
     closed: bool = False
     done: Call | None = None
     cache_hit: bool = False
+    of: OpenCall | None = None
+    twins: list[OpenCall] = field(default_factory=list)
+
+    @property
+    def source(self) -> OpenCall:
+        """The call itself."""
+        return self.of or self
+
+    @property
+    def asks_logprobs(self) -> bool:
+        """Whether its requests are to ask for logprobs."""
+        return any(each.counted and each.recorder.requests.logprobs for each in (self, *self.twins))
 
     def answered(self) -> list[Request]:
         """Its requests that brought something back; the runs of a batch are served in turn."""

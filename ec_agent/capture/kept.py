@@ -27,6 +27,11 @@ class Kept:
     text: bool = False
     candidates: int = 0
 
+    @classmethod
+    def for_all(cls, wishes: Sequence[Kept]) -> Kept:
+        """What gives each of them what it wants."""
+        return cls(any(each.text for each in wishes), max(each.candidates for each in wishes))
+
 
 class ToolLog:
     """The tools a rollout has run, each with its place among the calls. Thread-safe.

@@ -20,7 +20,7 @@ from langgraph.errors import GraphBubbleUp
 
 from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
-from ec_agent.capture.recorder import current_recorder
+from ec_agent.capture.recorder import current_recorder, listening
 from ec_agent.capture.shapes import (
     Payload,
     get,
@@ -81,14 +81,16 @@ class CaptureHandler(BaseCallbackHandler):
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """It returned, an error perhaps."""
         if (recorder := current_recorder.get()) is not None:
-            recorder.tools.end(run_id, output)
+            for each in (recorder, *listening.get()):
+                each.tools.end(run_id, output)
             if (progress := recorder.progress) is not None:
                 progress.tool_ended(run_id, failed=getattr(output, "status", None) == "error")
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """It raised; one that asks a person raises, too, and has not failed."""
         if (recorder := current_recorder.get()) is not None:
-            recorder.tools.fail(run_id, error)
+            for each in (recorder, *listening.get()):
+                each.tools.fail(run_id, error)
             if (progress := recorder.progress) is not None:
                 progress.tool_ended(run_id, failed=not isinstance(error, GraphBubbleUp))
 

@@ -70,7 +70,7 @@ class _Watched:
         self.call.batch.requests.append(self.request)
         self._sampling = settings.sampling if counted else {}
         self._asker: Asker | None = None
-        if settings.logprobs and counted:
+        if self.call.asks_logprobs:
             path, raw = str(options.url).split("?")[0], _raw_response(options) == "stream"
             self._asker = Asker(str(client.base_url), path, self._body, raw)
         self.request.heard.streamed = bool(self._body.get("stream"))

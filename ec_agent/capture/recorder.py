@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -113,11 +113,20 @@ class Recorder:
             call.batch, call.around = Batch(batch), around or open_call()
         if call.around is not None:
             (call.around.beside if call.around.speaking else call.around.inside).append(call)
-        with self._lock:
-            self._calls.append(call)
+        self._enter(call)
         if (progress := self.progress) is not None and call.counted:
             progress.call_started(call)
         return call
+
+    def _enter(self, call: OpenCall, counted: bool = True) -> None:
+        """Put a call on record, and on that of those who listen along; those of losers count for none of them."""
+        with self._lock:
+            self._calls.append(call)
+        for other in () if call.of else listening.get():
+            counts = counted and other._counts(call.info)
+            twin = OpenCall(other, call.info, counts, call.sequence, call.started, of=call)
+            call.twins.append(twin)
+            other._enter(twin)
 
     def waiting(self, prompts: Sequence[Any]) -> OpenCall | None:
         """The call that waits for the answers to these prompts, and whose context does not say so.
@@ -198,15 +207,18 @@ class Recorder:
         if call.done is not None and (call.done.tokens or 0) > spent:
             self.spend((call.done.tokens or 0) - spent)
         if self._raise_on_missing and call.counted and call.done is not None:
-            self._require(call.done)
+            self._require(call.done, call.cache_hit)
 
-    def _require(self, done: Call) -> None:
+    def _require(self, done: Call, cached: bool = False) -> None:
         if self._leading is not None and np.isnan(done.signal(self._leading)).all():
-            self.failure = self.failure or MissingLogprobsError(missing(done))
+            self.failure = self.failure or MissingLogprobsError(missing(done, cached=cached))
             raise self.failure
 
     def _read(self, call: OpenCall, payload: Payload | None) -> Call | None:
         read = partial(call_of, node=call.info.node, model=call.info.model, started=call.started, ended=time.time())
+        readers = (self, *(twin.recorder for twin in call.twins))
+        signals = tuple(dict.fromkeys(name for reader in readers for name in reader.signals))
+        kept = Kept.for_all([reader._kept for reader in readers])
         if any(request.sampled for request in call.answered()):
             call.sampled, call.params = True, {**call.params, **self.requests.sampling}
         try:
@@ -215,12 +227,11 @@ class Recorder:
                 return None
             call.cache_hit = payload.cache_hit
             call.mark(payload)
-            kept = self._kept
-            return read(payload, self.signals, keep_text=kept.text, keep_candidates=kept.candidates)
+            return read(payload, signals, keep_text=kept.text, keep_candidates=kept.candidates)
         except Exception as error:
             # The user's run must not die of our reading; the tokens keep their place without entropy.
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
-            return read(replace(payload or Payload(), entries=()), self.signals)
+            return read(replace(payload or Payload(), entries=()), signals)
 
     def adopt(self, calls: Sequence[Call], *, counted: bool = True, metered: bool = False) -> None:
         """Add finished calls that were made elsewhere: a nested winner's, a remote agent's.
@@ -237,8 +248,7 @@ class Recorder:
             started = call.started if call.started is not None else time.time()
             counts = counted and self._counts(info)
             adopted = OpenCall(self, info, counts, next(_sequence), started, closed=True, done=call)
-            with self._lock:
-                self._calls.append(adopted)
+            self._enter(adopted, counted)
             if (progress := self.progress) is not None and counts:
                 progress.call_ended(adopted)
             if not metered and call.tokens:
@@ -250,7 +260,7 @@ class Recorder:
         with self._lock:
             calls = sorted(self._calls, key=lambda call: call.sequence)
         # A call still open was cancelled, abandoned, or is streaming: what has arrived counts.
-        read = [(call, call.done if call.closed else self._read(call, None)) for call in calls]
+        read = [(c, s.done if (s := c.source).closed else s.recorder._read(s, None)) for c in calls]
         return [(call, done) for call, done in read if done is not None]
 
     def trajectory(self) -> Trajectory:
@@ -270,7 +280,7 @@ class Recorder:
             Exception: as ``end``.
         """
         for call, done in self._seen():
-            if not call.closed:
+            if not call.source.closed:
                 self.spend(done.tokens or 0)
                 if self._raise_on_missing and call.counted:
                     self._require(done)
@@ -295,7 +305,7 @@ class Recorder:
 
     def facts(self) -> dict[str, Any]:
         """How the counted calls were made: temperatures, seeds, cache hits, sampling set and left out; tools run."""
-        counted = [call for call, _ in self._seen() if call.counted]
+        counted = [call.source for call, _ in self._seen() if call.counted]
         return {
             "temperatures": sorted({c.params["temperature"] for c in counted if "temperature" in c.params}),
             "seeds": sorted({c.params["seed"] for c in counted if "seed" in c.params}),
@@ -307,9 +317,11 @@ class Recorder:
 
     def count_tool_call(self, run: UUID, name: str, arguments: Any) -> None:
         """A tool was executed."""
-        with self._lock:
-            self.tool_calls += 1
-        self.tools.start(run, next(_sequence), name, arguments)
+        sequence = next(_sequence)
+        for each in (self, *listening.get()):
+            with each._lock:
+                each.tool_calls += 1
+            each.tools.start(run, sequence, name, arguments)
 
     def asked_in(self, namespace: str, within: bool = False) -> bool:
         """Whether a model was called in the graph task of this checkpoint namespace, or ``within`` a graph of it."""
@@ -323,6 +335,8 @@ class Recorder:
 
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)
+listening: ContextVar[tuple[Recorder, ...]] = ContextVar("ec_agent_listening", default=())
+"""Those who hear what the current recorder does, and leave everything else to it."""
 
 
 @contextmanager
@@ -333,13 +347,20 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
 
     install_hook()
     install_patch()
-    tokens = (current_recorder.set(recorder), current_call.set(None), handler_var.set(HANDLER))
-    try:
+    with _set((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
         yield recorder
+
+
+@contextmanager
+def _set(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
+    tokens = [(variable, variable.set(value)) for variable, value in values]
+    try:
+        yield
     finally:
-        current_recorder.reset(tokens[0])
-        current_call.reset(tokens[1])
-        handler_var.reset(tokens[2])
+        for variable, token in tokens:
+            # A generator that is stepped by a web server may be left in another context, where nothing was set.
+            with suppress(ValueError):
+                variable.reset(token)
 
 
 @contextmanager
@@ -352,6 +373,8 @@ def record_calls(
     request_logprobs: bool = False,
 ) -> Iterator[Recorder]:
     """Record the LLM calls made inside the ``with`` block, through LangChain or an ``openai`` client.
+
+    A rollout or a block like this around it records them all the same.
 
     Args:
         signals: per-token signals to keep; entropy always is.
@@ -369,5 +392,7 @@ def record_calls(
         >>> recorder.trajectory().centroid()
     """
     requests, kept = RequestSettings(logprobs=request_logprobs), Kept(keep_text, keep_candidates)
-    with recording(Recorder(signals=signals, calls=calls, kept=kept, requests=requests)) as recorder:
+    recorder = Recorder(signals=signals, calls=calls, kept=kept, requests=requests)
+    alone = current_recorder.get() is None
+    with recording(recorder) if alone else _set((listening, (*listening.get(), recorder))):
         yield recorder

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ec_agent.capture.advice import ASK_BY_NAME
-from ec_agent.doctor.answers import Answer, Refusal, Target
+from ec_agent.doctor.answers import CURE, Answer, Refusal, Target
 from ec_agent.doctor.endpoint import INCLUDE, EndpointTarget
 from ec_agent.doctor.plain import MOST, Plain
 from ec_agent.doctor.report import Finding, Mark, Setting, Verdict
@@ -60,7 +60,8 @@ def settings_for(target: Target, known: Known) -> tuple[Setting, ...]:
     elif known.plain.answers or known.plain.denied or known.marked("responses", Mark.PARTLY):
         found = list(_hopeless(known))
     else:
-        found = [Setting("check the model's name and the URL: nothing was answered", needed=True)]
+        cure = next((refusal.cure for refusal in known.plain.refusals.values()), CURE)
+        found = [Setting(f"nothing was answered: {cure}", needed=True)]
     return tuple(found)
 
 
@@ -111,6 +112,8 @@ def _around(known: Known) -> Iterator[Setting]:
         yield Setting(f"tool calls: {known.findings['tools'].detail}. {wrap}", needed=True)
     elif known.low("tools"):
         yield Setting(f"most tokens of a tool call have no logprobs. {wrap}", needed=True)
+    elif isinstance(turned := known.answers.get("tools"), Refusal):  # but for the time, or the server's state
+        yield Setting(f"tool calls: not known ({turned.detail}). To know, {turned.cure}", needed=True)
     elif known.marked("tools", Mark.UNKNOWN):
         text = "no tool call came: look at the receipt's coverage once one does."
         yield Setting(f"{text} If this model calls no tools by itself, {wrap}", needed=True)

@@ -18,6 +18,7 @@ from ec_agent.trajectory import Trajectory
 
 SHORT, TOOL_CALL, LONG = 24, 64, 1024  # tokens; LONG is for an answer that was cut inside its reasoning
 MOST_DETAIL = 160
+CURE = "check the model's name and the URL"
 SEA = "Write one short sentence about the sea."
 WEATHER = "What is the weather in Paris? Use the tool."
 TOOL = {
@@ -150,11 +151,13 @@ class Refusal:
         detail: in a line.
         status: the HTTP status, where there was one.
         hopeless: asking differently would not help: no answer in time, too many requests, not an API.
+        cure: what to do about it.
     """
 
     detail: str
     status: int | None = None
     hopeless: bool = False
+    cure: str = CURE
 
     def about(self, *words: str) -> bool:
         """Whether it speaks of one of these."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.capture.shapes import finished, get
@@ -49,9 +49,7 @@ class EndpointTarget:
     first: int | None = 20
 
     def __init__(self, base_url: str, model: str, api_key: str | None = None, timeout: float = 30.0) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"the base URL is {bare_url(base_url)!r}; give one such as http://127.0.0.1:8080/v1")
+        parts = _split(base_url)
         if parts.query:
             raise ConfigError("the base URL has a query, which an openai client cannot send; leave it out")
         if not model:
@@ -158,6 +156,17 @@ class EndpointTarget:
         if question.top:
             body["top_logprobs"] = question.top
         return body
+
+
+def _split(base_url: str) -> SplitResult:
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:  # brackets that do not close, a port that is no number or too high
+        parts, port = None, None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigError(f"the base URL is {bare_url(base_url)!r}; give one such as http://127.0.0.1:8080/v1")
+    return parts
 
 
 class _unheard:  # noqa: N801  # used as a context manager only

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ec_agent.capture.asking import ABOUT_LOGPROBS
 from ec_agent.doctor.answers import LONG, SHORT, Answer, Question, Refusal, Target
 from ec_agent.doctor.report import Finding, Mark
 from ec_agent.plans import Plan
@@ -55,7 +56,7 @@ class Plain:
     @property
     def denied(self) -> bool:
         """Whether nothing was answered because logprobs were asked for: a model may not know how not to."""
-        return not self.answers and all(refusal.about("logprob") for refusal in self.refusals.values())
+        return not self.answers and all(refusal.about(*ABOUT_LOGPROBS) for refusal in self.refusals.values())
 
     @property
     def top(self) -> Top:
@@ -81,7 +82,7 @@ def ask_plainly(target: Target, *, limit: bool = True) -> Plan[Plain]:
     yield from _ask(target, plain, target.first)
     if isinstance(plain.as_is, Refusal):
         yield from _after_a_refusal(target, plain, plain.as_is)
-    if plain.answers or (isinstance(plain.as_is, Refusal) and plain.as_is.about("logprob")):
+    if plain.answers or (isinstance(plain.as_is, Refusal) and plain.as_is.about(*ABOUT_LOGPROBS)):
         yield from _down_the_ladder(target, plain)
     if not plain.answers and None not in plain.outcomes and not _hopeless(plain):
         yield from _ask(target, plain, None)  # does it answer at all?
@@ -102,7 +103,7 @@ def _ask(target: Target, plain: Plain, top: Top) -> Plan[None]:
 
 def _after_a_refusal(target: Target, plain: Plain, refusal: Refusal) -> Plan[None]:
     """Is it the logprobs that were refused, or anything?"""
-    if plain.first is not None and not refusal.hopeless and not refusal.about("logprob"):
+    if plain.first is not None and not refusal.hopeless and not refusal.about(*ABOUT_LOGPROBS):
         yield from _ask(target, plain, None)
 
 

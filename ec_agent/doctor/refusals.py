@@ -10,13 +10,22 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from ec_agent.capture.asking import told
 from ec_agent.capture.shapes import get
-from ec_agent.doctor.answers import MOST_DETAIL, Refusal
+from ec_agent.doctor.answers import CURE, MOST_DETAIL, Refusal
 from ec_agent.errors import DoctorError
 
 _NOT_LET_IN = 401
-_BUSY = (408, 429, 503)
+_BUSY = (408, 429, 502, 503, 504)
+_SERVERS_OWN = 500
+_URL = "check the URL, which ends in /v1 as a rule"
+_CURES = {
+    403: "see what this key may do",
+    404: f"{CURE}, which ends in /v1 as a rule",
+    405: _URL,
+}
 _CLIENTS_OWN = re.compile(r"^Error code: \d+(?: - )?")
+_USER = re.compile("//.*@")
 _UNREACHABLE = ("APIConnectionError", "ConnectError", "ConnectionError", "ConnectionRefusedError")
 
 
@@ -34,7 +43,11 @@ def no_api(found: object) -> Turned:
     if isinstance(said, str):
         return Turned(Refusal(f"an error in place of an answer: {said}"))
     text = " ".join(found.split())[:60] if isinstance(found, str) else "JSON without an answer in it"
-    return Turned(Refusal(f"not the API: {text}; the base URL ends in /v1 as a rule", hopeless=True))
+    return Turned(_no_api(text))
+
+
+def _no_api(found: str) -> Refusal:
+    return Refusal(f"not the API: {found}; the base URL ends in /v1 as a rule", hopeless=True, cure=_URL)
 
 
 def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bool) -> Refusal:
@@ -56,18 +69,29 @@ def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bo
     if status == _NOT_LET_IN:
         raise DoctorError(f"{name} does not let us in (401: {detail}); check the key") from None
     if status is not None:
-        busy = status in _BUSY
-        hint = "; the endpoint is busy, ask again later" if busy else ""
-        said = f": {detail}" if detail else ""
-        return Refusal(f"error {status}{said}{hint}", status, hopeless=busy)
+        return _refused(status, detail)
     if _timed_out(error):
-        return Refusal("no answer in time; is the endpoint busy, or --timeout too short?", hopeless=True)
+        late = "no answer in time; is the endpoint busy, or the timeout too short?"
+        cure = "see what the server is doing, or give it longer: --timeout, or the timeout of a LangChain model"
+        return Refusal(late, hopeless=True, cure=cure)
+    if isinstance(error, json.JSONDecodeError):
+        return _no_api("an answer that is no JSON, or empty")
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds.intersection(_UNREACHABLE):
         if first:
             raise DoctorError(f"cannot reach {name} ({detail}); is the server running, and the URL right?") from None
         return Refusal(f"the connection broke: {detail}", hopeless=True)
     return Refusal(f"{type(error).__name__}: {detail}")
+
+
+def _refused(status: int, detail: str) -> Refusal:
+    said = f"error {status}: {detail}" if detail else f"error {status}"
+    if status in _BUSY:
+        cure = "ask again later; if that does not help, look at your quota and at the server"
+        return Refusal(f"{said}; the endpoint is busy, ask again later", status, hopeless=True, cure=cure)
+    if status >= _SERVERS_OWN:
+        return Refusal(said, status, cure="see the server's log")
+    return Refusal(said, status, cure=_CURES.get(status, CURE))
 
 
 def shown(text: str, secrets: Iterable[str]) -> str:
@@ -80,11 +104,15 @@ def shown(text: str, secrets: Iterable[str]) -> str:
 
 
 def bare_url(url: str) -> str:
-    """The URL without user, password and query."""
-    parts = urlsplit(url)
+    """The URL without user, password and query; one that is none is shown as far as it has no secrets."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return _USER.sub("//", re.split("[?#]", url)[0])
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 
 
 def written(settings: Mapping[str, Any]) -> str:
@@ -110,9 +138,12 @@ def _status(error: Exception) -> int | None:
 
 def _message(error: Exception) -> str:
     body = get(error, "body")
-    said = get(body, "message") or get(body, "error", "message") or get(body, "detail")
+    inside = get(body, "metadata", "raw")  # as OpenRouter passes on what a provider says
+    said = inside or get(body, "message") or get(body, "error", "message") or get(body, "detail")
+    if not isinstance(said, str) or inside:
+        said = " ".join(told(inside or body))
     cause = error.__cause__
-    text = said if isinstance(said, str) else str(error) or type(error).__name__
+    text = said or str(error) or type(error).__name__
     if "<html" in text.lower():
         return "an HTML page"
     text = _CLIENTS_OWN.sub("", text)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS
+from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, NOT_FROM_CACHE
 from ec_agent.errors import (
     AllRolloutsFailedError,
     ConfigError,
@@ -215,7 +215,8 @@ def _outputs(records: Sequence[Record]) -> list[Any]:
 def _raise_none_scored(
     candidates: Sequence[Candidate], records: Sequence[Record], ranking: Ranking, options: Options
 ) -> None:
-    what, hint = _why_none_scored(candidates, ranking, options)
+    cached = any(record["facts"]["cache_hits"] for record in records if record["error"] is None)
+    what, hint = _why_none_scored(candidates, ranking, options, cached)
     raise NoScoredRolloutError(
         f"none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first "
         'rollout in such a case with best_of_n(..., on_unscored="first")',
@@ -224,8 +225,10 @@ def _raise_none_scored(
     )
 
 
-def _why_none_scored(candidates: Sequence[Candidate], ranking: Ranking, options: Options) -> tuple[str, str]:
-    """What is the matter, and what to do."""
+def _why_none_scored(
+    candidates: Sequence[Candidate], ranking: Ranking, options: Options, cached: bool
+) -> tuple[str, str]:
+    """What is the matter, and what to do; ``cached``: an LLM cache answered some calls."""
     signal = leading(options.selector.signals)
     calls = [call for c in candidates for call in c.trajectory.calls]
     models = ", ".join(repr(name) for name in sorted({call.model for call in calls if call.model}))
@@ -244,6 +247,8 @@ def _why_none_scored(candidates: Sequence[Candidate], ranking: Ranking, options:
         )
     if any(c.trajectory.count(signal) for c in ended):
         return "every rollout has too few tokens with logprobs (see min_coverage), or no phases", ASK_FOR_LOGPROBS
+    if cached:
+        return f"an LLM cache answered for the model {models}, without logprobs", NOT_FROM_CACHE
     if any(call.capability == "sampled" for call in calls):
         what = f"the model {models} returned logprobs of the sampled tokens alone, without candidates"
         return what, f"{ASK_FOR_LOGPROBS}; or {ASK_BY_NAME}"

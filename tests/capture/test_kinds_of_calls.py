@@ -174,6 +174,7 @@ CONSTRAINED = {
     "Responses": {"text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}},
     "a tool": {"tools": [TOOL], "tool_choice": "required"},
     "a named tool": {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "look"}}},
+    "a function, before there were tools": {"functions": [TOOL["function"]], "function_call": {"name": "look"}},
     "a strict tool": {"tools": [{"type": "function", "function": {"name": "look", "strict": True}}]},
 }
 FREE = {
@@ -182,6 +183,7 @@ FREE = {
     "Responses text": {"text": {"format": {"type": "text"}}},
     "tools": {"tools": [TOOL]},
     "tools at will": {"tools": [TOOL], "tool_choice": "auto"},
+    "functions at will": {"functions": [TOOL["function"]], "function_call": "auto"},
     "a choice without tools": {"tool_choice": "required"},
     "no format": {"format": "", "grammar": None},
 }

@@ -510,14 +510,6 @@ async def test_concurrent_recordings_hear_only_their_own(fake, aclient):
     assert heard == [[[i / 10, i / 20]] * 2 for i in range(8)]
 
 
-def test_an_inner_recording_takes_its_calls_from_the_outer(told, client):
-    with record_calls() as outer:
-        ask_create(client)
-        with record_calls() as inner:
-            ask_create(client)
-    assert len(timelines(outer)) == len(timelines(inner)) == 1
-
-
 def test_a_request_without_logprobs_is_a_call_without_entropies(told, client):
     with record_calls() as recorder:
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}])

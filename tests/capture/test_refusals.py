@@ -77,6 +77,61 @@ def test_a_refusal_that_only_repeats_the_request_says_nothing_of_logprobs(told, 
     assert timelines(recorder) == [ENTROPIES]
 
 
+def refusing(status, most, error):
+    """An endpoint that takes at most so many candidates, and refuses more with such a body."""
+
+    def answer(body):
+        if (body.get("top_logprobs") or 0) > most or (most == 0 and "logprobs" in body):
+            said = (error, "text/plain") if isinstance(error, str) else (json.dumps(error), "application/json")
+            return Answer(status=status, raw=(said[1], said[0].encode()))
+        return Answer(ENTROPIES)
+
+    return answer
+
+
+def wrapped(message):
+    """As OpenRouter passes on what a provider says."""
+    raw = json.dumps({"error": {"message": message, "type": "invalid_request_error", "param": None}})
+    metadata = {"raw": raw, "provider_name": "x"}
+    return {"error": {"message": "Provider returned error", "code": 400, "metadata": metadata}, "user_id": "x"}
+
+
+GOOGLE = {"code": 400, "message": "Request contains an invalid argument.", "status": "INVALID_ARGUMENT"}
+UNKNOWN_NAME = {"code": 400, "message": 'Invalid JSON payload received. Unknown name "logprobs": Cannot find field.'}
+TOO_MANY = "Input validation error: `top_n_tokens` must be >= 0 and <= 5. Given: 20"
+WORDS = {
+    "text-generation-inference": (422, 5, {"error": TOO_MANY, "error_type": "validation"}),
+    "OpenRouter": (400, 0, wrapped("Unsupported parameter: 'logprobs' is not supported with this model.")),
+    "OpenRouter, no JSON inside": (400, 0, {"error": {"message": "x", "metadata": {"raw": "no logprobs here"}}}),
+    "Google": (400, 0, [{"error": UNKNOWN_NAME}]),
+    "Google, who says no more": (400, 0, [{"error": GOOGLE}]),
+    "Google behind a gateway": (400, 0, {"error": {"message": json.dumps({"error": GOOGLE}), "code": 400}}),
+    "OpenAI, who does not allow it": (403, 0, {"error": {"message": "You are not allowed to request logprobs"}}),
+    "Mistral": (422, 0, {"detail": [{"type": "extra_forbidden", "loc": ["body", "logprobs"], "msg": "Extra inputs"}]}),
+    "Cloudflare": (400, 0, {"errors": [{"message": "AiError: Bad input: '/logprobs' not expected", "code": 5006}]}),
+    "Ollama, in a text": (400, 0, {"error": "logprobs are not supported by this model"}),
+    "no JSON at all": (400, 0, "logprobs are not supported"),
+    "not implemented": (501, 0, {"error": {"message": "logprobs are not implemented"}}),
+}
+
+
+@pytest.mark.parametrize(("status", "most", "error"), WORDS.values(), ids=WORDS)
+def test_in_whatever_words_it_is_refused_the_agent_runs(fake, client, status, most, error):
+    fake.answers["hi"] = refusing(status, most, error)
+    with record_calls(request_logprobs=True) as recorder:
+        assert WAYS["chat"][0](client.with_options(max_retries=0)).choices[0].message.content
+    assert recorder.trajectory().calls[0].capability == ("full" if most else "none")
+
+
+def test_a_refusal_wrapped_in_another_may_be_of_something_else(fake, client):
+    message = wrapped("Invalid schema for function 'look'")
+    message["error"]["metadata"]["raw"] = json.dumps({"error": {"message": "too long"}, "input": {"logprobs": True}})
+    fake.answers["hi"] = refusing(400, 0, message)
+    with record_calls(request_logprobs=True), pytest.raises(BadRequestError):
+        WAYS["chat"][0](client)
+    assert len(fake.asked) == 1
+
+
 def test_what_is_refused_with_tools_is_asked_without(told, client):
     told.refuse = lambda path, body: (
         "logprobs is not supported with tools" if body.get("tools") and "logprobs" in body else None

@@ -222,6 +222,8 @@ WRONG = {
     "no time": (("http://x/v1", "--model", "m", "--timeout", "0"), ConfigError, "seconds above 0"),
     "no such variable": (("http://x/v1", "--model", "m", "--api-key-env", "NO_KEY"), ConfigError, "has no NO_KEY"),
     "no such module": (("no_such_module:model",), ConfigError, "there is no module no_such_module"),
+    "a file": (("my_models.py:model",), ConfigError, "write the module without .py, my_models:model"),
+    "no such port": (("http://x:99999/v1", "--model", "m"), ConfigError, "such as http://127.0.0.1:8080/v1"),
     "no such name": (("my_models:nothing",), ConfigError, "my_models has no nothing"),
     "a number": (("my_models:number",), ConfigError, "of type int; name a LangChain chat model"),
     "a sequence": (("my_models:sequence",), ConfigError, "RunnableSequence; give a LangChain chat model"),

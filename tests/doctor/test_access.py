@@ -13,6 +13,7 @@ from kinds import Kind, refused
 from ec_agent import DoctorError, record_calls
 from ec_agent.doctor import ChatModelTarget, EndpointTarget, adiagnose, diagnose
 from ec_agent.errors import ConfigError, EcAgentError
+from ec_agent.local import LocalChatModel
 
 KEY = "sk-very-secret-1234"
 
@@ -64,6 +65,11 @@ def test_no_part_of_a_report_shows_a_key(endpoint, fake):
     [
         (("ftp://x/v1", "m"), "such as http://127.0.0.1:8080/v1"),
         (("http://", "m"), "such as http://127.0.0.1:8080/v1"),
+        (("http://x:99999/v1", "m"), r"the base URL is 'http://x:99999/v1'; give one such as"),
+        (("http://x:port/v1", "m"), r"the base URL is 'http://x:port/v1'; give one such as"),
+        (("http://x:0/v1", "m"), "such as http://127.0.0.1:8080/v1"),
+        (("http://[::1/v1", "m"), r"the base URL is 'http://\[::1/v1'; give one such as"),
+        (("http://user:p@ss@[::1/v1?key=secret", "m"), r"the base URL is 'http://\[::1/v1'; give one such as"),
         (("http://x/v1?key=secret", "m"), "has a query, which an openai client cannot send"),
         (("http://x/v1", ""), "has no name"),
         (("http://x/v1", "m", None, 0.0), "seconds above 0"),
@@ -72,6 +78,12 @@ def test_no_part_of_a_report_shows_a_key(endpoint, fake):
 def test_odd_arguments_are_refused(arguments, words):
     with pytest.raises(ConfigError, match=words):
         EndpointTarget(*arguments)
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:99999/v1", "[::1/v1"])
+def test_a_chat_model_whose_url_is_none_is_named_without_secrets(place):
+    model = LocalChatModel(base_url=f"http://me:hunter2@{place}?key=k")
+    assert ChatModelTarget(model).name == f"LocalChatModel {model.model} at http://{place}"
 
 
 def test_something_that_is_no_chat_model_is_refused():

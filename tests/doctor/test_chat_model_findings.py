@@ -73,8 +73,16 @@ def test_a_model_that_asks_for_none_is_told_to(model):
     assert "request_logprobs=True" in advice(report)
 
 
-def test_a_model_that_asks_for_too_many_is_told_how_many(model):
-    report = model(Kind(most=5), **ASKING)
+def in_other_words(body):
+    """As text-generation-inference refuses them."""
+    if body.get("top_logprobs", 0) > 5:
+        return refused("Input validation error: `top_n_tokens` must be >= 0 and <= 5. Given: 20", 422)
+    return Kind()(body)
+
+
+@pytest.mark.parametrize("kind", [Kind(most=5), in_other_words], ids=["OpenAI", "text-generation-inference"])
+def test_a_model_that_asks_for_too_many_is_told_how_many(model, kind):
+    report = model(kind, **ASKING)
     assert "top_logprobs=5" in advice(report, needed=True)
     assert "refused as it is" in report.finding("logprobs").detail
     assert report.finding("tools").mark is Mark.YES

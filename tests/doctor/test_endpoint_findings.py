@@ -155,10 +155,24 @@ ODD = {
         "an error in place of an answer: no credit",
     ),
     "HTML 404": (Answer(raw=HTML, status=404), "no", "error 404"),
-    "no JSON": (Answer(raw=("application/json", b"{nonsense")), "no", "JSONDecodeError"),
+    "no JSON": (Answer(raw=("application/json", b"{nonsense")), "not known", "not the API: an answer that is no JSON"),
+    "502": (Answer(status=502, error="no upstream"), "not known", "ask again later"),
     "empty": (Answer(raw=("application/json", b"{}")), "not known", "JSON without an answer"),
 }
 LATE = Answer(delay=4.0)
+ANSWERS_NOTHING = ODD | {"403": (Answer(status=403, error="no"), "no", "403"), "late": (LATE, "", "no answer in time")}
+CURES = {
+    "403": "see what this key may do",
+    "404": "check the model's name and the URL, which ends in /v1 as a rule",
+    "HTML 404": "check the model's name and the URL, which ends in /v1 as a rule",
+    "429": "ask again later",
+    "500": "see the server's log",
+    "502": "ask again later",
+    "HTML": "check the URL, which ends in /v1 as a rule",
+    "no JSON": "check the URL, which ends in /v1 as a rule",
+    "empty": "check the URL, which ends in /v1 as a rule",
+    "late": "see what the server is doing, or give it longer: --timeout",
+}
 ENOUGH = 2.0  # seconds: the other questions must be answered within it, on a busy machine too
 
 
@@ -185,19 +199,29 @@ def only_that(report, question, mark, detail):
     assert others == {q: m for q, m in ALL_GOOD.items() if q not in (question, "usage")}
 
 
-@pytest.mark.parametrize(
-    ("answer", "mark", "detail"),
-    [*ODD.values(), (LATE, "not known", "no answer in time")],
-    ids=[*ODD, "too late"],
-)
-def test_an_endpoint_that_answers_nothing_is_no_traceback(endpoint, answer, mark, detail):
+@pytest.mark.parametrize("what", ANSWERS_NOTHING)
+def test_an_endpoint_that_answers_nothing_is_no_traceback(endpoint, what):
+    answer, _, detail = ANSWERS_NOTHING[what]
     report = endpoint(lambda body: answer, timeout=0.5 if answer is LATE else 5)
     assert (report.verdict, report.exit_code) == (Verdict.UNANSWERED, 1)
     assert report.finding("logprobs").mark is Mark.UNKNOWN
     assert detail in report.finding("logprobs").detail
     assert report.finding("seed").mark is Mark.NOT_ASKED
     assert report.spent.requests <= 3
-    assert "check the model's name and the URL" in advice(report, needed=True)
+    cure = CURES.get(what, "check the model's name and the URL")
+    assert advice(report, needed=True).startswith(f"nothing was answered: {cure}")
+
+
+@pytest.mark.parametrize("what", ["429", "502", "late"])
+def test_a_server_that_is_busy_says_nothing_of_tool_calls(endpoint, what):
+    answer, _, detail = ANSWERS_NOTHING[what]
+    report = endpoint(spoiled(answer, when=WHEN["tools"]), timeout=ENOUGH)
+    said = advice(report, needed=True)
+    assert (report.verdict, report.exit_code) == (Verdict.WITH_SETTINGS, 3)
+    assert said.startswith("tool calls: not known (")
+    assert detail in said
+    assert CURES[what] in said
+    assert "no tool call came" not in said
 
 
 def test_a_model_that_is_not_there(endpoint):

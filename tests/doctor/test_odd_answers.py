@@ -74,6 +74,24 @@ def test_the_limit_in_a_message(message, number):
     assert Refusal(message).number() == number
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("404 page not found", "404 page not found"),
+        ('{"error": "top_n_tokens must be <= 5"}', "top_n_tokens must be <= 5"),
+        ('{"detail": [{"loc": ["body", "logprobs"], "msg": "Extra inputs"}]}', "Extra inputs body logprobs"),
+        ('[{"error": {"code": 400, "message": "An invalid argument"}}]', "An invalid argument"),
+        ('{"error": {"message": "Provider error", "metadata": {"raw": "no logprobs here"}}}', "no logprobs here"),
+        ('{"error": null}', "error 400"),
+        ("", "error 400"),
+    ],
+)
+def test_a_refusal_is_told_in_its_own_words_whatever_its_form(fake, body, words):
+    fake.otherwise = Answer(status=400, raw=("application/json", body.encode()))
+    report = diagnose(EndpointTarget(fake.url, "m", timeout=5))
+    assert report.finding("logprobs").detail.endswith(words)
+
+
 def test_public_names():
     assert all(getattr(ec_agent.doctor, name).__doc__ for name in ec_agent.doctor.__all__)
     assert set(ec_agent.doctor.__all__) <= set(dir(ec_agent.doctor))

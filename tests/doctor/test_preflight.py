@@ -82,7 +82,7 @@ CASES = {
     "no answer": (
         lambda body: Answer(status=500, error="oh"),
         ASKING,
-        ["error 500: oh", "set: check the model's name"],
+        ["error 500: oh", "set: nothing was answered: see the server's log"],
     ),
     "no such model": (Kind(only=("x",)), ASKING, ["error 404", "does not exist"]),
     "tools refuse logprobs": (

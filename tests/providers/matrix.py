@@ -65,7 +65,7 @@ models trained on `<tool_call>`.
   length of streamed answers, in which alone hidden thinking shows. The other integrations have clients of their own:
   ask in their constructors.
 * Streams of ChatOpenAI with a `base_url`, ChatTogether and ChatDeepSeek report no usage unless `stream_usage=True`:
-  thinking without logprobs then cannot be seen to be missing.
+  thinking without logprobs then cannot be seen to be missing, and of a tool call only that there is one.
 * Where a grammar or a schema holds the answer, the logprobs may be those before it (llama.cpp's are): the receipt's
   `constrained_calls` counts such calls.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in

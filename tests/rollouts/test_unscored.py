@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import kit
 import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import HumanMessage
 from langgraph.graph import MessagesState
 
 from ec_agent import (
@@ -36,6 +38,21 @@ def test_no_logprobs_at_all_names_the_model_and_what_to_set(run):
     text = str(caught.value)
     for part in ("'tiny-1'", "returned no logprobs", "logprobs=True, top_logprobs=20", 'on_unscored="first"'):
         assert part in text
+
+
+@pytest.mark.parametrize(("on_missing", "error"), [("exclude", NoScoredRolloutError), ("raise", MissingLogprobsError)])
+def test_a_cache_that_was_told_without_logprobs_is_named(run, on_missing, error):
+    """Asking for them would help nothing: nobody is asked."""
+    blind = ScriptedChatModel([[says("a", covered=0)]], cache=InMemoryCache(), model_name="tiny-1")
+    blind.invoke([HumanMessage("go", id="g")])
+    node = best_of_n(kit.chat(blind), n=2, on_missing=on_missing)
+    with pytest.raises(error) as caught:
+        run.invoke(node, {"messages": [HumanMessage("go", id="g")]})
+    text = str(caught.value)
+    assert "an LLM cache answered for" in text
+    assert "'tiny-1', without logprobs" in text
+    assert "cache=False on the model" in text
+    assert "logprobs=True" not in text
 
 
 def test_the_error_loses_nothing(run):

@@ -23,6 +23,8 @@ What comes out when a payload is odd, token by token:
     a prompt echoed before a legacy completion              -> left out, as far as usage says where it ends
     fewer entries than the reported output tokens           -> the rest is a gap; one missing end token is none
     a streamed part with text and no logprobs, and no usage -> one token without entropy, at least
+    text and a tool call in one piece, logprobs for the
+    text alone, and no usage                                -> the call's tokens are not seen to be missing
     a count beyond 10 million tokens, or below 0            -> no count
     a count of 0 for an answer that is not empty            -> no count
 """
