@@ -159,7 +159,8 @@ def picked(results: Sequence[TaskResult], grid: Sequence[Setting]) -> FloatArray
     for row, setting in enumerate(grid):
         selector = setting.build()
         for column, result in enumerate(results):
-            candidates = [replace(candidate, config=setting.config) for candidate in result.candidates]
+            read = result.read_by(selector).candidates
+            candidates = [replace(candidate, config=setting.config) for candidate in read]
             accuracies[row, column] = standing(candidates, selector).accuracy(result.correct)
     return accuracies
 

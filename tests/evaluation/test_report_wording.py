@@ -118,7 +118,7 @@ def test_selectors_that_ranked_nothing_are_named():
     blind = [replace(each, unscored="coverage") for each in task("b", [-1.0, -2.0], [1, 0]).candidates]
     results = [task("a", [-1.0, -2.0], [1, 0]), TaskResult("b", tuple(blind), np.array([1.0, 0.0]))]
     text = said(wording.failures(small(results, "mean_logprob,majority_vote,mean_entropy")))
-    assert "Logprobs could not be used in 2 rollouts (coverage)" in text
+    assert "Too few tokens have an entropy in 2 rollouts (coverage)" in text
     assert "Nothing could be ranked in 1 of 2 tasks by mean_logprob, mean_entropy: what is shown there is any" in text
     assert "Nothing could be ranked" not in said(wording.failures(small(results[:1])))
 

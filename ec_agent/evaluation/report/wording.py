@@ -93,7 +93,7 @@ def failures(report: Report) -> list[str]:
         )
     if effort.unscored:
         kinds = ", ".join(f"{many(number, 'rollout')} ({why})" for why, number in effort.unscored.items())
-        said.append(f"Logprobs could not be used in {kinds}; selectors that read them pass these over.")
+        said.append(f"Too few tokens have an entropy in {kinds}; selectors that read entropies pass these over.")
     said += _fallen_back(summary.selectors, len(summary.tasks))
     if report.unfinished:
         said.append(

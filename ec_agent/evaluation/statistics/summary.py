@@ -206,8 +206,9 @@ class _Row:
         pass_1: FloatArray,
         resampling: Resampling,
     ) -> None:
-        self.name, self.selector, self.results, self.resampling = name, selector, results, resampling
-        self.standings = [standing(result.candidates, selector) for result in results]
+        self.name, self.selector, self.resampling = name, selector, resampling
+        self.results = [result.read_by(selector) for result in results]
+        self.standings = [standing(result.candidates, selector) for result in self.results]
         self.accuracies = per_task(results, self.standings)
         self.pass_1 = pass_1
         self.differences = differences(self.accuracies, pass_1)
