@@ -176,12 +176,10 @@ def remove(path: Path) -> None:
     """Delete a trace file; nothing else is deleted.
 
     Raises:
-        TraceError: the file is no trace file.
+        TraceError: the file is no trace file, or another process has it open.
     """
     if path.exists():
-        TraceStore(path, create=True).close()  # refuses what is not ours; a file without tables is one that was killed
-        for end in ("", "-wal", "-shm"):
-            Path(f"{path}{end}").unlink(missing_ok=True)
+        TraceStore(path, create=True).delete()  # refuses what is not ours; a file without tables is one that was killed
 
 
 def _and_greedy(settings: RunSettings) -> str:

@@ -137,6 +137,7 @@ async def aevaluate(
         if options.get("retry_failed"):
             store.forget_failed()
         await run.to_its_end(store)
+        store.see_in_place()
         return run.report(store)
 
 

@@ -18,6 +18,7 @@ from ec_agent.rollouts.session import Listener, listener
 from ec_agent.traces.recorded import Left, Selected, candidate_of
 from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_rollout, read_rollout
 from ec_agent.traces.schema import prepare, transaction, writing
+from ec_agent.traces.whereabouts import delete, identity_of, see_in_place
 from ec_agent.trajectory import Trajectory
 
 __all__ = ["COSTS", "Key", "Kind", "StoredRollout", "StoredSelection", "TaskTotals", "TraceStore"]
@@ -89,6 +90,7 @@ class TraceStore:
             prepare(self._connection, str(path), create=create)
             self._connection.execute("PRAGMA synchronous = FULL")  # kept through a power cut, too
             self._connection.execute("PRAGMA foreign_keys = ON")
+            self._opened = identity_of(self.path)
         except BaseException:
             self._connection.close()
             raise
@@ -102,6 +104,25 @@ class TraceStore:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def delete(self) -> None:
+        """Delete the file, and close it; with a ``TraceError`` where another process has it open."""
+        delete(self._connection, self.path)
+
+    def see_in_place(self) -> None:
+        """See that what was opened is still the file of that name.
+
+        Raises:
+            TraceError: it was deleted, moved or replaced: what is written would be lost.
+        """
+        see_in_place(self.path, self._opened)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        self.see_in_place()
+        with transaction(self._connection):
+            yield
+        self.see_in_place()
 
     def begin(self, settings: Mapping[str, Any], tasks: Mapping[str, str]) -> None:
         """Begin the run that the file is for, or see that it is the one it was begun for.
@@ -158,8 +179,11 @@ class TraceStore:
 
         Returns:
             Whether it is this one that is kept: of two with the same key, the first.
+
+        Raises:
+            TraceError: the file cannot be written, or is not where it was.
         """
-        with transaction(self._connection):
+        with self._kept():
             return add_rollout(self._connection, rollout)
 
     def record(self, result: Selected, *, name: str | None = None) -> int:
@@ -174,7 +198,7 @@ class TraceStore:
             Its id in the file.
 
         Raises:
-            TraceError: this is no such result, or the file cannot be written.
+            TraceError: this is no such result, or the file cannot be written, or is not where it was.
         """
         try:
             receipt, actions = result.selection, list(result.final_actions)
@@ -185,7 +209,7 @@ class TraceStore:
             ) from error
         now = time.time()
         name = None if name is None else str(name).encode(errors="replace").decode()
-        with transaction(self._connection):
+        with self._kept():
             insert = "INSERT INTO selections (name, recorded, receipt) VALUES (?, ?, ?)"
             plain = json.dumps(receipt.to_dict(), default=repr)
             number = int(self._connection.execute(insert, (name, now, plain)).lastrowid or 0)

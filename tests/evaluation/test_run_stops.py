@@ -9,7 +9,8 @@ import pytest
 from eval_fakes import Calls, Right, agent_of, rollouts, tasks
 from langchain_core.messages import AIMessage
 
-from ec_agent.errors import EvaluationError
+from ec_agent.cli.eval import remove
+from ec_agent.errors import EvaluationError, TraceError
 from ec_agent.evaluation.runner import evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
@@ -97,3 +98,26 @@ def test_code_that_ends_the_process_does_not_end_it_silently(path, asynchronous)
         evaluate(tasks(2), agent, path, settings, agent_name="asker")
     assert len(rollouts(path)) == (2 if asynchronous else 0)
     assert evaluate(tasks(2), inner, path, settings, agent_name="asker").finished
+
+
+def test_a_file_that_is_deleted_under_a_run_stops_it(path):
+    def told(progress):
+        if progress.stored == 3:
+            path.unlink()
+
+    with pytest.raises(TraceError, match="was deleted, moved"):
+        evaluate(tasks(2), agent_of(Calls()), path, SMALL, on_progress=told)
+
+
+def test_a_run_beside_it_cannot_start_a_file_afresh(path):
+    refused = []
+
+    def told(progress):
+        if progress.stored == 3:
+            with pytest.raises(TraceError, match="end what else uses it") as caught:
+                remove(path)
+            refused.append(caught.value)
+
+    assert evaluate(tasks(2), agent_of(Calls()), path, SMALL, on_progress=told).finished
+    assert len(refused) == 1
+    assert len(rollouts(path)) + len(rollouts(path, "greedy")) == 8
