@@ -152,10 +152,17 @@ def test_the_smallest_detectable_difference_is_found_four_times_in_five():
     assert np.mean(np.abs(t) > 2.0227) == pytest.approx(0.8, abs=0.03)  # 2.0227: t of 39 degrees, two-sided 5 %
 
 
-def test_the_smallest_detectable_difference_of_two_tasks():
-    # Student's t of one degree of freedom is tan(pi (p - 1/2)); the standard deviation is sqrt(1/2).
-    factor = np.tan(np.pi * 0.475) + np.tan(np.pi * 0.3)
-    assert smallest_detectable(np.array([0.0, 1.0])) == pytest.approx(factor * np.sqrt(0.5) / np.sqrt(2))
+@pytest.mark.parametrize("tasks", range(2, 9))
+def test_what_no_test_can_find_is_not_called_detectable(tasks):
+    largest = paired_p(np.ones(tasks), np.zeros(tasks), FAST)
+    found = smallest_detectable(np.linspace(0.1, 0.2, tasks))
+    assert (found is not None) == (largest < 0.05) == (tasks >= 6)
+
+
+def test_accuracies_are_no_further_apart_than_1():
+    apart = np.array([1.0, -1.0] * 3)
+    assert smallest_detectable(apart) is None
+    assert smallest_detectable(apart / 2) == pytest.approx(0.78, abs=0.05)
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.5, 0.5]])

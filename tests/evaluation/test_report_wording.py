@@ -55,6 +55,20 @@ def test_confounded_is_said_and_what_it_leaves_open():
     assert "is not shown" in text
 
 
+def test_so_few_tasks_that_nothing_could_be_found():
+    report = small([task(f"t{place}", [-1.0, -2.0], right) for place, right in enumerate([[1, 0], [1, 0], [0, 1]])])
+    text = said(wording.conclusions(report))
+    assert "No difference to Pass@1 found: mean_logprob. From 3 tasks like these none can be found" in text
+    assert "four times in five" not in text
+
+
+def test_the_same_gain_on_every_task_is_found():
+    report = small([task(f"t{place}", [-1.0, -2.0], [1, 0]) for place in range(20)])
+    (row,) = report.summary.selectors
+    assert (row.difference.low, row.verdict.kind) == (None, "better")
+    assert "Better than Pass@1 on these tasks" in said(wording.conclusions(report))
+
+
 def test_one_task_tells_nothing():
     text = said(wording.conclusions(small([task("a", [-1.0, -2.0], [1, 0])])))
     assert "Cannot be told from 1 task: mean_logprob" in text

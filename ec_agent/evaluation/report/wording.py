@@ -221,12 +221,15 @@ def _differences(rows: Sequence[SelectorSummary]) -> str:
 
 def _detectable(rows: Sequence[SelectorSummary]) -> str:
     sizes = [row.detectable for row in rows if row.detectable is not None]
+    tasks = many(rows[0].difference.tasks, "task")
     if not sizes:
-        return ""
+        return f" From {tasks} like these none can be found, however large."
     low, high = f"{min(sizes):.2f}", f"{max(sizes):.2f}"
     size = low if low == high else f"{low} to {high}"
-    tasks = many(rows[0].difference.tasks, "task")
-    return f" {tasks} show a difference of {size} four times in five; a smaller one may well be missed."
+    return (
+        f" {tasks} show a difference of {size} four times in five where it is the only comparison, more seldom among "
+        "several; a smaller one may well be missed."
+    )
 
 
 def room(report: Report) -> str:
