@@ -353,6 +353,7 @@ def test_wrong_tasks(path, given, words):
         ({"call_budget": 0}, "call_budget is 0"),
         ({"max_tokens": 0}, "max_tokens is 0"),
         ({"timeout": -1}, "timeout is -1"),
+        ({"timeout": float("inf")}, "timeout is inf; leave it out"),
         ({"recursion_limit": 0}, "recursion_limit is 0"),
     ],
 )
