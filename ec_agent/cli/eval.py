@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ec_agent.cli.eval_progress import first_line, telling
-from ec_agent.cli.interrupts import INTERRUPTED, leave
+from ec_agent.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, leave, terminable
 from ec_agent.cli.text import safe
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.foreseen import Foreseen, foresee
@@ -120,7 +120,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     if command.fresh:
         remove(path)
     try:
-        with telling(console, live=command.live) as told:
+        with terminable(), telling(console, live=command.live) as told:
             report = evaluate(
                 tasks,
                 tested,
@@ -135,8 +135,8 @@ def run_eval(command: Command, settings: RunSettings) -> int:
         summarise(report, settings, console)
         if report.finished:
             compare_selectors(path, console)
-    except KeyboardInterrupt:
-        _interrupted(console, path)
+    except KeyboardInterrupt as stop:
+        _interrupted(console, path, TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
     return _without_waiting(0 if report.finished else UNFINISHED, console)
 
 
@@ -186,13 +186,13 @@ def _and_greedy(settings: RunSettings) -> str:
     return " and one at temperature 0" if settings.greedy else ""
 
 
-def _interrupted(console: Console, path: Path) -> NoReturn:
+def _interrupted(console: Console, path: Path, code: int) -> NoReturn:
     stored = 0
     if path.exists():
-        with TraceStore(path) as store:
+        with TraceStore(path, create=True) as store:  # it may have come before the tables
             stored = len(store.keys())
     console.print(f"stopped; {stored} rollouts are in {safe(str(path))}, and the same command goes on from there")
-    leave(INTERRUPTED)
+    leave(code)
 
 
 def _without_waiting(code: int, console: Console) -> int:

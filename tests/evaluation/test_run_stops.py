@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import time
 
 import pytest
 from eval_fakes import Calls, Right, agent_of, rollouts, tasks
@@ -11,7 +13,7 @@ from langchain_core.messages import AIMessage
 
 from ec_agent.cli.eval import remove
 from ec_agent.errors import EvaluationError, TraceError
-from ec_agent.evaluation.runner import evaluate
+from ec_agent.evaluation.runner import aevaluate, evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
 
@@ -71,6 +73,40 @@ def test_a_world_that_cannot_be_entered_stops_the_run(path):
 
     with pytest.raises(EvaluationError, match=r"environment could not be entered \(OSError: no disk\)"):
         evaluate([Nowhere("a")], agent_of(Calls()), path, SMALL)
+    assert rollouts(path) == []
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_a_run_that_is_stopped_while_a_world_is_entered_leaves_it(path, asynchronous):
+    entering, left = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    class Slow(Right):
+        def environment(self):
+            return self.aworld() if asynchronous else self.world()
+
+        @contextlib.contextmanager
+        def world(self):
+            loop.call_soon_threadsafe(entering.set)
+            time.sleep(0.2)
+            yield
+            left.append(True)
+
+        @contextlib.asynccontextmanager
+        async def aworld(self):
+            entering.set()
+            try:
+                await asyncio.sleep(0.2)
+                yield
+            finally:
+                left.append(True)
+
+    running = asyncio.create_task(aevaluate([Slow("a")], agent_of(Calls()), path, RunSettings(n=1, greedy=False)))
+    await entering.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert left == [True]
     assert rollouts(path) == []
 
 
