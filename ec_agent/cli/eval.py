@@ -29,7 +29,7 @@ from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.loop import THREADS
-from ec_agent.traces.store import COSTS, TraceStore
+from ec_agent.traces.store import TraceStore
 from ec_agent.visual.wording import many
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
@@ -219,10 +219,10 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         greedy = f"; greedy {sum(judged) / len(judged):.3f}" if judged else ""
         most = max(task.rollouts for task in begun)
         console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {many(len(begun), 'task')}")
-    costs = {name: sum(getattr(task, name) for task in report.tasks) for name in COSTS}
+    costs = {name: int(cost) for name, cost in report.costs.items()}
     console.print(
         f"cost: {costs['model_calls']} model calls, {costs['prompt_tokens']} prompt and "
-        f"{costs['generated_tokens']} generated tokens, {costs['seconds']:.0f} s of rollouts"
+        f"{costs['generated_tokens']} generated tokens, {report.costs['seconds']:.0f} s of rollouts"
     )
     _print_failures(report, console)
     if costs["unsampled_calls"]:
@@ -234,7 +234,7 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
     if not report.finished:
         # Two processes on one file may spend more than it holds: then it is the one that was given.
         given = [name for name in BUDGETS if getattr(settings, name) is not None]
-        spent = settings.spent(int(costs["generated_tokens"]), int(costs["model_calls"])) or given[0]
+        spent = settings.spent(costs["generated_tokens"], costs["model_calls"]) or given[0]
         console.print(
             f"[yellow]not finished[/yellow]  {report.stored} of {report.total} rollouts: {spent.replace('_', ' ')} "
             f"{getattr(settings, spent)} is spent; the same command with a larger --{spent.replace('_', '-')} goes on "
