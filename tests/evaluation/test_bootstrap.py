@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.report.wording import FEW_MIXED
 from ec_agent.evaluation.statistics.bootstrap import (
     Estimate,
     Resampling,
@@ -126,6 +127,19 @@ def test_p_values_are_small_where_there_is_nothing_as_often_as_they_say():
         found = differences(rng, 30, gain)
         false += paired_p(found, np.zeros(30), Resampling(199)) < 0.05
     assert 0.01 <= false / runs <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / runs)
+
+
+def test_from_few_mixed_tasks_intervals_and_p_values_promise_too_much():
+    """What a report says of fewer than ``FEW_MIXED``: a pick at random among 8, on tasks most of which are too hard."""
+    rng = np.random.default_rng(20261)
+    right = rng.random((800, 30, 8)) < rng.beta(0.3, 3, (800, 30, 1))
+    few = (right.any(axis=2) & ~right.all(axis=2)).sum(axis=1) < FEW_MIXED
+    rows = right[:, :, 0] - right.mean(axis=2)
+    held = np.array([one.low is not None and one.low <= 0 <= one.high for one in estimates(rows, FAST)])
+    assert 0.75 <= held[few].mean() <= 0.85
+    assert held[~few].mean() >= 0.88
+    false = np.mean([paired_p(row, np.zeros(30), Resampling(199)) < 0.05 for row in rows[few][:300]])
+    assert false <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 300)
 
 
 @given(st.lists(st.floats(0, 1), max_size=6))

@@ -69,6 +69,12 @@ def test_the_same_gain_on_every_task_is_found():
     assert "Better than Pass@1 on these tasks" in said(wording.conclusions(report))
 
 
+def test_so_few_mixed_tasks_that_intervals_are_too_narrow():
+    results = [*many([1, 0, 0], 9), *(replace(one, task=f"same {one.task}") for one in many([1, 1, 1], 5))]
+    assert "Rollouts with different verdicts: in 9 of 14 tasks; on the others" in said(wording.notes(small(results)))
+    assert "different verdicts" not in said(wording.notes(small(many([1, 0, 0], wording.FEW_MIXED))))
+
+
 def test_one_task_tells_nothing():
     text = said(wording.conclusions(small([task("a", [-1.0, -2.0], [1, 0])])))
     assert "Cannot be told from 1 task: mean_logprob" in text
