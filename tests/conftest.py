@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from ec_agent.local import LocalServer
+
+
+def pytest_configure():
+    """What a shell starts in the background ignores Ctrl-C, and so would every program that the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -124,14 +124,6 @@ def test_a_task_that_would_end_the_process_is_the_callers_affair_and_not_the_loo
     assert not run_to_its_end(loop_here()).is_closed()
 
 
-@pytest.fixture
-def heeds_ctrl_c():
-    """What a shell starts in the background does not."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def to_the_process():
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -142,7 +134,7 @@ def to_another_thread():
 
 
 @pytest.mark.parametrize("interrupt", [to_the_process, to_another_thread], ids=["the process", "another thread"])
-def test_ctrl_c_cancels_and_waits_for_what_is_kept(heeds_ctrl_c, interrupt):
+def test_ctrl_c_cancels_and_waits_for_what_is_kept(interrupt):
     kept = []
 
     async def works():

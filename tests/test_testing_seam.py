@@ -172,10 +172,10 @@ def test_delays():
 
 
 async def test_delays_async():
-    model = ScriptedChatModel([[Reply("x", delay=0.1)]])
+    model = ScriptedChatModel([[Reply("x", delay=0.3)]])
     started = time.perf_counter()
     await asyncio.gather(*(model.ainvoke("x") for _ in range(20)))
-    assert 0.1 <= time.perf_counter() - started < 1.5
+    assert 0.3 <= time.perf_counter() - started < 5  # one after the other it were 6
 
 
 def test_the_example_of_the_module():

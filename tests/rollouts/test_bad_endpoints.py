@@ -144,7 +144,7 @@ class Run:
             try:
                 return best_of_n(agent, **options).run(INPUT)
             finally:
-                assert within(0.5, lambda: self.server.busy == 0), "an answer is still awaited"
+                assert within(LATE, lambda: self.server.busy == 0), "an answer is still awaited"
 
     async def arun(self, steps, settings, options):
         async with self.way.aagent(self.server, steps, **settings) as agent:
@@ -152,7 +152,7 @@ class Run:
                 return await best_of_n(agent, **options).arun(INPUT)
             finally:
                 assert asyncio.all_tasks() == {asyncio.current_task()}
-                assert await awithin(0.5, lambda: self.server.busy == 0), "an answer is still awaited"
+                assert await awithin(LATE, lambda: self.server.busy == 0), "an answer is still awaited"
 
 
 @pytest.fixture(params=[Model, Client], ids=lambda way: way.name)
@@ -229,8 +229,8 @@ def test_an_answer_that_is_no_json_at_all(server, ask):
 def test_a_stream_that_stalls_ends_with_the_clients_timeout(server, ask):
     """The client's timeout is one for the next byte: it ends a silence, not a trickle."""
     server.faults[0] = SILENCE
-    first = only_the_first_failed(ask(timeout=0.2, stream=True), "APITimeoutError", "OpenAITimeoutError")
-    assert 0.15 < first.seconds < 1.5
+    first = only_the_first_failed(ask(timeout=0.8, stream=True), "APITimeoutError", "OpenAITimeoutError")
+    assert 0.75 < first.seconds < LATE
     assert first.tokens == 0
     assert len(server.lost[0]) == 1
 
@@ -274,12 +274,13 @@ async def test_cancelling_the_run_drops_every_connection(server, way, stream):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert await awithin(0.5, lambda: len(server.lost) == 3)
+        assert await awithin(LATE, lambda: len(server.lost) == 3)
     assert all(0 < lost - cancelled < 0.5 for (lost,) in server.lost.values())
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 1, 1]
 
 
 LIMIT = 1.2
+LATE = 4.0  # what a busy machine may take besides; without the limit it were LONG
 SYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-sync")
 ASYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-async")
 
@@ -287,9 +288,9 @@ ASYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{
 def over_time(result, server):
     """Rollout 0 failed at the limit, and at once: its client left then."""
     first = only_the_first_failed(result, "RolloutTimeoutError")
-    assert LIMIT - 0.05 < first.seconds < LIMIT + 1
+    assert LIMIT - 0.05 < first.seconds < LIMIT + LATE
     (lost,) = server.lost[0]
-    assert lost - server.arrived[0][0] < LIMIT + 1
+    assert lost - server.arrived[0][0] < LIMIT + LATE
     return first
 
 
@@ -312,19 +313,20 @@ def test_the_clients_own_retries_in_a_sync_run_get_the_time_anew_each(server):
     server.faults[0] = SILENCE
     result = Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT), max_retries=1)
     first = only_the_first_failed(result, "RolloutTimeoutError")
-    assert first.seconds < 2 * LIMIT + 1
+    assert first.seconds < 2 * LIMIT + LATE
     assert len(server.arrived[0]) <= 2
 
 
 @SYNC_WAYS
 def test_an_answer_that_comes_too_late_in_a_sync_run(server, way):
     """A thread cannot be stopped while bytes come in, but the next model call is refused."""
-    server.faults[0] = Fault(drip=0.05, lasts=LIMIT + 0.1)
-    result = Run(server, way(), kit.Sync())(lambda ask: [ask(), ask()][-1], limits=Limits(timeout=LIMIT))
+    limit = 2 * LIMIT  # the others have two calls to make in it
+    server.faults[0] = Fault(drip=0.05, lasts=limit + 0.1)
+    result = Run(server, way(), kit.Sync())(lambda ask: [ask(), ask()][-1], limits=Limits(timeout=limit))
     first, *others = result.selection.candidates
     assert "RolloutTimeoutError" in first.error
     assert (first.reason, first.centroid) == ("failed", None)
-    assert first.seconds < LIMIT + 1
+    assert first.seconds < limit + LATE
     assert [c.error for c in others] == [None, None]
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 2, 2]
 
@@ -352,11 +354,11 @@ def test_a_time_limit_ends_what_runs_at_once_in_the_rollout(server, way):
     result = Run(server, way(), kit.Async())(steps, limits=Limits(timeout=LIMIT))
     first, *others = result.selection.candidates
     assert "RolloutTimeoutError" in first.error
-    assert first.seconds < LIMIT + 1
+    assert first.seconds < LIMIT + LATE
     assert [c.error for c in others] == [None, None]
     assert sorted(ended) == [0, 1, 2]
     assert len(server.lost[0]) == 2
-    assert all(lost - server.arrived[0][0] < LIMIT + 1 for lost in server.lost[0])
+    assert all(lost - server.arrived[0][0] < LIMIT + LATE for lost in server.lost[0])
 
 
 @ASYNC_WAYS
@@ -380,7 +382,7 @@ def test_the_time_that_is_left_is_what_a_later_request_gets(server, way):
 
     result = Run(server, way(), kit.Sync())(steps, limits=Limits(timeout=LIMIT))
     first = only_the_first_failed(result, "RolloutTimeoutError")
-    assert LIMIT - 0.05 < first.seconds < LIMIT + 1
+    assert LIMIT - 0.05 < first.seconds < LIMIT + LATE
     assert server.lost[0][0] - server.arrived[0][0] < LIMIT - 0.1
 
 
@@ -417,9 +419,9 @@ def test_no_tool_runs_and_no_model_is_asked_after_the_limit(server, way):
 @SYNC_WAYS
 def test_a_clients_own_shorter_timeout_stays(server, way):
     server.faults[0] = SILENCE
-    result = Run(server, way(), kit.Sync())(timeout=0.2, limits=Limits(timeout=5.0))
+    result = Run(server, way(), kit.Sync())(timeout=0.8, limits=Limits(timeout=5.0))
     first = only_the_first_failed(result, "APITimeoutError", "OpenAITimeoutError")
-    assert first.seconds < 1.5
+    assert first.seconds < LATE
 
 
 def test_a_limit_that_all_keep_to_changes_nothing(server, ask):
@@ -434,5 +436,5 @@ def test_all_over_the_limit(server, run):
     started = time.monotonic()
     with pytest.raises(AllRolloutsFailedError) as caught:
         Run(server, Client(), run)(limits=Limits(timeout=LIMIT))
-    assert time.monotonic() - started < LIMIT + 1
+    assert time.monotonic() - started < LIMIT + LATE
     assert [("RolloutTimeoutError" in c.error) for c in caught.value.candidates] == [True] * 3
