@@ -91,9 +91,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     if not isinstance(whole, dict) or whole.get("ec_agent_settings") != VERSION:
         raise ConfigError(f"{path} is no settings file of version {VERSION}; {hint}")
     if strangers := [key for key in whole if key not in _KEYS]:
-        raise ConfigError(
-            f"{path} has {', '.join(strangers)} besides selector and config; give that to best_of_n itself"
-        )
+        raise ConfigError(f"{path} has {', '.join(strangers)} besides selector and config; give it to best_of_n itself")
     try:
         arguments = dict(whole["selector"])
         setting = Setting(arguments.pop("name"), arguments, HEPConfig(**whole["config"]))
