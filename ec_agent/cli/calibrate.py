@@ -53,7 +53,10 @@ def _cells(gain: Estimate) -> tuple[str, str]:
 
 
 def _verdict(tuning: Tuning) -> str:
-    side = tuning.expected_difference.excludes(0.0)
+    gain = tuning.expected_difference
+    if gain.low is None and gain.value:
+        return f"The same on each of the {gain.tasks} tasks, so that there is no interval: evaluate tasks that differ."
+    side = gain.excludes(0.0)
     if side > 0:
         return "Settings chosen so are better than a rollout at random, on tasks like these."
     if side < 0:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ec_agent.cli.eval_progress import first_line, telling
-from ec_agent.cli.interrupts import INTERRUPTED, leave
+from ec_agent.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, leave, terminable
 from ec_agent.cli.text import safe
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.foreseen import Foreseen, foresee
@@ -29,7 +29,7 @@ from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.loop import THREADS
-from ec_agent.traces.store import COSTS, TraceStore
+from ec_agent.traces.store import TraceStore
 from ec_agent.visual.wording import many
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
@@ -120,7 +120,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     if command.fresh:
         remove(path)
     try:
-        with telling(console, live=command.live) as told:
+        with terminable(), telling(console, live=command.live) as told:
             report = evaluate(
                 tasks,
                 tested,
@@ -135,8 +135,8 @@ def run_eval(command: Command, settings: RunSettings) -> int:
         summarise(report, settings, console)
         if report.finished:
             compare_selectors(path, console)
-    except KeyboardInterrupt:
-        _interrupted(console, path)
+    except KeyboardInterrupt as stop:
+        _interrupted(console, path, TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
     return _without_waiting(0 if report.finished else UNFINISHED, console)
 
 
@@ -176,25 +176,23 @@ def remove(path: Path) -> None:
     """Delete a trace file; nothing else is deleted.
 
     Raises:
-        TraceError: the file is no trace file.
+        TraceError: the file is no trace file, or another process has it open.
     """
     if path.exists():
-        TraceStore(path, create=True).close()  # refuses what is not ours; a file without tables is one that was killed
-        for end in ("", "-wal", "-shm"):
-            Path(f"{path}{end}").unlink(missing_ok=True)
+        TraceStore(path, create=True).delete()  # refuses what is not ours; a file without tables is one that was killed
 
 
 def _and_greedy(settings: RunSettings) -> str:
     return " and one at temperature 0" if settings.greedy else ""
 
 
-def _interrupted(console: Console, path: Path) -> NoReturn:
+def _interrupted(console: Console, path: Path, code: int) -> NoReturn:
     stored = 0
     if path.exists():
-        with TraceStore(path) as store:
+        with TraceStore(path, create=True) as store:  # it may have come before the tables
             stored = len(store.keys())
     console.print(f"stopped; {stored} rollouts are in {safe(str(path))}, and the same command goes on from there")
-    leave(INTERRUPTED)
+    leave(code)
 
 
 def _without_waiting(code: int, console: Console) -> int:
@@ -221,10 +219,10 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         greedy = f"; greedy {sum(judged) / len(judged):.3f}" if judged else ""
         most = max(task.rollouts for task in begun)
         console.print(f"Pass@1 {mean:.3f}; oracle@{most} {oracle:.3f}{greedy}; {many(len(begun), 'task')}")
-    costs = {name: sum(getattr(task, name) for task in report.tasks) for name in COSTS}
+    costs = {name: int(cost) for name, cost in report.costs.items()}
     console.print(
         f"cost: {costs['model_calls']} model calls, {costs['prompt_tokens']} prompt and "
-        f"{costs['generated_tokens']} generated tokens, {costs['seconds']:.0f} s of rollouts"
+        f"{costs['generated_tokens']} generated tokens, {report.costs['seconds']:.0f} s of rollouts"
     )
     _print_failures(report, console)
     if costs["unsampled_calls"]:
@@ -236,7 +234,7 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
     if not report.finished:
         # Two processes on one file may spend more than it holds: then it is the one that was given.
         given = [name for name in BUDGETS if getattr(settings, name) is not None]
-        spent = settings.spent(int(costs["generated_tokens"]), int(costs["model_calls"])) or given[0]
+        spent = settings.spent(costs["generated_tokens"], costs["model_calls"]) or given[0]
         console.print(
             f"[yellow]not finished[/yellow]  {report.stored} of {report.total} rollouts: {spent.replace('_', ' ')} "
             f"{getattr(settings, spent)} is spent; the same command with a larger --{spent.replace('_', '-')} goes on "

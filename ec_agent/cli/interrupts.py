@@ -1,9 +1,13 @@
-"""Ctrl-C: what is to be kept is kept, and nobody waits for calls that block."""
+"""Ctrl-C and SIGTERM: what is to be kept is kept, and nobody waits for calls that block."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
@@ -11,6 +15,34 @@ from rich.console import Console
 from ec_agent.live.board import Board
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
+TERMINATED = 143  # and for SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ``timeout``, a scheduler or a container's host wants the process to end."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM does what Ctrl-C does: worlds are left, servers in them ended, and it is said what is stored.
+
+    Without, the process ends where it stands, and as the first process of a container it does not even end.
+    """
+    try:
+        before = signal.getsignal(signal.SIGTERM)
+        if before is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, _terminated)
+    except ValueError:  # not the main thread, which alone hears signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
 
 
 def leave_interrupted(board: Board, console: Console) -> NoReturn:

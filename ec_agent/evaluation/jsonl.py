@@ -16,7 +16,10 @@ from ec_agent.evaluation.tasks import BaseTask, Outcome
 Check = Callable[[Outcome, Any], bool | float]
 
 _KEYS = ("id", "input", "expected", "match", "tolerance")
-_NUMBER = re.compile(r"(?<![\w.,])[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+# Commas part thousands (in India hundreds before them); those of a list part numbers.
+_WHOLE = r"\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d|,\d)|\d+"
+_NUMBER = re.compile(rf"(?<![\w.])[-+]?(?:(?:{_WHOLE})(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
+_MINUS = "\u2212"  # as typesetters, and some models, write it
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 
@@ -47,7 +50,7 @@ def contains(outcome: Outcome, expected: Any) -> bool:
 
 def number(outcome: Outcome, expected: Any, tolerance: float = 0.0) -> bool:
     """The last number in the final text is the expected one, to 6 digits or within ``tolerance`` of it."""
-    found = _NUMBER.findall(final_text(outcome.final_action))
+    found = _NUMBER.findall(final_text(outcome.final_action).replace(_MINUS, "-"))
     near = max(tolerance, 1e-9)
     return bool(found) and math.isclose(float(found[-1].replace(",", "")), float(expected), rel_tol=1e-6, abs_tol=near)
 
@@ -55,13 +58,22 @@ def number(outcome: Outcome, expected: Any, tolerance: float = 0.0) -> bool:
 def json_value(outcome: Outcome, expected: Any) -> bool:
     """The final action's tool calls, or else its text as JSON, perhaps in a code fence, equal the expected value."""
     if calls := _calls(outcome.final_action):
-        return bool(calls == expected)
+        return _same(calls, expected)
     text = final_text(outcome.final_action)
     fenced = _FENCED.search(text)
     try:
-        return bool(json.loads(fenced[1] if fenced else text) == expected)
-    except ValueError:
+        return _same(json.loads(fenced[1] if fenced else text), expected)
+    except (ValueError, RecursionError):  # a model that goes round in circles opens ever more brackets
         return False
+
+
+def _same(found: Any, expected: Any) -> bool:
+    """Equal as JSON, where ``1`` is ``1.0`` and not ``true``, as it is in Python."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(_same(found[key], expected[key]) for key in found)
+    if isinstance(found, list) and isinstance(expected, list):
+        return len(found) == len(expected) and all(map(_same, found, expected))
+    return isinstance(found, bool) == isinstance(expected, bool) and bool(found == expected)
 
 
 MATCHES: Mapping[str, Check] = {"exact": exact, "contains": contains, "number": number, "json": json_value}
@@ -128,7 +140,7 @@ def read_jsonl(path: str | Path, load_check: Callable[[str], Any]) -> list[Jsonl
 def _task(line: str, place: str, load_check: Callable[[str], Any]) -> JsonlTask:
     try:
         said = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"no JSON ({error}); write one object a line") from error
     if not isinstance(said, dict):
         raise ConfigError(f"a {type(said).__name__}; write an object with input and expected")
@@ -171,7 +183,7 @@ def _check_expected(said: Mapping[str, Any], match: str) -> None:
 def _numeric(value: Any) -> bool:
     try:
         return not isinstance(value, bool) and math.isfinite(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a whole number may be larger than any float
         return False
 
 

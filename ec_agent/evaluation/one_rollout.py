@@ -82,12 +82,16 @@ async def run_rollout(
     Raises:
         EvaluationError: the task's environment or verdict failed, or the agent cannot be run at all.
     """
+    unentered = "the task's environment could not be entered"
     try:
         world = World(task.environment())
-        await world.enter().wait()
     except Exception as error:
-        raise _stopped(key, "the task's environment could not be entered", error) from error
-    try:
+        raise _stopped(key, unentered, error) from error
+    try:  # from here on, for who is stopped while it is being entered has to leave it too
+        try:
+            await world.enter().wait()
+        except Exception as error:
+            raise _stopped(key, unentered, error) from error
         ran = await _run(task, agent, key, settings, world.environment, on_event)
         verdict = 0.0 if ran.error is not None else await _judge(task, key, ran, world.environment)
     finally:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
-from ec_agent.selectors import Candidate
+from ec_agent.selectors import Candidate, Selector
+from ec_agent.signals import leading
+from ec_agent.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +22,8 @@ class TaskResult:
         candidates: its N rollouts in index order, failed ones too; their trajectories hold every signal.
         correct: shape ``(N,)``, the verdicts, in [0, 1]; 0 for a failed rollout.
         greedy: the verdict on the rollout at temperature 0; ``None`` where there is none.
+        min_coverage: share of its tokens for which a rollout must have what a selector reads; ``None`` leaves the
+            candidates' own ``unscored`` as it is.
 
     Raises:
         ConfigError: not one verdict a candidate, or a verdict outside [0, 1].
@@ -29,6 +33,7 @@ class TaskResult:
     candidates: tuple[Candidate, ...]
     correct: FloatArray
     greedy: float | None = None
+    min_coverage: float | None = None
 
     def __post_init__(self) -> None:
         correct = np.asarray(self.correct, dtype=np.float64)
@@ -37,3 +42,27 @@ class TaskResult:
         if not ((correct >= 0) & (correct <= 1)).all():
             raise ConfigError(f"task {self.task!r}: verdicts {correct.tolist()}; give numbers from 0 to 1")
         object.__setattr__(self, "correct", correct)
+
+    def read_by(self, selector: Selector) -> TaskResult:
+        """The result as the selector meets it in ``best_of_n``: unscored is what lacks the signal that *it* reads.
+
+        A rollout without a single entropy may have the logprob of every token.
+
+        Raises:
+            ConfigError: the candidates' calls were kept without that signal.
+        """
+        signal, least = leading(selector.signals), self.min_coverage
+        if signal is None or least is None:
+            return self
+        candidates = (
+            replace(each, unscored=None if each.error else unscored(each.trajectory, signal, least))
+            for each in self.candidates
+        )
+        return replace(self, candidates=tuple(candidates))
+
+
+def unscored(trajectory: Trajectory, signal: str, min_coverage: float) -> str | None:
+    """Why a rollout's logprobs cannot be used: too few of its tokens have the signal; ``None`` where they can."""
+    if not trajectory.calls or trajectory.count(signal) == 0 or (trajectory.share(signal) or 0.0) < min_coverage:
+        return "coverage"
+    return None

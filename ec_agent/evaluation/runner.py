@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -27,7 +27,7 @@ class Progress:
     Attributes:
         stored: rollouts in the file.
         total: rollouts of the whole run.
-        generated_tokens: tokens that the stored rollouts generated.
+        generated_tokens: tokens that the run has generated so far.
         last: the one that has just been stored; ``None`` at the start.
     """
 
@@ -47,6 +47,7 @@ class RunReport:
         total: rollouts of the whole run; more than ``stored`` where a budget was spent.
         tasks: totals of each task.
         failures: the rollouts that failed, with what they failed with.
+        costs: of the whole run, by the names of ``COSTS``; failed rollouts that were run again since are included.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class RunReport:
     total: int
     tasks: tuple[TaskTotals, ...]
     failures: tuple[tuple[Key, str], ...]
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -137,6 +139,7 @@ async def aevaluate(
         if options.get("retry_failed"):
             store.forget_failed()
         await run.to_its_end(store)
+        store.see_in_place()
         return run.report(store)
 
 
@@ -213,7 +216,8 @@ class _Run:
         """Run what is not stored yet."""
         there = store.keys()
         self._stored = len(there)
-        self._tokens, self._calls = store.generated_tokens(), store.model_calls()
+        costs = store.costs()
+        self._tokens, self._calls = int(costs["generated_tokens"]), int(costs["model_calls"])
         self._on_progress(Progress(self._stored, self.total, self._tokens))
         waiting = self._waiting(there)
         try:
@@ -257,6 +261,7 @@ class _Run:
             total=self.total,
             tasks=tuple(store.totals()),
             failures=tuple(store.failures()),
+            costs=store.costs(),
         )
 
 

@@ -61,6 +61,8 @@ class RunSettings:
             raise ConfigError(
                 f"temperature is {warmth!r}; give a number above 0: at 0 all rollouts of a task are the same"
             )
+        if self.timeout == float("inf"):
+            raise ConfigError("timeout is inf; leave it out, and a rollout has all the time it needs")
         _ = self.limits
 
     @property

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ec_agent.errors import TraceError
-from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.results import TaskResult, unscored
 from ec_agent.selectors import Candidate
 from ec_agent.signals import ENTROPY
 from ec_agent.traces.store import StoredRollout, TraceStore
-from ec_agent.trajectory import Trajectory
 
 MIN_COVERAGE = 0.5  # as in best_of_n
 
@@ -31,7 +30,8 @@ def iter_results(
 
     Args:
         path: a file that ``ec-agent eval`` wrote.
-        signal: the signal that a rollout must have for its share of tokens; without, it is ``unscored``.
+        signal: the signal that a rollout must have for its share of tokens; without, it is ``unscored``. For another
+            selector ``result.read_by(selector)`` asks for that one's own signal, as reports and calibration do.
         min_coverage: that share.
         partial: give the tasks that are whole, where the run is not finished.
 
@@ -58,6 +58,7 @@ def iter_results(
                 candidates=tuple(_candidate(rollout, signal, min_coverage) for rollout in rollouts),
                 correct=np.array([rollout.verdict for rollout in rollouts]),
                 greedy=task.greedy,
+                min_coverage=min_coverage,
             )
 
 
@@ -69,10 +70,3 @@ def _candidate(rollout: StoredRollout, signal: str, min_coverage: float) -> Cand
         unscored=None if rollout.error else unscored(rollout.trajectory, signal, min_coverage),
         error=rollout.error,
     )
-
-
-def unscored(trajectory: Trajectory, signal: str, min_coverage: float) -> str | None:
-    """Why a rollout's logprobs cannot be used: too few of its tokens have the signal; ``None`` where they can."""
-    if not trajectory.calls or trajectory.count(signal) == 0 or (trajectory.share(signal) or 0.0) < min_coverage:
-        return "coverage"
-    return None

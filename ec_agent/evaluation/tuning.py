@@ -21,7 +21,7 @@ import numpy as np
 from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling, differences, estimate
+from ec_agent.evaluation.statistics.bootstrap import ROUNDING, Estimate, Resampling, differences, estimate
 from ec_agent.evaluation.statistics.standing import standing
 from ec_agent.evaluation.statistics.summary import ended_mean
 from ec_agent.phases import HEPConfig
@@ -133,7 +133,7 @@ def tune(
     accuracies = picked(results, grid)
     pass_1 = np.array([result.correct.mean() for result in results])
     outer, votes = _outer(accuracies, folds, repeats, np.random.default_rng(seed))
-    best = int(accuracies.mean(axis=1).argmax())
+    best = _best(accuracies)
     default = picked(results, [Setting()])[0]
     ended = np.array([ended_mean(result) for result in results])
     return Tuning(
@@ -159,7 +159,8 @@ def picked(results: Sequence[TaskResult], grid: Sequence[Setting]) -> FloatArray
     for row, setting in enumerate(grid):
         selector = setting.build()
         for column, result in enumerate(results):
-            candidates = [replace(candidate, config=setting.config) for candidate in result.candidates]
+            read = result.read_by(selector).candidates
+            candidates = [replace(candidate, config=setting.config) for candidate in read]
             accuracies[row, column] = standing(candidates, selector).accuracy(result.correct)
     return accuracies
 
@@ -172,7 +173,13 @@ def _outer(
     outer, votes = np.zeros(tasks), Counter[int]()
     for _ in range(repeats):
         for test in np.array_split(rng.permutation(tasks), folds):
-            best = int(np.delete(accuracies, test, axis=1).mean(axis=1).argmax())
+            best = _best(np.delete(accuracies, test, axis=1))
             outer[test] += accuracies[best, test] / repeats
             votes[best] += 1
     return outer, votes
+
+
+def _best(accuracies: FloatArray) -> int:
+    """The first setting that is as good as any; rounding makes none better."""
+    means = accuracies.mean(axis=1)
+    return int(np.argmax(means >= means.max() - ROUNDING))

@@ -15,6 +15,8 @@ from ec_agent.selectors.registry import selector_named
 
 VERSION = 1
 
+_KEYS = ("ec_agent_settings", "selector", "config", "about")
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -83,14 +85,18 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     """
     hint = "give a file that `ec-agent calibrate` wrote"
     try:
-        whole = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        whole = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read {path} ({error}); {hint}") from error
     if not isinstance(whole, dict) or whole.get("ec_agent_settings") != VERSION:
         raise ConfigError(f"{path} is no settings file of version {VERSION}; {hint}")
+    if strangers := [key for key in whole if key not in _KEYS]:
+        raise ConfigError(f"{path} has {', '.join(strangers)} besides selector and config; give it to best_of_n itself")
     try:
         arguments = dict(whole["selector"])
         setting = Setting(arguments.pop("name"), arguments, HEPConfig(**whole["config"]))
         return {"selector": setting.build(), "config": setting.config}
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is damaged ({error}); {hint}") from error

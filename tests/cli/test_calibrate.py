@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from stored_runs import TASKS, stored_run
 
 from ec_agent import best_of_n
 from ec_agent.cli.app import app
+from ec_agent.cli.calibrate import show
 from ec_agent.errors import ConfigError, TraceError
-from ec_agent.selectors.settings import load_settings
+from ec_agent.evaluation.statistics import Estimate
+from ec_agent.evaluation.tuning import Tuning
+from ec_agent.selectors.settings import Setting, load_settings
 
 FEW = ["--folds", "3", "--repeats", "2", "--selectors", "lowest_centroid,mean_entropy"]
 
@@ -58,3 +62,13 @@ def test_a_run_that_is_not_finished(tmp_path):
     assert not out.exists()
     assert " 4 tasks, 3 folds" in calibrate(half, out, "--partial")
     assert out.exists()
+
+
+def test_the_same_gain_on_every_task_is_not_called_no_difference():
+    gain = Estimate(0.5, None, None, 20)
+    tuning = Tuning(Setting(), gain, gain, 1.0, 0.5, gain, Estimate(0.0, None, None, 20), 0.5, (), 1, 2, 1, 0)
+    console = Console(record=True, width=200)
+    show(tuning, console)
+    said = console.export_text()
+    assert "The same on each of the 20 tasks" in said
+    assert "No difference" not in said

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.report.wording import FEW_MIXED
 from ec_agent.evaluation.statistics.bootstrap import (
     Estimate,
     Resampling,
@@ -128,6 +129,19 @@ def test_p_values_are_small_where_there_is_nothing_as_often_as_they_say():
     assert 0.01 <= false / runs <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / runs)
 
 
+def test_from_few_mixed_tasks_intervals_and_p_values_promise_too_much():
+    """What a report says of fewer than ``FEW_MIXED``: a pick at random among 8, on tasks most of which are too hard."""
+    rng = np.random.default_rng(20261)
+    right = rng.random((800, 30, 8)) < rng.beta(0.3, 3, (800, 30, 1))
+    few = (right.any(axis=2) & ~right.all(axis=2)).sum(axis=1) < FEW_MIXED
+    rows = right[:, :, 0] - right.mean(axis=2)
+    held = np.array([one.low is not None and one.low <= 0 <= one.high for one in estimates(rows, FAST)])
+    assert 0.75 <= held[few].mean() <= 0.85
+    assert held[~few].mean() >= 0.88
+    false = np.mean([paired_p(row, np.zeros(30), Resampling(199)) < 0.05 for row in rows[few][:300]])
+    assert false <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 300)
+
+
 @given(st.lists(st.floats(0, 1), max_size=6))
 def test_holm_is_closed_testing_by_bonferroni(p_values):
     everyone = range(len(p_values))
@@ -152,10 +166,17 @@ def test_the_smallest_detectable_difference_is_found_four_times_in_five():
     assert np.mean(np.abs(t) > 2.0227) == pytest.approx(0.8, abs=0.03)  # 2.0227: t of 39 degrees, two-sided 5 %
 
 
-def test_the_smallest_detectable_difference_of_two_tasks():
-    # Student's t of one degree of freedom is tan(pi (p - 1/2)); the standard deviation is sqrt(1/2).
-    factor = np.tan(np.pi * 0.475) + np.tan(np.pi * 0.3)
-    assert smallest_detectable(np.array([0.0, 1.0])) == pytest.approx(factor * np.sqrt(0.5) / np.sqrt(2))
+@pytest.mark.parametrize("tasks", range(2, 9))
+def test_what_no_test_can_find_is_not_called_detectable(tasks):
+    largest = paired_p(np.ones(tasks), np.zeros(tasks), FAST)
+    found = smallest_detectable(np.linspace(0.1, 0.2, tasks))
+    assert (found is not None) == (largest < 0.05) == (tasks >= 6)
+
+
+def test_accuracies_are_no_further_apart_than_1():
+    apart = np.array([1.0, -1.0] * 3)
+    assert smallest_detectable(apart) is None
+    assert smallest_detectable(apart / 2) == pytest.approx(0.78, abs=0.05)
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.5, 0.5]])

@@ -30,7 +30,7 @@ from ec_agent.traces.store import TraceStore
 ROOT = Path(__file__).parents[2]
 
 AGENTS = """
-import time
+import contextlib, pathlib, time, uuid
 from eval_fakes import Calls, agent_of, Right
 
 graph = agent_of(Calls())
@@ -45,6 +45,16 @@ class Wrong(Right):
         raise RuntimeError("no gold")
 
 wrong = [Wrong("w")]
+
+class Left(Right):
+    @contextlib.contextmanager
+    def environment(self):
+        mark = pathlib.Path(f"{uuid.uuid4()}.world")
+        mark.touch()
+        yield
+        mark.unlink()
+
+worlds = [Left(f"t{place}") for place in range(3)]
 """
 
 
@@ -201,14 +211,16 @@ def started(home, *words):
     )
 
 
-def test_ctrl_c_keeps_what_is_stored_and_the_same_command_goes_on(home):
-    words = ["questions.jsonl", "--agent", "my_agents:slow", "--n", "3", "--out", "a.db", "--no-greedy"]
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_stop_keeps_what_is_stored_leaves_the_worlds_and_the_same_command_goes_on(home, number, code):
+    words = ["my_agents:worlds", "--agent", "my_agents:slow", "--n", "3", "--out", "a.db", "--no-greedy"]
     process = started(home, *words)
     wait_for(lambda: count(home / "a.db") >= 3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, errors = process.communicate(timeout=30)
     stored = count(home / "a.db")
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
+    assert list(home.glob("*.world")) == []
     assert f"stopped; {stored} rollouts are in a.db, and the same command goes on from there" in out
     assert 3 <= stored < 9
     done = run(home, *words)

@@ -43,6 +43,13 @@ CALL = AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "x"}])
         ("number", AIMessage("0.3333333"), 1 / 3, True),
         ("number", AIMessage("7 mugs"), "7.0", True),
         ("number", AIMessage("none"), 0, False),
+        ("number", AIMessage("They are 1,2,3"), 3, True),
+        ("number", AIMessage("[4,5,6]"), 456, False),
+        ("number", AIMessage("12,345,678"), 12345678, True),
+        ("number", AIMessage("1,00,000 rupees"), 100000, True),
+        ("number", AIMessage("x = \u22125"), -5, True),
+        ("number", AIMessage("5\u22123"), 3, True),
+        ("number", AIMessage("it is .5"), 0.5, True),
         ("json", AIMessage('{"b": [1, 2.0], "a": 1}'), {"a": 1, "b": [1, 2]}, True),
         ("json", AIMessage('Here:\n```json\n{"a": 1}\n```'), {"a": 1}, True),
         ("json", AIMessage('{"a": 1'), {"a": 1}, False),
@@ -51,6 +58,10 @@ CALL = AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "x"}])
         ("json", CALL, [{"name": "add", "args": {"a": 1}}], True),
         ("json", CALL.model_copy(update={"content": "Adding."}), [{"name": "add", "args": {"a": 1}}], True),
         ("json", CALL, [{"name": "add", "args": {"a": 2}}], False),
+        ("json", AIMessage("true"), 1, False),
+        ("json", AIMessage('{"a": [1]}'), {"a": [True]}, False),
+        ("json", AIMessage('{"a": [true, null, "x"]}'), {"a": [True, None, "x"]}, True),
+        pytest.param("json", AIMessage("[" * 100_000), 1, False, id="brackets for ever"),
     ],
 )
 def test_matches(match, action, expected, right):
@@ -123,6 +134,8 @@ GOOD = {"id": "a", "input": "q", "expected": "1"}
     ("line", "words"),
     [
         ('{"id": "b", ', "no JSON"),
+        pytest.param('{"input": ' + "[" * 100_000, "no JSON", id="brackets"),
+        pytest.param('{"input": "q", "match": "number", "expected": 1' + "0" * 400 + "}", "expected is 1", id="huge"),
         ("[1]", "a list; write an object"),
         ({"id": "a", "input": "q", "expected": "1"}, "the id 'a' is that of line 1 too"),
         (

@@ -185,12 +185,22 @@ def pictured(count=4, most_bytes=None, monkeypatch=None):
     return results, to_html(small(results, "lowest_centroid,mean_logprob"), results)
 
 
+def test_ids_and_errors_neither_hide_nor_turn_what_stands_around_them():
+    odd = "a\x00b\x1b[31m \u202ec <b>"
+    results = [task(odd, [-1.0, -2.0], [1, 0]), task("b", [-1.0, -2.0], [0, 1])]
+    run = facts(failures={f"E: {odd}": 1}, models=(odd,))
+    text = to_html(small(results, run=run), results)
+    assert re.findall("[\x00-\x08\x0b-\x1f\u202a-\u202e]", text) == []
+    assert text.count("<bdi>a\u2400b\u241b[31m \\u202ec &lt;b&gt;</bdi>") >= 1
+    Page(text)
+
+
 def test_each_task_has_its_rollouts_and_links_to_them():
     _, text = pictured()
     said = " ".join("".join(Page(text).said).split())
     assert text.count('<details class="picture"') == 4
     assert "task-002: rollout 0 won, wrong; 1 of 2 are right" in said
-    assert '<a href="#task-2">task-002</a>' in text
+    assert '<a href="#task-2"><bdi>task-002</bdi></a>' in text
     assert text.count('<script type="text/plain"') == 8
 
 

@@ -55,6 +55,26 @@ def test_confounded_is_said_and_what_it_leaves_open():
     assert "is not shown" in text
 
 
+def test_so_few_tasks_that_nothing_could_be_found():
+    report = small([task(f"t{place}", [-1.0, -2.0], right) for place, right in enumerate([[1, 0], [1, 0], [0, 1]])])
+    text = said(wording.conclusions(report))
+    assert "No difference to Pass@1 found: mean_logprob. From 3 tasks like these none can be found" in text
+    assert "four times in five" not in text
+
+
+def test_the_same_gain_on_every_task_is_found():
+    report = small([task(f"t{place}", [-1.0, -2.0], [1, 0]) for place in range(20)])
+    (row,) = report.summary.selectors
+    assert (row.difference.low, row.verdict.kind) == (None, "better")
+    assert "Better than Pass@1 on these tasks" in said(wording.conclusions(report))
+
+
+def test_so_few_mixed_tasks_that_intervals_are_too_narrow():
+    results = [*many([1, 0, 0], 9), *(replace(one, task=f"same {one.task}") for one in many([1, 1, 1], 5))]
+    assert "Rollouts with different verdicts: in 9 of 14 tasks; on the others" in said(wording.notes(small(results)))
+    assert "different verdicts" not in said(wording.notes(small(many([1, 0, 0], wording.FEW_MIXED))))
+
+
 def test_one_task_tells_nothing():
     text = said(wording.conclusions(small([task("a", [-1.0, -2.0], [1, 0])])))
     assert "Cannot be told from 1 task: mean_logprob" in text
@@ -118,7 +138,7 @@ def test_selectors_that_ranked_nothing_are_named():
     blind = [replace(each, unscored="coverage") for each in task("b", [-1.0, -2.0], [1, 0]).candidates]
     results = [task("a", [-1.0, -2.0], [1, 0]), TaskResult("b", tuple(blind), np.array([1.0, 0.0]))]
     text = said(wording.failures(small(results, "mean_logprob,majority_vote,mean_entropy")))
-    assert "Logprobs could not be used in 2 rollouts (coverage)" in text
+    assert "Too few tokens have an entropy in 2 rollouts (coverage)" in text
     assert "Nothing could be ranked in 1 of 2 tasks by mean_logprob, mean_entropy: what is shown there is any" in text
     assert "Nothing could be ranked" not in said(wording.failures(small(results[:1])))
 

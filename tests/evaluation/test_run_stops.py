@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import time
 
 import pytest
 from eval_fakes import Calls, Right, agent_of, rollouts, tasks
 from langchain_core.messages import AIMessage
 
-from ec_agent.errors import EvaluationError
-from ec_agent.evaluation.runner import evaluate
+from ec_agent.cli.eval import remove
+from ec_agent.errors import EvaluationError, TraceError
+from ec_agent.evaluation.runner import aevaluate, evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
 
@@ -73,6 +76,40 @@ def test_a_world_that_cannot_be_entered_stops_the_run(path):
     assert rollouts(path) == []
 
 
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_a_run_that_is_stopped_while_a_world_is_entered_leaves_it(path, asynchronous):
+    entering, left = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    class Slow(Right):
+        def environment(self):
+            return self.aworld() if asynchronous else self.world()
+
+        @contextlib.contextmanager
+        def world(self):
+            loop.call_soon_threadsafe(entering.set)
+            time.sleep(0.2)
+            yield
+            left.append(True)
+
+        @contextlib.asynccontextmanager
+        async def aworld(self):
+            entering.set()
+            try:
+                await asyncio.sleep(0.2)
+                yield
+            finally:
+                left.append(True)
+
+    running = asyncio.create_task(aevaluate([Slow("a")], agent_of(Calls()), path, RunSettings(n=1, greedy=False)))
+    await entering.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert left == [True]
+    assert rollouts(path) == []
+
+
 def test_an_agent_that_cannot_be_run_stops_the_run(path):
     with pytest.raises(EvaluationError, match="the rollout cannot be run"):
         evaluate(tasks(1), object(), path, SMALL)
@@ -97,3 +134,26 @@ def test_code_that_ends_the_process_does_not_end_it_silently(path, asynchronous)
         evaluate(tasks(2), agent, path, settings, agent_name="asker")
     assert len(rollouts(path)) == (2 if asynchronous else 0)
     assert evaluate(tasks(2), inner, path, settings, agent_name="asker").finished
+
+
+def test_a_file_that_is_deleted_under_a_run_stops_it(path):
+    def told(progress):
+        if progress.stored == 3:
+            path.unlink()
+
+    with pytest.raises(TraceError, match="was deleted, moved"):
+        evaluate(tasks(2), agent_of(Calls()), path, SMALL, on_progress=told)
+
+
+def test_a_run_beside_it_cannot_start_a_file_afresh(path):
+    refused = []
+
+    def told(progress):
+        if progress.stored == 3:
+            with pytest.raises(TraceError, match="end what else uses it") as caught:
+                remove(path)
+            refused.append(caught.value)
+
+    assert evaluate(tasks(2), agent_of(Calls()), path, SMALL, on_progress=told).finished
+    assert len(refused) == 1
+    assert len(rollouts(path)) + len(rollouts(path, "greedy")) == 8

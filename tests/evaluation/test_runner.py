@@ -18,6 +18,7 @@ from langgraph.types import interrupt
 from ec_agent import best_of_n
 from ec_agent.environments.worlds import get_environment
 from ec_agent.errors import ConfigError, EvaluationError, TraceError
+from ec_agent.evaluation.report.facts import facts_of
 from ec_agent.evaluation.runner import aevaluate, evaluate, task_fingerprint
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
@@ -145,6 +146,24 @@ def test_the_token_budget_ends_a_run_that_goes_on_with_a_larger_one(path):
     assert calls.seeds == []
     assert evaluate(tasks(4), agent_of(calls), path, dataclasses.replace(budget, token_budget=None)).finished
     assert not first & set(calls.seeds)
+
+
+def test_what_is_run_again_was_paid_for_and_counts_in_budget_and_costs(path):
+    first = evaluate(tasks(4), agent_of(Calls()), path, dataclasses.replace(SMALL, n=8))
+    failed = sum(
+        len(one.trajectory.calls) for kind in ("sample", "greedy") for one in rollouts(path, kind) if one.error
+    )
+    spent = first.costs["model_calls"]
+    assert failed
+    calls = Calls()
+    budget = dataclasses.replace(SMALL, n=8, call_budget=spent, concurrency=1)
+    stopped = evaluate(tasks(4), agent_of(calls), path, budget, retry_failed=True)
+    assert (calls.seeds, stopped.finished, stopped.costs) == ([], False, first.costs)
+    again = evaluate(tasks(4), agent_of(calls), path, dataclasses.replace(budget, call_budget=None))
+    assert (again.finished, again.costs["model_calls"]) == (True, spent + failed)
+    twice = evaluate(tasks(4), agent_of(calls), path, dataclasses.replace(budget, call_budget=None), retry_failed=True)
+    assert twice.costs["model_calls"] == spent + 2 * failed
+    assert facts_of(path, []).costs == twice.costs
 
 
 def test_the_call_budget_ends_a_run_that_goes_on_with_a_larger_one(path):
@@ -353,6 +372,7 @@ def test_wrong_tasks(path, given, words):
         ({"call_budget": 0}, "call_budget is 0"),
         ({"max_tokens": 0}, "max_tokens is 0"),
         ({"timeout": -1}, "timeout is -1"),
+        ({"timeout": float("inf")}, "timeout is inf; leave it out"),
         ({"recursion_limit": 0}, "recursion_limit is 0"),
     ],
 )

@@ -13,7 +13,7 @@ from stored_families import stored
 from ec_agent import Candidate, ConfigError, HEPConfig, LowestCentroid, Trajectory, best_of_n, load_settings
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling
-from ec_agent.evaluation.tuning import SWEEP, _outer, default_grid, picked, tune
+from ec_agent.evaluation.tuning import SWEEP, _best, _outer, default_grid, picked, tune
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 from ec_agent.selectors.settings import Setting, save_settings
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -76,6 +76,14 @@ def test_rounding_is_no_gain(verdict):
     tuning = tune(results, CENTROIDS[:3], repeats=20, resampling=FAST)
     assert (tuning.expected_difference.value, tuning.expected_difference.low) == (0.0, None)
     assert (tuning.naive_difference, tuning.default_difference.value, tuning.leak) == (0.0, 0.0, 0.0)
+
+
+def test_of_equally_good_settings_the_first_is_chosen_whatever_rounding_says():
+    good = np.array([1 / 3, 2 / 3, 0.1, 0.7, 1 / 6, 1.0, 0.9])
+    orders = [np.random.default_rng(seed).permutation(good) for seed in range(200)]
+    assert len({order.mean() for order in orders}) > 1, "no order of the same numbers has another mean"
+    assert {_best(np.array([first, later])) for first in orders[:10] for later in orders} == {0}
+    assert _best(np.array([good, good + 1e-9])) == 1
 
 
 def test_passing_over_failures_is_told_apart():
@@ -187,8 +195,29 @@ DAMAGED = {
 def test_damaged_files(case, tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(DAMAGED[case])
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"settings\.json"):
         load_settings(path)
+
+
+def test_a_file_edited_by_hand(tmp_path):
+    path = tmp_path / "settings.json"
+    save_settings(path, Setting("mean_entropy"))
+    text = path.read_text()
+    path.write_text(f"\ufeff{text}", encoding="utf-8")  # as some editors save it
+    assert load_settings(path)["selector"].name == "mean_entropy"
+    path.write_text(text.replace('"config"', '"n": 16,\n"config"'))
+    with pytest.raises(ConfigError, match="has n besides selector and config; give it to best_of_n itself"):
+        load_settings(path)
+
+
+@pytest.mark.parametrize("setting", default_grid()[::7], ids=str)
+def test_best_of_n_takes_whatever_calibration_can_choose(setting, tmp_path):
+    path = tmp_path / "settings.json"
+    save_settings(path, setting)
+    assert load_settings(path) == {"selector": setting.build(), "config": setting.config}
+    model = ScriptedChatModel([[Reply("a", entropies=[0.1, 2.0, 0.2])], [Reply("b", entropies=[2.0, 0.1, 0.3])]])
+    node = best_of_n(lambda state: {"messages": [model.invoke(state["messages"])]}, n=2, **load_settings(path))
+    assert node.run({"messages": [("user", "x")]}).selection.selector == setting.build().name
 
 
 def test_a_file_that_cannot_be_written(tmp_path):

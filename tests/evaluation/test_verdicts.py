@@ -46,6 +46,24 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             "so that what it reads need not be the cause: it is long; it is slow.",
         ),
         (
+            Estimate(0.0, -0.2, 0.2, 5),
+            1.0,
+            None,
+            (),
+            "no difference found",
+            "s: no difference to Pass@1 found, +0.000 [-0.20, +0.20] (corrected p = 1.000, 7 selectors compared); from "
+            "5 tasks like these none can be found, however large.",
+        ),
+        (
+            Estimate(0.5, None, None, 20),
+            0.001,
+            None,
+            (),
+            "better",
+            "s: better than Pass@1 on these tasks, +0.500 on each of 20 tasks (corrected p = 0.001, 7 selectors "
+            "compared).",
+        ),
+        (
             Estimate(0.5, None, None, 1),
             1.0,
             None,

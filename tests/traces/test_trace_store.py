@@ -157,8 +157,7 @@ def test_totals(store):
     assert (second.greedy, second.model_calls, second.unsampled_calls) == (1.0, 9, 3)
     assert (second.prompt_tokens, second.generated_tokens, second.seconds) == (21, 15, 3.75)
     assert store.failures() == [(Key("a", "sample", 0), "ValueError: x")]
-    assert store.generated_tokens() == 15
-    assert store.model_calls() == 9
+    assert (store.costs()["generated_tokens"], store.costs()["model_calls"]) == (15, 9)
 
 
 def test_what_failed_can_be_taken_out(store):

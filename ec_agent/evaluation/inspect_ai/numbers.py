@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ec_agent.evaluation.stored import MIN_COVERAGE, unscored
+from ec_agent.evaluation.results import unscored
+from ec_agent.evaluation.stored import MIN_COVERAGE
 from ec_agent.phases import HEPConfig
 from ec_agent.selectors import Candidate, LowestCentroid
 from ec_agent.selectors.registry import SELECTORS

@@ -197,5 +197,6 @@ def _unfilled(results: Iterable[TaskResult], selectors: Mapping[str, Selector]) 
 
 
 def _first_warning(results: Iterable[TaskResult], selector: Selector) -> str:
-    said = (warning for result in results for warning in selector.select(result.candidates).warnings)
+    read = (result.read_by(selector).candidates for result in results)
+    said = (warning for candidates in read for warning in selector.select(candidates).warnings)
     return next(said, "")

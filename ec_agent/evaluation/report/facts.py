@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.traces.store import COSTS, TraceStore
+from ec_agent.traces.store import TraceStore
 
 MOST_FAILURES = 20
 """So many kinds of failures are named; all are counted."""
@@ -28,7 +28,7 @@ class RunFacts:
         models: names of the models that answered, the most frequent first; empty where no call names one.
         tasks: how many tasks the run has, those that are not finished included.
         costs: ``model_calls``, ``unsampled_calls`` (seed and temperature could not be set), ``prompt_tokens``,
-            ``generated_tokens`` and ``seconds`` of all rollouts, the greedy ones included.
+            ``generated_tokens`` and ``seconds`` of all rollouts, greedy ones and those that were run again included.
         failures: first line of an error -> how many rollouts failed with it, greedy ones included; at most
             :data:`MOST_FAILURES`.
     """
@@ -52,7 +52,7 @@ def facts_of(path: Path, results: Sequence[TaskResult]) -> RunFacts:
         TraceError: the file is no trace file.
     """
     with TraceStore(path) as store:
-        settings, totals, failures = store.settings(), store.totals(), store.failures()
+        settings, totals, failures, costs = store.settings(), store.totals(), store.failures(), store.costs()
     models = Counter(
         call.model
         for result in results
@@ -66,7 +66,7 @@ def facts_of(path: Path, results: Sequence[TaskResult]) -> RunFacts:
         settings=settings,
         models=tuple(name for name, _ in models.most_common()),
         tasks=len(totals),
-        costs={name: sum(getattr(task, name) for task in totals) for name in COSTS},
+        costs=costs,
         failures=dict(kinds.most_common(MOST_FAILURES)),
     )
 

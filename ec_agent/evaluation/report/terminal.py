@@ -24,7 +24,7 @@ STYLES = {"better": "green", "worse": "red", "confounded": "yellow"}
 def print_report(report: Report, console: Console) -> None:
     """Print all of it."""
     for line in wording.what_was_run(report):
-        console.print(escape(line))
+        console.print(escape(shown(line)))
     print_accuracies(report, console)
     if report.summary.n > 1:
         console.print("[bold]Accuracy by number of rollouts[/bold]")

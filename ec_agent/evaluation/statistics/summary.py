@@ -60,7 +60,7 @@ class SelectorSummary:
         corrected_p: Holm-corrected over the selectors compared; ``None`` for those of the confound panel, which are
             there to explain and not to be found better.
         detectable: smallest detectable difference at 80 % power, two-sided 5 %, one comparison; ``None`` where
-            the differences do not vary.
+            the differences do not vary, or where none could be found however large.
         chance: what a random order with its ties makes: the other thing to compare it with.
         auroc: within-task AUROC of its order against the verdicts, over the tasks with both outcomes.
         curve: accuracy by number of rollouts, up to the N that every task has.
@@ -206,8 +206,9 @@ class _Row:
         pass_1: FloatArray,
         resampling: Resampling,
     ) -> None:
-        self.name, self.selector, self.results, self.resampling = name, selector, results, resampling
-        self.standings = [standing(result.candidates, selector) for result in results]
+        self.name, self.selector, self.resampling = name, selector, resampling
+        self.results = [result.read_by(selector) for result in results]
+        self.standings = [standing(result.candidates, selector) for result in self.results]
         self.accuracies = per_task(results, self.standings)
         self.pass_1 = pass_1
         self.differences = differences(self.accuracies, pass_1)

@@ -37,9 +37,9 @@ def verdict(
 ) -> Verdict:
     """Judge one selector against Pass@1.
 
-    1. No interval (fewer than two tasks, or the selector is as good as Pass@1 on each): *cannot be told*.
+    1. Fewer than two tasks, or the selector is as good as Pass@1 on each: *cannot be told*.
     2. A corrected p-value of :data:`LEVEL` or more: *no difference found*, with the smallest one that this many tasks
-       would have shown four times in five. This is not "no difference".
+       would have shown four times in five, if any. This is not "no difference".
     3. Else, with a suspicion against it: *confounded*. The pick was as good or as bad as the numbers say, but what the
        selector reads need not be why, and with other lengths or fewer duplicates it may not be so.
     4. Else *better* or *worse*, by the sign.
@@ -52,20 +52,33 @@ def verdict(
         detectable: the smallest detectable difference.
         suspicions: see :func:`ec_agent.evaluation.statistics.confounds.suspicions`.
     """
-    if difference.value is None or corrected_p is None or difference.low is None or difference.high is None:
+    nothing = difference.low is None and not difference.value
+    if difference.value is None or corrected_p is None or difference.tasks < 2 or nothing:
         return Verdict(
             "cannot be told", f"{name}: cannot be told from {_count(difference.tasks, 'task')}{_why(difference)}."
         )
-    numbers = f"{difference.value:+.3f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+    numbers = f"{difference.value:+.3f}{_ends(difference)}"
     tested = f"corrected p {_p(corrected_p)}, {_count(comparisons, 'selector')} compared"
     if corrected_p >= LEVEL:
-        size = "" if detectable is None else f"; smallest detectable {detectable:.2f}, and a smaller one may exist"
+        size = f"; {_detectable(detectable, difference.tasks)}"
         return Verdict("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){size}.")
     kind: Kind = "better" if difference.value > 0 else "worse"
     if suspicions:
         why = f"but confounded, so that what it reads need not be the cause: {'; '.join(suspicions)}"
         return Verdict("confounded", f"{name}: {kind} than Pass@1, {numbers} ({tested}), {why}.")
     return Verdict(kind, f"{name}: {kind} than Pass@1 on these tasks, {numbers} ({tested}).")
+
+
+def _ends(difference: Estimate) -> str:
+    if difference.low is None or difference.high is None:
+        return f" on each of {_count(difference.tasks, 'task')}"
+    return f" [{difference.low:+.2f}, {difference.high:+.2f}]"
+
+
+def _detectable(size: float | None, tasks: int) -> str:
+    if size is None:
+        return f"from {_count(tasks, 'task')} like these none can be found, however large"
+    return f"smallest detectable {size:.2f}, and a smaller one may exist"
 
 
 def _why(difference: Estimate) -> str:
