@@ -57,3 +57,16 @@ async def test_a_request_by_hand_beside_one(model, aclient):
     with record_calls() as recorder:
         await asyncio.gather(model.ainvoke("hi"), aclient.completions.create(prompt="two", **asked))
     assert sorted(timelines(recorder), key=len) == [[0.5, 1.0], ENTROPIES]
+
+
+def test_one_without_a_loop(model):
+    with record_calls() as recorder:
+        model.invoke("hi")
+    assert timelines(recorder) == [ENTROPIES]
+
+
+def test_two_prompts_in_one_request_without_a_loop(model, fake):
+    fake.answers["hi"] = Answer([0.25, 0.5], more=[[0.75]])
+    with record_calls() as recorder:
+        model.generate(["ho", "hi"])
+    assert timelines(recorder) == [[0.25, 0.5], [0.75]]
