@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
@@ -26,6 +27,7 @@ from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.rollout import Attempt, Start
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.store import put_ops
+from ec_agent.rollouts.writes import joined, set_anew
 
 
 class Course(TypedDict):
@@ -58,6 +60,12 @@ def last_of(state: Mapping[str, Any]) -> Record:
     won = state["selection"]["winner"]
     record: Record = next(record for record in state["records"] if record["index"] == won)
     return record
+
+
+def written_up_to(state: Mapping[str, Any]) -> list[list[list[Any]]]:
+    """The winners' writes by stretch, the latest's last."""
+    last = last_of(state)
+    return [*([] if last["end"].get("whole") else state["written"]), last["writes"]]
 
 
 def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
@@ -105,6 +113,7 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         yield from written_down(config)
         calls = _planned(session, last, course["round"])
         start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
+        start["anew"] = set_anew(chain(*written_up_to(state)))
         if course["answers"] is not None:
             start["answers"] = course["answers"]
         try:
@@ -123,7 +132,7 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
 def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, answers: Any = None) -> dict[str, Any]:
     course: Course = {"round": round, "next": what, "thread": thread, "answers": answers, "asking": None}
     spent = sorted(parked_in(state) - {thread})
-    return {"course": course, "written": [*state["written"], last_of(state)["writes"]], "last": None, "spent": spent}
+    return {"course": course, "written": written_up_to(state), "last": None, "spent": spent}
 
 
 def _onward(
@@ -144,11 +153,11 @@ def _onward(
             )
         update = {"course": {**state["course"], "next": "end"}, "commits": committed}
         if carried is not None:
-            update |= {"written": [*state["written"], last_of(state)["writes"]], "last": carried}
+            update |= {"written": written_up_to(state), "last": carried}
             update |= {"spent": sorted(parked_in(state))}
         return update
     spent = sorted(parked_in(state) - {carried["end"].get("thread")})
-    written = [*state["written"], last_of(state)["writes"]]
+    written = written_up_to(state)
     if carried["end"]["kind"] == "commit":
         course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
         update = {"course": course, "written": written, "last": carried}
@@ -259,9 +268,11 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
     key, before = record["end"].get("talk") or [MESSAGES, []]
     said = [result for result in results if isinstance(result, ToolMessage)]
     said += [with_id(message) for name, value in told if name == key for message in messages_in(value)]
+    told = [(name, value) for name, value in told if name in session.outer and name != key]
     return {
         **record,
-        "writes": [[name, value] for name, value in told if name in session.outer and name != key],
+        # Its step is not taken up again, so what others had done in it is added as it is.
+        "writes": [list(pair) for pair in joined([record["end"].get("open", []), told], session.outer)],
         "goto": goto or record["goto"],
         "end": {"kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
         "store": [],

@@ -21,7 +21,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.errors import AgentError
-from ec_agent.rollouts.internals import BOX_IN, BOX_OUT, ROOT, Channel
+from ec_agent.rollouts.internals import BOX_IN, BOX_OUT, ROOT, Channel, rescues
 from ec_agent.rollouts.messages import state_values
 
 Writes = list[tuple[str, Any]]
@@ -38,13 +38,14 @@ class Agent:
             its state; ``None`` for a function, which has no state of its own.
         needs_saver: whether a subgraph keeps its state in a checkpointer.
         tools: the tools of its tool nodes, by name.
+        rescues: whether nodes of it have error handlers.
     """
 
     def __init__(self, agent: Any, whole: bool = False) -> None:
         self.original = agent
         self.drawn: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self.channels: Mapping[str, Channel] | None = None
-        self.needs_saver = False
+        self.needs_saver = self.rescues = False
         self.tools: dict[str, BaseTool] = {}
         self.async_only = False
         if inspect.isclass(agent):
@@ -66,6 +67,7 @@ class Agent:
             graphs = _graphs_in(agent)
             self.needs_saver = any(sub.checkpointer is True for sub in graphs)
             self.tools = {tool.name: tool for graph in graphs for tool in _tools_in(graph)}
+            self.rescues = rescues(agent)
         elif isinstance(agent, Pregel):
             self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
         elif isinstance(agent, PregelProtocol):

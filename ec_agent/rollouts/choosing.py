@@ -18,7 +18,7 @@ from ec_agent.errors import (
 )
 from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.options import Options
-from ec_agent.rollouts.record import Record, total, unpack_calls
+from ec_agent.rollouts.record import Record, total, unpack_calls, writes_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.signals import ENTROPY, leading
@@ -45,7 +45,7 @@ def final_action_of(record: Record) -> Any:
     action = record["final_action"]
     if action is None or "value" in action:
         return None if action is None else action["value"]
-    return default_final_action([(key, value) for key, value in record["writes"]])
+    return default_final_action(writes_of(record))
 
 
 def _unscored(trajectory: Trajectory, options: Options) -> str | None:
@@ -209,7 +209,7 @@ def _raise_no_quorum(
 
 
 def _outputs(records: Sequence[Record]) -> list[Any]:
-    return [None if r["error"] else [(key, value) for key, value in r["writes"]] for r in records]
+    return [None if record["error"] else writes_of(record) for record in records]
 
 
 def _raise_none_scored(

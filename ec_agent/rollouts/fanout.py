@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
@@ -23,6 +24,7 @@ from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import Start, rollout
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
+from ec_agent.rollouts.writes import set_anew
 from ec_agent.tracing import feedback
 from ec_agent.tracing.seam import current_question
 
@@ -164,6 +166,7 @@ def _sends(state: FanOutState) -> list[Send]:
 def _send(state: FanOutState, index: int) -> Send:
     course = state["course"]
     start: Start = {"index": index, "round": course["round"], "thread": course["thread"], "done": done_in(state)}
+    start["anew"] = set_anew(chain(*state["written"]))
     return Send("rollout", start)
 
 
@@ -185,6 +188,7 @@ def _after_act(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
             "thread": course["thread"],
             "answers": course["answers"],
             "done": done_in(state),
+            "anew": set_anew(chain(*state["written"])),
         }
         return [Send("rollout", start)]
     return "act" if course["next"] == "act" else "__end__"

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, UntrackedValue
@@ -25,6 +26,7 @@ Channel = BaseChannel[Any, Any, Any]
 RUNTIME = "__pregel_runtime"
 ROOT = "__root__"
 RETURN = "__return__"
+PUSH = "__pregel_push"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
 # A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
@@ -124,3 +126,49 @@ def own_configurable(config: Mapping[str, Any]) -> dict[str, Any]:
 def own_tags(config: Mapping[str, Any]) -> list[str]:
     """The user's tags: not the ones the runtime adds for each step."""
     return [tag for tag in config.get("tags") or [] if not tag.startswith(("seq:step:", "graph:step:"))]
+
+
+# By what LangGraph sorts the tasks of a step when it applies their writes: nodes by name, then what was sent by number.
+Place = tuple[int, str | int, int]
+
+_HANDLER = "node_error_handler"
+
+
+def handler_place(rescued: Place) -> Place:
+    """Where an error handler's writes come: right after those of the task that it rescues."""
+    kind, name, _ = rescued
+    return (kind, name if kind else f"{name}, {_HANDLER}", 1)  # LangGraph compares nodes' paths as text
+
+
+class Rescues(BaseCallbackHandler):
+    """Hears which task an error handler rescues, which no stream says.
+
+    Attributes:
+        of: the rescued tasks, by the tasks of their handlers.
+    """
+
+    run_inline = True
+    ignore_llm = ignore_chat_model = ignore_retriever = ignore_agent = ignore_retry = ignore_custom_event = True
+
+    def __init__(self) -> None:
+        self.of: dict[str, str] = {}
+
+    def on_chain_start(self, *_: Any, metadata: Mapping[str, Any] | None = None, **__: Any) -> None:
+        """A task starts, or something within one."""
+        path, place = ((metadata or {}).get(f"langgraph_{name}") for name in ("path", "checkpoint_ns"))
+        tasks = [part.rpartition(":")[2] for part in str(place).split("|")]
+        if path and _HANDLER in path and len(tasks) == 2:  # else in a graph within
+            self.of[tasks[1]] = tasks[0]
+
+    def heard_by(self, callbacks: Any) -> Any:
+        """The callbacks, and this."""
+        if not isinstance(callbacks, BaseCallbackManager):
+            return [*(callbacks or ()), self]
+        manager = callbacks.copy()
+        manager.add_handler(self, inherit=True)
+        return manager
+
+
+def rescues(graph: Any) -> bool:
+    """Whether nodes of the graph have error handlers."""
+    return any(getattr(node, "error_handler_node", None) for node in graph.nodes.values())

@@ -21,7 +21,7 @@ from ec_agent.commits.journal import MemoryJournal, journal_for
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.plans import Plan, call
-from ec_agent.rollouts.acting import last_of, parked_in
+from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import NEW, FanOutState, again, fan_out_graph
@@ -178,7 +178,7 @@ class Node:
             executes=executes,
             within=within,
             once=Once(journal_for(options.journal, config, self._journal), options.on_uncertain),
-            parking=Parking(saver_of(config)),
+            parking=Parking(saver_of(config), options.keep_logprobs),
             context=context,
             store=runtime.store if runtime else None,
             emit=emit or _unheard,
@@ -204,7 +204,7 @@ class Node:
             if not all(isinstance(step, str | Send) for step in goto):
                 raise ConfigError(f"route= returned {chosen!r}; return a node's name, a Send, or a list of these")
             self._check_destinations(goto, config)
-        pairs = joined([*done["written"], last["writes"]], session.outer)
+        pairs = joined([*written_up_to(done), last["end"].get("open", [])], session.outer)
         if options.output is None:
             pairs = with_talk(pairs, last["end"].get("talk"), session.known, session.outer)
         if options.selection_key is not None and ROOT not in session.outer:

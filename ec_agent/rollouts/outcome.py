@@ -23,7 +23,7 @@ from ec_agent.rollouts.messages import (
     without_logprobs,
 )
 from ec_agent.rollouts.record import End, pack_calls
-from ec_agent.rollouts.writes import outer_writes
+from ec_agent.rollouts.writes import open_writes, outer_writes
 
 if TYPE_CHECKING:
     from ec_agent.rollouts.rollout import Attempt
@@ -38,7 +38,7 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         RolloutError: it cannot be a candidate.
         AgentError: what it wrote cannot be used.
     """
-    session, options = attempt.session, attempt.session.options
+    options = attempt.session.options
     end = _end(attempt)
     written, final, goto = _written(attempt)
     if end["kind"] == "answer":
@@ -46,14 +46,9 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     begun = attempt.start.get("thread") is None
     if not written and not goto and end["kind"] == "answer" and begun:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
-    if attempt.command is not None:  # it names the outer keys itself
-        outer = written
-    elif options.output is not None and final is not None:
-        outer = _mapped(options.output(final), session.outer)
-    else:
-        outer = outer_writes(session.agent, written, final, session.outer)
+    outer, opened = _outer(attempt, written, final, end)
     action = _final_action(attempt, end, final, written)
-    derived = options.final_action is None and default_final_action(outer) is action
+    derived = options.final_action is None and default_final_action([*outer, *opened]) is action
     if end["kind"] == "commit" and not derived:
         end["message"] = _proposed(attempt) if attempt.gate.proposal is not None else default_final_action(written)
     if (talk := _talk(attempt, end, written)) is not None:
@@ -69,6 +64,30 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         "fingerprint": fingerprint(said),
         "end": end,
     }
+
+
+def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Writes, Writes]:
+    """What it wrote in terms of the outer state, and apart from that what it will write again if it goes on."""
+    session, mapping = attempt.session, attempt.session.options.output
+    if attempt.command is not None or (mapping is not None and final is not None):
+        end["whole"] = True
+        if attempt.command is None and mapping is not None:
+            return _mapped(mapping(final), session.outer), []
+        return written, []  # a command names the outer keys itself
+    anew = attempt.start.get("anew") or []
+    if "thread" not in end or session.agent.is_function:
+        return outer_writes(session.agent, written, final, session.outer, anew), []
+    done = len(written) - attempt.log.open
+    outer = outer_writes(session.agent, written[:done], _tidied(attempt, attempt.settled), session.outer, anew)
+    opened = open_writes(session.agent, written[done:], session.outer)
+    end["open"] = [list(pair) for pair in opened]
+    return outer, opened
+
+
+def _tidied(attempt: Attempt, value: Any) -> Any:
+    """The value with its messages as they go on record: bare, with ids."""
+    keep = attempt.session.options.keep_logprobs
+    return rebuilt(value, lambda message: with_id(message if keep else without_logprobs(message)))
 
 
 def _end(attempt: Attempt) -> End:
@@ -137,24 +156,20 @@ def _open_call(attempt: Attempt, written: Writes) -> End | None:
 def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
     """What the agent wrote, the state it ended in, and where it wants to go next: bare, with ids."""
     session = attempt.session
-    agent, keep = session.agent, session.options.keep_logprobs
-
-    def tidy(message: Any) -> Any:
-        return with_id(message if keep else without_logprobs(message))
-
+    agent = session.agent
     # As everywhere in LangGraph, a command to the parent stands for the whole of the agent's output.
     done = attempt.command is None
     raw, goto = agent.writes_of(attempt.log.writes()) if done else update_and_goto(attempt.command)
     if not attempt.recorder.started_calls():
         # An agent that runs elsewhere is heard only through the messages it sends back.
-        attempt.recorder.adopt(_calls_in(raw, attempt.recorder.signals))
+        attempt.recorder.adopt(_calls_in(attempt.log.fresh(raw), attempt.recorder.signals))
     final = attempt.final
     state = final if done and isinstance(final, Mapping) and not agent.is_function else {}
-    written = [(key, rebuilt(identified(value, state.get(key)), tidy)) for key, value in raw]
+    written = [(key, _tidied(attempt, identified(value, state.get(key)))) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})
         final = update_of(written) if commands(output) or isinstance(output, dict) else output
-    return written, rebuilt(final, tidy), rebuilt(goto, tidy)
+    return written, _tidied(attempt, final), _tidied(attempt, goto)
 
 
 def _talk(attempt: Attempt, end: End, written: Writes) -> list[Any] | None:

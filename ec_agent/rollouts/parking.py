@@ -6,7 +6,7 @@ stopped where it may go on, at an interrupt or at an action to be carried out, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -18,7 +18,8 @@ from ec_agent.plans import Plan, Step, call, drive
 from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
 
 # What a task that did not come to its end leaves among its writes.
-UNFINISHED = ("__interrupt__", "__error__", "__resume__")
+INTERRUPT = "__interrupt__"
+UNFINISHED = (INTERRUPT, "__error__", "__resume__")
 _WITHIN = "ec_agent_within:"
 
 
@@ -43,11 +44,18 @@ def memory_saver() -> InMemorySaver:
     return InMemorySaver(serde=_AsIs())
 
 
-def finished_in(memory: InMemorySaver, thread: str) -> frozenset[str]:
-    """The tasks that were done when the rollout stopped beside them: its stream says that they start, and no more."""
+def finished_in(memory: InMemorySaver, thread: str, keys: Collection[str]) -> dict[str, list[tuple[str, Any]]]:
+    """What the tasks wrote to these keys that were done when the rollout stopped beside them.
+
+    When it goes on, its stream says that they start, and no more.
+    """
     found = memory.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
-    writes = (found.pending_writes if found is not None else None) or []
-    return frozenset(task for task, channel, _ in writes if channel not in UNFINISHED)
+    done: dict[str, list[tuple[str, Any]]] = {}
+    for task, channel, value in (found.pending_writes if found is not None else None) or []:
+        if channel not in UNFINISHED:
+            wrote = done.setdefault(task, [])
+            wrote += [(channel, value)] if channel in keys else []
+    return done
 
 
 class Parking:
@@ -55,16 +63,19 @@ class Parking:
 
     Args:
         saver: the run's checkpointer; without one they last as long as this object.
+        logprobs: whether messages keep their logprobs.
     """
 
-    def __init__(self, saver: BaseCheckpointSaver[Any] | None) -> None:
+    def __init__(self, saver: BaseCheckpointSaver[Any] | None, logprobs: bool = False) -> None:
         self._saver = saver
+        self._logprobs = logprobs
         self._here: dict[str, list[CheckpointTuple]] = {}
 
     def park(self, thread: str, memory: InMemorySaver, own: str) -> Plan[None]:
-        """Keep what a rollout, on its ``own`` thread, left in its saver, less the logprobs."""
+        """Keep what a rollout, on its ``own`` thread, left in its saver, as a rule less the logprobs."""
         inner = memory_saver()
-        drive(_copied([_bare(found) for found in reversed(list(memory.list(None)))], inner, thread, within=own))
+        left = list(reversed(list(memory.list(None))))
+        drive(_copied(left if self._logprobs else [_bare(found) for found in left], inner, thread, within=own))
         self._here[thread] = tuples = list(reversed(list(inner.list(None))))
         if self._saver is not None:
             yield from self.clear([thread], forget=False)

@@ -28,6 +28,8 @@ class End(TypedDict, total=False):
         thread: the thread it is parked on, if it may go on.
         carried: whether this is the winner carrying its calls out, rather than proposing.
         done: the calls it carried out, for when the step they are in is run again.
+        open: writes of the step it stopped in, by tasks that were done: it makes them itself if it goes on.
+        whole: whether its writes stand for those of the stretches before it, too.
     """
 
     kind: Literal["answer", "commit", "interrupt", "rest", "failed"]
@@ -40,6 +42,8 @@ class End(TypedDict, total=False):
     thread: str
     carried: bool
     done: list[Done]
+    open: list[list[Any]]
+    whole: bool
 
 
 class Record(TypedDict):
@@ -58,6 +62,11 @@ class Record(TypedDict):
     end: End
     store: list[list[Any]]
     token: str | None
+
+
+def writes_of(record: Record) -> list[tuple[str, Any]]:
+    """All its writes, those of the step it stopped in included."""
+    return [(key, value) for key, value in (*record["writes"], *record["end"].get("open", ()))]
 
 
 def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:

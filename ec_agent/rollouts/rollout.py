@@ -29,11 +29,11 @@ from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate, gate
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.plans import Plan, Step, pause
-from ec_agent.rollouts.internals import around_box, own_configurable, own_tags
+from ec_agent.rollouts.internals import Rescues, around_box, own_configurable, own_tags
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.outcome import outcome_of
-from ec_agent.rollouts.parking import finished_in, memory_saver
+from ec_agent.rollouts.parking import INTERRUPT, finished_in, memory_saver
 from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
@@ -51,6 +51,7 @@ class Start(TypedDict):
         thread: where the rollout it goes on from is parked; it begins afresh without one.
         answers: to the interrupts that one stopped at, by their ids.
         done: what it carried out before.
+        anew: the keys that it overwrote before.
     """
 
     index: int
@@ -58,6 +59,7 @@ class Start(TypedDict):
     thread: NotRequired[str | None]
     answers: NotRequired[dict[str, Any] | None]
     done: NotRequired[list[Done]]
+    anew: NotRequired[list[str]]
 
 
 class Attempt:
@@ -109,6 +111,7 @@ class Attempt:
             self.recorder.progress = Progress(self._emit)
         self.log = WriteLog()
         self.final: Any = None
+        self.settled: Any = None
         self.command: Any = None
         self.error: Exception | None = None
         self.thread = session.thread(start["round"], self.index)
@@ -133,7 +136,7 @@ class Attempt:
                 self.saver = InMemorySaver() if session.agent.needs_saver else memory_saver()
             else:
                 self.saver = yield from session.parking.fetch(parked, self.thread)
-                self.log.finished = finished_in(self.saver, self.thread)
+                self.log.finished = finished_in(self.saver, self.thread, session.agent.state_keys)
             yield from timed(session.enter(self.index), self.meter)
         if self.error is None:
             with self._failing(), self._inside():
@@ -158,10 +161,13 @@ class Attempt:
         """How to stream it: on a fresh thread, with the user's own config and context and nothing else."""
         config, session = self.config, self.session
         environment = session.environment(self.index)
+        callbacks = without_streaming(config.get("callbacks"))
+        if session.agent.rescues:
+            callbacks, self.log.rescued = (rescues := Rescues()).heard_by(callbacks), rescues.of
         conf = {**own_configurable(config), "thread_id": self.thread}
         own: RunnableConfig = {
             "configurable": {**conf, "ec_environment": environment} if environment is not None else conf,
-            "callbacks": without_streaming(config.get("callbacks")),
+            "callbacks": callbacks,
             "tags": own_tags(config),
             "metadata": {**(config.get("metadata") or {}), **self._marks},
             "recursion_limit": session.options.limits.recursion_limit,
@@ -233,6 +239,10 @@ class Attempt:
             self.log.hear(part)
         elif not self.log.over:
             self.final = part
+            if not self.log.split:  # else the stream ends with a look at what the others have written
+                self.settled = part
+                if INTERRUPT not in part:
+                    self.log.applied()
         return not self.log.over
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, SupportsIndex, overload
 
 from langgraph.types import Command, Overwrite
@@ -10,7 +10,7 @@ from langgraph.types import Command, Overwrite
 from ec_agent.errors import AgentError, StateMismatchError
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.agents import Writes as Pairs
-from ec_agent.rollouts.internals import RETURN, ROOT, Channel, accumulates, overwrites
+from ec_agent.rollouts.internals import PUSH, RETURN, ROOT, Channel, Place, accumulates, handler_place, overwrites
 from ec_agent.rollouts.messages import message_ids
 
 OutputMap = Callable[[Any], Mapping[str, Any]]
@@ -20,20 +20,30 @@ class WriteLog:
     """Reads a graph's ``tasks`` stream into its writes, in the order in which the graph applies them.
 
     Within one step tasks finish in any order; their writes are applied in the order of their paths: nodes by
-    name, then ``Send`` tasks by number.
+    name, then ``Send`` tasks by number, an error handler right after the task that it rescues. A step that stopped in
+    the middle (a question, an action) is applied once the tasks that were left have run: what the others wrote before
+    comes in at its place then.
+
+    Attributes:
+        finished: writes of the tasks that were done when the rollout stopped beside them, by task.
+        rescued: the tasks that failed, by those of their error handlers.
+        interrupts: what tasks asked.
+        split: whether a task stopped, so that its step is not applied.
     """
 
     def __init__(self) -> None:
-        self.finished: frozenset[str] = frozenset()
+        self.finished: Mapping[str, Pairs] = {}
+        self.rescued: Mapping[str, str] = {}
         self.interrupts: list[Any] = []
+        self.split = False
         self._stopped: str | None = None
         self._over = self._caught = False
         self._wave, self._waves = 0, dict[str, int]()
         self._ended = False
         self._done: Pairs = []
         self._running: set[str] = set()
-        self._order: dict[str, tuple[int, Any]] = {}
-        self._results: list[tuple[tuple[int, Any], Pairs]] = []
+        self._order: dict[str, Place] = {}
+        self._results: dict[str, Pairs] = {}
 
     def stop(self, task: str) -> None:
         """The rollout stopped in this task: what it writes, and what the steps after it do, does not count."""
@@ -61,38 +71,63 @@ class WriteLog:
     def _start(self, event: Mapping[str, Any]) -> None:
         if self._ended:
             self._wave, self._ended = self._wave + 1, False
+            if not self._running:  # else a node calls a functional task in the middle of a step
+                self._close_step()
         wave = self._waves.setdefault(event["id"], self._wave)
-        if event["id"] == self._stopped or event["id"] in self.finished:
+        if event["id"] == self._stopped:
             return
-        pushed = tuple(event["triggers"]) == ("__pregel_push",)
+        pushed = tuple(event["triggers"]) == (PUSH,)
+        place = (1, len(self._order), 0) if pushed else (0, event["name"], 0)
+        if event["id"] in self.finished:  # it does not run again: the graph takes what it wrote before
+            self._order[event["id"]] = place
+            self._results.setdefault(event["id"], self.finished[event["id"]])
+            return
         # Nodes of one step start together, though that may be heard late. What is pushed may start in between.
         if self._stopped is not None and not pushed and wave > self._waves.get(self._stopped, wave):
             self._over = True
             return
-        if not self._running:  # else a node calls a functional task in the middle of a step
-            self._close_step()
         self._running.add(event["id"])
-        self._order[event["id"]] = (1, len(self._order)) if pushed else (0, event["name"])
+        self._order[event["id"]] = place
 
     def _end(self, event: Mapping[str, Any]) -> None:
         self._ended = True
         self._running.discard(event["id"])
+        self.split = self.split or bool(event.get("interrupts"))
         if event["id"] == self._stopped:
             self._caught = not event.get("interrupts") and event.get("error") is None
             return
         self.interrupts += event.get("interrupts") or []
-        place = self._order.get(event["id"], (0, event["name"]))
-        self._results.append((place, list(_unfolded(event.get("result") or {}))))
+        if (failed := self.rescued.get(event["id"], "")) in self._order:
+            self._order[event["id"]] = handler_place(self._order[failed])
+        self._order.setdefault(event["id"], (0, event["name"], 0))
+        self._results[event["id"]] = _unfolded(event.get("result") or {})
+
+    def applied(self) -> None:
+        """The graph applied the writes of its step."""
+        if not self._over:
+            self._close_step()
 
     def _close_step(self) -> None:
-        self._results.sort(key=lambda item: item[0])
-        self._done += [write for _, writes in self._results for write in writes]
-        self._results, self._order = [], {}
+        self._done += self._open()
+        self._results, self._order = {}, {}
+
+    def _open(self) -> Pairs:
+        tasks = sorted(self._results, key=lambda task: self._order[task])
+        return [write for task in tasks for write in self._results[task]]
 
     def writes(self) -> Pairs:
-        """All writes so far."""
-        self._close_step()
-        return self._done
+        """All writes so far, those of a step that is not done last."""
+        return [*self._done, *self._open()]
+
+    @property
+    def open(self) -> int:
+        """How many of them are of a step that is not done."""
+        return len(self._open()) if self.split else 0
+
+    def fresh(self, writes: Pairs) -> Pairs:
+        """Those of these writes that were made here and now, not before the rollout stopped."""
+        before = {id(value) for pairs in self.finished.values() for _, value in pairs}
+        return [pair for pair in writes if id(pair[1]) not in before]
 
 
 def _unfolded(result: Mapping[str, Any]) -> Pairs:
@@ -145,17 +180,20 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
         )
 
 
-def outer_writes(agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Channel]) -> Pairs:
+def outer_writes(
+    agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Channel], anew: Collection[str] = ()
+) -> Pairs:
     """The agent's writes in terms of the outer state.
 
     A key with a reducer receives every write once; a key without one receives the agent's final value once.
-    So does a key that was overwritten: an ``Overwrite`` hides the other writes of its step.
+    So does a key that was overwritten, here or in an earlier stretch (``anew``): an ``Overwrite`` hides the other
+    writes of its step.
     """
     if ROOT in outer:
         return [(ROOT, final)] if agent.channels is None else writes
     kept: Pairs = []
     plain: dict[str, Any] = {}
-    reset = {key for key, value in writes if overwrites(value)} if agent.channels is not None else set()
+    reset = {*anew, *set_anew(writes)} if agent.channels is not None else set()
     added = {key for key in dict(writes) if key in outer and accumulates(outer[key])}
     for key, value in writes:
         if key == ROOT:
@@ -176,6 +214,18 @@ def outer_writes(agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Ch
             "rename one, or map the agent's output: best_of_n(agent, output=lambda update: {...})"
         )
     return [*kept, *plain.items()]
+
+
+def set_anew(writes: Iterable[Sequence[Any]]) -> list[str]:
+    """The keys that these writes overwrite."""
+    return sorted({key for key, value in writes if overwrites(value)})
+
+
+def open_writes(agent: Agent, writes: Pairs, outer: Mapping[str, Channel]) -> Pairs:
+    """The writes of a step that stopped in the middle, in terms of the outer state: as the graph would apply them."""
+    known = [(key, value) for key, value in writes if key in outer and key in (agent.channels or ())]
+    last = {key: place for place, (key, value) in enumerate(known) if not accumulates(outer[key]) or overwrites(value)}
+    return [pair for place, pair in enumerate(known) if last.get(pair[0], place) == place]
 
 
 class Writes(list[Command[Any]]):

@@ -26,6 +26,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_config, get_stream_writer
 from langgraph.func import task
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.pregel import _algo
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send
 from typing_extensions import TypedDict
@@ -294,3 +295,49 @@ def test_langgraphs_idle_stream_writer_is_known_and_others_are_heard(run):
     assert not internals.anybody_hears(Runtime().stream_writer)
     assert internals.anybody_hears([].append)
     assert internals.anybody_hears(print)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_an_error_handler_is_heard_with_the_task_that_it_rescues(run, sent):
+    def fail(state):
+        raise ValueError("no")
+
+    builder = StateGraph(kit.Items)
+    builder.add_node("fail", fail, error_handler=lambda state: {"items": ["rescued"]})
+    if sent:
+        builder.add_conditional_edges(START, lambda s: [Send("fail", s)] * 2, ["fail"])
+    else:
+        builder.add_edge(START, "fail")
+    graph, heard = builder.compile(), internals.Rescues()
+    assert internals.rescues(graph)
+    assert not internals.rescues(kit.graph(kit.Items, one=fail))
+    config = {"callbacks": heard.heard_by(None)}
+    events = [event for _, event in run.stream(graph, {"items": []}, config, stream_mode=["tasks"])]
+    failed = [event["id"] for event in events if event.get("error")]
+    rescuing = [event["id"] for event in events if event.get("result")]
+    assert len(failed) == 1 + sent
+    assert set(heard.of) == set(rescuing)
+    assert set(heard.of.values()) == set(failed)
+
+
+def test_where_an_error_handler_comes_among_the_tasks_of_its_step():
+    paths = [
+        ("__pregel_pull", "a b"),
+        ("__pregel_pull", "a"),
+        ("__pregel_pull", "a", "node_error_handler", False),
+        ("__pregel_pull", "aa"),
+        ("__pregel_push", 9, False),
+        ("__pregel_push", 9, False, "node_error_handler", False),
+        ("__pregel_push", 10, False),
+    ]
+    places = [
+        (0, "a b", 0),
+        (0, "a", 0),
+        internals.handler_place((0, "a", 0)),
+        (0, "aa", 0),
+        (1, 9, 0),
+        internals.handler_place((1, 9, 0)),
+        (1, 10, 0),
+    ]
+    by_langgraph = sorted(range(7), key=lambda i: _algo.task_path_str(paths[i]))
+    assert sorted(range(7), key=lambda i: places[i]) == by_langgraph
