@@ -27,6 +27,7 @@ from ec_agent.commits.gate import (
 )
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.errors import CommitError, CommitUncertain, ConfigError, PromotionError
+from ec_agent.leaving import carried_out_whole
 from ec_agent.plans import Plan, Step, call, pause
 
 OnUncertain = Literal["raise", "retry"]
@@ -79,7 +80,8 @@ class Once:
             raise CommitUncertain(f"another run is committing {what!r} right now (key {key}); let it end first", key)
         token = _key.set(key)
         try:
-            value = yield execute
+            with carried_out_whole():
+                value = yield execute
         except ParentCommand as stop:  # it did it, and sends the run elsewhere
             yield from self._keep(key, len(entries), stop.args[0], "handed over")
             raise

@@ -13,6 +13,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from ec_agent.errors import AgentError, ConfigError
+from ec_agent.leaving import attended
 from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.internals import config_here, inside_graph
 from ec_agent.rollouts.node import Node
@@ -115,7 +116,8 @@ class BestOfN(RunnableLambda[Any, Any]):
         There, what a resumed run finds again is told apart by order alone.
         """
         if not inside_graph(config_here(None)):
-            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+            side_by_side = super().batch
+            return attended(lambda: side_by_side(inputs, config, return_exceptions=return_exceptions, **kwargs))
         return drive(self._in_turn(inputs, config, return_exceptions, kwargs))
 
     async def abatch(
@@ -147,6 +149,9 @@ class BestOfN(RunnableLambda[Any, Any]):
     ) -> BestOfNResult:
         """Run, and return output, receipt and trajectories together.
 
+        Ctrl-C, or an error of whatever runs beside it, stops each rollout at its next model or tool call, as leaving a
+        stream does: nothing is chosen, and an action under way is brought to its end. docs/safety.md says more.
+
         Args:
             input: the wrapped agent's input.
             config: the run's config; ``thread_id`` continues a thread if the agent has a checkpointer.
@@ -157,6 +162,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         Raises:
             ConfigError: ``on_event`` cannot be called, or would have to be awaited.
             SelectionError: every rollout failed, or none could be scored.
+            KeyboardInterrupt: Ctrl-C, within the time of the calls that were under way.
         """
         here = _heard(on_event)
         token = listener.set(here)

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
 from ec_agent.errors import SelectionError
+from ec_agent.leaving import carried_out_whole
 from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
@@ -123,6 +124,7 @@ def _rollout(start: Start, config: RunnableConfig) -> Plan[dict[str, Any]]:
 
 def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     session = _session()
+    session.around.check()
     if state["selection"] is not None:
         return {}
     for record in state["records"]:
@@ -147,7 +149,10 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
 
 
 def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
-    return (yield from act(_session(), state, config))
+    session = _session()
+    session.around.check()
+    with carried_out_whole():
+        return (yield from act(session, state, config))
 
 
 def _unfinished(state: FanOutState) -> list[int]:

@@ -20,7 +20,8 @@ from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal, journal_for
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
-from ec_agent.plans import Plan, call
+from ec_agent.leaving import around_here, attended
+from ec_agent.plans import Plan, Step
 from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
@@ -72,7 +73,9 @@ class Node:
         Raises:
             SelectionError: no winner can be named.
             CommitError: its action cannot be carried out.
+            RunLeft: the run around was left.
         """
+        around_here().check()
         thread = (config.get("configurable") or {}).get("thread_id")
         selector = self.options.selector.name
         with question(self.agent.name, selector, None if thread is None else str(thread)) as trace:
@@ -90,7 +93,7 @@ class Node:
         }
         try:
             try:
-                done = yield call(self.fan_out, "invoke", self._beginning(session), own, context=session)
+                done = yield self._asked(self._beginning(session), own, session)
             except SelectionError:
                 if session.stretch is None:  # raised while an action was carried out, which can be tried again
                     raise
@@ -99,7 +102,7 @@ class Node:
                     self._remember(session)
                     raise
                 # A resumed run meets what failed before it: the outage may be over, so the stretch is begun afresh.
-                done = yield call(self.fan_out, "invoke", again(session.stretch), unsaved(own), context=session)
+                done = yield self._asked(again(session.stretch), unsaved(own), session)
             yield from session.parking.clear(parked_in(done))
             for record in done["records"]:  # of a killed process: nobody else will leave them
                 if record["index"] not in session.ran and record["token"] is not None:
@@ -111,6 +114,13 @@ class Node:
         finally:
             yield from session.close()
         return result
+
+    def _asked(self, state: FanOutState, config: RunnableConfig, session: Session) -> Step:
+        def ask() -> Any:
+            session.around = around_here()
+            return self.fan_out.invoke(state, config, context=session)
+
+        return Step(lambda: attended(ask), lambda: self.fan_out.ainvoke(state, config, context=session))
 
     def _beginning(self, session: Session) -> FanOutState:
         """Where the question begins: one that is tried again goes on after what it carried out."""
@@ -186,6 +196,7 @@ class Node:
             max_concurrency=config.get("max_concurrency"),
             budget=Budget(options.limits.token_budget),
             listener=listener.get(),
+            around=around_here(),
         )
 
     def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:

@@ -28,7 +28,8 @@ from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
-from ec_agent.plans import Plan, Step, pause
+from ec_agent.leaving import NOBODY, RolloutLeft, RunLeft, around_here
+from ec_agent.plans import Plan, Step
 from ec_agent.rollouts.internals import Rescues, around_box, own_configurable, own_tags
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
 from ec_agent.rollouts.messages import private_copy
@@ -89,8 +90,10 @@ class Attempt:
             session.policy, asking, current_gate.get(), session.seen, done=done, outcome=session.once.outcome
         )
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
-        halts = [(self.committing or self.gate).halt]
         # What was decided is carried out, however long that takes.
+        self.around = session.around if calls is None else NOBODY
+        self._left = self._broken_off = False
+        halts = [self._stop_if_left, (self.committing or self.gate).halt]
         limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
         self.meter = Meter(limits, budget, halts, current_recorder.get())
         self.trace = current_question.get().rollout(self.index, start["round"])
@@ -120,9 +123,18 @@ class Attempt:
         self._started = time.perf_counter()
 
     def run(self) -> Plan[None]:
-        """Run it to its end; a failure is kept for the record."""
+        """Run it to its end; a failure is kept for the record.
+
+        Raises:
+            RunLeft: nobody waits for it any more.
+        """
         with self.trace.running():
-            yield from self._run()
+            try:
+                yield from self._run()
+            except RolloutLeft:
+                raise RunLeft from None
+            if self._left:  # whatever the agent made of that
+                raise RunLeft
 
     def _run(self) -> Plan[None]:
         session, parked = self.session, self.start.get("thread")
@@ -142,6 +154,12 @@ class Attempt:
             with self._failing(), self._inside():
                 yield bounded(Step(self._stream, self._astream), self.meter)
             self._late = self.meter.expired
+
+    def _stop_if_left(self) -> None:
+        """Make no further call where nobody waits for it."""
+        self._left = self._left or self.around.left
+        if self._left or self._broken_off or around_here().interrupted:
+            raise RolloutLeft
 
     def _stream(self) -> None:
         for mode, part in self._graph.stream(**self._arguments()):
@@ -206,7 +224,7 @@ class Attempt:
         try:
             own = self.session.options.environment is not None
             world = in_environment(self.session.environment(self.index)) if own else nullcontext()
-            with recording(self.recorder), gated(self.committing or self.gate), world:
+            with recording(self.recorder), gated(self.committing or self.gate), world, self.around.heeded():
                 yield
         finally:
             around_box.reset(around)
@@ -226,6 +244,7 @@ class Attempt:
         except asyncio.CancelledError as error:
             task = asyncio.current_task() if _on_loop() else None
             if task is None or task.cancelling():
+                self._broken_off = self.committing is None  # it may have threads, which cannot be cancelled
                 raise
             self.error = RolloutCancelledError(f"something in the rollout cancelled it ({error!r}); see what, and why")
         except Exception as error:
@@ -334,9 +353,14 @@ def _described(error: Exception) -> str:
 
 
 def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Record]:
-    """Run one rollout to its end, again where it fails and ``retry=`` says so."""
+    """Run one rollout to its end, again where it fails and ``retry=`` says so.
+
+    Raises:
+        RunLeft: nobody waits for it any more; one that has waited for its turn, or for its next try, does not start.
+    """
     spent: list[Mapping[str, int]] = []
     while True:
+        session.around.check()
         attempt = Attempt(session, start, config)
         yield from attempt.run()
         record = yield from attempt.record()
@@ -347,4 +371,4 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
             record, again = {**record, "error": _described(error)}, None
         if again is None:
             return {**record, "usage": total(spent)}
-        yield pause(again)
+        yield session.around.pause(again)

@@ -15,6 +15,7 @@ from ec_agent.commits.committing import Once
 from ec_agent.commits.effects import CommitPolicy
 from ec_agent.environments.worlds import World
 from ec_agent.errors import ProgressWarning
+from ec_agent.leaving import Around, around_here
 from ec_agent.plans import Plan
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of
@@ -86,6 +87,7 @@ class Session:
         emit: where progress events go.
         heard: whether anybody hears them; if not, none need be made.
         stretch: the state of the fan-out graph in which none could be chosen.
+        around: whose leaving stops it. What its own rollouts raise does not stop those beside them.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Session:
     seen: dict[str, BaseTool] = field(default_factory=dict)
     listener: Listener | None = None
     stretch: Any = None
+    around: Around = field(default_factory=around_here)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:

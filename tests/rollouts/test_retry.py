@@ -54,7 +54,7 @@ def pauses(monkeypatch):
             waited.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("ec_agent.plans.time.sleep", lambda seconds: waited.append(seconds) if seconds else None)
+    monkeypatch.setattr("ec_agent.leaving._sleep", lambda around, seconds: waited.append(seconds) if seconds else None)
     monkeypatch.setattr("ec_agent.plans.asyncio.sleep", asleep)
     return waited
 

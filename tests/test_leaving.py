@@ -1,0 +1,166 @@
+"""What ``ec_agent/leaving.py`` relies on, of LangChain's and LangGraph's executors, and what it makes of them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import wait
+
+import pytest
+from langchain_core.runnables.config import ContextThreadPoolExecutor, get_executor_for_config
+from langgraph.pregel._executor import BackgroundExecutor
+
+from ec_agent.leaving import RunLeft, around_here, attended, carried_out_whole
+
+
+def background():
+    return BackgroundExecutor({})
+
+
+def pool():
+    return ContextThreadPoolExecutor()
+
+
+def started(executor, work):
+    """What ``executor``, entered, is to do."""
+    submit = executor if callable(executor) else executor.submit
+    return submit(work)
+
+
+def mapped(executor, work):
+    next(iter(executor.map(lambda _: work(), [0])), None)
+
+
+class Probe:
+    """Work that goes on until it is told that it was left."""
+
+    def __init__(self, patience=20):
+        self.begun = threading.Event()
+        self.told = None
+        self._patience = patience
+
+    def __call__(self):
+        around = around_here()
+        self.begun.set()
+        for _ in range(self._patience * 100):
+            if around.left:
+                break
+            threading.Event().wait(0.01)
+        self.told = around.left
+
+
+def leave(executor, probe, error):
+    with executor as entered:
+        started(entered, probe)
+        probe.begun.wait(20)
+        raise error
+
+
+@pytest.mark.parametrize("make", [background, pool])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, LookupError])
+def test_who_works_in_an_executor_is_told_when_it_is_left(make, error):
+    probe = Probe()
+    with pytest.raises(error):
+        leave(make(), probe, error)
+    assert probe.told is True
+
+
+@pytest.mark.parametrize("make", [background, pool])
+def test_an_executor_that_ends_is_not_left(make):
+    probe = Probe(patience=1)
+    with make() as entered:
+        started(entered, probe)
+    assert probe.told is False
+
+
+@pytest.mark.parametrize("inner", [background, pool])
+def test_it_is_told_in_the_threads_of_its_threads(inner):
+    probe = Probe()
+
+    def nested():
+        with inner() as entered:
+            started(entered, probe)
+
+    with pytest.raises(LookupError):
+        leave_when(probe, nested)
+    assert probe.told is True
+
+
+def leave_when(probe, work):
+    with background() as submit:
+        submit(work)
+        probe.begun.wait(20)
+        raise LookupError
+
+
+def test_what_is_mapped_is_told_too():
+    probe = Probe()
+
+    def nested():
+        with get_executor_for_config({}) as entered:
+            mapped(entered, probe)
+
+    with pytest.raises(LookupError):
+        leave_when(probe, nested)
+    assert probe.told is True
+
+
+def test_what_outlives_an_executor_is_no_part_of_it():
+    found = []
+    with pool() as outer:
+        with pytest.raises(LookupError):
+            leave_with(lambda: found.append(around_here()))
+        outer.submit(found[0].check).result()
+
+
+def leave_with(work):
+    with background() as submit:
+        wait([submit(work)])
+        raise LookupError
+
+
+def test_an_action_is_not_told():
+    probe = Probe(patience=1)
+
+    def act():
+        with carried_out_whole():
+            probe()
+
+    with pytest.raises(LookupError):
+        leave_when(probe, act)
+    assert probe.told is False
+
+
+def test_the_main_thread_has_work_done_by_another_and_gives_what_it_gives():
+    assert attended(threading.current_thread) is not threading.main_thread()
+    with pytest.raises(LookupError, match="as it is"):
+        attended(lambda: (_ for _ in ()).throw(LookupError("as it is")))
+    with pool() as other:
+        here = other.submit(lambda: attended(threading.current_thread) is threading.current_thread())
+        assert here.result() is True
+
+
+def test_a_question_in_a_run_that_was_left_says_so():
+    found = []
+    with pytest.raises(LookupError):
+        leave_when_done(found)
+    with pytest.raises(RunLeft, match="run it again"):
+        raise found[0]
+
+
+def leave_when_done(found):
+    begun = threading.Event()
+
+    def ask():
+        begun.set()
+        around = around_here()
+        while not around.left:
+            threading.Event().wait(0.01)
+        try:
+            around.check()
+        except RunLeft as error:
+            found.append(error)
+
+    with background() as submit:
+        submit(ask)
+        begun.wait(20)
+        raise LookupError
