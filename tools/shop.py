@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 
 from langchain_core.tools import tool
 
+from ec_agent.visual.escaping import clipped
 from tools.schema import shaped
 
 # name, price in euros, weight in grams, pieces in stock
@@ -28,8 +29,11 @@ PRODUCTS = (
     ("vase", 16.90, 900, 22),
 )
 
+MAX_LENGTH = 400  # characters of an argument
+
 # The patterns guide a model that is held to them; anything else gets an ``Error:`` line, not a validation error.
 _PART = r"([1-9][0-9]* g|[1-9] [a-z]+)"
+_COUNTED = re.compile(r"[0-9]{1,6} [a-z]+")
 Parcel = Annotated[
     str,
     *shaped(rf"^{_PART}( \+ {_PART})*$", "such as 3 mugs + 2 lamps, or 1050 g + 2 lamps"),
@@ -55,7 +59,8 @@ def product(name: Name) -> str:
     """
     found = find_product(name)
     if found is None:
-        return f"Error: the shop has no {name}. It has: {', '.join(item[0] for item in PRODUCTS)}."
+        known = ", ".join(item[0] for item in PRODUCTS)
+        return f"Error: the shop has no {clipped(name[:MAX_LENGTH], 60)}. It has: {known}."
     return f"{found.name}: {found.price:.2f} euros, {found.weight} g, {found.stock} in stock"
 
 
@@ -67,31 +72,39 @@ def weigh(parcel: Parcel) -> str:
     that an agent with a small model needs to remember nothing and rollouts share nothing.
 
     Args:
-        parcel: parts joined by `` + ``: a weight so far, products with their number.
+        parcel: parts joined by `` + ``: a weight so far, products with their number; at most 400 characters.
 
     Returns:
         ``Parcel: 1050 g + 2 lamps`` while products are left, then ``Weight: 3450 g``, or a line starting ``Error:``.
     """
+    if len(parcel) > MAX_LENGTH:
+        return f"Error: the parcel has {len(parcel)} characters; give at most {MAX_LENGTH}."
     grams = 0
-    parts = parcel.split(" + ")
+    parts = [part.strip(" ") for part in parcel.split(" + ")]
+    if not all(_COUNTED.fullmatch(part) for part in parts):
+        return "Error: write a parcel like 3 mugs + 2 lamps."
     while parts:
-        match = re.fullmatch(r"(\d{1,6}) ([a-z]+)", parts.pop(0).strip())
-        if match is None:
-            return "Error: write a parcel like 3 mugs + 2 lamps."
-        number, name = int(match[1]), match[2]
+        number, name = _counted(parts.pop(0))
         if name == "g":
             grams += number
             continue
         found = find_product(name)
         if found is None:
-            return f"Error: the shop has no {name}."
+            return f"Error: the shop has no {clipped(name, 60)}."
         grams += number * found.weight
         break
     return f"Parcel: {' + '.join([f'{grams} g', *parts])}" if parts else f"Weight: {grams} g"
 
 
+def _counted(part: str) -> tuple[int, str]:
+    number, name = part.split(" ")
+    return int(number), name
+
+
 def find_product(name: str) -> Product | None:
     """The product of that name, in the singular or the plural; ``None`` where there is none."""
+    if not re.fullmatch("[a-z]+", name):  # SQLite refuses what is no text, such as half of a surrogate pair
+        return None
     with _lock:
         row = (
             _database()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from langchain_core.tools import tool
 
+from ec_agent.visual.escaping import clipped
 from tools.schema import shaped
 
 MAX_LENGTH = 60  # characters
@@ -39,15 +40,15 @@ def convert(quantity: Quantity, to: Unit) -> str:
     try:
         value = float(number)
     except ValueError:
-        return f"Error: {quantity} does not start with a number and a space."
+        return f"Error: {clipped(quantity, MAX_LENGTH)} does not start with a number and a space."
     for name in (unit, to):
         if not re.fullmatch(rf"{_FACTOR}([ */]{_FACTOR})*", name):
-            return f"Error: {name or 'nothing'} is not a unit; give one such as g, pounds or km/h."
+            return f"Error: {clipped(name, MAX_LENGTH) or 'nothing'} is not a unit; give one such as g, pounds or km/h."
     registry = _registry()
     try:
         converted = float(registry.Quantity(value, registry.Unit(unit)).to(registry.Unit(to)).magnitude)
     except Exception as error:  # pint's own family, and its parser's
-        return f"Error: cannot convert {quantity} to {to} ({error})."
+        return f"Error: cannot convert {quantity.strip()} to {to} ({clipped(error, 200)})."
     return f"{converted:.4g} {to}" if math.isfinite(converted) else "Error: the value is not finite."
 
 
