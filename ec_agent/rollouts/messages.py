@@ -6,11 +6,11 @@ import copy
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, convert_to_messages
 from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
@@ -111,27 +111,57 @@ def ai_messages(value: Any) -> list[Any]:
     ]
 
 
-def identified(written: Any, final: Any) -> Any:
-    """What was written to a messages key, as the messages that the state made of it.
+class Said:
+    """The messages that a state has held, by key, in the order in which they came, those that are gone among them."""
 
-    A message written as a tuple, a dict or a string was given its id only there; replayed as it was, it would become
-    another message.
-    """
-    said = [message for message in final if isinstance(message, BaseMessage)] if isinstance(final, list) else []
-    items = written if isinstance(written, list) else [written]
-    if not said or all(isinstance(item, BaseMessage) for item in items) or isinstance(written, Overwrite):
-        return written
-    try:
-        messages = convert_to_messages(items)
-    except (NotImplementedError, ValueError):  # no messages, after all
-        return written
-    taken = {message.id for message in messages if message.id is not None}
-    for place, message in enumerate(messages):
-        same = (m for m in said if m.type == message.type and m.content == message.content and m.id not in taken)
-        if message.id is None and (found := next(same, None)) is not None:
-            messages[place] = found
-            taken.add(str(found.id))
-    return messages
+    def __init__(self) -> None:
+        self._by_key: dict[str, dict[str | None, BaseMessage]] = {}
+
+    def hear(self, state: Any) -> None:
+        """A state of the run, later than those before."""
+        for key, value in state.items() if isinstance(state, Mapping) else ():
+            if isinstance(value, list) and value and isinstance(value[-1], BaseMessage):
+                there, new = self._by_key.setdefault(key, {}), []
+                for message in reversed(value):  # what is new is at the end
+                    if not isinstance(message, BaseMessage) or message.id in there:
+                        break
+                    new.append(message)
+                there.update((message.id, message) for message in reversed(new))
+
+    def identified(self, writes: Sequence[tuple[str, Any]], known: Any) -> list[tuple[str, Any]]:
+        """What was written to messages keys, as the messages that the state made of it.
+
+        A message written as a tuple, a dict or a string was given its id only there; replayed as it was, it would
+        become another message. Such messages are appended, so they are found from the last to the first; others that
+        say the same may stand before them.
+
+        Args:
+            writes: state keys and values, in the order in which they were applied.
+            known: what was there before; none of it is a message that was written.
+        """
+        named = [m for m in messages_in([value for _, value in writes]) if not isinstance(m, RemoveMessage)]
+        taken = {each for each in message_ids([known, named]) if each is not None}
+        return [(key, self._identified(key, value, taken)) for key, value in reversed(writes)][::-1]
+
+    def _identified(self, key: str, written: Any, taken: set[str]) -> Any:
+        said = self._by_key.get(key)
+        items = written if isinstance(written, list) else [written]
+        if not said or all(isinstance(item, BaseMessage) for item in items) or isinstance(written, Overwrite):
+            return written
+        try:
+            messages = convert_to_messages(items)
+        except (NotImplementedError, ValueError):  # no messages, after all
+            return written
+        for place, message in reversed(list(enumerate(messages))):
+            alike = (m for m in reversed(said.values()) if m.id not in taken and _says_the_same(m, message))
+            if message.id is None and (found := next(alike, None)) is not None:
+                messages[place] = found
+                taken.add(str(found.id))
+        return messages
+
+
+def _says_the_same(one: BaseMessage, other: BaseMessage) -> bool:
+    return (one.type, one.content, one.name) == (other.type, other.content, other.name)
 
 
 def message_ids(value: Any) -> list[str | None]:

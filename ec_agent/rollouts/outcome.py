@@ -15,7 +15,6 @@ from ec_agent.rollouts.internals import BOX_OUT, ROOT, Channel
 from ec_agent.rollouts.messages import (
     ai_messages,
     fingerprint,
-    identified,
     message_ids,
     messages_in,
     rebuilt,
@@ -164,8 +163,9 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
         # An agent that runs elsewhere is heard only through the messages it sends back.
         attempt.recorder.adopt(_calls_in(attempt.log.fresh(raw), attempt.recorder.signals))
     final = attempt.final
-    state = final if done and isinstance(final, Mapping) and not agent.is_function else {}
-    written = [(key, _tidied(attempt, identified(value, state.get(key)))) for key, value in raw]
+    if done and not agent.is_function:
+        raw = attempt.said.identified(raw, session.known)
+    written = [(key, _tidied(attempt, value)) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})
         final = update_of(written) if commands(output) or isinstance(output, dict) else output

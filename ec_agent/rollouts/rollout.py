@@ -32,7 +32,7 @@ from ec_agent.leaving import NOBODY, RolloutLeft, RunLeft, around_here
 from ec_agent.plans import Plan, Step
 from ec_agent.rollouts.internals import Rescues, around_box, own_configurable, own_tags
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
-from ec_agent.rollouts.messages import private_copy
+from ec_agent.rollouts.messages import Said, private_copy
 from ec_agent.rollouts.outcome import outcome_of
 from ec_agent.rollouts.parking import INTERRUPT, finished_in, memory_saver
 from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
@@ -115,6 +115,7 @@ class Attempt:
         self.log = WriteLog()
         self.final: Any = None
         self.settled: Any = None
+        self.said = Said()
         self.command: Any = None
         self.error: Exception | None = None
         self.thread = session.thread(start["round"], self.index)
@@ -258,6 +259,7 @@ class Attempt:
             self.log.hear(part)
         elif not self.log.over:
             self.final = part
+            self.said.hear(part)
             if not self.log.split:  # else the stream ends with a look at what the others have written
                 self.settled = part
                 if INTERRUPT not in part:

@@ -1,0 +1,80 @@
+"""Messages that a node writes as strings, tuples or dicts get their ids from the state: equal ones stay apart."""
+
+from __future__ import annotations
+
+import kit
+import pytest
+from langchain_core.messages import HumanMessage, RemoveMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import MessagesState
+
+from ec_agent import best_of_n
+
+FORMS = {
+    "a string": lambda text: text,
+    "a tuple": lambda text: ("human", text),
+    "a dict": lambda text: {"role": "user", "content": text},
+    "in a list": lambda text: [("human", text)],
+    "twice in a list": lambda text: [text, {"role": "user", "content": text}],
+}
+forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
+def agent(form, checkpointer=None, text="the same"):
+    """Says the same in two nodes and after each question."""
+    model = kit.say(*kit.PEAKS)
+    said = {"messages": form(text)}
+    nodes = {
+        "first": lambda state: said,
+        "ask": lambda state: {"messages": [model.invoke("?")]},
+        "second": lambda state: said,
+    }
+    return kit.graph(MessagesState, checkpointer=checkpointer, **nodes)
+
+
+def told(messages):
+    ids = [message.id for message in messages]
+    assert len(set(ids)) == len(ids), "two messages share an id"
+    return [message.content for message in messages if message.type == "human"]
+
+
+@forms
+def test_as_often_as_the_agent_alone_says_it(run, form):
+    config = kit.THREAD
+    alone, ours = agent(form, InMemorySaver()), best_of_n(agent(form, InMemorySaver()), n=3)
+    for question in ("go", "the same", "go"):
+        expected = run.invoke(alone, {"messages": [HumanMessage(question)]}, config)
+        done = run.invoke(ours, {"messages": [HumanMessage(question)]}, config)
+        assert told(done["messages"]) == told(expected["messages"])
+
+
+@forms
+def test_as_a_node_over_several_turns(run, form):
+    graph = kit.outer(best_of_n(agent(form), n=3), checkpointer=InMemorySaver())
+    times = len(form("x")) if isinstance(form("x"), list) else 1
+    for turn in range(1, 4):
+        done = run.invoke(graph, {"messages": [HumanMessage("the same")]}, kit.THREAD)
+        assert told(done["messages"]) == ["the same"] * (turn * (1 + 2 * times))
+
+
+@pytest.mark.parametrize("which", ["the new one", "the old one", "both"])
+def test_what_is_taken_away_again_is_what_the_agent_alone_takes_away(run, which):
+    def take_away(state):
+        same = [message.id for message in state["messages"] if message.content == "same"]
+        gone = {"the new one": same[-1:], "the old one": same[:1], "both": same}[which]
+        return {"messages": [RemoveMessage(each) for each in gone]}
+
+    model = kit.say(*kit.PEAKS)
+    nodes = {
+        "ask": lambda state: {"messages": [model.invoke("?")]},
+        "say": lambda state: {"messages": "same"},
+        "drop": take_away,
+        "more": lambda state: {"messages": [("human", f"{len(state['messages'])} left")]},
+    }
+    agent = kit.graph(MessagesState, **nodes)
+    asked = {"messages": [HumanMessage("same")]}
+    said = [message.content for message in run.invoke(agent, asked)["messages"]]
+    for graph in (kit.outer(best_of_n(agent, n=3)), best_of_n(agent, n=3)):
+        done = run.invoke(graph, asked)["messages"]
+        assert [message.content for message in done] == [text.replace("answer 0", "answer 1") for text in said]
+        assert len({message.id for message in done}) == len(done)
