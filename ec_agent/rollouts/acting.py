@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NotRequired
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphInterrupt, ParentCommand
-from langgraph.types import Command, Overwrite, interrupt
+from langgraph.types import Command, Overwrite
 from typing_extensions import TypedDict
 
 from ec_agent.commits.committing import CommitGate, Planned
@@ -36,10 +36,12 @@ class Course(TypedDict):
     Attributes:
         round: number of the stretch.
         next: ``"round"``: another stretch, n times; ``"resume"``: the winner alone goes on, with answers;
-            ``"act"``: on its next action; ``"end"``.
+            ``"act"``: on its next action; ``"ask"``: people, then act on what they say; ``"pause"``: until somebody
+            has the run go on; ``"end"``.
         thread: where the rollout is parked that goes on.
         answers: to the interrupts it stopped at, by their ids.
-        asking: ids and values of the questions that the tools being carried out ask.
+        asking: the questions that are being asked, of the winner or of the tools being carried out, as in its record.
+        after: what comes after a pause.
     """
 
     round: int
@@ -47,6 +49,7 @@ class Course(TypedDict):
     thread: str | None
     answers: dict[str, Any] | None
     asking: list[list[Any]] | None
+    after: NotRequired[str]
 
 
 BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": None, "asking": None}
@@ -81,6 +84,14 @@ def done_in(state: Mapping[str, Any]) -> list[Done]:
     return done or []
 
 
+def told_in(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What people answered, by the ids of the rollout's own interrupts."""
+    return dict(state.get("told") or [])
+
+
+UNTOLD: dict[str, Any] = {"told": Overwrite([])}
+
+
 def parked_in(state: Mapping[str, Any]) -> set[str]:
     """The threads that rollouts are parked on."""
     ends = [record["end"] for record in (*state["records"], *([state["last"]] if state["last"] is not None else []))]
@@ -96,17 +107,21 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         yield from written_down(config)  # else a kill would go back to where they are needed
         yield from session.parking.clear([*filter(None, losers), *state["spent"]])
     if last["end"]["kind"] == "interrupt":
+        if course["next"] == "ask":
+            return {**_next(state, course["round"], "resume", last["end"]["thread"], told_in(state)), **UNTOLD}
         yield from _remember(session, last)
-        answers = {asked: interrupt(value) for asked, value in last["end"]["interrupts"]}
-        return _next(state, course["round"], "resume", last["end"]["thread"], answers)
+        if not last["end"]["interrupts"]:
+            return _pause(state)
+        return {"course": {**course, "next": "ask", "asking": last["end"]["interrupts"]}}
     if not (yield from _world_is_there(session, last, course["round"])):
         # What was asked of anybody belonged to the rollouts that are gone.
         anew = {**course, "next": "round", "answers": None, "asking": None}
-        return {"course": anew, "last": None, "selection": None, "records": Overwrite([])}
+        return {"course": anew, "last": None, "selection": None, "records": Overwrite([]), **UNTOLD}
     if course["asking"]:  # kept before they are asked, so that each answer finds its question
-        told = {asked: interrupt(value) for asked, value in course["asking"]}
-        answers = {**(course["answers"] or {}), **told}
-        return {"course": {**course, "next": "act", "answers": answers, "asking": None}}
+        if course["next"] != "ask":  # a checkpoint of an earlier version
+            return {"course": {**course, "next": "ask"}}
+        answers = {**(course["answers"] or {}), **told_in(state)}
+        return {"course": {**course, "next": "act", "answers": answers, "asking": None}, **UNTOLD}
     carried: Record | None = None
     commits: list[dict[str, Any]] = []
     if last["end"]["kind"] == "commit" and session.executes:
@@ -121,7 +136,7 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         except CommitError as error:
             raise _after(error, done_in(state)) from error.__cause__
         if carried["end"]["kind"] == "interrupt":
-            return {"course": {**course, "next": "act", "asking": carried["end"]["interrupts"]}}
+            return {"course": {**course, "next": "ask", "asking": carried["end"]["interrupts"]}}
         commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
     for record in (last, *([carried] if carried is not None else [])):
         yield from _remember(session, record)
@@ -133,6 +148,39 @@ def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, a
     course: Course = {"round": round, "next": what, "thread": thread, "answers": answers, "asking": None}
     spent = sorted(parked_in(state) - {thread})
     return {"course": course, "written": written_up_to(state), "last": None, "spent": spent}
+
+
+def _pause(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A breakpoint of the winner: the graph around pauses, too, and what goes on from there.
+
+    That is the winner alone. Where no model was asked yet there was nothing to choose by, so it is all of them.
+    """
+    course, last = state["course"], last_of(state)
+    chosen = state["last"] is not None or any(record["calls"] for record in state["records"])
+    thread = last["end"]["thread"]
+    if chosen:
+        return _paused(_next(state, course["round"], "resume", thread, {}))
+    return _paused(_again(state, thread, sorted(parked_in(state) - {thread})))
+
+
+def _paused(update: dict[str, Any]) -> dict[str, Any]:
+    """The update, with a pause before what comes next."""
+    course = update["course"]
+    return {**update, "course": {**course, "next": "pause", "after": course["next"]}}
+
+
+def _again(state: Mapping[str, Any], thread: str | None, spent: Sequence[str]) -> dict[str, Any]:
+    """Another stretch, n times, from where the winner has come to."""
+    course: Course = {**BEGINNING, "round": state["course"]["round"] + 1, "thread": thread}
+    return {
+        "course": course,
+        "written": written_up_to(state),
+        "last": None,
+        "earlier": [*state["earlier"], state["selection"]],
+        "selection": None,
+        "records": Overwrite([]),
+        "spent": spent,
+    }
 
 
 def _onward(
@@ -163,18 +211,9 @@ def _onward(
         update = {"course": course, "written": written, "last": carried}
         return {**update, "commits": committed, "spent": spent, "done": made}
     yield from session.close()  # the next stretch starts from the world the winner's was promoted to
-    course = {"round": done, "next": "round", "thread": carried["end"]["thread"], "answers": None, "asking": None}
-    return {
-        "course": course,
-        "written": [*written, carried["writes"]],
-        "last": None,
-        "commits": committed,
-        "earlier": [*state["earlier"], state["selection"]],
-        "selection": None,
-        "records": Overwrite([]),
-        "spent": spent,
-        "done": made,
-    }
+    update = _again(state, carried["end"]["thread"], spent)
+    update |= {"written": [*written, carried["writes"]], "commits": committed, "done": made}
+    return _paused(update) if carried["end"].get("paused") else update
 
 
 def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]:

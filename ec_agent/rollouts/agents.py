@@ -21,7 +21,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.errors import AgentError
-from ec_agent.rollouts.internals import BOX_IN, BOX_OUT, ROOT, Channel, rescues
+from ec_agent.rollouts.internals import BOX_IN, BOX_OUT, BREAKPOINTS, ROOT, Channel, breakpoints_in, rescues
 from ec_agent.rollouts.messages import state_values
 
 Writes = list[tuple[str, Any]]
@@ -69,7 +69,7 @@ class Agent:
             self.tools = {tool.name: tool for graph in graphs for tool in _tools_in(graph)}
             self.rescues = rescues(agent)
         elif isinstance(agent, Pregel):
-            self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
+            self._take_function(_stopping(agent.invoke), _stopping(agent.ainvoke), agent.get_name())
         elif isinstance(agent, PregelProtocol):
             raise AgentError(
                 "a remote graph returns its whole state, not an update; wrap it in a function that returns "
@@ -133,6 +133,18 @@ class Agent:
     def is_function(self) -> bool:
         """Whether the agent has no state schema of its own."""
         return self.drawn is None
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether it is a graph: one whose nodes a breakpoint may name."""
+        return isinstance(self.original, Pregel)
+
+    def breakpoints(self) -> list[tuple[str, Any]]:
+        """The breakpoints that it and the graphs within were compiled with, by kind."""
+        graphs = _graphs_in(self.original) if isinstance(self.original, Pregel) else []
+        kinds = ("interrupt_before", "interrupt_after")
+        found = [(kind, getattr(graph, f"{kind}_nodes")) for graph in graphs for kind in kinds]
+        return [(kind, nodes if nodes == "*" else list(nodes)) for kind, nodes in found if nodes]
 
     def graph(self, store: Any, saver: Any) -> Any:
         """The graph to stream: on this store and saver, without the agent's own, and without its node cache."""
@@ -211,6 +223,16 @@ def _innermost(runnable: Any) -> Any:
     while (held := getattr(runnable, "bound", None) or getattr(runnable, "runnable", None)) is not None:
         runnable = held
     return runnable
+
+
+def _stopping(invoke: Callable[..., Any]) -> Callable[..., Any]:
+    """Called in a box, the graph is told of breakpoints given at run time, and nothing within it is."""
+
+    def call(state: Any, config: RunnableConfig) -> Any:
+        within: RunnableConfig = {**config, "configurable": {**config["configurable"], BREAKPOINTS: None}}
+        return invoke(state, within, **breakpoints_in(config))
+
+    return call
 
 
 def _wide(agent: CompiledStateGraph[Any, Any, Any, Any]) -> Any:

@@ -18,6 +18,7 @@ from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.internals import config_here, inside_graph
 from ec_agent.rollouts.node import Node
 from ec_agent.rollouts.options import BestOfNOptions, Options
+from ec_agent.rollouts.pausing import PausingGraph, with_breakpoints
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Listener, listener
 from ec_agent.trajectory import Trajectory
@@ -73,14 +74,14 @@ class BestOfN(RunnableLambda[Any, Any]):
         """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
         config = config_here(config)
         if inside_graph(config):
-            return self._invoke_node(input, config)
+            return self._invoke_node(input, with_breakpoints(config, **kwargs))
         return self.run(input, config, **kwargs).output
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
         config = config_here(config)
         if inside_graph(config):
-            return await self._ainvoke_node(input, config)
+            return await self._ainvoke_node(input, with_breakpoints(config, **kwargs))
         return (await self.arun(input, config, **kwargs)).output
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
@@ -90,7 +91,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         """
         config = config_here(config)
         if inside_graph(config):
-            yield self._invoke_node(input, config)
+            yield self._invoke_node(input, with_breakpoints(config, **kwargs))
         else:
             yield from self.as_agent().stream(input, config, **kwargs)
 
@@ -98,7 +99,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         """The async twin of :meth:`stream`."""
         config = config_here(config)
         if inside_graph(config):
-            yield await self._ainvoke_node(input, config)
+            yield await self._ainvoke_node(input, with_breakpoints(config, **kwargs))
         else:
             async for part in self.as_agent().astream(input, config, **kwargs):
                 yield part
@@ -210,7 +211,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         builder.add_edge(START, "best_of_n")
         builder.add_edge("best_of_n", END)
         compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agent.name, **compiled_with)
-        return compiled
+        return PausingGraph.of(compiled) if agent.has_nodes else compiled
 
 
 def _heard(on_event: Emit | None) -> Listener:

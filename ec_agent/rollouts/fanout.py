@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import choose
+from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import Start, rollout
 from ec_agent.rollouts.selection import Selection
@@ -43,6 +45,7 @@ class FanOutState(TypedDict):
         earlier: the receipts of earlier stretches.
         spent: threads on which rollouts are parked that will not go on from there.
         done: the calls carried out, in steps that may be run again.
+        told: what people answered to the questions being asked, by the ids of the rollout's own interrupts.
     """
 
     records: Annotated[list[Record], merged]
@@ -54,7 +57,11 @@ class FanOutState(TypedDict):
     earlier: list[dict[str, Any]]
     spent: list[str]
     done: list[Done]
+    told: Annotated[list[list[Any]], operator.add]
 
+
+# For each run of it: compiled in, they would pass for breakpoints of an agent that has the graph within.
+BREAKPOINTS = {"interrupt_before": ["pause"]}
 
 NEW: FanOutState = {
     "records": [],
@@ -66,6 +73,7 @@ NEW: FanOutState = {
     "earlier": [],
     "spent": [],
     "done": [],
+    "told": [],
 }
 
 
@@ -87,15 +95,23 @@ class _Drawn(RunnableLambda[Any, Any]):
 
 
 def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """START -> n x rollout -> select -> act -> END; from act it may go round. A ``Session`` is the run's context."""
+    """START -> n x rollout -> select -> act -> END; from act it may go round. A ``Session`` is the run's context.
+
+    Each question is asked in a task of its own, so that people see all of them and may answer in any order.
+    """
     builder = StateGraph(FanOutState, context_schema=Session)
     builder.add_node("rollout", _Drawn(*_node(_rollout), "rollout", agent.drawn))
     builder.add_node("select", RunnableLambda(*_node(_select), name="select"))
     builder.add_node("act", RunnableLambda(*_node(_act), name="act"))
+    asking: Any = RunnableLambda(ask, name="ask")
+    builder.add_node("ask", asking)
+    builder.add_node("pause", RunnableLambda(_pause, name="pause"))
     builder.add_conditional_edges(START, _sends, ["rollout"])
     builder.add_edge("rollout", "select")
     builder.add_conditional_edges("select", _after_select, ["rollout", "act", END])
-    builder.add_conditional_edges("act", _after_act, ["rollout", "act", END])
+    builder.add_conditional_edges("act", _onward, ["rollout", "act", "ask", "pause", END])
+    builder.add_edge("ask", "act")
+    builder.add_conditional_edges("pause", _onward, ["rollout"])
     return builder.compile(name="best_of_n")
 
 
@@ -155,6 +171,10 @@ def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
         return (yield from act(session, state, config))
 
 
+def _pause(state: FanOutState) -> dict[str, Any]:
+    return {"course": {**state["course"], "next": state["course"]["after"]}}
+
+
 def _unfinished(state: FanOutState) -> list[int]:
     """Rollouts whose environment did not outlive the process they ran in."""
     session = _session()
@@ -181,10 +201,14 @@ def _after_select(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
     return "act" if needs_acting(_session(), state) else "__end__"
 
 
-def _after_act(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
+def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__"]:
     course = state["course"]
     if course["next"] == "round":
         return _sends(state)
+    if course["next"] == "ask":
+        return [Send("ask", question) for question in course["asking"] or []]
+    if course["next"] == "pause":
+        return "pause"
     if course["next"] == "resume":
         assert state["selection"] is not None
         start: Start = {

@@ -27,6 +27,9 @@ RUNTIME = "__pregel_runtime"
 ROOT = "__root__"
 RETURN = "__return__"
 PUSH = "__pregel_push"
+INTERRUPT = "__interrupt__"
+# Ours, for breakpoints given at run time; what begins like this LangGraph leaves out of its metadata.
+BREAKPOINTS = "__ec_agent_breakpoints"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
 # A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
@@ -61,6 +64,16 @@ def anybody_hears(writer: Any) -> bool:
     """
     idle = getattr(writer, "__closure__", ()) is None
     return not (idle and str(getattr(writer, "__module__", "")).startswith("langgraph."))
+
+
+def is_breakpoint(update: Any) -> bool:
+    """Whether a part of an ``updates`` stream says that the run stops at a breakpoint: an interrupt, nothing asked."""
+    return isinstance(update, dict) and update.get(INTERRUPT) == ()
+
+
+def breakpoints_in(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The breakpoints given at run time that a config brings along, as arguments of a graph's ``stream``."""
+    return dict((config.get("configurable") or {}).get(BREAKPOINTS) or {})
 
 
 def inside_graph(config: Mapping[str, Any]) -> bool:
@@ -119,7 +132,7 @@ def own_configurable(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in (config.get("configurable") or {}).items()
-        if not key.startswith("__pregel_") and key not in COORDINATES
+        if not key.startswith("__pregel_") and key not in (*COORDINATES, BREAKPOINTS)
     }
 
 

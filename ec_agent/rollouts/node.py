@@ -25,12 +25,13 @@ from ec_agent.plans import Plan, Step
 from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
-from ec_agent.rollouts.fanout import NEW, FanOutState, again, fan_out_graph
+from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
 from ec_agent.rollouts.internals import ROOT, RUNTIME, anybody_hears, has_node, outer_channels, question_number, unsaved
 from ec_agent.rollouts.limits import Budget, whole
 from ec_agent.rollouts.messages import rebuilt, with_id
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
+from ec_agent.rollouts.pausing import check_breakpoints
 from ec_agent.rollouts.record import total
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
@@ -116,11 +117,13 @@ class Node:
         return result
 
     def _asked(self, state: FanOutState, config: RunnableConfig, session: Session) -> Step:
+        options: dict[str, Any] = {"context": session, **BREAKPOINTS}
+
         def ask() -> Any:
             session.around = around_here()
-            return self.fan_out.invoke(state, config, context=session)
+            return self.fan_out.invoke(state, config, **options)
 
-        return Step(lambda: attended(ask), lambda: self.fan_out.ainvoke(state, config, context=session))
+        return Step(lambda: attended(ask), lambda: self.fan_out.ainvoke(state, config, **options))
 
     def _beginning(self, session: Session) -> FanOutState:
         """Where the question begins: one that is tried again goes on after what it carried out."""
@@ -173,6 +176,7 @@ class Node:
             around.check()  # a rollout that has been stopped asks nothing more
         else:
             warn_of_exit(config, executes)
+        breakpoints = check_breakpoints(self.agent, options, self._policy, config)
         known = self.agent.input_of(state)
         name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{question_number(config)}"
         emit = _emitter(runtime, name)
@@ -187,6 +191,7 @@ class Node:
             policy=self._policy,
             executes=executes,
             within=within,
+            root=self._alone and "|" not in str(conf.get("checkpoint_ns") or ""),
             once=Once(journal_for(options.journal, config, self._journal), options.on_uncertain),
             parking=Parking(saver_of(config), options.keep_logprobs),
             context=context,
@@ -194,6 +199,7 @@ class Node:
             emit=emit or _unheard,
             heard=emit is not None,
             max_concurrency=config.get("max_concurrency"),
+            breakpoints=breakpoints,
             budget=Budget(options.limits.token_budget),
             listener=listener.get(),
             around=around_here(),
@@ -207,7 +213,8 @@ class Node:
         goto = list(last["goto"])
         if options.route is not None:
             winner = candidates[selection.winner]
-            if not last["end"].get("carried"):
+            more = last["writes"] or last["end"]["kind"] == "commit"  # after a pause there may be nothing to do
+            if more and not last["end"].get("carried"):
                 winner = replace(winner, final_action=final_action_of(last))
             with in_environment(session.environment(selection.winner)):
                 chosen = options.route(winner)

@@ -42,6 +42,11 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     written, final, goto = _written(attempt)
     if end["kind"] == "answer":
         end = _open_call(attempt, written) or end
+        if end.get("paused"):
+            raise RolloutInterruptedError(
+                "the rollout stopped at a breakpoint, not at a call that commits, and without a checkpointer around "
+                "nothing can go on from there; compile the graph with one, or take the breakpoint out"
+            )
     begun = attempt.start.get("thread") is None
     if not written and not goto and end["kind"] == "answer" and begun:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
@@ -116,17 +121,29 @@ def _end(attempt: Attempt) -> End:
                 "GraphBubbleUp on, or leave continue_after_commit out"
             )
         return end
-    if interrupts := attempt.interrupts:
+    done = attempt.committing is not None and attempt.committing.complete
+    if (interrupts := attempt.interrupts) or (not done and attempt.pauses):
+        if attempt.committing is not None and not interrupts:
+            raise CommitError(_PAUSED_TOOL)
+        if not interrupts and not session.parking.lasting:
+            return {"kind": "answer", "paused": True}
         if session.options.environment is not None and attempt.committing is None:
             raise RolloutInterruptedError(
-                "the rollout stopped at an interrupt(), and its environment cannot be kept until somebody answers; "
+                "the rollout stopped at an interrupt() or a breakpoint, and its environment cannot be kept meanwhile; "
                 "ask people in a node of the outer graph, after the selection"
             )
         asked: End = {"kind": "interrupt", "interrupts": interrupts}
         return {**asked, "thread": thread} if attempt.committing is None else asked
-    if attempt.committing is not None and attempt.log.interrupts:
-        return {"kind": "rest", "thread": thread} if session.options.continue_after_commit else {"kind": "rest"}
+    if attempt.committing is not None and (attempt.log.interrupts or attempt.paused):
+        rest: End = {"kind": "rest", "paused": attempt.paused}
+        return {**rest, "thread": thread} if session.options.continue_after_commit else rest
     return {"kind": "answer"}
+
+
+_PAUSED_TOOL = (
+    "a tool that is being carried out stopped at a breakpoint (interrupt_before=, interrupt_after=) of a graph in it, "
+    "and would begin anew after the pause; take the breakpoint out, or have the graph ask by interrupt()"
+)
 
 
 def _step(attempt: Attempt, task: str) -> tuple[str, bool]:
@@ -196,8 +213,8 @@ def _proposed(attempt: Attempt) -> Any:
 def _final_action(attempt: Attempt, end: End, final: Any, written: Writes) -> Any:
     if attempt.session.options.final_action is not None:
         return attempt.session.options.final_action(final, written)
-    if end["kind"] == "interrupt":
-        questions = [Interrupt(value=value, id=asked) for asked, value in end["interrupts"]]
+    if end["kind"] == "interrupt" and end["interrupts"]:
+        questions = [Interrupt(value=value, id=asked) for asked, value, *_ in end["interrupts"]]
         return questions[0] if len(questions) == 1 else questions
     if end["kind"] != "commit" or attempt.gate.proposal is None:
         return default_final_action(written)

@@ -15,10 +15,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from ec_agent.errors import CommitError
 from ec_agent.plans import Plan, Step, call, drive
+from ec_agent.rollouts.internals import INTERRUPT
 from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
 
 # What a task that did not come to its end leaves among its writes.
-INTERRUPT = "__interrupt__"
 UNFINISHED = (INTERRUPT, "__error__", "__resume__")
 _WITHIN = "ec_agent_within:"
 

@@ -24,7 +24,8 @@ class End(TypedDict, total=False):
         talk: state key and messages of the conversation it is in, as far as the agent had not written them yet: a
             nested graph writes when it ends.
         again: whether the step it stopped in can be taken up again.
-        interrupts: ids and values of its interrupts.
+        interrupts: ids, values and, where given, schemas of its interrupts; none where it stopped at a breakpoint.
+        paused: whether it ended at a breakpoint, having carried its calls out or with nobody to go on.
         thread: the thread it is parked on, if it may go on.
         carried: whether this is the winner carrying its calls out, rather than proposing.
         done: the calls it carried out, for when the step they are in is run again.
@@ -39,6 +40,7 @@ class End(TypedDict, total=False):
     talk: list[Any]
     again: bool
     interrupts: list[list[Any]]
+    paused: bool
     thread: str
     carried: bool
     done: list[Done]

@@ -30,11 +30,20 @@ from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.leaving import NOBODY, RolloutLeft, RunLeft, around_here
 from ec_agent.plans import Plan, Step
-from ec_agent.rollouts.internals import Rescues, around_box, own_configurable, own_tags
+from ec_agent.rollouts.internals import (
+    BREAKPOINTS,
+    INTERRUPT,
+    Rescues,
+    around_box,
+    is_breakpoint,
+    own_configurable,
+    own_tags,
+)
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
 from ec_agent.rollouts.messages import Said, private_copy
 from ec_agent.rollouts.outcome import outcome_of
-from ec_agent.rollouts.parking import INTERRUPT, finished_in, memory_saver
+from ec_agent.rollouts.parking import finished_in, memory_saver
+from ec_agent.rollouts.pausing import question_of
 from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
@@ -117,6 +126,7 @@ class Attempt:
         self.settled: Any = None
         self.said = Said()
         self.command: Any = None
+        self.paused = False  # at a breakpoint
         self.error: Exception | None = None
         self.thread = session.thread(start["round"], self.index)
         self.store = StoreOverlay(session.below) if session.below is not None else None
@@ -184,6 +194,8 @@ class Attempt:
         if session.agent.rescues:
             callbacks, self.log.rescued = (rescues := Rescues()).heard_by(callbacks), rescues.of
         conf = {**own_configurable(config), "thread_id": self.thread}
+        if session.agent.is_function and session.breakpoints:  # of the graph in the box
+            conf[BREAKPOINTS] = session.breakpoints
         own: RunnableConfig = {
             "configurable": {**conf, "ec_environment": environment} if environment is not None else conf,
             "callbacks": callbacks,
@@ -199,8 +211,9 @@ class Attempt:
             "input": self._input(),
             "config": own,
             "context": session.agent.context_of(session.context),
-            "stream_mode": ["tasks", "values"],
+            "stream_mode": ["tasks", "values", "updates"],
             "output_keys": session.agent.state_keys,
+            **({} if session.agent.is_function else session.breakpoints),
         }
         # A subgraph with a memory of its own reads it within the rollout; else the end alone is written.
         return arguments if session.agent.needs_saver else {**arguments, "durability": "exit"}
@@ -214,7 +227,7 @@ class Attempt:
         if self.start.get("thread") is None:
             return self.session.agent.boxed(private_copy(self.session.known))
         answers = self.start.get("answers")
-        return None if answers is None else Command(resume=answers)
+        return Command(resume=answers) if answers else None  # none are needed to go on from a breakpoint
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
@@ -257,10 +270,14 @@ class Attempt:
             self.log.stop(self.gate.proposal.task.split("|")[0].rpartition(":")[2])
         if mode == "tasks":
             self.log.hear(part)
+        elif mode == "updates":
+            if is_breakpoint(part):
+                self.paused, self.log.split = True, self.log.split or self.log.running
         elif not self.log.over:
             self.final = part
             self.said.hear(part)
-            if not self.log.split:  # else the stream ends with a look at what the others have written
+            # Else the stream ends with a look at what the others have written.
+            if not (self.log.split or self.log.running):
                 self.settled = part
                 if INTERRUPT not in part:
                     self.log.applied()
@@ -276,9 +293,16 @@ class Attempt:
         return self.meter.timeout() if self._late else self.error
 
     @property
+    def pauses(self) -> bool:
+        """Whether it stopped at a breakpoint. After the last node a graph that stands alone is done all the same."""
+        if not self.paused or not self.session.root:
+            return self.paused
+        return bool(self._graph.get_state({"configurable": {"thread_id": self.thread}}).next)
+
+    @property
     def interrupts(self) -> list[list[Any]]:
-        """Ids and values of the interrupts it stopped at, ours left out."""
-        asked = [[each["id"], each["value"]] for each in self.log.interrupts]
+        """Ids, values and, where given, schemas of the interrupts it stopped at, ours left out."""
+        asked = [question_of(each) for each in self.log.interrupts]
         return [each for each in asked if not (isinstance(each[1], Mapping) and STOPPED in each[1])]
 
     def record(self) -> Plan[Record]:

@@ -78,8 +78,10 @@ class Session:
         policy: which tool calls commit.
         executes: whether the winner's commit is carried out here.
         within: whether this is inside a rollout of another question.
+        root: whether the graph around is that of ``as_agent()``, and none is around that.
         once: how commits are carried out.
         parking: where stopped rollouts are kept.
+        breakpoints: the agent's that were given at run time.
         worlds: the rollouts' environments that are open, by index.
         ran: which rollouts ran here and now; those missing were found in a checkpoint.
         errors: exceptions themselves, by rollout: records carry only their text.
@@ -99,6 +101,7 @@ class Session:
     policy: CommitPolicy
     executes: bool
     within: bool
+    root: bool
     once: Once
     parking: Parking
     context: Any = None
@@ -106,6 +109,7 @@ class Session:
     emit: Emit = lambda _: None
     heard: bool = False
     max_concurrency: int | None = None
+    breakpoints: dict[str, Any] = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(None))
     worlds: dict[int, World] = field(default_factory=dict)
     ran: set[int] = field(default_factory=set)

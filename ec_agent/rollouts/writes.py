@@ -120,6 +120,11 @@ class WriteLog:
         return [*self._done, *self._open()]
 
     @property
+    def running(self) -> bool:
+        """Whether a task has begun and not ended."""
+        return bool(self._running)
+
+    @property
     def open(self) -> int:
         """How many of them are of a step that is not done."""
         return len(self._open()) if self.split else 0

@@ -28,7 +28,7 @@ from langgraph.func import task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.pregel import _algo
 from langgraph.runtime import Runtime
-from langgraph.types import Command, Overwrite, Send
+from langgraph.types import Command, Overwrite, Send, interrupt
 from typing_extensions import TypedDict
 
 from ec_agent.capture.streams import without_streaming
@@ -341,3 +341,30 @@ def test_where_an_error_handler_comes_among_the_tasks_of_its_step():
     ]
     by_langgraph = sorted(range(7), key=lambda i: _algo.task_path_str(paths[i]))
     assert sorted(range(7), key=lambda i: places[i]) == by_langgraph
+
+
+@pytest.mark.parametrize("point", [{"interrupt_before": ["b"]}, {"interrupt_after": ["a"]}, {"interrupt_after": "*"}])
+def test_a_breakpoint_shows_as_an_interrupt_without_a_question(run, point):
+    def parts(**compiled):
+        inner = kit.graph(kit.Items, a=lambda s: {"plain": 1}, b=lambda s: {"plain": 2}).copy(compiled)
+        graph = kit.outer(inner, kit.Items, checkpointer=InMemorySaver())
+        return [internals.is_breakpoint(p) for p in run.stream(graph, {"items": []}, THREAD, stream_mode="updates")]
+
+    assert parts(**{f"{kind}_nodes": nodes for kind, nodes in point.items()})[-1]
+    assert not any(parts())
+
+
+def test_a_question_is_no_breakpoint(run):
+    graph = kit.outer(lambda s: interrupt("?"), kit.Items, checkpointer=InMemorySaver())
+    (part,) = run.stream(graph, {"items": []}, THREAD, stream_mode="updates")
+    assert part["__interrupt__"][0].value == "?"
+    assert not internals.is_breakpoint(part)
+
+
+def test_what_begins_with_two_underscores_is_left_out_of_what_is_kept(run):
+    saver = InMemorySaver()
+    config = {"configurable": {"thread_id": "t", internals.BREAKPOINTS: {"interrupt_before": "*"}, "kept": 1}}
+    run.invoke(kit.graph(kit.Items, a=lambda s: {"plain": 1}, checkpointer=saver), {"items": []}, config)
+    for found in saver.list(None):
+        assert "kept" in found.metadata
+        assert internals.BREAKPOINTS not in found.metadata
