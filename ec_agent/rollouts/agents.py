@@ -21,7 +21,16 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.errors import AgentError
-from ec_agent.rollouts.internals import BOX_IN, BOX_OUT, BREAKPOINTS, ROOT, Channel, breakpoints_in, rescues
+from ec_agent.rollouts.internals import (
+    BOX_IN,
+    BOX_OUT,
+    BREAKPOINTS,
+    ROOT,
+    Channel,
+    breakpoints_in,
+    rescues,
+    with_private_keys,
+)
 from ec_agent.rollouts.messages import state_values
 
 Writes = list[tuple[str, Any]]
@@ -58,7 +67,7 @@ class Agent:
             self.state_keys: list[str] = list(agent.stream_channels_list)
             self._graph: Any = _wide(agent) if whole else agent
             made = agent.builder
-            self.input_keys = list(made.schemas[made.state_schema if whole else made.input_schema])
+            self.input_keys = [*made.channels, *made.managed] if whole else list(made.schemas[made.input_schema])
             self.channels = {
                 key: channel
                 for key in (self.state_keys if whole else agent.output_channels)
@@ -238,7 +247,8 @@ def _stopping(invoke: Callable[..., Any]) -> Callable[..., Any]:
 def _wide(agent: CompiledStateGraph[Any, Any, Any, Any]) -> Any:
     """The agent taking all of its state as input: on a thread, a turn goes on from what the last one left."""
     builder = copy.copy(agent.builder)
-    builder.input_schema = builder.state_schema
+    builder.schemas = dict(builder.schemas)
+    builder.input_schema = with_private_keys(builder, agent.builder)
     return agent.copy({"nodes": {**agent.nodes, START: builder.compile().nodes[START]}})
 
 

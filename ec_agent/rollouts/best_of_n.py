@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 from ec_agent.errors import AgentError, ConfigError
 from ec_agent.leaving import attended
 from ec_agent.plans import Plan, Step, adrive, drive
-from ec_agent.rollouts.internals import config_here, inside_graph
+from ec_agent.rollouts.internals import config_here, inside_graph, with_private_keys
 from ec_agent.rollouts.node import Node
 from ec_agent.rollouts.options import BestOfNOptions, Options
 from ec_agent.rollouts.pausing import PausingGraph, with_breakpoints
@@ -207,7 +207,8 @@ class BestOfN(RunnableLambda[Any, Any]):
             if options.selection_key not in drawn.channels:
                 options = replace(options, selection_key=None)
             compiled_with = {"checkpointer": drawn.checkpointer, "store": drawn.store, "cache": drawn.cache}
-        builder.add_node("best_of_n", BestOfN(agent.original, options, alone=True))
+        reads = {} if drawn is None else {"input_schema": with_private_keys(builder, drawn.builder)}
+        builder.add_node("best_of_n", BestOfN(agent.original, options, alone=True), **reads)
         builder.add_edge(START, "best_of_n")
         builder.add_edge("best_of_n", END)
         compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agent.name, **compiled_with)

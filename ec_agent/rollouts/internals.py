@@ -18,6 +18,7 @@ from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAft
 from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
 from langgraph.constants import END
+from typing_extensions import TypedDict
 
 from ec_agent.commits.durability import CHECKPOINTER, DURABILITY, READ
 
@@ -49,6 +50,31 @@ def config_here(config: RunnableConfig | None) -> RunnableConfig:
     if READ in ambient and READ not in given["configurable"]:
         given["configurable"] = {**ambient, **own_configurable(given)}
     return given
+
+
+class AllKeys(TypedDict):
+    """Stands for a schema of all the keys of a graph."""
+
+
+def with_private_keys(builder: Any, made: Any) -> type[Any]:
+    """Give a graph being built the keys that nodes of another graph have among themselves, beside its state schema.
+
+    Nodes may name keys in ``input_schema=``, or in their annotations, that are in no schema of the graph. On a thread
+    they are kept as the others are.
+
+    Args:
+        builder: of the graph.
+        made: the builder of the other graph, which is done.
+
+    Returns:
+        A schema of all keys for a node of the graph, or for its input; the state schema where no key is private.
+    """
+    if set(made.channels) <= set(made.schemas[made.state_schema]):
+        schema: type[Any] = made.state_schema
+        return schema
+    builder.channels = {**made.channels, **builder.channels}
+    builder.schemas[AllKeys] = {**builder.channels, **builder.managed}
+    return AllKeys
 
 
 def unsaved(config: RunnableConfig) -> RunnableConfig:

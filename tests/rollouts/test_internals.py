@@ -368,3 +368,22 @@ def test_what_begins_with_two_underscores_is_left_out_of_what_is_kept(run):
     for found in saver.list(None):
         assert "kept" in found.metadata
         assert internals.BREAKPOINTS not in found.metadata
+
+
+def test_a_schema_of_ones_own_adds_keys_to_a_graph_but_not_to_what_it_shows():
+    class Shown(TypedDict):
+        shown: str
+
+    class Both(Shown):
+        hidden: str
+
+    made, builder = StateGraph(Shown), StateGraph(Shown)
+    made.add_node("any", lambda state: {}, input_schema=Both)
+    assert internals.with_private_keys(StateGraph(Shown), StateGraph(Shown)) is Shown
+    schema = internals.with_private_keys(builder, made)
+    builder.add_node("only", lambda state: {"shown": f"{sorted(state)}", "hidden": "now"}, input_schema=schema)
+    builder.add_edge(START, "only")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    assert graph.invoke({"shown": "a"}, kit.THREAD) == {"shown": "['shown']"}
+    assert graph.invoke({"shown": "b"}, kit.THREAD) == {"shown": "['hidden', 'shown']"}
+    assert graph.get_input_jsonschema()["properties"].keys() == {"shown"}
