@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from ec_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ec_agent.capture.block import record_calls as record_calls
     from ec_agent.capture.filters import CallFilter as CallFilter
     from ec_agent.capture.filters import CallInfo as CallInfo
     from ec_agent.capture.recorder import Recorder as Recorder
-    from ec_agent.capture.recorder import record_calls as record_calls
     from ec_agent.commits.committing import get_idempotency_key as get_idempotency_key
     from ec_agent.commits.committing import settle_commit as settle_commit
     from ec_agent.commits.effects import commit_tool as commit_tool
@@ -88,14 +88,12 @@ if TYPE_CHECKING:
     from ec_agent.trajectory import reward as reward
 
 _HOMES = {
+    "capture.block": ("record_calls",),
     "capture.filters": (
         "CallFilter",
         "CallInfo",
     ),
-    "capture.recorder": (
-        "Recorder",
-        "record_calls",
-    ),
+    "capture.recorder": ("Recorder",),
     "commits.committing": ("get_idempotency_key", "settle_commit"),
     "commits.effects": (
         "commit_tool",

@@ -7,10 +7,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ec_agent.capture.answers import Answer, made_of, marks_of
 from ec_agent.capture.asked import Asked
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.heard import Heard, restored
-from ec_agent.capture.shapes import Payload, finished, get, merge_payloads, payload_of_response, payload_of_stream
+from ec_agent.capture.shapes import Payload, finished, merge_payloads, payload_of_response, payload_of_stream
 from ec_agent.trajectory import Call
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class OpenCall:
         prompt: what a completion model is asked.
         batch: the runs it started with, and their requests.
         place: its place among those.
+        said: the answers in the messages that its own layer gave back.
+        answers: what it came back with, told briefly: to know a message by that somebody made of it.
         marks: what its tokens were, told briefly, as long as a call around it may only pass them on.
         around: the call in whose course it was made.
         inside: the calls that it made itself, as a chat model around others does.
@@ -94,14 +97,16 @@ class OpenCall:
     recorder: Recorder
     info: CallInfo
     counted: bool
-    sequence: int
+    sequence: float
     started: float
     params: Mapping[str, Any] = field(default_factory=dict)
     asked: Asked = field(default_factory=Asked)
     prompt: str | None = None
     batch: Batch = field(default_factory=Batch)
     place: int = 0
-    marks: tuple[int, ...] = ()
+    said: tuple[Answer, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    marks: bytes = b""
     around: OpenCall | None = None
     inside: list[OpenCall] = field(default_factory=list)
     beside: list[OpenCall] = field(default_factory=list)
@@ -135,8 +140,12 @@ class OpenCall:
             payload: what its own layer saw; ``None`` where that failed or saw nothing.
         """
         answered = self.answered()
+        self.answers = self.said
         if answered and (payload is None or self.batch.size == 1 or not payload.entries):
-            below = merge_payloads([request.payload() for request in answered])
+            payloads = [request.payload() for request in answered]
+            if payload is None or not payload.entries:  # else the messages tell it
+                self.answers += tuple(Answer.of(each) for each in payloads)
+            below = merge_payloads(payloads)
             # Several requests are more than a layer above reports; of one, either layer may have lost some.
             if payload is None or len(answered) > 1 or _extent(below) > _extent(payload):
                 payload = below
@@ -153,7 +162,7 @@ class OpenCall:
     def mark(self, payload: Payload) -> None:
         """Keep what the tokens are told by, where a call around this one or in its course may have the same."""
         if self.around is not None or self.inside or self.beside:
-            self.marks = marks_of(payload)
+            self.marks = marks_of(payload.entries)
 
     def passed_on(self, done: Call) -> bool:
         """Whether a chat model around other chat models only passed on what they answered, or some of them did."""
@@ -161,7 +170,7 @@ class OpenCall:
         if not inside or self.answered():
             return False
         if self.marks:
-            return _parts_of(self.marks, [inner.marks for inner in inside]) is not None
+            return made_of(self.marks, [inner.marks for inner in inside]) is not None
         counts = [inner.done.tokens for inner in inside if inner.done is not None]
         known = [count for count in counts if count is not None]
         return done.tokens is None or len(known) < len(counts) or done.tokens in (*known, sum(known))
@@ -171,24 +180,9 @@ class OpenCall:
         beside = [other for other in self.beside if other.done is not None and other.marks]
         if not beside or not self.marks:
             return []
-        own = sum((marks_of(request.payload()) for request in self.answered()), ())
-        parts = _parts_of(self.marks, [own, *(other.marks for other in beside)])
+        own = b"".join(marks_of(request.payload().entries) for request in self.answered())
+        parts = made_of(self.marks, [own, *(other.marks for other in beside)])
         return [beside[place - 1] for place in parts or () if place > 0]
-
-
-def marks_of(payload: Payload) -> tuple[int, ...]:
-    """What the tokens of a payload are told by."""
-    return tuple(hash((str(get(entry, "token")), str(get(entry, "logprob")))) for entry in payload.entries)
-
-
-def _parts_of(whole: tuple[int, ...], parts: list[tuple[int, ...]]) -> list[int] | None:
-    """Which of the parts, in their order, make the whole; ``None`` if none do."""
-    reached: dict[int, list[int]] = {0: []}
-    for place, part in enumerate(parts):
-        for start, way in list(reached.items()):
-            if part and whole[start : start + len(part)] == part:
-                reached.setdefault(start + len(part), [*way, place])
-    return reached.get(len(whole))
 
 
 def _extent(payload: Payload) -> tuple[int, int]:

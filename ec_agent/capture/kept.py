@@ -42,10 +42,10 @@ class ToolLog:
 
     def __init__(self, text: bool = False) -> None:
         self._text = text
-        self._uses: dict[UUID, tuple[int, ToolUse]] = {}
+        self._uses: dict[UUID, tuple[float, ToolUse]] = {}
         self._lock = threading.Lock()
 
-    def start(self, run: UUID, sequence: int, name: str, arguments: Any) -> None:
+    def start(self, run: UUID, sequence: float, name: str, arguments: Any) -> None:
         """A tool runs; ``sequence`` is its place in the order in which calls and tools start."""
         with self._lock:
             self._uses[run] = (sequence, ToolUse(name, arguments=self._clipped(arguments)))
@@ -72,7 +72,7 @@ class ToolLog:
         text = said if isinstance(said, str) else str(said)
         return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 4]} ..."
 
-    def placed(self, calls: Sequence[tuple[int, Call]]) -> list[Call]:
+    def placed(self, calls: Sequence[tuple[float, Call]]) -> list[Call]:
         """The calls, each with the tools that started after it and before the next.
 
         Args:

@@ -18,6 +18,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 from langgraph.errors import GraphBubbleUp
 
+from ec_agent.capture.answers import Answer
 from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import current_recorder, listening
@@ -66,6 +67,7 @@ class CaptureHandler(BaseCallbackHandler):
         info = call_info(metadata, kwargs.get("tags"), model)
         around = self._open.get(kwargs.get("parent_run_id") or run_id)  # its own is not there yet
         call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1, around)
+        call.said = (Answer.of_run(run_id),)  # as long as it streams, that is all its messages are told by
         current_call.set(call)
         return call
 
@@ -111,14 +113,14 @@ class CaptureHandler(BaseCallbackHandler):
         call = self._open.pop(run_id, None)
         if call is not None:
             call.recorder.asking += _asking(response)
-            call.recorder.end(call, _payload(response, call.batch.size))
+            call.recorder.end(call, _read(call, response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A run failed; what it had streamed until then counts."""
         call = self._open.pop(run_id, None)
         if call is not None:
             partial = kwargs.get("response")
-            payload = _payload(partial, call.batch.size) if isinstance(partial, LLMResult) else None
+            payload = _read(call, partial) if isinstance(partial, LLMResult) else None
             some = payload is not None and (payload.entries or payload.tokens)
             call.recorder.end(call, replace(payload, partial=True) if payload is not None and some else None)
 
@@ -148,17 +150,16 @@ def _asking(response: LLMResult) -> list[AIMessage]:
     return [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
 
 
-def _payload(response: LLMResult, batch: int) -> Payload | None:
-    payloads = [
-        payload_of_message(get(generation, "message"), get(generation, "generation_info"))
-        for generations in response.generations
-        for generation in generations
-    ]
+def _read(call: OpenCall, response: LLMResult) -> Payload | None:
+    generations = [generation for several in response.generations for generation in several]
+    payloads = [payload_of_message(get(each, "message"), get(each, "generation_info")) for each in generations]
     if not payloads:
         return None
+    messages = [get(each, "message") for each in generations]
+    call.said = tuple(Answer.of(*each) for each in zip(payloads, messages, strict=True))
     first = payloads[0]  # of several generations, each repeats the usage of the request they came from
     whole = replace(first, entries=[entry for payload in payloads for entry in payload.entries])
-    if first.tokens is None and batch == 1:  # of several prompts, the first is given the usage of all
+    if first.tokens is None and call.batch.size == 1:  # of several prompts, the first is given the usage of all
         usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})
         whole = replace(whole, tokens=usage.tokens, prompt_tokens=usage.prompt_tokens)
     return replace(whole, entries=without_echo([payload.entries for payload in payloads], whole.tokens))

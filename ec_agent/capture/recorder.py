@@ -19,6 +19,7 @@ import numpy as np
 from langchain_core.messages import AIMessage
 
 from ec_agent.capture.advice import missing
+from ec_agent.capture.answers import Answer
 from ec_agent.capture.asked import RequestSettings, asked_of
 from ec_agent.capture.calls import Batch, OpenCall, current_call, open_call
 from ec_agent.capture.filters import CallInfo, CallPredicate
@@ -40,6 +41,7 @@ class Recorder:
     Attributes:
         failure: what ends the rollout, whether or not the agent caught it.
         asking: the AI messages with tool calls that LangChain models have returned.
+        known: answers of calls that were heard elsewhere, by a question within this rollout, and are on record.
         tool_calls: tools executed.
         tools: which, and when.
         progress: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
@@ -77,6 +79,7 @@ class Recorder:
         self._leading = leading(signals)
         self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
+        self.known: list[Answer] = []
         self.tool_calls = 0
         self.progress: Progress | None = None
         self.guard = guard
@@ -200,7 +203,7 @@ class Recorder:
             spent += (other.done.tokens or 0) if other.done is not None else 0
             other.done = None
         for other in (*call.inside, *call.beside):
-            other.marks = ()
+            other.marks = b""
         call.closed, call.batch, call.inside, call.beside = True, Batch(over=True), [], []
         if (progress := self.progress) is not None and call.counted:
             progress.call_ended(call, spent)
@@ -233,28 +236,53 @@ class Recorder:
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
             return read(replace(payload or Payload(), entries=()), signals)
 
-    def adopt(self, calls: Sequence[Call], *, counted: bool = True, metered: bool = False) -> None:
-        """Add finished calls that were made elsewhere: a nested winner's, a remote agent's.
+    def adopt(self, calls: Sequence[Call], *, counted: bool = True) -> None:
+        """Add the finished calls of a nested question; the guard was told of them when they were made.
 
-        Those of nested losers are not ``counted``: they cost, but are no part of this timeline. Those that are
-        ``metered`` were made known to the guard when they were made.
+        Those of nested losers are not ``counted``: they cost, but are no part of this timeline.
         """
         from ec_agent.capture.langchain import call_info
 
         here = call_info()
         for call in calls:
             path = (*here.path, call.node) if call.node else here.path
-            info = replace(here, node=call.node, path=path, model=call.model)
-            started = call.started if call.started is not None else time.time()
-            counts = counted and self._counts(info)
-            adopted = OpenCall(self, info, counts, next(_sequence), started, closed=True, done=call)
-            self._enter(adopted, counted)
-            if (progress := self.progress) is not None and counts:
-                progress.call_ended(adopted)
-            if not metered and call.tokens:
-                self.spend(call.tokens)
-            if self._raise_on_missing and counts:
-                self._require(call)
+            self.add(call, replace(here, node=call.node, path=path, model=call.model), self.now(), counted)
+
+    def take(self, payload: Payload, info: CallInfo, place: float) -> None:
+        """Add the finished call that returned this where nobody heard it.
+
+        Raises:
+            Exception: as ``end``.
+        """
+        kept = self._kept
+        done = call_of(payload, self.signals, node=info.node, keep_text=kept.text, keep_candidates=kept.candidates)
+        call = self.add(done, replace(info, model=done.model), place)
+        self.spend(done.tokens or 0)
+        if self._raise_on_missing and call.counted:
+            self._require(done)
+
+    def add(self, done: Call, info: CallInfo, place: float, counted: bool = True) -> OpenCall:
+        """Put a finished call on record, at a place in call-start order; see ``now``."""
+        started = done.started if done.started is not None else time.time()
+        call = OpenCall(self, info, counted and self._counts(info), place, started, closed=True, done=done)
+        self._enter(call, counted)
+        if (progress := self.progress) is not None and call.counted:
+            progress.call_ended(call)
+        return call
+
+    def now(self) -> float:
+        """A place in call-start order: after all that has started so far, before all that will."""
+        return next(_sequence)
+
+    def answers(self) -> list[tuple[float, Answer]]:
+        """What the calls heard so far came back with, and their places; of one still open, as far as it came."""
+        with self._lock:
+            calls = [call.source for call in self._calls]
+        for call in calls:
+            if not call.closed:
+                with suppress(Exception):  # as in ``_read``: the user's run must not die of our reading
+                    call.read(None)
+        return [(call.sequence, answer) for call in calls for answer in call.answers]
 
     def _seen(self) -> list[tuple[OpenCall, Call]]:
         with self._lock:
@@ -298,6 +326,7 @@ class Recorder:
         self.asking.clear()
         with self._lock:
             self._calls.clear()
+        self.known.clear()
 
     def every_call(self) -> list[Call]:
         """All calls seen, those the filter leaves out included: what the rollout cost."""
@@ -333,6 +362,11 @@ class Recorder:
         """How many calls have started so far."""
         return len(self._calls)
 
+    def places(self) -> list[float]:
+        """Where the calls are that count, in call-start order."""
+        with self._lock:
+            return sorted(call.sequence for call in self._calls if call.counted)
+
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)
 listening: ContextVar[tuple[Recorder, ...]] = ContextVar("ec_agent_listening", default=())
@@ -347,12 +381,13 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
 
     install_hook()
     install_patch()
-    with _set((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
+    with set_here((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
         yield recorder
 
 
 @contextmanager
-def _set(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
+def set_here(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
+    """Context variables set inside."""
     tokens = [(variable, variable.set(value)) for variable, value in values]
     try:
         yield
@@ -361,38 +396,3 @@ def _set(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
             # A generator that is stepped by a web server may be left in another context, where nothing was set.
             with suppress(ValueError):
                 variable.reset(token)
-
-
-@contextmanager
-def record_calls(
-    *,
-    signals: Sequence[str] = (ENTROPY,),
-    calls: CallPredicate | None = None,
-    keep_text: bool = False,
-    keep_candidates: int = 0,
-    request_logprobs: bool = False,
-) -> Iterator[Recorder]:
-    """Record the LLM calls made inside the ``with`` block, through LangChain or an ``openai`` client.
-
-    A rollout or a block like this around it records them all the same.
-
-    Args:
-        signals: per-token signals to keep; entropy always is.
-        calls: which calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
-        keep_text: keep the token texts too, and what tools were given and returned.
-        keep_candidates: keep so many of each token's likeliest candidates.
-        request_logprobs: ask for logprobs in requests of ``openai`` clients that do not.
-
-    Yields:
-        A recorder; its ``trajectory()`` is what has been recorded so far.
-
-    Example:
-        >>> with record_calls() as recorder:
-        ...     client.chat.completions.create(..., logprobs=True, top_logprobs=20)
-        >>> recorder.trajectory().centroid()
-    """
-    requests, kept = RequestSettings(logprobs=request_logprobs), Kept(keep_text, keep_candidates)
-    recorder = Recorder(signals=signals, calls=calls, kept=kept, requests=requests)
-    alone = current_recorder.get() is None
-    with recording(recorder) if alone else _set((listening, (*listening.get(), recorder))):
-        yield recorder

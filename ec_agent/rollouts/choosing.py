@@ -20,6 +20,7 @@ from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.record import Record, total, unpack_calls, writes_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
+from ec_agent.rollouts.unheard import notes_of
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.signals import ENTROPY, leading
 from ec_agent.trajectory import Trajectory
@@ -80,7 +81,7 @@ def choose(
     if not ended:
         _raise_all_failed(candidates, errors)
     ranking = _checked(options.selector.select(candidates), candidates, options)
-    notes = list(ranking.warnings)
+    notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
     if not ranking.order:
         notes.append("no rollout could be scored, so the first that ended was taken")
         # Where all ask somebody before they ask a model, there is nothing to choose yet.

@@ -6,14 +6,15 @@ import copy
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, RemoveMessage, convert_to_messages
 from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
+from ec_agent.capture.answers import is_answer
 from ec_agent.errors import IsolationWarning
 
 LOGPROBS = "logprobs"
@@ -104,11 +105,31 @@ def messages_in(value: Any) -> list[Any]:
 
 def ai_messages(value: Any) -> list[Any]:
     """The AI messages among them."""
-    return [
-        message
-        for message in messages_in(value)
-        if isinstance(message, AIMessage) or (isinstance(message, dict) and message.get("type") == "ai")
-    ]
+    return [message for message in messages_in(value) if is_answer(message)]
+
+
+def answers_within(value: Any, around: frozenset[int] = frozenset()) -> Iterator[Any]:
+    """Every AI message in a value, in order, those in a tool's artifact or in an object among them."""
+    if isinstance(value, str | bytes | int | float | None) or id(value) in around:
+        return
+    if is_answer(value):
+        yield value
+        return
+    parts: Iterable[Any] = ()
+    if isinstance(value, BaseMessage):
+        parts = [getattr(value, "artifact", None)]
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = value
+    elif isinstance(value, Overwrite):
+        parts = [value.value]
+    elif isinstance(value, Send):
+        parts = [value.arg]
+    elif isinstance(value, Command):
+        parts = [value.update, value.goto]
+    elif (values := state_values(value)) is not None:
+        parts = values.values()
+    for part in parts:
+        yield from answers_within(part, around | {id(value)})
 
 
 class Said:

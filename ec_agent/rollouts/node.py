@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
+from ec_agent.capture.answers import answers_in
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.committing import Once
 from ec_agent.commits.durability import saver_of, warn_of_exit
@@ -28,7 +29,7 @@ from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
 from ec_agent.rollouts.internals import ROOT, RUNTIME, anybody_hears, has_node, outer_channels, question_number, unsaved
 from ec_agent.rollouts.limits import Budget, whole
-from ec_agent.rollouts.messages import rebuilt, with_id
+from ec_agent.rollouts.messages import answers_within, rebuilt, with_id
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.pausing import check_breakpoints
@@ -209,7 +210,7 @@ class Node:
         options, last = session.options, last_of(done)
         selection = _whole(done)
         candidates = session.candidates(done["records"])
-        _hand_over(session, selection, candidates)
+        _hand_over(session, selection, done)
         goto = list(last["goto"])
         if options.route is not None:
             winner = candidates[selection.winner]
@@ -250,14 +251,17 @@ def _whole(done: Mapping[str, Any]) -> Selection:
     return replace(selection, usage=usage, commits=tuple(done["commits"]), earlier=earlier)
 
 
-def _hand_over(session: Session, selection: Selection, candidates: list[Any]) -> None:
+def _hand_over(session: Session, selection: Selection, done: Mapping[str, Any]) -> None:
+    candidates = session.candidates(done["records"])
     left = session.leave_behind(selection, candidates)
     if session.listener is not None and session.listener.on_left is not None:
         session.listener.on_left(*left)
     # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
+        said = answers_within([done[name] for name in ("records", "last", "written")])
+        around.known += [answer for _, _, answer in answers_in(said)]
         for candidate in candidates:
-            around.adopt(candidate.trajectory.calls, counted=candidate.index == selection.winner, metered=True)
+            around.adopt(candidate.trajectory.calls, counted=candidate.index == selection.winner)
 
 
 def _emitter(runtime: Runtime[Any] | None, name: str) -> Emit | None:

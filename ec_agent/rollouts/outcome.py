@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Interrupt
 
-from ec_agent.capture.shapes import call_of, payload_of_message
 from ec_agent.errors import AgentError, CommitError, NoFinalActionError, RolloutInterruptedError, StateMismatchError
 from ec_agent.rollouts.agents import Writes, commands, update_and_goto, update_of
 from ec_agent.rollouts.final_action import default_final_action
@@ -21,6 +20,7 @@ from ec_agent.rollouts.messages import (
     with_id,
     without_logprobs,
 )
+from ec_agent.rollouts.parking import nested_states
 from ec_agent.rollouts.record import End, pack_calls
 from ec_agent.rollouts.writes import open_writes, outer_writes
 
@@ -40,6 +40,7 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     options = attempt.session.options
     end = _end(attempt)
     written, final, goto = _written(attempt)
+    attempt.unheard.finish(_left(attempt, end))
     if end["kind"] == "answer":
         end = _open_call(attempt, written) or end
         if end.get("paused"):
@@ -176,9 +177,6 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
     # As everywhere in LangGraph, a command to the parent stands for the whole of the agent's output.
     done = attempt.command is None
     raw, goto = agent.writes_of(attempt.log.writes()) if done else update_and_goto(attempt.command)
-    if not attempt.recorder.started_calls():
-        # An agent that runs elsewhere is heard only through the messages it sends back.
-        attempt.recorder.adopt(_calls_in(attempt.log.fresh(raw), attempt.recorder.signals))
     final = attempt.final
     if done and not agent.is_function:
         raw = attempt.said.identified(raw, session.known)
@@ -225,9 +223,16 @@ def _final_action(attempt: Attempt, end: End, final: Any, written: Writes) -> An
     return next(same, message)
 
 
-def _calls_in(written: Writes, signals: Any) -> list[Any]:
-    payloads = [payload_of_message(message) for _, value in written for message in ai_messages(value)]
-    return [call_of(payload, tuple(dict.fromkeys(("entropy", *signals)))) for payload in payloads]
+def _left(attempt: Attempt, end: End) -> list[Any]:
+    """What was said beside the writes: in a command to the parent, or in a step that did not come to its end."""
+    left: list[Any] = [attempt.command]
+    if attempt.saver is not None and end["kind"] != "answer":
+        left += nested_states(attempt.saver, attempt.thread)
+    if attempt.committing is not None:
+        left.append(attempt.committing.talk)
+    if (proposal := attempt.gate.proposal) is not None:
+        left += [proposal.talk, proposal.message]
+    return left
 
 
 def _mapped(update: Any, outer: Mapping[str, Channel]) -> Writes:

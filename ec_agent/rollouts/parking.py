@@ -58,6 +58,22 @@ def finished_in(memory: InMemorySaver, thread: str, keys: Collection[str]) -> di
     return done
 
 
+def nested_states(memory: InMemorySaver, thread: str) -> list[Any]:
+    """What the rollout's nested graphs have in their states so far, in the order in which they got there.
+
+    Rollouts of a question within are left out: they are on record there.
+    """
+    found: dict[str, CheckpointTuple] = {}
+    for each in memory.list({"configurable": {"thread_id": thread}}):  # the newest first
+        found.setdefault(each.config["configurable"].get("checkpoint_ns", ""), each)
+    tuples = [each for namespace, each in reversed(found.items()) if namespace and not _is_ours(each)]
+    return [part for each in tuples for part in (each.checkpoint["channel_values"], each.pending_writes)]
+
+
+def _is_ours(found: CheckpointTuple) -> bool:
+    return {"records", "course"} <= set(found.checkpoint["channel_versions"])
+
+
 class Parking:
     """The parked rollouts of one question.
 

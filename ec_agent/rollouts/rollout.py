@@ -47,6 +47,7 @@ from ec_agent.rollouts.pausing import question_of
 from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
+from ec_agent.rollouts.unheard import Unheard
 from ec_agent.rollouts.writes import WriteLog
 from ec_agent.tracing import feedback
 from ec_agent.tracing.seam import current_question
@@ -122,6 +123,7 @@ class Attempt:
         if session.heard:
             self.recorder.progress = Progress(self._emit)
         self.log = WriteLog()
+        self.unheard = Unheard(self.recorder, session.known, config)
         self.final: Any = None
         self.settled: Any = None
         self.said = Said()
@@ -160,6 +162,7 @@ class Attempt:
             else:
                 self.saver = yield from session.parking.fetch(parked, self.thread)
                 self.log.finished = finished_in(self.saver, self.thread, session.agent.state_keys)
+                self.unheard.resumed(list(self.saver.list(None)))
             yield from timed(session.enter(self.index), self.meter)
         if self.error is None:
             with self._failing(), self._inside():
@@ -270,10 +273,12 @@ class Attempt:
             self.log.stop(self.gate.proposal.task.split("|")[0].rpartition(":")[2])
         if mode == "tasks":
             self.log.hear(part)
+            self.unheard.hear(part)
         elif mode == "updates":
             if is_breakpoint(part):
                 self.paused, self.log.split = True, self.log.split or self.log.running
         elif not self.log.over:
+            self.unheard.settle()
             self.final = part
             self.said.hear(part)
             # Else the stream ends with a look at what the others have written.
@@ -348,7 +353,11 @@ class Attempt:
             "writes": [],
             "goto": [],
             "final_action": None,
-            "facts": {**self.recorder.facts(), **({feedback.PLACE: self.langsmith} if self.langsmith else {})},
+            "facts": {
+                **self.recorder.facts(),
+                **self.unheard.facts(),
+                **({feedback.PLACE: self.langsmith} if self.langsmith else {}),
+            },
             "fingerprint": None,
             "end": {"kind": "answer"},
             "store": [],

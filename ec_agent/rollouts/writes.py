@@ -129,11 +129,6 @@ class WriteLog:
         """How many of them are of a step that is not done."""
         return len(self._open()) if self.split else 0
 
-    def fresh(self, writes: Pairs) -> Pairs:
-        """Those of these writes that were made here and now, not before the rollout stopped."""
-        before = {id(value) for pairs in self.finished.values() for _, value in pairs}
-        return [pair for pair in writes if id(pair[1]) not in before]
-
 
 def _unfolded(result: Mapping[str, Any]) -> Pairs:
     """The stream folds several writes of one task to one key into ``{"$writes": [...]}``."""

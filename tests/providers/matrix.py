@@ -72,6 +72,23 @@ models trained on `<tool_call>`.
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.
 
+## Calls that nobody heard
+
+A model that runs in another process (a `RemoteGraph`, say) or in a thread without the context is known by the
+messages it leaves in the agent's state, objects or dicts, in a tool's `artifact` too:
+
+* **Each answer counts once**, beside the calls that were heard. It is told by its tokens and logprobs and by the ids
+  of answer and run, so a message may be copied, renamed, given another text or written again by a later node. What
+  was in the input, or was counted before a question or an action, is no call of this rollout.
+* **Its place** is that of the step that wrote it, and within the step that of its message among those of calls that
+  were heard. Where that does not tell (nodes side by side, a call in the same node that left no message), it stands
+  where the graph took its message, and the receipt's warnings say so.
+* **Without logprobs** such a message is a gap, as long as its usage says, and of unknown length without usage:
+  coverage falls, and the warnings say so. It is taken for a call of its own where its ids, or else its usage, are of
+  no call that was heard.
+* Two answers that are alike word for word and logprob for logprob, and have no id of a run or an answer, count as
+  one; the warnings say so. Tokens of such calls are on the bill, and `Limits` sees them at the end of the step.
+
 ## How to ask
 """
 

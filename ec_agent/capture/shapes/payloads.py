@@ -39,6 +39,7 @@ class Payload:
         top_k: how many candidates were asked for, where that is known.
         constrained: whether the request held the answer to a grammar, a schema or a certain tool.
         partial: whether the answer broke off, or its reader did, before its end.
+        response: the provider's id of the answer, where reported.
     """
 
     entries: Sequence[Any] = ()
@@ -50,6 +51,7 @@ class Payload:
     top_k: int | None = None
     constrained: bool = False
     partial: bool = False
+    response: str | None = None
 
 
 def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
@@ -71,6 +73,7 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         model=first(metadata, "model_name", "model"),
         # LangChain zeroes the cost of a cached answer, and only of that.
         cache_hit=get(usage, "total_cost") == 0,
+        response=_named(metadata),
     )
 
 
@@ -91,7 +94,13 @@ def payload_of_response(response: Any) -> Payload:
         prompt_tokens=prompt,
         cached_tokens=count(get(usage, "input_tokens_details", "cached_tokens")) if cached is None else cached,
         model=first(response, "model", "model_version", "modelVersion"),
+        response=_named(response),
     )
+
+
+def _named(answer: Any) -> str | None:
+    name = get(answer, "id")
+    return name if isinstance(name, str) and name else None
 
 
 def _entries(response: Any, tokens: int | None) -> list[Any]:
@@ -153,10 +162,11 @@ def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
 def payload_of_stream(chunks: Sequence[Any]) -> Payload:
     """The chunks or events of a streamed OpenAI answer, as far as they came."""
     by_choice: dict[Any, list[Any]] = {}
-    usage = model = None
+    usage = model = name = None
     mute, says = 0, False
     for chunk in chunks:
         model = get(chunk, "model") or model
+        name = name or _named(chunk)
         usage = get(chunk, "usage") or usage
         for choice in listed(get(chunk, "choices")):
             entries = streamed_entries(choice)
@@ -172,7 +182,7 @@ def payload_of_stream(chunks: Sequence[Any]) -> Payload:
             by_choice.setdefault(count(get(chunk, "output_index")), []).extend(entries)
             mute += bool(get(chunk, "delta")) and not entries
     final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in _FINAL_EVENTS), None)
-    whole = payload_of_response({"usage": usage, "model": model} if final is None else final)
+    whole = payload_of_response({"usage": usage, "model": model, "id": name} if final is None else final)
     entries = without_echo(list(by_choice.values()), whole.tokens)
     whole = replace(whole, tokens=believed(whole.tokens, entries, says))
     if whole.tokens is None and entries and mute > 0:

@@ -1,0 +1,47 @@
+"""Recording the LLM calls of a block of code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ec_agent.capture.asked import RequestSettings
+from ec_agent.capture.filters import CallPredicate
+from ec_agent.capture.kept import Kept
+from ec_agent.capture.recorder import Recorder, current_recorder, listening, recording, set_here
+from ec_agent.signals import ENTROPY
+
+
+@contextmanager
+def record_calls(
+    *,
+    signals: Sequence[str] = (ENTROPY,),
+    calls: CallPredicate | None = None,
+    keep_text: bool = False,
+    keep_candidates: int = 0,
+    request_logprobs: bool = False,
+) -> Iterator[Recorder]:
+    """Record the LLM calls made inside the ``with`` block, through LangChain or an ``openai`` client.
+
+    A rollout or a block like this around it records them all the same.
+
+    Args:
+        signals: per-token signals to keep; entropy always is.
+        calls: which calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
+        keep_text: keep the token texts too, and what tools were given and returned.
+        keep_candidates: keep so many of each token's likeliest candidates.
+        request_logprobs: ask for logprobs in requests of ``openai`` clients that do not.
+
+    Yields:
+        A recorder; its ``trajectory()`` is what has been recorded so far.
+
+    Example:
+        >>> with record_calls() as recorder:
+        ...     client.chat.completions.create(..., logprobs=True, top_logprobs=20)
+        >>> recorder.trajectory().centroid()
+    """
+    requests, kept = RequestSettings(logprobs=request_logprobs), Kept(keep_text, keep_candidates)
+    recorder = Recorder(signals=signals, calls=calls, kept=kept, requests=requests)
+    alone = current_recorder.get() is None
+    with recording(recorder) if alone else set_here((listening, (*listening.get(), recorder))):
+        yield recorder

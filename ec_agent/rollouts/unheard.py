@@ -1,0 +1,239 @@
+"""Calls that nobody heard: made in another process or in a thread of its own, and known by the messages they left.
+
+A message that comes with logprobs, or that says in another way that a model made it, stands for a call. Most are of
+calls that were heard; of the others each counts once, in its place among those that were heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from ec_agent.capture.answers import Answer, answers_in, put_together
+from ec_agent.capture.filters import CallInfo
+from ec_agent.capture.recorder import Recorder
+from ec_agent.capture.shapes import Payload
+from ec_agent.rollouts.internals import PUSH, RETURN, own_tags
+from ec_agent.rollouts.messages import answers_within
+
+_BEFORE = -1.0
+"""The place of what was there before the rollout began."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """A task of the agent's graph: its name, its place in its step, since when it runs, and what models said in it."""
+
+    name: str
+    order: tuple[int, Any]
+    since: float
+    said: Sequence[tuple[Any, Payload, Answer]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """An answer of a call that nobody heard."""
+
+    task: _Task
+    message: Any
+    payload: Payload
+    answer: Answer
+
+
+@dataclass(slots=True)
+class Unheard:
+    """Finds a rollout's calls that nobody heard, step by step, and adds them to its record.
+
+    Args:
+        recorder: the record.
+        known: what the agent was asked: messages in it are no work of this rollout.
+        config: the config of the task that the rollout runs in.
+    """
+
+    recorder: Recorder
+    known: Any
+    config: RunnableConfig
+    _before: list[Answer] | None = None
+    _parked: list[Answer] = field(default_factory=list)
+    _tasks: dict[str, _Task] = field(default_factory=dict)
+    _ended: list[_Task] = field(default_factory=list)
+    _seen: dict[int, tuple[Any, float]] = field(default_factory=dict)
+    _taken: list[tuple[float, _New]] = field(default_factory=list)
+    _unplaced: int = 0
+    _repeated: int = 0
+
+    def resumed(self, parked: Any) -> None:
+        """The rollout goes on from where it was parked: what it said until then was counted then."""
+        self._parked += [answer for _, _, answer in _said_in(parked)]
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """A task of the agent's graph starts, or has a result."""
+        if "triggers" in event:
+            pushed = tuple(event["triggers"]) == (PUSH,)
+            order = (1, len(self._tasks)) if pushed else (0, event["name"])
+            self._tasks[event["id"]] = _Task(event["name"], order, self.recorder.now())
+        elif (task := self._tasks.pop(event["id"], None)) is not None:
+            result = event.get("result") or {}
+            task.said = _said_in({key: value for key, value in result.items() if key != RETURN})
+            self._ended.append(task)
+
+    def settle(self) -> None:
+        """The step is over: count what its tasks wrote.
+
+        Raises:
+            Exception: as ``Recorder.end``: a limit was reached, say.
+        """
+        ended, self._ended = sorted(self._ended, key=lambda task: task.order), []
+        self._count(ended)
+
+    def finish(self, left: Any) -> None:
+        """The rollout is over: count what it said beside its writes, in a step that did not come to its end.
+
+        Raises:
+            Exception: as ``settle``.
+        """
+        self.settle()
+        open_tasks = list(self._tasks.values())
+        name = open_tasks[0].name if open_tasks else ""
+        since = min((task.since for task in open_tasks), default=self.recorder.now())
+        self._count([_Task(name, (0, ""), since, _said_in(left))])
+
+    def _count(self, tasks: Sequence[_Task]) -> None:
+        new: list[_New] = []
+        found: list[tuple[_New | None, float]] = []
+        took_part: set[int] = set()
+        for task in tasks:
+            for message, payload, answer in task.said:
+                each = _New(task, message, payload, answer)
+                place = self._place(each, new)
+                if place is None:
+                    new.append(each)
+                    found.append((each, 0.0))
+                elif place >= task.since:
+                    found.append((None, place))
+                else:
+                    continue
+                took_part.add(id(task))
+        if not new:
+            return
+        since = min(task.since for task in tasks)
+        others = self.recorder.places()
+        while found:
+            waiting = []
+            while found and (first := found[0][0]) is not None:
+                waiting.append(first)
+                found.pop(0)
+            until = found.pop(0)[1] if found else None
+            self._unplaced += len(waiting) if len(took_part) > 1 or _between(others, since, until) else 0
+            for number, each in enumerate(waiting, start=1):
+                place = self.recorder.now() if until is None else until - 1 + number / (len(waiting) + 1)
+                self._take(each, place)
+            since = since if until is None else max(since, until)
+
+    def _place(self, each: _New, new: Sequence[_New]) -> float | None:
+        """Where the call is that this is the answer of; ``None`` where nobody heard of it yet."""
+        if (seen := self._seen.get(id(each.message))) is not None:
+            return seen[1]
+        place = self._known_place(each, new)
+        # The message is kept, so that no other can come to have its identity.
+        self._seen[id(each.message)] = each.message, _BEFORE if place is None else place
+        return place
+
+    def _known_place(self, each: _New, new: Sequence[_New]) -> float | None:
+        answer = each.answer
+        heard = [*self.recorder.answers(), *((place, other.answer) for place, other in self._taken)]
+        heard += [(_BEFORE, other.answer) for other in new]
+        if (place := next((place for place, other in heard if answer.is_of(other)), None)) is not None:
+            self._repeated += any(_may_be_two(each, other) for other in (*new, *(taken for _, taken in self._taken)))
+            return place
+        before = [*self._old(), *self.recorder.known]
+        if any(answer.is_of(other) for other in before):
+            return _BEFORE
+        others = [other for _, other in heard]
+        if answer.length:
+            return _BEFORE if put_together(each.payload.entries, [*before, *others]) else None
+        return _BEFORE if _may_be_heard(answer, [*before, *others]) else None
+
+    def _old(self) -> list[Answer]:
+        if self._before is None:
+            self._before = [answer for _, _, answer in _said_in(self.known)]
+        return [*self._before, *self._parked]
+
+    def _take(self, each: _New, place: float) -> None:
+        metadata = {**(self.config.get("metadata") or {}), "langgraph_node": each.task.name}
+        name = each.task.name
+        info = CallInfo(name, (name,), tuple(own_tags(self.config)), metadata)
+        self._seen[id(each.message)] = each.message, place
+        self._taken.append((place, each))
+        self.recorder.take(each.payload, info, place)
+
+    def facts(self) -> dict[str, int]:
+        """What a reader of the receipt should know, by name; empty where every call was heard."""
+        taken = [each for _, each in self._taken]
+        facts = {
+            "unheard": len(taken),
+            "unplaced": self._unplaced,
+            "repeated": self._repeated,
+            "unmeasured": sum(not each.payload.entries for each in taken),
+        }
+        return {name: count for name, count in facts.items() if count}
+
+
+def _said_in(value: Any) -> list[tuple[Any, Payload, Answer]]:
+    return answers_in(answers_within(value))
+
+
+def _between(places: Iterable[float], since: float, until: float | None) -> bool:
+    return any(since < place and (until is None or place < until) for place in places)
+
+
+def _may_be_two(one: _New, other: _New) -> bool:
+    """Whether one may be the answer of another call, word for word the same: the state names what had no name."""
+    named = (one.answer.run, one.answer.response, other.answer.run, other.answer.response)
+    if one.message is other.message or one.answer.message == other.answer.message or any(named):
+        return False
+    return one.answer.same(other.answer) and _said(one.message) == _said(other.message)
+
+
+def _may_be_heard(answer: Answer, heard: Sequence[Answer]) -> bool:
+    """Whether a message without logprobs, under a name of its own, may be of a call that was heard."""
+    if answer.run is not None or not heard:
+        return False
+    if answer.response is not None and all(other.response is not None for other in heard):
+        return False
+    counts = [other.tokens for other in heard if other.tokens is not None]
+    return answer.tokens is None or answer.tokens in (*counts, sum(counts))
+
+
+def _said(message: Any) -> Any:
+    return message.get("content") if isinstance(message, Mapping) else message.content
+
+
+def notes_of(facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to know before trusting a choice between rollouts some of whose calls nobody heard.
+
+    Args:
+        facts: those of each rollout that ended.
+    """
+    counts = {name: sum(each.get(name, 0) for each in facts) for name in ("unplaced", "repeated", "unmeasured")}
+    notes = []
+    if counts["unplaced"]:
+        notes.append(
+            f"the place of {counts['unplaced']} calls is not known: they were made where they could not be heard, "
+            "beside others, and stand where the graph took their messages; make them in nodes of their own, one after "
+            "the other"
+        )
+    if counts["repeated"]:
+        notes.append(
+            f"{counts['repeated']} messages say word for word what another says, and count as one call with it; if "
+            "calls of their own answered so, keep the ids that the model or its server gave their messages"
+        )
+    if counts["unmeasured"]:
+        notes.append(
+            f"{counts['unmeasured']} messages came without logprobs from calls that could not be heard: they count as "
+            "gaps; have the other side return logprobs in response_metadata, or leave the node out of calls="
+        )
+    return notes
