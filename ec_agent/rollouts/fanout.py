@@ -15,6 +15,7 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
+from ec_agent.capture.streams import tell
 from ec_agent.commits.gate import Done
 from ec_agent.errors import SelectionError
 from ec_agent.leaving import carried_out_whole
@@ -161,6 +162,8 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
         lambda: dispatch_custom_event("ec_agent.selection", selection, config=config),
         lambda: adispatch_custom_event("ec_agent.selection", selection, config=config),
     )
+    if session.events is not None:
+        yield from tell(session.events, "ec_agent.selection", selection)
     return {"selection": selection}
 
 

@@ -6,7 +6,8 @@ The names that commits need as well are in ``ec_agent.commits.durability``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,6 +21,7 @@ from langgraph.channels.binop import _get_overwrite
 from langgraph.constants import END
 from typing_extensions import TypedDict
 
+from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.durability import CHECKPOINTER, DURABILITY, READ
 
 Channel = BaseChannel[Any, Any, Any]
@@ -31,6 +33,7 @@ PUSH = "__pregel_push"
 INTERRUPT = "__interrupt__"
 # Ours, for breakpoints given at run time; what begins like this LangGraph leaves out of its metadata.
 BREAKPOINTS = "__ec_agent_breakpoints"
+STREAM, EVENTS_V3 = "__pregel_stream", "__pregel_stream_messages_v2"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
 # A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
@@ -75,6 +78,28 @@ def with_private_keys(builder: Any, made: Any) -> type[Any]:
     builder.channels = {**made.channels, **builder.channels}
     builder.schemas[AllKeys] = {**builder.channels, **builder.managed}
     return AllKeys
+
+
+def out_of_sight(config: RunnableConfig) -> RunnableConfig:
+    """The config for a nested run whose steps no event stream is to show.
+
+    A stream that asks for ``subgraphs=True`` shows them. ``version="v3"`` of the event streams asks for that always,
+    whoever uses it.
+    """
+    conf = dict(config.get("configurable") or {})
+    if conf.get(EVENTS_V3):
+        conf.pop(STREAM, None)
+    return {**config, "configurable": conf, "callbacks": without_streaming(config.get("callbacks"))}
+
+
+@contextmanager
+def no_ambient_run() -> Iterator[None]:
+    """Inside, a run has the config it is given and no more: LangGraph adds the callbacks of the run around."""
+    token = var_child_runnable_config.set(None)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
 
 
 def unsaved(config: RunnableConfig) -> RunnableConfig:

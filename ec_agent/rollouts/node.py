@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from ec_agent.capture.answers import answers_in
 from ec_agent.capture.recorder import current_recorder
+from ec_agent.capture.streams import event_streams, tell_of_answer
 from ec_agent.commits.committing import Once
 from ec_agent.commits.durability import saver_of, warn_of_exit
 from ec_agent.commits.effects import policy_of
@@ -27,9 +29,19 @@ from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
-from ec_agent.rollouts.internals import ROOT, RUNTIME, anybody_hears, has_node, outer_channels, question_number, unsaved
+from ec_agent.rollouts.internals import (
+    ROOT,
+    RUNTIME,
+    anybody_hears,
+    has_node,
+    no_ambient_run,
+    out_of_sight,
+    outer_channels,
+    question_number,
+    unsaved,
+)
 from ec_agent.rollouts.limits import Budget, whole
-from ec_agent.rollouts.messages import answers_within, rebuilt, with_id
+from ec_agent.rollouts.messages import ai_messages, answers_within, message_ids, rebuilt, with_id
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.pausing import check_breakpoints
@@ -89,7 +101,7 @@ class Node:
         session = self._open(state, config)
         trace.asked(session.n)
         own: RunnableConfig = {
-            **config,
+            **out_of_sight(config),
             "max_concurrency": session.options.limits.max_concurrency or session.n,
             "recursion_limit": _NO_LIMIT,
         }
@@ -110,6 +122,7 @@ class Node:
                 if record["index"] not in session.ran and record["token"] is not None:
                     yield from session.reopen(record["index"], record["token"])
             result = self._close(session, done, config)
+            yield from _answers_told(session, result)
         except CommitUncertain:
             session.keep()  # it may go on from there, once somebody has looked
             raise
@@ -122,9 +135,14 @@ class Node:
 
         def ask() -> Any:
             session.around = around_here()
-            return self.fan_out.invoke(state, config, **options)
+            with no_ambient_run():
+                return self.fan_out.invoke(state, config, **options)
 
-        return Step(lambda: attended(ask), lambda: self.fan_out.ainvoke(state, config, **options))
+        async def aask() -> Any:
+            with no_ambient_run():
+                return await self.fan_out.ainvoke(state, config, **options)
+
+        return Step(lambda: attended(ask), aask)
 
     def _beginning(self, session: Session) -> FanOutState:
         """Where the question begins: one that is tried again goes on after what it carried out."""
@@ -203,6 +221,7 @@ class Node:
             breakpoints=breakpoints,
             budget=Budget(options.limits.token_budget),
             listener=listener.get(),
+            events=event_streams(config.get("callbacks")),
             around=around_here(),
         )
 
@@ -240,6 +259,17 @@ class Node:
         nowhere = [name for step in goto if not has_node(config, name := getattr(step, "node", step))]
         if nowhere:  # LangGraph would end the run there without a word
             raise ConfigError(f"route= leads to {nowhere}, which the graph does not have; add the nodes, or use END")
+
+
+def _answers_told(session: Session, result: Any) -> Plan[None]:
+    """Tell event streams what the winner's models said, as far as it is written."""
+    if session.events is None:
+        return
+    told = set(message_ids(session.known))
+    for message in ai_messages(result):
+        if isinstance(message, AIMessage) and message.id not in told:
+            told.add(message.id)
+            yield from tell_of_answer(session.events, message)
 
 
 def _whole(done: Mapping[str, Any]) -> Selection:

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
 from langgraph.types import Command
@@ -36,6 +35,7 @@ from ec_agent.rollouts.internals import (
     Rescues,
     around_box,
     is_breakpoint,
+    no_ambient_run,
     own_configurable,
     own_tags,
 )
@@ -235,18 +235,22 @@ class Attempt:
     @contextmanager
     def _inside(self) -> Iterator[None]:
         """Around the run: capture on, the gate set, the ambient run out of sight."""
-        ambient = var_child_runnable_config.set(None)
         heard = listener.set(None)
         around = around_box.set(self.session.outer)
         try:
             own = self.session.options.environment is not None
             world = in_environment(self.session.environment(self.index)) if own else nullcontext()
-            with recording(self.recorder), gated(self.committing or self.gate), world, self.around.heeded():
+            with (
+                recording(self.recorder),
+                gated(self.committing or self.gate),
+                world,
+                self.around.heeded(),
+                no_ambient_run(),
+            ):
                 yield
         finally:
             around_box.reset(around)
             listener.reset(heard)
-            var_child_runnable_config.reset(ambient)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.tools import BaseTool
 
 from ec_agent.commits.committing import Once
@@ -89,6 +90,7 @@ class Session:
         emit: where progress events go.
         heard: whether anybody hears them; if not, none need be made.
         stretch: the state of the fan-out graph in which none could be chosen.
+        events: the event streams (``astream_events``) that are told of the choice.
         around: whose leaving stops it. What its own rollouts raise does not stop those beside them.
     """
 
@@ -117,6 +119,7 @@ class Session:
     seen: dict[str, BaseTool] = field(default_factory=dict)
     listener: Listener | None = None
     stretch: Any = None
+    events: BaseCallbackManager | None = None
     around: Around = field(default_factory=around_here)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import warnings
 from typing import Annotated, Any
 
 import kit
@@ -11,6 +12,7 @@ import langgraph.channels as channels
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.runnables import RunnableLambda
+from langgraph._internal import _constants as constants
 from langgraph.channels import (
     AnyValue,
     BinaryOperatorAggregate,
@@ -213,6 +215,39 @@ def test_what_forces_streaming_is_told_from_other_handlers(use):
     manager = handlers_in_a_task(use)
     assert len(manager.handlers) > len(without_streaming(manager).handlers)
     assert len(manager.inheritable_handlers) > len(without_streaming(manager).inheritable_handlers)
+
+
+def test_the_links_of_streams_are_known_by_their_names():
+    """A stream with subgraphs leads to nested graphs by a key of the config; another tells version 3 of the events."""
+    assert constants.CONFIG_KEY_STREAM == internals.STREAM
+    assert constants.CONFIG_KEY_STREAM_MESSAGES_V2 == internals.EVENTS_V3
+    graph = kit.graph(MessagesState, one=lambda s: seen.append(get_config()["configurable"]) or {})
+    seen = []
+    list(graph.stream({"messages": "x"}, stream_mode="values", subgraphs=True))
+    assert internals.STREAM in seen[0]
+    assert not seen[0].get(internals.EVENTS_V3)
+    seen = []
+    with warnings.catch_warnings():  # that version 3 is experimental, said once a process
+        warnings.simplefilter("ignore")
+        list(graph.stream_events({"messages": "x"}, version="v3"))
+    assert internals.STREAM in seen[0]
+    assert seen[0][internals.EVENTS_V3]
+    hidden = internals.out_of_sight({"configurable": seen[0]})["configurable"]
+    assert set(seen[0]) - set(hidden) == {internals.STREAM}
+
+
+def test_a_run_within_a_run_gets_the_callbacks_of_the_one_around_unless_that_is_out_of_sight():
+    seen = []
+    inner = kit.graph(MessagesState, one=lambda s: seen.append(get_config()["callbacks"].handlers) or {})
+    mine = BaseCallbackHandler()
+
+    def nested(state):
+        inner.invoke(state, {"callbacks": []})
+        with internals.no_ambient_run():
+            inner.invoke(state, {"callbacks": []})
+
+    kit.graph(MessagesState, one=nested).invoke({"messages": "x"}, {"callbacks": [mine]})
+    assert [mine in handlers for handlers in seen] == [True, False]
 
 
 def test_other_handlers_stay_and_the_manager_is_a_copy():
