@@ -333,9 +333,10 @@ class Recorder:
         return [done for _, done in self._seen()]
 
     def facts(self) -> dict[str, Any]:
-        """How the counted calls were made: temperatures, seeds, cache hits, sampling set and left out; tools run."""
+        """Whether a call was made; of the counted ones temperatures, seeds, cache hits, sampling; tools executed."""
         counted = [call.source for call, _ in self._seen() if call.counted]
         return {
+            "asked": self.started_calls() > 0,
             "temperatures": sorted({c.params["temperature"] for c in counted if "temperature" in c.params}),
             "seeds": sorted({c.params["seed"] for c in counted if "seed" in c.params}),
             "cache_hits": sum(c.cache_hit for c in counted),

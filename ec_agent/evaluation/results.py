@@ -9,6 +9,7 @@ import numpy as np
 from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
 from ec_agent.selectors import Candidate, Selector
+from ec_agent.selectors.base import NO_MODEL
 from ec_agent.signals import leading
 from ec_agent.trajectory import Trajectory
 
@@ -62,7 +63,9 @@ class TaskResult:
 
 
 def unscored(trajectory: Trajectory, signal: str, min_coverage: float) -> str | None:
-    """Why a rollout's logprobs cannot be used: too few of its tokens have the signal; ``None`` where they can."""
-    if not trajectory.calls or trajectory.count(signal) == 0 or (trajectory.share(signal) or 0.0) < min_coverage:
+    """Why a rollout's logprobs cannot be used: no call, or too few tokens with the signal; ``None`` where they can."""
+    if not trajectory.calls:
+        return NO_MODEL
+    if trajectory.count(signal) == 0 or (trajectory.share(signal) or 0.0) < min_coverage:
         return "coverage"
     return None

@@ -22,10 +22,15 @@ from ec_agent.rollouts.record import Record, total, unpack_calls, writes_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.rollouts.unheard import notes_of
 from ec_agent.selectors import Candidate, Ranking
+from ec_agent.selectors.base import NO_MODEL
 from ec_agent.signals import ENTROPY, leading
 from ec_agent.trajectory import Trajectory
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
+NOTHING_TO_CHOOSE_BY = (
+    "no model was called in any rollout that ended, so there was nothing to choose by, and the first is taken; if one "
+    "was, call it through LangChain or an openai client, and not from a thread without the context"
+)
 
 
 def candidate_of(record: Record, options: Options) -> Candidate:
@@ -36,7 +41,7 @@ def candidate_of(record: Record, options: Options) -> Candidate:
         trajectory=trajectory,
         final_action=final_action_of(record),
         config=options.config,
-        unscored=None if record["error"] else _unscored(trajectory, options),
+        unscored=None if record["error"] else _unscored(trajectory, options, asked_a_model(record)),
         error=record["error"],
     )
 
@@ -49,10 +54,20 @@ def final_action_of(record: Record) -> Any:
     return default_final_action(writes_of(record))
 
 
-def _unscored(trajectory: Trajectory, options: Options) -> str | None:
+def asked_a_model(record: Record) -> bool:
+    """Whether a model was called in the rollout, as far as anybody could see: one that failed or does not count, too.
+
+    A checkpoint of an earlier version does not say so of calls that came to nothing.
+    """
+    return bool(record["facts"].get("asked", True) or record["calls"])
+
+
+def _unscored(trajectory: Trajectory, options: Options, asked: bool) -> str | None:
     signal = leading(options.selector.signals)
     if signal is None:  # it needs no logprobs, so none are missed
         return None
+    if not asked:
+        return NO_MODEL
     if trajectory.count(signal) == 0:
         return "coverage"
     coverage = trajectory.share(signal)
@@ -86,7 +101,10 @@ def choose(
         notes.append("no rollout could be scored, so the first that ended was taken")
         # Where all ask somebody before they ask a model, there is nothing to choose yet.
         asks = all(r["end"]["kind"] == "interrupt" and not r["calls"] for r in records if not r["error"])
-        if options.on_unscored == "raise" and not asks:
+        unasked = not any(asked_a_model(record) for record in records if not record["error"])
+        if unasked and not asks:
+            notes[-1] = NOTHING_TO_CHOOSE_BY
+        if options.on_unscored == "raise" and not asks and not unasked:
             _raise_none_scored(candidates, records, ranking, options)
     if options.limits.quorum is not None and len(ranking.order) < options.limits.quorum:
         _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
@@ -174,8 +192,13 @@ def margin_of(ranking: Ranking) -> float | None:
 
 
 def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> list[str]:
-    ended = [record for record in records if record["error"] is None]
-    copies = sum(index is not None for index in same)
+    # Where no model was asked there is nobody who could answer in another way.
+    ended = [record for record in records if record["error"] is None and asked_a_model(record)]
+    copies = sum(
+        same[place] is not None
+        for place, record in enumerate(records)
+        if record["error"] is None and asked_a_model(record)
+    )
     if not copies:
         return []
     cause = likely_cause([record["facts"] for record in ended])

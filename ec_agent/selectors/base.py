@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from ec_agent.phases import HEPConfig
 from ec_agent.trajectory import Trajectory
 
+NO_MODEL = "no model"
+"""Why a rollout in which no model was called is unscored: nothing is missing of it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
@@ -19,7 +22,7 @@ class Candidate:
         trajectory: its LLM calls on one timeline.
         final_action: what it would do next: an answer, a tool call, a structured response.
         config: settings of the phases.
-        unscored: why its logprobs cannot be used (``"coverage"``, ...); ``None`` where they can.
+        unscored: why its logprobs cannot be used (``"coverage"``, ``"no model"``); ``None`` where they can.
         error: what it failed with; ``None`` for a rollout that ended.
     """
 

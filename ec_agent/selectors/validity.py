@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import NO_MODEL, Candidate
 from ec_agent.signals import ENTROPY
 
 MIN_PHASES = 3
@@ -50,7 +50,8 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
         Plain sentences, none where nothing speaks against the order. They are about, in this order: too few phases
         (``MIN_PHASES``), thresholds that rest on a handful of tokens (``MIN_TOP_TOKENS``), centroids that are the place
         of the one highest token (``ARGMAX_TOLERANCE``), low and unequal coverage (``CHANCE``), rollouts left out for
-        theirs, very unequal lengths (``LENGTH_RATIO``). Failed rollouts are in the receipt, not here.
+        theirs, rollouts that called no model, very unequal lengths (``LENGTH_RATIO``). Failed rollouts are in the
+        receipt, not here.
 
     Raises:
         ConfigError: the candidates' calls were kept without the signal.
@@ -60,7 +61,7 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
         return ()
     found = [_few_phases(known, signal), _few_tokens(known, signal), _argmax(known, signal)] if phases else []
     found += [_low_coverage(known, signal), _unequal_coverage(known, signal), _left_out(candidates)]
-    found.append(_unequal_lengths(known))
+    found += [_without_a_model(candidates), _unequal_lengths(known)]
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -122,8 +123,15 @@ def _unequal_coverage(known: Sequence[Candidate], signal: str) -> str | None:
 
 
 def _left_out(candidates: Sequence[Candidate]) -> str | None:
-    whom = affected([not c.eligible for c in candidates if c.error is None])
+    whom = affected([c.unscored not in (None, NO_MODEL) for c in candidates if c.error is None])
     return whom and f"{whom} have logprobs for too few of their tokens: the order is that of the others alone"
+
+
+def _without_a_model(candidates: Sequence[Candidate]) -> str | None:
+    whom = affected([c.unscored == NO_MODEL for c in candidates if c.error is None])
+    return (
+        whom and f"{whom} called no model, so nothing tells how sure they were: the order is that of the others alone"
+    )
 
 
 def _unequal_lengths(known: Sequence[Candidate]) -> str | None:

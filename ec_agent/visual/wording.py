@@ -15,6 +15,7 @@ _BEFORE, _WITHIN = 40, 90  # letters quoted of what leads to a hesitation, and o
 _START = 600  # letters of a call without scripts
 _REASONS = {
     "coverage": "too few of its tokens came with logprobs",
+    "no model": "no model was called in it",
     "no_phases": "it has no phase of high entropy",
     "no_vote": "no answer was found in it",
 }

@@ -202,11 +202,6 @@ def test_on_missing_raise_is_silent_where_none_is_missing(run):
     assert kit.answers(done["messages"]) == ["a"]
 
 
-def test_an_agent_without_any_call_is_told_so(run):
-    with pytest.raises(NoScoredRolloutError, match=r"no LLM call was seen.*calls="):
-        run.invoke(best_of_n(lambda s: {"plain": kit.rollout_index()}, n=2), {})
-
-
 def test_a_filter_that_leaves_out_every_call_is_told_so(run):
     node = of(says("a"), says("b"), calls=CallFilter(nodes=["nowhere"]))
     with pytest.raises(NoScoredRolloutError, match=r"no LLM call was seen.*calls="):
