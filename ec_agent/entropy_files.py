@@ -10,7 +10,9 @@ rollout. A ``.npy`` file holds entropies alone: shape ``(R, T)``, R rollouts of 
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,30 +26,40 @@ from ec_agent.many import batches, checked_lengths
 from ec_agent.phases import IntArray
 
 SUFFIXES = (".npz", ".npy")
+MAX_ROLLOUT = 256 << 20
+"""Bytes of one rollout's entropies, and of all lengths: those are in memory whole."""
+
+_DAMAGED = (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
 _FORM = "write numpy.savez(file, entropies=..., lengths=...), float32 or float64 and whole numbers"
 
 
 class EntropyFile:
     """A file of entropies, open for reading from its beginning to its end.
 
-    Attributes:
+    Args:
         path: where it is.
+        max_rollout: bytes that one rollout's entropies, and all lengths, may take; ``None`` is ``MAX_ROLLOUT``.
+
+    Attributes:
+        path: as given.
         lengths: shape ``(R,)``, tokens of each rollout.
 
     Raises:
-        LogprobsError: it cannot be read, or is of another form.
+        LogprobsError: it cannot be read, is of another form, tells of more than it holds, or holds a larger rollout.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_rollout: int | None = None) -> None:
         self.path = path
+        self._most = MAX_ROLLOUT if max_rollout is None else max_rollout
         try:
             with ExitStack() as stack:
                 shape, dtype, _ = self._opened(stack)
                 self.dtype = dtype
                 self.lengths = self._lengths(stack, shape)
+                self._check_room("a rollout", int(self.lengths.max(initial=0)) * dtype.itemsize)
         except LogprobsError:
             raise
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, *_DAMAGED) as error:
             raise LogprobsError(f"{path} cannot be read as a file of entropies ({error}); {_FORM}") from error
 
     @property
@@ -71,40 +83,68 @@ class EntropyFile:
             for start, stop in batches(counts):
                 part = counts[start:stop]
                 wanted = int(part.sum()) * dtype.itemsize
-                data = source.read(wanted)
+                try:
+                    data = source.read(wanted)
+                except _DAMAGED as error:
+                    raise LogprobsError(f"{self.path} is damaged ({error}); write it anew") from error
                 if len(data) < wanted:
                     raise LogprobsError(f"{self.path} ends too early; write it anew")
                 yield np.frombuffer(data, dtype).astype(np.float64), part
 
     def _opened(self, stack: ExitStack) -> tuple[tuple[int, ...], np.dtype[Any], IO[bytes]]:
         source: IO[bytes] = stack.enter_context(self.path.open("rb"))
+        size = self.path.stat().st_size
         if self.path.suffix == ".npz":
-            archive = stack.enter_context(zipfile.ZipFile(source))
-            source = stack.enter_context(archive.open("entropies.npy"))
-        shape, dtype = _header(source)
+            source, size = _member(stack, source, "entropies.npy")
+        shape, dtype = _header(source, size)
         if dtype.kind != "f" or dtype.itemsize < 4:  # float16 is so coarse that it changes centroids
             raise LogprobsError(f"{self.path} holds {dtype}; {_FORM}")
         return shape, dtype, source
 
     def _lengths(self, stack: ExitStack, shape: tuple[int, ...]) -> IntArray:
         if self.path.suffix == ".npz":
-            archive = stack.enter_context(zipfile.ZipFile(self.path))
             if len(shape) != 1:
                 raise LogprobsError(f"the entropies of {self.path} have {len(shape)} dimensions; {_FORM}")
-            with archive.open("lengths.npy") as source:
-                return checked_lengths(np.lib.format.read_array(source, allow_pickle=False), shape[0])
+            whole = stack.enter_context(self.path.open("rb"))
+            source, size = _member(stack, whole, "lengths.npy")
+            self._check_room("the lengths of all rollouts", size)
+            counts, dtype = _header(source, size)
+            return checked_lengths(np.frombuffer(source.read(), dtype).reshape(counts), shape[0])
         if len(shape) not in (1, 2):
             raise LogprobsError(f"{self.path} has {len(shape)} dimensions; give shape (R, T), or an .npz; {_FORM}")
         rollouts, tokens = shape if len(shape) == 2 else (1, shape[0])
+        self._check_room("the lengths of all rollouts", rollouts * np.dtype(np.int64).itemsize)
         return np.full(rollouts, tokens, np.int64)
 
+    def _check_room(self, what: str, size: int) -> None:
+        if size > self._most:
+            raise LogprobsError(
+                f"{self.path}: {what} would take {size >> 20:,} MB of memory, more than {self._most >> 20:,}; a larger "
+                "--max-record reads it, if you trust the file"
+            )
 
-def _header(source: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+
+def _member(stack: ExitStack, file: IO[bytes], name: str) -> tuple[IO[bytes], int]:
+    """A member of an ``.npz``, open, and the size that it unpacks to."""
+    archive = stack.enter_context(zipfile.ZipFile(file))
+    info = archive.getinfo(name)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack more than is asked for
+        raise ValueError(f"{name} is packed as NumPy does not pack")
+    return stack.enter_context(archive.open(info)), info.file_size
+
+
+def _header(source: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array in a file of so many bytes; a header may tell of more than is there."""
     version = np.lib.format.read_magic(source)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, by_columns, dtype = read(source)
     if by_columns and len(shape) > 1:
         raise ValueError("it is in Fortran order")
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    told, there = math.prod(shape) * dtype.itemsize, size - source.tell()
+    if min(shape, default=0) < 0 or told > there:
+        raise ValueError(f"it ends too early: its header tells of {told:,} bytes, and {there:,} are there")
     return shape, dtype
 
 

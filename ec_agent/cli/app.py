@@ -54,6 +54,19 @@ def demo(question: str | None, **options: Any) -> None:
 )
 @click.option("--one-rollout", is_flag=True, help="A file's records are the calls of one rollout, in order.")
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read; else it is left out.")
+@click.option(
+    "--max-depth",
+    type=click.IntRange(1, 500),
+    default=200,
+    show_default=True,
+    help="Levels of arrays and objects within each other in a record.",
+)
+@click.option(
+    "--max-record",
+    metavar="MB",
+    type=click.IntRange(1),
+    help="Size of a record, unpacked.  [default: 256; of a zip at most 200 times its packed size]",
+)
 @click.option("--sweep", is_flag=True, help="27 settings at once over a file of entropies, .npz or .npy.")
 @click.option("--out", type=click.Path(path_type=Path), help="With --sweep.  [default: FILE.sweep.npy]")
 @click.option("--fresh", is_flag=True, help="With --sweep: start over.")
@@ -66,6 +79,8 @@ def score(
     consecutive_low: int,
     min_coverage: float,
     signal: str,
+    max_depth: int,
+    max_record: int | None,
     **options: Any,
 ) -> None:
     """Score saved logprobs, your own or those in a log: the lowest centroid of a task is the best bet.
@@ -76,18 +91,20 @@ def score(
     of Batch API output, {"messages": [...]}, {"entropies": [...]}, a list of numbers, or a list of these for a
     rollout of several LLM calls. An "id" is shown. - reads standard input.
 
-    Files may be of any size. Records that cannot be read are named with their place and left out.
+    Files may be of any size; one record is in memory at a time, and takes ten to twenty times its size. Records that
+    cannot be read, or are beyond --max-depth or --max-record, are named with their place and left out.
 
     With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote. Every centroid of every setting
     goes into --out; stopped or killed, the same command goes on where it was.
     """
+    most = None if max_record is None else max_record << 20
     sweep, out, fresh = (options.pop(name) for name in ("sweep", "out", "fresh"))
     if sweep:
         from ec_agent.cli.sweep import run_sweep
 
         if len(files) != 1:
             raise click.UsageError("--sweep takes one file")
-        run_sweep(files[0], out, fresh=fresh, as_json=options["as_json"])
+        run_sweep(files[0], out, fresh=fresh, as_json=options["as_json"], max_rollout=most)
         return
     if out or fresh:
         raise click.UsageError("--out and --fresh go with --sweep")
@@ -95,12 +112,13 @@ def score(
     from ec_agent.errors import ConfigError
     from ec_agent.evaluator import CentroidEvaluator
     from ec_agent.phases import HEPConfig
+    from ec_agent.traces.foreign.bounds import Bounds
 
     if not 0.0 <= min_coverage <= 1.0:
         raise ConfigError(f"--min-coverage is {min_coverage}; give a share from 0 to 1")
     config = HEPConfig(top_percent, bottom_percent, consecutive_low)
     evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
-    run_score(files, evaluator, format=format_name, **options)
+    run_score(files, evaluator, format=format_name, bounds=Bounds(max_depth, most), **options)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from ec_agent.cli.score_results import Results, Row, Troubles, print_table
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.traces.foreign import Found, found_in, opened
+from ec_agent.traces.foreign.bounds import Bounds
 from ec_agent.trajectory import Trajectory
 
 _LARGE = 20_000_000  # bytes; below, nobody waits
@@ -27,6 +28,7 @@ def run_score(
     evaluator: CentroidEvaluator,
     *,
     format: str | None = None,
+    bounds: Bounds | None = None,
     one_rollout: bool = False,
     strict: bool = False,
     as_json: bool = False,
@@ -36,7 +38,7 @@ def run_score(
     with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
         results = Results(rows)
         for file in files:
-            found = rollouts_in(file, troubles, format)
+            found = rollouts_in(file, troubles, format, bounds)
             for each in [_joined(file, found)] if one_rollout else found:
                 results.add(_row(str(file), each, evaluator))
         if troubles.count and results.count:
@@ -50,9 +52,11 @@ def run_score(
             _raise_none(files, results, troubles)
 
 
-def rollouts_in(file: Path, troubles: Callable[[str, str], None], format: str | None = None) -> Iterator[Found]:
+def rollouts_in(
+    file: Path, troubles: Callable[[str, str], None], format: str | None = None, bounds: Bounds | None = None
+) -> Iterator[Found]:
     """The rollouts in a file, with a progress bar for a large one."""
-    with _progress(file) as advance, opened(file, advance) as source:
+    with _progress(file) as advance, opened(file, advance, bounds) as source:
         yield from found_in(source, troubles, format)
 
 

@@ -15,10 +15,12 @@ from rich.table import Table
 
 from ec_agent.cli.text import safe
 from ec_agent.errors import LogprobsError
-from ec_agent.visual.escaping import shown
+from ec_agent.visual.escaping import clipped, shown
 
 _MOST_ROWS = 200  # in the table; --json prints all
 _MOST_TOLD = 10  # troubles in full
+
+_MOST_LETTERS = 300  # of a name
 
 Row = dict[str, Any]
 
@@ -127,7 +129,7 @@ def _cells(row: Row, *, several: bool) -> list[str]:
     numbers = [_number(row[key], ".4f") for key in ("centroid", "reward")]
     return [
         "*" if row["best"] else "",
-        safe(name),
+        safe(clipped(name, _MOST_LETTERS)),
         str(row["calls"]),
         str(row["tokens"]),
         seen,

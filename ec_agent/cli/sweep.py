@@ -23,7 +23,7 @@ _SETTINGS = [config.to_dict() for config in SWEEP]
 _ROW = 8 * len(SWEEP)
 
 
-def run_sweep(file: Path, out: Path | None, *, fresh: bool, as_json: bool) -> None:
+def run_sweep(file: Path, out: Path | None, *, fresh: bool, as_json: bool, max_rollout: int | None = None) -> None:
     """Score every rollout of a file under every setting, and print what each setting makes of them.
 
     Raises:
@@ -32,7 +32,7 @@ def run_sweep(file: Path, out: Path | None, *, fresh: bool, as_json: bool) -> No
     """
     if file.suffix not in SUFFIXES:
         raise LogprobsError(f"--sweep reads a file of entropies, .npz or .npy, not {file}; see docs/speed.md")
-    source = EntropyFile(file)
+    source = EntropyFile(file, max_rollout)
     out = out or file.with_suffix(".sweep.npy")
     if out.absolute() == file.absolute():
         raise ConfigError(f"--out is {out}, the file to be read; name another")
@@ -66,7 +66,10 @@ def _results(out: Path, source: EntropyFile, fresh: bool) -> Iterator[tuple[IO[b
     about = {"file": source.path.name, "bytes": stat.st_size, "changed": stat.st_mtime_ns, "settings": _SETTINGS}
     beside = out.with_name(f"{out.name}.json")
     if out.exists() and not fresh:
-        known = json.loads(beside.read_text()) if beside.exists() else None
+        try:
+            known = json.loads(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            known = None
         if known != about:
             raise ConfigError(f"{out} holds something else than this sweep; name another with --out, or give --fresh")
         mode = "r+b"

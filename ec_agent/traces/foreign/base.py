@@ -9,7 +9,7 @@ from ec_agent.errors import EcAgentError
 from ec_agent.traces.foreign.source import Source, Trouble
 from ec_agent.trajectory import Trajectory
 
-ODD = (EcAgentError, AttributeError, LookupError, TypeError, ValueError)
+ODD = (EcAgentError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading a record raises that is not what it was taken for."""
 
 

@@ -7,8 +7,8 @@ user, a grader) and events inside a scorer do not count. Logs without events are
 from __future__ import annotations
 
 import itertools
-import json
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -17,14 +17,23 @@ from typing import Any
 from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
 from ec_agent.signals import ENTROPY, SURPRISAL
 from ec_agent.traces.foreign.base import ODD, Found, Reader
+from ec_agent.traces.foreign.bounds import BoundError, Bounds
 from ec_agent.traces.foreign.source import Source, Trouble, elements, first_keys
 from ec_agent.trajectory import Call, Trajectory
 
 if sys.version_info >= (3, 14):
     import zipfile
+
+    from compression import zstd
 else:  # Inspect compresses with Zstandard, which the standard library of older Pythons lacks
+    from backports import zstd
     from backports.zstd import zipfile
 
+# Damaged, encrypted, or packed in a way that is not known here.
+_NOT_UNPACKED = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, zstd.ZstdError)
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_ZSTANDARD)
+# Bytes of the packed file a time: a whole one unpacks to gigabytes before zipfile looks at the size that it tells.
+_PIECE = 4096
 _ZIP = b"PK\x03\x04"
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # Inspect's own letters
 
@@ -45,14 +54,27 @@ def _of_zip(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
                 if name.startswith("samples/") and name.endswith(".json"):
                     where = f"{source.label}, {name}"
                     try:
-                        sample = json.loads(archive.read(name))
-                    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+                        sample = source.bounds.parsed(_unpacked(archive, name, source.bounds))
+                    except BoundError as error:
+                        trouble(where, str(error))
+                    except (ValueError, RecursionError) as error:
                         trouble(where, f"is not JSON ({error})")
+                    except _NOT_UNPACKED as error:
+                        trouble(where, f"cannot be unpacked ({error})")
                     else:
                         yield where, sample
                     source.advance(archive.getinfo(name).compress_size)
-    except zipfile.BadZipFile as error:
+    except _NOT_UNPACKED as error:
         trouble(source.label, f"is no whole .eval file ({error}); was its run ended?")
+
+
+def _unpacked(archive: Any, name: str, bounds: Bounds) -> bytes:
+    info = archive.getinfo(name)
+    if info.compress_type not in _PACKED:
+        raise zipfile.BadZipFile("it is packed as no log of Inspect is; pack it anew with deflate or Zstandard")
+    bounds.check_size(info.file_size, info.compress_size)
+    with archive.open(info) as packed:  # what it unpacks to beyond that size is an error
+        return b"".join(iter(lambda: packed.read(_PIECE), b""))
 
 
 def _of_json(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:

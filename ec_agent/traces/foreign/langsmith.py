@@ -8,7 +8,6 @@ of a dataset's example (``reference_example_id``) are rollouts of one task.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -39,11 +38,11 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
             if run.get("run_type") != "llm":
                 continue
             try:
-                call = call_of(_payload(_plain(run.get("outputs"))), (ENTROPY, SURPRISAL))
+                call = call_of(_payload(_plain(run.get("outputs"), source)), (ENTROPY, SURPRISAL))
+                node = get(_plain(run.get("extra"), source), "metadata", "langgraph_node")
             except ODD as error:
                 trouble(where, f"has outputs that cannot be read ({type(error).__name__}: {error})")
                 continue
-            node = get(_plain(run.get("extra")), "metadata", "langgraph_node")
             spool.add(str(trace), _start(run), replace(call, node=node if isinstance(node, str) else None))
         for trace, task_of_it, trajectory in spool.rollouts():
             yield Found(trace, trajectory, task_of_it)
@@ -53,9 +52,9 @@ def _start(run: Mapping[str, Any]) -> str:
     return str(run.get("dotted_order") or "").rpartition(".")[2] or str(run.get("start_time") or "")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, source: Source) -> Any:
     # Tables of runs have their JSON as text.
-    return json.loads(value) if isinstance(value, str) and value else value
+    return source.bounds.parsed(value) if isinstance(value, str) and value else value
 
 
 def _payload(outputs: Any) -> Payload:

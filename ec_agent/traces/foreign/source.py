@@ -9,13 +9,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import ijson
 
 from ec_agent.errors import LogprobsError
+from ec_agent.traces.foreign.bounds import BoundedFile, BoundError, Bounds, bounded_lines
 
 _FIRST_LINE = 1 << 20  # bytes; who has longer lines is asked for a file name that says so
 _BOM = b"\xef\xbb\xbf"
@@ -37,11 +38,13 @@ class Source:
         path: where its bytes are.
         label: what it is called in messages and results.
         advance: called with each number of bytes read on the way.
+        bounds: how deep and how large a record may be.
     """
 
     path: Path
     label: str
     advance: Callable[[int], None] = _ignore
+    bounds: Bounds = field(default_factory=Bounds)
 
     def open(self, *, counted: bool = False) -> IO[bytes]:
         """The bytes, less a mark of their order; reading them counts as progress if so asked."""
@@ -69,14 +72,19 @@ class _Counted(io.FileIO):
 
 
 @contextmanager
-def opened(path: Path, advance: Callable[[int], None] = _ignore) -> Iterator[Source]:
+def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds | None = None) -> Iterator[Source]:
     """The file as a source; ``-`` is standard input, kept on disk meanwhile.
+
+    Args:
+        path: the file.
+        advance: called with each number of bytes read on the way.
+        bounds: how deep and how large a record may be; ``None`` is ``Bounds()``.
 
     Raises:
         LogprobsError: it cannot be read, or is empty.
     """
     with tempfile.TemporaryDirectory(prefix="ec_agent_") if str(path) == "-" else _nowhere() as folder:
-        source = Source(path if folder is None else Path(folder) / "stdin", str(path), advance)
+        source = Source(path if folder is None else Path(folder) / "stdin", str(path), advance, bounds or Bounds())
         try:
             if folder is not None:
                 with source.path.open("wb") as copy:
@@ -103,23 +111,32 @@ def values(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
         return
     if layout == "document":
         try:
+            source.bounds.check_size(source.path.stat().st_size)
             with source.open(counted=True) as file:
-                whole = json.loads(file.read())
+                whole = source.bounds.parsed(file.read())
+        except BoundError as error:
+            trouble(source.label, str(error))
+            return
         except _NOT_JSON:
             pass  # taken for lines, the place of the fault can be told
         else:
             yield source.label, whole
             return
     with source.open(counted=True) as file:
-        for number, line in enumerate(file, start=1):
+
+        def place(number: int) -> str:
+            return f"{source.label}, line {number}"
+
+        for number, line in bounded_lines(file, source.bounds, lambda at, error: trouble(place(at), str(error))):
             if line.strip():
-                where = f"{source.label}, line {number}"
                 try:
-                    value = json.loads(line)
+                    value = source.bounds.parsed(line)
+                except BoundError as error:
+                    trouble(place(number), str(error))
                 except _NOT_JSON as error:
-                    trouble(where, f"is not JSON ({error}); give one JSON value per line")
+                    trouble(place(number), f"is not JSON ({error}); give one JSON value per line")
                 else:
-                    yield where, value
+                    yield place(number), value
 
 
 def elements(source: Source, prefix: str, trouble: Trouble) -> Iterator[tuple[str, Any]]:
@@ -132,19 +149,26 @@ def elements(source: Source, prefix: str, trouble: Trouble) -> Iterator[tuple[st
     """
     number = 0
     with source.open(counted=True) as file:
+        bounded = BoundedFile(file, source.bounds)
         try:
-            for number, value in enumerate(ijson.items(file, prefix, use_float=True), start=1):
+            for number, value in enumerate(ijson.items(bounded, prefix, use_float=True), start=1):
+                bounded.begin_record()
                 yield f"{source.label}, record {number - 1}", value
+        except BoundError as error:
+            trouble(f"{source.label}, record {number},", str(error))
         except (ijson.JSONError, *_NOT_JSON) as error:
             trouble(f"{source.label}, after {number} records", f"is not JSON ({_brief(error)}); see that it is whole")
 
 
 def first_keys(source: Source) -> Iterator[str]:
-    """The keys of the first object in the file, be it the document, a line, or an element of an array; else none."""
+    """The keys of the first object in the file, be it the document, a line, or an element of an array; else none.
+
+    They end where that object is not JSON, or is beyond the source's bounds: who reads it says so.
+    """
     with source.open() as file:
         try:
             level = None
-            for prefix, event, value in ijson.parse(file, multiple_values=True):
+            for prefix, event, value in ijson.parse(BoundedFile(file, source.bounds), multiple_values=True):
                 if level is None and event == "start_map" and prefix in ("", "item"):
                     level = prefix
                 elif level is None and event != "start_array":
