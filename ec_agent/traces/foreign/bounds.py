@@ -53,7 +53,7 @@ class Bounds:
     record: int | None = None
 
     @property
-    def bytes(self) -> int:
+    def most(self) -> int:
         """The most bytes of a record."""
         return MAX_RECORD if self.record is None else self.record
 
@@ -67,7 +67,7 @@ class Bounds:
         Raises:
             BoundError: it may not.
         """
-        most = self.bytes
+        most = self.most
         if packed is not None and self.record is None:
             most = min(most, max(_SMALL, MAX_RATIO * packed))
         if size > most:
@@ -183,10 +183,10 @@ def bounded_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their numbers from 1; those that are too large are reported and skipped."""
     number = 0
-    while line := file.readline(bounds.bytes + 1):
+    while line := file.readline(bounds.most + 1):
         number += 1
         size = len(line)
-        if size <= bounds.bytes:
+        if size <= bounds.most:
             yield number, line
             continue
         while not line.endswith(b"\n") and (line := file.readline(_MEGABYTE)):
