@@ -100,7 +100,8 @@ def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
 
     Each question is asked in a task of its own, so that people see all of them and may answer in any order.
     """
-    builder = StateGraph(FanOutState, context_schema=Session)
+    # Servers turn every subgraph's schemas into JSON schemas: the context has none, for a Session can have none.
+    builder = StateGraph(FanOutState)
     builder.add_node("rollout", _Drawn(*_node(_rollout), "rollout", agent.drawn))
     builder.add_node("select", RunnableLambda(*_node(_select), name="select"))
     builder.add_node("act", RunnableLambda(*_node(_act), name="act"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
 from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest

@@ -94,6 +94,17 @@ def test_the_receipt_is_part_of_the_states_schema(server):
 
 
 @pytest.mark.model
+def test_every_graph_within_is_described(server):
+    within = {
+        assistant["graph_id"]: server.client.assistants.get_subgraphs(assistant["assistant_id"], recurse=True)
+        for assistant in server.client.assistants.search()
+    }
+    assert {"solve", "solve|rollout"} <= set(within["shop_desk"])
+    assert {"best_of_n", "best_of_n|rollout"} <= set(within["best_of_n"])
+    assert "records" in within["shop_desk"]["solve"]["output_schema"]["properties"]
+
+
+@pytest.mark.model
 def test_a_thread_runs_and_leaves_its_receipt(server):
     """As Studio runs it: streamed with subgraphs, which shows the fan-out's nodes, and read back from the state."""
     client = server.client
