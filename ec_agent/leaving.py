@@ -7,7 +7,7 @@ have to hear from, when it begins to wait. A context variable leads from a rollo
 a graph around the graph among them; every thread that is started gets it with the rest of its context.
 
 The patch is put in when ``best_of_n`` is imported, since graphs that run at its first question count too.
-``tests/test_leaving.py`` guards what we rely on.
+``tests/test_executors_left.py`` guards what we rely on.
 """
 
 from __future__ import annotations
