@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import IsolationWarning as IsolationWarning
     from ec_agent.errors import LocalModelError as LocalModelError
     from ec_agent.errors import LogprobsError as LogprobsError
+    from ec_agent.errors import MemoryWarning as MemoryWarning
     from ec_agent.errors import MissingLogprobsError as MissingLogprobsError
     from ec_agent.errors import NoFinalActionError as NoFinalActionError
     from ec_agent.errors import NoScoredRolloutError as NoScoredRolloutError
@@ -131,6 +132,7 @@ _HOMES = {
         "NoFinalActionError",
         "NoScoredRolloutError",
         "PreflightError",
+        "MemoryWarning",
         "ProgressWarning",
         "PromotionError",
         "QuorumError",

@@ -33,6 +33,7 @@
     ├── EnvironmentWarning                   an environment could not be closed
     ├── CommitWarning                        a run ended at ``max_rounds``
     ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
+    ├── MemoryWarning                        an agent will not remember what it would remember alone
     ├── TraceWarning                         a selection could not be recorded
     ├── CaptureWarning                       a call's logprobs could not be read
     └── ProgressWarning                      ``on_event=`` failed, and is not called again
@@ -213,6 +214,10 @@ class CommitWarning(EcAgentWarning):
 
 class DurabilityWarning(EcAgentWarning):
     """The run's durability cannot keep what is promised here: a kill loses or repeats what was done."""
+
+
+class MemoryWarning(EcAgentWarning):
+    """An agent, or a graph within it, will not remember this turn as it would alone."""
 
 
 class TraceWarning(EcAgentWarning):

@@ -44,6 +44,7 @@ PUBLIC = [
     "LogprobsError",
     "LowestCentroid",
     "MemoryJournal",
+    "MemoryWarning",
     "MissingLogprobsError",
     "NoFinalActionError",
     "NoScoredRolloutError",

@@ -21,6 +21,7 @@ from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.plans import Plan, Step, call, hook
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.record import Record
@@ -95,8 +96,9 @@ UNTOLD: dict[str, Any] = {"told": Overwrite([])}
 def parked_in(state: Mapping[str, Any]) -> set[str]:
     """The threads that rollouts are parked on."""
     ends = [record["end"] for record in (*state["records"], *([state["last"]] if state["last"] is not None else []))]
-    threads = [state["course"]["thread"], *state["spent"], *(end.get("thread") for end in ends)]
-    return {thread for thread in threads if thread}
+    kept = [end.get(what) for end in ends for what in ("thread", "memory")]
+    threads = [state["course"]["thread"], *state["spent"], *kept]
+    return {str(thread) for thread in threads if thread}
 
 
 def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> Plan[dict[str, Any]]:
@@ -313,7 +315,7 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
         # Its step is not taken up again, so what others had done in it is added as it is.
         "writes": [list(pair) for pair in joined([record["end"].get("open", []), told], session.outer)],
         "goto": goto or record["goto"],
-        "end": {"kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
+        "end": {**remembered(record["end"]), "kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
         "store": [],
     }
 

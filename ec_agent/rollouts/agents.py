@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from ec_agent.errors import AgentError
 from ec_agent.rollouts.internals import (
     BOX_IN,
+    BOX_NODE,
     BOX_OUT,
     BREAKPOINTS,
     ROOT,
@@ -55,6 +56,7 @@ class Agent:
         self.drawn: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self.channels: Mapping[str, Channel] | None = None
         self.needs_saver = self.rescues = False
+        self._lasting: Any = None
         self.tools: dict[str, BaseTool] = {}
         self.async_only = False
         if inspect.isclass(agent):
@@ -78,7 +80,7 @@ class Agent:
             self.tools = {tool.name: tool for graph in graphs for tool in _tools_in(graph)}
             self.rescues = rescues(agent)
         elif isinstance(agent, Pregel):
-            self._take_function(_stopping(agent.invoke), _stopping(agent.ainvoke), agent.get_name())
+            self._take_graph(agent)
         elif isinstance(agent, PregelProtocol):
             raise AgentError(
                 "a remote graph returns its whole state, not an update; wrap it in a function that returns "
@@ -98,6 +100,13 @@ class Agent:
                 f"the agent is of type {type(agent).__name__}; pass a compiled graph, a Runnable, or a function "
                 "from state to state update"
             )
+
+    def _take_graph(self, agent: Pregel[Any, Any, Any, Any]) -> None:
+        if agent.checkpointer is not False:
+            lasting = agent.copy({"checkpointer": True})
+            self._take_function(_stopping(lasting.invoke), _stopping(lasting.ainvoke), agent.get_name())
+            self._lasting = self._graph
+        self._take_function(_stopping(agent.invoke), _stopping(agent.ainvoke), agent.get_name())
 
     def _take_function(self, func: Callable[..., Any], afunc: Callable[..., Any], name: str) -> None:
         def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
@@ -131,9 +140,9 @@ class Agent:
 
     def _box(self, node: Any, name: str) -> None:
         builder = StateGraph(_Box)
-        builder.add_node("function", node, input_schema=_Box)
-        builder.add_edge(START, "function")
-        builder.add_edge("function", END)
+        builder.add_node(BOX_NODE, node, input_schema=_Box)
+        builder.add_edge(START, BOX_NODE)
+        builder.add_edge(BOX_NODE, END)
         self.name = name
         self.state_keys = [BOX_OUT]
         self._graph = builder.compile(name=name)
@@ -155,10 +164,19 @@ class Agent:
         found = [(kind, getattr(graph, f"{kind}_nodes")) for graph in graphs for kind in kinds]
         return [(kind, nodes if nodes == "*" else list(nodes)) for kind, nodes in found if nodes]
 
-    def graph(self, store: Any, saver: Any) -> Any:
-        """The graph to stream: on this store and saver, without the agent's own, and without its node cache."""
+    def graph(self, store: Any, saver: Any, lasting: bool = False) -> Any:
+        """The graph to stream: on this store and saver, without the agent's own, and without its node cache.
+
+        ``lasting``: with a state that lasts over turns, where it is a graph in a box.
+        """
+        graph = self._lasting if lasting and self._lasting is not None else self._graph
         # A node answered from a node cache is the same rollout again, and its writes are not streamed.
-        return self._graph.copy({"checkpointer": saver, "cache": None, "store": store})
+        return graph.copy({"checkpointer": saver, "cache": None, "store": store})
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its own state lasts over the turns of a graph around it."""
+        return self.has_nodes and self.original.checkpointer is True
 
     @property
     def store(self) -> Any:

@@ -195,7 +195,9 @@ class BestOfN(RunnableLambda[Any, Any]):
         drawn = agent.drawn
         if drawn is None:
             builder: Any = StateGraph(object)  # a root state: whatever the function takes
-            compiled_with = {}
+            # A function keeps nothing; another graph what it would keep standing alone, over the turns of a thread.
+            original = agent.original if agent.has_nodes else None
+            compiled_with = {name: getattr(original, name, None) for name in ("checkpointer", "store")}
         else:
             made = drawn.builder
             builder = StateGraph(

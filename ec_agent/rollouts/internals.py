@@ -5,6 +5,7 @@ The names that commits need as well are in ``ec_agent.commits.durability``.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
-from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, UntrackedValue
 from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
 from langgraph.constants import END
+from langgraph.pregel._utils import find_subgraph_pregel
 from typing_extensions import TypedDict
 
 from ec_agent.capture.streams import without_streaming
@@ -34,10 +36,13 @@ INTERRUPT = "__interrupt__"
 # Ours, for breakpoints given at run time; what begins like this LangGraph leaves out of its metadata.
 BREAKPOINTS = "__ec_agent_breakpoints"
 STREAM, EVENTS_V3 = "__pregel_stream", "__pregel_stream_messages_v2"
+# What an entrypoint saves for its next turn; what a run that goes back in time hands down; and, in a checkpoint's
+# metadata, what tells that it is made up of the writes of those before it.
+PREVIOUS, REPLAY, DELTAS = "__previous__", "__pregel_replay_state", "counters_since_delta_snapshot"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
 # A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
-BOX_IN, BOX_OUT = "ec_agent_in", "ec_agent_out"
+BOX_IN, BOX_OUT, BOX_NODE = "ec_agent_in", "ec_agent_out", "function"
 around_box: ContextVar[Mapping[str, Channel] | None] = ContextVar("ec_agent_around_box", default=None)
 
 _PLAIN = (LastValue, LastValueAfterFinish, AnyValue, EphemeralValue, UntrackedValue)
@@ -125,6 +130,18 @@ def is_breakpoint(update: Any) -> bool:
 def breakpoints_in(config: Mapping[str, Any]) -> dict[str, Any]:
     """The breakpoints given at run time that a config brings along, as arguments of a graph's ``stream``."""
     return dict((config.get("configurable") or {}).get(BREAKPOINTS) or {})
+
+
+def lasting(namespace: str) -> str:
+    """A checkpoint namespace less the ids of tasks: that of a subgraph compiled with ``checkpointer=True``."""
+    return "|".join(part.split(":")[0] for part in namespace.split("|"))
+
+
+def graph_called_by(function: Any) -> Any:
+    """A graph that a function or a Runnable calls, as far as LangGraph finds it there; else ``None``."""
+    if not isinstance(function, Runnable):
+        function = RunnableLambda(function) if inspect.isroutine(function) else None
+    return function and find_subgraph_pregel(function)
 
 
 def inside_graph(config: Mapping[str, Any]) -> bool:

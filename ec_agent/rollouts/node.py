@@ -41,6 +41,7 @@ from ec_agent.rollouts.internals import (
     unsaved,
 )
 from ec_agent.rollouts.limits import Budget, whole
+from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory
 from ec_agent.rollouts.messages import ai_messages, answers_within, message_ids, rebuilt, with_id
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
@@ -99,6 +100,8 @@ class Node:
         if self.options.preflight is not False and current_recorder.get() is None:
             yield from self._preflight()
         session = self._open(state, config)
+        if session.root:
+            warn_of_lost_memory(self.agent, config)
         trace.asked(session.n)
         own: RunnableConfig = {
             **out_of_sight(config),
@@ -117,6 +120,7 @@ class Node:
                     raise
                 # A resumed run meets what failed before it: the outage may be over, so the stretch is begun afresh.
                 done = yield self._asked(again(session.stretch), unsaved(own), session)
+            yield from keep(session, last_of(done)["end"], config)
             yield from session.parking.clear(parked_in(done))
             for record in done["records"]:  # of a killed process: nobody else will leave them
                 if record["index"] not in session.ran and record["token"] is not None:
@@ -197,7 +201,8 @@ class Node:
             warn_of_exit(config, executes)
         breakpoints = check_breakpoints(self.agent, options, self._policy, config)
         known = self.agent.input_of(state)
-        name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{question_number(config)}"
+        number = question_number(config)
+        name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{number}"
         emit = _emitter(runtime, name)
         return Session(
             name=name,
@@ -213,6 +218,7 @@ class Node:
             root=self._alone and "|" not in str(conf.get("checkpoint_ns") or ""),
             once=Once(journal_for(options.journal, config, self._journal), options.on_uncertain),
             parking=Parking(saver_of(config), options.keep_logprobs),
+            memory=memory_of(config, self.agent, self._alone, number),
             context=context,
             store=runtime.store if runtime else None,
             emit=emit or _unheard,

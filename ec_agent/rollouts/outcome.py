@@ -61,12 +61,13 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     proposed = end.get("message") or action
     trajectory = attempt.recorder.trajectory()
     said = [written, goto, end.get("interrupts"), proposed, [call.tokens for call in trajectory.calls]]
+    unsaid = end["kind"] == "interrupt" and not end["interrupts"] and not written  # paused in the middle of a graph
     return {
         "calls": pack_calls(trajectory),
         "writes": [[key, value] for key, value in outer],
         "goto": goto,
         "final_action": {"derived": True} if derived else {"value": action},
-        "fingerprint": fingerprint(said),
+        "fingerprint": None if unsaid else fingerprint(said),
         "end": end,
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -23,13 +24,15 @@ UNFINISHED = (INTERRUPT, "__error__", "__resume__")
 _WITHIN = "ec_agent_within:"
 
 
-class _AsIs:
+class AsIs:
     """A serialiser that copies lists and dicts, which LangGraph changes after it gave them away, and no more."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, Any]:
+        """The object, with lists and dicts of its own."""
         return "as is", _structure(obj)
 
     def loads_typed(self, data: tuple[str, Any]) -> Any:
+        """Another such object."""
         return _structure(data[1])
 
 
@@ -41,7 +44,7 @@ def _structure(value: Any) -> Any:
 
 def memory_saver() -> InMemorySaver:
     """The saver a rollout runs on."""
-    return InMemorySaver(serde=_AsIs())
+    return InMemorySaver(serde=AsIs())
 
 
 def finished_in(memory: InMemorySaver, thread: str, keys: Collection[str]) -> dict[str, list[tuple[str, Any]]]:
@@ -91,33 +94,29 @@ class Parking:
         """Keep what a rollout, on its ``own`` thread, left in its saver, as a rule less the logprobs."""
         inner = memory_saver()
         left = list(reversed(list(memory.list(None))))
-        drive(_copied(left if self._logprobs else [_bare(found) for found in left], inner, thread, within=own))
+        drive(copied(left if self._logprobs else [_bare(found) for found in left], inner, thread, within=own))
         self._here[thread] = tuples = list(reversed(list(inner.list(None))))
         if self._saver is not None:
             yield from self.clear([thread], forget=False)
-            yield from _copied(tuples, self._saver, _named(thread))
+            yield from copied(tuples, self._saver, _named(thread))
 
-    def fetch(self, parked: str, thread: str) -> Plan[InMemorySaver]:
-        """A parked rollout on a fresh saver, for another thread.
+    def found(self, parked: str) -> Plan[list[CheckpointTuple]]:
+        """What is parked on a thread, oldest first; nothing if it is gone."""
+        if parked not in self._here and self._saver is not None:
+            where: RunnableConfig = {"configurable": {"thread_id": _named(parked)}}
+            self._here[parked] = list(reversed((yield listed(self._saver, where))))
+        return self._here.get(parked, [])
+
+    def fetch(self, parked: str, thread: str, memory: InMemorySaver) -> Plan[None]:
+        """Put a parked rollout into a saver, for another thread.
 
         Raises:
             CommitError: it is gone.
         """
-        tuples = self._here.get(parked)
-        if tuples is None and self._saver is not None:
-            saver, where = self._saver, {"configurable": {"thread_id": _named(parked)}}
-
-            async def listed() -> list[CheckpointTuple]:
-                return [found async for found in saver.alist(where)]  # type: ignore[arg-type]
-
-            found = yield Step(lambda: list(saver.list(where)), listed)  # type: ignore[arg-type]
-            self._here[parked] = tuples = list(reversed(found))
-        if not tuples:
+        if not (tuples := (yield from self.found(parked))):
             raise CommitError(f"the stopped rollout (thread {parked!r}) is no longer in the checkpointer; begin anew")
-        memory = memory_saver()
         own = [found._replace(checkpoint=private_copy(found.checkpoint, "the state")) for found in tuples]
-        drive(_copied(own, memory, thread, unpack=True))
-        return memory
+        drive(copied(own, memory, thread, unpack=True))
 
     def clear_all(self, but: str | None) -> Plan[None]:
         """Forget every rollout that was parked here and now, ``but`` this one."""
@@ -151,15 +150,25 @@ def _bare(found: CheckpointTuple) -> CheckpointTuple:
     return found._replace(checkpoint={**found.checkpoint, "channel_values": values}, pending_writes=writes)
 
 
-def _copied(
+def listed(saver: BaseCheckpointSaver[Any], where: RunnableConfig, **more: Any) -> Step:
+    """Checkpoints of a thread, newest first."""
+
+    async def wait() -> list[CheckpointTuple]:
+        return [found async for found in saver.alist(where, **more)]
+
+    return Step(lambda: list(saver.list(where, **more)), wait)
+
+
+def copied(
     tuples: Sequence[CheckpointTuple],
     saver: BaseCheckpointSaver[Any],
     thread: str,
+    config: RunnableConfig | None = None,
     *,
     within: str | None = None,
     unpack: bool = False,
 ) -> Plan[None]:
-    """Copy checkpoints to a thread.
+    """Copy checkpoints to a thread, with what is in the config besides.
 
     With ``within``, those of other threads than that one go into namespaces of it; with ``unpack``, back to threads.
     """
@@ -173,7 +182,7 @@ def _copied(
         if found.parent_config is not None:
             above["checkpoint_id"] = found.parent_config["configurable"]["checkpoint_id"]
         versions = found.checkpoint["channel_versions"]
-        yield call(saver, "put", {"configurable": above}, found.checkpoint, found.metadata, versions)
+        yield call(saver, "put", {**(config or {}), "configurable": above}, found.checkpoint, found.metadata, versions)
         place = {"configurable": {**above, "checkpoint_id": found.checkpoint["id"]}}
         by_task: dict[str, list[tuple[str, Any]]] = {}
         for task, channel, value in found.pending_writes or []:

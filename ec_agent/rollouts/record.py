@@ -30,6 +30,8 @@ class End(TypedDict, total=False):
         thread: the thread it is parked on, if it may go on.
         carried: whether this is the winner carrying its calls out, rather than proposing.
         done: the calls it carried out, for when the step they are in is run again.
+        memory: the thread on which is laid by what it remembers.
+        forgotten: the graphs within it that remember nothing of this turn.
         open: writes of the step it stopped in, by tasks that were done: it makes them itself if it goes on.
         whole: whether its writes stand for those of the stretches before it, too.
     """
@@ -45,6 +47,8 @@ class End(TypedDict, total=False):
     thread: str
     carried: bool
     done: list[Done]
+    memory: str
+    forgotten: list[str]
     open: list[list[Any]]
     whole: bool
 

@@ -23,7 +23,6 @@ from ec_agent.capture.progress import Progress
 from ec_agent.capture.recorder import current_recorder, recording
 from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.committing import CommitGate, Planned
-from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
@@ -40,9 +39,10 @@ from ec_agent.rollouts.internals import (
     own_tags,
 )
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, retry_pause, timed
+from ec_agent.rollouts.memory import lay_by, saver_for
 from ec_agent.rollouts.messages import Said, private_copy
 from ec_agent.rollouts.outcome import outcome_of
-from ec_agent.rollouts.parking import finished_in, memory_saver
+from ec_agent.rollouts.parking import finished_in
 from ec_agent.rollouts.pausing import question_of
 from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
 from ec_agent.rollouts.session import Session, listener
@@ -157,10 +157,10 @@ class Attempt:
         with self._failing():
             if self.committing is None:
                 session.budget.check("not started")
-            if parked is None:
-                self.saver = InMemorySaver() if session.agent.needs_saver else memory_saver()
-            else:
-                self.saver = yield from session.parking.fetch(parked, self.thread)
+            exact = session.agent.needs_saver and parked is None
+            self.saver = saver_for(session.memory, self.thread, exact)
+            if parked is not None:
+                yield from session.parking.fetch(parked, self.thread, self.saver)
                 self.log.finished = finished_in(self.saver, self.thread, session.agent.state_keys)
                 self.unheard.resumed(list(self.saver.list(None)))
             yield from timed(session.enter(self.index), self.meter)
@@ -187,7 +187,8 @@ class Attempt:
 
     @property
     def _graph(self) -> Any:
-        return self.session.agent.graph(self.store, self.saver)
+        session = self.session
+        return session.agent.graph(self.store, self.saver, lasting=session.root and session.memory is not None)
 
     def _arguments(self) -> dict[str, Any]:
         """How to stream it: on a fresh thread, with the user's own config and context and nothing else."""
@@ -328,9 +329,7 @@ class Attempt:
             if (failure := self.failure) is not None:
                 raise failure
             parts = outcome_of(self)
-            if parts["end"].get("thread") is not None and self.saver is not None:
-                yield from written_down(self.config)  # a run that starts over would not know of it
-                yield from self.session.parking.park(parts["end"]["thread"], self.saver, self.thread)
+            yield from lay_by(self, parts["end"])
             record = self._record(**parts, store=self.store.writes if self.store is not None else [])
         except Exception as error:
             if error is self.recorder.failure and isinstance(error, MissingLogprobsError):

@@ -22,6 +22,7 @@ from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.internals import Channel
 from ec_agent.rollouts.limits import Budget
+from ec_agent.rollouts.memory import Memory
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
@@ -81,6 +82,7 @@ class Session:
         within: whether this is inside a rollout of another question.
         root: whether the graph around is that of ``as_agent()``, and none is around that.
         once: how commits are carried out.
+        memory: where the agent keeps what it remembers over turns, if anything is kept.
         parking: where stopped rollouts are kept.
         breakpoints: the agent's that were given at run time.
         worlds: the rollouts' environments that are open, by index.
@@ -106,6 +108,7 @@ class Session:
     root: bool
     once: Once
     parking: Parking
+    memory: Memory | None = None
     context: Any = None
     store: Any = None
     emit: Emit = lambda _: None
