@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import TokenLimitError as TokenLimitError
     from ec_agent.errors import TraceError as TraceError
     from ec_agent.errors import TraceWarning as TraceWarning
+    from ec_agent.errors import UndeclaredToolWarning as UndeclaredToolWarning
     from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
     from ec_agent.evaluator import trajectory_of as trajectory_of
     from ec_agent.many import score_many as score_many
@@ -147,6 +148,7 @@ _HOMES = {
         "TokenLimitError",
         "TraceError",
         "TraceWarning",
+        "UndeclaredToolWarning",
     ),
     "evaluator": (
         "CentroidEvaluator",

@@ -32,6 +32,7 @@
     ├── IsolationWarning                     a state value could not be copied and is shared by the rollouts
     ├── EnvironmentWarning                   an environment could not be closed
     ├── CommitWarning                        a run ended at ``max_rounds``
+    ├── UndeclaredToolWarning                a tool ran in several rollouts, and nobody said that it may
     ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
     ├── MemoryWarning                        an agent will not remember what it would remember alone
     ├── TraceWarning                         a selection could not be recorded
@@ -210,6 +211,10 @@ class EnvironmentWarning(EcAgentWarning):
 
 class CommitWarning(EcAgentWarning):
     """A run that goes on after its commits came to ``max_rounds``."""
+
+
+class UndeclaredToolWarning(EcAgentWarning):
+    """Tools that are neither in ``commit=`` nor marked ``@read_only`` ran in more than one rollout."""
 
 
 class DurabilityWarning(EcAgentWarning):

@@ -74,6 +74,7 @@ PUBLIC = [
     "TraceStore",
     "TraceWarning",
     "Trajectory",
+    "UndeclaredToolWarning",
     "Writes",
     "best_of_n",
     "commit_tool",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from langchain_core.tools import tool
 
+from ec_agent import read_only
 from ec_agent.visual.escaping import clipped
 from tools.arithmetic import MAX_LENGTH, ExpressionError, Number, evaluated
 from tools.schema import shaped
@@ -15,6 +16,7 @@ from tools.schema import shaped
 Expression = Annotated[str, *shaped(r"^[0-9a-z .,+*/%()-]+$", "such as 3 * 4.50")]
 
 
+@read_only
 @tool
 def calculate(expression: Expression) -> str:
     """Calculate a sum such as 3 * 4.50 + 2 * 12.

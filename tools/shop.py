@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 
 from langchain_core.tools import tool
 
+from ec_agent import read_only
 from ec_agent.visual.escaping import clipped
 from tools.schema import shaped
 
@@ -50,6 +51,7 @@ class Product(NamedTuple):
     stock: int
 
 
+@read_only
 @tool
 def product(name: Name) -> str:
     """Look up a product's price, weight and stock.
@@ -64,6 +66,7 @@ def product(name: Name) -> str:
     return f"{found.name}: {found.price:.2f} euros, {found.weight} g, {found.stock} in stock"
 
 
+@read_only
 @tool
 def weigh(parcel: Parcel) -> str:
     """Put the next products of a parcel on the scales.

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from langchain_core.tools import tool
 
+from ec_agent import read_only
 from ec_agent.visual.escaping import clipped
 from tools.schema import shaped
 
@@ -23,6 +24,7 @@ Quantity = Annotated[
 Unit = Annotated[str, *shaped(r"^[A-Za-z/]+$", "such as pounds or km/h")]
 
 
+@read_only
 @tool
 def convert(quantity: Quantity, to: Unit) -> str:
     """Convert a quantity to another unit.

@@ -24,7 +24,7 @@ from typing_extensions import TypedDict
 
 from benchmarks.data import drawn_logprobs, entries_of
 from benchmarks.harness import Case, at_most
-from ec_agent import best_of_n
+from ec_agent import best_of_n, read_only
 
 TOKENS = 20
 GOAL = 1.15
@@ -81,6 +81,7 @@ class Instantaneous(BaseChatModel):
 _numbers = itertools.count()
 
 
+@read_only
 @tool
 async def look_up(what: str) -> str:
     """Look a thing up."""

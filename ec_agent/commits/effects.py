@@ -32,7 +32,9 @@ def commit_tool(tool: ToolT) -> ToolT:
 
 
 def read_only(tool: ToolT) -> ToolT:
-    """Mark a tool as harmless: with ``commit="unknown"`` it is the only kind that runs inside rollouts.
+    """Mark a tool as harmless: it may run once per rollout, and nobody is warned of that.
+
+    With ``commit="unknown"`` it is the only kind of tool that runs inside rollouts.
 
     Raises:
         ConfigError: given something that is not a tool.
@@ -62,11 +64,13 @@ class CommitPolicy:
     Attributes:
         names: tools named in ``commit=``.
         unknown: whether whatever is not marked read-only commits.
+        none: whether it was said that no tool commits.
         tools: the tools that are known, by name: those given in ``commit=`` and those of the agent's tool nodes.
     """
 
     names: frozenset[str] = frozenset()
     unknown: bool = False
+    none: bool = False
     tools: Mapping[str, BaseTool] = field(default_factory=dict)
 
     def commits(self, name: str, tool: BaseTool | None = None) -> bool:
@@ -76,6 +80,10 @@ class CommitPolicy:
         tool = tool or self.tools.get(name)
         effect = effect_of(tool) if tool is not None else None
         return effect == "commit" or (self.unknown and effect != "read_only")
+
+    def declares(self, tool: BaseTool) -> bool:
+        """Whether it was said of this tool what running it in every rollout does."""
+        return self.none or self.unknown or tool.name in self.names or effect_of(tool) is not None
 
 
 def policy_of(commit: Any, found: Iterable[BaseTool]) -> CommitPolicy:
@@ -101,4 +109,5 @@ def policy_of(commit: Any, found: Iterable[BaseTool]) -> CommitPolicy:
                 f"commit names {each!r}, which is none of the agent's tools ({', '.join(sorted(tools))}); mend the "
                 "name, or give the tool itself if it is not in a ToolNode"
             )
-    return CommitPolicy(names=frozenset(each if isinstance(each, str) else each.name for each in given), tools=tools)
+    names = frozenset(each if isinstance(each, str) else each.name for each in given)
+    return CommitPolicy(names=names, none=not given, tools=tools)

@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.commits.durability import READ
 from ec_agent.commits.effects import CommitPolicy
+from ec_agent.commits.undeclared import Ran
 from ec_agent.plans import Plan, Step, adrive, drive
 
 STOPPED = "ec_agent.stopped"
@@ -145,6 +146,7 @@ class RolloutGate:
         seen: where the tools it stops at are noted, by name.
         done: calls that were carried out already, and whose steps may be run again.
         outcome: the plan that gives what one of them came to.
+        ran: where undeclared tools that run are noted.
     """
 
     def __init__(
@@ -155,14 +157,16 @@ class RolloutGate:
         seen: dict[str, BaseTool] | None = None,
         done: Sequence[Done] = (),
         outcome: Callable[[Done], Plan[Any]] | None = None,
+        ran: Ran | None = None,
     ) -> None:
         self.proposal: Proposal | None = None
         self.names: frozenset[str] = frozenset()
-        self._policies = [policy]
+        self._own, self._policies = policy, [policy]
         self._heard = heard
         self._seen = seen
         self._done = list(done)
         self._outcome = outcome
+        self._ran = ran
         self._around = around if isinstance(around, RolloutGate) else None
         self._lock = threading.Lock()
 
@@ -184,7 +188,24 @@ class RolloutGate:
             self._check(use)
         elif done["key"] is not None and self._outcome is not None:
             return answering((yield from self._outcome(done)), use)
-        return (yield execute)
+        asks = False
+        try:
+            return (yield execute)
+        except GraphInterrupt:  # it asks a person, and is called again with the answer
+            asks = True
+            raise
+        finally:
+            if not asks and self._ran is not None and not self._declares(use.tool):
+                self._note(use.tool, self._ran.rollout)
+
+    def _declares(self, tool: BaseTool) -> bool:
+        return self._own.declares(tool) or (self._around is not None and self._around._declares(tool))
+
+    def _note(self, tool: BaseTool, rollout: str) -> None:
+        if self._ran is not None:
+            self._ran.note(tool.name, rollout)
+        if self._around is not None:
+            self._around._note(tool, rollout)
 
     def has(self, use: Use) -> bool:
         """Whether the call was carried out already: a step that went no further is run from its start."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from ec_agent.commits.undeclared import Notices, Together, heeded_by
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
@@ -95,8 +96,10 @@ def evaluate(
     """Run an agent n times on each task and store every rollout with its verdict; go on where a file has some.
 
     Each rollout is one of ``best_of_n``'s own: the same capture, isolation and limits. What the agent's rollouts raise
-    is a failed rollout; what a task's verdict or environment raises stops the run. It runs on an event loop in a thread
-    of its own, the same for every evaluation of the process, for a chat model keeps its connections.
+    is a failed rollout; what a task's verdict or environment raises stops the run. The tools of every rollout really
+    run: of those that are not declared one warning tells, for the whole evaluation (``UndeclaredToolWarning``). It runs
+    on an event loop in a thread of its own, the same for every evaluation of the process, for a chat model keeps its
+    connections.
 
     Args:
         tasks: what is asked; see ``ec_agent.evaluation.tasks``.
@@ -211,6 +214,8 @@ class _Run:
         self._on_progress, self._on_event = on_progress, on_event
         self._stored = 0
         self._tokens = self._calls = 0
+        notices = Notices()
+        self._heeds = {task.id: Together(notices) for task in self.tasks}
 
     async def to_its_end(self, store: TraceStore) -> None:
         """Run what is not stored yet."""
@@ -243,7 +248,9 @@ class _Run:
             task, agent, key = due
             if store.has(key):  # another process was here first
                 continue
-            self._keep(await run_rollout(task, agent, key, self.settings, self._on_event), store)
+            with heeded_by(self._heeds[task.id]):
+                ran = await run_rollout(task, agent, key, self.settings, self._on_event)
+            self._keep(ran, store)
 
     def _keep(self, rollout: StoredRollout, store: TraceStore) -> None:
         # No await here: what was judged is stored, whoever cancels us.

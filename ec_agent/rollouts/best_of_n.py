@@ -12,6 +12,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, g
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from ec_agent.commits.undeclared import Notices
 from ec_agent.errors import AgentError, ConfigError
 from ec_agent.leaving import attended
 from ec_agent.plans import Plan, Step, adrive, drive
@@ -44,8 +45,8 @@ class BestOfNResult:
 class BestOfN(RunnableLambda[Any, Any]):
     """A node and an agent; made by :func:`best_of_n`, which documents it."""
 
-    def __init__(self, agent: Any, options: Options, alone: bool = False) -> None:
-        self._node = Node(agent, options, alone)
+    def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
+        self._node = Node(agent, options, alone, notices)
         super().__init__(self.invoke, afunc=self.ainvoke, name="best_of_n")
 
     def __repr__(self) -> str:
@@ -210,7 +211,7 @@ class BestOfN(RunnableLambda[Any, Any]):
                 options = replace(options, selection_key=None)
             compiled_with = {"checkpointer": drawn.checkpointer, "store": drawn.store, "cache": drawn.cache}
         reads = {} if drawn is None else {"input_schema": with_private_keys(builder, drawn.builder)}
-        builder.add_node("best_of_n", BestOfN(agent.original, options, alone=True), **reads)
+        builder.add_node("best_of_n", BestOfN(agent.original, options, True, self._node.notices), **reads)
         builder.add_edge(START, "best_of_n")
         builder.add_edge("best_of_n", END)
         compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agent.name, **compiled_with)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, NOT_FROM_CACHE
+from ec_agent.commits.undeclared import ran_in, repeated, said_of
 from ec_agent.errors import (
     AllRolloutsFailedError,
     ConfigError,
@@ -111,6 +112,8 @@ def choose(
     winner = ranking.order[0] if ranking.order else ended[0].index
     same = identical_to([record["fingerprint"] for record in records])
     notes += _identical_note(records, same)
+    undeclared = repeated(ran_in(records))
+    notes += [said_of(undeclared)] if undeclared else []
     return Selection(
         winner=winner,
         order=tuple(ranking.order),
@@ -124,6 +127,7 @@ def choose(
         distinct=sum(c.error is None and same[place] is None for place, c in enumerate(candidates)),
         usage=total([record["usage"] for record in records]),
         warnings=tuple(notes),
+        undeclared_tools=tuple(undeclared),
     )
 
 

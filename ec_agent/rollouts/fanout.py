@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.streams import tell
 from ec_agent.commits.gate import Done
+from ec_agent.commits.undeclared import ran_in
 from ec_agent.errors import SelectionError
 from ec_agent.leaving import carried_out_whole
 from ec_agent.plans import Plan, Step, adrive, drive
@@ -230,6 +231,8 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
 def _choose(session: Session, state: FanOutState) -> dict[str, Any]:
     records = sorted(state["records"], key=lambda record: record["index"])
     candidates = session.candidates(records)
+    if not session.within:  # else it is told with what the rollouts around did
+        session.notices.hear(ran_in(records))
     selection: Selection = choose(records, candidates, session.options, session.errors)
     session.leave_behind(selection, candidates)
     for candidate in selection.candidates:

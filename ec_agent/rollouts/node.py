@@ -21,6 +21,7 @@ from ec_agent.commits.durability import saver_of, warn_of_exit
 from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal, journal_for
+from ec_agent.commits.undeclared import Notices, heeding
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.leaving import around_here, attended
@@ -64,13 +65,15 @@ class Node:
         options: how.
         alone: whether the graph around is that of ``as_agent()``: it has the agent's whole state, and a destination
             is for the graph around that one.
+        notices: who warns of undeclared tools; shared with the node that this one stands for.
     """
 
-    def __init__(self, agent: Any, options: Options, alone: bool = False) -> None:
+    def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
         self.agent = Agent(agent, alone)
         self.options = options
         self._policy = policy_of(options.commit, self.agent.tools.values())
         self._alone = alone
+        self.notices = notices or Notices()
         self._journal = MemoryJournal()
         self._failed: dict[str, tuple[FanOutState, Parking]] = {}
         self.fan_out = fan_out_graph(self.agent)
@@ -226,6 +229,7 @@ class Node:
             max_concurrency=config.get("max_concurrency"),
             breakpoints=breakpoints,
             budget=Budget(options.limits.token_budget),
+            notices=heeding.get() or self.notices,
             listener=listener.get(),
             events=event_streams(config.get("callbacks")),
             around=around_here(),

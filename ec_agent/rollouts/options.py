@@ -67,7 +67,9 @@ class BestOfNOptions(TypedDict, total=False):
         retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
         commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
             one: none of that message's calls run, and the message is its final action. ``"unknown"`` says this of
-            every tool that is not marked ``@read_only``. Tools marked ``@commit_tool`` need not be named.
+            every tool that is not marked ``@read_only``. Tools marked ``@commit_tool`` need not be named. Of tools that
+            are neither named nor marked, and ran in more than one rollout, the first run warns
+            (``UndeclaredToolWarning``); ``[]`` says that none of the tools acts.
         on_commit: what becomes of the winner's call: ``"route"`` leaves it to the outer graph, to a ``ToolNode``,
             say; ``"execute"`` carries it out here, at most once. Inside another rollout it is always routed.
         continue_after_commit: after an executed commit the winner's rollout goes on, again as the best of n, to the

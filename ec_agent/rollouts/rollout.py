@@ -24,6 +24,7 @@ from ec_agent.capture.recorder import current_recorder, recording
 from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate, gated
+from ec_agent.commits.undeclared import Ran
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.leaving import NOBODY, RolloutLeft, RunLeft, around_here
@@ -81,6 +82,7 @@ class Attempt:
         start: where it begins.
         config: the config of the task it runs in.
         calls: the calls it carries out, to go no further; without, it stops at the first that commits.
+        ran: where the undeclared tools that it runs are noted, with those of its other attempts.
     """
 
     def __init__(
@@ -89,15 +91,23 @@ class Attempt:
         start: Start,
         config: RunnableConfig,
         calls: Mapping[str, Planned] | None = None,
+        ran: Ran | None = None,
     ) -> None:
         options = session.options
         self.session, self.start, self.config = session, start, config
         self.index = start["index"]
         self.saver: InMemorySaver | None = None
         asking: list[AIMessage] = []
-        done = start.get("done") or []
+        self.thread = session.thread(start["round"], self.index)
+        self.ran = ran or Ran(self.thread)
         self.gate = RolloutGate(
-            session.policy, asking, current_gate.get(), session.seen, done=done, outcome=session.once.outcome
+            session.policy,
+            asking,
+            current_gate.get(),
+            session.seen,
+            done=start.get("done") or [],
+            outcome=session.once.outcome,
+            ran=self.ran,
         )
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
         # What was decided is carried out, however long that takes.
@@ -130,7 +140,6 @@ class Attempt:
         self.command: Any = None
         self.paused = False  # at a breakpoint
         self.error: Exception | None = None
-        self.thread = session.thread(start["round"], self.index)
         self.store = StoreOverlay(session.below) if session.below is not None else None
         self._late = False
         self._started = time.perf_counter()
@@ -356,17 +365,17 @@ class Attempt:
             "writes": [],
             "goto": [],
             "final_action": None,
-            "facts": {
-                **self.recorder.facts(),
-                **self.unheard.facts(),
-                **({feedback.PLACE: self.langsmith} if self.langsmith else {}),
-            },
+            "facts": self._facts(),
             "fingerprint": None,
             "end": {"kind": "answer"},
             "store": [],
             "token": self.session.token(self.index),
         }
         return cast("Record", {**record, **parts})
+
+    def _facts(self) -> dict[str, Any]:
+        place = {} if self.langsmith is None else {feedback.PLACE: self.langsmith}
+        return {**self.recorder.facts(), **self.unheard.facts(), "undeclared": self.ran.counts(), **place}
 
     def _emit(self, event: str, **details: Any) -> None:
         if self.session.heard:
@@ -397,9 +406,10 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
         RunLeft: nobody waits for it any more; one that has waited for its turn, or for its next try, does not start.
     """
     spent: list[Mapping[str, int]] = []
+    ran = Ran(session.thread(start["round"], start["index"]))
     while True:
         session.around.check()
-        attempt = Attempt(session, start, config)
+        attempt = Attempt(session, start, config, ran=ran)
         yield from attempt.run()
         record = yield from attempt.record()
         spent.append(record["usage"])

@@ -86,6 +86,8 @@ class Selection:
         usage: prompt, cached and generated tokens over all rollouts, calls the filter leaves out included.
         warnings: what to know before trusting the choice.
         commits: the actions carried out, in order: ``tool``, ``args``, ``key`` (the idempotency key).
+        undeclared_tools: tools that ran in more than one rollout and are neither in ``commit=`` nor marked
+            ``@read_only``: what they did to the world, they did once per rollout.
         earlier: the receipts of earlier stretches, where the winner went on after a commit; ``usage`` is over all.
         seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of :meth:`to_dict`.
     """
@@ -100,6 +102,7 @@ class Selection:
     usage: Mapping[str, int]
     warnings: tuple[str, ...] = ()
     commits: tuple[Mapping[str, Any], ...] = ()
+    undeclared_tools: tuple[str, ...] = ()
     earlier: tuple[Selection, ...] = ()
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
@@ -107,7 +110,8 @@ class Selection:
         """The receipt as plain JSON."""
         plain = asdict(replace(self, seen=None, earlier=()))
         del plain["seen"]
-        plain["order"], plain["warnings"] = list(self.order), list(self.warnings)
+        for name in ("order", "warnings", "undeclared_tools"):
+            plain[name] = list(plain[name])
         plain["candidates"] = [dict(candidate) for candidate in plain["candidates"]]
         plain["commits"] = [dict(commit) for commit in plain["commits"]]
         plain["earlier"] = [selection.to_dict() for selection in self.earlier]
@@ -124,6 +128,7 @@ class Selection:
                 "config": HEPConfig(**plain["config"]),
                 "candidates": tuple(CandidateReceipt(**candidate) for candidate in plain["candidates"]),
                 "commits": tuple(plain["commits"]),
+                "undeclared_tools": tuple(plain.get("undeclared_tools", ())),  # an earlier version did not look
                 "earlier": tuple(cls.from_dict(selection) for selection in plain["earlier"]),
             }
         )

@@ -14,6 +14,7 @@ from langchain_core.tools import BaseTool
 
 from ec_agent.commits.committing import Once
 from ec_agent.commits.effects import CommitPolicy
+from ec_agent.commits.undeclared import Heed, Notices
 from ec_agent.environments.worlds import World
 from ec_agent.errors import ProgressWarning
 from ec_agent.leaving import Around, around_here
@@ -89,6 +90,7 @@ class Session:
         ran: which rollouts ran here and now; those missing were found in a checkpoint.
         errors: exceptions themselves, by rollout: records carry only their text.
         seen: tools that rollouts stopped at, by name.
+        notices: who is told of undeclared tools that ran in several rollouts.
         emit: where progress events go.
         heard: whether anybody hears them; if not, none need be made.
         stretch: the state of the fan-out graph in which none could be chosen.
@@ -120,6 +122,7 @@ class Session:
     ran: set[int] = field(default_factory=set)
     errors: dict[int, Exception] = field(default_factory=dict)
     seen: dict[str, BaseTool] = field(default_factory=dict)
+    notices: Heed = field(default_factory=Notices)
     listener: Listener | None = None
     stretch: Any = None
     events: BaseCallbackManager | None = None

@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import tool
 
-from ec_agent import best_of_n, record_calls
+from ec_agent import best_of_n, read_only, record_calls
 
 ENTROPIES = [1.5, 0.25, 0.75]
 
@@ -141,11 +141,13 @@ async def test_concurrent_recordings_hear_only_their_own_async(fake, chat_model)
 def rollout_agent(model):
     """Asks ``q<i>`` three times: in the agent, in its tool, and in the agent again."""
 
+    @read_only
     @tool
     async def ask(i: int) -> str:
         """Ask."""
         return str((await model.ainvoke(f"inner{i}")).content)
 
+    @read_only
     @tool
     def ask_sync(i: int) -> str:
         """Ask."""

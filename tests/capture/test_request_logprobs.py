@@ -11,7 +11,7 @@ from openai import BadRequestError, OpenAI
 from pydantic import BaseModel
 from unasked import CALLED, ENTROPIES, HI, WAYS, calling, gathered, sent
 
-from ec_agent import best_of_n, record_calls
+from ec_agent import best_of_n, read_only, record_calls
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -174,6 +174,7 @@ async def test_raw_and_streaming_responses_async(llama, aclient):
 # An agent built without any thought of logprobs
 
 
+@read_only
 @tool
 def look(at: str) -> str:
     """Look."""

@@ -37,7 +37,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 
-from ec_agent import CommitToolNode, CommitUncertain, SQLiteCopies, best_of_n, commit_tool, get_environment
+from ec_agent import CommitToolNode, CommitUncertain, SQLiteCopies, best_of_n, commit_tool, get_environment, read_only
 from ec_agent.commits.committing import get_idempotency_key
 from ec_agent.commits.journal import SaverJournal
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -118,7 +118,7 @@ class Script:
 
             return StructuredTool.from_function(func, coroutine, name=func.__name__)
 
-        return [both(look), *([commit_tool(both(send))] if self._variant != "answer" else [])]
+        return [read_only(both(look)), *([commit_tool(both(send))] if self._variant != "answer" else [])]
 
     def note(self, line: str) -> None:
         """Append a line to the log, whole, whatever happens next."""

@@ -27,7 +27,15 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import RetryPolicy
 from sinks import SmtpSink
 
-from ec_agent import AllRolloutsFailedError, CommitToolNode, Limits, NoScoredRolloutError, best_of_n, commit_tool
+from ec_agent import (
+    AllRolloutsFailedError,
+    CommitToolNode,
+    Limits,
+    NoScoredRolloutError,
+    best_of_n,
+    commit_tool,
+    read_only,
+)
 from ec_agent.commits.committing import get_idempotency_key
 from ec_agent.testing import Reply, ScriptedChatModel
 
@@ -231,7 +239,8 @@ def _tools(run: Run, port: int) -> tuple[BaseTool, BaseTool]:
     async def asend(text: str) -> str:
         return await asyncio.to_thread(send, text)
 
-    return StructuredTool.from_function(look), commit_tool(StructuredTool.from_function(send, asend, name="send"))
+    looking = StructuredTool.from_function(look)
+    return read_only(looking), commit_tool(StructuredTool.from_function(send, asend, name="send"))
 
 
 def table(runs: list[Run]) -> str:

@@ -15,7 +15,7 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
-from ec_agent import best_of_n
+from ec_agent import best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 NASTY = "down [bold]\x1b[31m\nand out"  # markup, colours, another line
@@ -50,6 +50,7 @@ def agent(signs=None, *, failing=1, without_logprobs=2):
     Rollout ``failing`` fails at its second call, rollout ``without_logprobs`` has none.
     """
 
+    @read_only
     @tool
     def look_up_price(q: str) -> str:
         """The price of a thing."""

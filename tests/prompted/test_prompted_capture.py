@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from openai import AsyncOpenAI, OpenAI
 
-from ec_agent import CallFilter, IdenticalRolloutsWarning, MissingLogprobsError, best_of_n, record_calls
+from ec_agent import CallFilter, IdenticalRolloutsWarning, MissingLogprobsError, best_of_n, read_only, record_calls
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.testing import Reply, message_of
 
@@ -23,6 +23,7 @@ STEP = '{"price_of": {"name": "mug"}}'
 CALLING, ANSWERING = [1.5, 0.25, 0.5], [0.75, 2.0]
 
 
+@read_only
 @tool
 def price_of(name: str) -> str:
     """The price."""

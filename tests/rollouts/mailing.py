@@ -14,7 +14,7 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
-from ec_agent import best_of_n, get_idempotency_key
+from ec_agent import best_of_n, get_idempotency_key, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 FORMS = ("create_agent", "tool_node", "nested", "loop")
@@ -42,6 +42,7 @@ class Post:
             """Pay."""
             return post.deliver(amount)
 
+        @read_only
         @tool
         def search(q: str) -> str:
             """Search."""

@@ -15,7 +15,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import MessagesState
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
-from ec_agent import AllRolloutsFailedError, Limits, best_of_n
+from ec_agent import AllRolloutsFailedError, Limits, best_of_n, read_only
 
 TRICKLE = Fault(drip=0.05)
 SILENCE = Fault(silent_after=40)
@@ -391,6 +391,7 @@ def test_no_tool_runs_and_no_model_is_asked_after_the_limit(server, way):
     """Not even where the agent takes errors for answers, as many do with those of tools."""
     ran = []
 
+    @read_only
     @tool
     def look() -> str:
         """Look."""

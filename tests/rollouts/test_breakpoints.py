@@ -20,12 +20,13 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
-from ec_agent import AgentError, AllRolloutsFailedError, ConfigError, best_of_n
+from ec_agent import AgentError, AllRolloutsFailedError, ConfigError, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 WINNER = 1  # whose script the model follows outside a rollout, too
 
 
+@read_only
 @tool
 def search(q: str) -> str:
     """Search."""

@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import MessagesState
 
-from ec_agent import best_of_n
+from ec_agent import best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 TOKENS = 500  # per call
@@ -24,6 +24,7 @@ PER_ROLLOUT = 2000
 SECRET = "only a loser says this"
 
 
+@read_only
 @tool
 def look(what: str) -> str:
     """Look."""

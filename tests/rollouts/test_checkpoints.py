@@ -21,7 +21,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, Send
 
-from ec_agent import AllRolloutsFailedError, DurabilityWarning, Limits, Selection, best_of_n
+from ec_agent import AllRolloutsFailedError, DurabilityWarning, Limits, Selection, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel, message_of
 
 PEAKS = (15, 3, 9, 12)  # rollout 1 wins
@@ -78,6 +78,7 @@ def kept(request, tmp_path):
             runner.run(saver.conn.close())
 
 
+@read_only
 @tool
 def add(a: int, b: int) -> int:
     """Add."""

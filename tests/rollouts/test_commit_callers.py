@@ -9,7 +9,7 @@ from langgraph.graph import MessagesState
 from langgraph.prebuilt import ToolNode
 from mailing import executing, said
 
-from ec_agent import CommitError, commit_tool
+from ec_agent import CommitError, commit_tool, read_only
 
 
 def test_a_function_agents_tools_are_called_for_it(run, post):
@@ -50,6 +50,7 @@ def test_a_commit_that_no_model_asked_for_is_carried_out(run, post):
 
 
 def test_a_harmless_tool_that_commits_is_run_once(run, post, form):
+    @read_only
     @tool
     def secretary(to: str) -> str:
         """Have a letter sent."""
@@ -62,6 +63,7 @@ def test_a_harmless_tool_that_commits_is_run_once(run, post, form):
 
 
 def test_two_commits_inside_one_tool_have_keys_of_their_own(run, post):
+    @read_only
     @tool
     def secretary(to: str) -> str:
         """Have two letters sent."""

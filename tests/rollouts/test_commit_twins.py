@@ -17,6 +17,8 @@ from langgraph.types import RetryPolicy
 from mailing import executing
 from typing_extensions import TypedDict
 
+from ec_agent import read_only
+
 X_FIRST, Y_FIRST = (0.0, 0.15), (0.15, 0.0)
 
 
@@ -148,6 +150,7 @@ def test_a_step_that_is_tried_again_waits_for_what_it_left_behind(goes_on):
         await asyncio.sleep(0.1)
         return post.deliver(to)
 
+    @read_only
     @tool
     async def look(q: str) -> str:
         """Look, the second time."""

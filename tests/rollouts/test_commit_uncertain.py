@@ -28,6 +28,7 @@ from ec_agent import (
     MemoryJournal,
     SQLiteJournal,
     get_idempotency_key,
+    read_only,
     settle_commit,
 )
 from ec_agent.commits.committing import Once
@@ -168,6 +169,7 @@ def test_middleware_that_retries_does_not_repeat_a_commit_that_raised(run, post)
 def test_a_harmless_tool_that_raises_beside_a_commit_leaves_it_done_once(run, post):
     failures = ["once"]
 
+    @read_only
     @tool
     def look(q: str) -> str:
         """Look, and fail once."""

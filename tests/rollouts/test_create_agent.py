@@ -16,12 +16,13 @@ from langgraph.prebuilt import InjectedState
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from ec_agent import best_of_n
+from ec_agent import best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PEAKS = (15, 3, 9)  # of the first call; rollout 1 wins
 
 
+@read_only
 @tool
 def add(a: int, b: int) -> int:
     """Add two numbers."""
@@ -132,6 +133,7 @@ def test_middleware_with_private_state(run):
 
 
 def test_a_tool_that_returns_a_command_to_its_own_agent(run):
+    @read_only
     @tool
     def conclude(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command:
         """Conclude."""
@@ -150,6 +152,7 @@ def test_a_tool_that_returns_a_command_to_its_own_agent(run):
 def test_a_handoff_tool_hands_over_once(run):
     """The usual handoff: a tool that sends its messages and a destination to the graph around the agent."""
 
+    @read_only
     @tool
     def to_billing(state: Annotated[Any, InjectedState], tool_call_id: Annotated[str, InjectedToolCallId]) -> Command:
         """Hand over to billing."""

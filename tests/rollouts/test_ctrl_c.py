@@ -20,7 +20,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from walking import LEAVE_AT, STEPS, N, Walk
 
-from ec_agent import Limits, best_of_n
+from ec_agent import Limits, best_of_n, read_only
 from ec_agent.evaluation.runner import evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
@@ -163,6 +163,7 @@ def sender():
         Sender.done += 1
         return f"sent {to}"
 
+    @read_only
     @tool
     def search(q: str) -> str:
         """Search."""

@@ -15,7 +15,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from worlds import Worlds, talk
 
-from ec_agent import best_of_n, get_environment
+from ec_agent import best_of_n, get_environment, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
@@ -41,6 +41,7 @@ def test_tools_see_it_in_their_threads(kind):
     run, worlds = kind
     seen = []
 
+    @read_only
     @tool
     def look() -> str:
         """Look."""

@@ -20,7 +20,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
-from ec_agent import Limits, SQLiteCopies, SQLiteJournal, best_of_n, commit_tool, get_environment
+from ec_agent import Limits, SQLiteCopies, SQLiteJournal, best_of_n, commit_tool, get_environment, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PEAKS = (15, 3, 9)
@@ -81,6 +81,7 @@ def slow_agent(place, reached, *, asynchronous):
             wait.wait(0.2)
             raise KeyboardInterrupt
 
+    @read_only
     @tool
     async def alook() -> str:
         """Look."""
@@ -89,6 +90,7 @@ def slow_agent(place, reached, *, asynchronous):
             await apause("tool")
         return "seen"
 
+    @read_only
     @tool
     def look() -> str:
         """Look."""

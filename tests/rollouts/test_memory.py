@@ -9,11 +9,12 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
-from ec_agent import best_of_n
+from ec_agent import best_of_n, read_only
 from ec_agent.rollouts import internals
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
+@read_only
 @tool
 def look(what: str) -> str:
     """Look."""

@@ -13,7 +13,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, Send
 
-from ec_agent import ConfigError, best_of_n
+from ec_agent import ConfigError, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PEAKS = (15, 3, 9, 12)  # rollout 1 wins
@@ -31,6 +31,7 @@ class Mailbox:
             sent.append(to)
             return "sent"
 
+        @read_only
         @tool
         def look_up(q: str) -> str:
             """Look something up."""

@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.graph import MessagesState
 
-from ec_agent import Selection, best_of_n
+from ec_agent import Selection, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PEAKS = (15, 3, 9)  # rollout 1 wins
@@ -98,6 +98,7 @@ def test_messages_show_the_winners_message_once_and_no_losers_token(run, form):
     assert shown[0].id
 
 
+@read_only
 @tool
 def add(a: int, b: int) -> int:
     """Add."""

@@ -15,7 +15,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 
-from ec_agent import best_of_n
+from ec_agent import best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PAGE = Path(__file__).parents[2] / "docs" / "streams.md"
@@ -38,6 +38,7 @@ def plain():
 def with_tools():
     """An agent with a tool: its calls and their results are words, too."""
 
+    @read_only
     @tool
     def look(what: str) -> str:
         """Look."""

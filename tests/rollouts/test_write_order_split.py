@@ -19,7 +19,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Overwrite, Send, interrupt
 
-from ec_agent import CommitWarning, best_of_n
+from ec_agent import CommitWarning, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 pytestmark = kit.SAME
@@ -219,12 +219,14 @@ def test_a_node_that_is_rescued_among_others(run):
     assert same_as_alone(run, builder)["latest"] == "c"
 
 
+@read_only
 @tool
 def look(what: str) -> str:
     """Look something up."""
     return f"saw {what}"
 
 
+@read_only
 @tool
 def confirm(what: str) -> str:
     """Ask a person."""

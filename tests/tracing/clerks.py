@@ -8,6 +8,7 @@ from langchain.agents import create_agent
 from langchain_core.tools import tool
 from opentelemetry import trace
 
+from ec_agent import read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 ASKED = {"messages": [("user", "a private question")]}
@@ -18,6 +19,7 @@ def peak(at, length=20):
     return [2.0 if place == at else 0.1 for place in range(length)]
 
 
+@read_only
 @tool
 def look(q: str) -> str:
     """Look."""
@@ -25,6 +27,7 @@ def look(q: str) -> str:
         return f"found {q}"
 
 
+@read_only
 @tool
 async def alook(q: str) -> str:
     """Look."""

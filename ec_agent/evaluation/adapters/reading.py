@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
+from ec_agent.commits.effects import read_only
 from ec_agent.environments.worlds import get_environment
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.tasks import Outcome
@@ -38,10 +39,14 @@ def tool_calls(outcome: Outcome) -> list[Call]:
 def tool_from(
     function: Callable[..., Any], name: str, description: str, schema: Mapping[str, Any], **options: Any
 ) -> BaseTool:
-    """A tool whose JSON schema is given as it is, ``pattern`` and all, and not checked: its function does that."""
-    return StructuredTool.from_function(
+    """A tool whose JSON schema is given as it is, ``pattern`` and all, and not checked: its function does that.
+
+    It is marked as harmless, for tools of tasks act in the task's own world alone, and each rollout has one to itself.
+    """
+    made = StructuredTool.from_function(
         function, name=name, description=description, args_schema=dict(schema), **options
     )
+    return read_only(made)
 
 
 def environment_of(kind: type[Any]) -> Any:

@@ -10,6 +10,7 @@ from inspect_ai.log import transcript
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from typing_extensions import TypedDict
 
+from ec_agent.commits.undeclared import Notices, heeded_by
 from ec_agent.errors import ConfigError, RolloutError
 from ec_agent.evaluation.inspect_ai.models import inspect_models
 from ec_agent.evaluation.inspect_ai.numbers import KEY, numbers_of
@@ -64,13 +65,15 @@ def best_of_n_solver(agent: Any, n: int = 8, input: ToInput | None = None, **opt
         # Given even where there is none: a question to a person then fails the rollout, for nobody is there.
         options.setdefault("environment", _nothing)
     found = _checked(agent, n, options)
+    notices = Notices()
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         task = await task_of(state, input)
         started = time.perf_counter()
         async with inspect_models():
             node = best_of_n(standing_alone(agent_for(task, found)), n, **options)
-            result = await node.arun(task.input)
+            with heeded_by(notices):
+                result = await node.arun(task.input)
         selection, seconds = result.selection, time.perf_counter() - started
         outcome = Outcome(result.final_actions[selection.winner], result.output)
         await write_answer(state, task, outcome, seconds=seconds, usage=dict(selection.usage))
