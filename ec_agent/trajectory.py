@@ -64,6 +64,7 @@ class Call:
             those before that constraint (llama.cpp's are): they describe the model, not the constrained sampler.
         tools: the tools that ran after this call had started and before the next one did.
         candidates: the likeliest candidates of each token, where they were kept.
+        from_cache: whether an LLM cache on the client's side answered, and no model: it cost nothing.
     """
 
     entropies: FloatArray
@@ -81,6 +82,7 @@ class Call:
     constrained: bool = False
     tools: tuple[ToolUse, ...] = ()
     candidates: tuple[Likeliest, ...] | None = None
+    from_cache: bool = False
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
@@ -100,6 +102,11 @@ class Call:
         object.__setattr__(self, "tokens", None if tokens is None else int(tokens))
         object.__setattr__(self, "entropies", _filled(entropies, tokens or 0))
         object.__setattr__(self, "signals", {name: _filled(values, tokens or 0) for name, values in signals.items()})
+
+    @property
+    def generated(self) -> int:
+        """Tokens that a model generated for it, as far as reported: none where a cache answered."""
+        return 0 if self.from_cache else self.tokens or 0
 
     def signal(self, name: str) -> FloatArray:
         """The named per-token signal, shape ``(tokens,)``.

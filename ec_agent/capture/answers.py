@@ -50,7 +50,6 @@ class Answer:
         message: stands for the id of the message it came in.
         run: stands for the LangChain run that made that message, as far as its id tells.
         tokens: how many tokens it has, where reported.
-        model: the model's name, where reported.
     """
 
     length: int = 0
@@ -61,7 +60,6 @@ class Answer:
     message: int | None = None
     run: int | None = None
     tokens: int | None = None
-    model: str | None = None
 
     @classmethod
     def of(cls, payload: Payload, message: Any = None) -> Answer:
@@ -78,7 +76,6 @@ class Answer:
             message=hash(name) if isinstance(name, str) else None,
             run=None if made_by is None else hash(made_by[1]),
             tokens=payload.tokens,
-            model=payload.model,
         )
 
     @classmethod
@@ -89,7 +86,7 @@ class Answer:
     @property
     def told(self) -> bool:
         """Whether anything says that a model made it: a text that code wrote has none of this."""
-        return bool(self.length or self.model) or {self.tokens, self.response, self.run} != {None}
+        return bool(self.length) or {self.tokens, self.response, self.run} != {None}
 
     def is_of(self, other: Answer) -> bool:
         """Whether it is that answer again, or a part of it, or that answer in a message that lost its logprobs."""
@@ -118,7 +115,7 @@ def answers_in(messages: Iterable[Any]) -> list[tuple[Any, Payload, Answer]]:
     for message in messages:
         payload = payload_of_message(message)
         answer = Answer.of(payload, message)
-        if answer.told:
+        if answer.told or payload.model:
             found.append((message, payload, answer))
     return found
 

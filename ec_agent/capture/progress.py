@@ -57,7 +57,7 @@ class Progress:
         done = call.done
         with self._lock:
             self._calls += done is not None
-            self._tokens += max((done.tokens or 0) - again, 0) if done is not None else 0
+            self._tokens += max(done.generated - again, 0) if done is not None else 0
             so_far = {"calls": self._calls, "tokens": self._tokens}
         self._tell(
             "call",

@@ -198,17 +198,19 @@ class Recorder:
         done = self._read(call, payload)
         call.done = None if done is None or call.passed_on(done) else done
         call.batch.over = True
-        spent = 0
-        for other in call.absorbed():
-            spent += (other.done.tokens or 0) if other.done is not None else 0
+        absorbed = call.absorbed()
+        again = sum(other.done.tokens or 0 for other in absorbed if other.done is not None)
+        if call.done is not None and absorbed and all(other.cache_hit for other in absorbed):
+            call.done = replace(call.done, from_cache=True)
+        for other in absorbed:
             other.done = None
         for other in (*call.inside, *call.beside):
             other.marks = b""
         call.closed, call.batch, call.inside, call.beside = True, Batch(over=True), [], []
         if (progress := self.progress) is not None and call.counted:
-            progress.call_ended(call, spent)
-        if call.done is not None and (call.done.tokens or 0) > spent:
-            self.spend((call.done.tokens or 0) - spent)
+            progress.call_ended(call, again)
+        if call.done is not None and call.done.generated > again:
+            self.spend(call.done.generated - again)
         if self._raise_on_missing and call.counted and call.done is not None:
             self._require(call.done, call.cache_hit)
 
@@ -257,7 +259,7 @@ class Recorder:
         kept = self._kept
         done = call_of(payload, self.signals, node=info.node, keep_text=kept.text, keep_candidates=kept.candidates)
         call = self.add(done, replace(info, model=done.model), place)
-        self.spend(done.tokens or 0)
+        self.spend(done.generated)
         if self._raise_on_missing and call.counted:
             self._require(done)
 
@@ -265,6 +267,7 @@ class Recorder:
         """Put a finished call on record, at a place in call-start order; see ``now``."""
         started = done.started if done.started is not None else time.time()
         call = OpenCall(self, info, counted and self._counts(info), place, started, closed=True, done=done)
+        call.cache_hit = done.from_cache
         self._enter(call, counted)
         if (progress := self.progress) is not None and call.counted:
             progress.call_ended(call)
@@ -309,7 +312,7 @@ class Recorder:
         """
         for call, done in self._seen():
             if not call.source.closed:
-                self.spend(done.tokens or 0)
+                self.spend(done.generated)
                 if self._raise_on_missing and call.counted:
                     self._require(done)
 
@@ -333,10 +336,9 @@ class Recorder:
         return [done for _, done in self._seen()]
 
     def facts(self) -> dict[str, Any]:
-        """Whether a call was made; of the counted ones temperatures, seeds, cache hits, sampling; tools executed."""
+        """How the counted calls were made: temperatures, seeds, cache hits, sampling set and left out; tools run."""
         counted = [call.source for call, _ in self._seen() if call.counted]
         return {
-            "asked": self.started_calls() > 0,
             "temperatures": sorted({c.params["temperature"] for c in counted if "temperature" in c.params}),
             "seeds": sorted({c.params["seed"] for c in counted if "seed" in c.params}),
             "cache_hits": sum(c.cache_hit for c in counted),

@@ -152,7 +152,7 @@ class ChatModelTarget:
         self._answered = True
         self._responses = self._responses or answer.responses
         self.spent.prompt_tokens += answer.payload.prompt_tokens or 0
-        self.spent.generated_tokens += len(answer.trajectory)
+        self.spent.generated_tokens += sum(call.generated for call in answer.trajectory.calls)
         return answer
 
     def _bound(self, question: Question, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

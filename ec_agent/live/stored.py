@@ -28,7 +28,7 @@ def events_of(rollout: StoredRollout) -> Iterator[Event]:
     yield {"type": "ec_agent.rollout.started", **about, "time": rollout.started}
     tokens = 0
     for place, call in enumerate(rollout.trajectory.calls):
-        tokens += call.tokens or 0
+        tokens += call.generated
         seconds = call.ended - call.started if call.started is not None and call.ended is not None else None
         counts = {"calls": place + 1, "tokens": tokens, "generated": call.tokens, "seconds": seconds}
         made = {"call": place, "model": call.model, "node": call.node, "entropies": means(call.entropies)}

@@ -164,6 +164,7 @@ def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) 
         logprobs={name: capabilities[name] for name in ("full", "sampled", "none") if capabilities[name]},
         partial_calls=sum(call.partial for call in trajectory.calls),
         constrained_calls=sum(call.constrained for call in trajectory.calls),
+        cached_calls=sum(call.from_cache for call in trajectory.calls),
         **ran,
     )
 
@@ -205,11 +206,17 @@ def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> li
     )
     if not copies:
         return []
-    cause = likely_cause([record["facts"] for record in ended])
+    cause = likely_cause([record["facts"] for record in ended], cached=_from_a_cache(records, same))
     note = f"{copies} of {len(ended)} rollouts repeat an earlier one: {cause or NEARLY_CERTAIN}"
     if cause or copies == len(ended) - 1:
         warnings.warn(note, IdenticalRolloutsWarning, stacklevel=2)
     return [note]
+
+
+def _from_a_cache(records: Sequence[Record], same: Sequence[int | None]) -> bool:
+    """Whether some rollout repeats another because a cache gave it all its answers."""
+    repeats = [record["calls"] for place, record in enumerate(records) if same[place] is not None]
+    return any(calls and all(call.get("from_cache") for call in calls) for calls in repeats)
 
 
 def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exception]) -> None:

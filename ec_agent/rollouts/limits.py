@@ -21,6 +21,8 @@ from ec_agent.plans import Plan, Step
 class Limits:
     """What the rollouts may use. Tokens are generated tokens, those of calls that do not count included.
 
+    An answer from an LLM cache has none.
+
     Attributes:
         max_concurrency: how many rollouts run at once; ``None`` runs all n at once.
         recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate. A limit bound to

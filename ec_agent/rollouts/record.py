@@ -85,6 +85,7 @@ def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
             "signals": {name: values.tobytes() for name, values in call.signals.items()},
             "texts": None if call.texts is None else list(call.texts),
             "tools": [asdict(use) for use in call.tools],
+            "from_cache": call.from_cache,
             "candidates": None if call.candidates is None else [list(map(list, each)) for each in call.candidates],
             **{name: getattr(call, name) for name in _PLAIN},
         }
@@ -103,6 +104,7 @@ def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
                 texts=None if call["texts"] is None else tuple(call["texts"]),
                 tools=tuple(ToolUse(**use) for use in call.get("tools", ())),
                 candidates=None if call.get("candidates") is None else likeliest(call["candidates"]),
+                from_cache=call.get("from_cache", False),
                 **{name: call[name] for name in _PLAIN},
             )
             for call in packed
@@ -128,9 +130,16 @@ def total(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 
 def usage_of(calls: Sequence[Call]) -> dict[str, int]:
-    """Tokens over all calls, as far as the provider reported them."""
-    return {
-        "prompt_tokens": sum(call.prompt_tokens or 0 for call in calls),
-        "cached_tokens": sum(call.cached_tokens or 0 for call in calls),
-        "generated_tokens": sum(call.tokens or 0 for call in calls),
+    """Tokens over all calls, as far as the provider reported them; those of answers from an LLM cache apart.
+
+    ``cached_answer_tokens`` is there where a cache answered; ``cached_tokens`` are of prompts, and paid for.
+    """
+    made = [call for call in calls if not call.from_cache]
+    usage = {
+        "prompt_tokens": sum(call.prompt_tokens or 0 for call in made),
+        "cached_tokens": sum(call.cached_tokens or 0 for call in made),
+        "generated_tokens": sum(call.tokens or 0 for call in made),
     }
+    if len(made) < len(calls):
+        usage["cached_answer_tokens"] = sum(call.tokens or 0 for call in calls if call.from_cache)
+    return usage

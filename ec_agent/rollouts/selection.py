@@ -36,6 +36,7 @@ class CandidateReceipt:
             constraint (llama.cpp's are).
         sampling: the sampling parameters asked for.
         unsampled_calls: calls to which they could not be applied.
+        cached_calls: calls that an LLM cache answered in a model's place: they are on the timeline, and cost nothing.
     """
 
     index: int
@@ -56,6 +57,7 @@ class CandidateReceipt:
     constrained_calls: int = 0
     sampling: Mapping[str, Any] = field(default_factory=dict)
     unsampled_calls: int = 0
+    cached_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +85,9 @@ class Selection:
         selector: the selector's name.
         config: settings of the phases.
         distinct: how many of the rollouts that ended differ from each other.
-        usage: prompt, cached and generated tokens over all rollouts, calls the filter leaves out included.
+        usage: ``prompt_tokens``, ``cached_tokens`` (of those, what the provider read from its cache) and
+            ``generated_tokens`` over all rollouts, calls the filter leaves out included. ``cached_answer_tokens``,
+            where an LLM cache gave answers in the place of the model, are none of these and cost nothing.
         warnings: what to know before trusting the choice.
         commits: the actions carried out, in order: ``tool``, ``args``, ``key`` (the idempotency key).
         undeclared_tools: tools that ran in more than one rollout and are neither in ``commit=`` nor marked
@@ -168,9 +172,14 @@ def identical_to(fingerprints: Sequence[str | None]) -> list[int | None]:
     return same
 
 
-def likely_cause(facts: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why rollouts may have come out the same, from how their calls were made."""
-    if any(fact["cache_hits"] for fact in facts):
+def likely_cause(facts: Sequence[Mapping[str, Any]], *, cached: bool) -> str | None:
+    """Why rollouts may have come out the same, from how their calls were made.
+
+    Args:
+        facts: of each rollout that ended.
+        cached: whether a cache gave one that repeats another all its answers.
+    """
+    if cached:
         return "an LLM cache answered; switch it off for these rollouts (cache=False on the model)"
     temperatures = {t for fact in facts for t in fact["temperatures"]}
     if temperatures == {0} or temperatures == {0.0}:

@@ -171,7 +171,7 @@ class Unheard:
         self.recorder.take(each.payload, info, place)
 
     def facts(self) -> dict[str, int]:
-        """What a reader of the receipt should know, by name; empty where every call was heard."""
+        """Whether any call was made, and what a reader of the receipt should know of those that nobody heard."""
         taken = [each for _, each in self._taken]
         facts = {
             "unheard": len(taken),
@@ -179,7 +179,8 @@ class Unheard:
             "repeated": self._repeated,
             "unmeasured": sum(not each.payload.entries for each in taken),
         }
-        return {name: count for name, count in facts.items() if count}
+        some = {name: count for name, count in facts.items() if count}
+        return {"asked": self.recorder.started_calls() > 0, **some}
 
 
 def _said_in(value: Any) -> list[tuple[Any, Payload, Answer]]:

@@ -56,5 +56,15 @@ def _tools_and_candidates(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE calls ADD COLUMN {column} TEXT")
 
 
-STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _recorded_selections, 2: _tools_and_candidates}
+def _answers_from_caches(connection: sqlite3.Connection) -> None:
+    """3 to 4: answers that an LLM cache gave cost nothing, and are counted apart."""
+    connection.execute("ALTER TABLE rollouts ADD COLUMN cached_answer_tokens INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE calls ADD COLUMN from_cache INTEGER NOT NULL DEFAULT 0")
+
+
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
+    1: _recorded_selections,
+    2: _tools_and_candidates,
+    3: _answers_from_caches,
+}
 """Version of a file -> what makes it one of the next version."""

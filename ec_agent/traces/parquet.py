@@ -77,6 +77,7 @@ TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
         "capability": _TEXT,
         "partial": pa.bool_(),
         "constrained": pa.bool_(),
+        "from_cache": pa.bool_(),
     },
     "tokens": {
         "rollout": _WHOLE,
@@ -186,7 +187,7 @@ def _rollout(rollout: StoredRollout, winners: Mapping[int, int], config: HEPConf
         *(rollout.id, key.task, rollout.selection, key.kind, key.number, chosen, verdict, rollout.error),
         *(trajectory.centroid(config), len(trajectory.phases(config).starts), len(trajectory)),
         *(trajectory.scored_tokens, trajectory.coverage, len(trajectory.calls), rollout.tool_calls),
-        *(rollout.usage[name] for name in USAGE),
+        *(rollout.usage.get(name, 0) for name in USAGE),
         *(_micro(rollout.started), rollout.seconds, rollout.seed, json.dumps(dict(rollout.sampling))),
         *(rollout.unsampled_calls, action_to_json(rollout.final_action)),
     )
@@ -195,7 +196,7 @@ def _rollout(rollout: StoredRollout, winners: Mapping[int, int], config: HEPConf
 def _call(rollout: StoredRollout, place: int, begins: int, call: Call) -> tuple[Any, ...]:
     return (
         *(rollout.id, place, begins, call.tokens, call.model, call.node, _micro(call.started), _micro(call.ended)),
-        *(call.prompt_tokens, call.cached_tokens, call.capability, call.partial, call.constrained),
+        *(call.prompt_tokens, call.cached_tokens, call.capability, call.partial, call.constrained, call.from_cache),
     )
 
 

@@ -17,14 +17,14 @@ from ec_agent.traces.actions import action_from_json, action_to_json
 from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest
 
 Kind = Literal["sample", "greedy"]
-USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens")
+USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")
 COLUMNS = (
     *("task", "selection", "kind", "number", "seed", "sampling", "unsampled_calls", "started", "seconds", "error"),
     *("verdict", "final_action", "model_calls", "tool_calls", *USAGE),
 )
 _PLAIN = (
     *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
-    *("capability", "partial", "constrained"),
+    *("capability", "partial", "constrained", "from_cache"),
 )
 _FLOAT32 = np.dtype("<f4")
 
@@ -62,7 +62,8 @@ class StoredRollout:
         error: what it failed with.
         started: seconds since the epoch.
         seconds: how long it took.
-        usage: ``prompt_tokens``, ``cached_tokens`` and ``generated_tokens``, as far as they were reported.
+        usage: ``prompt_tokens``, ``cached_tokens`` and ``generated_tokens``, as far as they were reported; where an LLM
+            cache answered, ``cached_answer_tokens``, which are none of these.
         tool_calls: tools executed.
         unsampled_calls: model calls to which ``sampling`` could not be applied.
         selection: id of the recorded selection it is a candidate of; ``None`` for one of an evaluation.
@@ -136,7 +137,7 @@ def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | 
         trajectory=Trajectory(list(_calls(connection, rowid))),
         final_action=action_from_json(row["final_action"]),
         verdict=float("nan") if row["verdict"] is None else row["verdict"],
-        usage={name: row[name] for name in USAGE},
+        usage={name: row[name] for name in USAGE if row[name] or name != "cached_answer_tokens"},
         id=rowid,
         **{name: row[name] for name in ("seed", "error", "started", "seconds", "selection")},
         **{name: row[name] for name in ("tool_calls", "unsampled_calls")},
@@ -184,7 +185,7 @@ def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
     query = f"SELECT place, texts, tools, candidates, {', '.join(_PLAIN)} FROM calls WHERE rollout = ? ORDER BY place"
     for place, texts, tools, candidates, *values in connection.execute(query, (rollout,)).fetchall():
         plain = dict(zip(_PLAIN, values, strict=True))
-        plain |= {"partial": bool(plain["partial"]), "constrained": bool(plain["constrained"])}
+        plain |= {name: bool(plain[name]) for name in ("partial", "constrained", "from_cache")}
         kept = signals[place]
         yield Call(
             entropies=kept.pop(ENTROPY),

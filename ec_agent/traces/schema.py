@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from ec_agent.errors import TraceError
 from ec_agent.traces.migrations import STEPS
 
-VERSION = 3
+VERSION = 4
 APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
 
 TABLES = """
@@ -53,6 +53,7 @@ CREATE TABLE rollouts (
     prompt_tokens    INTEGER NOT NULL,
     cached_tokens    INTEGER NOT NULL,
     generated_tokens INTEGER NOT NULL,
+    cached_answer_tokens INTEGER NOT NULL DEFAULT 0,   -- of answers that an LLM cache gave: they cost nothing
     UNIQUE (task, kind, number),
     UNIQUE (selection, kind, number),
     CHECK ((task IS NULL) <> (selection IS NULL))
@@ -73,6 +74,7 @@ CREATE TABLE calls (
     texts         TEXT,               -- JSON list of token texts
     tools         TEXT,               -- JSON: tools run after it and before the next; ec_agent.trajectory.ToolUse
     candidates    TEXT,               -- JSON: per token its likeliest, text and probability; NULL where not kept
+    from_cache    INTEGER NOT NULL DEFAULT 0,   -- whether an LLM cache answered, and no model
     PRIMARY KEY (rollout, place)
 ) WITHOUT ROWID;
 CREATE TABLE timelines (

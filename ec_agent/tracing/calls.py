@@ -211,11 +211,13 @@ def _used(call: OpenCall | None, generations: Sequence[Any]) -> dict[str, Any]:
         # One that only passed on what calls in its course answered has used nothing itself.
         return _usage_of(call.done)
     first = payload_of_message(get(generations[0], "message")) if generations else Payload()
-    return names.usage(first.prompt_tokens, first.cached_tokens, first.tokens)
+    return {} if first.cache_hit else names.usage(first.prompt_tokens, first.cached_tokens, first.tokens)
 
 
 def _usage_of(done: Call | None) -> dict[str, Any]:
-    return {} if done is None else names.usage(done.prompt_tokens, done.cached_tokens, done.tokens)
+    if done is None or done.from_cache:  # which used nothing
+        return {}
+    return names.usage(done.prompt_tokens, done.cached_tokens, done.tokens)
 
 
 def _identity(answers: Sequence[BaseMessage]) -> dict[str, Any]:

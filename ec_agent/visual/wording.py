@@ -13,6 +13,12 @@ from ec_agent.visual.views import Hesitation, Rollout, View
 
 _BEFORE, _WITHIN = 40, 90  # letters quoted of what leads to a hesitation, and of itself
 _START = 600  # letters of a call without scripts
+_PAID = {
+    "prompt_tokens": "prompt",
+    "cached_tokens": "cached",
+    "generated_tokens": "generated",
+    "cached_answer_tokens": "of answers from an LLM cache, which cost nothing",
+}
 _REASONS = {
     "coverage": "too few of its tokens came with logprobs",
     "no model": "no model was called in it",
@@ -235,7 +241,7 @@ def start_of(call: Call) -> str:
 def bill(view: View) -> str:
     """Settings and cost."""
     config, usage = view.selection.config, view.selection.usage
-    counted = ", ".join(f"{usage[name]:,} {name.removesuffix('_tokens')}" for name in usage if usage[name])
+    counted = ", ".join(f"{usage[name]:,} {_PAID.get(name, name)}" for name in usage if usage[name])
     return (
         f"Phases: the top {config.top_percent:g} % of a rollout's tokens start one, {config.consecutive_low} tokens in "
         f"a row of the bottom {config.bottom_percent:g} % end it. Tokens over all rollouts: {counted or 'unknown'}."

@@ -183,4 +183,5 @@ def call_with(
         capability=capability_of(tokens, entropies),
         partial=payload.partial,
         constrained=payload.constrained,
+        from_cache=payload.cache_hit,
     )
