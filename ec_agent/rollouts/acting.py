@@ -246,6 +246,7 @@ def _carried_out(
             session.emit({"type": "ec_agent.commit", "tool": planned.name, "key": planned.key})
     if not record["end"]["again"]:
         return (yield from _called(session, record, calls, config))
+    fleeting = session.fleeting.get(record["index"])
     attempt = Attempt(session, {**start, "thread": record["end"]["thread"]}, config, calls)
     yield from attempt.run()
     assert attempt.committing is not None
@@ -258,6 +259,8 @@ def _carried_out(
     if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
         if session.options.continue_after_commit:
             raise CommitError(_ELSEWHERE)
+        if fleeting is not None:
+            session.fleeting[record["index"]] = fleeting
         return (yield from _called(session, record, calls, config))
     return {**done, "end": {**done["end"], "carried": True, "done": attempt.committing.done()}}
 
@@ -306,6 +309,8 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
     told = [pair for order in orders for pair in update_and_goto(order)[0]]
     # Where an order leads within the agent nobody can go: its step was not taken up again.
     goto = [step for order in orders if order.graph is not None for step in update_and_goto(order)[1]]
+    if goto:
+        session.fleeting[record["index"]] = session.fleeting.get(record["index"], ([], []))[0], goto
     key, before = record["end"].get("talk") or [MESSAGES, []]
     said = [result for result in results if isinstance(result, ToolMessage)]
     said += [with_id(message) for name, value in told if name == key for message in messages_in(value)]

@@ -33,6 +33,7 @@ from ec_agent.rollouts.internals import (
     with_private_keys,
 )
 from ec_agent.rollouts.messages import state_values
+from ec_agent.rollouts.untracked import Sieve
 
 Writes = list[tuple[str, Any]]
 
@@ -49,6 +50,7 @@ class Agent:
         needs_saver: whether a subgraph keeps its state in a checkpointer.
         tools: the tools of its tool nodes, by name.
         rescues: whether nodes of it have error handlers.
+        sieve: takes what is not to be checkpointed out of its checkpoints.
     """
 
     def __init__(self, agent: Any, whole: bool = False) -> None:
@@ -58,6 +60,7 @@ class Agent:
         self.needs_saver = self.rescues = False
         self._lasting: Any = None
         self.tools: dict[str, BaseTool] = {}
+        self.sieve = Sieve({})
         self.async_only = False
         if inspect.isclass(agent):
             raise AgentError(f"the agent is the class {agent.__name__}; pass an object made from it")
@@ -76,8 +79,9 @@ class Agent:
                 if isinstance(channel := agent.channels.get(key), BaseChannel)
             }
             graphs = _graphs_in(agent)
-            self.needs_saver = any(sub.checkpointer is True for sub in graphs)
-            self.tools = {tool.name: tool for graph in graphs for tool in _tools_in(graph)}
+            self.needs_saver = any(sub.checkpointer is True for sub in graphs.values())
+            self.tools = {tool.name: tool for graph in graphs.values() for tool in _tools_in(graph)}
+            self.sieve = Sieve(graphs)
             self.rescues = rescues(agent)
         elif isinstance(agent, Pregel):
             self._take_graph(agent)
@@ -159,7 +163,7 @@ class Agent:
 
     def breakpoints(self) -> list[tuple[str, Any]]:
         """The breakpoints that it and the graphs within were compiled with, by kind."""
-        graphs = _graphs_in(self.original) if isinstance(self.original, Pregel) else []
+        graphs = (_graphs_in(self.original) if isinstance(self.original, Pregel) else {}).values()
         kinds = ("interrupt_before", "interrupt_after")
         found = [(kind, getattr(graph, f"{kind}_nodes")) for graph in graphs for kind in kinds]
         return [(kind, nodes if nodes == "*" else list(nodes)) for kind, nodes in found if nodes]
@@ -199,6 +203,8 @@ class Agent:
             raise AgentError(
                 f"the input is of type {type(state).__name__}; give the agent's state: {{'messages': [...]}}, say"
             )
+        if not isinstance(state, Mapping):  # as LangGraph takes an object: without the defaults that stand for nothing
+            values = dict(Command(update=state)._update_as_tuples())
         return {key: value for key, value in values.items() if key in self.input_keys}
 
     def boxed(self, known: Any) -> dict[str, Any]:
@@ -276,6 +282,7 @@ def _tools_in(graph: Pregel[Any, Any, Any, Any]) -> Iterable[BaseTool]:
             yield from node.bound.tools_by_name.values()
 
 
-def _graphs_in(graph: Pregel[Any, Any, Any, Any]) -> list[Pregel[Any, Any, Any, Any]]:
-    nested = [sub for _, sub in graph.get_subgraphs(recurse=True) if isinstance(sub, Pregel)]
-    return [graph, *nested]
+def _graphs_in(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Pregel[Any, Any, Any, Any]]:
+    """The graph and those within it, by namespace."""
+    nested = {name: sub for name, sub in graph.get_subgraphs(recurse=True) if isinstance(sub, Pregel)}
+    return {"": graph, **nested}

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, ensure_config
 from langchain_core.runnables.config import var_child_runnable_config
-from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, UntrackedValue
+from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, Topic, UntrackedValue
 from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
 from langgraph.constants import END
@@ -39,6 +39,7 @@ STREAM, EVENTS_V3 = "__pregel_stream", "__pregel_stream_messages_v2"
 # What an entrypoint saves for its next turn; what a run that goes back in time hands down; and, in a checkpoint's
 # metadata, what tells that it is made up of the writes of those before it.
 PREVIOUS, REPLAY, DELTAS = "__previous__", "__pregel_replay_state", "counters_since_delta_snapshot"
+TASKS = "__pregel_tasks"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
 # A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
@@ -186,8 +187,23 @@ def _bookkeeping(name: str) -> bool:
 
 
 def accumulates(channel: Channel) -> bool:
-    """Whether writes to the channel go through a reducer; else the last write stands."""
-    return not isinstance(channel, _PLAIN)
+    """Whether writes to the channel go through a reducer; else the last write stands, or those of the last step."""
+    return not isinstance(channel, _PLAIN) and not collects(channel)
+
+
+def collects(channel: Channel) -> bool:
+    """Whether the channel is a list of what one step wrote."""
+    return isinstance(channel, Topic) and not channel.accumulate
+
+
+def passing(channel: Channel) -> bool:
+    """Whether the channel may be empty again at a later step, or after a question."""
+    return collects(channel) or isinstance(channel, EphemeralValue | AnyValue | UntrackedValue)
+
+
+def untracked(channel: Any) -> bool:
+    """Whether the channel's value is kept out of checkpoints."""
+    return isinstance(channel, UntrackedValue)
 
 
 def overwrites(value: Any) -> bool:

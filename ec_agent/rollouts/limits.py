@@ -26,7 +26,7 @@ class Limits:
     Attributes:
         max_concurrency: how many rollouts run at once; ``None`` runs all n at once.
         recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate. A limit bound to
-            the agent itself does not apply: ``create_agent`` binds one near 10,000.
+            the agent itself does not apply: ``create_agent`` binds one near 10,000. ``RemainingSteps`` counts from it.
         timeout: seconds per rollout. An async rollout is cancelled, its requests and tasks with it. A sync one is
             stopped at its next model or tool call or streamed chunk, and its ``openai`` requests get no longer than
             the time left (each of the client's own retries anew); a tool that runs on is waited for.

@@ -198,7 +198,8 @@ def lay_by(attempt: Attempt, end: End) -> Plan[None]:
     """Park a rollout that may go on, and apart from it what it remembers, until it is known who wins."""
     if (thread := end.get("thread")) is not None and attempt.saver is not None:
         yield from written_down(attempt.config)  # a run that starts over would not know of it
-        yield from attempt.session.parking.park(thread, attempt.saver, attempt.thread)
+        yield from attempt.session.parking.park(thread, attempt.saver, attempt.thread, attempt.session.agent.sieve)
+        attempt.hold(end)
     if isinstance(attempt.saver, RecallingSaver) and end["kind"] != "interrupt":
         yield from _lay_by(attempt, attempt.saver, end)
 
@@ -218,7 +219,7 @@ def _lay_by(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None]:
     kept = memory_saver()
     drive(copied([found for tuples in left.values() for found in tuples], kept, attempt.thread))
     yield from written_down(attempt.config)  # a run that starts over would not know of it
-    yield from attempt.session.parking.park(end["memory"], kept, attempt.thread)
+    yield from attempt.session.parking.park(end["memory"], kept, attempt.thread, attempt.session.agent.sieve)
 
 
 def remembered(end: End) -> End:

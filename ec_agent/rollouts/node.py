@@ -203,6 +203,8 @@ class Node:
         else:
             warn_of_exit(config, executes)
         breakpoints = check_breakpoints(self.agent, options, self._policy, config)
+        if self._alone and not self.agent.is_function:  # an object would have defaults that nobody gave
+            state = {key: channel.get() for key, channel in outer.items() if channel.is_available()}
         known = self.agent.input_of(state)
         number = question_number(config)
         name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{number}"
@@ -240,7 +242,7 @@ class Node:
         selection = _whole(done)
         candidates = session.candidates(done["records"])
         _hand_over(session, selection, done)
-        goto = list(last["goto"])
+        fleeting, goto = session.fleeting.get(last["index"], ([], list(last["goto"])))
         if options.route is not None:
             winner = candidates[selection.winner]
             more = last["writes"] or last["end"]["kind"] == "commit"  # after a pause there may be nothing to do
@@ -252,7 +254,7 @@ class Node:
             if not all(isinstance(step, str | Send) for step in goto):
                 raise ConfigError(f"route= returned {chosen!r}; return a node's name, a Send, or a list of these")
             self._check_destinations(goto, config)
-        pairs = joined([*written_up_to(done), last["end"].get("open", [])], session.outer)
+        pairs = joined([*written_up_to(done), last["end"].get("open", []), fleeting], session.outer)
         if options.output is None:
             pairs = with_talk(pairs, last["end"].get("talk"), session.known, session.outer)
         if options.selection_key is not None and ROOT not in session.outer:

@@ -22,6 +22,7 @@ from ec_agent.rollouts.messages import (
 )
 from ec_agent.rollouts.parking import nested_states
 from ec_agent.rollouts.record import End, pack_calls
+from ec_agent.rollouts.untracked import parted, untracked_keys, without
 from ec_agent.rollouts.writes import open_writes, outer_writes
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         RolloutError: it cannot be a candidate.
         AgentError: what it wrote cannot be used.
     """
-    options = attempt.session.options
+    session, options = attempt.session, attempt.session.options
     end = _end(attempt)
     written, final, goto = _written(attempt)
     attempt.unheard.finish(_left(attempt, end))
@@ -52,7 +53,13 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     if not written and not goto and end["kind"] == "answer" and begun:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
     outer, opened = _outer(attempt, written, final, end)
-    action = _final_action(attempt, end, final, written)
+    # What is not to be checkpointed goes around the record.
+    keys = untracked_keys(session.agent.channels, session.outer)
+    session.fleeting[attempt.index] = parted(outer, keys)[1], goto
+    (outer, _), (opened, _), (tracked, _) = parted(outer, keys), parted(opened, keys), parted(written, keys)
+    if "thread" in end:
+        end["open"] = [list(pair) for pair in opened]
+    action = without(_final_action(attempt, end, final, written, tracked), keys)
     derived = options.final_action is None and default_final_action([*outer, *opened]) is action
     if end["kind"] == "commit" and not derived:
         end["message"] = _proposed(attempt) if attempt.gate.proposal is not None else default_final_action(written)
@@ -60,12 +67,12 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         end["talk"] = talk
     proposed = end.get("message") or action
     trajectory = attempt.recorder.trajectory()
-    said = [written, goto, end.get("interrupts"), proposed, [call.tokens for call in trajectory.calls]]
+    said = [tracked, goto, end.get("interrupts"), proposed, [call.tokens for call in trajectory.calls]]
     unsaid = end["kind"] == "interrupt" and not end["interrupts"] and not written  # paused in the middle of a graph
     return {
         "calls": pack_calls(trajectory),
         "writes": [[key, value] for key, value in outer],
-        "goto": goto,
+        "goto": [without(step, keys) for step in goto],
         "final_action": {"derived": True} if derived else {"value": action},
         "fingerprint": None if unsaid else fingerprint(said),
         "end": end,
@@ -84,10 +91,9 @@ def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Wri
     if "thread" not in end or session.agent.is_function:
         return outer_writes(session.agent, written, final, session.outer, anew), []
     done = len(written) - attempt.log.open
-    outer = outer_writes(session.agent, written[:done], _tidied(attempt, attempt.settled), session.outer, anew)
-    opened = open_writes(session.agent, written[done:], session.outer)
-    end["open"] = [list(pair) for pair in opened]
-    return outer, opened
+    settled = _tidied(attempt, attempt.settled)
+    outer = outer_writes(session.agent, written[:done], settled, session.outer, anew, ended=False)
+    return outer, open_writes(session.agent, written[done:], session.outer)
 
 
 def _tidied(attempt: Attempt, value: Any) -> Any:
@@ -179,8 +185,10 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
     done = attempt.command is None
     raw, goto = agent.writes_of(attempt.log.writes()) if done else update_and_goto(attempt.command)
     final = attempt.final
-    if done and not agent.is_function:
-        raw = attempt.said.identified(raw, session.known)
+    if done:
+        if not agent.is_function:
+            raw = attempt.said.identified(raw, session.known)
+        raw = [*attempt.held.items(), *raw]
     written = [(key, _tidied(attempt, value)) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})
@@ -209,14 +217,14 @@ def _proposed(attempt: Attempt) -> Any:
     return with_id(without_logprobs(attempt.gate.proposal.message))
 
 
-def _final_action(attempt: Attempt, end: End, final: Any, written: Writes) -> Any:
+def _final_action(attempt: Attempt, end: End, final: Any, written: Writes, tracked: Writes) -> Any:
     if attempt.session.options.final_action is not None:
         return attempt.session.options.final_action(final, written)
     if end["kind"] == "interrupt" and end["interrupts"]:
         questions = [Interrupt(value=value, id=asked) for asked, value, *_ in end["interrupts"]]
         return questions[0] if len(questions) == 1 else questions
     if end["kind"] != "commit" or attempt.gate.proposal is None:
-        return default_final_action(written)
+        return default_final_action(tracked)
     message = _proposed(attempt)
     ids = [call["id"] for call in message.tool_calls]
     said = [m for _, value in written for m in ai_messages(value)]

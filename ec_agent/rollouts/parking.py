@@ -18,6 +18,7 @@ from ec_agent.errors import CommitError
 from ec_agent.plans import Plan, Step, call, drive
 from ec_agent.rollouts.internals import INTERRUPT
 from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
+from ec_agent.rollouts.untracked import Sieve
 
 # What a task that did not come to its end leaves among its writes.
 UNFINISHED = (INTERRUPT, "__error__", "__resume__")
@@ -90,10 +91,14 @@ class Parking:
         self._logprobs = logprobs
         self._here: dict[str, list[CheckpointTuple]] = {}
 
-    def park(self, thread: str, memory: InMemorySaver, own: str) -> Plan[None]:
-        """Keep what a rollout, on its ``own`` thread, left in its saver, as a rule less the logprobs."""
+    def park(self, thread: str, memory: InMemorySaver, own: str, sieve: Sieve) -> Plan[None]:
+        """Keep what a rollout, on its ``own`` thread, left in its saver, as a rule less the logprobs.
+
+        The sieve takes out what its agent keeps out of checkpoints.
+        """
         inner = memory_saver()
-        left = list(reversed(list(memory.list(None))))
+        # Those of other threads are of rollouts within this one, parked in its saver.
+        left = [sieve.sifted(found) if _thread(found) == own else found for found in memory.list(None)][::-1]
         drive(copied(left if self._logprobs else [_bare(found) for found in left], inner, thread, within=own))
         self._here[thread] = tuples = list(reversed(list(inner.list(None))))
         if self._saver is not None:
@@ -142,6 +147,10 @@ class Parking:
 def _named(thread: str) -> str:
     """The thread's id in the checkpointer: some take nothing but UUIDs."""
     return str(uuid5(NAMESPACE_URL, thread))
+
+
+def _thread(found: CheckpointTuple) -> str:
+    return str(found.config["configurable"]["thread_id"])
 
 
 def _bare(found: CheckpointTuple) -> CheckpointTuple:

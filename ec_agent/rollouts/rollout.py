@@ -45,7 +45,7 @@ from ec_agent.rollouts.messages import Said, private_copy
 from ec_agent.rollouts.outcome import outcome_of
 from ec_agent.rollouts.parking import finished_in
 from ec_agent.rollouts.pausing import question_of
-from ec_agent.rollouts.record import Record, pack_calls, total, usage_of
+from ec_agent.rollouts.record import End, Record, pack_calls, total, usage_of
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
@@ -141,6 +141,7 @@ class Attempt:
         self.paused = False  # at a breakpoint
         self.error: Exception | None = None
         self.store = StoreOverlay(session.below) if session.below is not None else None
+        self.held = session.held.get(start.get("thread") or "", {})
         self._late = False
         self._started = time.perf_counter()
 
@@ -239,8 +240,9 @@ class Attempt:
     def _input(self) -> Any:
         if self.start.get("thread") is None:
             return self.session.agent.boxed(private_copy(self.session.known))
-        answers = self.start.get("answers")
-        return Command(resume=answers) if answers else None  # none are needed to go on from a breakpoint
+        answers, held = self.start.get("answers") or None, private_copy(self.held, "the state") or None
+        # No answers are needed to go on from a breakpoint.
+        return Command(resume=answers, update=held) if answers or held else None
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
@@ -354,6 +356,12 @@ class Attempt:
         self.trace.finished(record, self.error or self.failure)
         self._emit("finished", error=record["error"], seconds=record["seconds"])
         return record
+
+    def hold(self, end: End) -> None:
+        """Keep in memory what the thread it is parked on leaves out; alone it would not have paused at an action."""
+        if end["kind"] != "interrupt" and (keys := self.session.agent.sieve.own):
+            final = self.final or {}
+            self.session.held[end["thread"]] = {key: final[key] for key in keys if key in final}
 
     def _record(self, **parts: Any) -> Record:
         record: Record = {

@@ -96,6 +96,9 @@ class Session:
         stretch: the state of the fan-out graph in which none could be chosen.
         events: the event streams (``astream_events``) that are told of the choice.
         around: whose leaving stops it. What its own rollouts raise does not stop those beside them.
+        fleeting: what a rollout's record leaves out, for it is not to be checkpointed: writes, and where it wants to go
+            with them.
+        held: the same of a rollout that goes on after an action, by the thread it is parked on: a state.
     """
 
     name: str
@@ -127,6 +130,8 @@ class Session:
     stretch: Any = None
     events: BaseCallbackManager | None = None
     around: Around = field(default_factory=around_here)
+    fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
+    held: dict[str, dict[str, Any]] = field(default_factory=dict)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:

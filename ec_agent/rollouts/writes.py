@@ -10,7 +10,18 @@ from langgraph.types import Command, Overwrite
 from ec_agent.errors import AgentError, StateMismatchError
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.agents import Writes as Pairs
-from ec_agent.rollouts.internals import PUSH, RETURN, ROOT, Channel, Place, accumulates, handler_place, overwrites
+from ec_agent.rollouts.internals import (
+    PUSH,
+    RETURN,
+    ROOT,
+    Channel,
+    Place,
+    accumulates,
+    collects,
+    handler_place,
+    overwrites,
+    passing,
+)
 from ec_agent.rollouts.messages import message_ids
 
 OutputMap = Callable[[Any], Mapping[str, Any]]
@@ -171,7 +182,8 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
             f"the agent writes {_names(agent.channels)}, the outer state has {_names(outer)}: no key in "
             "common; rename one, or map the agent's output: best_of_n(agent, output=lambda state: {...})"
         )
-    clashes = [k for k in shared if accumulates(outer[k]) and not accumulates(agent.channels[k])]
+    plain = [key for key in shared if not accumulates(agent.channels[key]) and not collects(agent.channels[key])]
+    clashes = [key for key in plain if accumulates(outer[key])]
     if clashes:
         raise StateMismatchError(
             f"the outer state has a reducer for {_names(clashes)}, which the agent sets as plain values; it "
@@ -181,39 +193,52 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
 
 
 def outer_writes(
-    agent: Agent, writes: Pairs, final: Any, outer: Mapping[str, Channel], anew: Collection[str] = ()
+    agent: Agent,
+    writes: Pairs,
+    final: Any,
+    outer: Mapping[str, Channel],
+    anew: Collection[str] = (),
+    *,
+    ended: bool = True,
 ) -> Pairs:
     """The agent's writes in terms of the outer state.
 
-    A key with a reducer receives every write once; a key without one receives the agent's final value once.
-    So does a key that was overwritten, here or in an earlier stretch (``anew``): an ``Overwrite`` hides the other
-    writes of its step.
+    A key with a reducer receives every write once; a key without one receives the agent's final value once, if there
+    is one: some live for a step. So does a key that was overwritten, here or in an earlier stretch (``anew``): an
+    ``Overwrite`` hides the other writes of its step.
     """
     if ROOT in outer:
         return [(ROOT, final)] if agent.channels is None else writes
-    kept: Pairs = []
-    plain: dict[str, Any] = {}
-    reset = {*anew, *set_anew(writes)} if agent.channels is not None else set()
-    added = {key for key in dict(writes) if key in outer and accumulates(outer[key])}
     for key, value in writes:
         if key == ROOT:
             raise AgentError(
                 f"the agent returned {type(value).__name__}, not a state update; return a dict of state keys"
             )
-        if key not in outer or (agent.channels is not None and key not in agent.channels):
-            continue
-        if key in added and key in reset and key in final:
-            plain[key] = Overwrite(final[key])
-        elif key in added:
+    if agent.channels is None:
+        return _of_a_function(writes, outer)
+    known = [(key, value) for key, value in writes if key in outer and key in agent.channels]
+    reset = {*anew, *set_anew(known)} & set(final or ())
+    kept: Pairs = []
+    once: dict[str, Any] = {}
+    for key, value in known:
+        passes = passing(agent.channels[key])
+        if accumulates(outer[key]) and not passes and key not in reset:
             kept.append((key, value))
-        else:
-            plain[key] = value if agent.channels is None else final.get(key, value)
-    if writes and not kept and not plain and agent.channels is None:
+        elif key in final and (ended or not passes):
+            once[key] = Overwrite(final[key]) if key in reset and accumulates(outer[key]) else final[key]
+        elif not ended and not passes:
+            once[key] = value
+    return [*kept, *once.items()]
+
+
+def _of_a_function(writes: Pairs, outer: Mapping[str, Channel]) -> Pairs:
+    kept = [(key, value) for key, value in writes if key in outer]
+    if writes and not kept:
         raise StateMismatchError(
             f"the agent wrote {_names(dict(writes))}, the outer state has {_names(outer)}: no key in common; "
             "rename one, or map the agent's output: best_of_n(agent, output=lambda update: {...})"
         )
-    return [*kept, *plain.items()]
+    return _last_of_each(kept, lambda key, _: not _gathers(outer[key]))
 
 
 def set_anew(writes: Iterable[Sequence[Any]]) -> list[str]:
@@ -224,8 +249,18 @@ def set_anew(writes: Iterable[Sequence[Any]]) -> list[str]:
 def open_writes(agent: Agent, writes: Pairs, outer: Mapping[str, Channel]) -> Pairs:
     """The writes of a step that stopped in the middle, in terms of the outer state: as the graph would apply them."""
     known = [(key, value) for key, value in writes if key in outer and key in (agent.channels or ())]
-    last = {key: place for place, (key, value) in enumerate(known) if not accumulates(outer[key]) or overwrites(value)}
-    return [pair for place, pair in enumerate(known) if last.get(pair[0], place) == place]
+    return _last_of_each(known, lambda key, value: not _gathers(outer[key]) or overwrites(value))
+
+
+def _last_of_each(writes: Pairs, alone: Callable[[str, Any], bool]) -> Pairs:
+    """The writes less those that are followed by one to the same key that stands ``alone``."""
+    last = {key: place for place, (key, value) in enumerate(writes) if alone(key, value)}
+    return [pair for place, pair in enumerate(writes) if last.get(pair[0], place) == place]
+
+
+def _gathers(channel: Channel) -> bool:
+    """Whether several writes of one step all count."""
+    return accumulates(channel) or collects(channel)
 
 
 class Writes(list[Command[Any]]):
