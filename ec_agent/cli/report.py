@@ -19,6 +19,7 @@ from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored import load_results
 from ec_agent.rollouts.selection import Seen
 from ec_agent.traces.store import StoredSelection, TraceStore
+from ec_agent.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from ec_agent.visual.views import View
@@ -105,6 +106,10 @@ def _pictures(path: Path, task: str | None) -> str:
 def _view(store: TraceStore, stored: StoredSelection) -> View:
     from ec_agent.visual.views import view_of
 
-    rollouts = list(store.rollouts(selection=stored.id))
-    seen = Seen(tuple(each.trajectory for each in rollouts), tuple(each.final_action for each in rollouts))
+    there = {rollout.key.number: rollout for rollout in store.rollouts(selection=stored.id)}
+    kept = [there.get(candidate.index) for candidate in stored.receipt.candidates]  # losers may have been pruned
+    seen = Seen(
+        tuple(Trajectory() if each is None else each.trajectory for each in kept),
+        tuple("(pruned)" if each is None else each.final_action for each in kept),
+    )
     return view_of(replace(stored.receipt, seen=seen), stored.label)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ec_agent.errors import ConfigError
 from ec_agent.phases import HEPConfig
+from ec_agent.plain import PlainError, made
 from ec_agent.trajectory import Trajectory
 
 
@@ -123,19 +125,16 @@ class Selection:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Selection:
-        """The inverse of :meth:`to_dict`."""
-        return cls(
-            **{
-                **plain,
-                "order": tuple(plain["order"]),
-                "warnings": tuple(plain["warnings"]),
-                "config": HEPConfig(**plain["config"]),
-                "candidates": tuple(CandidateReceipt(**candidate) for candidate in plain["candidates"]),
-                "commits": tuple(plain["commits"]),
-                "undeclared_tools": tuple(plain.get("undeclared_tools", ())),  # an earlier version did not look
-                "earlier": tuple(cls.from_dict(selection) for selection in plain["earlier"]),
-            }
-        )
+        """The inverse of :meth:`to_dict`. What it is given is data, of a file perhaps, and is looked at as such.
+
+        Raises:
+            ConfigError: a field is missing, unknown, or of another type; the winner, or one in the order, is no
+                candidate.
+        """
+        try:
+            return _read_back(plain, "the receipt")
+        except (PlainError, RecursionError) as error:
+            raise ConfigError(f"{error}; give what Selection.to_dict() made") from error
 
     def to_html(self, title: str | None = None) -> str:
         """The selection as a page, complete in itself: who won, why, and where each rollout hesitated.
@@ -159,6 +158,23 @@ class Selection:
         from ec_agent.visual.views import view_of
 
         return notebook_of(view_of(self))
+
+
+def _read_back(plain: Any, where: str) -> Selection:
+    selection = made(Selection, plain, where, without=("seen",))
+    for one in (selection, *_all_earlier(selection)):
+        indices = [candidate.index for candidate in one.candidates]
+        if len(set(indices)) < len(indices) or len(set(one.order)) < len(one.order):
+            raise PlainError(f"{where} names a candidate twice")
+        if not {one.winner, *one.order} <= set(indices):
+            raise PlainError(f"{where} names a winner, or one in the order, that is no candidate")
+    return selection
+
+
+def _all_earlier(selection: Selection) -> Iterator[Selection]:
+    for one in selection.earlier:
+        yield one
+        yield from _all_earlier(one)
 
 
 def identical_to(fingerprints: Sequence[str | None]) -> list[int | None]:

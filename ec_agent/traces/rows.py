@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ec_agent.entropy import FloatArray
+from ec_agent.plain import PlainError, made, of_type, parsed, typed
 from ec_agent.rollouts.selection import Selection
 from ec_agent.signals import ENTROPY
 from ec_agent.traces.actions import action_from_json, action_to_json
-from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest
+from ec_agent.trajectory import Call, Likeliest, Trajectory, likeliest
 
 Kind = Literal["sample", "greedy"]
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")
@@ -26,6 +27,9 @@ _PLAIN = (
     *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
     *("capability", "partial", "constrained", "from_cache"),
 )
+_SURE = 1.001  # what a probability is below, rounding errors included
+_AS_THEY_ARE = ("seed", "error", "started", "seconds", "selection", "tool_calls", "unsampled_calls")
+_TRUTHS = ("partial", "constrained", "from_cache")
 _FLOAT32 = np.dtype("<f4")
 
 
@@ -108,6 +112,15 @@ class StoredSelection:
         return self.name or f"selection {self.id}"
 
 
+def key_of(task: Any, kind: Any, number: Any) -> Key:
+    """Which rollout a row says it is.
+
+    Raises:
+        PlainError: it says it in other types.
+    """
+    return made(Key, {"task": task, "kind": kind, "number": number}, "rollouts")
+
+
 def add_rollout(connection: sqlite3.Connection, rollout: StoredRollout) -> bool:
     """Write a rollout with its calls and timelines, inside a transaction; whether it was not there yet."""
     row = _row(rollout)
@@ -131,16 +144,16 @@ def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | 
     *values, name = found
     row = dict(zip(COLUMNS, values, strict=True))
     task = row["task"] if row["task"] is not None else name or f"selection {row['selection']}"
+    sampling = parsed(row["sampling"], "sampling")
+    verdict = float("nan") if row["verdict"] is None else row["verdict"]
+    usage = {name: row[name] for name in USAGE if row[name] or name != "cached_answer_tokens"}
+    plain = {"sampling": sampling, "verdict": verdict, "usage": usage, **{name: row[name] for name in _AS_THEY_ARE}}
     return StoredRollout(
-        key=Key(task, row["kind"], row["number"]),
-        sampling=json.loads(row["sampling"]),
+        key=key_of(task, row["kind"], row["number"]),
         trajectory=Trajectory(list(_calls(connection, rowid))),
         final_action=action_from_json(row["final_action"]),
-        verdict=float("nan") if row["verdict"] is None else row["verdict"],
-        usage={name: row[name] for name in USAGE if row[name] or name != "cached_answer_tokens"},
         id=rowid,
-        **{name: row[name] for name in ("seed", "error", "started", "seconds", "selection")},
-        **{name: row[name] for name in ("tool_calls", "unsampled_calls")},
+        **typed(StoredRollout, plain, "rollout"),
     )
 
 
@@ -178,20 +191,35 @@ def _add_call(connection: sqlite3.Connection, rollout: int, place: int, call: Ca
 
 
 def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
-    signals: dict[int, dict[str, FloatArray]] = {}
+    signals: dict[Any, dict[str, FloatArray]] = {}
     stored = "SELECT place, signal, data FROM timelines WHERE rollout = ? ORDER BY place, signal"
     for place, signal, data in connection.execute(stored, (rollout,)):
-        signals.setdefault(place, {})[signal] = np.frombuffer(data, _FLOAT32).astype(np.float64)
+        named = of_type(signal, str, "timelines.signal")
+        signals.setdefault(place, {})[named] = np.frombuffer(data, _FLOAT32).astype(np.float64)
     query = f"SELECT place, texts, tools, candidates, {', '.join(_PLAIN)} FROM calls WHERE rollout = ? ORDER BY place"
     for place, texts, tools, candidates, *values in connection.execute(query, (rollout,)).fetchall():
         plain = dict(zip(_PLAIN, values, strict=True))
-        plain |= {name: bool(plain[name]) for name in ("partial", "constrained", "from_cache")}
-        kept = signals[place]
+        plain |= {name: {0: False, 1: True}.get(plain[name], plain[name]) for name in _TRUTHS}
+        plain |= {"texts": parsed(texts or "null", "calls.texts"), "tools": parsed(tools or "[]", "calls.tools")}
+        kept = signals.get(place, {})
+        entropies = kept.pop(ENTROPY, None)
+        if entropies is None or len(entropies) != (plain["tokens"] or 0):
+            raise PlainError(f"call {place} does not have an entropy, or a gap, for each token")
         yield Call(
-            entropies=kept.pop(ENTROPY),
+            entropies=entropies,
             signals=kept,
-            texts=None if texts is None else tuple(json.loads(texts)),
-            tools=tuple(ToolUse(**use) for use in json.loads(tools or "[]")),
-            candidates=None if candidates is None else likeliest(json.loads(candidates)),
-            **plain,
+            candidates=None if candidates is None else _candidates(candidates, len(entropies)),
+            **typed(Call, plain, f"call {place}"),
         )
+
+
+def _candidates(text: Any, tokens: int) -> tuple[Likeliest, ...]:
+    rows = parsed(text, "calls.candidates")
+    try:
+        pairs = [pair for row in rows for pair in row]
+        right = len(rows) <= tokens and all(type(text) is str and 0.0 <= share < _SURE for text, share in pairs)
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise PlainError("calls.candidates are not texts with probabilities, for a token each")
+    return likeliest(rows)

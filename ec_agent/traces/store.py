@@ -8,57 +8,27 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import EcAgentError, TraceError, TraceWarning
+from ec_agent.plain import of_type, parsed, typed
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Listener, listener
+from ec_agent.traces.differences import differences, other_tasks
+from ec_agent.traces.reading import reading
 from ec_agent.traces.recorded import Left, Selected, candidate_of
-from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_rollout, read_rollout
+from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_rollout, key_of, read_rollout
 from ec_agent.traces.schema import prepare, transaction, writing
+from ec_agent.traces.totals import COSTS, RETRIED, TaskTotals, costs, failures, totals
 from ec_agent.traces.whereabouts import delete, identity_of, see_in_place
 from ec_agent.trajectory import Trajectory
 
 __all__ = ["COSTS", "Key", "Kind", "StoredRollout", "StoredSelection", "TaskTotals", "TraceStore"]
 
-COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")
-RETRIED = "retried_costs"
-"""What a file calls the costs of failed rollouts that were run again: gone, and paid for. No setting of the run."""
 
-_MOST_NAMED = 5  # in an error
-
-
-@dataclass(frozen=True, slots=True)
-class TaskTotals:
-    """What a task's rollouts came to, without their timelines.
-
-    Attributes:
-        task: its id.
-        rollouts: finished rollouts, failed ones included, the greedy one not.
-        failed: those of them that failed.
-        solved: their verdicts added up.
-        best: the highest verdict.
-        greedy: verdict on the greedy rollout; ``None`` where there is none yet.
-        model_calls: LLM calls, the greedy rollout's included, as everywhere below.
-        unsampled_calls: those of them that seed and temperature could not be applied to.
-        prompt_tokens: tokens of the prompts.
-        generated_tokens: tokens generated.
-        seconds: time of the rollouts one after the other.
-    """
-
-    task: str
-    rollouts: int
-    failed: int
-    solved: float
-    best: float
-    greedy: float | None
-    model_calls: int
-    unsampled_calls: int
-    prompt_tokens: int
-    generated_tokens: int
-    seconds: float
+_SETTINGS: Mapping[str, Any] = {"n": int, "greedy": bool}
+"""Those that are calculated with; the others are shown as they are."""
 
 
 class TraceStore:
@@ -140,12 +110,12 @@ class TraceStore:
                 tasked = [(task, place, mark) for place, (task, mark) in enumerate(tasks.items())]
                 self._connection.executemany("INSERT INTO tasks VALUES (?, ?, ?)", tasked)
                 return
-        differences = _differences(self.settings(), json.loads(json.dumps(dict(settings))))
-        differences += _other_tasks(self.tasks(), tasks)
-        if differences:
+        changed = differences(self.settings(), json.loads(json.dumps(dict(settings))))
+        changed += other_tasks(self.tasks(), tasks)
+        if changed:
             raise TraceError(
                 f"{self.path} holds another run:\n"
-                + "\n".join(f"  {line}" for line in differences)
+                + "\n".join(f"  {line}" for line in changed)
                 + "\nRepeat that run's own command to go on with it, name another file, or start over with --fresh"
             )
 
@@ -158,16 +128,22 @@ class TraceStore:
     def settings(self) -> dict[str, Any]:
         """The run's settings; empty before :meth:`begin`."""
         query = "SELECT name, value FROM run WHERE name != ?"
-        return {name: json.loads(value) for name, value in self._connection.execute(query, (RETRIED,))}
+        with reading(self.path, "a setting of the run"):
+            rows = self._connection.execute(query, (RETRIED,)).fetchall()
+            settings = {of_type(name, str, "run.name"): parsed(value, f"run.{name}") for name, value in rows}
+            return {name: of_type(value, _SETTINGS.get(name, Any), f"run.{name}") for name, value in settings.items()}
 
     def tasks(self) -> dict[str, str]:
         """Each task's id with its fingerprint, in order."""
-        return dict(self._connection.execute("SELECT task, fingerprint FROM tasks ORDER BY place").fetchall())
+        with reading(self.path, "a task"):
+            rows = self._connection.execute("SELECT task, fingerprint FROM tasks ORDER BY place").fetchall()
+            return of_type(dict(rows), Mapping[str, str], "tasks")  # type: ignore[no-any-return]
 
     def keys(self) -> set[Key]:
         """The run's rollouts that are there."""
         query = "SELECT task, kind, number FROM rollouts WHERE task IS NOT NULL"
-        return {Key(*row) for row in self._connection.execute(query)}
+        with reading(self.path, "a rollout"):
+            return {key_of(*row) for row in self._connection.execute(query)}
 
     def has(self, key: Key) -> bool:
         """Whether that rollout is there."""
@@ -249,7 +225,9 @@ class TraceStore:
 
     def selections(self) -> Iterator[StoredSelection]:
         """The recorded selections, in the order in which they were recorded."""
-        for (number,) in self._connection.execute("SELECT id FROM selections ORDER BY id").fetchall():
+        with reading(self.path, "a selection"):
+            ids = self._connection.execute("SELECT id FROM selections ORDER BY id").fetchall()
+        for (number,) in ids:
             if (found := self._selection(number)) is not None:  # it may have been pruned meanwhile
                 yield found
 
@@ -265,8 +243,9 @@ class TraceStore:
 
     def _selection(self, number: int) -> StoredSelection | None:
         query = "SELECT id, name, recorded, receipt FROM selections WHERE id = ?"
-        row = self._connection.execute(query, (number,)).fetchone()
-        return None if row is None else _selection_of(*row)
+        with reading(self.path, f"selection {number}"):
+            row = self._connection.execute(query, (number,)).fetchone()
+            return None if row is None else _selection_of(*row)
 
     def rollouts(
         self, task: str | None = None, kind: Kind = "sample", *, selection: int | None = None
@@ -287,17 +266,24 @@ class TraceStore:
             where, values = "selection = ? ORDER BY number", (selection,)
         else:
             where = "true ORDER BY selection IS NOT NULL, task, selection, kind DESC, number"
-        ids: Sequence[tuple[int]] = self._connection.execute(
-            f"SELECT id FROM rollouts WHERE {where}", values
-        ).fetchall()
+        with reading(self.path, "a rollout"):
+            ids: Sequence[tuple[int]] = self._connection.execute(
+                f"SELECT id FROM rollouts WHERE {where}", values
+            ).fetchall()
         for (number,) in ids:
-            if (found := read_rollout(self._connection, number)) is not None:
+            if (found := self._rollout(number)) is not None:
                 yield found
 
     def candidates(self, selection: int) -> list[tuple[int, int, int]]:
         """Of each rollout of a recorded selection its id, its index and its generated tokens, without its timelines."""
         query = "SELECT id, number, generated_tokens FROM rollouts WHERE selection = ? ORDER BY number"
-        return self._connection.execute(query, (selection,)).fetchall()
+        with reading(self.path, "a rollout"):
+            rows = self._connection.execute(query, (selection,)).fetchall()
+            return list(of_type(rows, tuple[tuple[int, int, int], ...], "rollouts"))
+
+    def _rollout(self, number: int) -> StoredRollout | None:
+        with reading(self.path, f"rollout {number}"):
+            return read_rollout(self._connection, number)
 
     def rollout(self, number: int) -> StoredRollout:
         """The rollout with that id.
@@ -305,13 +291,15 @@ class TraceStore:
         Raises:
             TraceError: there is none.
         """
-        if (found := read_rollout(self._connection, number)) is None:
+        if (found := self._rollout(number)) is None:
             raise TraceError(f"{self.path} has no rollout {number}; `ec-agent traces ls` lists those it has")
         return found
 
     def forget_failed(self) -> int:
         """Take the run's rollouts that failed out of the file; how many there were. Their costs stay counted."""
-        self.amend({RETRIED: self._with_retried(self._costs("AND error IS NOT NULL"))})
+        with reading(self.path, "what it cost"):
+            spent = costs(self._connection, failed=True)
+        self.amend({RETRIED: spent})
         return self.forget("task IS NOT NULL AND error IS NOT NULL")
 
     def forget(self, where: str, values: Sequence[Any] = ()) -> int:
@@ -343,57 +331,21 @@ class TraceStore:
 
     def totals(self) -> list[TaskTotals]:
         """What each task's rollouts came to, in task order, those without a rollout included."""
-        sample = "CASE WHEN kind = 'sample' THEN"
-        costs = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
-        query = (
-            f"SELECT tasks.task, count({sample} 1 END), count({sample} error END), "
-            f"coalesce(sum({sample} verdict END), 0.0), coalesce(max({sample} verdict END), 0.0), "
-            f"max(CASE WHEN kind = 'greedy' THEN verdict END), {costs} "
-            "FROM tasks LEFT JOIN rollouts USING (task) GROUP BY tasks.task ORDER BY tasks.place"
-        )
-        return [TaskTotals(*row) for row in self._connection.execute(query)]
+        with reading(self.path, "a task"):
+            return totals(self._connection)
 
     def failures(self) -> list[tuple[Key, str]]:
         """The run's rollouts that failed, with what they failed with."""
-        query = (
-            "SELECT task, kind, number, error FROM rollouts WHERE error IS NOT NULL AND task IS NOT NULL "
-            "ORDER BY task, kind, number"
-        )
-        return [(Key(*row[:3]), row[3]) for row in self._connection.execute(query)]
+        with reading(self.path, "a rollout"):
+            return failures(self._connection)
 
     def costs(self) -> dict[str, float]:
         """What the run has cost, by the names of ``COSTS``: all rollouts that are there, and those run again since."""
-        return self._with_retried(self._costs(""))
-
-    def _with_retried(self, costs: Mapping[str, float]) -> dict[str, float]:
-        row = self._connection.execute("SELECT value FROM run WHERE name = ?", (RETRIED,)).fetchone()
-        before = json.loads(row[0]) if row else {}
-        return {name: cost + before.get(name, 0) for name, cost in costs.items()}
-
-    def _costs(self, condition: str) -> dict[str, float]:
-        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
-        query = f"SELECT {sums} FROM rollouts WHERE task IS NOT NULL {condition}"
-        return dict(zip(COSTS, self._connection.execute(query).fetchone(), strict=True))
+        with reading(self.path, "what it cost"):
+            return costs(self._connection)
 
 
-def _selection_of(number: int, name: str | None, recorded: float, receipt: str) -> StoredSelection:
-    return StoredSelection(number, name, recorded, Selection.from_dict(json.loads(receipt)))
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    names = dict.fromkeys([*there, *here])
-    changed = [name for name in names if there.get(name) != here.get(name)]
-    return [f"{name} was {there.get(name)!r}, and is {here.get(name)!r} now" for name in changed]
-
-
-def _other_tasks(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    lines = []
-    for what, ids in (
-        ("tasks are gone", [task for task in there if task not in here]),
-        ("tasks are new", [task for task in here if task not in there]),
-        ("tasks ask something else", [task for task in here if task in there and there[task] != here[task]]),
-    ):
-        if ids:
-            named = ", ".join(repr(task) for task in ids[:_MOST_NAMED])
-            lines.append(f"{len(ids)} {what}: {named}{' ...' if len(ids) > _MOST_NAMED else ''}")
-    return lines
+def _selection_of(number: Any, name: Any, recorded: Any, receipt: Any) -> StoredSelection:
+    plain = {"id": number, "name": name, "recorded": recorded}
+    receipt = Selection.from_dict(parsed(receipt, "receipt"))
+    return StoredSelection(**typed(StoredSelection, plain, "selections"), receipt=receipt)

@@ -66,7 +66,8 @@ def drawn(name: str, size: tuple[float, float], draw: Callable[[Any], None], lay
     """Draw a figure.
 
     Args:
-        name: prefix of its ids, unique on the page.
+        name: prefix of its ids, unique on the page; what is no letter, digit or dash in it becomes a dash, for the
+            drawing is markup.
         size: width and height in inches.
         layout: ``None`` where ``draw`` says itself where everything is.
         draw: given the empty ``matplotlib.figure.Figure``.
@@ -76,6 +77,7 @@ def drawn(name: str, size: tuple[float, float], draw: Callable[[Any], None], lay
         shows.
     """
     library = matplotlib()
+    name = re.sub(r"[^A-Za-z0-9-]", "-", name)
     figures = import_module("matplotlib.figure")
     with library.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = figures.Figure(figsize=size, layout=layout)

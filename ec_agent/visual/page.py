@@ -16,6 +16,9 @@ from ec_agent.visual.packing import packed
 from ec_agent.visual.strips import COLUMNS, Tick, strip, ticks
 from ec_agent.visual.views import Hesitation, Rollout, View
 
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+"""What a page may do, beside its own script: nothing is loaded or sent, no form, and no link is led elsewhere."""
+
 MOST_PHASES = 50
 """So many phases of a rollout are listed; all are drawn."""
 
@@ -115,7 +118,8 @@ def rendered(template: str, *rooms: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    usual = {"told": wording, "script": script(), "version": version("ec-agent"), "most_phases": MOST_PHASES}
+    usual = {"told": wording, "script": script(), "version": version("ec-agent")}
+    usual |= {"most_phases": MOST_PHASES, "policy": POLICY}
     page: str = surroundings.get_template(template).render({**usual, **values})
     return page
 

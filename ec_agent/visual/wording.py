@@ -144,7 +144,8 @@ def _listed(indices: list[int]) -> str:
 def carried_out(view: View) -> str:
     """The actions carried out; empty where there are none."""
     done = "; ".join(
-        f"{commit['tool']}({json.dumps(commit['args'], default=repr)})" for commit in view.selection.commits
+        f"{commit.get('tool', '?')}({json.dumps(commit.get('args'), default=repr)})"
+        for commit in view.selection.commits
     )
     return f"Carried out: {clipped(done, 400)}" if done else ""
 

@@ -1,0 +1,29 @@
+"""What tells the run in a file from the one that was begun, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MOST_NAMED = 5
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Which settings differ, in words."""
+    names = dict.fromkeys([*there, *here])
+    changed = [name for name in names if there.get(name) != here.get(name)]
+    return [f"{name} was {there.get(name)!r}, and is {here.get(name)!r} now" for name in changed]
+
+
+def other_tasks(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """Which tasks differ, in words."""
+    lines = []
+    for what, ids in (
+        ("tasks are gone", [task for task in there if task not in here]),
+        ("tasks are new", [task for task in here if task not in there]),
+        ("tasks ask something else", [task for task in here if task in there and there[task] != here[task]]),
+    ):
+        if ids:
+            named = ", ".join(repr(task) for task in ids[:_MOST_NAMED])
+            lines.append(f"{len(ids)} {what}: {named}{' ...' if len(ids) > _MOST_NAMED else ''}")
+    return lines
