@@ -26,7 +26,7 @@ class VoteSelector(Named):
 
     All rollouts of an answer share its score, so the margin between the first two is 0 where they agree. The rollouts
     of one answer come together, in index order: the winner is the first of the winning answer. Ties between answers go
-    to the one that was seen first.
+    to the one that was seen first. Where no two votes agree, a warning of the ranking says so.
 
     Attributes:
         normalize: makes a final action (an ``AIMessage``, a structured response ...) comparable: to a hashable
@@ -71,8 +71,19 @@ class VoteSelector(Named):
             order=order,
             scores={candidate.index: scores.get(candidate.index) for candidate in candidates},
             reasons={c.index: self.reason(c) for c in entrants if c.index not in scores},
-            warnings=self.warnings(candidates),
+            warnings=(*self.warnings(candidates), *_no_two_agree(ballots)),
         )
+
+
+def _no_two_agree(ballots: Mapping[int, Ballot]) -> tuple[str, ...]:
+    if len(ballots) < 2 or len({ballot.answer for ballot in ballots.values()}) < len(ballots):
+        return ()
+    equal = len({ballot.weight for ballot in ballots.values()}) == 1
+    taken = "the first was taken" if equal else "the one of most weight was taken"
+    return (
+        f"no two of the {len(ballots)} votes agree, so there is no majority: {taken}. If answers differ only in how "
+        "they are written, give the selector a normalize= that makes them the same",
+    )
 
 
 def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, ...]]:

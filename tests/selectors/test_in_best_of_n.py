@@ -12,6 +12,7 @@ from ec_agent import MissingLogprobsError, NoScoredRolloutError, best_of_n
 from ec_agent.selectors import (
     SELECTORS,
     Candidate,
+    CentroidWeightedVote,
     DeepConfTail,
     LowestCentroid,
     MajorityVote,
@@ -140,6 +141,15 @@ def test_warnings_are_in_the_receipt_and_nowhere_else(run):
 def around(inner, **options):
     """A best_of_n whose agent asks another one."""
     return best_of_n(lambda state: {"messages": inner.run(state).output["messages"][-1:]}, **options)
+
+
+@pytest.mark.parametrize("selector", [MajorityVote(), CentroidWeightedVote()], ids=lambda each: each.name)
+def test_a_majority_in_which_no_two_agree_is_in_the_receipt(run, selector):
+    apart = SCRIPTS[:3]  # "no", "yes", "maybe"
+    (said,) = [note for note in run(asked(apart, selector=selector)).selection.warnings if "no majority" in note]
+    assert "no two of the 3 votes agree" in said
+    together = run(asked(SCRIPTS, selector=selector)).selection.warnings
+    assert not [note for note in together if "no majority" in note]
 
 
 @pytest.mark.parametrize("name", SELECTORS)
