@@ -10,18 +10,31 @@ from typing import Any
 from ec_agent.errors import ConfigError
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(
+    package: str, homes: Mapping[str, str], needing: tuple[str, ...] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """A package's ``__getattr__`` and ``__dir__``.
 
     Args:
         package: its ``__name__``.
         homes: name -> the module below the package that has it.
+        needing: how the names of modules begin that import other people's packages, of which an old one might do no
+            harm before it is used.
+
+    Raises:
+        ConfigError: from ``__getattr__``: an installed package is too old for the module.
     """
 
     def getattr_(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        try:
+            if homes[name].startswith(needing):
+                _refuse_old()
+            value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        except (ImportError, AttributeError):  # where that is because of an old package, there is a better word for it
+            _refuse_old()
+            raise
         vars(sys.modules[package])[name] = value
         return value
 
@@ -29,6 +42,12 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         return sorted(homes)
 
     return getattr_, dir_
+
+
+def _refuse_old() -> None:
+    from ec_agent.versions import refuse_old
+
+    refuse_old()
 
 
 def needed(module: str, who: str, requirement: str) -> Any:
