@@ -154,6 +154,18 @@ def test_going_back_to_an_earlier_turn_goes_back_to_its_memory(run, form):
     assert replies[0] == replies[1]
 
 
+@pytest.mark.parametrize("form", [turns.subgraph, turns.itself, turns.functional])
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_turn_that_is_played_again_knows_nothing_of_what_came_after(run, form, turn):
+    replies = []
+    for agent in (form(), best_of_n(form(), n=3)):
+        graph = around(agent, InMemorySaver())
+        three(run, graph)
+        before = [state.config for state in graph.get_state_history(THREAD) if state.next == ("solve",)][::-1]
+        replies.append(run.invoke(graph, None, before[turn])["reply"])
+    assert replies == [["red/1", "red/1 green/1"][turn]] * 2
+
+
 @pytest.mark.parametrize("form", [turns.subgraph, turns.functional])
 def test_two_calls_in_one_turn(run, form):
     """A node that is come to twice, and one that asks twice."""
