@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from ec_agent.capture.filters import CallFilter as CallFilter
     from ec_agent.capture.filters import CallInfo as CallInfo
     from ec_agent.capture.recorder import Recorder as Recorder
-    from ec_agent.commits.committing import get_idempotency_key as get_idempotency_key
-    from ec_agent.commits.committing import settle_commit as settle_commit
     from ec_agent.commits.effects import commit_tool as commit_tool
     from ec_agent.commits.effects import read_only as read_only
     from ec_agent.commits.journal import Journal as Journal
     from ec_agent.commits.journal import MemoryJournal as MemoryJournal
     from ec_agent.commits.journal import SaverJournal as SaverJournal
     from ec_agent.commits.journal import SQLiteJournal as SQLiteJournal
+    from ec_agent.commits.once import get_idempotency_key as get_idempotency_key
+    from ec_agent.commits.settling import asettle_commit as asettle_commit
+    from ec_agent.commits.settling import settle_commit as settle_commit
     from ec_agent.commits.tool_node import CommitToolNode as CommitToolNode
     from ec_agent.entropy import token_entropy as token_entropy
     from ec_agent.environments.sqlite import SQLiteCopies as SQLiteCopies
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import EvaluationError as EvaluationError
     from ec_agent.errors import IdenticalRolloutsWarning as IdenticalRolloutsWarning
     from ec_agent.errors import IsolationWarning as IsolationWarning
+    from ec_agent.errors import JournalError as JournalError
     from ec_agent.errors import LocalModelError as LocalModelError
     from ec_agent.errors import LogprobsError as LogprobsError
     from ec_agent.errors import MemoryWarning as MemoryWarning
@@ -96,7 +98,6 @@ _HOMES = {
         "CallInfo",
     ),
     "capture.recorder": ("Recorder",),
-    "commits.committing": ("get_idempotency_key", "settle_commit"),
     "commits.effects": (
         "commit_tool",
         "read_only",
@@ -106,6 +107,11 @@ _HOMES = {
         "MemoryJournal",
         "SQLiteJournal",
         "SaverJournal",
+    ),
+    "commits.once": ("get_idempotency_key",),
+    "commits.settling": (
+        "asettle_commit",
+        "settle_commit",
     ),
     "commits.tool_node": ("CommitToolNode",),
     "entropy": ("token_entropy",),
@@ -127,6 +133,7 @@ _HOMES = {
         "EvaluationError",
         "IdenticalRolloutsWarning",
         "IsolationWarning",
+        "JournalError",
         "LocalModelError",
         "LogprobsError",
         "MissingLogprobsError",

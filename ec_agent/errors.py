@@ -18,7 +18,8 @@
     │   ├── NoScoredRolloutError             rollouts ended, none could be scored
     │   └── QuorumError                      fewer rollouts could be scored than ``quorum`` asks for
     ├── CommitError                          the winner's action cannot be carried out
-    │   └── CommitUncertain                  it may have been carried out already, and nobody can know
+    │   ├── CommitUncertain                  it may have been carried out already, and nobody can know
+    │   └── JournalError                     what was done cannot be read or written down
     ├── PromotionError                       the winner's environment cannot become the real one
     ├── PreflightError                   a model would leave rollouts unscored (``preflight=``)
     ├── DoctorError                      an endpoint or a model cannot be asked at all
@@ -146,15 +147,22 @@ class CommitError(EcAgentError):
 
 
 class CommitUncertain(CommitError):  # noqa: N818  # a state of things that has to be looked into, rather than a fault
-    """The action may have been carried out already, and its outcome is not known; it was not repeated.
+    """Actions may have been carried out already, and their outcome is not known; none was repeated.
 
     Attributes:
-        key: the idempotency key it was sent with.
+        key: the idempotency key of the first.
+        actions: all of them, each with its ``key``, the ``tool``, its ``args`` as text, when it was begun (``at``, Unix
+            seconds), and the ``error`` that the tool raised, or ``None``.
     """
 
-    def __init__(self, message: str, key: str = "") -> None:
+    def __init__(self, message: str, key: str = "", actions: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
         self.key = key
+        self.actions = tuple(actions)
+
+
+class JournalError(CommitError):
+    """The journal of commits cannot be read or written."""
 
 
 class PromotionError(EcAgentError):

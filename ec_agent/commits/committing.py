@@ -1,17 +1,14 @@
-"""Carrying committed calls out, each at most once."""
+"""Carrying the calls of a message out, each at most once."""
 
 from __future__ import annotations
 
 import threading
-import time
-import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from langchain_core.messages import ToolMessage
-from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.errors import ParentCommand
 
 from ec_agent.commits.gate import (
     Done,
@@ -25,136 +22,11 @@ from ec_agent.commits.gate import (
     talk_with,
     task_here,
 )
-from ec_agent.commits.journal import Entry, Journal
-from ec_agent.errors import CommitError, CommitUncertain, ConfigError, PromotionError
-from ec_agent.leaving import carried_out_whole
-from ec_agent.plans import Plan, Step, call, pause
+from ec_agent.commits.once import Once
+from ec_agent.errors import CommitError
+from ec_agent.plans import Plan, Step, pause
 
-OnUncertain = Literal["raise", "retry"]
-
-_key: ContextVar[str | None] = ContextVar("ec_agent_idempotency_key", default=None)
 _carrying: ContextVar[bool] = ContextVar("ec_agent_carrying_out", default=False)
-
-
-def get_idempotency_key() -> str | None:
-    """Inside a tool that is being committed: the key of this commit, the same however often it is tried.
-
-    Send it along, and a receiver that knows it already can leave the repetition undone. ``None`` elsewhere.
-    """
-    return _key.get()
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """How a call is carried out at most once.
-
-    Attributes:
-        journal: where intents and outcomes are written down.
-        on_uncertain: what to do about an intent without an outcome: raise, or send it again with the same key.
-    """
-
-    journal: Journal
-    on_uncertain: OnUncertain = "raise"
-
-    def plan(self, key: str, what: str, args: Any, execute: Step) -> Plan[Any]:
-        """The outcome of the action under this key: from the journal, or by carrying it out.
-
-        Raises:
-            CommitUncertain: it may have been carried out already, and its outcome is not known; or another
-                action was carried out in its place.
-        """
-        entries: list[Entry] = yield call(self.journal, "read", key)
-        last = entries[-1] if entries else None
-        status = None if last is None else (last.outcome or {}).get("status", "open")
-        if last is not None and status != "paused":
-            if (last.intent["tool"], last.intent["args"]) != (what, repr(args)):
-                raise CommitUncertain(_another(key, last, what, args), key)
-            if status == "done":
-                return (last.outcome or {})["value"]
-            if status == "handed over":
-                raise ParentCommand((last.outcome or {})["value"])
-            if self.on_uncertain == "raise":
-                raise CommitUncertain(_uncertain(key, last), key)
-        intent = {"tool": what, "args": repr(args), "at": time.time(), "by": uuid.uuid4().hex}
-        if not (yield call(self.journal, "claim", key, len(entries), intent)):
-            raise CommitUncertain(f"another run is committing {what!r} right now (key {key}); let it end first", key)
-        token = _key.set(key)
-        try:
-            with carried_out_whole():
-                value = yield execute
-        except ParentCommand as stop:  # it did it, and sends the run elsewhere
-            yield from self._keep(key, len(entries), stop.args[0], "handed over")
-            raise
-        except (GraphBubbleUp, PromotionError):  # it asks somebody first, or says that it changed nothing
-            yield call(self.journal, "note", key, len(entries), {"status": "paused"})
-            raise
-        except Exception as error:
-            yield call(self.journal, "note", key, len(entries), {"status": "raised", "value": repr(error)})
-            raise
-        finally:
-            _key.reset(token)
-        yield from self._keep(key, len(entries), value)
-        return value
-
-    def outcome(self, done: Done) -> Plan[Any]:
-        """What a call that was carried out came to.
-
-        Raises:
-            CommitUncertain: the journal does not know.
-        """
-        key = str(done["key"])
-        entries: list[Entry] = yield call(self.journal, "read", key)
-        outcome = (entries[-1].outcome or {}) if entries else {}
-        if outcome.get("status") != "done":
-            raise CommitUncertain(
-                f"{done['name']}({done['args']}) was carried out, and its outcome is no longer in the journal; use a "
-                f"journal that lasts, or begin a new turn (idempotency key {key})",
-                key,
-            )
-        return outcome["value"]
-
-    def _keep(self, key: str, attempt: int, value: Any, status: str = "done") -> Plan[None]:
-        try:
-            yield call(self.journal, "note", key, attempt, {"status": status, "value": value})
-        except (TypeError, ValueError):  # it cannot be serialised; what the model is told of it can
-            said = value.model_copy(update={"artifact": None}) if isinstance(value, ToolMessage) else str(value)
-            yield call(self.journal, "note", key, attempt, {"status": "done", "value": said})
-
-
-def settle_commit(journal: Journal, key: str, result: str) -> None:
-    """Note by hand how an uncertain commit turned out: a resumed run takes this for its result.
-
-    Args:
-        journal: the journal; the one in a checkpointer is ``SaverJournal(saver, thread_id)``.
-        key: the idempotency key that ``CommitUncertain`` names.
-        result: what the tool would have returned.
-
-    Raises:
-        ConfigError: no commit with this key was begun.
-    """
-    entries = journal.read(key)
-    if not entries:
-        raise ConfigError(f"no commit with the key {key!r} was begun; give the key that CommitUncertain names")
-    journal.claim(key, len(entries), {**entries[-1].intent, "by": uuid.uuid4().hex})
-    journal.note(key, len(entries), {"status": "done", "value": result})
-
-
-def _uncertain(key: str, entry: Entry) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(entry.intent["at"]))
-    how = f"it raised {entry.outcome['value']}" if entry.outcome else "the run ended before its outcome was known"
-    return (
-        f"{entry.intent['tool']}({entry.intent['args']}) was begun at {when}, and {how}: it may have taken effect. "
-        f"Look there (idempotency key {key}), and note what you found with settle_commit(journal, {key!r}, ...); or, "
-        'where the receiver leaves a repeated key undone, set on_uncertain="retry"'
-    )
-
-
-def _another(key: str, entry: Entry, what: str, args: Any) -> str:
-    return (
-        f"an earlier attempt of this step committed {entry.intent['tool']}({entry.intent['args']}), and this one would "
-        f"commit {what}({args!r}) in its place; nothing was done. Begin a new turn, or a new thread "
-        f"(idempotency key {key})"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +46,20 @@ class Planned:
     key: str
     commits: bool
     made_up: bool = False
+
+
+def entered(once: Once, what: str, calls: Mapping[str, Planned]) -> Plan[dict[str, Planned]]:
+    """The calls of a message, by id, with the keys they are carried out under; see ``Once.enter``.
+
+    Raises:
+        CommitUncertain: what one of them came to is not known.
+        CommitError: the run has acted on another way.
+    """
+    if not any(each.commits for each in calls.values()):
+        return dict(calls)
+    said = [(each.name, each.args) for each in calls.values()]
+    keys = yield from once.enter(what, said, [each.key for each in calls.values()])
+    return {call_id: replace(each, key=key) for (call_id, each), key in zip(calls.items(), keys, strict=True)}
 
 
 class CommitGate:
@@ -254,7 +140,8 @@ class CommitGate:
     def _carry_out(self, planned: Planned, use: Use, execute: Step) -> Plan[Any]:
         if not planned.commits:
             return (yield execute)
-        return answering((yield from self._surely(planned.key, planned.name, planned.args, execute)), use)
+        step = self._surely(planned.key, planned.name, planned.args, execute, use.call_id)
+        return answering((yield from step), use)
 
     def done(self) -> list[Done]:
         """The calls that were carried out, for when their steps are run again."""
@@ -302,13 +189,19 @@ class CommitGate:
         with self._lock:
             self._nested[around.key] = count = self._nested.get(around.key, 0) + 1
         args = {k: v for k, v in use.input.items() if k in use.tool.args} if isinstance(use.input, dict) else use.input
-        return (yield from self._surely(f"{around.key}/{use.tool.name}/{count}", use.tool.name, args, execute))
+        key = f"{around.key}/{use.tool.name}/{count}"
+        try:
+            (key,) = yield from self._once.enter(key, [(use.tool.name, args)], [key])
+        except CommitError as error:
+            self.failure = self.failure or error
+            raise
+        return (yield from self._surely(key, use.tool.name, args, execute, use.call_id))
 
-    def _surely(self, key: str, name: str, args: Any, execute: Step) -> Plan[Any]:
+    def _surely(self, key: str, name: str, args: Any, execute: Step, call_id: str | None) -> Plan[Any]:
         while not self._begun(key):  # tried again while the first try goes on: an async tool node leaves it behind
             yield pause(0.005)
         try:
-            return (yield from self._once.plan(key, name, args, execute))
+            return (yield from self._once.plan(key, name, args, execute, call_id))
         except CommitError as error:
             self.failure = self.failure or error
             raise

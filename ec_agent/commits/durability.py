@@ -15,6 +15,7 @@ from ec_agent.plans import Plan, call, pause
 CHECKPOINTER = "__pregel_checkpointer"
 DURABILITY = "__pregel_durability"
 READ = "__pregel_read"
+RUNTIME = "__pregel_runtime"
 
 _PATIENCE = 100
 
@@ -23,6 +24,18 @@ def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
     """The checkpointer of the run this config belongs to."""
     saver = (config.get("configurable") or {}).get(CHECKPOINTER)
     return saver if isinstance(saver, BaseCheckpointSaver) else None
+
+
+def checkpoints_of(conf: Mapping[str, Any]) -> dict[str, str]:
+    """The checkpoints that the supersteps around a task start from, by namespace, outermost first.
+
+    A task that a function calls has its caller among them, as if that were a graph, with the checkpoint that it is in.
+    """
+    found: dict[str, str] = {}
+    for namespace, checkpoint in sorted((conf.get("checkpoint_map") or {}).items(), key=lambda item: len(item[0])):
+        if checkpoint not in found.values():
+            found[namespace] = checkpoint
+    return found
 
 
 def written_down(config: Mapping[str, Any]) -> Plan[None]:
@@ -36,7 +49,7 @@ def written_down(config: Mapping[str, Any]) -> Plan[None]:
     saver, conf = saver_of(config), config.get("configurable") or {}
     if saver is None or conf.get(DURABILITY) == "exit":
         return
-    for namespace, checkpoint in dict(conf.get("checkpoint_map") or {}).items():
+    for namespace, checkpoint in checkpoints_of(conf).items():
         place = {
             "configurable": {
                 "thread_id": conf.get("thread_id"),

@@ -2,6 +2,7 @@
 
 An intent without an outcome says that the action may have been done, and nobody can know. A key has one attempt
 after the other; a later one is begun only where the earlier ended without effect, or by ``on_uncertain="retry"``.
+A journal that cannot be read or written says so with a ``JournalError``.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ec_agent.commits.durability import saver_of
-from ec_agent.errors import ConfigError
-from ec_agent.plans import Plan, adrive, call, drive
+from ec_agent.errors import ConfigError, EcAgentError, JournalError
+from ec_agent.plans import Plan, Step, adrive, call, drive
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,9 @@ class Entry:
     """One attempt at an action.
 
     Attributes:
-        intent: what is to be done, plain: ``tool``, ``args``, ``at`` (Unix seconds), ``by`` (who claimed it).
-        outcome: how it ended, plain: ``status`` ("done", "raised", "paused") and ``value``; ``None`` while open.
+        intent: what is to be done, plain: ``tool``, ``args``, ``at`` (Unix seconds), ``by`` (who claimed it), ``key``.
+        outcome: how it ended, plain: ``status`` ("done", "raised", "paused", "not done") and ``value``; ``None`` while
+            open.
     """
 
     intent: dict[str, Any]
@@ -81,10 +84,17 @@ class MemoryJournal(_Threaded):
     """A journal that ends with the process: enough against retries, not against kills.
 
     Args:
-        limit: how many entries it keeps, the newest.
+        limit: how many entries it keeps, the newest; those whose outcome is known go first.
+
+    Raises:
+        ConfigError: the limit is no whole number from 1.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise ConfigError(
+                f"the journal's limit is {limit!r}; give how many entries it keeps, a whole number from 1"
+            )
         self.limit = limit
         self._entries: dict[tuple[str, int], Entry] = {}
         self._lock = threading.Lock()
@@ -98,14 +108,20 @@ class MemoryJournal(_Threaded):
         """Write an intent down; whether this claim is the one that stands."""
         with self._lock:
             mine = self._entries.setdefault((key, attempt), Entry(intent)).intent is intent
-            while len(self._entries) > self.limit:  # of runs that failed, and that nobody retried
-                del self._entries[next(iter(self._entries))]
+            while len(self._entries) > self.limit:
+                others = [place for place in self._entries if place != (key, attempt)]
+                known = (place for place in others if self._entries[place].outcome is not None)
+                # Else of runs that failed, and that nobody retried.
+                del self._entries[next(known, (others or [(key, attempt)])[0])]
             return mine
 
     def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
         """Write the outcome of an attempt down."""
         with self._lock:
-            self._entries[key, attempt] = Entry(self._entries[key, attempt].intent, outcome)
+            found = self._entries.get((key, attempt))
+            if found is None:  # more are under way at once than it keeps: what was done counts all the same
+                found = Entry({"tool": "an action whose entry was dropped", "args": f"limit={self.limit}", "at": 0.0})
+            self._entries[key, attempt] = Entry(found.intent, outcome)
 
 
 def _in_order(item: tuple[tuple[str, int], Entry]) -> int:
@@ -118,6 +134,9 @@ class SQLiteJournal(_Threaded):
     Args:
         path: the file.
         timeout: seconds to wait for another process that writes.
+
+    Raises:
+        ConfigError: there can be no file at that path, or the timeout is no number of seconds.
     """
 
     def __init__(self, path: str | Path, timeout: float = 30.0) -> None:
@@ -126,29 +145,56 @@ class SQLiteJournal(_Threaded):
         self.path = Path(path)
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise ConfigError(f"the journal cannot be at {str(path)!r}; give a file in a folder that exists")
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
+            raise ConfigError(f"the journal's timeout is {timeout!r}; give seconds, 0 or more")
         self._timeout = timeout
         self._serde = JsonPlusSerializer()
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=self._timeout)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS commits (key TEXT, attempt INTEGER, intent_type TEXT, intent BLOB, "
-                "outcome_type TEXT, outcome BLOB, PRIMARY KEY (key, attempt))"
-            )
-            with connection:
-                yield connection
+        try:
+            with closing(sqlite3.connect(self.path, timeout=self._timeout)) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS commits (key TEXT, attempt INTEGER, intent_type TEXT, intent BLOB, "
+                    "outcome_type TEXT, outcome BLOB, PRIMARY KEY (key, attempt))"
+                )
+                with connection:
+                    yield connection
+        except sqlite3.Error as error:
+            raise JournalError(self._advice(error)) from error
+
+    def _advice(self, error: Exception) -> str:
+        if "locked" in str(error) or "busy" in str(error):
+            what = f"another process holds it for longer than {self._timeout} s; end that one, or allow more timeout="
+        else:
+            what = "give another file, and keep this one: it may tell what was done"
+        return f"the journal {self.path} cannot be used ({error}); {what}"
 
     def read(self, key: str) -> list[Entry]:
         """All attempts so far."""
         columns = "intent_type, intent, outcome_type, outcome"
         with self._open() as connection:
-            rows = connection.execute(f"SELECT {columns} FROM commits WHERE key = ? ORDER BY attempt", (key,))
-            return [
-                Entry(self._serde.loads_typed((it, i)), self._serde.loads_typed((ot, o)) if ot else None)
-                for it, i, ot, o in rows
-            ]
+            rows = connection.execute(
+                f"SELECT {columns} FROM commits WHERE key = ? ORDER BY attempt", (key,)
+            ).fetchall()
+        return [Entry(self._loaded(it, i), self._loaded(ot, o) if ot else None) for it, i, ot, o in rows]
+
+    def _loaded(self, kind: str, blob: bytes) -> dict[str, Any]:
+        try:
+            found = self._serde.loads_typed((kind, blob))
+        except Exception as error:  # of whatever library reads it
+            raise JournalError(self._advice(error)) from error
+        if not isinstance(found, dict):
+            raise JournalError(self._advice(ValueError(f"an entry is {type(found).__name__}")))
+        return found
+
+    def keys(self) -> list[str]:
+        """All keys there are, in the order of their first attempts."""
+        if not self.path.exists():
+            return []
+        with self._open() as connection:
+            return [row[0] for row in connection.execute("SELECT key FROM commits GROUP BY key ORDER BY min(rowid)")]
 
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
         """Write an intent down; whether this claim is the one that stands."""
@@ -159,9 +205,29 @@ class SQLiteJournal(_Threaded):
 
     def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
         """Write the outcome of an attempt down."""
+        row = (*self._serde.dumps_typed(outcome), key, attempt)
         with self._open() as connection:
             sql = "UPDATE commits SET outcome_type = ?, outcome = ? WHERE key = ? AND attempt = ?"
-            connection.execute(sql, (*self._serde.dumps_typed(outcome), key, attempt))
+            if connection.execute(sql, row).rowcount != 1:
+                raise JournalError(
+                    f"the journal {self.path} no longer has attempt {attempt} of {key!r}; see who changed or removed "
+                    "the file while it was in use"
+                )
+
+
+# LangGraph's saver in memory looks whether a place is free and then takes it, which two threads can do at once.
+_memory_lock = threading.Lock()
+
+
+def _one_by_one(step: Step) -> Step:
+    def sync() -> Any:
+        with _memory_lock:
+            return step.sync()
+
+    async def wait() -> Any:
+        return sync()  # there is nothing to wait for
+
+    return Step(sync, wait)
 
 
 class SaverJournal:
@@ -183,8 +249,38 @@ class SaverJournal:
         where = {"thread_id": self._thread, "checkpoint_ns": f"ec_agent_commit:{name}", "checkpoint_id": name}
         return {"configurable": where}
 
+    def _asked(self, name: str, *args: Any) -> Step:
+        """A call of the saver, whose own errors are ours; those of values that it cannot keep are the caller's."""
+        step = call(self._saver, name, *args)
+        if isinstance(self._saver, InMemorySaver) and name == "put_writes":
+            step = _one_by_one(step)
+
+        def said(error: Exception) -> JournalError:
+            return JournalError(
+                f"the checkpointer, which keeps the journal of commits, failed ({type(error).__name__}: {error}); see "
+                "that it can be read and written, then resume the run"
+            )
+
+        def sync() -> Any:
+            try:
+                return step.sync()
+            except (TypeError, ValueError, EcAgentError):
+                raise
+            except Exception as error:
+                raise said(error) from error
+
+        async def wait() -> Any:
+            try:
+                return await step.wait()
+            except (TypeError, ValueError, EcAgentError):
+                raise
+            except Exception as error:
+                raise said(error) from error
+
+        return Step(sync, wait)
+
     def _read(self, key: str) -> Plan[list[Entry]]:
-        found = yield call(self._saver, "get_tuple", self._place(key))
+        found = yield self._asked("get_tuple", self._place(key))
         written = {(task, channel): value for task, channel, value in (found.pending_writes if found else None) or []}
         entries: list[Entry] = []
         while (intent := written.get((f"intent {len(entries)}", "intent"))) is not None:
@@ -196,13 +292,18 @@ class SaverJournal:
         if attempt == 0:
             checkpoint = {**empty_checkpoint(), "id": place["configurable"]["checkpoint_id"]}
             above = {"configurable": {k: v for k, v in place["configurable"].items() if k != "checkpoint_id"}}
-            yield call(self._saver, "put", above, checkpoint, {"source": "update", "step": 0}, {})
-        yield call(self._saver, "put_writes", place, [("intent", intent)], f"intent {attempt}")
+            yield self._asked("put", above, checkpoint, {"source": "update", "step": 0}, {})
+        yield self._asked("put_writes", place, [("intent", intent)], f"intent {attempt}")
         entries = yield from self._read(key)
+        if len(entries) <= attempt:
+            raise JournalError(
+                "the checkpointer, which keeps the journal of commits, has lost what was just written there; see that "
+                "the thread is not deleted while it runs"
+            )
         return bool(entries[attempt].intent["by"] == intent["by"])
 
     def _note(self, key: str, attempt: int, outcome: dict[str, Any]) -> Plan[None]:
-        yield call(self._saver, "put_writes", self._place(key), [("outcome", outcome)], f"outcome {attempt}")
+        yield self._asked("put_writes", self._place(key), [("outcome", outcome)], f"outcome {attempt}")
 
     def read(self, key: str) -> list[Entry]:
         """All attempts so far."""

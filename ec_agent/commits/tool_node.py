@@ -13,13 +13,16 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
-from ec_agent.commits.committing import CommitGate, Once, OnUncertain, Planned
+from ec_agent.commits.committing import CommitGate, Planned, entered
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
 from ec_agent.commits.journal import Journal, MemoryJournal, check_journal, journal_for
+from ec_agent.commits.lineage import number_in_task, standing
+from ec_agent.commits.once import Once, OnUncertain
+from ec_agent.commits.runlog import RunLog
 from ec_agent.errors import ConfigError
-from ec_agent.plans import adrive, drive
+from ec_agent.plans import Plan, adrive, drive
 
 
 class CommitToolNode(ToolNode):
@@ -56,13 +59,11 @@ class CommitToolNode(ToolNode):
         self._on_uncertain: OnUncertain = on_uncertain
 
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
-        drive(written_down(config))
-        with self._once_each(input, config):
+        with self._gated(drive(self._gate(input, config))):
             return super()._func(input, config, runtime)
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
-        await adrive(written_down(config))
-        with self._once_each(input, config) as gate:
+        with self._gated(await adrive(self._gate(input, config))) as gate:
             try:
                 return await super()._afunc(input, config, runtime)
             except Exception:
@@ -71,17 +72,28 @@ class CommitToolNode(ToolNode):
                     await adrive(gate.quiet())
                 raise
 
-    @contextmanager
-    def _once_each(self, input: Any, config: RunnableConfig) -> Iterator[CommitGate | None]:
-        conf = config.get("configurable") or {}
+    def _gate(self, input: Any, config: RunnableConfig) -> Plan[CommitGate | None]:
+        """The gate that carries the calls out; ``None`` inside a rollout, which ends at them."""
+        yield from written_down(config)
         around = current_gate.get()
-        calls = self._planned(input, conf.get("thread_id"), conf.get("checkpoint_ns"))
         rollout = around.beyond if isinstance(around, CommitGate) else around
         if isinstance(rollout, RolloutGate):
             rollout.names |= {name for name, tool in self.tools_by_name.items() if effect_of(tool) != "read_only"}
+            return None
+        conf = config.get("configurable") or {}
+        calls = self._planned(input, conf.get("thread_id"), conf.get("checkpoint_ns"))
+        journal = journal_for(self._journal, config, self._memory)
+        here = (yield from standing(config)) if any(each.commits for each in calls.values()) else None
+        once = Once(journal, self._on_uncertain, RunLog(journal, here) if here is not None else None)
+        said = repr([(each.name, each.args) for each in calls.values()])
+        number = number_in_task(config, said) if here is not None else 0
+        return CommitGate((yield from entered(once, f"tools/{number}/{said}", calls)), once)
+
+    @contextmanager
+    def _gated(self, gate: CommitGate | None) -> Iterator[CommitGate | None]:
+        if gate is None:
             yield None
             return
-        gate = CommitGate(calls, Once(journal_for(self._journal, config, self._memory), self._on_uncertain))
         with gated(gate):
             yield gate
         if gate.failure is not None:  # told to the model as an ordinary error, perhaps

@@ -13,7 +13,7 @@ from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command, Overwrite
 from typing_extensions import TypedDict
 
-from ec_agent.commits.committing import CommitGate, Planned
+from ec_agent.commits.committing import CommitGate, Planned, entered
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
@@ -127,8 +127,8 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
     carried: Record | None = None
     commits: list[dict[str, Any]] = []
     if last["end"]["kind"] == "commit" and session.executes:
-        yield from written_down(config)
-        calls = _planned(session, last, course["round"])
+        yield from session.stand(config)
+        calls = yield from entered(session.once, str(course["round"]), _planned(session, last, course["round"]))
         start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
         start["anew"] = set_anew(chain(*written_up_to(state)))
         if course["answers"] is not None:
@@ -142,7 +142,7 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
     for record in (last, *([carried] if carried is not None else [])):
         yield from _remember(session, record)
-    yield from _promote(session, last["index"], course["round"])
+    yield from _promote(session, last["index"], course["round"], config)
     return (yield from _onward(session, state, carried, commits))
 
 
@@ -342,13 +342,16 @@ def _remember(session: Session, record: Record) -> Plan[None]:
             yield call(session.below, "batch", [op])
 
 
-def _promote(session: Session, index: int, round: int) -> Plan[None]:
+def _promote(session: Session, index: int, round: int, config: RunnableConfig) -> Plan[None]:
     promote = session.options.promote
     if promote is None or session.within:  # within a rollout that may lose, nothing becomes real
         return
     environment = session.environment(index)
     once: Step = hook(promote, environment)
-    yield from session.once.plan(session.key(round, "promotion"), "promote", round, _without_result(once))
+    yield from session.stand(config)
+    proposed = session.key(round, "promotion")
+    (key,) = yield from session.once.enter(f"{round}/promotion", [("promote", round)], [proposed])
+    yield from session.once.plan(key, "promote", round, _without_result(once))
 
 
 def _without_result(step: Step) -> Step:

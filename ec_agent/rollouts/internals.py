@@ -6,12 +6,10 @@ The names that commits need as well are in ``ec_agent.commits.durability``.
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, ensure_config
@@ -25,10 +23,10 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.streams import without_streaming
 from ec_agent.commits.durability import CHECKPOINTER, DURABILITY, READ
+from ec_agent.commits.lineage import number_in_task
 
 Channel = BaseChannel[Any, Any, Any]
 
-RUNTIME = "__pregel_runtime"
 ROOT = "__root__"
 RETURN = "__return__"
 PUSH = "__pregel_push"
@@ -158,23 +156,9 @@ def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
     return {name: channel for name, channel in channels.items() if not _bookkeeping(name)}
 
 
-# By task and attempt; weakly, for a task holds the whole state of its run.
-_questions: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
-_questions_lock = threading.Lock()
-
-
 def question_number(config: Mapping[str, Any]) -> int:
-    """Which question this is of those asked in the task so far, from 0: a function may ask several.
-
-    A task that is resumed or tried again counts from 0 again. LangGraph's own counter of nested graphs does not.
-    """
-    conf = config["configurable"]
-    attempt = getattr(getattr(conf.get(RUNTIME), "execution_info", None), "node_attempt", 1)
-    with _questions_lock:
-        counts = _questions.setdefault(conf[READ], {})  # which is made anew for each task that is run
-        count = counts.get(attempt, 0)
-        counts[attempt] = count + 1
-    return count
+    """Which question this is of those asked in the task so far, from 0: a function may ask several."""
+    return number_in_task(config, "question")
 
 
 def has_node(config: Mapping[str, Any], name: str) -> bool:

@@ -16,23 +16,22 @@ from langgraph.types import Command, Send
 from ec_agent.capture.answers import answers_in
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.capture.streams import event_streams, tell_of_answer
-from ec_agent.commits.committing import Once
-from ec_agent.commits.durability import saver_of, warn_of_exit
+from ec_agent.commits.durability import RUNTIME, saver_of, warn_of_exit
 from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal, journal_for
+from ec_agent.commits.once import Once
 from ec_agent.commits.undeclared import Notices, heeding
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.leaving import around_here, attended
-from ec_agent.plans import Plan, Step
+from ec_agent.plans import Plan, Step, call
 from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
 from ec_agent.rollouts.internals import (
     ROOT,
-    RUNTIME,
     anybody_hears,
     has_node,
     no_ambient_run,
@@ -105,6 +104,8 @@ class Node:
         session = self._open(state, config)
         if session.root:
             warn_of_lost_memory(self.agent, config)
+        if session.executes and self.options.journal is not None:  # one that cannot be read is told before it costs
+            yield call(self.options.journal, "read", session.key(0, 0))
         trace.asked(session.n)
         own: RunnableConfig = {
             **out_of_sight(config),
@@ -211,6 +212,8 @@ class Node:
         emit = _emitter(runtime, name)
         return Session(
             name=name,
+            number=number,
+            config=config,
             agent=self.agent,
             options=options,
             n=n,

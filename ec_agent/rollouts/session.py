@@ -10,10 +10,14 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
-from ec_agent.commits.committing import Once
+from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import CommitPolicy
+from ec_agent.commits.lineage import standing
+from ec_agent.commits.once import Once
+from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.undeclared import Heed, Notices
 from ec_agent.environments.worlds import World
 from ec_agent.errors import ProgressWarning
@@ -73,6 +77,8 @@ class Session:
     Attributes:
         name: thread and place of the question, the same when it is resumed or tried again; threads and keys derive
             from it.
+        number: which question of its task it is.
+        config: of the task that asks it.
         agent: what runs.
         options: how.
         n: how many times.
@@ -102,6 +108,8 @@ class Session:
     """
 
     name: str
+    number: int
+    config: RunnableConfig
     agent: Agent
     options: Options
     n: int
@@ -161,6 +169,18 @@ class Session:
     def key(self, round: int, place: int | str) -> str:
         """The idempotency key of one commit."""
         return str(uuid5(NAMESPACE_URL, f"{self.name}/{round}/commit/{place}"))
+
+    def stand(self, config: RunnableConfig) -> Plan[None]:
+        """Find out where in which run of the thread the task with this config, in which somebody acts, stands.
+
+        Raises:
+            CommitError: the checkpoints that led here do not arrive.
+        """
+        yield from written_down(config)
+        here = yield from standing(self.config, config)
+        if here is not None:
+            here = replace(here, place=f"{here.place}/{self.number}")
+            self.once = replace(self.once, log=RunLog(self.once.journal, here))
 
     @property
     def below(self) -> Any:

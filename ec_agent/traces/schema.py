@@ -118,6 +118,7 @@ def prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> None:
         _migrate(connection, path, version)
 
 
+_RESTORE = "restore it from a copy, or give another file"
 _OURS = "one that `ec-agent eval` or TraceStore.record wrote"
 
 
@@ -164,7 +165,11 @@ def writing() -> Iterator[None]:
     """Around what writes: a file that cannot be written is an error of ours."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
+        if type(error) is sqlite3.DatabaseError:  # not one of its kinds: the file itself is not right
+            raise TraceError(f"the trace file is damaged ({error}); {_RESTORE}") from error
+        if not isinstance(error, sqlite3.OperationalError):
+            raise
         raise TraceError(
             f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
             "command: what was stored is kept"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ec_agent.errors import EcAgentError, TraceError, TraceWarning
+from ec_agent.errors import ConfigError, EcAgentError, TraceError, TraceWarning
 from ec_agent.plain import of_type, parsed, typed
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Listener, listener
@@ -44,10 +44,13 @@ class TraceStore:
 
     Raises:
         TraceError: the file is missing, is no trace file, or is one of a newer version.
+        ConfigError: the timeout is no number of seconds.
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, timeout: float = 60.0) -> None:
         self.path = Path(path)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
+            raise ConfigError(f"timeout is {timeout!r}; give the seconds to wait for another process, 0 or more")
         if create:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)

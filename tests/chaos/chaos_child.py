@@ -37,9 +37,18 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 
-from ec_agent import CommitToolNode, CommitUncertain, SQLiteCopies, best_of_n, commit_tool, get_environment, read_only
-from ec_agent.commits.committing import get_idempotency_key
+from ec_agent import (
+    CommitError,
+    CommitToolNode,
+    CommitUncertain,
+    SQLiteCopies,
+    best_of_n,
+    commit_tool,
+    get_environment,
+    read_only,
+)
 from ec_agent.commits.journal import SaverJournal
+from ec_agent.commits.once import get_idempotency_key
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PEAKS = (15, 3, 9, 12)
@@ -53,7 +62,10 @@ VARIANTS = {
     "world": "executed, environment that is run again",
     "copies": "executed, environment that is reopened, then promoted",
 }
-PLACES = ("before the intent", "in the intent", "after the intent", "before the outcome", "after the outcome")
+PLACES = (
+    *("before the step", "after the step"),  # is on the line of the run's acts
+    *("before the intent", "in the intent", "after the intent", "before the outcome", "after the outcome"),
+)
 
 
 class State(MessagesState, total=False):
@@ -71,6 +83,7 @@ class Script:
         self._seed = job["seed"]
         self._url = job["port"], f"/{job['thread']}"
         self._log = job["log"]
+        self._choice = job.get("choice", "")  # of one worker among several
 
     def reply(self, messages: list[Any], index: int) -> Reply:
         told = [m.name for m in messages if isinstance(m, ToolMessage)]
@@ -85,7 +98,7 @@ class Script:
         if not looked:
             calls = [("look", {"place": f"{stretch}/{index}"})]
         elif self._variant != "answer" and stretch < (2 if self._variant == "continue" else 1):
-            calls = [("send", {"text": f"mail {stretch} of rollout {index}"})]
+            calls = [("send", {"text": f"mail {stretch} of rollout {index}{self._choice}"})]
         return Reply(f"step {stretch} of rollout {index}", calls, entropies, delay=delay)
 
     def tools(self) -> list[BaseTool]:
@@ -173,6 +186,7 @@ def run(job: dict[str, Any], ready: Callable[[], None]) -> dict[str, Any]:
     """Go on with the thread, or begin where nothing of it is known."""
     script = Script(job)
     config = {"configurable": {"thread_id": job["thread"]}}
+    pauses = [job["pause"]] if job.get("pause") else None
 
     def input_of(state: Any) -> Any:
         anew = state.created_at is None
@@ -184,14 +198,14 @@ def run(job: dict[str, Any], ready: Callable[[], None]) -> dict[str, Any]:
             graph = graph_of(job, script, saver)
             ready()
             question = input_of(graph.get_state(config))
-            return graph.invoke(question, config, durability=job["durability"])
+            return graph.invoke(question, config, durability=job["durability"], interrupt_before=pauses)
 
     async def wait() -> Any:
         async with aopened(job["saver"], job["where"]) as saver:
             graph = graph_of(job, script, saver)
             ready()
             question = input_of(await graph.aget_state(config))
-            return await graph.ainvoke(question, config, durability=job["durability"])
+            return await graph.ainvoke(question, config, durability=job["durability"], interrupt_before=pauses)
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -199,6 +213,10 @@ def run(job: dict[str, Any], ready: Callable[[], None]) -> dict[str, Any]:
             state = sync() if job["api"] == "sync" else asyncio.run(wait())
         except CommitUncertain as error:
             return {"status": "uncertain", "key": error.key, "said": str(error)}
+        except CommitError as error:
+            return {"status": "refused", "said": str(error)}
+    if "receipt" not in state:
+        return {"status": "paused"}
     gone = time.monotonic() + 5
     while threading.active_count() > 1 and time.monotonic() < gone:  # aiosqlite does not wait for its own
         time.sleep(0.001)
@@ -265,7 +283,7 @@ def die_at(place: str, count: int, thread: str) -> None:
             reached()
 
     def intent(args: Any) -> None:
-        if str(args[2]).startswith("intent "):
+        if str(args[2]).startswith("intent ") and "step" not in args[1][0][1]:
             reached()
 
     if place in ("in the intent", "parked"):
@@ -275,8 +293,13 @@ def die_at(place: str, count: int, thread: str) -> None:
             else:  # the intent's place in the saver is there, the intent is not
                 patch(saver, f"{prefix}put_writes", intent, None)
         return
-    name = "claim" if "intent" in place else "note"
-    before, after = (lambda _: reached(), None) if place.startswith("before") else (None, lambda _: reached())
+    name = "note" if "outcome" in place else "claim"
+
+    def wanted(args: Any) -> None:
+        if ("step" in args[2]) == ("step" in place):
+            reached()
+
+    before, after = (wanted, None) if place.startswith("before") else (None, wanted)
     patch(SaverJournal, name, before, after)
     patch(SaverJournal, f"a{name}", before, after)
 

@@ -128,11 +128,19 @@ class Worker:
 
     def run(self, job: dict[str, Any], **more: Any) -> dict[str, Any]:
         """One child: what it reported, if it lived, and how long it ran."""
+        self.begin({**job, **more})
+        return self.answer()
+
+    def begin(self, job: dict[str, Any]) -> None:
+        """Start one child."""
         assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            self._parent.stdin.write(json.dumps({**job, **more}).encode() + b"\n")
+            self._parent.stdin.write(json.dumps(job).encode() + b"\n")
             self._parent.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """What the child came to."""
+        assert self._parent.stdout is not None
         line = self._parent.stdout.readline()
         assert line, "the children's parent has ended; its standard error says why"
         answer: dict[str, Any] = json.loads(line)

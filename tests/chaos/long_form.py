@@ -1,4 +1,6 @@
-"""Kills and deliveries in large numbers: .venv/bin/python tests/chaos/long_form.py [--kills 50] [--runs 1000]
+"""Kills, races and deliveries in large numbers.
+
+    .venv/bin/python tests/chaos/long_form.py [--kills 50] [--races 300] [--runs 1000]
 
 Prints a table of each, and every law that was broken with the seed of its run; the exit code is 1 if there is any.
 """
@@ -23,9 +25,11 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 import chaos_deliveries
 import chaos_harness
+import chaos_races
 import pytest
 from chaos_child import PLACES
 from chaos_harness import Case, Mode, Worker
+from chaos_races import Race
 from postgres import running_postgres
 from sinks import smtp_sink
 
@@ -36,6 +40,7 @@ COMMITS = {"route": 1, "execute": 1, "continue": 2, "world": 1, "copies": 2}  # 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--kills", type=int, default=50, help="at random moments, for each mode")
+    arguments.add_argument("--races", type=int, default=300, help="of processes for one thread, over all modes")
     arguments.add_argument("--runs", type=int, default=1000, help="with faults, one delivery each")
     arguments.add_argument("--seed", default=str(int(time.time())), help="of everything that is drawn")
     arguments.add_argument("--jobs", type=int, default=2, help="kills side by side")
@@ -50,6 +55,11 @@ def main() -> int:
             print(f"\n{title}\n{chaos_harness.table(cases)}")
             broken += [str(case) for case in cases if case.broken]
         print(f"{time.monotonic() - begun:.0f} s")
+    if given.races:
+        begun = time.monotonic()
+        found = races(given.races, given.seed, given.only)
+        print(f"\nRaces\n{chaos_races.table(found)}\n{time.monotonic() - begun:.0f} s")
+        broken += [str(race) for race in found if race.broken]
     if given.runs:
         begun = time.monotonic()
         with smtp_sink() as sink:
@@ -82,13 +92,7 @@ def kills(count: int, seed: str, jobs: int, only: str) -> dict[str, list[Case]]:
             if not late or mode.durability == "async"
         ]
 
-    with contextlib.ExitStack() as stack:
-        savers, uri = ["sqlite"], None
-        try:
-            uri = stack.enter_context(running_postgres())
-            savers.append("postgres")
-        except pytest.skip.Exception as missing:
-            print(f"without PostgreSQL: {missing}")
+    with databases() as (savers, uri):
         modes = [mode for mode in chaos_harness.modes(savers) if only in str(mode)]
         exit_modes = [mode for mode in chaos_harness.modes(["sqlite"], ["exit"]) if only in str(mode)]
         with workers(jobs, uri) as run:
@@ -102,6 +106,27 @@ def kills(count: int, seed: str, jobs: int, only: str) -> dict[str, list[Case]]:
                 for title, futures in found.items()
                 if futures
             }
+
+
+def races(count: int, seed: str, only: str) -> list[Race]:
+    """So many races, the modes in turn."""
+    with databases() as (savers, uri), chaos_races.racing(uri) as racers:
+        modes = [mode for mode in chaos_races.MODES if mode.saver in savers and only in str(mode)]
+        turns = itertools.islice(itertools.cycle(modes), count)
+        return [chaos_races.race(racers, mode, f"{seed}-{number}") for number, mode in enumerate(turns)]
+
+
+@contextlib.contextmanager
+def databases() -> Iterator[tuple[list[str], str | None]]:
+    """The savers that can be had, and where PostgreSQL is."""
+    with contextlib.ExitStack() as stack:
+        try:
+            uri = stack.enter_context(running_postgres())
+        except pytest.skip.Exception as missing:
+            print(f"without PostgreSQL: {missing}")
+            yield ["sqlite"], None
+        else:
+            yield ["sqlite", "postgres"], uri
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ from langgraph.types import Command, Overwrite, Send, interrupt
 from typing_extensions import TypedDict
 
 from ec_agent.capture.streams import without_streaming
+from ec_agent.commits.durability import RUNTIME
 from ec_agent.rollouts import internals
 
 THREAD = {"configurable": {"thread_id": "t"}}
@@ -103,7 +104,7 @@ def test_the_channels_of_a_nested_graph_are_its_own(run):
 
 
 def test_the_runtime_is_in_the_config(run):
-    runtime = config_of_a_task(run)["configurable"][internals.RUNTIME]
+    runtime = config_of_a_task(run)["configurable"][RUNTIME]
     assert isinstance(runtime, Runtime)
     assert callable(runtime.stream_writer)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
 
-from ec_agent.errors import TraceError
+from ec_agent.errors import ConfigError, TraceError
 from ec_agent.traces.schema import VERSION
 from ec_agent.traces.store import Key, StoredRollout, TraceStore
 from ec_agent.trajectory import Call, Trajectory
@@ -140,6 +140,24 @@ def test_a_file_that_another_holds_for_too_long(store, path):
             other.add(rollout())
         store._connection.execute("COMMIT")
         assert other.add(rollout())
+
+
+def test_a_file_whose_pages_are_damaged_is_said_by_what_writes_and_what_reads(store, path):
+    store.add(rollout())
+    store.compact()
+    with open(path, "r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (path.stat().st_size - 4096))
+    with TraceStore(path) as again:
+        for attempt in (lambda: again.add(rollout(number=1)), lambda: list(again.rollouts()), again.keys, again.totals):
+            with pytest.raises(TraceError, match="damaged"):
+                attempt()
+
+
+@pytest.mark.parametrize("timeout", [-1, "x", None, True, float("nan")], ids=repr)
+def test_a_senseless_timeout_is_refused(path, timeout):
+    with pytest.raises(ConfigError, match=r"timeout is .*0 or more"):
+        TraceStore(path, create=True, timeout=timeout)
 
 
 def test_a_rollout_of_no_task_is_refused(store):

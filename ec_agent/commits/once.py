@@ -1,0 +1,227 @@
+"""An action, at most once: its intent is written down before it, its outcome after it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.types import Command
+
+from ec_agent.commits.gate import Done
+from ec_agent.commits.journal import Entry, Journal
+from ec_agent.commits.runlog import CLOSED, UNCERTAIN, UNDONE, RunLog, advice, last_of, status_of, told
+from ec_agent.errors import CommitError, CommitUncertain, JournalError, PromotionError
+from ec_agent.leaving import carried_out_whole
+from ec_agent.plans import Plan, Step, call
+
+OnUncertain = Literal["raise", "retry"]
+
+_key: ContextVar[str | None] = ContextVar("ec_agent_idempotency_key", default=None)
+
+
+def get_idempotency_key() -> str | None:
+    """Inside a tool that is being committed: the key of this commit, the same however often it is tried.
+
+    Send it along, and a receiver that knows it already can leave the repetition undone. ``None`` elsewhere.
+    """
+    return _key.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """How a call is carried out at most once.
+
+    Attributes:
+        journal: where intents and outcomes are written down.
+        on_uncertain: what to do about an intent without an outcome: raise, or send it again with the same key.
+        log: of the run in which it is done; ``None`` where no checkpoints tell which that is.
+    """
+
+    journal: Journal
+    on_uncertain: OnUncertain = "raise"
+    log: RunLog | None = None
+
+    def enter(self, what: str, calls: Sequence[tuple[str, Any]], keys: Sequence[str]) -> Plan[list[str]]:
+        """Begin a step of the run, before any of its calls is carried out.
+
+        Args:
+            what: which step of the task it is.
+            calls: names and arguments of all its calls.
+            keys: the idempotency keys they would have.
+
+        Returns:
+            The keys that they have.
+
+        Raises:
+            CommitUncertain: what one of the calls came to is not known; every such action of the run is named.
+            CommitError: the run has acted on another way.
+        """
+        if self.log is not None:
+            keys = yield from self.log.enter(what, calls, keys)
+        if self.on_uncertain == "raise":
+            for key in keys:
+                if status_of((yield from last_of(self.journal, key))) in UNCERTAIN:
+                    raise (yield from self._uncertain(keys))
+        return list(keys)
+
+    def plan(self, key: str, what: str, args: Any, execute: Step, call_id: str | None = None) -> Plan[Any]:
+        """The outcome of the action under this key: from the journal, or by carrying it out.
+
+        Args:
+            key: its idempotency key.
+            what: the tool's name.
+            args: its arguments.
+            execute: the action.
+            call_id: the model's tool call that it is the answer to.
+
+        Raises:
+            CommitUncertain: it may have been carried out already, and its outcome is not known; or another
+                action was carried out in its place.
+        """
+        entries: list[Entry] = yield call(self.journal, "read", key)
+        last = entries[-1] if entries else None
+        status = status_of(last)
+        if last is not None and status not in UNDONE:
+            if status == CLOSED:
+                raise CommitError(_overtaken(key, what, args))
+            if (last.intent["tool"], last.intent["args"]) != (what, repr(args)):
+                raise CommitUncertain(_another(key, last, what, args), key, [told(key, last)])
+            if status == "done":
+                return readdressed((last.outcome or {})["value"], last.intent.get("call"), call_id)
+            if status == "handed over":
+                raise ParentCommand(readdressed((last.outcome or {})["value"], last.intent.get("call"), call_id))
+            if self.on_uncertain == "raise":
+                raise (yield from self._uncertain([key]))
+        intent = {
+            "tool": what,
+            "args": repr(args),
+            "at": time.time(),
+            "by": uuid.uuid4().hex,
+            "key": key,
+            "call": call_id,
+        }
+        if not (yield call(self.journal, "claim", key, len(entries), intent)):
+            mine = told(key, Entry(intent))
+            raise CommitUncertain(
+                f"another run is committing {what!r} right now (key {key}); let it end first", key, [mine]
+            )
+        return (yield from self._done(key, len(entries), intent, execute))
+
+    def _done(self, key: str, attempt: int, intent: dict[str, Any], execute: Step) -> Plan[Any]:
+        token = _key.set(key)
+        try:
+            with carried_out_whole():
+                value = yield execute
+        except ParentCommand as stop:  # it did it, and sends the run elsewhere
+            yield from self._keep(key, attempt, intent, stop.args[0], "handed over")
+            raise
+        except (GraphBubbleUp, PromotionError):  # it asks somebody first, or says that it changed nothing
+            yield call(self.journal, "note", key, attempt, {"status": "paused"})
+            raise
+        except Exception as error:
+            yield call(self.journal, "note", key, attempt, {"status": "raised", "value": repr(error)})
+            raise
+        finally:
+            _key.reset(token)
+        yield from self._keep(key, attempt, intent, value)
+        return value
+
+    def outcome(self, done: Done) -> Plan[Any]:
+        """What a call that was carried out came to.
+
+        Raises:
+            CommitUncertain: the journal does not know.
+        """
+        key = str(done["key"])
+        last: Entry | None = yield from last_of(self.journal, key)
+        if last is None or status_of(last) != "done":
+            raise CommitUncertain(
+                f"{done['name']}({done['args']}) was carried out, and its outcome is no longer in the journal; use a "
+                f"journal that lasts, or begin a new turn (idempotency key {key})",
+                key,
+            )
+        return readdressed((last.outcome or {})["value"], last.intent.get("call"), done["id"])
+
+    def _keep(self, key: str, attempt: int, intent: dict[str, Any], value: Any, status: str = "done") -> Plan[None]:
+        try:
+            try:
+                yield call(self.journal, "note", key, attempt, {"status": status, "value": value})
+            except (TypeError, ValueError):  # it cannot be serialised; what the model is told of it can
+                said = value.model_copy(update={"artifact": None}) if isinstance(value, ToolMessage) else str(value)
+                yield call(self.journal, "note", key, attempt, {"status": "done", "value": said})
+        except JournalError as error:
+            raise CommitUncertain(
+                f"{intent['tool']}({intent['args']}) was carried out, but that could not be written down ({error}). "
+                f"Mend the journal, then note its result: settle_commit(journal, {key!r}, ...)",
+                key,
+                [told(key, Entry(intent))],
+            ) from error
+
+    def _uncertain(self, keys: Sequence[str]) -> Plan[CommitUncertain]:
+        """The error that names these actions as far as they are uncertain, and all others of the run that are."""
+        every = [*keys, *((yield from self.log.keys()) if self.log is not None else [])]
+        found = []
+        for key in dict.fromkeys(every):
+            last: Entry | None = yield from last_of(self.journal, key)
+            if last is not None and status_of(last) in UNCERTAIN:
+                found.append((key, last))
+        return CommitUncertain(_named(found), found[0][0] if found else keys[0], [told(*each) for each in found])
+
+
+def _named(found: Sequence[tuple[str, Entry]]) -> str:
+    lines = "\n".join(f"{_begun(entry)} (idempotency key {key})" for key, entry in found)
+    return (
+        f"{lines}\n{_capital(advice([key for key, _ in found]))}. Where the receiver leaves a repeated key undone, "
+        'on_uncertain="retry" sends '
+        + ("it again" if len(found) == 1 else "all of them again, once you have looked after each")
+    )
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _begun(entry: Entry) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(entry.intent["at"]))
+    how = "the run ended before its outcome was known, or another run is at it now"
+    if entry.outcome:
+        how = f"it raised {entry.outcome['value']}"
+    return f"{entry.intent['tool']}({entry.intent['args']}) was begun at {when}, and {how}: it may have taken effect"
+
+
+def _another(key: str, entry: Entry, what: str, args: Any) -> str:
+    theirs = f"{entry.intent['tool']}({entry.intent['args']})"
+    seen = "" if status_of(entry) not in UNCERTAIN else f", which may have taken effect: {advice([key])};"
+    return (
+        f"an earlier attempt of this step, or another run of the thread, committed {theirs}{seen} and this one would "
+        f"commit {what}({args!r}) in its place; nothing was done. Begin a new turn, or a new thread "
+        f"(idempotency key {key})"
+    )
+
+
+def _overtaken(key: str, what: str, args: Any) -> str:
+    return (
+        f"another run of this thread, for the same input, went on in another way before {what}({args!r}) was begun, so "
+        f"it was not done. Read the thread again; if it is left to do, begin a new turn (idempotency key {key})"
+    )
+
+
+def readdressed(value: Any, old: str | None, new: str | None) -> Any:
+    """A tool's answer to one call as that to another: two runs of a thread number their calls each for itself."""
+    if old is None or new is None or old == new:
+        return value
+    if isinstance(value, ToolMessage):
+        return value.model_copy(update={"tool_call_id": new}) if value.tool_call_id == old else value
+    if isinstance(value, list | tuple):
+        return type(value)(readdressed(each, old, new) for each in value)
+    if isinstance(value, dict):
+        return {name: readdressed(each, old, new) for name, each in value.items()}
+    if isinstance(value, Command):
+        return Command(value.graph, readdressed(value.update, old, new), value.resume, value.goto)
+    return value

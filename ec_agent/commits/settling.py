@@ -1,0 +1,52 @@
+"""Settling by hand what became of a commit, once somebody has looked."""
+
+from __future__ import annotations
+
+import uuid
+
+from ec_agent.commits.journal import Entry, Journal
+from ec_agent.commits.runlog import CLOSED, status_of
+from ec_agent.errors import ConfigError
+from ec_agent.plans import Plan, adrive, call, drive
+
+BY_HAND = "by hand"
+
+
+def settle_commit(journal: Journal, key: str, result: str | None) -> None:
+    """Note by hand how an uncertain commit turned out.
+
+    Args:
+        journal: the journal; the one in a checkpointer is ``SaverJournal(saver, thread_id)``.
+        key: the idempotency key that ``CommitUncertain`` names.
+        result: what the tool would have returned: a resumed run takes that for its result. ``None`` says that it was
+            not done: a resumed run does it then, once, under the same key.
+
+    Raises:
+        ConfigError: no commit with this key was begun, or its outcome is known.
+        JournalError: the journal cannot be read or written.
+    """
+    drive(_settled(journal, key, result))
+
+
+async def asettle_commit(journal: Journal, key: str, result: str | None) -> None:
+    """The async twin of :func:`settle_commit`."""
+    await adrive(_settled(journal, key, result))
+
+
+def _settled(journal: Journal, key: str, result: str | None) -> Plan[None]:
+    if not (result is None or isinstance(result, str)):
+        raise ConfigError(f"the result is {result!r}; give what the tool would have said, as text, or None: not done")
+    entries: list[Entry] = yield call(journal, "read", key)
+    if not entries or entries[-1].intent.get("step"):
+        raise ConfigError(f"no commit with the key {key!r} was begun; give the key that CommitUncertain names")
+    last = entries[-1]
+    status = status_of(last)
+    if status in (CLOSED, "paused"):
+        raise ConfigError(f"nothing was done under the key {key!r}, so there is nothing to settle; resume the run")
+    if status in ("done", "handed over") and not (last.outcome or {}).get(BY_HAND):
+        raise ConfigError(f"the outcome of {key!r} is known: it was done; resume the run, which takes it from there")
+    intent = {**last.intent, "by": uuid.uuid4().hex}
+    if not (yield call(journal, "claim", key, len(entries), intent)):
+        raise ConfigError(f"something has just happened under the key {key!r}; look again")
+    outcome = {"status": "not done"} if result is None else {"status": "done", "value": result}
+    yield call(journal, "note", key, len(entries), {**outcome, BY_HAND: True})

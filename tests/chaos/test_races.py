@@ -1,0 +1,39 @@
+"""A few races of processes for one thread; ``long_form.py`` has three hundred."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import chaos_races
+import pytest
+from chaos_harness import Mode
+from postgres import running_postgres
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with ExitStack() as stack:
+        try:
+            uri = stack.enter_context(running_postgres())
+        except pytest.skip.Exception:
+            uri = None
+        yield stack.enter_context(chaos_races.racing(uri, racers=2))
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Mode("execute", "sync", "sync", "sqlite"),
+        Mode("route", "async", "async", "sqlite"),
+        Mode("continue", "sync", "async", "sqlite"),
+        Mode("execute", "async", "sync", "postgres"),
+        Mode("route", "sync", "async", "postgres"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seed", ["short 0", "short 1"])
+def test_of_processes_that_resume_one_thread_one_acts(workers, mode, seed):
+    if mode.saver == "postgres" and workers[0].postgres is None:
+        pytest.skip("no PostgreSQL")
+    race = chaos_races.race(workers, mode, seed)
+    assert not race.broken, str(race)
