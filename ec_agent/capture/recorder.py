@@ -43,6 +43,7 @@ class Recorder:
         asking: the AI messages with tool calls that LangChain models have returned.
         known: answers of calls that were heard elsewhere, by a question within this rollout, and are on record.
         tool_calls: tools executed.
+        remotes: times that something was asked of a remote graph.
         tools: which, and when.
         progress: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
 
@@ -80,7 +81,7 @@ class Recorder:
         self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
         self.known: list[Answer] = []
-        self.tool_calls = 0
+        self.tool_calls = self.remotes = 0
         self.progress: Progress | None = None
         self.guard = guard
         self.asking: list[AIMessage] = [] if asking is None else asking

@@ -47,6 +47,7 @@ from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.pausing import check_breakpoints
 from ec_agent.rollouts.record import total
+from ec_agent.rollouts.remotes import given_in
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
@@ -221,6 +222,7 @@ class Node:
             known=rebuilt(known, with_id) if isinstance(known, dict) else known,
             outer=outer,
             policy=self._policy,
+            given=given_in(config, self._alone),
             executes=executes,
             within=within,
             root=self._alone and "|" not in str(conf.get("checkpoint_ns") or ""),

@@ -46,6 +46,7 @@ from ec_agent.rollouts.outcome import outcome_of
 from ec_agent.rollouts.parking import finished_in
 from ec_agent.rollouts.pausing import question_of
 from ec_agent.rollouts.record import End, Record, pack_calls, total, usage_of
+from ec_agent.rollouts.remotes import ENVIRONMENT, placed, sending_as_alone
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
@@ -211,10 +212,10 @@ class Attempt:
         if session.agent.is_function and session.breakpoints:  # of the graph in the box
             conf[BREAKPOINTS] = session.breakpoints
         own: RunnableConfig = {
-            "configurable": {**conf, "ec_environment": environment} if environment is not None else conf,
+            "configurable": {**conf, ENVIRONMENT: environment} if environment is not None else conf,
             "callbacks": callbacks,
             "tags": own_tags(config),
-            "metadata": {**(config.get("metadata") or {}), **self._marks},
+            "metadata": {**placed(config.get("metadata") or {}, session.given), **self._marks},
             "recursion_limit": session.options.limits.recursion_limit,
         }
         if self.langsmith is not None:
@@ -257,6 +258,7 @@ class Attempt:
                 gated(self.committing or self.gate),
                 world,
                 self.around.heeded(),
+                sending_as_alone(self.thread, self.session.given),
                 no_ambient_run(),
             ):
                 yield

@@ -32,6 +32,7 @@ from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.remotes import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
 
@@ -85,6 +86,7 @@ class Session:
         known: what the agent is asked.
         outer: the channels of the graph around.
         policy: which tool calls commit.
+        given: what the user gave, where rollouts have something of ours.
         executes: whether the winner's commit is carried out here.
         within: whether this is inside a rollout of another question.
         root: whether the graph around is that of ``as_agent()``, and none is around that.
@@ -116,6 +118,7 @@ class Session:
     known: Any
     outer: Mapping[str, Channel]
     policy: CommitPolicy
+    given: Given
     executes: bool
     within: bool
     root: bool

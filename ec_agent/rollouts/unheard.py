@@ -19,6 +19,7 @@ from ec_agent.capture.shapes import Payload
 from ec_agent.rollouts.internals import PUSH, RETURN, own_tags
 from ec_agent.rollouts.messages import answers_within
 
+_TOLD = ("unplaced", "repeated", "unmeasured", "silent")
 _BEFORE = -1.0
 """The place of what was there before the rollout began."""
 
@@ -178,9 +179,10 @@ class Unheard:
             "unplaced": self._unplaced,
             "repeated": self._repeated,
             "unmeasured": sum(not each.payload.entries for each in taken),
+            "silent": self.recorder.remotes > 0 and not taken,
         }
         some = {name: count for name, count in facts.items() if count}
-        return {"asked": self.recorder.started_calls() > 0, **some}
+        return {"asked": self.recorder.started_calls() + self.recorder.remotes > 0, **some}
 
 
 def _said_in(value: Any) -> list[tuple[Any, Payload, Answer]]:
@@ -219,7 +221,7 @@ def notes_of(facts: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         facts: those of each rollout that ended.
     """
-    counts = {name: sum(each.get(name, 0) for each in facts) for name in ("unplaced", "repeated", "unmeasured")}
+    counts = {name: sum(each.get(name, 0) for each in facts) for name in _TOLD}
     notes = []
     if counts["unplaced"]:
         notes.append(
@@ -236,5 +238,10 @@ def notes_of(facts: Sequence[Mapping[str, Any]]) -> list[str]:
         notes.append(
             f"{counts['unmeasured']} messages came without logprobs from calls that could not be heard: they count as "
             "gaps; have the other side return logprobs in response_metadata, or leave the node out of calls="
+        )
+    if counts["silent"]:
+        notes.append(
+            f"{counts['silent']} rollouts asked a RemoteGraph, and no message came of it that tells of a model's call: "
+            "what its models generated is not on the timeline; have it return its messages, with their logprobs"
         )
     return notes

@@ -86,6 +86,9 @@ messages it leaves in the agent's state, objects or dicts, in a tool's `artifact
 * **Without logprobs** such a message is a gap, as long as its usage says, and of unknown length without usage:
   coverage falls, and the warnings say so. It is taken for a call of its own where its ids, or else its usage, are of
   no call that was heard.
+* **A `RemoteGraph` is sent what it would be sent if the agent ran alone**, as a node, in a subgraph or called by a
+  function: the thread, metadata and limits of the user, none of the rollout's. With a thread of the user's all rollouts
+  go to that one thread of the server, as the agent alone would; leave it out to have them apart.
 * Two answers that are alike word for word and logprob for logprob, and have no id of a run or an answer, count as
   one; the warnings say so. Tokens of such calls are on the bill, and `Limits` sees them at the end of the step.
 
