@@ -33,6 +33,7 @@ from ec_agent.rollouts.internals import (
     with_private_keys,
 )
 from ec_agent.rollouts.messages import state_values
+from ec_agent.rollouts.pipes import calls_a_graph, check_pipe
 from ec_agent.rollouts.untracked import Sieve
 
 Writes = list[tuple[str, Any]]
@@ -50,6 +51,7 @@ class Agent:
         needs_saver: whether a subgraph keeps its state in a checkpointer.
         tools: the tools of its tool nodes, by name.
         rescues: whether nodes of it have error handlers.
+        calls_a_graph: whether it is a function that calls a graph, which may return that graph's whole state.
         sieve: takes what is not to be checkpointed out of its checkpoints.
     """
 
@@ -61,7 +63,7 @@ class Agent:
         self._lasting: Any = None
         self.tools: dict[str, BaseTool] = {}
         self.sieve = Sieve({})
-        self.async_only = False
+        self.async_only = self.calls_a_graph = False
         if inspect.isclass(agent):
             raise AgentError(f"the agent is the class {agent.__name__}; pass an object made from it")
         if isinstance(agent, StateGraph):
@@ -96,9 +98,12 @@ class Agent:
                     f"a {type(agent).__name__} around a graph returns its whole state, not an update; pass the graph "
                     "itself (retries belong on its nodes or on the node that best_of_n becomes)"
                 )
+            check_pipe(agent)
+            self.calls_a_graph = calls_a_graph(agent)
             self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
         elif callable(agent):
             self._take_callable(agent)
+            self.calls_a_graph = calls_a_graph(agent)
         else:
             raise AgentError(
                 f"the agent is of type {type(agent).__name__}; pass a compiled graph, a Runnable, or a function "

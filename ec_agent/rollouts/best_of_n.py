@@ -240,7 +240,8 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     """Run ``agent`` n times on the same input and go on with the rollout its own token entropies trust most.
 
     Accepted agents: any compiled LangGraph graph (``create_agent`` agents, hand-written graphs with any state
-    schema), a function or coroutine function from state to state update, or such a Runnable.
+    schema), a function or coroutine function from state to state update, or such a Runnable. One with a graph in it
+    (``prepare | graph``) is refused, for it returns the graph's whole state; a function may call a graph.
 
     What comes back depends on where it is used:
 

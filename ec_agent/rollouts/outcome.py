@@ -189,6 +189,8 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
         if not agent.is_function:
             raw = attempt.said.identified(raw, session.known)
         raw = [*attempt.held.items(), *raw]
+    if attempt.within is not None and ROOT not in session.outer:
+        raw = attempt.within.mended(raw, session.outer)
     written = [(key, _tidied(attempt, value)) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})

@@ -50,6 +50,7 @@ from ec_agent.rollouts.remotes import ENVIRONMENT, placed, sending_as_alone
 from ec_agent.rollouts.session import Session, listener
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
+from ec_agent.rollouts.whole_states import Within
 from ec_agent.rollouts.writes import WriteLog
 from ec_agent.tracing import feedback
 from ec_agent.tracing.seam import current_question
@@ -138,6 +139,7 @@ class Attempt:
         self.final: Any = None
         self.settled: Any = None
         self.said = Said()
+        self.within: Within | None = None
         self.command: Any = None
         self.paused = False  # at a breakpoint
         self.error: Exception | None = None
@@ -187,13 +189,13 @@ class Attempt:
             raise RolloutLeft
 
     def _stream(self) -> None:
-        for mode, part in self._graph.stream(**self._arguments()):
-            if not self._hear(mode, part):
+        for found in self._graph.stream(**self._arguments()):
+            if not self._hear(*found):
                 return
 
     async def _astream(self) -> None:
-        async for mode, part in self._graph.astream(**self._arguments()):
-            if not self._hear(mode, part):
+        async for found in self._graph.astream(**self._arguments()):
+            if not self._hear(*found):
                 return
 
     @property
@@ -228,6 +230,7 @@ class Attempt:
             "context": session.agent.context_of(session.context),
             "stream_mode": ["tasks", "values", "updates"],
             "output_keys": session.agent.state_keys,
+            "subgraphs": session.agent.calls_a_graph,
             **({} if session.agent.is_function else session.breakpoints),
         }
         # A subgraph with a memory of its own reads it within the rollout; else the end alone is written.
@@ -240,7 +243,10 @@ class Attempt:
 
     def _input(self) -> Any:
         if self.start.get("thread") is None:
-            return self.session.agent.boxed(private_copy(self.session.known))
+            known = private_copy(self.session.known)
+            if self.session.agent.calls_a_graph:
+                self.within = Within(private_copy(known))
+            return self.session.agent.boxed(known)
         answers, held = self.start.get("answers") or None, private_copy(self.held, "the state") or None
         # No answers are needed to go on from a breakpoint.
         return Command(resume=answers, update=held) if answers or held else None
@@ -285,8 +291,13 @@ class Attempt:
         except Exception as error:
             self.error = error
 
-    def _hear(self, mode: str, part: Any) -> bool:
-        """One part of the agent's stream; whether to go on listening."""
+    def _hear(self, *found: Any) -> bool:
+        """One part of the agent's stream, of a graph within it too; whether to go on listening."""
+        *place, mode, part = found
+        if place and place[0]:
+            if self.within is not None and len(place[0]) == 1 + sum(each.isdigit() for each in place[0]):
+                self.within.hear(place[0], mode, part)
+            return not self.log.over
         if self.gate.proposal is not None:
             self.log.stop(self.gate.proposal.task.split("|")[0].rpartition(":")[2])
         if mode == "tasks":
