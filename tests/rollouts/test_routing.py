@@ -13,7 +13,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, Send
 
-from ec_agent import ConfigError, best_of_n, read_only
+from ec_agent import AgentError, ConfigError, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PEAKS = (15, 3, 9, 12)  # rollout 1 wins
@@ -84,7 +84,9 @@ def test_an_agent_compiled_to_stop_before_its_tools_hands_the_call_over(run):
 
     box = Mailbox()
     agent = create_agent(mailer(), box.tools, interrupt_before=["tools"])
-    done = run.invoke(with_outer_tools(best_of_n(agent, n=4), box.tools), {"messages": "go"})
+    with pytest.raises(AgentError, match="breakpoints"):  # a state half-way is no answer, unless calls are done outside
+        run.invoke(with_outer_tools(best_of_n(agent, n=4), box.tools), {"messages": "go"})
+    done = run.invoke(with_outer_tools(best_of_n(agent, n=4, commit="unknown"), box.tools), {"messages": "go"})
     assert box.sent == []  # the first call is the harmless one
     assert done["messages"][-1].content == "found q1"
     assert [m.type for m in done["messages"]] == ["human", "ai", "tool"]
