@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -24,6 +24,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from ec_agent.commits.durability import saver_of
 from ec_agent.errors import ConfigError, EcAgentError, JournalError
 from ec_agent.plans import Plan, Step, adrive, call, drive
+from ec_agent.private import make_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,8 @@ class SQLiteJournal(_Threaded):
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        with suppress(OSError):  # SQLite says what is wrong
+            make_private(self.path)
         try:
             with closing(sqlite3.connect(self.path, timeout=self._timeout)) as connection:
                 connection.execute("PRAGMA synchronous = FULL")

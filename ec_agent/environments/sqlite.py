@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError, PromotionError
+from ec_agent.private import make_private
 
 _PREFIX = "ec-agent-copy-"
 _TOKEN = re.compile(r"(?P<base>[0-9a-f]{64}):(?P<path>.+)", re.DOTALL)
@@ -231,6 +232,7 @@ def _backup(source: sqlite3.Connection, path: Path) -> str:
     another connection, and in WAL mode a commit need not move the file's change counter. A backup reads through the
     journal or the WAL, so its pages are the committed ones in every mode, wherever they are stored.
     """
+    make_private(path)
     with closing(sqlite3.connect(path)) as target:
         source.backup(target, progress=_refuse_to_wait)
     with path.open("rb") as file:

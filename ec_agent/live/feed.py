@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ec_agent.errors import ConfigError
+from ec_agent.private import owner_only
 
 EVERY = 0.1  # seconds between looks at a file that may have grown
 END: Mapping[str, Any] = {"type": "ec_agent.end"}
@@ -22,7 +23,7 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
     """Write progress events to a file, for ``ec-agent watch FILE`` in another terminal.
 
     Args:
-        path: a JSONL file; what it holds already is kept.
+        path: a JSONL file; what it holds already is kept. A new one is readable by its owner alone.
 
     Yields:
         A function for ``run(on_event=...)``; it passes over whatever is not an event of ours.
@@ -32,7 +33,7 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
     """
     lock = threading.Lock()
     try:
-        file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed below
+        file = open(path, "a", encoding="utf-8", opener=owner_only)  # noqa: SIM115  # closed below
     except (OSError, TypeError) as error:
         raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
 

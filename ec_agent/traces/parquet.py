@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from ec_agent.errors import TraceError
 from ec_agent.phases import HEPConfig
+from ec_agent.private import make_private
 from ec_agent.signals import SIGNALS
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.rows import USAGE, StoredRollout
@@ -94,7 +95,7 @@ def export_parquet(store: TraceStore, folder: Path, config: HEPConfig | None = N
 
     Args:
         store: what to export.
-        folder: made where it is missing; none of the files may be there.
+        folder: made where it is missing; none of the files may be there. They are readable by their owner alone.
         config: settings of the phases, for the columns ``centroid`` and ``phases``; ``None`` is ``HEPConfig()``. They
             are there to look at: they heed no coverage.
 
@@ -139,6 +140,7 @@ class _Table:
         self._schema = pa.schema(fields, metadata={"ec_agent.traces": str(VERSION)})
         self._path = folder / f"{name}.parquet"
         self._part = folder / f"{name}.parquet.part"
+        make_private(self._part)
         self._writer = pq.ParquetWriter(self._part, self._schema, compression="zstd")
         self._rows: list[tuple[Any, ...]] = []
         self._batches: list[pa.RecordBatch] = []

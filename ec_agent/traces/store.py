@@ -13,6 +13,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError, EcAgentError, TraceError, TraceWarning
 from ec_agent.plain import of_type, parsed, typed
+from ec_agent.private import make_private
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Listener, listener
 from ec_agent.traces.differences import differences, other_tasks
@@ -39,7 +40,7 @@ class TraceStore:
 
     Args:
         path: the file.
-        create: make the file and its folder where they are missing.
+        create: make the file, readable by its owner alone, and its folder where they are missing.
         timeout: seconds to wait for another process that writes.
 
     Raises:
@@ -59,8 +60,10 @@ class TraceStore:
         elif not self.path.is_file():
             raise TraceError(f"there is no file {path}; `ec-agent eval` makes one, and TraceStore(path, create=True)")
         try:
+            if create:
+                make_private(self.path)
             self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise TraceError(f"{path} cannot be opened ({error}); give a file that can be written") from error
         try:
             prepare(self._connection, str(path), create=create)
