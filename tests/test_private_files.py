@@ -1,4 +1,4 @@
-"""Files that hold what users and models said are made for their owner alone, side files too; others stay as they are."""
+"""Files that hold what users and models said are made for their owner alone, side files too; others keep theirs."""
 
 from __future__ import annotations
 
