@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
 from ec_agent.rollouts.selection import CandidateReceipt
+from ec_agent.strict_json import strict_json
 from ec_agent.visual.drawing import check_installed
 from ec_agent.visual.views import view_of
 from ec_agent.visual.wording import describe, lead, many
@@ -79,7 +79,7 @@ def run_demo(
     result = _run(node, question, n, console, live)
     page = None if html is None else written(html, result.selection.to_html(question))
     if as_json:
-        print(json.dumps({"question": question, **result.selection.to_dict(), "answer": describe(_chosen(result))}))
+        print(strict_json({"question": question, **result.selection.to_dict(), "answer": describe(_chosen(result))}))
         return
     show(result, console)
     if page is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from ec_agent.doctor.probing import diagnose
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
 from ec_agent.errors import ConfigError, DoctorError
 from ec_agent.places import is_place, load_object, made
+from ec_agent.strict_json import strict_json
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 WHAT_TO_GIVE = (
@@ -49,7 +49,7 @@ def run_doctor(target: str | None, model: str | None, api_key_env: str | None, t
         with console.status(f"asking {escape(asked.name)}"):
             report = diagnose(asked)
     if as_json:
-        print(json.dumps(report.to_dict()))
+        print(strict_json(report.to_dict()))
     else:
         show(report, Console())
     return report.exit_code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from ec_agent.cli.score_results import Results, Row, Troubles, print_table
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import CentroidEvaluator
+from ec_agent.strict_json import strict_json
 from ec_agent.traces.foreign import Found, found_in, opened
 from ec_agent.traces.foreign.bounds import Bounds
 from ec_agent.trajectory import Trajectory
@@ -42,10 +42,11 @@ def run_score(
             for each in [_joined(file, found)] if one_rollout else found:
                 results.add(_row(str(file), each, evaluator))
         if troubles.count and results.count:
-            print(f"{troubles.count} records were left out; --strict stops at the first", file=sys.stderr)
+            least = "at least " if troubles.unknown else ""
+            print(f"{least}{troubles.count} records were left out; --strict stops at the first", file=sys.stderr)
         if as_json:
             for row in results:
-                print(json.dumps(row))
+                print(strict_json(row))
         elif results.count:
             print_table(results, several=len(files) > 1)
         if not results.best:

@@ -15,6 +15,8 @@ from rich.table import Table
 
 from ec_agent.cli.text import safe
 from ec_agent.errors import LogprobsError
+from ec_agent.strict_json import strict_json
+from ec_agent.traces.foreign.source import Remainder
 from ec_agent.visual.escaping import clipped, shown
 
 _MOST_ROWS = 200  # in the table; --json prints all
@@ -33,11 +35,13 @@ class Troubles:
         strict: raise.
         count: how many records were left out.
         first: the first of them.
+        unknown: whether there may be more, behind a place from which a file cannot be read.
     """
 
     strict: bool
     count: int = 0
     first: str = ""
+    unknown: bool = False
 
     def __call__(self, where: str, problem: str) -> None:
         """Take note of one.
@@ -49,6 +53,7 @@ class Troubles:
         if self.strict:
             raise LogprobsError(f"{told}. Mend it, or leave out --strict to go on without it")
         self.count += 1
+        self.unknown |= isinstance(problem, Remainder)
         self.first = self.first or told
         if self.count <= _MOST_TOLD:
             print(f"left out  {shown(told)}", file=sys.stderr)
@@ -72,7 +77,7 @@ class Results:
 
     def add(self, row: Row) -> None:
         """Add a scored rollout, or one that could not be scored."""
-        self.rows.write(json.dumps(row) + "\n")
+        self.rows.write(strict_json(row) + "\n")
         key = None if row["task"] is None else (row["file"], row["task"])
         if row["centroid"] is not None and (key not in self.best or row["centroid"] < self.best[key][0]):
             self.best[key] = (row["centroid"], self.count)

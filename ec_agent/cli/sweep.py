@@ -18,6 +18,7 @@ from ec_agent.entropy_files import SUFFIXES, EntropyFile
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.many import SWEEP, score_many
 from ec_agent.phases import HEPConfig
+from ec_agent.strict_json import strict_json
 
 _SETTINGS = [config.to_dict() for config in SWEEP]
 _ROW = 8 * len(SWEEP)
@@ -51,7 +52,7 @@ def run_sweep(file: Path, out: Path | None, *, fresh: bool, as_json: bool, max_r
         rows = list(_summaries(results, len(source.lengths)))
     if as_json:
         for row in rows:
-            print(json.dumps(row))
+            print(strict_json(row))
     else:
         Console().print(_table(rows, len(source.lengths)))
         print(f"all centroids: {out}, shape ({len(source.lengths)}, {len(SWEEP)})", file=sys.stderr)

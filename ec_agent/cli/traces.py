@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from ec_agent.cli.traces_show import rollout_plain, selection_plain, show_rollou
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.phases import HEPConfig
+from ec_agent.strict_json import strict_json
 from ec_agent.traces.rows import StoredRollout, StoredSelection
 from ec_agent.traces.store import TraceStore
 
@@ -37,7 +37,7 @@ def run_ls(file: Path, *, each: bool, config: str | None, as_json: bool) -> None
         rows = _rollouts(store, own) if each else _groups(store, own)
         if as_json:
             for row in rows:
-                print(json.dumps(row))
+                print(strict_json(row))
         else:
             _print(rows, "rollout" if each else "task", file)
 
@@ -64,7 +64,7 @@ def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: 
         settings = [own or _settings_of(store, rollout) for rollout in shown]
     if as_json:
         plain = [rollout_plain(rollout, each) for rollout, each in zip(shown, settings, strict=True)]
-        print(json.dumps(plain[0] if place is not None else plain))
+        print(strict_json(plain[0] if place is not None else plain))
         return
     for rollout, each in zip(shown, settings, strict=True):
         show_rollout(rollout, each, Console(), text=text)
@@ -73,7 +73,7 @@ def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: 
 def _show_selection(store: TraceStore, number: int, *, as_json: bool) -> None:
     kept, rollouts = store.selection(number), list(store.rollouts(selection=number))
     if as_json:
-        print(json.dumps(selection_plain(kept, rollouts)))
+        print(strict_json(selection_plain(kept, rollouts)))
     else:
         show_selection(kept, rollouts, Console())
 

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from ec_agent.errors import ConfigError
 from ec_agent.private import owner_only
+from ec_agent.strict_json import strict_json
 
 EVERY = 0.1  # seconds between looks at a file that may have grown
 END: Mapping[str, Any] = {"type": "ec_agent.end"}
@@ -40,7 +41,7 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
     def write(event: Any) -> None:
         if isinstance(event, Mapping) and str(event.get("type")).startswith("ec_agent."):
             with lock:
-                file.write(json.dumps(dict(event), default=str) + "\n")
+                file.write(strict_json(dict(event), default=str) + "\n")
                 file.flush()
 
     with file:

@@ -21,6 +21,7 @@ from ec_agent.errors import TraceError
 from ec_agent.phases import HEPConfig
 from ec_agent.private import make_private
 from ec_agent.signals import SIGNALS
+from ec_agent.strict_json import strict_json
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.rows import USAGE, StoredRollout
 from ec_agent.traces.schema import VERSION
@@ -116,7 +117,7 @@ def export_parquet(store: TraceStore, folder: Path, config: HEPConfig | None = N
             for kept in store.selections():
                 receipt = kept.receipt
                 winners[kept.id] = receipt.winner
-                plain = json.dumps(receipt.to_dict())
+                plain = strict_json(receipt.to_dict())
                 tables["selections"].add(
                     (kept.id, kept.name, _micro(kept.recorded), receipt.selector, receipt.winner, receipt.margin, plain)
                 )
@@ -190,8 +191,8 @@ def _rollout(rollout: StoredRollout, winners: Mapping[int, int], config: HEPConf
         *(trajectory.centroid(config), len(trajectory.phases(config).starts), len(trajectory)),
         *(trajectory.scored_tokens, trajectory.coverage, len(trajectory.calls), rollout.tool_calls),
         *(rollout.usage.get(name, 0) for name in USAGE),
-        *(_micro(rollout.started), rollout.seconds, rollout.seed, json.dumps(dict(rollout.sampling))),
-        *(rollout.unsampled_calls, action_to_json(rollout.final_action)),
+        *(_micro(rollout.started), rollout.seconds, rollout.seed, strict_json(dict(rollout.sampling))),
+        *(rollout.unsampled_calls, strict_json(json.loads(action_to_json(rollout.final_action)))),
     )
 
 

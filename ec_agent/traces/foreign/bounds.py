@@ -1,19 +1,18 @@
 """How deep and how large a record of a file may be: what somebody sent must not take all memory.
 
-Both are seen in the bytes, before a parser makes objects of them. A parser keeps something for each level that it is in
-(ijson the whole path, the standard library a call on the stack), and ten to twenty times a record's bytes as objects.
+Both are seen in the bytes, before a parser makes objects of them. A parser keeps something for each level that it is
+in, and ten to twenty times a record's bytes as objects.
 """
 
 from __future__ import annotations
 
 import json
-from bisect import bisect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ec_agent.errors import LogprobsError
 
@@ -29,10 +28,10 @@ _SMALL = 16 << 20
 _MEGABYTE = 1 << 20
 _PIECE = 1 << 16
 
-_MARKS = b'"[]{}'
-_OTHERS = bytes(set(range(256)) - set(_MARKS))
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
+_IS_MARK = np.zeros(256, np.bool_)
+_IS_MARK[list(b'"[]{},')] = True
 
 
 class BoundError(LogprobsError):
@@ -96,13 +95,20 @@ class Bounds:
             BoundError: it is too large or too deep.
             ValueError: it is no JSON.
         """
-        raw = text.encode(errors="replace") if isinstance(text, str) else text
+        self.check_text(text.encode(errors="replace") if isinstance(text, str) else text)
+        return json.loads(text)
+
+    def check_text(self, raw: bytes) -> None:
+        """See that JSON text may be parsed.
+
+        Raises:
+            BoundError: it is too large or too deep.
+        """
         self.check_size(len(raw))
         if raw.count(b"[") + raw.count(b"{") > self.depth:
             depth = Depth()
             for start in range(0, len(raw), _PIECE):
                 self.check_depth(depth.within(raw[start : start + _PIECE]))
-        return json.loads(text)
 
 
 @dataclass(slots=True)
@@ -112,70 +118,43 @@ class Depth:
     Attributes:
         now: the level after what was given.
         inside: whether that is inside a string.
-        rest: a backslash at its end, that belongs to what follows.
+        escaped: whether a backslash at its end belongs to what follows.
     """
 
     now: int = 0
     inside: bool = False
-    rest: bytes = b""
+    escaped: bool = False
+
+    def marks(self, piece: bytes) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+        """The brackets and commas outside of strings in the next piece: their places, what they are, the levels there.
+
+        The level of a bracket is that after it.
+        """
+        if self.escaped and piece:
+            piece = b" " + piece[1:]
+        if b"\\" in piece:  # what one stands before is no mark; outside of strings there is none in JSON
+            piece = piece.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
+        if piece:
+            self.escaped = piece.endswith(b"\\")
+        text = np.frombuffer(piece, np.uint8)
+        places = np.flatnonzero(_IS_MARK[text])
+        kinds = text[places]
+        quotes = kinds == ord('"')
+        inside = np.logical_xor.accumulate(quotes) ^ self.inside
+        if len(inside):
+            self.inside = bool(inside[-1])
+        outside = ~(inside | quotes)
+        places, kinds = places[outside], kinds[outside]
+        levels = self.now + np.cumsum(_STEPS[kinds], dtype=np.int64)
+        if len(levels):
+            self.now = int(levels[-1])
+        return places, kinds, levels
 
     def within(self, piece: bytes) -> int:
         """The deepest level in the next piece."""
-        piece = self.rest + piece
-        self.rest = b"\\" if (len(piece) - len(piece.rstrip(b"\\"))) % 2 else b""
-        piece = piece[: len(piece) - len(self.rest)]
-        if b"\\" in piece:  # what one stands before is no mark; outside of strings there is none in JSON
-            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
-        # Two quotes side by side have no bracket between them, and what follows is inside or outside as before.
-        marks = np.frombuffer(piece.translate(None, _OTHERS).replace(b'""', b""), np.uint8)
-        if not len(marks):
-            return self.now
-        steps = _STEPS[marks]
-        quotes = marks == ord('"')
-        if self.inside or quotes.any():
-            inside = np.logical_xor.accumulate(quotes) ^ self.inside
-            steps[inside] = 0
-            self.inside = bool(inside[-1])
-        levels = self.now + np.cumsum(steps, dtype=np.int64)
-        before, self.now = self.now, int(levels[-1])
-        return max(before, int(levels.max()))
-
-
-class BoundedFile:
-    """A file of JSON that a parser reads in pieces, and that stops at what is too deep or too large.
-
-    Args:
-        file: its bytes.
-        bounds: what a record may be.
-    """
-
-    def __init__(self, file: IO[bytes], bounds: Bounds) -> None:
-        self._file, self._bounds = file, bounds
-        self._depth, self._read = Depth(), 0
-
-    def begin_record(self) -> None:
-        """What is read from now on is of the next record."""
-        self._read = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes. What stands before the first level that is too deep is given before the error.
-
-        Raises:
-            BoundError: the record that they are of is too deep or too large.
-        """
-        piece = self._file.read(size)
-        self._read += len(piece)
-        self._bounds.check_size(self._read)
-        before = replace(self._depth)
-        if (depth := self._depth.within(piece)) <= self._bounds.depth:
-            return piece
-        fits = bisect(range(1, len(piece) + 1), self._bounds.depth, key=lambda end: replace(before).within(piece[:end]))
-        if not fits:
-            self._bounds.check_depth(depth)
-        self._file = BytesIO(piece[fits:])  # the error comes with the next bytes
-        self._depth = before
-        before.within(piece[:fits])
-        return piece[:fits]
+        before = self.now
+        levels = self.marks(piece)[2]
+        return max(before, int(levels.max())) if len(levels) else before
 
 
 def bounded_lines(

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
@@ -78,7 +79,7 @@ def _unpacked(archive: Any, name: str, bounds: Bounds) -> bytes:
 
 
 def _of_json(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
-    return elements(source, "samples.item", trouble)
+    return ((each.where, each.value) for each in elements(source, "samples", trouble))
 
 
 def _rollout(sample: Any) -> Found:
@@ -121,7 +122,7 @@ def _grade(score: Any) -> float | None:
     value = get(score, "value")
     if isinstance(value, str):
         return _GRADES.get(value)
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and isfinite(value) else None  # NaN: "not scored"
 
 
 def _seconds(moment: Any) -> float | None:

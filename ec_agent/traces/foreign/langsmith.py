@@ -29,7 +29,7 @@ from ec_agent.traces.foreign.spool import Spool
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
     with Spool() as spool:
-        for where, run in values(source, trouble):
+        for where, run, _ in values(source, trouble):
             if not isinstance(run, Mapping) or not (trace := run.get("trace_id") or run.get("id")):
                 trouble(where, "is no run with a trace_id; give runs as LangSmith's API returns them, one JSON each")
                 continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any
 
 from ec_agent.traces.foreign.base import ODD, Found, Reader
@@ -21,7 +22,7 @@ _ENTROPIES = "entropy_sequence"
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
-    for place, (where, record) in enumerate(values(source, trouble)):
+    for place, (where, record, _) in enumerate(values(source, trouble)):
         try:
             yield _rollout(record, place)
         except ODD as error:
@@ -35,7 +36,7 @@ def _rollout(record: Any, place: int) -> Found:
         name=str(record.get("id", place)),
         trajectory=Trajectory.from_entropies(entropies),
         task=None if task is None else str(task),
-        outcome=float(reward) if isinstance(reward, int | float) else None,
+        outcome=float(reward) if isinstance(reward, int | float) and isfinite(reward) else None,
     )
 
 

@@ -15,7 +15,7 @@ _NUMBER = int | float | None
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
-    for place, (where, record) in enumerate(values(source, trouble)):
+    for place, (where, record, _) in enumerate(values(source, trouble)):
         named = get(record, "custom_id") or get(record, "id")
         name = str(place) if named is None else str(named)
         answer = _unwrapped(record)

@@ -4,26 +4,51 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
-
-import ijson
+from typing import IO, Any, Literal, NamedTuple
 
 from ec_agent.errors import LogprobsError
-from ec_agent.traces.foreign.bounds import BoundedFile, BoundError, Bounds, bounded_lines
+from ec_agent.traces.foreign.bounds import BoundError, Bounds, bounded_lines
+from ec_agent.traces.foreign.splitting import Ending, elements_of, keys_of
 
 _FIRST_LINE = 1 << 20  # bytes; who has longer lines is asked for a file name that says so
 _BOM = b"\xef\xbb\xbf"
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
 _NOT_JSON = (ValueError, RecursionError)  # the first covers bad JSON and bad UTF-8
+
+_NO_PART = (b"event:", b"id:", b"retry:", b":", b"[DONE]")
+"""What begins the lines of a saved event stream that hold no part of an answer."""
 
 Trouble = Callable[[str, str], None]
 """Called with the place of a record that cannot be read, and with what is wrong; it may raise."""
+
+
+class Remainder(str):
+    """What is wrong with all that follows: how many records that is, nobody can tell."""
+
+    __slots__ = ()
+
+
+class Record(NamedTuple):
+    """One JSON value of a file.
+
+    Attributes:
+        where: its place, in words.
+        value: what it is.
+        size: of its text, in bytes.
+    """
+
+    where: str
+    value: Any
+    size: int
 
 
 def _ignore(_: int) -> None:
@@ -103,82 +128,114 @@ def _nowhere() -> Iterator[None]:
     yield None
 
 
-def values(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
-    """The JSON values of a file with their places: the lines of JSONL, the objects of an array, or the one document."""
+def values(source: Source, trouble: Trouble) -> Iterator[Record]:
+    """The JSON values of a file: its lines or documents, one after the other, or the objects of one array."""
     layout = _layout(source)
     if layout == "array":
-        yield from elements(source, "item", trouble)
-        return
-    if layout == "document":
+        yield from elements(source, None, trouble)
+    elif layout == "lines" or not (yield from _documents(source, trouble)):
+        yield from _lines(source, trouble)
+
+
+def _documents(source: Source, trouble: Trouble) -> Generator[Record, None, bool]:
+    """The document of a file, or several; false where not even the first is one: read as lines, its place is told."""
+    try:
+        source.bounds.check_size(source.path.stat().st_size)
+        with source.open(counted=True) as file:
+            whole = file.read()
+        source.bounds.check_text(whole)
+        text = whole.decode(json.detect_encoding(whole), "surrogatepass")  # as json.loads does
+        del whole
+        value, end = _DECODER.raw_decode(text, _at(text, 0))
+    except BoundError as error:
+        trouble(source.label, str(error))
+        return True
+    except _NOT_JSON:
+        return False
+    several = _at(text, end) < len(text)
+    number, begin = 0, 0
+    while True:
+        yield Record(f"{source.label}, document {number}" if several else source.label, value, end - begin)
+        number, begin = number + 1, _at(text, end)
+        if begin == len(text):
+            return True
         try:
-            source.bounds.check_size(source.path.stat().st_size)
-            with source.open(counted=True) as file:
-                whole = source.bounds.parsed(file.read())
-        except BoundError as error:
-            trouble(source.label, str(error))
-            return
-        except _NOT_JSON:
-            pass  # taken for lines, the place of the fault can be told
-        else:
-            yield source.label, whole
-            return
+            value, end = _DECODER.raw_decode(text, begin)
+        except _NOT_JSON as error:
+            trouble(f"{source.label}, after {number} documents", Remainder(f"is not JSON ({_brief(error)})"))
+            return True
+
+
+def _at(text: str, place: int) -> int:
+    """Where something stands that is not blank."""
+    return _BLANKS.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+
+
+def _lines(source: Source, trouble: Trouble) -> Iterator[Record]:
     with source.open(counted=True) as file:
 
         def place(number: int) -> str:
             return f"{source.label}, line {number}"
 
         for number, line in bounded_lines(file, source.bounds, lambda at, error: trouble(place(at), str(error))):
-            if line.strip():
-                try:
-                    value = source.bounds.parsed(line)
-                except BoundError as error:
-                    trouble(place(number), str(error))
-                except _NOT_JSON as error:
-                    trouble(place(number), f"is not JSON ({error}); give one JSON value per line")
-                else:
-                    yield place(number), value
+            text = line.strip()
+            if text.startswith(b"data:"):  # of a saved event stream
+                text = text[5:].strip()
+            if not text or text.startswith(_NO_PART):
+                continue
+            try:
+                value = source.bounds.parsed(text)
+            except BoundError as error:
+                trouble(place(number), str(error))
+            except _NOT_JSON as error:
+                trouble(place(number), f"is not JSON ({error}); give one JSON value per line")
+            else:
+                yield Record(place(number), value, len(line))
 
 
-def elements(source: Source, prefix: str, trouble: Trouble) -> Iterator[tuple[str, Any]]:
+def elements(source: Source, key: str | None, trouble: Trouble) -> Iterator[Record]:
     """The elements of an array in one large JSON document.
 
     Args:
         source: the file.
-        prefix: where the array's elements are, as ijson writes it: ``item``, ``samples.item``.
-        trouble: told if the document ends in the middle; what came before was given.
+        key: the array is the value of this key of the document; ``None`` where it is the document.
+        trouble: told of each that cannot be read, and if the document ends in the middle or goes on after its end.
     """
     number = 0
     with source.open(counted=True) as file:
-        bounded = BoundedFile(file, source.bounds)
-        try:
-            for number, value in enumerate(ijson.items(bounded, prefix, use_float=True), start=1):
-                bounded.begin_record()
-                yield f"{source.label}, record {number - 1}", value
-        except BoundError as error:
-            trouble(f"{source.label}, record {number},", str(error))
-        except (ijson.JSONError, *_NOT_JSON) as error:
-            trouble(f"{source.label}, after {number} records", f"is not JSON ({_brief(error)}); see that it is whole")
+        for each in elements_of(file, source.bounds, key):
+            if isinstance(each, Ending):
+                if fault := _fault(each):
+                    trouble(f"{source.label}, after {number} records", fault)
+                return
+            where = f"{source.label}, record {number}"
+            number += 1
+            if isinstance(each, BoundError):
+                trouble(f"{where},", str(each))
+                continue
+            try:
+                value = json.loads(each)
+            except _NOT_JSON as error:
+                trouble(where, f"is not JSON ({_brief(error)})")
+            else:
+                yield Record(where, value, len(each))
+
+
+def _fault(ending: Ending) -> Remainder | None:
+    if ending.cut:
+        return Remainder("is not JSON (it ends in the middle); see that it is whole")
+    if ending.rest:
+        follows = ending.rest[:20].decode(errors="replace")
+        return Remainder(
+            f"is something after the array's end ({follows!r}); give one JSON document, or one value a line"
+        )
+    return None
 
 
 def first_keys(source: Source) -> Iterator[str]:
-    """The keys of the first object in the file, be it the document, a line, or an element of an array; else none.
-
-    They end where that object is not JSON, or is beyond the source's bounds: who reads it says so.
-    """
+    """The keys of the first object in the file, be it the document, a line, or an element of an array; else none."""
     with source.open() as file:
-        try:
-            level = None
-            for prefix, event, value in ijson.parse(BoundedFile(file, source.bounds), multiple_values=True):
-                if level is None and event == "start_map" and prefix in ("", "item"):
-                    level = prefix
-                elif level is None and event != "start_array":
-                    return
-                elif event == "map_key" and prefix == level:
-                    yield value
-                elif event == "end_map" and prefix == level:
-                    return
-        except (ijson.JSONError, *_NOT_JSON):
-            return
+        yield from keys_of(file, source.bounds)
 
 
 def _layout(source: Source) -> Literal["lines", "array", "document"]:
