@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import DurabilityWarning as DurabilityWarning
     from ec_agent.errors import EcAgentError as EcAgentError
     from ec_agent.errors import EcAgentWarning as EcAgentWarning
+    from ec_agent.errors import EnvironmentGoneError as EnvironmentGoneError
     from ec_agent.errors import EnvironmentWarning as EnvironmentWarning
     from ec_agent.errors import EvaluationError as EvaluationError
     from ec_agent.errors import IdenticalRolloutsWarning as IdenticalRolloutsWarning
@@ -129,6 +130,7 @@ _HOMES = {
         "DurabilityWarning",
         "EcAgentError",
         "EcAgentWarning",
+        "EnvironmentGoneError",
         "EnvironmentWarning",
         "EvaluationError",
         "IdenticalRolloutsWarning",

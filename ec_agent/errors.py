@@ -20,6 +20,7 @@
     ├── CommitError                          the winner's action cannot be carried out
     │   ├── CommitUncertain                  it may have been carried out already, and nobody can know
     │   └── JournalError                     what was done cannot be read or written down
+    ├── EnvironmentGoneError                 rollouts are of no use, for their environments do not stay open
     ├── PromotionError                       the winner's environment cannot become the real one
     ├── PreflightError                   a model would leave rollouts unscored (``preflight=``)
     ├── DoctorError                      an endpoint or a model cannot be asked at all
@@ -163,6 +164,10 @@ class CommitUncertain(CommitError):  # noqa: N818  # a state of things that has 
 
 class JournalError(CommitError):
     """The journal of commits cannot be read or written."""
+
+
+class EnvironmentGoneError(EcAgentError):
+    """Rollouts have ended, and their environments are gone at once: running them again would never end."""
 
 
 class PromotionError(EcAgentError):

@@ -33,6 +33,7 @@ PUBLIC = [
     "DurabilityWarning",
     "EcAgentError",
     "EcAgentWarning",
+    "EnvironmentGoneError",
     "EnvironmentWarning",
     "EvaluationError",
     "HEPConfig",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple, empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -233,6 +233,19 @@ def _one_by_one(step: Step) -> Step:
     return Step(sync, wait)
 
 
+def entries_of(found: CheckpointTuple | None) -> list[Entry]:
+    """The attempts at one action, as a checkpointer has them."""
+    written = {(task, channel): value for task, channel, value in (found.pending_writes if found else None) or []}
+    entries: list[Entry] = []
+    while (intent := written.get((f"intent {len(entries)}", "intent"))) is not None:
+        entries.append(Entry(intent, written.get((f"outcome {len(entries)}", "outcome"))))
+    return entries
+
+
+IN_SAVER = "ec_agent_commit:"
+"""What the namespaces of commits in a checkpointer begin with."""
+
+
 class SaverJournal:
     """A journal in the run's own checkpointer, in a namespace beside the graph's.
 
@@ -249,7 +262,7 @@ class SaverJournal:
 
     def _place(self, key: str) -> dict[str, Any]:
         name = str(uuid.uuid5(uuid.NAMESPACE_URL, key))
-        where = {"thread_id": self._thread, "checkpoint_ns": f"ec_agent_commit:{name}", "checkpoint_id": name}
+        where = {"thread_id": self._thread, "checkpoint_ns": f"{IN_SAVER}{name}", "checkpoint_id": name}
         return {"configurable": where}
 
     def _asked(self, name: str, *args: Any) -> Step:
@@ -284,11 +297,7 @@ class SaverJournal:
 
     def _read(self, key: str) -> Plan[list[Entry]]:
         found = yield self._asked("get_tuple", self._place(key))
-        written = {(task, channel): value for task, channel, value in (found.pending_writes if found else None) or []}
-        entries: list[Entry] = []
-        while (intent := written.get((f"intent {len(entries)}", "intent"))) is not None:
-            entries.append(Entry(intent, written.get((f"outcome {len(entries)}", "outcome"))))
-        return entries
+        return entries_of(found)
 
     def _claim(self, key: str, attempt: int, intent: dict[str, Any]) -> Plan[bool]:
         place = self._place(key)

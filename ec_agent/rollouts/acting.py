@@ -115,7 +115,12 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         if not last["end"]["interrupts"]:
             return _pause(state)
         return {"course": {**course, "next": "ask", "asking": last["end"]["interrupts"]}}
+    calls: dict[str, Planned] = {}
+    if last["end"]["kind"] == "commit" and session.executes:
+        yield from session.stand(config)
+        calls = yield from _entered(session, last, state)
     if not (yield from _world_is_there(session, last, course["round"])):
+        session.check_sent([last["index"]])
         # What was asked of anybody belonged to the rollouts that are gone.
         anew = {**course, "next": "round", "answers": None, "asking": None}
         return {"course": anew, "last": None, "selection": None, "records": Overwrite([]), **UNTOLD}
@@ -127,8 +132,6 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
     carried: Record | None = None
     commits: list[dict[str, Any]] = []
     if last["end"]["kind"] == "commit" and session.executes:
-        yield from session.stand(config)
-        calls = yield from entered(session.once, str(course["round"]), _planned(session, last, course["round"]))
         start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
         start["anew"] = set_anew(chain(*written_up_to(state)))
         if course["answers"] is not None:
@@ -138,6 +141,8 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         except CommitError as error:
             raise _after(error, done_in(state)) from error.__cause__
         if carried["end"]["kind"] == "interrupt":
+            if not session.can_wait(last["index"]):
+                raise _after(CommitError(_CANNOT_WAIT), carried["end"].get("done", []))
             return {"course": {**course, "next": "ask", "asking": carried["end"]["interrupts"]}}
         commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
     for record in (last, *([carried] if carried is not None else [])):
@@ -218,6 +223,14 @@ def _onward(
     return _paused(update) if carried["end"].get("paused") else update
 
 
+def _entered(session: Session, record: Record, state: Mapping[str, Any]) -> Plan[dict[str, Planned]]:
+    stretch = state["course"]["round"]
+    try:
+        return (yield from entered(session.once, str(stretch), _planned(session, record, stretch)))
+    except CommitError as error:
+        raise _after(error, done_in(state)) from error.__cause__
+
+
 def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]:
     message = _message(record)
     commits = record["end"]["commits"]
@@ -273,6 +286,11 @@ def _after(error: Exception, done: Sequence[Done]) -> Exception:
     return error
 
 
+_CANNOT_WAIT = (
+    "a tool that is to be carried out asks by interrupt(), and the environment it is carried out in cannot wait for "
+    "the answer, so it was not done: give environment= a factory with reopen(token), as SQLiteCopies has, or ask "
+    "before best_of_n or after it"
+)
 _ELSEWHERE = (
     "the step that was to call the chosen tools, taken up again, did not call all of them, so the rollout cannot go on "
     "from there; see that it does the same each time it is run, and that nothing in it catches GraphBubbleUp; or leave "

@@ -149,7 +149,8 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     for record in state["records"]:
         if record["error"] is None:
             yield from session.reopen(record["index"], record["token"])
-    if _unfinished(state):
+    if gone := _unfinished(state):
+        session.check_sent(gone)
         return {}
     with current_question.get().selecting() as selected:
         try:

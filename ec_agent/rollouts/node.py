@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
@@ -132,7 +133,7 @@ class Node:
                     yield from session.reopen(record["index"], record["token"])
             result = self._close(session, done, config)
             yield from _answers_told(session, result)
-        except CommitUncertain:
+        except (CommitUncertain, GraphInterrupt):
             session.keep()  # it may go on from there, once somebody has looked
             raise
         finally:

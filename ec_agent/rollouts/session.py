@@ -20,7 +20,7 @@ from ec_agent.commits.once import Once
 from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.undeclared import Heed, Notices
 from ec_agent.environments.worlds import World
-from ec_agent.errors import ProgressWarning
+from ec_agent.errors import EnvironmentGoneError, ProgressWarning
 from ec_agent.leaving import Around, around_here
 from ec_agent.plans import Plan
 from ec_agent.rollouts.agents import Agent
@@ -220,6 +220,25 @@ class Session:
         """What the rollout's environment can be reopened with."""
         token = getattr(self.environment(index), "token", None)
         return token if isinstance(token, str) else None
+
+    def check_sent(self, gone: Iterable[int]) -> None:
+        """See that rollouts whose environments are gone are worth running again.
+
+        Raises:
+            EnvironmentGoneError: some of them ran just now, so the next try would come to the same.
+        """
+        again = sorted(self.ran.intersection(gone))
+        if again:
+            raise EnvironmentGoneError(
+                f"the environments of rollouts {again} are gone although they ended just now, so running them again "
+                "would never end: keep what environment= gives open until it is left, see that nothing else closes or "
+                "removes it, and resume the run"
+            )
+
+    def can_wait(self, index: int) -> bool:
+        """Whether the rollout's environment, if any, can be opened again after the run was left."""
+        lasts = hasattr(self.options.environment, "reopen") and self.token(index) is not None
+        return lasts or self.options.environment is None
 
     def leave(self, index: int) -> Plan[None]:
         """Leave the rollout's environment."""

@@ -32,6 +32,7 @@ print('LOADED', loaded, 'EXIT', code)
         ["watch", "--help"],
         ["fetch", "--help"],
         ["traces", "prune", "--help"],
+        ["commits", "settle", "--help"],
         [],
     ],
 )
