@@ -24,6 +24,7 @@ from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import choose
+from ec_agent.rollouts.internals import outer_channels
 from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import Start, rollout
@@ -106,7 +107,7 @@ def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
     builder.add_node("rollout", _Drawn(*_node(_rollout), "rollout", agent.drawn))
     builder.add_node("select", RunnableLambda(*_node(_select), name="select"))
     builder.add_node("act", RunnableLambda(*_node(_act), name="act"))
-    asking: Any = RunnableLambda(ask, name="ask")
+    asking: Any = RunnableLambda(_ask, name="ask")
     builder.add_node("ask", asking)
     builder.add_node("pause", RunnableLambda(_pause, name="pause"))
     builder.add_conditional_edges(START, _sends, ["rollout"])
@@ -177,7 +178,22 @@ def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
         return (yield from act(session, state, config))
 
 
+def _ask(question: list[Any], config: RunnableConfig) -> dict[str, Any]:
+    channels = outer_channels(config)  # its state is the question alone
+    _chosen_before(channels["selection"].get(), channels["records"].get())
+    return ask(question)
+
+
+def _chosen_before(selection: dict[str, Any] | None, records: list[Record]) -> None:
+    """A run that is taken up again may stop at the next question, with nothing chosen anew: this is its receipt."""
+    session = _session()
+    if selection is not None and session.listener is not None and not session.listener.left:
+        candidates = session.candidates(sorted(records, key=lambda record: record["index"]))
+        session.leave_behind(Selection.from_dict(selection), candidates)
+
+
 def _pause(state: FanOutState) -> dict[str, Any]:
+    _chosen_before(state["selection"], state["records"])
     return {"course": {**state["course"], "next": state["course"]["after"]}}
 
 
