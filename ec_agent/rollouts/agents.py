@@ -33,6 +33,7 @@ from ec_agent.rollouts.internals import (
     with_private_keys,
 )
 from ec_agent.rollouts.messages import state_values
+from ec_agent.rollouts.mistaken import ANYTHING, INJECTED, refuse_mistaken, returned_agent
 from ec_agent.rollouts.pipes import calls_a_graph, check_pipe
 from ec_agent.rollouts.untracked import Sieve
 
@@ -64,10 +65,7 @@ class Agent:
         self.tools: dict[str, BaseTool] = {}
         self.sieve = Sieve({})
         self.async_only = self.calls_a_graph = False
-        if inspect.isclass(agent):
-            raise AgentError(f"the agent is the class {agent.__name__}; pass an object made from it")
-        if isinstance(agent, StateGraph):
-            raise AgentError("the agent is a graph that is not compiled; pass builder.compile()")
+        refuse_mistaken(agent)
         if isinstance(agent, CompiledStateGraph) and not isinstance(agent.output_channels, str):
             self.drawn = agent
             self.name = agent.get_name()
@@ -105,10 +103,7 @@ class Agent:
             self._take_callable(agent)
             self.calls_a_graph = calls_a_graph(agent)
         else:
-            raise AgentError(
-                f"the agent is of type {type(agent).__name__}; pass a compiled graph, a Runnable, or a function "
-                "from state to state update"
-            )
+            raise AgentError(f"the agent is of type {type(agent).__name__}; {ANYTHING}")
 
     def _take_graph(self, agent: Pregel[Any, Any, Any, Any]) -> None:
         if agent.checkpointer is not False:
@@ -144,7 +139,7 @@ class Agent:
                 return {BOX_OUT: plain(state[BOX_IN], *args, **kwargs)}
 
         # The hints are those of the user's state, which is not the box's.
-        wrapper.__annotations__ = {k: v for k, v in getattr(plain, "__annotations__", {}).items() if k in _INJECTED}
+        wrapper.__annotations__ = {k: v for k, v in getattr(plain, "__annotations__", {}).items() if k in INJECTED}
         self._box(wrapper, name)
 
     def _box(self, node: Any, name: str) -> None:
@@ -238,6 +233,8 @@ def update_and_goto(output: Any) -> tuple[Writes, list[Any]]:
     """A node's return value as writes and destinations."""
     if output is None:
         return [], []
+    if (mistaken := returned_agent(output)) is not None:
+        raise mistaken
     if isinstance(output, Command):
         writes = [(key, value) for key, value in output._update_as_tuples()] if output.update else []
         goto = output.goto if isinstance(output.goto, list | tuple) else [output.goto]
@@ -251,9 +248,6 @@ def update_and_goto(output: Any) -> tuple[Writes, list[Any]]:
 
 
 _Box = TypedDict("_Box", {BOX_IN: Any, BOX_OUT: Any}, total=False)  # type: ignore[misc]  # names, not literals
-
-
-_INJECTED = ("config", "runtime", "store", "writer", "previous")
 
 
 def _innermost(runnable: Any) -> Any:

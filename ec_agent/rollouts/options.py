@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -19,7 +20,7 @@ from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
 from ec_agent.phases import HEPConfig
 from ec_agent.rollouts.limits import Limits, whole
-from ec_agent.selectors import Candidate, LowestCentroid, Selector
+from ec_agent.selectors import SELECTORS, Candidate, LowestCentroid, Selector
 from ec_agent.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, check_signals, leading
 
 OnMissing = Literal["exclude", "raise", "score"]
@@ -148,10 +149,7 @@ class Options:
     def __post_init__(self) -> None:
         whole("n", self.n)
         if isinstance(self.selector, type) or not isinstance(self.selector, Selector):
-            raise ConfigError(
-                f"selector is {self.selector!r}; give an object with name, signals and select(candidates): "
-                "LowestCentroid(), not the class"
-            )
+            raise ConfigError(f"selector is {self.selector!r}; {_rather_than(self.selector)}")
         check_signals(self.selector.signals)
         if not isinstance(self.config, HEPConfig):
             raise ConfigError(f"config is {self.config!r}; give a HEPConfig(...)")
@@ -215,6 +213,20 @@ class Options:
                 f"sampling({index}) returned {parameters!r}; return request parameters: {{'seed': {index}}}, say"
             )
         return dict(parameters)
+
+
+def _rather_than(selector: Any) -> str:
+    """What to give in place of something that is no selector."""
+    if isinstance(selector, type):
+        return f"give an object: {selector.__name__}(), not the class"
+    if isinstance(selector, str):
+        plain = {"".join(filter(str.isalnum, label.lower())): kind for label, kind in SELECTORS.items()}
+        near = get_close_matches("".join(filter(str.isalnum, selector.lower())), plain, 1)
+        known = ", ".join(f"{kind.__name__}()" for kind in SELECTORS.values())
+        kind = plain[near[0]].__name__ if near else ""
+        rather = f"selector={kind}(), by from ec_agent.selectors import {kind}" if near else f"one of {known}"
+        return f"give an object, not its name: {rather}"
+    return "give an object with name, signals and select(candidates): LowestCentroid(), say"
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:

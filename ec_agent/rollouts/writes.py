@@ -267,7 +267,12 @@ class Writes(list[Command[Any]]):
     """What ``best_of_n`` returns inside a graph: the winner's writes, for the node to return as they are.
 
     ``return node.invoke(state)`` is right. Reading it like a state is not: it holds writes, and appending
-    them again would count them twice.
+    them again would count them twice. So whatever only a dict is asked for raises ``AgentError``: a key in square
+    brackets or before ``in``, ``keys`` and ``items``, ``get``, ``dict(writes)``, ``{**writes}``, ``writes | more``.
+
+    It is a list, because LangGraph takes a list of commands from a node and goes through it as one. Code that does the
+    same cannot be told from it: a bare ``for``, ``len``, ``bool``, ``messages += writes``, ``json.dumps``; nor can
+    code that first asks ``isinstance(writes, dict)``, or for an attribute, and takes no for an answer.
     """
 
     @overload
@@ -276,9 +281,33 @@ class Writes(list[Command[Any]]):
     def __getitem__(self, key: slice) -> list[Command[Any]]: ...
     def __getitem__(self, key: Any) -> Any:
         """An item by place; a state key is a mistake and raises ``AgentError``."""
-        if isinstance(key, str):
-            self._not_a_state()
+        self._by_place(key)
         return super().__getitem__(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._by_place(key)
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._by_place(key)
+        super().__delitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        return self._not_a_state() if isinstance(key, str) else super().__contains__(key)
+
+    def pop(self, key: Any = -1, *default: Any) -> Command[Any]:
+        """An item by place, taken out."""
+        self._by_place(key)
+        return super().pop(key, *default)
+
+    def copy(self) -> Writes:
+        """The same writes in another list."""
+        return Writes(self)
+
+    def _by_place(self, key: Any) -> None:
+        # Commands are what a loop over these gives: who looks them up took them for keys.
+        if not isinstance(key, slice) and not hasattr(type(key), "__index__"):
+            self._not_a_state()
 
     def _not_a_state(self, *_: Any, **__: Any) -> NoReturn:
         raise AgentError(
@@ -286,7 +315,8 @@ class Writes(list[Command[Any]]):
             "from the node as they are, or call best_of_n(...).as_agent().invoke(...) to get the full state"
         )
 
-    get = keys = values = items = __add__ = __radd__ = __mul__ = _not_a_state
+    get = keys = values = items = update = setdefault = popitem = _not_a_state
+    __add__ = __radd__ = __mul__ = __or__ = __ror__ = __ior__ = _not_a_state
 
     @classmethod
     def of(cls, pairs: Sequence[Sequence[Any]], goto: Sequence[Any] = ()) -> Writes:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import operator
+from collections import ChainMap
 
 import kit
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
@@ -58,11 +62,66 @@ def test_they_are_a_list_of_commands():
         lambda w: dict(w),
         lambda w: {**w},
         lambda w: {"messages": w["messages"][-1:]},
+        lambda w: "messages" in w,
+        lambda w: "messages" not in w,
+        lambda w: (lambda **state: state)(**w),
+        lambda w: {"messages": []} | w,
+        lambda w: w | {"messages": []},
+        lambda w: {}.update(w),
+        lambda w: [w[key] for key in w],
+        lambda w: {key: w[key] for key in w},
+        lambda w: w.pop("messages"),
+        lambda w: w.pop("messages", None),
+        lambda w: w.setdefault("messages", []),
+        lambda w: w.update(messages=[]),
+        lambda w: w.__setitem__("messages", []),
+        lambda w: w.__delitem__("messages"),
+        lambda w: w.copy()["messages"],
+        lambda w: copy.deepcopy(w)["messages"],
+        lambda w: ChainMap(w, {})["messages"],
+        lambda w: ChatPromptTemplate([("user", "{messages}")]).format(**w),
+        lambda w: operator.itemgetter("messages")(w),
     ],
 )
 def test_reading_them_as_a_state_names_the_way_out(mistake):
     with pytest.raises(AgentError, match=r"\.as_agent\(\)"):
         mistake(writes())
+
+
+def test_what_a_list_is_asked_for_is_answered():
+    found = writes()
+    assert found[0] in found
+    assert len(found.copy()) == len(found) == len([*found])
+    assert isinstance(copy.copy(found), Writes)
+    more = Command(goto="x")
+    found[len(found) :] = [more]
+    found[-1] = more
+    assert found.pop() is more
+    del found[1:]
+    assert found.pop(0).update
+    assert not found
+
+
+def test_commands_may_be_added_in_a_node(run):
+    """LangGraph takes the writes, and more commands behind them, for what they are."""
+    node = best_of_n(kit.chat(kit.say(*PEAKS)), n=3)
+
+    def solve(state):
+        found = node.invoke(state)
+        found.append(Command(update={"plain": "more"}))
+        return found
+
+    async def asolve(state):
+        return [*await node.ainvoke(state), Command(update={"plain": "more"})]
+
+    class Both(MessagesState):
+        plain: str
+
+    graph = kit.graph(Both, solve=(solve, asolve))
+    for mode in ("values", "updates", "messages", "debug"):
+        assert run.stream(graph, {"messages": "go"}, stream_mode=mode)
+    done = run.invoke(graph, {"messages": "go"})
+    assert (kit.answers(done["messages"]), done["plain"]) == (["answer 1"], "more")
 
 
 def test_the_error_reaches_the_user_of_the_outer_graph():

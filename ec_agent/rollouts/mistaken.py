@@ -1,0 +1,136 @@
+"""What is easily given in place of an agent, told apart before anything runs, with what to write instead."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import re
+from collections.abc import Callable, Collection
+from typing import Any, get_origin, get_type_hints
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.tools import BaseTool
+from langgraph.graph import StateGraph
+from langgraph.pregel.protocol import PregelProtocol
+
+from ec_agent.errors import AgentError
+
+INJECTED = ("config", "runtime", "store", "writer", "previous")
+"""What LangGraph gives a function besides the state, by the names of its parameters."""
+
+ANYTHING = "pass a compiled graph, a Runnable, or a function from state to state update"
+
+_MODEL = ("model", "llm", "chat_model")  # a function of one of these, and of nothing else, makes an agent for it
+_MADE = re.compile(r"\b(CompiledStateGraph|CompiledGraph|StateGraph|Pregel|Runnable\w*)\b")
+
+
+def refuse_mistaken(agent: Any) -> None:
+    """Refuse what is no agent, and say what it is taken for.
+
+    Seen are classes, graphs that are not compiled, models and tools, lists, and functions that make an agent: those
+    that cannot be called with a state, that take a model, or whose annotations say that they return a graph. A function
+    of one parameter that merely happens to return a graph is seen when it has run.
+
+    Raises:
+        AgentError: it is one of these.
+    """
+    if inspect.isclass(agent):
+        raise AgentError(f"the agent is the class {agent.__name__}; pass an object made from it")
+    if isinstance(agent, StateGraph):
+        raise AgentError("the agent is a graph that is not compiled; pass builder.compile()")
+    if isinstance(agent, list | tuple | set | frozenset):
+        raise AgentError(
+            f"the agent is a {type(agent).__name__} of {len(agent)}; best_of_n runs one agent n times, so give each a "
+            f"best_of_n of its own: {ANYTHING}"
+        )
+    if isinstance(agent, Runnable):
+        _refuse_part(agent)
+    func = agent
+    if type(agent) is RunnableLambda:
+        func = getattr(agent, "func", None) or getattr(agent, "afunc", None)
+    if callable(func) and not isinstance(func, Runnable):
+        _refuse_maker(func, () if func is agent else ("config", "run_manager"))
+
+
+def returned_agent(output: Any) -> AgentError | None:
+    """The error for a function that returned an agent in place of an update; ``None`` for anything else."""
+    if not isinstance(output, Runnable | StateGraph):
+        return None
+    return AgentError(
+        f"the agent is a function that returned a {type(output).__name__}, so it makes an agent rather than being one; "
+        "pass what it returns, made beforehand: best_of_n(make_agent(...))"
+    )
+
+
+def _refuse_part(agent: Runnable[Any, Any]) -> None:
+    """Refuse a Runnable that is only a part of an agent."""
+    inner = _first_part(agent)
+    if isinstance(inner, BaseLanguageModel):
+        name = type(inner).__name__
+        raise AgentError(
+            f"the agent is a model ({name}), which takes messages and returns one, and knows no state; make an agent "
+            "of it: create_agent(model, tools) of LangChain, or a function: "
+            "best_of_n(lambda state: {'messages': [model.invoke(state['messages'])]})"
+        )
+    if isinstance(inner, BaseTool):
+        raise AgentError(
+            f"the agent is the tool {inner.name!r}; pass the agent that calls it: create_agent(model, [{inner.name}])"
+        )
+
+
+def _first_part(runnable: Any) -> Any:
+    """What a binding, a retry or a fallback is put around, or a sequence begins with."""
+    if isinstance(runnable, PregelProtocol):
+        return runnable
+    held = (getattr(runnable, name, None) for name in ("bound", "runnable", "default", "first"))
+    return next((_first_part(each) for each in held if isinstance(each, Runnable)), runnable)
+
+
+def _refuse_maker(func: Callable[..., Any], injected: Collection[str]) -> None:
+    """Refuse a function that makes an agent, or that cannot be called with a state."""
+    try:
+        # Not that of what it wraps: a decorator may take a state where the function beneath does not. One of contextlib
+        # takes whatever that function takes.
+        passes_on = getattr(func, "__globals__", None) is vars(contextlib)
+        signature = inspect.signature(func, follow_wrapped=passes_on)
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    name = getattr(func, "__name__", type(func).__name__)
+    shown = "the function" if name == "<lambda>" else name
+    made = "graph" if name == "<lambda>" else f"{name}(...)" if signature.parameters else f"{name}()"
+    takes = signature.parameters
+    try:
+        signature.bind(None, **{each: None for each in injected or INJECTED if each in takes})
+    except TypeError:
+        raise AgentError(
+            f"{shown} takes {signature if takes else 'nothing'}, and an agent that is a function takes the state first "
+            f"(then, if it likes, {', '.join(INJECTED)}). If it makes an agent, pass what it makes: best_of_n({made})"
+        ) from None
+    if takes.keys() <= {"task", *_MODEL} and takes.keys() & set(_MODEL):
+        reason = f"takes {signature}, a model and no state"
+    elif _makes(func):
+        reason = "says that it returns a graph or Runnable"
+    else:
+        return
+    raise AgentError(
+        f"{shown} {reason}, so it makes an agent rather than being one; pass what it makes: best_of_n({made})"
+    )
+
+
+def _makes(func: Callable[..., Any]) -> bool:
+    """Whether its annotations say that it returns an agent."""
+    plain: Any = func
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    plain = plain if inspect.isroutine(plain) else plain.__call__
+    said = getattr(plain, "__annotations__", {}).get("return")
+    try:
+        returned = get_type_hints(plain).get("return", said)
+    except Exception:  # names that exist for type checkers alone
+        returned = said
+    kind = get_origin(returned) or returned
+    if isinstance(kind, str):
+        return _MADE.match(kind.rpartition(".")[2] if "[" not in kind else kind) is not None
+    return inspect.isclass(kind) and issubclass(kind, Runnable | StateGraph)
