@@ -6,14 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ec_agent.capture.shapes import call_of, get, payload_of_message, payload_of_response
+from ec_agent.capture.shapes import (
+    Payload,
+    Stream,
+    Streams,
+    call_of,
+    get,
+    is_ai,
+    is_response,
+    payload_of_message,
+    payloads_of_response,
+    plain_message,
+)
+from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
 from ec_agent.capture.shapes.typed import read_json
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.phases import HEPConfig
 from ec_agent.signals import ENTROPY, SURPRISAL, check_signals
 from ec_agent.trajectory import Call, Trajectory, reward
 
-_KEPT = (ENTROPY, SURPRISAL)
+KEPT = (ENTROPY, SURPRISAL)
+"""The signals that are read from what was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +78,7 @@ class CentroidEvaluator:
         share = "unknown" if coverage is None else f"{coverage:.0%}"
         score = reward(trajectory, self.config, self.signal)
         if trajectory.count(self.signal) == 0:
-            bare = any(call.capability == "sampled" for call in trajectory.calls)
-            lacking = "no candidates beside the sampled tokens" if bare else "no logprobs"
-            comment = (
-                f"not scored: {lacking}; ask the model for them with "
-                "top_logprobs=20 (best_of_n takes them out of its output unless keep_logprobs=True)"
-            )
+            comment = f"not scored: {_lacking(trajectory, outputs)}"
             score = None
         elif (coverage or 0.0) < self.min_coverage:
             comment = f"not scored: coverage {share} is below min_coverage {self.min_coverage:.0%}"
@@ -83,13 +91,27 @@ class CentroidEvaluator:
         return {"key": self.key, "score": score, "comment": comment}
 
 
+def _lacking(trajectory: Trajectory, outputs: Any) -> str:
+    bare = any(call.capability == "sampled" for call in trajectory.calls)
+    path = None if bare or isinstance(outputs, Trajectory) else logprobs_under(outputs)
+    if path is not None:
+        return unread(path)
+    lacking = "no candidates beside the sampled tokens" if bare else "no logprobs"
+    return (
+        f"{lacking}; ask the model for them with top_logprobs=20 (best_of_n takes them out of its output unless "
+        "keep_logprobs=True)"
+    )
+
+
 def trajectory_of(source: Any) -> Trajectory:
     """The trajectory in whatever holds one: messages, a state with messages, OpenAI responses.
 
     Args:
         source: a :class:`~ec_agent.Trajectory` (returned as it is); a list of messages, or a mapping or object
-            with ``messages``, whose AI messages are taken as calls in order; one OpenAI response (object, its JSON,
-            or the bytes of that, which ``ec-agent[fast]`` reads several times faster), or a list of them.
+            with ``messages``, whose AI messages are taken as calls in order (in LangChain's serial forms, too); one
+            OpenAI response (object, its JSON, or the bytes of that, which ``ec-agent[fast]`` reads several times
+            faster), or a list of them, or of the parts of streamed ones. Of several alternatives in one answer, the
+            first is taken, as agents do.
 
     Raises:
         LogprobsError: ``source`` is none of these.
@@ -97,7 +119,7 @@ def trajectory_of(source: Any) -> Trajectory:
     if isinstance(source, Trajectory):
         return source
     if isinstance(source, bytes):
-        read = read_json(source, _KEPT)
+        read = read_json(source, KEPT)
         return Trajectory([read]) if isinstance(read, Call) else trajectory_of(read)
     held = get(source, "trajectory")
     if isinstance(held, Trajectory):
@@ -105,7 +127,7 @@ def trajectory_of(source: Any) -> Trajectory:
     messages = get(source, "messages")
     if isinstance(messages, Sequence) and not isinstance(messages, str):
         return _calls(messages)
-    if _is_response(source):
+    if is_response(source):
         return _calls([source])
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return _calls(source)
@@ -115,25 +137,32 @@ def trajectory_of(source: Any) -> Trajectory:
     )
 
 
-# OpenAI's, Gemini's, llama.cpp's own; Ollama's own has none of these.
-_ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
-
-
-def _is_response(thing: Any) -> bool:
-    return any(isinstance(get(thing, key), list) for key in _ANSWERS) or isinstance(get(thing, "eval_count"), int)
-
-
 def _calls(items: Sequence[Any]) -> Trajectory:
-    calls: list[Call] = []
-    for item in items:
+    streams = Streams()
+    found: list[Payload | Call | Stream] = []
+    for each in items:
+        item = plain_message(each)
         if isinstance(item, bytes):
-            calls.extend(trajectory_of(item).calls)
-        elif _is_response(item):
-            calls.append(call_of(payload_of_response(item), _KEPT))
-        elif get(item, "type") in ("ai", "AIMessageChunk") or get(item, "role") == "assistant":
-            calls.append(call_of(payload_of_message(item), _KEPT))
+            found.extend(trajectory_of(item).calls)
+        elif (placed := streams.place(item)) is not None:
+            stream, begins = placed
+            found.extend([stream] if begins else [])
+        elif is_response(item):
+            found.append(payloads_of_response(item)[0])
+        elif is_ai(item) or get(item, "role") == "assistant":
+            found.append(payload_of_message(item))
         elif get(item, "type") is None and get(item, "role") is None:
             raise LogprobsError(
                 f"{type(item).__name__} is neither a message nor an OpenAI response; give messages or responses"
             )
-    return Trajectory(calls)
+    return Trajectory([call for each in found for call in _calls_of(each)])
+
+
+def _calls_of(found: Payload | Call | Stream) -> list[Call]:
+    if isinstance(found, Call):
+        return [found]
+    if not isinstance(found, Stream):
+        return [call_of(found, KEPT)]
+    if found.doubtful:
+        return [call_of(payloads_of_response(part)[0], KEPT) for part in found.parts]
+    return [] if found.empty else [call_of(found.payloads()[0], KEPT)]

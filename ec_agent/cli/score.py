@@ -79,6 +79,7 @@ def _row(file: str, found: Found, evaluator: CentroidEvaluator) -> Row:
     trajectory = found.trajectory
     verdict = evaluator(outputs=trajectory)
     usable = verdict["score"] is not None
+    seen = trajectory.count(evaluator.signal)
     return {
         "id": found.name,
         "file": file,
@@ -90,7 +91,7 @@ def _row(file: str, found: Found, evaluator: CentroidEvaluator) -> Row:
         "phases": len(trajectory.phases(evaluator.config, evaluator.signal).starts),
         "centroid": trajectory.centroid(evaluator.config, evaluator.signal) if usable else None,
         "reward": verdict["score"],
-        "comment": verdict["comment"],
+        "comment": f"not scored: {found.lacking}" if found.lacking and not seen else verdict["comment"],
     }
 
 

@@ -25,11 +25,13 @@ What comes out when a payload is odd, token by token:
     a streamed part with text and no logprobs, and no usage -> one token without entropy, at least
     text and a tool call in one piece, logprobs for the
     text alone, and no usage                                -> the call's tokens are not seen to be missing
+    several alternatives in a saved answer                  -> of a rollout the first; ``ec-agent score`` scores each
     a count beyond 10 million tokens, or below 0            -> no count
     a count of 0 for an answer that is not empty            -> no count
 """
 
 from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
+from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, is_response, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
     finished,
@@ -48,6 +50,8 @@ __all__ = [
     "SHAPES",
     "Payload",
     "Shape",
+    "Stream",
+    "Streams",
     "call_of",
     "capability_of",
     "count",
@@ -55,11 +59,15 @@ __all__ = [
     "finished",
     "generated",
     "get",
+    "is_ai",
+    "is_response",
     "listed",
     "merge_payloads",
     "payload_of_message",
     "payload_of_response",
     "payload_of_stream",
+    "payloads_of_response",
+    "plain_message",
     "streamed_entries",
     "tokens_of",
     "without_echo",

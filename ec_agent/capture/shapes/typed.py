@@ -32,7 +32,7 @@ def read_json(body: bytes, signals: Sequence[str]) -> Call | Any:
         LogprobsError: it is not JSON.
     """
     completion = _decoded(body)
-    if completion is not None:
+    if completion is not None and len(completion.choices) < 2:
         payload = payload_of_response(completion)
         usual = usual_tokens(payload.entries, payload.top_k)
         if usual is not None:

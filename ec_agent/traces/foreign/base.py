@@ -22,12 +22,14 @@ class Found:
         trajectory: its LLM calls, with the signals ``entropy`` and, where it can be told, ``surprisal``.
         task: what it is a rollout of; rollouts of one task are compared. ``None`` where the log does not say.
         outcome: how the log judges it, from 0 to 1; ``None`` where it does not.
+        lacking: why it has no logprobs, where that can be told.
     """
 
     name: str
     trajectory: Trajectory
     task: str | None = None
     outcome: float | None = None
+    lacking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

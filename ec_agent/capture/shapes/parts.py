@@ -1,0 +1,255 @@
+"""Answers put together from their parts, and taken apart into their alternatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.payloads import (
+    Payload,
+    finished,
+    payload_of_message,
+    payload_of_response,
+    payload_of_stream,
+    without_echo,
+)
+from ec_agent.capture.shapes.reading import first, get, listed
+
+# OpenAI's, Gemini's, llama.cpp's own; Ollama's own has none of these.
+_ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
+_MESSAGES = {"AIMessage": "ai", "AIMessageChunk": "AIMessageChunk"}
+_FIRST_EVENT, _LAST_EVENTS = "response.created", ("response.completed", "response.incomplete", "response.failed")
+
+
+def is_response(thing: Any) -> bool:
+    """Whether it looks like a whole answer of a provider."""
+    return any(isinstance(get(thing, key), list) for key in _ANSWERS) or isinstance(get(thing, "eval_count"), int)
+
+
+def plain_message(thing: Any) -> Any:
+    """The message in LangChain's serial forms (``dumps``, ``messages_to_dict``); anything else as it is."""
+    if not isinstance(thing, Mapping):
+        return thing
+    kwargs, data, name = thing.get("kwargs"), thing.get("data"), thing.get("type")
+    if thing.get("lc") and isinstance(kwargs, Mapping):
+        kind = next(iter(listed(thing.get("id"))[-1:]), None)
+        return {"type": _MESSAGES.get(kind) if isinstance(kind, str) else None, **kwargs}
+    if isinstance(data, Mapping) and isinstance(name, str) and "content" in data:
+        return {"type": name, **data}
+    return thing
+
+
+def is_ai(message: Any) -> bool:
+    """Whether it is an AI message of LangChain."""
+    return get(message, "type") in ("ai", "AIMessageChunk")
+
+
+def payloads_of_response(response: Any) -> list[Payload]:
+    """A whole answer as its alternatives: OpenAI's ``choices``, Gemini's ``candidates``; the usage is that of all."""
+    choices, candidates = listed(get(response, "choices")), listed(get(response, "candidates"))
+    if len(choices) < 2 and len(candidates) < 2:
+        return [payload_of_response(response)]
+    whole = payload_of_response(response)
+    model = {"model": whole.model}
+    if len(choices) > 1:
+        entries = [entries_of(get(choice, "logprobs")) for choice in choices]
+        if any(entries) and not without_echo(entries, whole.tokens):  # where an answer begins, nobody can tell
+            return [replace(whole, entries=(), tokens=None) for _ in choices]
+        alone = [payload_of_response({**model, "choices": [choice]}) for choice in choices]
+    else:
+        alone = [payload_of_response({**model, "candidates": [candidate]}) for candidate in candidates]
+    return [replace(each, prompt_tokens=whole.prompt_tokens, cached_tokens=whole.cached_tokens) for each in alone]
+
+
+class Key(NamedTuple):
+    """What tells the parts of one answer from those of others.
+
+    Attributes:
+        kind: ``"chat"``, ``"text"`` (OpenAI's), ``"events"`` (of its Responses API), ``"gemini"``, ``"ollama"``,
+            ``"llama.cpp"``, ``"message"`` (LangChain's chunks).
+        name: the answer's id, where the parts have one.
+    """
+
+    kind: str
+    name: str | None
+
+
+def key_of(thing: Any) -> Key | None:
+    """Which answer it is a part of; ``None`` for what is no part of a streamed answer."""
+    kind, choices = get(thing, "object"), get(thing, "choices")
+    if isinstance(choices, list):
+        if kind == "text_completion":
+            return Key("text", _name(thing, "id"))
+        delta = any(get(choice, "delta") is not None for choice in choices)
+        return Key("chat", _name(thing, "id")) if delta or kind in ("chat.completion.chunk", "") else None
+    if isinstance(get(thing, "candidates"), list):
+        return Key("gemini", _name(thing, "responseId", "response_id"))
+    if str(get(thing, "type")).startswith("response."):
+        return Key("events", None)
+    if get(thing, "type") == "AIMessageChunk":  # without an id, it may be a whole answer that was streamed
+        return Key("message", name) if (name := _name(thing, "id")) else None
+    said = first(thing, "message", "response")
+    if isinstance(get(thing, "done"), bool) and (isinstance(said, str) or get(said, "role") is not None):
+        return Key("ollama", None)
+    if isinstance(get(thing, "stop"), bool) and isinstance(get(thing, "content"), str):
+        return Key("llama.cpp", None)
+    return None
+
+
+def _name(thing: Any, *names: str) -> str | None:
+    name = first(thing, *names)
+    return name if isinstance(name, str) and name else None
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """The parts of one streamed answer, as far as they came.
+
+    Attributes:
+        key: what they have in common.
+        parts: in their order.
+        over: the places of the alternatives that have come to their end.
+        counted: whether a usage has come.
+        size: of the parts, in bytes, where the reader says.
+    """
+
+    key: Key
+    parts: list[Any] = field(default_factory=list)
+    over: set[int] = field(default_factory=set)
+    counted: bool = False
+    size: int = 0
+
+    def continued_by(self, part: Any) -> bool:
+        """Whether it goes on with this: what has come to its end does not speak again."""
+        kind = self.key.kind
+        if kind in ("ollama", "llama.cpp"):
+            return not self.over
+        if kind == "events":
+            return not self.over and get(part, "type") != _FIRST_EVENT
+        if kind == "gemini" and self.key.name is None and _asked(part) != _asked(self.parts[0]):
+            return False
+        return not any(place in self.over and speaks for place, _, speaks in _said(kind, part))
+
+    def add(self, part: Any, size: int = 0) -> None:
+        """A part comes."""
+        self.parts.append(part)
+        self.size += size
+        self.over |= {place for place, ends, _ in _said(self.key.kind, part) if ends}
+        self.counted |= first(part, "usage", "usageMetadata", "usage_metadata", "eval_count") is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of an answer came: Azure begins its streams with such a part."""
+        return self.key.kind == "chat" and not self.counted and not any(get(part, "choices") for part in self.parts)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether nothing says that its parts belong together: whole answers may look so."""
+        return self.key == Key("gemini", None) and not self.over
+
+    def payloads(self) -> list[Payload]:
+        """The answer; several where it has alternatives."""
+        kind = self.key.kind
+        if kind == "message":
+            return [_joined([payload_of_message(part) for part in self.parts], summed=True)]
+        if kind == "events":
+            return [replace(payload_of_stream(self.parts), partial=not self.over)]
+        if len(self.parts) == 1 and kind != "chat":
+            return payloads_of_response(self.parts[0])
+        if kind in ("chat", "text"):
+            return [replace(payload_of_stream(parts), partial=not finished(parts)) for parts in self._alternatives()]
+        joined = [_joined([payload_of_response(part) for part in parts]) for parts in self._alternatives()]
+        return [replace(each, partial=not self.over) for each in joined]
+
+    def _alternatives(self) -> list[list[Any]]:
+        held = {"gemini": "candidates", "chat": "choices", "text": "choices"}.get(self.key.kind)
+        places = sorted({place for part in self.parts for place, _, _ in _said(self.key.kind, part)})
+        if held is None or len(places) < 2:
+            return [self.parts]
+        return [[_only(part, held, place) for part in self.parts] for place in places]
+
+
+def _only(part: Any, held: str, place: int) -> dict[str, Any]:
+    """A part with one of its alternatives, and without the usage of all."""
+    kept = [each for each in listed(get(part, held)) if (get(each, "index") or 0) == place]
+    return {"id": get(part, "id"), "model": first(part, "model", "modelVersion", "model_version"), held: kept}
+
+
+def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:
+    """Of each alternative in a part: its place, whether it ends, whether anything of it comes."""
+    if kind in ("chat", "text"):
+        return [
+            (get(each, "index") or 0, bool(get(each, "finish_reason")), _speaks(each))
+            for each in listed(get(part, "choices"))
+        ]
+    if kind == "gemini":
+        return [
+            (
+                get(each, "index") or 0,
+                bool(first(each, "finishReason", "finish_reason")),
+                first(each, "logprobsResult", "logprobs_result", "content") is not None,
+            )
+            for each in listed(get(part, "candidates"))
+        ]
+    ends = {
+        "events": get(part, "type") in _LAST_EVENTS,
+        "ollama": get(part, "done") is True,
+        "llama.cpp": get(part, "stop") is True,
+        "message": get(part, "chunk_position") == "last",
+    }
+    return [(0, ends[kind], bool(get(part, "content")))]
+
+
+def _speaks(choice: Any) -> bool:
+    return bool(get(choice, "text") or get(choice, "delta", "content") or get(choice, "logprobs"))
+
+
+def _asked(part: Any) -> tuple[Any, Any]:
+    """What the parts of one answer of Gemini's share, where they have no id."""
+    usage = first(part, "usageMetadata", "usage_metadata")
+    return first(part, "modelVersion", "model_version"), first(usage, "promptTokenCount", "prompt_token_count")
+
+
+def _joined(payloads: Sequence[Payload], *, summed: bool = False) -> Payload:
+    """One answer out of parts that each tell their own tokens; the last usage is that of all, unless it is summed."""
+
+    def told(name: str) -> Any:
+        values = [value for each in payloads if (value := getattr(each, name)) is not None]
+        return None if not values else sum(values) if summed else values[-1]
+
+    return replace(
+        payloads[-1],
+        entries=[entry for each in payloads for entry in each.entries],
+        tokens=told("tokens"),
+        prompt_tokens=told("prompt_tokens"),
+        cached_tokens=told("cached_tokens"),
+        model=next((each.model for each in payloads if each.model), None),
+        response=next((each.response for each in payloads if each.response), None),
+    )
+
+
+class Streams:
+    """Parts of streamed answers, brought together as they come."""
+
+    def __init__(self) -> None:
+        self._latest: dict[Key, Stream] = {}
+
+    def place(self, thing: Any, size: int = 0) -> tuple[Stream, bool] | None:
+        """The answer that it is a part of, and whether that begins with it; ``None`` where it is no part."""
+        thing = plain_message(thing)
+        key = key_of(thing)
+        if key is None:
+            return None
+        stream = self._latest.get(key)
+        begins = stream is None or not stream.continued_by(thing)
+        if stream is None or begins:
+            stream = self._latest[key] = Stream(key)
+        stream.add(thing, size)
+        return stream, begins
+
+    def forget(self, stream: Stream) -> None:
+        """What comes from now on is of another answer."""
+        if self._latest.get(stream.key) is stream:
+            del self._latest[stream.key]

@@ -1,0 +1,92 @@
+"""Tools that are known to leave logprobs out of what they write: where there are none, asking the model does not help.
+
+Found by running them; docs/traces.md has the versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ec_agent.capture.shapes import get, listed, plain_message
+from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
+
+_MOST = 10_000  # things looked at
+
+
+class Tool(NamedTuple):
+    """A tool that leaves logprobs out.
+
+    Attributes:
+        name: with what it is that it writes.
+        wrote: whether something within a record is of it.
+    """
+
+    name: str
+    wrote: Callable[[Mapping[str, Any]], bool]
+
+
+def _begins(*starts: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a key begins so, or is named so in the ``{"key", "value"}`` of OpenTelemetry's JSON."""
+
+    def wrote(thing: Mapping[str, Any]) -> bool:
+        names = (*thing, thing.get("key"))
+        return any(isinstance(name, str) and name.startswith(starts) for name in names)
+
+    return wrote
+
+
+def _has(*keys: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda thing: thing.keys() >= set(keys)
+
+
+def _wrapped_stream(run: Mapping[str, Any]) -> bool:
+    """LangSmith's ``wrap_openai`` puts chunks together to an answer without their logprobs."""
+    return run.get("run_type") == "llm" and isinstance(get(run, "outputs", "choices"), list)
+
+
+def _mlflow(thing: Mapping[str, Any]) -> bool:
+    return any(isinstance(name, str) and name.startswith("mlflow.span") for name in thing)
+
+
+def _responses_route(thing: Mapping[str, Any]) -> bool:
+    message = plain_message(thing)
+    return str(get(message, "response_metadata", "id")).startswith("resp_")
+
+
+DROPPING: tuple[Tool, ...] = (
+    Tool("opentelemetry-instrumentation-openai (Traceloop)", _begins("gen_ai.", "traceloop.")),
+    Tool("langfuse", _begins("langfuse.")),
+    Tool("langfuse", _has("traceId", "modelParameters")),
+    Tool("LangSmith's wrap_openai, of streamed answers,", _wrapped_stream),
+    Tool("MLflow's autolog for openai, of streamed answers,", _mlflow),
+    Tool("AgentDojo", _has("suite_name", "user_task_id", "messages")),
+    Tool("lm-eval's generate_until", _has("doc_id", "resps", "filtered_resps")),
+    Tool("LangChain's Responses route", _responses_route),
+)
+
+
+def why_none(record: Any) -> str | None:
+    """Why nothing in a record could be scored, where it shows; ``None`` where the model was not asked, it seems."""
+    path = logprobs_under(record)
+    if path is not None:
+        return unread(path)
+    tool = next((tool.name for thing in _mappings(record) for tool in DROPPING if tool.wrote(thing)), None)
+    if tool is None:
+        return None
+    return (
+        f"{tool} leaves logprobs out of what it writes, also where the model sent them; save the answers themselves, "
+        "or record them with a TraceStore"
+    )
+
+
+def _mappings(record: Any) -> Iterator[Mapping[str, Any]]:
+    left, looked = [record], 0
+    while left and looked < _MOST:
+        thing = left.pop()
+        looked += 1
+        if isinstance(thing, Mapping):
+            yield thing
+            left += reversed(list(thing.values()))
+        else:
+            left += reversed(listed(thing))

@@ -1,0 +1,143 @@
+"""Answers of models wherever they lie in a record: under any key, in text that is JSON, in LangChain's serial forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ec_agent.capture.answers import Answer
+from ec_agent.capture.shapes import (
+    Payload,
+    Streams,
+    entries_of,
+    get,
+    is_ai,
+    is_response,
+    listed,
+    payload_of_message,
+    payload_of_response,
+    payloads_of_response,
+    plain_message,
+)
+from ec_agent.capture.shapes.parts import key_of
+from ec_agent.traces.foreign.bounds import Bounds
+
+ASKED = frozenset({"messages", "request", "input", "inputs", "prompt", "prompts"})
+"""Under these keys is what a model was asked, old answers of its own among it."""
+
+_HELD = ("logprobs", "logprobs_result", "logprobsResult")
+_USAGE = ("usage", "usage_metadata", "usageMetadata")
+_Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """An answer in a record.
+
+    Attributes:
+        payloads: its alternatives, one as a rule.
+        path: the keys that lead to it, ``"*"`` for each step into a list.
+        answer: what the first alternative is told by.
+    """
+
+    payloads: Sequence[Payload]
+    path: _Path
+    answer: Answer
+
+    def repeats(self, other: Nested) -> bool:
+        """Whether it is that answer again; side by side, answers may be alike."""
+        if self.path != other.path:
+            return bool(self.answer.length) and self.answer.is_of(other.answer)
+        own, its = self.answer, other.answer
+        ids = ((own.response, its.response), (own.message, its.message), (own.run, its.run))
+        return own.same(its) and any(a is not None and a == b for a, b in ids)
+
+
+def answers_within(record: Any, bounds: Bounds) -> list[Nested]:
+    """The answers in a record, each once, in the order in which they stand; none where no answer has logprobs.
+
+    What a model was asked is looked into only where there are none elsewhere.
+
+    Args:
+        record: JSON of any kind.
+        bounds: what JSON within text may be.
+    """
+    for asked in (ASKED, frozenset[str]()):
+        found: list[Nested] = []
+        for nested in _Walk(bounds, asked).answers(record):
+            if not any(nested.repeats(other) for other in found):
+                found.append(nested)
+        if any(payload.entries for nested in found for payload in nested.payloads):
+            return found
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    bounds: Bounds
+    asked: frozenset[str]
+
+    def answers(self, record: Any) -> Iterator[Nested]:
+        """In the order in which they stand. No recursion: a record may be as deep as the bounds allow."""
+        left: list[tuple[Any, _Path, Any]] = [(record, (), None)]
+        while left:
+            thing, path, usage = left.pop()
+            if isinstance(thing, str):
+                thing = self._inside(thing)
+            thing = plain_message(thing)
+            if isinstance(thing, Mapping):
+                payloads, message = _answer(thing, usage)
+                if payloads:
+                    yield Nested(payloads, path, Answer.of(payloads[0], message))
+                if any(payload.entries for payload in payloads):
+                    continue
+                near = next((thing[name] for name in _USAGE if isinstance(thing.get(name), Mapping)), None)
+                inner = [
+                    (value, (*path, str(name)), near)
+                    for name, value in thing.items()
+                    if name not in self.asked and isinstance(value, Mapping | list | str)
+                ]
+            elif isinstance(thing, list):
+                yield from _streamed(thing, path)
+                inner = [(each, (*path, "*"), usage) for each in thing if not _is_part(each)]
+            else:
+                continue
+            left += reversed(inner)
+
+    def _inside(self, text: str) -> Any:
+        """What JSON text holds; ``None`` for other text."""
+        if text[:1] not in ("{", "[") or "logprob" not in text.lower():
+            return None
+        try:
+            return self.bounds.parsed(text)
+        except (ValueError, RecursionError):
+            return None
+
+
+def _answer(thing: Mapping[str, Any], usage: Any) -> tuple[Sequence[Payload], Any]:
+    if is_ai(thing):
+        return [payload_of_message(thing)], thing
+    if is_response(thing):
+        payloads = payloads_of_response(thing)
+        whole = any(get(choice, "message") or get(choice, "text") for choice in listed(thing.get("choices")))
+        return (payloads if whole or any(payload.entries for payload in payloads) else []), None
+    for name in _HELD:
+        entries = entries_of(thing.get(name))
+        if any(get(entry, "top_logprobs") for entry in entries):
+            own = {key: value for key, value in thing.items() if key not in _HELD}
+            return [payload_of_response({"usage": usage, **own, "logprobs": thing[name]})], None
+    return [], None
+
+
+def _streamed(things: Sequence[Any], path: _Path) -> Iterator[Nested]:
+    streams = Streams()
+    placed = [streams.place(thing) for thing in things if _is_part(thing)]
+    for stream in [each[0] for each in placed if each is not None and each[1]]:
+        payloads = stream.payloads()
+        yield Nested(payloads, (*path, "*"), Answer.of(payloads[0]))
+
+
+def _is_part(thing: Any) -> bool:
+    key = key_of(thing)
+    return key is not None and key.kind in ("chat", "events")
