@@ -13,6 +13,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from typing_extensions import TypedDict
 
+from ec_agent import read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 WINNER = 1  # whose part is taken outside a rollout, too
@@ -77,6 +78,7 @@ def two(saver=None):
 def in_a_tool(saver=None):
     sub = remembering()
 
+    @read_only
     @tool
     def consult(text: str) -> str:
         """Ask somebody who remembers."""
