@@ -10,19 +10,9 @@ from typing import Any
 
 from langgraph.errors import ParentCommand
 
-from ec_agent.commits.gate import (
-    Done,
-    RolloutGate,
-    RolloutStop,
-    Talk,
-    Use,
-    alike,
-    answering,
-    says,
-    talk_with,
-    task_here,
-)
+from ec_agent.commits.gate import Done, RolloutGate, RolloutStop
 from ec_agent.commits.once import Once
+from ec_agent.commits.uses import Talk, Use, alike, answering, says, talk_with, task_here
 from ec_agent.errors import CommitError
 from ec_agent.plans import Plan, Step, pause
 
@@ -89,6 +79,11 @@ class CommitGate:
         self._lock = threading.Lock()
 
     @property
+    def heard(self) -> int | None:
+        """How many messages with tool calls models have returned so far."""
+        return None if self.beyond is None else self.beyond.heard
+
+    @property
     def complete(self) -> bool:
         """Whether every call has been carried out."""
         return len(self._done) == len(self._calls)
@@ -118,6 +113,8 @@ class CommitGate:
             return (yield from self.beyond.plan(use, execute))
         call_id = use.call_id if use.call_id is not None else self._bare(use)
         planned = self._calls.get(call_id or "")
+        if use.outer is not None and planned is not None and not planned.made_up:
+            planned = None  # asked by a model that a tool has asked, and that numbers its calls alike
         if planned is None or call_id is None or planned.name != use.tool.name or self._of_another(planned, use):
             return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
         with self._lock:

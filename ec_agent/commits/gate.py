@@ -10,23 +10,33 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.messages.tool import ToolOutputMixin
-from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 from typing_extensions import TypedDict
 
-from ec_agent.commits.durability import READ
 from ec_agent.commits.effects import CommitPolicy
 from ec_agent.commits.undeclared import Ran
+from ec_agent.commits.uses import (
+    Talk,
+    Use,
+    alike,
+    answering,
+    asks,
+    place_here,
+    says,
+    talk_with,
+    talks,
+    task_here,
+    task_of,
+)
 from ec_agent.plans import Plan, Step, adrive, drive
 
 STOPPED = "ec_agent.stopped"
@@ -37,49 +47,6 @@ class RolloutStop(GraphInterrupt):
 
     def __init__(self, where: str) -> None:
         super().__init__((Interrupt(value={STOPPED: where}, id=uuid.uuid4().hex),))
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """One call of a tool.
-
-    Attributes:
-        tool: the tool.
-        input: what it is called with.
-        call_id: id of the model's tool call that it answers; ``None`` for a call that no model asked for.
-        inside: id of the model's tool call in whose course it is made, by another tool.
-    """
-
-    tool: BaseTool
-    input: Any
-    call_id: str | None
-    inside: str | None
-
-    @property
-    def answers(self) -> str | None:
-        """The model's tool call that leads to it."""
-        return self.inside or self.call_id
-
-    @property
-    def args(self) -> dict[str, Any]:
-        """What it is called with, as a model would say it."""
-        return self.input if isinstance(self.input, dict) else {"input": self.input}
-
-    def is_of(self, args: Mapping[str, Any]) -> bool:
-        """Whether it is called with what a model said; a tool node may have added to that."""
-        names = args or self.tool.args
-        return alike(args, {name: value for name, value in self.args.items() if name in names})
-
-
-def alike(some: Any, others: Any) -> bool:
-    """Whether two calls have the same arguments."""
-    try:
-        return bool(some == others)
-    except Exception:  # arrays and the like have no one answer
-        return repr(some) == repr(others)
-
-
-Talk = tuple[str, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +91,16 @@ class Done(TypedDict):
 class Gate(Protocol):
     """Decides on each tool call in its context."""
 
+    @property
+    def heard(self) -> int | None:
+        """How many messages with tool calls models have returned so far, if it knows."""
+
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
         """Run the tool by yielding ``execute``, or do not."""
 
 
 current_gate: ContextVar[Gate | None] = ContextVar("ec_agent_gate", default=None)
-_inside: ContextVar[str | None] = ContextVar("ec_agent_inside_call", default=None)
+_outer: ContextVar[Use | None] = ContextVar("ec_agent_outer_call", default=None)
 
 
 class RolloutGate:
@@ -243,15 +214,16 @@ class RolloutGate:
             made = use.call_id or f"call_{uuid.uuid4().hex}"
             call = {"name": use.tool.name, "args": use.args, "id": made, "type": "tool_call"}
             message, commits = AIMessage("", tool_calls=[call], id=str(uuid.uuid4())), [made]
-        return Proposal(message, task_here(), tuple(commits), made_up, talk_with({c["id"] for c in calls}, message))
+        task = task_of(use.asked.place)
+        talk = talk_with({c["id"] for c in calls}, message, use.asked.place)
+        return Proposal(message, task, tuple(commits), made_up, talk)
 
     def _message(self, use: Use) -> AIMessage | None:
         """The message that asked for the call: in the state, or as a model has just returned it."""
         if use.answers is None:
             return None
-        asking = self.asking(use)
-        if use.inside is None:  # models may number their calls, so that branches have the same ids
-            asking = [m for m in asking if says(m, use)] or asking
+        asking = self.asking(use)  # models may number their calls, so that branches have the same ids
+        asking = [m for m in asking if says(m, use.asked)] or asking
         heard = next((m for m in reversed(self._heard) if any(m is each for each in asking)), None)
         # The state may hold it changed by the agent, or another one of old that had the same call id.
         same = (m for m in reversed(asking) if m is not heard and (heard is None or m.id == heard.id))
@@ -259,9 +231,14 @@ class RolloutGate:
 
     def asking(self, use: Use) -> list[AIMessage]:
         """The messages that have such a call: as models have just returned them, then those in the state."""
-        name = use.tool.name if use.inside is None else None
-        state = [m for _, talk in _talks() for m in talk if isinstance(m, AIMessage)]
-        return [m for m in (*self._heard, *state) if _asks(m, use.answers, name)]
+        asked = use.asked
+        state = [m for _, talk in talks(asked.place) for m in talk if isinstance(m, AIMessage)]
+        return [m for m in (*self._heard[: asked.heard], *state) if asks(m, asked.call_id, asked.tool.name)]
+
+    @property
+    def heard(self) -> int:
+        """How many messages with tool calls models have returned so far."""
+        return len(self._heard)
 
 
 def _same(done: Done, use: Use) -> bool:
@@ -272,62 +249,16 @@ def _same(done: Done, use: Use) -> bool:
     return done["id"] == use.call_id and use.is_of(done["args"])
 
 
-def answering(value: Any, use: Use) -> Any:
-    """What a tool gave, as the answer to the call; somebody may have noted it by hand."""
-    if use.call_id is None or isinstance(value, ToolOutputMixin):
-        return value
-    return ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
-
-
-def _asks(message: AIMessage, call_id: str | None, name: str | None) -> bool:
-    return any(call["id"] == call_id and name in (None, call["name"]) for call in message.tool_calls)
-
-
-def says(message: AIMessage, use: Use) -> bool:
-    """Whether the message has this very call, and not merely one with the same id."""
-    return any(call["id"] == use.call_id and use.is_of(call["args"]) for call in message.tool_calls)
-
-
-def task_here() -> str:
-    """The checkpoint namespace of the graph task that this is called in."""
-    conf = (var_child_runnable_config.get() or {}).get("configurable") or {}
-    return str(conf.get("checkpoint_ns") or "")
-
-
-def _talks() -> Iterator[Talk]:
-    """The lists in the state of the graph whose task this is called in, by state key."""
-    conf = (var_child_runnable_config.get() or {}).get("configurable") or {}
-    read = conf.get(READ)
-    for key, channel in (read.args[1] if read is not None else {}).items():
-        value = channel.get() if channel.is_available() else None
-        if isinstance(value, list):
-            yield key, value
-
-
-def talk_with(call_ids: Collection[str | None], message: AIMessage | None = None) -> Talk | None:
-    """The state key and the messages, in the graph whose task this is called in, that have one of these tool calls.
-
-    Where several have, the one that this message is in.
-    """
-    talks = [(key, [m for m in value if isinstance(m, AIMessage)], value) for key, value in _talks()]
-    found = [
-        (any(message is not None and m.id == message.id for m in said), key, value)
-        for key, said, value in talks
-        if any(call["id"] in call_ids for m in said for call in m.tool_calls)
-    ]
-    return next(((key, value) for here, key, value in found if here), found[0][1:] if found else None)
-
-
 @contextmanager
 def gated(gate: Gate) -> Iterator[None]:
     """Every tool call inside, in this context and those copied from it, comes to this gate."""
     install_patch()
-    tokens = current_gate.set(gate), _inside.set(None)
+    tokens = current_gate.set(gate), _outer.set(None)
     try:
         yield
     finally:
         current_gate.reset(tokens[0])
-        _inside.reset(tokens[1])
+        _outer.reset(tokens[1])
 
 
 _patch_lock = threading.Lock()
@@ -364,12 +295,12 @@ def install_patch() -> None:
 
 
 def _passing(gate: Gate, tool: BaseTool, tool_input: Any, call_id: str | None, execute: Step) -> Plan[Any]:
-    use = Use(tool, tool_input, call_id, _inside.get())
-    token = _inside.set(use.answers)
+    use = Use(tool, tool_input, call_id, _outer.get(), place_here(), gate.heard)
+    token = _outer.set(use.asked if use.answers is not None else None)
     try:
         return (yield from gate.plan(use, execute))
     finally:
-        _inside.reset(token)
+        _outer.reset(token)
 
 
 def _unused() -> Any:
