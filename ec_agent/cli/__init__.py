@@ -6,16 +6,38 @@ import sys
 
 
 def main() -> None:
-    """Entry point of ``ec-agent``: run a command; print errors of ours without a traceback, exit with 1."""
+    """Entry point of ``ec-agent``: run a command; print errors of ours without a traceback, exit with 1.
+
+    What is printed, errors included, gives no orders to the terminal: it is text of models, files and servers.
+    """
+    from ec_agent.cli.streams import plain_streams
+
+    with plain_streams():
+        sys.exit(_run())
+
+
+def _run() -> int | str | None:
     try:
         from ec_agent.cli.app import app
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
-        sys.exit(f"the command line needs {error.name}; install it: pip install 'ec-agent[cli]'")
+        return _failed(f"the command line needs {error.name}; install it: pip install 'ec-agent[cli]'")
     from ec_agent.errors import EcAgentError
 
     try:
         app(prog_name="ec-agent")
     except EcAgentError as error:
-        sys.exit(f"ec-agent: {error}")
+        return _failed(f"ec-agent: {error}")
+    except SystemExit as stop:
+        return _failed(stop.code) if isinstance(stop.code, str) else stop.code
+    except Exception:  # no error of ours; its words may be a server's
+        import traceback
+
+        return _failed(traceback.format_exc().rstrip())
+    return None
+
+
+def _failed(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ec_agent.cli.text import plain_console
 from ec_agent.evaluation.statistics.bootstrap import Estimate
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tuning import Tuning, default_grid, tune
@@ -19,7 +20,7 @@ def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool
     """Tune on a stored run, show what came of it, and write the settings file; ``dealing`` is for :func:`tune`."""
     results = load_results(run, partial=partial)
     tuning = tune(results, default_grid(names), **dealing)
-    console = Console()
+    console = plain_console()
     show(tuning, console)  # before the file: what was found is not lost where it cannot be written
     save_settings(out, tuning.chosen, {"run": run.name, **tuning.about()})
     console.print(f"[bold]{escape(str(tuning.chosen))}[/bold] written to {escape(str(out))}; use it:")

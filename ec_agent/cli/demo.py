@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ec_agent.cli.files import written
 from ec_agent.cli.interrupts import leave_interrupted
-from ec_agent.cli.text import safe
+from ec_agent.cli.text import plain_console, safe
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
 from ec_agent.live.board import Board
@@ -71,7 +71,7 @@ def run_demo(
         keep_candidates=5,
         sampling=lambda index: {"seed": seed + index, "temperature": temperature},
     )
-    console = Console(stderr=as_json)
+    console = plain_console(stderr=as_json)
     console.print(f"[bold]question[/bold]  {safe(question)}")
     if isinstance(model, PromptedToolModel):
         with console.status("starting the embedded model (fetched once: 93 MB)"):

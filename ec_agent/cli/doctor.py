@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ec_agent.cli.text import plain_console
 from ec_agent.doctor.answers import Target
 from ec_agent.doctor.chat_model import ChatModelTarget
 from ec_agent.doctor.endpoint import EndpointTarget
@@ -45,13 +46,13 @@ def run_doctor(target: str | None, model: str | None, api_key_env: str | None, t
     """
     with _quiet_stdout() if as_json else contextlib.nullcontext():
         asked = _target(target, model, api_key_env, timeout)
-        console = Console(stderr=True)
+        console = plain_console(stderr=True)
         with console.status(f"asking {escape(asked.name)}"):
             report = diagnose(asked)
     if as_json:
         print(strict_json(report.to_dict()))
     else:
-        show(report, Console())
+        show(report, plain_console())
     return report.exit_code
 
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ec_agent.cli.eval_progress import first_line, telling
 from ec_agent.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, leave, terminable
-from ec_agent.cli.text import safe
+from ec_agent.cli.text import plain_console, safe
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.foreseen import Foreseen, foresee
 from ec_agent.evaluation.identity import about_agent
@@ -103,7 +103,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
         EvaluationError: a task, the harness or the code they are in failed, or the model does not answer.
         TraceError: the file cannot be used, or holds another run.
     """
-    console = Console(highlight=False)
+    console = plain_console(highlight=False)
     warnings.simplefilter("once", EcAgentWarning)
     tasks = load_tasks(command.tasks, command.limit)
     path = command.out or default_path(command.tasks, command.agent)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from ec_agent.cli.files import written
+from ec_agent.cli.text import plain_console
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import config_in, report_of, selectors_in
 from ec_agent.evaluation.report.tables import to_csv, to_json
@@ -77,7 +77,7 @@ def run_report(
     if printed is not None:
         click.echo(printed, nl=False)
         return
-    console = Console(highlight=False)
+    console = plain_console(highlight=False)
     print_report(report, console)
     for file in files:
         console.print(f"written: {escape(str(file))}")

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ec_agent.cli.score_results import Results, Row, Troubles, print_table
+from ec_agent.cli.text import plain_console
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.strict_json import strict_json
@@ -64,7 +64,7 @@ def rollouts_in(
 @contextmanager
 def _progress(file: Path) -> Iterator[Callable[[int], None]]:
     size = file.stat().st_size if file.is_file() else 0
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=size < _LARGE or not console.is_terminal) as bar:
         task = bar.add_task(escape(file.name), total=size)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-from ec_agent.cli.text import safe
+from ec_agent.cli.text import plain_console, safe
 from ec_agent.errors import LogprobsError
 from ec_agent.strict_json import strict_json
 from ec_agent.traces.foreign.source import Remainder
@@ -110,7 +109,7 @@ def print_table(results: Results, *, several: bool) -> None:
             table.add_row(*cells, *([_number(row["outcome"], "g")] if judged else []), style=_style(row))
         if row["centroid"] is None:
             comments[row["comment"]] += 1
-    console = Console()
+    console = plain_console()
     console.print(table)
     for comment, count in comments.items():
         console.print(f"[dim]{count} x[/dim]  {safe(comment)}", highlight=False)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ec_agent.cli.text import plain_console
 from ec_agent.entropy_files import SUFFIXES, EntropyFile
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.many import SWEEP, score_many
@@ -54,7 +54,7 @@ def run_sweep(file: Path, out: Path | None, *, fresh: bool, as_json: bool, max_r
         for row in rows:
             print(strict_json(row))
     else:
-        Console().print(_table(rows, len(source.lengths)))
+        plain_console().print(_table(rows, len(source.lengths)))
         print(f"all centroids: {out}, shape ({len(source.lengths)}, {len(SWEEP)})", file=sys.stderr)
     if not any(row["scored"] for row in rows):
         raise LogprobsError(f"{file}: no rollout could be scored under any setting; it has no entropies")
@@ -89,7 +89,7 @@ def _results(out: Path, source: EntropyFile, fresh: bool) -> Iterator[tuple[IO[b
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar
 

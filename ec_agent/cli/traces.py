@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-from ec_agent.cli.text import safe
+from ec_agent.cli.text import plain_console, safe
 from ec_agent.cli.traces_show import rollout_plain, selection_plain, show_rollout, show_selection
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
@@ -67,7 +66,7 @@ def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: 
         print(strict_json(plain[0] if place is not None else plain))
         return
     for rollout, each in zip(shown, settings, strict=True):
-        show_rollout(rollout, each, Console(), text=text)
+        show_rollout(rollout, each, plain_console(), text=text)
 
 
 def _show_selection(store: TraceStore, number: int, *, as_json: bool) -> None:
@@ -75,7 +74,7 @@ def _show_selection(store: TraceStore, number: int, *, as_json: bool) -> None:
     if as_json:
         print(strict_json(selection_plain(kept, rollouts)))
     else:
-        show_selection(kept, rollouts, Console())
+        show_selection(kept, rollouts, plain_console())
 
 
 def _settings_of(store: TraceStore, rollout: StoredRollout) -> HEPConfig:
@@ -202,7 +201,7 @@ def _print(rows: Iterator[Row], kind: str, file: Path) -> None:
     if table.row_count == 0:
         print(f"{file} holds no rollouts yet", file=sys.stderr)
         return
-    Console().print(table)
+    plain_console().print(table)
 
 
 def _cell(head: str, row: Row) -> str:

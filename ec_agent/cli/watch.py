@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from langgraph.pregel import Pregel
-from rich.console import Console
 from rich.markup import escape
 
 from ec_agent.cli.interrupts import INTERRUPTED, leave, leave_interrupted
+from ec_agent.cli.text import plain_console
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.places import load_agent
 from ec_agent.live.feed import END, event_in, grown_lines, lines_of
@@ -83,7 +83,7 @@ def _watch_run(place: str, asked: Any, n: int | None) -> None:
         agent = best_of_n(agent, n=n)
     if not isinstance(agent, BestOfN | Pregel):
         raise ConfigError(f"{place} is of type {type(agent).__name__}; give -n, so that best_of_n wraps it")
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True, highlight=False)
     board = None
     try:
         with showing(console) as shown:
@@ -117,7 +117,7 @@ def _said(output: Any) -> str:
 
 
 def _watch_feed(source: str, path: Path, follow: bool) -> None:
-    console = Console(highlight=False)
+    console = plain_console(highlight=False)
     try:
         with showing(console) as shown:
             if source == STANDARD_INPUT:

@@ -16,8 +16,10 @@ from rich.text import Text
 
 from ec_agent.errors import ConfigError
 from ec_agent.live.board import Board
+from ec_agent.live.console import PlainConsole
 from ec_agent.live.lines import line_of
 from ec_agent.live.screen import Screen
+from ec_agent.visual.escaping import shown
 
 EVERY = 0.1  # seconds between looks at what is new, and at the terminal's size
 TICK = 1.0  # seconds between drawings where nothing is new: clocks run
@@ -69,7 +71,7 @@ def view(*, file: TextIO | None = None) -> Iterator[OnEvent]:
     """
     if file is not None and not hasattr(file, "isatty"):
         raise ConfigError(f"file is {file!r}; give an open file, or leave it out for standard error")
-    with showing(Console(file=file or sys.stderr, highlight=False)) as shown:
+    with showing(PlainConsole(file=file or sys.stderr, highlight=False)) as shown:
         yield shown.hear
 
 
@@ -125,6 +127,7 @@ class _Lines:
             return
         encoding = getattr(self._file, "encoding", None) or "utf-8"
         try:
+            line = shown(line)
             self._file.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             self._file.flush()
         except (OSError, ValueError):  # whoever read it has left; the rollouts go on
