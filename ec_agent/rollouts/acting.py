@@ -20,12 +20,12 @@ from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.plans import Plan, Step, call, hook
 from ec_agent.rollouts.agents import update_and_goto
+from ec_agent.rollouts.attempt import Attempt, Start
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.record import Record
-from ec_agent.rollouts.rollout import Attempt, Start
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.store import put_ops
 from ec_agent.rollouts.writes import joined, set_anew

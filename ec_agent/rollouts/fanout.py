@@ -23,11 +23,12 @@ from ec_agent.leaving import carried_out_whole
 from ec_agent.plans import Plan, Step, adrive, drive
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.choosing import choose
 from ec_agent.rollouts.internals import outer_channels
 from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.record import Record, merged
-from ec_agent.rollouts.rollout import Start, rollout
+from ec_agent.rollouts.rollout import rollout
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.writes import set_anew

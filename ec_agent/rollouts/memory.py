@@ -27,7 +27,7 @@ from ec_agent.rollouts.parking import AsIs, copied, listed, memory_saver
 from ec_agent.rollouts.record import End
 
 if TYPE_CHECKING:
-    from ec_agent.rollouts.rollout import Attempt
+    from ec_agent.rollouts.attempt import Attempt
     from ec_agent.rollouts.session import Session
 
 

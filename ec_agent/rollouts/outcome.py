@@ -26,7 +26,7 @@ from ec_agent.rollouts.untracked import parted, untracked_keys, without
 from ec_agent.rollouts.writes import open_writes, outer_writes
 
 if TYPE_CHECKING:
-    from ec_agent.rollouts.rollout import Attempt
+    from ec_agent.rollouts.attempt import Attempt
 
 MESSAGES = "messages"
 

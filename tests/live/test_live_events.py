@@ -176,7 +176,7 @@ def test_nobody_listens_and_nothing_is_made(run, monkeypatch):
     def never(*args):
         raise AssertionError("made for nobody")
 
-    monkeypatch.setattr("ec_agent.rollouts.rollout.Progress", never)
+    monkeypatch.setattr("ec_agent.rollouts.attempt.Progress", never)
     run.invoke(live_programs.outer(best_of_n(live_programs.agent(), n=2)), ASKED)
     assert run.stream(live_programs.outer(best_of_n(live_programs.agent(), n=2)), ASKED, stream_mode="values")
     with pytest.raises(AssertionError, match="made for nobody"):

@@ -1,0 +1,75 @@
+"""How a rollout's agent is run: its input, its config and its context, on a fresh thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command
+
+from ec_agent.capture.streams import without_streaming
+from ec_agent.rollouts.internals import BREAKPOINTS, Rescues, own_configurable, own_tags
+from ec_agent.rollouts.messages import private_copy
+from ec_agent.rollouts.remotes import ENVIRONMENT, placed
+from ec_agent.rollouts.whole_states import Within
+from ec_agent.tracing import feedback
+
+if TYPE_CHECKING:
+    from ec_agent.rollouts.attempt import Attempt
+
+
+def arguments_of(attempt: Attempt) -> dict[str, Any]:
+    """What the agent's ``stream`` is called with: the user's own config and context, nothing of the run around.
+
+    Args:
+        attempt: the try of the rollout; it is told of the error handlers and of the graph within, if there are any.
+    """
+    session = attempt.session
+    arguments = {
+        "input": _input(attempt),
+        "config": _config(attempt),
+        "context": session.agent.context_of(session.context),
+        "stream_mode": ["tasks", "values", "updates"],
+        "output_keys": session.agent.state_keys,
+        "subgraphs": session.agent.calls_a_graph,
+        **({} if session.agent.is_function else session.breakpoints),
+    }
+    # A subgraph with a memory of its own reads it within the rollout; else the end alone is written.
+    return arguments if session.agent.needs_saver else {**arguments, "durability": "exit"}
+
+
+def _config(attempt: Attempt) -> RunnableConfig:
+    config, session, options = attempt.config, attempt.session, attempt.session.options
+    environment = session.environment(attempt.index)
+    callbacks = without_streaming(config.get("callbacks"))
+    if session.agent.rescues:
+        callbacks, attempt.log.rescued = (rescues := Rescues()).heard_by(callbacks), rescues.of
+    conf = {**own_configurable(config), "thread_id": attempt.thread}
+    if session.agent.is_function and session.breakpoints:  # of the graph in the box
+        conf[BREAKPOINTS] = session.breakpoints
+    marks = feedback.metadata(attempt.index, options.selector.name, options.config)
+    own: RunnableConfig = {
+        "configurable": {**conf, ENVIRONMENT: environment} if environment is not None else conf,
+        "callbacks": callbacks,
+        "tags": own_tags(config),
+        "metadata": {**placed(config.get("metadata") or {}, session.given), **marks},
+        "recursion_limit": options.limits.recursion_limit,
+    }
+    if attempt.langsmith is not None:
+        own["run_id"] = UUID(attempt.langsmith["run_id"])
+    if session.max_concurrency is not None:  # the outer run's own, for the agent's parallel nodes
+        own["max_concurrency"] = session.max_concurrency
+    return own
+
+
+def _input(attempt: Attempt) -> Any:
+    agent, start = attempt.session.agent, attempt.start
+    if start.get("thread") is None:
+        known = private_copy(attempt.session.known)
+        if agent.calls_a_graph:
+            attempt.within = Within(private_copy(known))
+        return agent.boxed(known)
+    answers, held = start.get("answers") or None, private_copy(attempt.held, "the state") or None
+    # No answers are needed to go on from a breakpoint.
+    return Command(resume=answers, update=held) if answers or held else None
