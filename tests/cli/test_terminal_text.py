@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 import ec_agent.cli.app as commands
-from ec_agent import Call, LowestCentroid, TraceStore, Trajectory
+from ec_agent import Call, LowestCentroid, SQLiteJournal, TraceStore, Trajectory
 from ec_agent.cli import main
 from ec_agent.cli.app import app
 from ec_agent.cli.streams import PlainStream, plain_streams
@@ -206,6 +206,24 @@ def traces_prune(run, folder, server, patch):
     yield run("traces", "prune", folder / f"{NAME}.db", "--older-than", BAD)
 
 
+def commits_of(folder):
+    intent = {"key": BAD, "tool": BAD, "args": {BAD: BAD}, "at": 1.0, "thread": BAD, "status": BAD}
+    SQLiteJournal(folder / f"{NAME}.db").claim(BAD, 0, intent)
+    return folder / f"{NAME}.db"
+
+
+def commits_ls(run, folder, server, patch):
+    for more in ([], ["--all"], ["--json"]):
+        yield run("commits", "ls", commits_of(folder), *more)
+    yield run("commits", "ls", BAD)
+
+
+def commits_settle(run, folder, server, patch):
+    file = commits_of(folder)
+    yield run("commits", "settle", file, f"no {BAD}", "--not-done")
+    yield run("commits", "settle", file, BAD, "--done", BAD)
+
+
 def fetch(name):
     def fetching(run, folder, server, patch):
         patch.setattr(f"ec_agent.local.fetch.{name}", lambda: [folder / NAME])
@@ -232,6 +250,8 @@ FED = {
     "traces show": traces_show,
     "traces export": traces_export,
     "traces prune": traces_prune,
+    "commits ls": commits_ls,
+    "commits settle": commits_settle,
     "fetch model": fetch("fetch_model"),
     "fetch bfcl": fetch("fetch_bfcl"),
 }
@@ -287,9 +307,7 @@ def test_whatever_prints(capfd):
         click.echo(BAD)
         click.secho(BAD, err=True, fg="red")
         sys.stdout.writelines([BAD])
-        warnings._showwarnmsg_impl(
-            warnings.WarningMessage(BAD, UserWarning, "x", 1)
-        )  # pytest takes those that warn() tells
+        sys.stderr.write(warnings.formatwarning(BAD, UserWarning, "x", 1))  # pytest keeps those that warn() tells
         logging.lastResort.handle(logging.LogRecord("x", logging.ERROR, "x", 1, BAD, None, None))
     seen = capfd.readouterr()
     assert ORDER.search((seen.out + seen.err).replace("\n", "")) is None
