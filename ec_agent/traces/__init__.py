@@ -6,5 +6,6 @@ recorded      takes selections in
 schema        its tables; migrations: how those of older versions become them
 pruning       what may go
 parquet       its tables for pandas, polars and the like
+inspect_events  which of an Inspect sample's model events are the agent's
 foreign       logs of others, and all of these, as rollouts that can be scored
 """

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from inspect_ai.event import ModelEvent, SpanBeginEvent
+from inspect_ai.event import ModelEvent
 from inspect_ai.tool import ToolFunction
 
 from ec_agent.capture.shapes import call_of, payload_of_response
 from ec_agent.signals import SIGNALS
+from ec_agent.traces.inspect_events import of_the_agent
 from ec_agent.trajectory import Call, Trajectory
 
 
-def trajectory_of_events(events: Iterable[Any], calls: Callable[[ModelEvent], bool] | None = None) -> Trajectory:
+def trajectory_of_events(
+    events: Iterable[Any], calls: Callable[[ModelEvent], bool] | None = None, messages: Sequence[Any] = ()
+) -> Trajectory:
     """The model calls of a sample on one timeline, with every signal.
 
-    Calls that failed are left out, and so are those made by scorers: a judge's tokens are not the agent's.
+    Calls that failed are left out, and so are those of judges, in scorers or within the agent: their tokens are not the
+    agent's.
 
     Args:
         events: ``transcript().events`` of a running sample, or ``sample.events`` of a log that was read.
         calls: which of them count, beside: ``lambda event: event.role != "user"`` leaves a simulated user out.
+        messages: ``state.messages`` or ``sample.messages``, by which a judge within the agent is told from it where an
+            intermediate score follows both.
     """
-    judging: set[str] = set()
-    found: list[Call] = []
-    for event in events:
-        if isinstance(event, SpanBeginEvent) and (event.name == "scorers" or event.parent_id in judging):
-            judging.add(event.id)
-        if not isinstance(event, ModelEvent) or event.span_id in judging or event.pending or event.error is not None:
-            continue
-        if event.output.choices and (calls is None or calls(event)):
-            found.append(_call(event))
-    return Trajectory(found)
+    own = of_the_agent(events, messages, roles=True)
+    return Trajectory([_call(event) for event in own if calls is None or calls(event)])
 
 
 def _call(event: ModelEvent) -> Call:

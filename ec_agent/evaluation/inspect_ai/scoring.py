@@ -93,7 +93,8 @@ def centroid(calls: Callable[[Any], bool] | None = None) -> Scorer:
 def _numbers(state: TaskState, calls: Callable[[Any], bool] | None) -> dict[str, Any]:
     kept = state.store.get(KEY)
     if kept is None:
-        kept = numbers_of(trajectory_of_events(transcript().events, calls), answer=state.output.completion)
+        trajectory = trajectory_of_events(transcript().events, calls, state.messages)
+        kept = numbers_of(trajectory, answer=state.output.completion)
         state.store.set(KEY, kept)  # for scorers to come, and for scoring the log again
     return dict(kept)
 

@@ -1,7 +1,7 @@
 """Logs of Inspect (inspect_ai), ``.eval`` and ``.json``: a sample and epoch is a rollout, a sample is a task.
 
-Its calls are the sample's model events, in order, without those of another party: events with a model role (a simulated
-user, a grader) and events inside a scorer do not count. Logs without events are read by the sample's last output.
+Its calls are the agent's model events, in order (``inspect_events``). Logs without events are read by the sample's last
+output. A sample that ended in an error is no candidate, and is left out.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
+from ec_agent.capture.shapes import call_of, get, listed, payloads_of_response
 from ec_agent.signals import ENTROPY, SURPRISAL
 from ec_agent.traces.foreign.base import ODD, Found, Reader
 from ec_agent.traces.foreign.bounds import BoundError, Bounds
 from ec_agent.traces.foreign.source import Source, Trouble, elements, first_keys
+from ec_agent.traces.inspect_events import of_the_agent
 from ec_agent.trajectory import Call, Trajectory
 
 if sys.version_info >= (3, 14):
@@ -43,6 +44,10 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
     samples = _of_zip if source.head(len(_ZIP)) == _ZIP else _of_json
     for where, sample in samples(source, trouble):
         try:
+            if (error := get(sample, "error")) is not None:
+                said = " ".join(str(get(error, "message")).split())[:80]
+                trouble(where, f"ended in an error ({said}), so it is no candidate")
+                continue
             yield _rollout(sample)
         except ODD as error:
             trouble(where, f"is no sample that can be read ({type(error).__name__}: {error})")
@@ -100,22 +105,14 @@ def _calls(sample: Any) -> Iterator[Call]:
         if get(sample, "output", "choices"):
             yield _call(sample["output"])
         return
-    scoring: set[Any] = set()
-    for event in events:
-        kind = event.get("event")
-        if kind == "span_begin" and (event.get("type") in ("scorers", "scorer") or event.get("parent_id") in scoring):
-            scoring.add(event.get("id"))
-        if kind != "model" or event.get("role") or event.get("span_id") in scoring or event.get("pending"):
-            continue
-        if get(event, "output", "choices"):
-            call = _call(event["output"])
-            yield replace(call, started=_seconds(event.get("timestamp")), ended=_seconds(event.get("completed")))
+    pool = listed(get(sample, "events_data", "messages"))
+    for event in of_the_agent(events, listed(sample.get("messages")), pool):
+        call = _call(event["output"])
+        yield replace(call, started=_seconds(event.get("timestamp")), ended=_seconds(event.get("completed")))
 
 
 def _call(output: Any) -> Call:
-    several = len(output["choices"]) > 1  # the agent goes on with the first; usage is that of all
-    first = {**output, "choices": output["choices"][:1], "usage": None if several else output.get("usage")}
-    return call_of(payload_of_response(first), (ENTROPY, SURPRISAL))
+    return call_of(payloads_of_response(output)[0], (ENTROPY, SURPRISAL))  # the agent goes on with the first
 
 
 def _grade(score: Any) -> float | None:

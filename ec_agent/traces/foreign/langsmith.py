@@ -3,6 +3,9 @@
 They may come in any order, as exports do: calls wait on disk until the file has been read, and are put in call-start
 order by the last part of ``dotted_order``, which begins with the run's own start, else by ``start_time``. Repetitions
 of a dataset's example (``reference_example_id``) are rollouts of one task.
+
+A call that failed is none, as for those who listen; a trace whose own run failed is no candidate. Of several
+generations of one call, the first is what the agent went on with.
 """
 
 from __future__ import annotations
@@ -19,12 +22,17 @@ from ec_agent.capture.shapes import (
     listed,
     merge_payloads,
     payload_of_message,
-    payload_of_response,
+    payloads_of_response,
+    plain_message,
 )
 from ec_agent.signals import ENTROPY, SURPRISAL
 from ec_agent.traces.foreign.base import ODD, Found, Reader
+from ec_agent.traces.foreign.dropping import why_none
 from ec_agent.traces.foreign.source import Source, Trouble, first_keys, values
 from ec_agent.traces.foreign.spool import Spool
+from ec_agent.trajectory import Call
+
+_ENDED, _LACKING = "ended", "lacking"  # notes
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
@@ -33,19 +41,44 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
             if not isinstance(run, Mapping) or not (trace := run.get("trace_id") or run.get("id")):
                 trouble(where, "is no run with a trace_id; give runs as LangSmith's API returns them, one JSON each")
                 continue
+            trace = str(trace)
             if (task := run.get("reference_example_id")) is not None:
-                spool.name_task(str(trace), str(task))
+                spool.name_task(trace, str(task))
+            if _failed(run) and str(run.get("id")) == trace:
+                spool.note(trace, _ENDED, " ".join(str(run.get("error")).split())[:80])
             if run.get("run_type") != "llm":
                 continue
             try:
-                call = call_of(_payload(_plain(run.get("outputs"), source)), (ENTROPY, SURPRISAL))
-                node = get(_plain(run.get("extra"), source), "metadata", "langgraph_node")
+                call = _call(run, source)
             except ODD as error:
                 trouble(where, f"has outputs that cannot be read ({type(error).__name__}: {error})")
                 continue
-            spool.add(str(trace), _start(run), replace(call, node=node if isinstance(node, str) else None))
+            if call is None:
+                continue
+            spool.add(trace, _start(run), call)
+            if call.capability == "none" and (lacking := why_none(run)) is not None:
+                spool.note(trace, _LACKING, lacking)
         for trace, task_of_it, trajectory in spool.rollouts():
-            yield Found(trace, trajectory, task_of_it)
+            if (said := spool.noted(trace, _ENDED)) is not None:
+                trouble(f"{source.label}, trace {trace}", f"ended in an error ({said}), so it is no candidate")
+                continue
+            lacking = None if trajectory.scored_tokens else spool.noted(trace, _LACKING)
+            yield Found(trace, trajectory, task_of_it, lacking=lacking)
+
+
+def _failed(run: Mapping[str, Any]) -> bool:
+    return bool(run.get("error")) or run.get("status") == "error"
+
+
+def _call(run: Mapping[str, Any], source: Source) -> Call | None:
+    """The call of an ``llm`` run; ``None`` where it failed before anything came."""
+    payload = _payload(_plain(run.get("outputs"), source))
+    if _failed(run):
+        if not payload.entries and not payload.tokens:
+            return None
+        payload = replace(payload, partial=True)
+    node = get(_plain(run.get("extra"), source), "metadata", "langgraph_node")
+    return replace(call_of(payload, (ENTROPY, SURPRISAL)), node=node if isinstance(node, str) else None)
 
 
 def _start(run: Mapping[str, Any]) -> str:
@@ -58,26 +91,27 @@ def _plain(value: Any, source: Source) -> Any:
 
 
 def _payload(outputs: Any) -> Payload:
-    generations = [one for prompt in listed(get(outputs, "generations")) for one in _listed(prompt)]
-    messages = [message for one in generations if (message := _message(one)) is not None]
-    if messages:
-        return merge_payloads([payload_of_message(message, info) for message, info in messages])
+    generations = listed(get(outputs, "generations"))
+    # A run has one prompt as a rule; of old, its alternatives stand in no list of their own.
+    prompts = [generations] if any(isinstance(each, Mapping) for each in generations) else generations
+    payloads = [payload for prompt in prompts if (payload := _first(listed(prompt))) is not None]
+    if payloads:
+        return merge_payloads(payloads)
     answer = get(outputs, "message") or next(iter(listed(get(outputs, "messages"))), None)
     if answer is not None:
-        return payload_of_message(get(answer, "kwargs") or answer)
-    return payload_of_response(outputs or {})  # of a wrapped openai client
+        return payload_of_message(plain_message(answer))
+    return payloads_of_response(outputs or {})[0]  # of a wrapped openai client
 
 
-def _listed(prompt: Any) -> list[Any]:
-    return listed(prompt) or ([prompt] if isinstance(prompt, Mapping) else [])
-
-
-def _message(generation: Any) -> tuple[Any, Any] | None:
-    info, message = get(generation, "generation_info"), get(generation, "message")
-    if message is not None:
-        return get(message, "kwargs") or message, info
-    # A completion model's: the logprobs are beside the text.
-    return ({"content": get(generation, "text")}, info) if get(generation, "text") is not None else None
+def _first(alternatives: list[Any]) -> Payload | None:
+    """The alternative that the agent went on with; each has the usage of all."""
+    if not alternatives:
+        return None
+    info, message = get(alternatives[0], "generation_info"), get(alternatives[0], "message")
+    if message is None:  # a completion model's: the logprobs are beside the text
+        message = {"content": get(alternatives[0], "text")}
+    payload = payload_of_message(plain_message(message), info)
+    return payload if len(alternatives) == 1 else replace(payload, tokens=None)
 
 
 READER = Reader(

@@ -12,9 +12,10 @@ from ec_agent.signals import SURPRISAL
 from ec_agent.trajectory import Call, Trajectory
 
 _TABLES = """
-CREATE TABLE calls (rollout TEXT, place TEXT, tokens INTEGER, model TEXT, node TEXT, capability TEXT,
-                    entropies BLOB, surprisal BLOB);
+CREATE TABLE calls (rollout TEXT, place TEXT, tokens INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER, model TEXT,
+                    node TEXT, capability TEXT, partial INTEGER, entropies BLOB, surprisal BLOB);
 CREATE TABLE tasks (rollout TEXT PRIMARY KEY, task TEXT);
+CREATE TABLE notes (rollout TEXT, kind TEXT, note TEXT, PRIMARY KEY (rollout, kind));
 """
 
 
@@ -36,14 +37,25 @@ class Spool:
         """Keep a call; ``place`` sorts the calls of a rollout, calls of equal place stay in the order they came in."""
         surprisal = call.signals.get(SURPRISAL)
         row = (
-            *(rollout, place, call.tokens, call.model, call.node, call.capability),
+            *(rollout, place, call.tokens, call.prompt_tokens, call.cached_tokens, call.model),
+            *(call.node, call.capability, call.partial),
             *(call.entropies.tobytes(), None if surprisal is None else surprisal.tobytes()),
         )
-        self._connection.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._connection.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def name_task(self, rollout: str, task: str) -> None:
         """Say what it is a rollout of."""
         self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", (rollout, task))
+
+    def note(self, rollout: str, kind: str, note: str) -> None:
+        """Keep something else about it: the first note of each kind."""
+        self._connection.execute("INSERT OR IGNORE INTO notes VALUES (?, ?, ?)", (rollout, kind, note))
+
+    def noted(self, rollout: str, kind: str) -> str | None:
+        """That note."""
+        query = "SELECT note FROM notes WHERE rollout = ? AND kind = ?"
+        row = self._connection.execute(query, (rollout, kind)).fetchone()
+        return None if row is None else str(row[0])
 
     def rollouts(self) -> Iterator[tuple[str, str | None, Trajectory]]:
         """Name, task and calls of each rollout, in the order in which their first calls came in."""
@@ -53,17 +65,19 @@ class Spool:
         )
         for rollout, task in self._connection.execute(query):
             calls = self._connection.execute("SELECT * FROM calls WHERE rollout = ? ORDER BY place, rowid", (rollout,))
-            yield rollout, task, Trajectory([_call(*row[2:]) for row in calls])
+            yield rollout, task, Trajectory([_call(row[2:]) for row in calls])
 
 
-def _call(
-    tokens: int | None, model: str | None, node: str | None, capability: Any, entropies: bytes, surprisal: bytes | None
-) -> Call:
+def _call(row: tuple[Any, ...]) -> Call:
+    tokens, prompt_tokens, cached_tokens, model, node, capability, partial, entropies, surprisal = row
     return Call(
         np.frombuffer(entropies),
         tokens=tokens,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached_tokens,
         model=model,
         node=node,
         capability=capability,
+        partial=bool(partial),
         signals={} if surprisal is None else {SURPRISAL: np.frombuffer(surprisal)},
     )
