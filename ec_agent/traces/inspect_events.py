@@ -69,7 +69,9 @@ def _judging(events: list[tuple[int, Any]], messages: Sequence[Any], pool: Seque
             continue
         stretch = [each for each in events[begin:number] if get(each[1], "event") != "score"]
         known = conversation | heard[number]
-        if any(said in conversation | later for said in used.values()):
+        # Without the conversation, nothing tells of an answer with which no later input goes on.
+        asked = used.values() if conversation else [used[place] for place, _ in stretch if place in used]
+        if any(said in known | (later if conversation else set()) for said in asked):
             judging |= _unused(stretch, used, known)
         else:
             again = begin > 0 and get(event, "scorer") != scorer  # another judge of the same answer

@@ -156,6 +156,15 @@ def test_ids_tell_more_than_the_shape(tmp_path):
     assert calls(tmp_path, log.sample()) == [1, 2, 5]
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_without_the_conversation_later_inputs_tell(tmp_path, shape):
+    """As a running sample has it, and logs that were written without messages."""
+    log = Log()
+    shape(log)
+    log.messages = []
+    assert calls(tmp_path, log.sample()) == SHAPES[shape]
+
+
 def test_an_answer_that_was_cut_from_the_conversation_is_known_by_later_inputs(tmp_path):
     log = Log()
     log.say("user")
