@@ -208,7 +208,10 @@ def test_a_tool():
         best_of_n(look)
 
 
-@pytest.mark.parametrize("agents", [[GRAPH, GRAPH], (GRAPH,), {GRAPH}, [lambda state: {}]], ids=str)
+SEVERAL = {"two": [GRAPH, GRAPH], "a tuple": (GRAPH,), "a set": {GRAPH}, "a function": [lambda state: {}]}
+
+
+@pytest.mark.parametrize("agents", SEVERAL.values(), ids=SEVERAL)
 def test_several_agents(agents):
     with pytest.raises(AgentError, match=rf"the agent is a (list|tuple|set) of {len(agents)}.*a best_of_n of its own"):
         best_of_n(agents)

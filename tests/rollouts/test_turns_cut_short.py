@@ -14,7 +14,7 @@ from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from langgraph.types import Command, interrupt
-from test_turns import around, lasting, three
+from test_turns_remembered import around, lasting, three
 
 from ec_agent import LowestCentroid, MemoryWarning, best_of_n
 from ec_agent.rollouts.parking import Parking
