@@ -165,6 +165,17 @@ def test_without_the_conversation_later_inputs_tell(tmp_path, shape):
     assert calls(tmp_path, log.sample()) == SHAPES[shape]
 
 
+def test_an_answer_that_was_thrown_away_is_the_agents(tmp_path):
+    """It came before one that was kept, so no judge spoke there."""
+    log = Log()
+    log.say("user")
+    log.model(list(log.messages), kept=False)
+    log.agent()
+    log.judge()
+    log.score()
+    assert calls(tmp_path, log.sample()) == [1, 2]
+
+
 def test_an_answer_that_was_cut_from_the_conversation_is_known_by_later_inputs(tmp_path):
     log = Log()
     log.say("user")

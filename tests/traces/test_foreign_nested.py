@@ -55,6 +55,10 @@ RECORDS = {
     "messages and response": ({"messages": ASKED, "response": answer(FIRST)}, [FIRST]),
     "messages and another name": ({"messages": ASKED, "raw_completion": answer(FIRST)}, [FIRST]),
     "answers of earlier turns": ({"messages": messages_to_dict(STATE), "output": answer([1.0], "n")}, [[1.0]]),
+    "earlier answers in a request": (
+        {"call": {"request": {"messages": messages_to_dict(STATE)}, "response": answer([1.0], "n")}},
+        [[1.0]],
+    ),
     "request and response": ({"request": {"messages": ASKED}, "response": answer(FIRST)}, [FIRST]),
     "as text": ({"attributes": {"input.value": "{}", "output.value": json.dumps(answer(FIRST))}}, [FIRST]),
     "steps": ({"steps": [{"in": 1, "response": answer(FIRST)}, {"response": answer(SECOND, "c2")}]}, [FIRST, SECOND]),

@@ -173,6 +173,21 @@ def both_of_gemini():
     return zip(gemini("a", EARLY), gemini("a", LATE, index=1), strict=True)
 
 
+@pytest.mark.parametrize("kind", ["chat", "legacy", "gemini"])
+def test_an_end_that_is_told_twice_ends_one_answer(tmp_path, kind):
+    *parts, last = STREAMS[kind]("a", EARLY)
+    end = {"id": "a", "object": "text_completion", "choices": [{"index": 0, "text": "", "finish_reason": "stop"}]}
+    ends = {
+        "chat": [parts[-1], last, last],
+        "legacy": [end, last],
+        "gemini": [last, {**last, "candidates": [{"index": 0, "finishReason": "STOP"}]}],
+    }
+    (tmp_path / "log").write_text(FORMS["lines"]([*parts, *ends[kind]]))
+    (found,), troubles = told(tmp_path / "log")
+    assert troubles == []
+    np.testing.assert_allclose(found.trajectory.entropies, EARLY)
+
+
 def test_a_stream_that_broke_off_is_partial(tmp_path):
     (tmp_path / "log").write_text(FORMS["lines"](chat("a", EARLY)[:2]))
     (found,), _ = told(tmp_path / "log")
