@@ -34,7 +34,7 @@ from ec_agent.rollouts.internals import (
 )
 from ec_agent.rollouts.messages import state_values
 from ec_agent.rollouts.mistaken import ANYTHING, INJECTED, refuse_mistaken, returned_agent
-from ec_agent.rollouts.pipes import calls_a_graph, check_pipe
+from ec_agent.rollouts.pipes import check_pipe
 from ec_agent.rollouts.untracked import Sieve
 
 Writes = list[tuple[str, Any]]
@@ -52,7 +52,6 @@ class Agent:
         needs_saver: whether a subgraph keeps its state in a checkpointer.
         tools: the tools of its tool nodes, by name.
         rescues: whether nodes of it have error handlers.
-        calls_a_graph: whether it is a function that calls a graph, which may return that graph's whole state.
         sieve: takes what is not to be checkpointed out of its checkpoints.
     """
 
@@ -64,7 +63,7 @@ class Agent:
         self._lasting: Any = None
         self.tools: dict[str, BaseTool] = {}
         self.sieve = Sieve({})
-        self.async_only = self.calls_a_graph = False
+        self.async_only = False
         refuse_mistaken(agent)
         if isinstance(agent, CompiledStateGraph) and not isinstance(agent.output_channels, str):
             self.drawn = agent
@@ -97,11 +96,9 @@ class Agent:
                     "itself (retries belong on its nodes or on the node that best_of_n becomes)"
                 )
             check_pipe(agent)
-            self.calls_a_graph = calls_a_graph(agent)
             self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
         elif callable(agent):
             self._take_callable(agent)
-            self.calls_a_graph = calls_a_graph(agent)
         else:
             raise AgentError(f"the agent is of type {type(agent).__name__}; {ANYTHING}")
 

@@ -12,7 +12,6 @@ from ec_agent.capture.streams import without_streaming
 from ec_agent.rollouts.internals import BREAKPOINTS, Rescues, own_configurable, own_tags
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.remotes import ENVIRONMENT, placed
-from ec_agent.rollouts.whole_states import Within
 from ec_agent.tracing import feedback
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def arguments_of(attempt: Attempt) -> dict[str, Any]:
     """What the agent's ``stream`` is called with: the user's own config and context, nothing of the run around.
 
     Args:
-        attempt: the try of the rollout; it is told of the error handlers and of the graph within, if there are any.
+        attempt: the try of the rollout; it is told of the error handlers, if there are any.
     """
     session = attempt.session
     arguments = {
@@ -32,7 +31,7 @@ def arguments_of(attempt: Attempt) -> dict[str, Any]:
         "context": session.agent.context_of(session.context),
         "stream_mode": ["tasks", "values", "updates"],
         "output_keys": session.agent.state_keys,
-        "subgraphs": session.agent.calls_a_graph,
+        "subgraphs": session.agent.is_function,  # those that the function calls
         **({} if session.agent.is_function else session.breakpoints),
     }
     # A subgraph with a memory of its own reads it within the rollout; else the end alone is written.
@@ -66,10 +65,7 @@ def _config(attempt: Attempt) -> RunnableConfig:
 def _input(attempt: Attempt) -> Any:
     agent, start = attempt.session.agent, attempt.start
     if start.get("thread") is None:
-        known = private_copy(attempt.session.known)
-        if agent.calls_a_graph:
-            attempt.within = Within(private_copy(known))
-        return agent.boxed(known)
+        return agent.boxed(private_copy(attempt.session.known))
     answers, held = start.get("answers") or None, private_copy(attempt.held, "the state") or None
     # No answers are needed to go on from a breakpoint.
     return Command(resume=answers, update=held) if answers or held else None

@@ -116,7 +116,8 @@ class Attempt:
         self.final: Any = None
         self.settled: Any = None
         self.said = Said()
-        self.within: Within | None = None
+        resumed = start.get("thread") is not None
+        self.within = Within(session.known, resumed) if session.agent.is_function else None
         self.command: Any = None
         self.paused = False  # at a breakpoint
         self.error: Exception | None = None
@@ -244,7 +245,7 @@ class Attempt:
         """One part of the agent's stream, of a graph within it too; whether to go on listening."""
         *place, mode, part = found
         if place and place[0]:
-            if self.within is not None and len(place[0]) == 1 + sum(each.isdigit() for each in place[0]):
+            if self.within is not None:
                 self.within.hear(place[0], mode, part)
             return not self.log.over
         if self.gate.proposal is not None:

@@ -223,7 +223,7 @@ class Node:
             known=rebuilt(known, with_id) if isinstance(known, dict) else known,
             outer=outer,
             policy=self._policy,
-            given=given_in(config, self._alone),
+            given=given_in(config, self._alone, self.agent.is_function),
             executes=executes,
             within=within,
             root=self._alone and "|" not in str(conf.get("checkpoint_ns") or ""),

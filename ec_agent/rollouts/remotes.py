@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -22,6 +22,7 @@ from langchain_core.runnables.config import DEFAULT_RECURSION_LIMIT
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.durability import DURABILITY
 from ec_agent.errors import AgentError
+from ec_agent.rollouts.internals import BOX_NODE, STREAM
 
 ENVIRONMENT = "ec_environment"
 _BAGGAGE = "langsmith-metadata="
@@ -36,16 +37,20 @@ class Given:
         metadata: what our marks are written over, likewise, and what LangGraph makes of the above.
         recursion_limit: of the run around; ``None`` where it is the one that LangChain fills in.
         namespace: the place of the agent in the graph around; ``""`` where it stands alone.
+        task: for a function, which runs in a graph of ours, what the metadata says of the task that it stands in.
     """
 
     configurable: Mapping[str, Any]
     metadata: Mapping[str, Any]
     recursion_limit: int | None
     namespace: str = ""
+    task: Mapping[str, Any] | None = None
 
 
 _OWN = ("thread_id", ENVIRONMENT, DURABILITY)
 _PLACE = "checkpoint_ns"
+_TASK, _TASK_PLACE = "langgraph_", "langgraph_checkpoint_ns"
+_BOX = f"{BOX_NODE}:"
 _MARKS = ("ec_rollout", "ec_selector", "ec_config", "thread_id", ENVIRONMENT)
 # By the thread of a rollout: a node may send from a thread without the context. Questions without a thread of their own
 # may have rollouts of one name at a time.
@@ -54,26 +59,36 @@ _lock = threading.Lock()
 _here: ContextVar[Given | None] = ContextVar("ec_agent_given", default=None)
 
 
-def given_in(config: RunnableConfig, alone: bool) -> Given:
+def given_in(config: RunnableConfig, alone: bool, boxed: bool) -> Given:
     """What the user gave to the run that this is the config of; within a rollout, to the one around it all.
 
     Args:
         config: of the task that the question is asked in.
         alone: whether that is the task of a graph of ours, in the agent's place.
+        boxed: whether the agent is a function.
 
     Raises:
         AgentError: LangGraph's remote graphs are not made as we know them.
     """
     _install()
     configurable, metadata = config.get("configurable") or {}, config.get("metadata") or {}
+    namespace = str(configurable.get(_PLACE) or "")
     if (around := _given_on(configurable.get("thread_id"))) is not None:
-        return around
-    limit, namespace = config.get("recursion_limit"), str(configurable.get(_PLACE) or "")
+        metadata = _metadata_as_alone(metadata, around)
+        namespace = str(metadata.get(_TASK_PLACE) or "")
+    task = {name: value for name, value in metadata.items() if name.startswith(_TASK)} if boxed and not alone else {}
+    place: Any = {
+        "namespace": namespace.rpartition("|")[0] if alone else namespace,
+        "task": task if boxed else None,
+    }
+    if around is not None:
+        return replace(around, **place)
+    limit = config.get("recursion_limit")
     return Given(
         {name: configurable[name] for name in _OWN if name in configurable},
         {name: metadata[name] for name in _MARKS if name in metadata},
         None if limit == DEFAULT_RECURSION_LIMIT else limit,
-        namespace.rpartition("|")[0] if alone else namespace,
+        **place,
     )
 
 
@@ -120,8 +135,16 @@ def as_alone(config: RunnableConfig | None) -> RunnableConfig | None:
 
 def _metadata_as_alone(metadata: Mapping[str, Any], given: Given) -> dict[str, Any]:
     alone = _restored(metadata, _MARKS, given.metadata)
-    if given.namespace and (own := alone.get("langgraph_checkpoint_ns")):
-        alone["langgraph_checkpoint_ns"] = f"{given.namespace}|{own}"
+    own = str(alone.get(_TASK_PLACE) or "")
+    if given.task is not None and str(alone.get(_PLACE) or "").startswith(_BOX):
+        del alone[_PLACE]
+    if given.task is not None and own.startswith(_BOX):
+        _, _, own = own.partition("|")
+        if not own:
+            return {**{key: value for key, value in alone.items() if not key.startswith(_TASK)}, **given.task}
+        alone[_TASK_PLACE] = own
+    if given.namespace and own:
+        alone[_TASK_PLACE] = f"{given.namespace}|{own}"
     return alone
 
 
@@ -153,22 +176,26 @@ _installed = False
 
 
 def _install() -> None:
-    """Replace the two functions through which all that a remote graph sends passes, once per process."""
+    """Replace the three functions through which all that a remote graph sends passes, once per process."""
     global _installed
     with _install_lock:
         if _installed:
             return
         from langgraph.pregel import remote
 
-        replaced = {"merge_configs": _merging, "_merge_tracing_headers": _tracing}
-        gone = [name for name in replaced if not callable(getattr(remote, name, None))]
+        replaced: list[tuple[Any, str, Callable[..., Any]]] = [
+            (remote, "merge_configs", _merging),
+            (remote, "_merge_tracing_headers", _tracing),
+            (getattr(remote, "RemoteGraph", None), "_get_stream_modes", _listening),
+        ]
+        gone = [name for place, name, _ in replaced if not callable(getattr(place, name, None))]
         if gone:
             raise AgentError(
                 f"langgraph.pregel.remote has no {gone[0]}, which ec_agent knows what a RemoteGraph sends by; install "
                 "a version of langgraph that ec_agent is tested with, or a newer ec_agent"
             )
-        for name, around in replaced.items():
-            setattr(remote, name, around(getattr(remote, name)))
+        for place, name, around in replaced:
+            setattr(place, name, around(getattr(place, name)))
         _installed = True
 
 
@@ -188,3 +215,16 @@ def _tracing(merge: Callable[..., Any]) -> Callable[..., Any]:
         return _headers_as_alone(merge(headers))
 
     return tracing
+
+
+def _listening(stream_modes: Callable[..., Any]) -> Callable[..., Any]:
+    # We listen to the graphs that a function calls; a server would be asked for what is heard here.
+    @functools.wraps(stream_modes)
+    def listening(self: Any, stream_mode: Any, config: RunnableConfig | None = None, *args: Any, **kwargs: Any) -> Any:
+        configurable = (config or {}).get("configurable") or {}
+        # The thread may be one that the user names.
+        if config and (_here.get() is not None or _given_on(configurable.get("thread_id")) is not None):
+            config = {**config, "configurable": {k: v for k, v in configurable.items() if k != STREAM}}
+        return stream_modes(self, stream_mode, config, *args, **kwargs)
+
+    return listening

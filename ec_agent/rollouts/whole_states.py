@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langgraph.channels import BinaryOperatorAggregate
+from langgraph.graph import END
 
 from ec_agent.errors import AgentError
 from ec_agent.rollouts.agents import Writes as Pairs
 from ec_agent.rollouts.internals import Channel, overwrites
-from ec_agent.rollouts.messages import state_values
+from ec_agent.rollouts.messages import fingerprint, private_copy, state_values
 from ec_agent.rollouts.writes import WriteLog
 
 
@@ -22,11 +23,13 @@ class Within:
     """Hears the graphs that a function calls.
 
     Args:
-        given: the state the function is given.
+        given: the state the function is given; it is not changed.
+        resumed: whether it is taken up again, so that what a graph wrote before is not heard.
     """
 
-    def __init__(self, given: Any) -> None:
+    def __init__(self, given: Any, resumed: bool) -> None:
         self._given = state_values(given) or {}
+        self._resumed = resumed
         self._heard: dict[tuple[str, ...], tuple[WriteLog, dict[str, Any]]] = {}
 
     def hear(self, place: Sequence[str], mode: str, part: Any) -> None:
@@ -52,15 +55,23 @@ class Within:
         if not isinstance(channel, BinaryOperatorAggregate) or key not in self._given:
             return [(key, value)]
         for log, final in self._heard.values():
-            if final.get(key, writes) is not value or not _is_of(dict(writes), final, value):
+            if key not in final or not _is_of(writes, final, key, value):
+                continue
+            done = log.writes()
+            if any(name == END for name, _ in done):  # an entrypoint's: it returns what its function returns
                 continue
             before = self._given[key]
-            wrote = [each for name, each in log.writes() if name == key]
-            # Messages are told apart by their ids, say; and a graph that began with nothing has no more than it wrote.
-            if _same(_reduced(channel, before, [value]), value) or _same(_reduced(channel, *_first(wrote)), value):
+            wrote = [each for name, each in done if name == key]
+            if any(each is value for each in wrote) or _counts_once(channel, before, value, wrote):
                 break
-            if not any(overwrites(each) for each in wrote) and _same(_reduced(channel, before, wrote), value):
-                return [(key, each) for each in wrote]
+            added = value[len(final[key]) :] if isinstance(value, list) else []
+            all_of_it = [*wrote, added] if added else wrote
+            if not any(overwrites(each) for each in wrote) and _same(_reduced(channel, before, all_of_it), value):
+                return [(key, each) for each in all_of_it]
+            more = _more(before, value) if self._resumed else []
+            # By now messages may have other ids: one that had none before the pause gets one here and there.
+            if more and fingerprint(_reduced(channel, before, more)) == fingerprint(value):
+                return [(key, each) for each in more]
             raise AgentError(
                 f"the function returned the whole {key!r} of the graph that it calls, which would count twice what was "
                 "there; pass the graph itself, or return the new part alone"
@@ -68,13 +79,44 @@ class Within:
         return [(key, value)]
 
 
-def _is_of(writes: Mapping[str, Any], final: Mapping[str, Any], value: Any) -> bool:
-    """Whether a value is a graph's own: a number may be the same by chance, a whole state is not."""
-    return isinstance(value, list | dict | set) or all(writes.get(key, final) is final[key] for key in final)
+def _counts_once(channel: BinaryOperatorAggregate[Any], before: Any, value: Any, wrote: Sequence[Any]) -> bool:
+    """Whether nothing of what was there is added again: messages have ids, say; or the graph began with nothing."""
+    once = _reduced(channel, before, [value])
+    return (
+        _same(once, value)
+        or _same(_reduced(channel, before, [value, value]), once)
+        or _same(_reduced(channel, *_first(wrote)), value)
+    )
+
+
+def _is_of(writes: Pairs, final: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether a value is a graph's own: a number may be the same by chance, but not beside others of that graph."""
+    if isinstance(value, _TOLD):
+        return _begins_with(value, final[key])
+    if value is not final[key]:
+        return False
+    returned = dict(writes)
+    others = [name for name in final if name in returned and isinstance(returned[name], _TOLD)]
+    if others:
+        return any(_begins_with(returned[name], final[name]) for name in others)
+    return all(returned.get(name, final) is final[name] for name in final)
+
+
+def _begins_with(value: Any, whole: Any) -> bool:
+    """Whether it is that very thing, or a list of the same items, and perhaps more after them."""
+    if value is whole:
+        return True
+    if not (isinstance(value, list) and isinstance(whole, list) and whole):
+        return False
+    return len(value) >= len(whole) and all(one is other for one, other in zip(value, whole, strict=False))
+
+
+_TOLD = (list, dict, set)  # made anew wherever they are made
 
 
 def _reduced(channel: BinaryOperatorAggregate[Any], value: Any, writes: Sequence[Any]) -> Any:
     try:
+        value = private_copy(value)  # an operator may change what it adds to
         for each in writes:
             value = channel.operator(value, each)
     except Exception:  # it does not take such values
@@ -84,6 +126,13 @@ def _reduced(channel: BinaryOperatorAggregate[Any], value: Any, writes: Sequence
 
 def _first(writes: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     return (writes[0], writes[1:]) if writes else (_NOTHING, ())
+
+
+def _more(before: Any, value: Any) -> list[Any]:
+    """What a list or a number has more than it had before."""
+    if isinstance(value, list) and isinstance(before, list):
+        return [value[len(before) :]]
+    return [value - before] if isinstance(value, int | float) and isinstance(before, int | float) else []
 
 
 _NOTHING = object()

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import kit
 import pytest
 from langchain_core.messages import HumanMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from langgraph.pregel import remote as langgraph_remote
@@ -122,6 +122,18 @@ def streamed(remote):
     return kit.graph(MessagesState, ask=ask)
 
 
+def a_function(remote):
+    def ask(state, config: RunnableConfig):
+        return {"messages": remote.invoke(state, config)["messages"]}
+
+    return RunnableLambda(ask, afunc=lambda state, config: remote.ainvoke(state, config))
+
+
+def a_function_with_a_graph(remote):
+    graph = as_a_node(remote)
+    return RunnableLambda(lambda state: graph)
+
+
 AGENTS = [as_a_node, in_a_subgraph, in_a_function, in_a_thread, streamed]
 
 
@@ -144,13 +156,30 @@ def test_the_requests_are_those_of_the_agent_alone(run, server, made, settings):
 
 
 @pytest.mark.parametrize("settings", ["a thread", "much"])
-def test_within_a_graph_with_a_checkpointer(run, server, settings):
-    agent, config = as_a_node(server.graph()), SETTINGS[settings]
+@pytest.mark.parametrize("made", [as_a_node, a_function, a_function_with_a_graph])
+def test_within_a_graph_with_a_checkpointer(run, server, made, settings):
+    agent, config = made(server.graph()), SETTINGS[settings]
     run.invoke(kit.outer(agent, checkpointer=InMemorySaver()), ASK, config)
     expected = server.requests
     server.asked.clear()
     run.invoke(kit.outer(wrapped(agent), checkpointer=InMemorySaver()), ASK, config)
-    assert server.requests == expected
+    limit = re.compile(r', "recursion_limit": \d+')  # LangChain fills one in, or takes one off, where a function calls
+    assert [limit.sub("", request) for request in server.requests] == [limit.sub("", request) for request in expected]
+
+
+def test_a_function_standing_alone_sends_nothing_of_the_graph_it_runs_in(run, server):
+    run.invoke(wrapped(a_function(server.graph())), ASK, SETTINGS["a thread"])
+    assert server.asked
+    assert not any("langgraph_node" in request or "checkpoint_ns" in request for request in server.asked)
+
+
+def test_a_function_within_a_rollout_sends_what_it_would_send_in_its_node(run, server):
+    agent = kit.graph(MessagesState, inner=wrapped(a_function(server.graph())))
+    run.invoke(wrapped(agent), ASK)
+    for _, sent, _ in map(json.loads, server.asked):
+        assert sent["config"]["metadata"]["langgraph_node"] == "inner"
+        assert sent["config"]["metadata"]["langgraph_checkpoint_ns"].startswith("inner:")
+        assert "|" not in sent["config"]["metadata"]["langgraph_checkpoint_ns"]
 
 
 def test_a_thread_that_the_remote_graph_is_bound_to_stays(run, server):
@@ -180,6 +209,7 @@ def test_a_question_within_a_rollout(run, server, settings):
         assert path == made[0][0]
         assert sent["config"]["configurable"] == made[0][1]["config"]["configurable"]
         assert sent["config"]["metadata"].get("thread_id") == made[0][1]["config"]["metadata"].get("thread_id")
+        assert "|" in sent["config"]["metadata"]["langgraph_checkpoint_ns"]
         assert sent["config"]["metadata"].get("ec_rollout") == made[0][1]["config"]["metadata"].get("ec_rollout")
 
 
@@ -220,10 +250,15 @@ def test_a_remote_graph_that_tells_nothing_is_told_of(run, server):
         run.run(best_of_n(as_a_node(server.graph()), n=2), ASK)
 
 
-def test_what_langgraph_sends_by_is_looked_for_before_anything_runs(run, server, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [(langgraph_remote, "merge_configs"), (RemoteGraph, "_get_stream_modes")],
+    ids=lambda each: str(each),
+)
+def test_what_langgraph_sends_by_is_looked_for_before_anything_runs(run, server, monkeypatch, place, name):
     monkeypatch.setattr(remotes, "_installed", False)
-    monkeypatch.delattr(langgraph_remote, "merge_configs")
-    with pytest.raises(AgentError, match="has no merge_configs"):
+    monkeypatch.delattr(place, name)
+    with pytest.raises(AgentError, match=f"has no {name}"):
         run.invoke(wrapped(as_a_node(server.graph())), ASK)
     assert server.asked == []
 

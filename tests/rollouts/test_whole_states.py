@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, NotRequired
 
 import kit
 import pytest
 from kit import SAME
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableBranch, RunnableLambda
-from langgraph.func import entrypoint
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint, task
 from langgraph.graph import MessagesState
+from langgraph.types import Command, interrupt
 
 from ec_agent import AgentError, AllRolloutsFailedError, best_of_n
 
@@ -24,6 +27,7 @@ class State(MessagesState):
     log: Annotated[list[Any], operator.add]
     count: Annotated[int, operator.add]
     plain: Any
+    note: NotRequired[str]
 
 
 def answer(state):
@@ -35,6 +39,7 @@ def more(state):
 
 
 GRAPH = kit.graph(State, answer=answer, more=more)
+NOTHING = kit.graph(State, nothing=lambda state: {"plain": "?"})
 GIVEN = {"messages": [HumanMessage("q", id="q")], "log": ["in"], "count": 5, "plain": "in"}
 SAME_STATE = RunnableLambda(lambda state: state)
 NEW_PART = RunnableLambda(lambda state: {"log": state["log"][1:]})
@@ -65,7 +70,7 @@ def behind(run, agent, state=None):
 
 
 def bare(state):
-    return {**state, "messages": kit.gist(state["messages"])}
+    return {key: kit.gist(state[key]) if key == "messages" else state[key] for key in GIVEN}
 
 
 async def acalled(state):
@@ -96,7 +101,45 @@ def within(state):
     return inner()
 
 
+def made():
+    return kit.graph(State, answer=answer, more=more)
+
+
+def with_a_list_of_its_own(state):
+    done = GRAPH.invoke(state)
+    return {**done, "log": list(done["log"])}
+
+
+def in_a_stream(state):
+    return list(GRAPH.stream(state, stream_mode="values"))[-1]
+
+
+@task
+def as_a_task(state):
+    return GRAPH.invoke(state)
+
+
+@entrypoint()
+def flow(state):
+    return as_a_task(state).result()
+
+
+KEPT = {"graphs": [GRAPH]}
+PACKAGE = SimpleNamespace(agents=SimpleNamespace(graph=GRAPH))
+
 FUNCTIONS = {
+    "an entrypoint": flow,
+    "an entrypoint within": lambda state: flow.invoke(state),
+    "a task": lambda state: as_a_task(state).result(),
+    "streams": in_a_stream,
+    "from a dict": lambda state: KEPT["graphs"][0].invoke(state),
+    "from a package": lambda state: PACKAGE.agents.graph.invoke(state),
+    "by default": lambda state, graph=GRAPH: graph.invoke(state),
+    "makes one": lambda state: made().invoke(state),
+    "returns a new one": RunnableLambda(lambda state: made()),
+    "a list of its own": with_a_list_of_its_own,
+    "with a note": lambda state: {**GRAPH.invoke(state), "note": "set"},
+    "of an agent within": lambda state: best_of_n(GRAPH, n=1).as_agent().invoke(state),
     "a method": Caller().run,
     "an object": Caller(),
     "by another function": within,
@@ -122,6 +165,74 @@ def test_a_function_that_returns_a_graphs_state_is_as_the_graph_alone(run, name)
 def test_an_async_function_too():
     run = kit.Async()
     assert bare(behind(run, acalled)) == bare(behind(run, GRAPH))
+
+
+def test_what_is_added_to_a_graphs_list_is_added_once(run):
+    def adding(state):
+        done = GRAPH.invoke(state)
+        return {"log": [*done["log"], "added"], "count": done["count"]}
+
+    done = behind(run, adding)
+    assert (done["log"], done["count"]) == (["in", "answered", "more", "added"], 7)
+
+
+def asking(state):
+    return {"log": [interrupt("may I?")], "count": 1}
+
+
+ASKING = kit.graph(State, answer=answer, asking=asking, more=more)
+
+
+def asking_itself(state):
+    done = GRAPH.invoke(state)
+    interrupt("may I?")
+    return done
+
+
+@pytest.mark.parametrize(
+    ("agent", "log"),
+    [
+        (lambda state: ASKING.invoke(state), ["in", "answered", "yes", "more"]),
+        (asking_itself, ["in", "answered", "more"]),
+    ],
+    ids=["the graph asks", "the function asks"],
+)
+def test_a_function_that_is_taken_up_again_after_an_answer(run, agent, log):
+    graph, thread = kit.outer(best_of_n(agent, n=2), State, checkpointer=InMemorySaver()), kit.THREAD
+    run.invoke(graph, {**GIVEN, "messages": [HumanMessage("q")]}, thread)
+    done = run.invoke(graph, Command(resume="yes"), thread)
+    assert (done["log"], done["count"], len(done["messages"])) == (log, 4 + len(log), 2)
+
+
+def test_a_graph_that_was_given_the_last_messages_alone_returns_what_is_known_by_its_id(run):
+    def last(state):
+        return {"messages": GRAPH.invoke({**state, "messages": state["messages"][-1:]})["messages"]}
+
+    said = [HumanMessage(text, id=text) for text in ("a", "b", "c")]
+    done = behind(run, last, {**GIVEN, "messages": said})
+    assert [message.content for message in done["messages"]][:3] == ["a", "b", "c"]
+    assert len(done["messages"]) == 4
+
+
+def test_a_list_that_the_graph_replaced_is_new(run):
+    def setting(state):
+        return {"plain": ["one"]}
+
+    def again(state):
+        MODEL.invoke("?")
+        return {"plain": ["two"]}
+
+    replacing = kit.graph(State, setting=setting, again=again)
+    assert behind(run, lambda state: {"log": replacing.invoke(state)["plain"]})["log"] == ["in", "two"]
+
+
+def test_nothing_of_a_graph_is_nothing(run):
+    def emptied(state):
+        MODEL.invoke("?")
+        return {**NOTHING.invoke({**state, "log": [], "count": 0}), "plain": "set"}
+
+    done = behind(run, emptied)
+    assert (done["log"], done["count"], done["plain"]) == (["in"], 5, "set")
 
 
 def test_the_new_part_alone_stays_what_it_is(run):
