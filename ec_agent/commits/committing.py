@@ -219,6 +219,10 @@ class CommitGate:
         tasks = [self._tasks.get(call_id) for call_id in self._calls if call_id not in self._done]
         return len(tasks) > 1 and (None in tasks or len(set(tasks)) < len(tasks))
 
+    def again(self) -> None:
+        """The calls that are not done begin anew."""
+        self._nested.clear()
+
     def quiet(self) -> Plan[None]:
         """Wait for calls that go on beside one that asked: an async tool node does not."""
         while self._running:

@@ -42,6 +42,7 @@ class Course(TypedDict):
         thread: where the rollout is parked that goes on.
         answers: to the interrupts it stopped at, by their ids.
         asking: the questions that are being asked, of the winner or of the tools being carried out, as in its record.
+        earlier: the answers to what the tools asked before, in the order in which they asked.
         after: what comes after a pause.
     """
 
@@ -50,6 +51,7 @@ class Course(TypedDict):
     thread: str | None
     answers: dict[str, Any] | None
     asking: list[list[Any]] | None
+    earlier: NotRequired[list[dict[str, Any]]]
     after: NotRequired[str]
 
 
@@ -122,20 +124,21 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
     if not (yield from _world_is_there(session, last, course["round"])):
         session.check_sent([last["index"]])
         # What was asked of anybody belonged to the rollouts that are gone.
-        anew = {**course, "next": "round", "answers": None, "asking": None}
+        anew = {**course, "next": "round", "answers": None, "asking": None, "earlier": []}
         return {"course": anew, "last": None, "selection": None, "records": Overwrite([]), **UNTOLD}
     if course["asking"]:  # kept before they are asked, so that each answer finds its question
         if course["next"] != "ask":  # a checkpoint of an earlier version
             return {"course": {**course, "next": "ask"}}
-        answers = {**(course["answers"] or {}), **told_in(state)}
-        return {"course": {**course, "next": "act", "answers": answers, "asking": None}, **UNTOLD}
+        earlier = [*course.get("earlier", []), *filter(None, [course["answers"]])]
+        told = {"answers": told_in(state), "earlier": earlier, "asking": None}
+        return {"course": {**course, "next": "act", **told}, **UNTOLD}
     carried: Record | None = None
     commits: list[dict[str, Any]] = []
     if last["end"]["kind"] == "commit" and session.executes:
         start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
         start["anew"] = set_anew(chain(*written_up_to(state)))
         if course["answers"] is not None:
-            start["answers"] = course["answers"]
+            start["answers"], start["earlier"] = course["answers"], course.get("earlier", [])
         try:
             carried = yield from _carried_out(session, last, calls, start, config)
         except CommitError as error:

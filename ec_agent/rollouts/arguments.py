@@ -66,6 +66,6 @@ def _input(attempt: Attempt) -> Any:
     agent, start = attempt.session.agent, attempt.start
     if start.get("thread") is None:
         return agent.boxed(private_copy(attempt.session.known))
-    answers, held = start.get("answers") or None, private_copy(attempt.held, "the state") or None
+    answers, held = attempt.answers[0] or None, private_copy(attempt.held, "the state") or None
     # No answers are needed to go on from a breakpoint.
     return Command(resume=answers, update=held) if answers or held else None

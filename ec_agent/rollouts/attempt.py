@@ -58,6 +58,7 @@ class Start(TypedDict):
         round: number of the stretch, from 0.
         thread: where the rollout it goes on from is parked; it begins afresh without one.
         answers: to the interrupts that one stopped at, by their ids.
+        earlier: the answers to those before, in their order, where it begins again with each of its questions.
         done: what it carried out before.
         anew: the keys that it overwrote before.
     """
@@ -66,6 +67,7 @@ class Start(TypedDict):
     round: int
     thread: NotRequired[str | None]
     answers: NotRequired[dict[str, Any] | None]
+    earlier: NotRequired[list[dict[str, Any]]]
     done: NotRequired[list[Done]]
     anew: NotRequired[list[str]]
 
@@ -92,6 +94,7 @@ class Attempt:
         options = session.options
         self.session, self.start, self.config = session, start, config
         self.index = start["index"]
+        self.answers = [*(start.get("earlier") or []), start.get("answers")]
         self.saver: InMemorySaver | None = None
         self.thread = session.thread(start["round"], self.index)
         self.ran = ran or Ran(self.thread)
@@ -178,7 +181,19 @@ class Attempt:
         if self.error is None:
             with self._failing(), self._inside():
                 yield bounded(Step(self._stream, self._astream), self.meter)
+                while self.committing is not None and self.interrupts and len(self.answers) > 1:
+                    yield from self._next_answers(self.committing)
+                    yield bounded(Step(self._stream, self._astream), self.meter)
             self._late = self.meter.expired
+
+    def _next_answers(self, committing: CommitGate) -> Plan[None]:
+        """Go on to the next question of a call that begins anew with each: one that was answered, too."""
+        assert self.saver is not None
+        yield from committing.quiet()
+        committing.again()
+        self.log.again(finished_in(self.saver, self.thread, self.session.agent.state_keys))
+        self.held = {}
+        del self.answers[0]
 
     def _stop_if_left(self) -> None:
         """Make no further call where nobody waits for it."""

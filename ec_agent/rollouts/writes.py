@@ -113,6 +113,12 @@ class WriteLog:
         self._order.setdefault(event["id"], (0, event["name"], 0))
         self._results[event["id"]] = _unfolded(event.get("result") or {})
 
+    def again(self, finished: Mapping[str, Pairs]) -> None:
+        """The run goes on with the step that it stopped in, of which these tasks are done."""
+        self.finished, self.interrupts, self.split = finished, [], False
+        self._ended, self._running = False, set()
+        self._results, self._order = {}, {}
+
     def applied(self) -> None:
         """The graph applied the writes of its step."""
         if not self._over:

@@ -73,3 +73,58 @@ def test_what_was_done_beside_a_question_is_not_done_again_after_the_answer(run,
     assert post.done == [3, "bob"]
     assert [m.content for m in done["messages"]] == ["go", "", "sent 3", "sent bob"]
     assert len({key for key in post.keys if key}) == 2
+
+
+def asking_thrice(post, *between):
+    @tool
+    def send(to: str) -> str:
+        """Send, if somebody agrees again and again."""
+        answers = []
+        for question in ("send", "now", "sure"):
+            answers.append(interrupt(f"{question} {to}?"))
+            answers += [each.invoke({"amount": len(answers)}) for each in between if question == "send"]
+        return f"{post.deliver(to)}: {answers}"
+
+    return send
+
+
+def answered(run, graph, input=None):
+    """Run it, and answer each question with itself in capitals; the questions by round, and the end."""
+    done, asked = run.invoke(graph, input or {"messages": "go"}, THREAD), []
+    while questions := done.get("__interrupt__"):
+        asked.append(sorted(each.value for each in questions))
+        assert len(asked) <= 3, "a question that was answered is asked again"
+        done = run.invoke(graph, Command(resume={each.id: each.value.upper() for each in questions}), THREAD)
+    return asked, done["messages"]
+
+
+def test_a_tool_may_ask_several_times_before_it_acts(run, post, form):
+    send = asking_thrice(post)
+    node = executing(mailing.agent(form, mailing.sending("ann", "bob"), [send, post.search]), send)
+    asked, messages = answered(run, kit.outer(node, checkpointer=InMemorySaver()))
+    assert asked == [["send bob?"], ["now bob?"], ["sure bob?"]]
+    assert messages[-1].content == "sent bob: ['SEND BOB?', 'NOW BOB?', 'SURE BOB?']"
+    assert said(messages)[:-1] == SENT[:-1]
+    assert post.sent == [("bob", 1)]
+
+
+def test_calls_side_by_side_may_each_ask_several_times(run, post):
+    calls = [("send", {"to": "ann"}), ("pay", {"amount": 3}), ("send", {"to": "bob"})]
+    send = asking_thrice(post)
+    agent = mailing.agent("create_agent", mailing.script(["no"], [calls, "end"]), [send, post.pay])
+    asked, messages = answered(run, kit.outer(executing(agent, send, post.pay), checkpointer=InMemorySaver()))
+    assert asked == [[f"{each} {name}?" for name in ("ann", "bob")] for each in ("send", "now", "sure")]
+    mine = [
+        f"sent {name}: {[f'{each} {name.upper()}?' for each in ('SEND', 'NOW', 'SURE')]}" for name in ("ann", "bob")
+    ]
+    assert [m.content for m in messages[2:]] == [mine[0], "sent 3", mine[1]]
+    assert sorted(map(str, post.done)) == ["3", "ann", "bob"]
+
+
+def test_what_a_tool_commits_between_its_questions_is_done_once(run, post):
+    send = asking_thrice(post, post.pay)
+    agent = mailing.agent("create_agent", mailing.sending("ann", "bob"), [send, post.search])
+    asked, messages = answered(run, kit.outer(executing(agent, send, post.pay), checkpointer=InMemorySaver()))
+    assert [each for (each,) in asked] == ["send bob?", "now bob?", "sure bob?"]
+    assert messages[-1].content == "sent bob: ['SEND BOB?', 'sent 1', 'NOW BOB?', 'SURE BOB?']"
+    assert post.done == [1, "bob"]
