@@ -7,6 +7,7 @@ servers refuse together with logprobs, and would show what losers said.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager
@@ -17,6 +18,8 @@ from langchain_core.tracers.event_stream import _AstreamEventsCallbackHandler
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 
 from ec_agent.plans import Plan, Step
+
+_MANAGED = signature(BaseCallbackManager.__init__).parameters
 
 
 def without_streaming(callbacks: Any) -> Any:
@@ -38,7 +41,7 @@ def tell(manager: BaseCallbackManager, name: str, data: Any) -> Plan[None]:
     """Tell them of a custom event. Not dispatched: that would tell tracers, too, which have heard of it."""
     run = manager.parent_run_id
     yield Step(
-        lambda: manager.on_custom_event(name, data, run) if isinstance(manager, CallbackManager) else None,
+        lambda: _sync(manager).on_custom_event(name, data, run),
         lambda: _told(manager, lambda heard: heard.on_custom_event(name, data, run)),
     )
 
@@ -50,9 +53,8 @@ def tell_of_answer(manager: BaseCallbackManager, message: AIMessage) -> Plan[Non
     serialized = {"name": name}
 
     def sync() -> None:
-        if isinstance(manager, CallbackManager):
-            for run in manager.on_chat_model_start(serialized, [[]], name=name):
-                run.on_llm_end(result)
+        for run in _sync(manager).on_chat_model_start(serialized, [[]], name=name):
+            run.on_llm_end(result)
 
     async def wait() -> None:
         if not isinstance(manager, AsyncCallbackManager):
@@ -62,6 +64,13 @@ def tell_of_answer(manager: BaseCallbackManager, message: AIMessage) -> Plan[Non
             await run.on_llm_end(result)
 
     yield Step(sync, wait)
+
+
+def _sync(manager: BaseCallbackManager) -> CallbackManager:
+    """The same for synchronous code, which may be called in a node of an async graph."""
+    if isinstance(manager, CallbackManager):
+        return manager
+    return CallbackManager(**{name: value for name, value in vars(manager).items() if name in _MANAGED})
 
 
 async def _told(manager: BaseCallbackManager, how: Callable[[Any], Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -163,12 +164,13 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
             raise
         selected(selection)
     feedback.send(config, state["records"], selection)
+    told = deepcopy(selection)  # what listeners do to it, LangChain's event streams among them, is their own affair
     yield Step(
-        lambda: dispatch_custom_event("ec_agent.selection", selection, config=config),
-        lambda: adispatch_custom_event("ec_agent.selection", selection, config=config),
+        lambda: dispatch_custom_event("ec_agent.selection", told, config=config),
+        lambda: adispatch_custom_event("ec_agent.selection", told, config=config),
     )
     if session.events is not None:
-        yield from tell(session.events, "ec_agent.selection", selection)
+        yield from tell(session.events, "ec_agent.selection", deepcopy(selection))
     return {"selection": selection}
 
 
@@ -263,6 +265,5 @@ def _choose(session: Session, state: FanOutState) -> dict[str, Any]:
                 "reason": candidate.reason,
             }
         )
-    plain = selection.to_dict()
-    session.emit({"type": "ec_agent.selection", "selection": plain})
-    return plain
+    session.emit({"type": "ec_agent.selection", "selection": selection.to_dict()})
+    return selection.to_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 
 import kit
@@ -151,6 +152,62 @@ def test_astream_events_has_the_selection(form):
     custom = [e for e in events if e["event"] == "on_custom_event"]
     assert [e["name"] for e in custom] == ["ec_agent.selection"]
     assert Selection.from_dict(custom[0]["data"]).winner == 1
+
+
+def answers_among(events):
+    return [e["data"]["output"].content for e in events if e["event"] == "on_chat_model_end"]
+
+
+@forms
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(
+    "only",
+    [
+        {"include_types": ["chat_model"]},
+        {"exclude_types": ["chain"]},
+        {"include_names": ["scripted"]},
+        {"exclude_names": ["best_of_n", "LangGraph", "solve"]},
+    ],
+    ids=lambda only: next(iter(only)),
+)
+def test_event_streams_may_leave_kinds_of_events_out(form, version, only):
+    async def watch(graph):
+        return [event async for event in graph.astream_events({"messages": "go"}, version=version, **only)]
+
+    events = asyncio.run(watch(form(kit.chat(kit.say(*PEAKS)), n=3)))
+    ends = [e for e in events if e["event"] == "on_chat_model_end"]
+    assert len(ends) == 1
+    assert "answer 1" in str(ends)
+    assert not {"answer 0", "answer 2"} & set(re.findall(r"answer \d", str(events)))
+
+
+@pytest.mark.parametrize("call", ["invoke", "as_agent", "batch"])
+def test_a_synchronous_node_of_an_async_graph_shows_the_winner_in_event_streams_too(call):
+    node = best_of_n(kit.chat(kit.say(*PEAKS)), n=3)
+    calls = {
+        "invoke": node.invoke,
+        "as_agent": lambda state: {"messages": node.as_agent().invoke(state)["messages"][1:]},
+        "batch": lambda state: node.batch([state])[0],
+    }
+    events = asyncio.run(events_of(kit.graph(MessagesState, solve=calls[call])))
+    assert answers_among(events) == ["answer 1"]
+    assert [e["name"] for e in events if e["event"] == "on_custom_event"] == ["ec_agent.selection"]
+    assert not {"answer 0", "answer 2"} & set(re.findall(r"answer \d", str(events)))
+
+
+def test_what_a_listener_does_to_the_receipt_is_its_own_affair(run):
+    class Spoils(BaseCallbackHandler):
+        def on_custom_event(self, name, data, **kwargs):
+            data.clear()
+
+    def spoil(event):
+        event.get("selection", {}).clear()
+
+    result = run.run(
+        best_of_n(kit.chat(kit.say(*PEAKS)), n=3), {"messages": "go"}, {"callbacks": [Spoils()]}, on_event=spoil
+    )
+    assert result.selection.winner == 1
+    assert len(result.selection.candidates) == 3
 
 
 class Ear(BaseCallbackHandler):
