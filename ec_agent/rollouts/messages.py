@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import BaseMessage, RemoveMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, convert_to_messages
 from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
@@ -153,32 +153,31 @@ class Said:
         """What was written to messages keys, as the messages that the state made of it.
 
         A message written as a tuple, a dict or a string was given its id only there; replayed as it was, it would
-        become another message. Such messages are appended, so they are found from the last to the first; others that
-        say the same may stand before them.
+        become another message. Of those that say the same it is the first that was not there before: not in ``known``,
+        and in nothing that was written earlier. Later it may be written again under its id, by a graph within, say.
 
         Args:
             writes: state keys and values, in the order in which they were applied.
             known: what was there before; none of it is a message that was written.
         """
-        named = [m for m in messages_in([value for _, value in writes]) if not isinstance(m, RemoveMessage)]
-        taken = {each for each in message_ids([known, named]) if each is not None}
-        return [(key, self._identified(key, value, taken)) for key, value in reversed(writes)][::-1]
+        taken = {each for each in message_ids(known) if each is not None}
+        return [(key, self._identified(key, value, taken)) for key, value in writes]
 
     def _identified(self, key: str, written: Any, taken: set[str]) -> Any:
-        said = self._by_key.get(key)
+        said = self._by_key.get(key, {})
         items = written if isinstance(written, list) else [written]
-        if not said or all(isinstance(item, BaseMessage) for item in items) or isinstance(written, Overwrite):
-            return written
         try:
-            messages = convert_to_messages(items)
+            made = not isinstance(written, Overwrite) and not all(isinstance(item, BaseMessage) for item in items)
+            messages = convert_to_messages(items) if said and made else None
         except (NotImplementedError, ValueError):  # no messages, after all
-            return written
-        for place, message in reversed(list(enumerate(messages))):
-            alike = (m for m in reversed(said.values()) if m.id not in taken and _says_the_same(m, message))
-            if message.id is None and (found := next(alike, None)) is not None:
-                messages[place] = found
-                taken.add(str(found.id))
-        return messages
+            messages = None
+        for place, message in enumerate(messages or ()):
+            alike = (m for m in said.values() if m.id not in taken and _says_the_same(m, message))
+            if messages and message.id is None and (found := next(alike, None)) is not None:
+                messages[place] = message = found
+            taken.add(str(message.id))
+        taken.update(str(each) for each in message_ids(written))
+        return written if messages is None else messages
 
 
 def _says_the_same(one: BaseMessage, other: BaseMessage) -> bool:

@@ -78,3 +78,24 @@ def test_what_is_taken_away_again_is_what_the_agent_alone_takes_away(run, which)
         done = run.invoke(graph, asked)["messages"]
         assert [message.content for message in done] == [text.replace("answer 0", "answer 1") for text in said]
         assert len({message.id for message in done}) == len(done)
+
+
+@forms
+@pytest.mark.parametrize("again", ["before", "after", "both"])
+def test_one_with_an_id_of_its_own_beside_it(run, form, again):
+    model = kit.say(*kit.PEAKS)
+    named = lambda name: lambda state: {"messages": [HumanMessage("same", id=name)]}  # noqa: E731
+    nodes = {
+        "ask": lambda state: {"messages": [model.invoke("?")]},
+        **({"before": named("n1")} if again != "after" else {}),
+        "say": lambda state: {"messages": form("same")},
+        **({"after": named("n2")} if again != "before" else {}),
+        "within": kit.graph(MessagesState, nothing=lambda state: {"messages": []}),  # writes all of them again
+    }
+    agent = kit.graph(MessagesState, **nodes)
+    asked = {"messages": [HumanMessage("same", id="q")]}
+    expected = run.invoke(agent, asked)["messages"]
+    done = run.invoke(kit.outer(best_of_n(agent, n=3)), asked)["messages"]
+    assert told(done) == told(expected)
+    named_ones = [[message.id in ("n1", "n2", "q") for message in messages] for messages in (expected, done)]
+    assert named_ones[0] == named_ones[1]
