@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Container, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langgraph.errors import ParentCommand
+from langgraph.errors import GraphInterrupt, ParentCommand
 
 from ec_agent.commits.gate import Done, RolloutGate, RolloutStop
 from ec_agent.commits.once import Once
@@ -16,6 +17,12 @@ from ec_agent.commits.uses import Talk, Use, alike, answering, says, talk_with, 
 from ec_agent.errors import CommitError
 from ec_agent.plans import Plan, Step, pause
 
+CONFUSABLE = (
+    "a tool asks by interrupt(), and its node runs several calls of one message, whose answers LangGraph tells apart "
+    "by order alone; have the model make one call a message (parallel_tool_calls=False), give each call a task of its "
+    'own (Send("tools", [call])), or ask elsewhere'
+)
+_BEGINNING = 1.0  # seconds; what answers a call without its tool, a wrapper say, has it never begin
 _carrying: ContextVar[bool] = ContextVar("ec_agent_carrying_out", default=False)
 
 
@@ -64,17 +71,27 @@ class CommitGate:
         calls: the calls to carry out, by id.
         once: how those that commit are carried out.
         beyond: the gate for every other call.
+        beside: the names of the tools whose calls run side by side, all in one graph task.
     """
 
-    def __init__(self, calls: Mapping[str, Planned], once: Once, beyond: RolloutGate | None = None) -> None:
+    def __init__(
+        self,
+        calls: Mapping[str, Planned],
+        once: Once,
+        beyond: RolloutGate | None = None,
+        beside: Container[str] = (),
+    ) -> None:
         self.talk: Talk | None = None
         self.failure: CommitError | None = None
         self._calls = calls
         self._once = once
         self.beyond = beyond
+        self._beside = beside
         self._done: set[str] = set()
         self._tasks: dict[str, str] = {}
         self._running: set[str] = set()
+        self._under_way: set[str] = set()
+        self._asked: set[str] = set()
         self._nested: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -119,6 +136,7 @@ class CommitGate:
             return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
         with self._lock:
             self._tasks[call_id] = task_here()
+            self._under_way.add(call_id)
         token = _carrying.set(True)
         ended = False
         try:
@@ -127,10 +145,16 @@ class CommitGate:
         except ParentCommand:  # an agent within hands the run over
             ended = True
             raise
+        except GraphInterrupt:
+            with self._lock:
+                self._asked.add(call_id)
+            yield from self._all_begun()
+            raise
         finally:
             _carrying.reset(token)
-            if ended:
-                with self._lock:
+            with self._lock:
+                self._under_way.discard(call_id)
+                if ended:
                     self._done.add(call_id)
         return value
 
@@ -219,11 +243,25 @@ class CommitGate:
         tasks = [self._tasks.get(call_id) for call_id in self._calls if call_id not in self._done]
         return len(tasks) > 1 and (None in tasks or len(set(tasks)) < len(tasks))
 
+    def _all_begun(self) -> Plan[None]:
+        """Wait for those beside a call that asks: in threads, its node would leave without having begun them."""
+        until = time.monotonic() + _BEGINNING
+        while self._unbegun and time.monotonic() < until:
+            yield pause(0.005)
+
+    @property
+    def _unbegun(self) -> bool:
+        return any(each.name in self._beside and call_id not in self._tasks for call_id, each in self._calls.items())
+
+    def confused(self, at_once: int) -> bool:
+        """Whether several calls in one graph task have asked, or may do so later: it runs so many ``at_once``."""
+        return len(self._asked) > 1 or (at_once < len(self._calls) and self._unbegun)
+
     def again(self) -> None:
         """The calls that are not done begin anew."""
         self._nested.clear()
 
     def quiet(self) -> Plan[None]:
         """Wait for calls that go on beside one that asked: an async tool node does not."""
-        while self._running:
+        while self._running or self._under_way:
             yield pause(0.005)

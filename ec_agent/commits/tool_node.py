@@ -10,10 +10,11 @@ from uuid import NAMESPACE_URL, uuid5
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
-from ec_agent.commits.committing import CommitGate, Planned, entered
+from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, entered
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
@@ -21,8 +22,10 @@ from ec_agent.commits.journal import Journal, MemoryJournal, check_journal, jour
 from ec_agent.commits.lineage import number_in_task, standing
 from ec_agent.commits.once import Once, OnUncertain
 from ec_agent.commits.runlog import RunLog
-from ec_agent.errors import ConfigError
+from ec_agent.errors import CommitError, ConfigError
 from ec_agent.plans import Plan, adrive, drive
+
+_AT_ONCE = 4  # no pool of threads has fewer, unless max_concurrency says so
 
 
 class CommitToolNode(ToolNode):
@@ -30,7 +33,8 @@ class CommitToolNode(ToolNode):
 
     Takes and gives what a ``ToolNode`` does. A call that was carried out already, in a run that was resumed, retried
     or replayed, is answered with its first result; one of which only the intent is known raises ``CommitUncertain``.
-    Inside a rollout its tools are not run: the rollout ends at them.
+    Inside a rollout its tools are not run: the rollout ends at them. A tool may ask by ``interrupt()``; where several
+    calls of one message do, each needs a task of its own, ``Send("tools", [call])``.
 
     Args:
         tools: the tools; those marked ``@read_only`` are just run.
@@ -59,11 +63,11 @@ class CommitToolNode(ToolNode):
         self._on_uncertain: OnUncertain = on_uncertain
 
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
-        with self._gated(drive(self._gate(input, config))):
+        with self._gated(drive(self._gate(input, config)), config):
             return super()._func(input, config, runtime)
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
-        with self._gated(await adrive(self._gate(input, config))) as gate:
+        with self._gated(await adrive(self._gate(input, config)), config) as gate:
             try:
                 return await super()._afunc(input, config, runtime)
             except Exception:
@@ -87,15 +91,21 @@ class CommitToolNode(ToolNode):
         once = Once(journal, self._on_uncertain, RunLog(journal, here) if here is not None else None)
         said = repr([(each.name, each.args) for each in calls.values()])
         number = number_in_task(config, said) if here is not None else 0
-        return CommitGate((yield from entered(once, f"tools/{number}/{said}", calls)), once)
+        planned = yield from entered(once, f"tools/{number}/{said}", calls)
+        return CommitGate(planned, once, beside=self.tools_by_name)
 
     @contextmanager
-    def _gated(self, gate: CommitGate | None) -> Iterator[CommitGate | None]:
+    def _gated(self, gate: CommitGate | None, config: RunnableConfig) -> Iterator[CommitGate | None]:
         if gate is None:
             yield None
             return
-        with gated(gate):
-            yield gate
+        try:
+            with gated(gate):
+                yield gate
+        except GraphInterrupt:
+            if gate.confused(config.get("max_concurrency") or _AT_ONCE):
+                raise CommitError(CONFUSABLE) from None
+            raise
         if gate.failure is not None:  # told to the model as an ordinary error, perhaps
             raise gate.failure
 

@@ -13,7 +13,7 @@ from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command, Overwrite
 from typing_extensions import TypedDict
 
-from ec_agent.commits.committing import CommitGate, Planned, entered
+from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, entered
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
@@ -271,7 +271,7 @@ def _carried_out(
     if done["error"] is not None:
         raise _after(session.errors[record["index"]], attempt.committing.done())
     if done["end"]["kind"] == "interrupt" and attempt.committing.confusable:
-        raise CommitError(_CONFUSABLE)
+        raise CommitError(CONFUSABLE)
     if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
         if session.options.continue_after_commit:
             raise CommitError(_ELSEWHERE)
@@ -299,10 +299,6 @@ _ELSEWHERE = (
     "from there; see that it does the same each time it is run, and that nothing in it catches GraphBubbleUp; or leave "
     "continue_after_commit out"
 )
-_CONFUSABLE = (
-    "a tool asks by interrupt(), and its node runs several calls of one message, whose answers LangGraph tells apart "
-    "by order alone; have the model make one call a message (parallel_tool_calls=False), or ask elsewhere"
-)
 
 
 def _called(session: Session, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
@@ -324,7 +320,7 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
                 results.append(stop.args[0])
             except GraphInterrupt:
                 if len(calls) > 1:
-                    raise CommitError(_CONFUSABLE) from None
+                    raise CommitError(CONFUSABLE) from None
                 raise
     orders = [result for result in results if isinstance(result, Command)]
     told = [pair for order in orders for pair in update_and_goto(order)[0]]

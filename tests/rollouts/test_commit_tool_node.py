@@ -19,6 +19,7 @@ from langgraph.types import Command, RetryPolicy, Send, interrupt
 from typing_extensions import TypedDict
 
 from ec_agent import (
+    CommitError,
     CommitToolNode,
     CommitUncertain,
     ConfigError,
@@ -182,6 +183,52 @@ def test_a_tool_may_ask_before_it_acts(run, post, answer):
     done = run.invoke(graph, Command(resume=answer), THREAD)
     assert post.done == ([3, "ann"] if answer == "yes" else [3])
     assert [m.content for m in done["messages"][1:]] == ["sent 3", "sent ann" if answer == "yes" else "left undone"]
+
+
+def agreeing(post):
+    @tool
+    def send(to: str) -> str:
+        """Send, if somebody agrees."""
+        return post.deliver(to) if interrupt(f"send to {to}?") == f"yes, {to}" else f"{to} left undone"
+
+    return send
+
+
+TO_ANN, TO_BOB, PAY = ("send", {"to": "ann"}), ("send", {"to": "bob"}), ("pay", {"amount": 3})
+
+
+@pytest.mark.parametrize("calls", [(TO_ANN, TO_BOB), (TO_ANN, PAY, TO_BOB), (TO_ANN, TO_ANN)])
+@pytest.mark.parametrize("more", [{}, {"max_concurrency": 1}], ids=["at once", "one at a time"])
+def test_questions_whose_answers_could_be_confused_are_refused(run, post, calls, more):
+    graph = kit.graph(MessagesState, tools=CommitToolNode([agreeing(post), post.pay]), checkpointer=InMemorySaver())
+    with pytest.raises(CommitError, match=r'Send\("tools"'):
+        run.invoke(graph, {"messages": [asking(*calls)]}, {**THREAD, **more})
+    assert not {"ann", "bob"} & set(post.done)
+
+
+@pytest.mark.parametrize("first", [0, -1])
+def test_calls_with_tasks_of_their_own_may_all_ask(run, post, first):
+    builder = StateGraph(MessagesState)
+    builder.add_node("tools", CommitToolNode([agreeing(post), post.pay]))
+    builder.add_conditional_edges(
+        START, lambda s: [Send("tools", [c]) for c in s["messages"][-1].tool_calls], ["tools"]
+    )
+    graph = builder.compile(checkpointer=InMemorySaver())
+    done = run.invoke(graph, {"messages": [asking(TO_ANN, PAY, TO_BOB)]}, THREAD)
+    while questions := sorted(done.get("__interrupt__", ()), key=lambda each: each.value):
+        answer = "yes, " + questions[first].value.removeprefix("send to ").rstrip("?")
+        done = run.invoke(graph, Command(resume={questions[first].id: answer}), THREAD)
+    assert [m.content for m in done["messages"][1:]] == ["sent ann", "sent 3", "sent bob"]
+    assert sorted(map(str, post.done)) == ["3", "ann", "bob"]
+
+
+@pytest.mark.parametrize("calls", [(TO_ANN, PAY), (PAY, TO_ANN)])
+def test_a_call_may_ask_beside_one_that_does_not(run, post, calls):
+    graph = kit.graph(MessagesState, tools=CommitToolNode([agreeing(post), post.pay]), checkpointer=InMemorySaver())
+    run.invoke(graph, {"messages": [asking(*calls)]}, THREAD)
+    done = run.invoke(graph, Command(resume="yes, ann"), THREAD)
+    assert {m.content for m in done["messages"][1:]} == {"sent ann", "sent 3"}
+    assert sorted(map(str, post.done)) == ["3", "ann"]
 
 
 def test_what_its_tools_are_given_and_give(run, post):
