@@ -47,7 +47,7 @@ class Given:
     task: Mapping[str, Any] | None = None
 
 
-_OWN = ("thread_id", ENVIRONMENT, DURABILITY)
+_OWN = ("thread_id", ENVIRONMENT, DURABILITY)  # the thread first
 _PLACE = "checkpoint_ns"
 _TASK, _TASK_PLACE = "langgraph_", "langgraph_checkpoint_ns"
 _BOX = f"{BOX_NODE}:"
@@ -120,13 +120,17 @@ def _given_on(thread: Any) -> Given | None:
 
 def as_alone(config: RunnableConfig | None) -> RunnableConfig | None:
     """The config without what is of ours; itself outside a rollout."""
-    configurable = (config or {}).get("configurable") or {}
+    configurable, metadata = (config or {}).get("configurable") or {}, (config or {}).get("metadata") or {}
+    own: tuple[str, ...] = _OWN
     given = _given_on(configurable.get("thread_id"))
+    if given is None and _MARKS[0] in metadata:
+        # Made of a rollout's config, with a thread that the user's code names itself.
+        given, own = _here.get(), _OWN[1:]
     if config is None or given is None:
         return config
-    alone: Any = {**config, "configurable": _restored(configurable, _OWN, given.configurable)}
+    alone: Any = {**config, "configurable": _restored(configurable, own, given.configurable)}
     if "metadata" in config:
-        alone["metadata"] = _metadata_as_alone(config["metadata"], given)
+        alone["metadata"] = _metadata_as_alone(metadata, given)
     if alone.pop("recursion_limit", None) is not None and given.recursion_limit is not None:
         alone["recursion_limit"] = given.recursion_limit
     restored: RunnableConfig = alone
@@ -149,7 +153,8 @@ def _metadata_as_alone(metadata: Mapping[str, Any], given: Given) -> dict[str, A
 
 
 def _restored(values: Mapping[str, Any], names: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: value for key, value in values.items() if key not in names}, **given}
+    kept = {key: value for key, value in values.items() if key not in names}
+    return {**kept, **{key: value for key, value in given.items() if key in names}}
 
 
 def _headers_as_alone(headers: dict[str, str] | None) -> dict[str, str] | None:

@@ -115,6 +115,14 @@ def in_a_thread(remote):
     return kit.graph(MessagesState, ask=ask)
 
 
+def on_a_thread_of_its_own(remote):
+    def ask(state, config: RunnableConfig):
+        mine = {**config, "configurable": {**config["configurable"], "thread_id": "its own"}}
+        return {"messages": remote.invoke(state, mine)["messages"]}
+
+    return kit.graph(MessagesState, ask=ask)
+
+
 def streamed(remote):
     def ask(state, config: RunnableConfig):
         return {"messages": list(remote.stream(state, config, stream_mode="values"))[-1]["messages"]}
@@ -134,7 +142,7 @@ def a_function_with_a_graph(remote):
     return RunnableLambda(lambda state: graph)
 
 
-AGENTS = [as_a_node, in_a_subgraph, in_a_function, in_a_thread, streamed]
+AGENTS = [as_a_node, in_a_subgraph, in_a_function, in_a_thread, on_a_thread_of_its_own, streamed]
 
 
 def wrapped(agent, **options):
