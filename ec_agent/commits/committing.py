@@ -92,6 +92,7 @@ class CommitGate:
         self._running: set[str] = set()
         self._under_way: set[str] = set()
         self._asked: set[str] = set()
+        self._misfits: set[str] = set()
         self._nested: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -134,9 +135,16 @@ class CommitGate:
             planned = None  # asked by a model that a tool has asked, and that numbers its calls alike
         if planned is None or call_id is None or planned.name != use.tool.name or self._of_another(planned, use):
             return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
+        misfit = planned.commits and use.misfits
         with self._lock:
             self._tasks[call_id] = task_here()
-            self._under_way.add(call_id)
+            if misfit:  # answered with an error, as a rule; nothing is done, so nothing is noted down
+                self._done.add(call_id)
+                self._misfits.add(call_id)
+            else:
+                self._under_way.add(call_id)
+        if misfit:
+            return (yield execute)
         token = _carrying.set(True)
         ended = False
         try:
@@ -172,7 +180,7 @@ class CommitGate:
                 "id": call_id,
                 "name": each.name,
                 "args": dict(each.args),
-                "key": each.key if each.commits else None,
+                "key": each.key if each.commits and call_id not in self._misfits else None,
                 "made_up": each.made_up,
             }
             for call_id, each in self._calls.items()

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.messages.tool import ToolOutputMixin
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool
+from pydantic import ValidationError
 
 from ec_agent.commits.durability import READ
 
@@ -61,6 +62,17 @@ class Use:
         """Whether it is called with what a model said; a tool node may have added to that."""
         names = args or self.tool.args
         return alike(args, {name: value for name, value in self.args.items() if name in names})
+
+    @property
+    def misfits(self) -> bool:
+        """Whether the tool's own schema refuses what it is called with, before it does anything."""
+        try:
+            self.tool._parse_input(self.input, self.call_id)
+        except ValidationError:
+            return True
+        except Exception:  # the call itself will say what the matter is
+            return False
+        return False
 
 
 def alike(some: Any, others: Any) -> bool:

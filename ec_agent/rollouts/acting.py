@@ -147,7 +147,9 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
             if not session.can_wait(last["index"]):
                 raise _after(CommitError(_CANNOT_WAIT), carried["end"].get("done", []))
             return {"course": {**course, "next": "ask", "asking": carried["end"]["interrupts"]}}
-        commits = [{"tool": c.name, "args": dict(c.args), "key": c.key} for c in calls.values() if c.commits]
+        undone = {each["id"] for each in carried["end"].get("done", []) if each["key"] is None}
+        done = [each for call_id, each in calls.items() if each.commits and call_id not in undone]
+        commits = [{"tool": each.name, "args": dict(each.args), "key": each.key} for each in done]
     for record in (last, *([carried] if carried is not None else [])):
         yield from _remember(session, record)
     yield from _promote(session, last["index"], course["round"], config)

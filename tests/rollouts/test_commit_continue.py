@@ -216,3 +216,16 @@ def test_middleware_that_catches_everything_makes_going_on_impossible_and_does_n
     with pytest.raises(AllRolloutsFailedError, match="let middleware pass GraphBubbleUp on"):
         run.run(node, {"messages": "go"})
     assert post.done == []
+
+
+@pytest.mark.parametrize("more", [{}, {"continue_after_commit": True}], ids=["ends", "goes on"])
+@pytest.mark.parametrize("args", [{"amount": "much"}, {}], ids=["wrong", "missing"])
+def test_a_call_that_the_tools_schema_refuses_is_answered_with_the_error_and_is_no_action(run, post, args, more):
+    script = mailing.script(["no"], [[("pay", args)], [("pay", {"amount": 3})], "end"])
+    node = best_of_n(mailing.agent("create_agent", script, [post.pay]), 2, commit=["pay"], on_commit="execute", **more)
+    result = run.run(node, {"messages": "go"})
+    texts = [m.content for m in result.output["messages"] if m.type == "tool"]
+    assert "Error invoking tool 'pay'" in texts[0]
+    assert texts[1:] == (["sent 3"] if more else [])
+    assert post.done == ([3] if more else [])
+    assert [each["args"] for each in result.selection.commits] == ([{"amount": 3}] if more else [])

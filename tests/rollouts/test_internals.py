@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import warnings
+from inspect import getsource, signature
 from typing import Annotated, Any
 
 import kit
@@ -12,6 +13,7 @@ import langgraph.channels as channels
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool
 from langgraph._internal import _constants as constants
 from langgraph.channels import (
     AnyValue,
@@ -424,3 +426,8 @@ def test_a_schema_of_ones_own_adds_keys_to_a_graph_but_not_to_what_it_shows():
     assert graph.invoke({"shown": "a"}, kit.THREAD) == {"shown": "['shown']"}
     assert graph.invoke({"shown": "b"}, kit.THREAD) == {"shown": "['hidden', 'shown']"}
     assert graph.get_input_jsonschema()["properties"].keys() == {"shown"}
+
+
+def test_a_tool_looks_at_its_arguments_before_it_runs():
+    assert list(signature(BaseTool._parse_input).parameters) == ["self", "tool_input", "tool_call_id"]
+    assert "self._parse_input(" in getsource(BaseTool._to_args_and_kwargs)
