@@ -44,6 +44,7 @@ class Recorder:
         known: answers of calls that were heard elsewhere, by a question within this rollout, and are on record.
         tool_calls: tools executed.
         remotes: times that something was asked of a remote graph.
+        within: calls that were started by questions within this rollout, whether or not they came to their end.
         tools: which, and when.
         progress: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
 
@@ -81,7 +82,7 @@ class Recorder:
         self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
         self.known: list[Answer] = []
-        self.tool_calls = self.remotes = 0
+        self.tool_calls = self.remotes = self.within = 0
         self.progress: Progress | None = None
         self.guard = guard
         self.asking: list[AIMessage] = [] if asking is None else asking
@@ -363,8 +364,8 @@ class Recorder:
         return any(space == namespace or (within and space.startswith(f"{namespace}|")) for space in spaces)
 
     def started_calls(self) -> int:
-        """How many calls have started so far."""
-        return len(self._calls)
+        """How many calls have started so far, here or by questions within."""
+        return len(self._calls) + self.within
 
     def places(self) -> list[float]:
         """Where the calls are that count, in call-start order."""

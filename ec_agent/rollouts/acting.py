@@ -21,7 +21,7 @@ from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.plans import Plan, Step, call, hook
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.attempt import Attempt, Start
-from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.choosing import asked_a_model, final_action_of
 from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.outcome import MESSAGES
@@ -36,9 +36,9 @@ class Course(TypedDict):
 
     Attributes:
         round: number of the stretch.
-        next: ``"round"``: another stretch, n times; ``"resume"``: the winner alone goes on, with answers;
-            ``"act"``: on its next action; ``"ask"``: people, then act on what they say; ``"pause"``: until somebody
-            has the run go on; ``"end"``.
+        next: ``"round"``: another stretch, n times, with the answers if it goes on from a question; ``"resume"``: the
+            winner alone goes on, with answers; ``"act"``: on its next action; ``"ask"``: people, then act on what they
+            say; ``"pause"``: until somebody has the run go on; ``"end"``.
         thread: where the rollout is parked that goes on.
         answers: to the interrupts it stopped at, by their ids.
         asking: the questions that are being asked, of the winner or of the tools being carried out, as in its record.
@@ -112,10 +112,10 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         yield from session.parking.clear([*filter(None, losers), *state["spent"]])
     if last["end"]["kind"] == "interrupt":
         if course["next"] == "ask":
-            return {**_next(state, course["round"], "resume", last["end"]["thread"], told_in(state)), **UNTOLD}
+            return {**_from_stop(state, told_in(state)), **UNTOLD}
         yield from _remember(session, last)
         if not last["end"]["interrupts"]:
-            return _pause(state)
+            return _paused(_from_stop(state, {}))
         return {"course": {**course, "next": "ask", "asking": last["end"]["interrupts"]}}
     calls: dict[str, Planned] = {}
     if last["end"]["kind"] == "commit" and session.executes:
@@ -162,17 +162,17 @@ def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, a
     return {"course": course, "written": written_up_to(state), "last": None, "spent": spent}
 
 
-def _pause(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A breakpoint of the winner: the graph around pauses, too, and what goes on from there.
+def _from_stop(state: Mapping[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+    """What goes on from where the winner stopped, at a breakpoint or with a question that has its answer.
 
     That is the winner alone. Where no model was asked yet there was nothing to choose by, so it is all of them.
     """
-    course, last = state["course"], last_of(state)
-    chosen = state["last"] is not None or any(record["calls"] for record in state["records"])
-    thread = last["end"]["thread"]
+    course, thread = state["course"], last_of(state)["end"]["thread"]
+    chosen = state["last"] is not None or any(asked_a_model(record) for record in state["records"])
     if chosen:
-        return _paused(_next(state, course["round"], "resume", thread, {}))
-    return _paused(_again(state, thread, sorted(parked_in(state) - {thread})))
+        return _next(state, course["round"], "resume", thread, answers)
+    update = _again(state, thread, sorted(parked_in(state) - {thread}))
+    return {**update, "course": {**update["course"], "answers": answers or None}}
 
 
 def _paused(update: dict[str, Any]) -> dict[str, Any]:

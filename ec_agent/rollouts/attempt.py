@@ -58,6 +58,7 @@ class Start(TypedDict):
         round: number of the stretch, from 0.
         thread: where the rollout it goes on from is parked; it begins afresh without one.
         answers: to the interrupts that one stopped at, by their ids.
+        all: whether all rollouts go on with them, not the winner alone.
         earlier: the answers to those before, in their order, where it begins again with each of its questions.
         done: what it carried out before.
         anew: the keys that it overwrote before.
@@ -67,6 +68,7 @@ class Start(TypedDict):
     round: int
     thread: NotRequired[str | None]
     answers: NotRequired[dict[str, Any] | None]
+    all: NotRequired[bool]
     earlier: NotRequired[list[dict[str, Any]]]
     done: NotRequired[list[Done]]
     anew: NotRequired[list[str]]
@@ -160,6 +162,9 @@ class Attempt:
                 yield from self._run()
             except RolloutLeft:
                 raise RunLeft from None
+            finally:
+                if (around := current_recorder.get()) is not None:
+                    around.within += self.recorder.started_calls()
             if self._left:  # whatever the agent made of that
                 raise RunLeft
 

@@ -137,7 +137,7 @@ def _session() -> Session:
 
 def _rollout(start: Start, config: RunnableConfig) -> Plan[dict[str, Any]]:
     record = yield from rollout(_session(), start, config)
-    if start.get("answers") is None:
+    if start.get("answers") is None or start.get("all"):
         return {"records": [record]}
     if record["error"] is not None:  # the winner, gone on with an answer: there is no other to take
         raise _session().errors[record["index"]]
@@ -217,6 +217,8 @@ def _send(state: FanOutState, index: int) -> Send:
     course = state["course"]
     start: Start = {"index": index, "round": course["round"], "thread": course["thread"], "done": done_in(state)}
     start["anew"] = set_anew(chain(*state["written"]))
+    if course["next"] == "round" and course["answers"] is not None:
+        start["answers"], start["all"] = course["answers"], True
     return Send("rollout", start)
 
 
