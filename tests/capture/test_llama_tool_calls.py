@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
 
-from ec_agent import IdenticalRolloutsWarning, best_of_n, record_calls
+from ec_agent import IdenticalRolloutsWarning, best_of_n, read_only, record_calls
 from ec_agent.capture import asking
 from ec_agent.local import LocalServer
 
@@ -50,6 +50,7 @@ def _fresh():
     asking.forget()
 
 
+@read_only
 @tool
 def look(city: str) -> str:
     """Look at a city."""

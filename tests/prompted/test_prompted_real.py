@@ -15,7 +15,7 @@ from langchain_openai import ChatOpenAI
 from openai import DefaultAsyncHttpxClient
 from pydantic import Field
 
-from ec_agent import best_of_n, record_calls
+from ec_agent import best_of_n, read_only, record_calls
 from ec_agent.local import LocalChatModel
 from ec_agent.prompted import JsonSchemaProtocol, PromptedToolModel
 
@@ -29,6 +29,7 @@ CALL = (
 ANSWER = r"""root ::= "It costs " [0-9]+ "." """
 
 
+@read_only
 @tool
 def price_of(product: Annotated[str, Field(pattern="^(mug|lamp)$")]) -> str:
     """The price of a mug or a lamp."""
