@@ -279,7 +279,7 @@ async def test_cancelling_the_run_drops_every_connection(server, way, stream):
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 1, 1]
 
 
-LIMIT = 1.2
+LIMIT = 2.0  # a busy machine takes most of it to make a client
 LATE = 4.0  # what a busy machine may take besides; without the limit it were LONG
 SYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-sync")
 ASYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-async")
