@@ -72,7 +72,7 @@ def return_direct(cast: Cast, **compiled: Any):
     return create_agent(cast.model(Reply(tool_calls=[("final_word", {"text": "~{q}"})])), [final_word], **compiled)
 
 
-FAILS = {"alone": ["a failure is told by its receipt", "a failed run leaves its input alone"]}
+FAILS = {"alone": ["the error of a failed run", "a failed run leaves its input alone"]}
 FAILS["node"] = FAILS["alone"][:1]
 
 

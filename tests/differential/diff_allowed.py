@@ -21,7 +21,7 @@ def allowed(name: str) -> Callable[[Tells], Tells]:
     return add
 
 
-FAILURE = "a failure is told by its receipt"
+FAILURE = "the error of a failed run"
 
 
 @allowed(FAILURE)
