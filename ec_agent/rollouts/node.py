@@ -33,6 +33,7 @@ from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
 from ec_agent.rollouts.internals import (
     ROOT,
+    Channel,
     anybody_hears,
     has_node,
     no_ambient_run,
@@ -190,10 +191,7 @@ class Node:
         runtime: Runtime[Any] | None = conf.get(RUNTIME)
         context = runtime.context if runtime else None
         options = self.options
-        # What the run's context says is for the outermost: below it, n would multiply.
-        n = _n_of(context, options.n) if current_recorder.get() is None else options.n
-        if options.limits.quorum is not None and options.limits.quorum > n:
-            raise ConfigError(f"quorum is {options.limits.quorum} of n={n} rollouts; give at most n")
+        n = self._count(context)
         outer = outer_channels(config)
         check_fit(self.agent, outer, options.selection_key, options.output is not None)
         # Inside another rollout, which is one of many, nothing may be carried out.
@@ -206,9 +204,6 @@ class Node:
         else:
             warn_of_exit(config, executes)
         breakpoints = check_breakpoints(self.agent, options, self._policy, config)
-        if self._alone and not self.agent.is_function:  # an object would have defaults that nobody gave
-            state = {key: channel.get() for key, channel in outer.items() if channel.is_available()}
-        known = self.agent.input_of(state)
         number = question_number(config)
         name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{number}"
         emit = _emitter(runtime, name)
@@ -219,8 +214,7 @@ class Node:
             agent=self.agent,
             options=options,
             n=n,
-            # Ids come before the fan-out: a message without one would be another message in every rollout.
-            known=rebuilt(known, with_id) if isinstance(known, dict) else known,
+            known=self._known(state, outer),
             outer=outer,
             policy=self._policy,
             given=given_in(config, self._alone, self.agent.is_function),
@@ -242,6 +236,21 @@ class Node:
             events=event_streams(config.get("callbacks")),
             around=around_here(),
         )
+
+    def _count(self, context: Any) -> int:
+        """How many rollouts: what the run's context says is for the outermost; below it, n would multiply."""
+        quorum, n = self.options.limits.quorum, self.options.n
+        n = _n_of(context, n) if current_recorder.get() is None else n
+        if quorum is not None and quorum > n:
+            raise ConfigError(f"quorum is {quorum} of n={n} rollouts; give at most n")
+        return n
+
+    def _known(self, state: Any, outer: Mapping[str, Channel]) -> Any:
+        """What the agent is asked, each message with an id: without one it would be another in every rollout."""
+        if self._alone and not self.agent.is_function:  # an object would have defaults that nobody gave
+            state = {key: channel.get() for key, channel in outer.items() if channel.is_available()}
+        known = self.agent.input_of(state)
+        return rebuilt(known, with_id) if isinstance(known, dict) else known
 
     def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:
         options, last = session.options, last_of(done)
