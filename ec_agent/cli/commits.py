@@ -40,11 +40,20 @@ def run_ls(file: Path, *, every: bool, as_json: bool) -> None:
         return
     for commit in chosen:
         click.echo(_told(commit))
-    open_ones = [commit for commit in commits if commit.uncertain]
-    click.echo(f"{len(commits)} commits, of {len(open_ones)} the outcome is not known", err=True)
+    open_ones = sum(commit.uncertain for commit in commits)
+    hidden = f"; list all: ec-agent commits ls {shown(file)} --all" if len(chosen) < len(commits) else ""
+    click.echo(f"{_counted(len(commits), open_ones)}{hidden}", err=True)
     if open_ones:
         settle = f"ec-agent commits settle {shown(file)} KEY"
         click.echo(f"Look after each, then: {settle} --done RESULT, or {settle} --not-done", err=True)
+
+
+def _counted(commits: int, unknown: int) -> str:
+    if not commits:
+        return "no commits"
+    if commits == 1:
+        return f"1 commit; its outcome is {'not ' if unknown else ''}known"
+    return f"{commits} commits; the outcome of {unknown or 'each'} is {'not ' if unknown else ''}known"
 
 
 def run_settle(file: Path, key: str, *, done: str | None, not_done: bool) -> None:

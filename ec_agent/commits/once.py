@@ -125,12 +125,25 @@ class Once:
             yield call(self.journal, "note", key, attempt, {"status": "paused"})
             raise
         except Exception as error:
+            self._warn_in(error, key, intent)
             yield call(self.journal, "note", key, attempt, {"status": "raised", "value": repr(error)})
             raise
         finally:
             _key.reset(token)
         yield from self._keep(key, attempt, intent, value)
         return value
+
+    def _warn_in(self, error: Exception, key: str, intent: dict[str, Any]) -> None:
+        """Say in a tool's own error that the tool may have acted all the same, and what comes next."""
+        if self.on_uncertain == "raise":
+            then = f"raises CommitUncertain and repeats nothing, until it is settled: {advice([key])}"
+        else:
+            then = 'sends it again under the same key (on_uncertain="retry")'
+        error.add_note(
+            f"{intent['tool']}({intent['args']}) raised this while it was carried out as the chosen action, and may "
+            f"have taken effect all the same (idempotency key {key}). Resuming the run, or "
+            f"trying its node again, {then}"
+        )
 
     def outcome(self, done: Done) -> Plan[Any]:
         """What a call that was carried out came to.

@@ -6,7 +6,7 @@ import uuid
 
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.commits.runlog import CLOSED, status_of
-from ec_agent.errors import ConfigError
+from ec_agent.errors import CommitError, ConfigError
 from ec_agent.plans import Plan, adrive, call, drive
 
 BY_HAND = "by hand"
@@ -23,6 +23,7 @@ def settle_commit(journal: Journal, key: str, result: str | None) -> None:
 
     Raises:
         ConfigError: no commit with this key was begun, or its outcome is known.
+        CommitError: it was settled otherwise before, which a run may have gone by; the same answer again does nothing.
         JournalError: the journal cannot be read or written.
     """
     drive(_settled(journal, key, result))
@@ -43,10 +44,24 @@ def _settled(journal: Journal, key: str, result: str | None) -> Plan[None]:
     status = status_of(last)
     if status in (CLOSED, "paused"):
         raise ConfigError(f"nothing was done under the key {key!r}, so there is nothing to settle; resume the run")
-    if status in ("done", "handed over") and not (last.outcome or {}).get(BY_HAND):
+    outcome = {"status": "not done"} if result is None else {"status": "done", "value": result}
+    if last.outcome is not None and last.outcome.get(BY_HAND):
+        if last.outcome == {**outcome, BY_HAND: True}:
+            return
+        raise CommitError(_settled_before(key, last, result))
+    if status in ("done", "handed over"):
         raise ConfigError(f"the outcome of {key!r} is known: it was done; resume the run, which takes it from there")
     intent = {**last.intent, "by": uuid.uuid4().hex}
     if not (yield call(journal, "claim", key, len(entries), intent)):
         raise ConfigError(f"something has just happened under the key {key!r}; look again")
-    outcome = {"status": "not done"} if result is None else {"status": "done", "value": result}
     yield call(journal, "note", key, len(entries), {**outcome, BY_HAND: True})
+
+
+def _settled_before(key: str, last: Entry, result: str | None) -> str:
+    before = "not done" if status_of(last) == "not done" else f"done, with the result {(last.outcome or {})['value']!r}"
+    now = "not done" if result is None else f"done, with the result {result!r}"
+    return (
+        f"{last.intent['tool']}({last.intent['args']}) was settled by hand before, as {before}; a run may have gone by "
+        f"that, so it is not settled as {now} (idempotency key {key}). Nothing was changed. If what was said before is "
+        "wrong, do not resume the run: begin a new turn, or a new thread"
+    )

@@ -55,7 +55,7 @@ def said_of(tools: Iterable[str]) -> str:
         f"undeclared tools ran in several rollouts: {', '.join(tools)}. What such a tool does to the world was done "
         "once per rollout. Name those that act in best_of_n(..., commit=[...]), or mark them @commit_tool: then only "
         "the winner's call is carried out. Mark those that are harmless with @read_only, or read_only(tool); commit=[] "
-        "says it of all of them"
+        "says that none of them acts"
     )
 
 

@@ -10,9 +10,9 @@ docs/live.md lists the events. Names are imported when they are first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ec_agent.lazy import lazy_names
+from ec_agent.lazy import lazy_names, needed
 
 if TYPE_CHECKING:
     from ec_agent.live.board import Board as Board
@@ -24,4 +24,10 @@ _HOMES = {"Board": "board", "Row": "rows", "log": "feed", "view": "terminal"}
 
 __all__ = sorted(_HOMES)
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+_found, __dir__ = lazy_names(__name__, _HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "view":
+        needed("rich", "the live view needs", "ec-agent[cli]")
+    return _found(name)

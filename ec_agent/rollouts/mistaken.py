@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection
 from typing import Any, get_origin, get_type_hints
 
 from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import BaseMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
 from langgraph.graph import StateGraph
@@ -21,6 +23,9 @@ INJECTED = ("config", "runtime", "store", "writer", "previous")
 """What LangGraph gives a function besides the state, by the names of its parameters."""
 
 ANYTHING = "pass a compiled graph, a Runnable, or a function from state to state update"
+
+AS_UPDATE = 'best_of_n(lambda state: {"messages": [(prompt | model).invoke(state)]})'
+"""The agent that a prompt and a model make, as a function of the state."""
 
 _MODEL = ("model", "llm", "chat_model")  # a function of one of these, and of nothing else, makes an agent for it
 _MADE = re.compile(r"\b(CompiledStateGraph|CompiledGraph|StateGraph|Pregel|Runnable\w*)\b")
@@ -64,9 +69,32 @@ def returned_agent(output: Any) -> AgentError | None:
     )
 
 
+def no_update(output: Any) -> AgentError:
+    """The error for an agent that returned this where a graph around it expects a state update."""
+    kind = "str" if isinstance(output, str) else type(output).__name__
+    said = isinstance(output, BaseMessage | str)
+    rather = f'{{"messages": [...]}}, say; in place of prompt | model pass {AS_UPDATE}' if said else "{...}"
+    return AgentError(f"the agent returned {kind}, not a state update; return a dict of state keys: {rather}")
+
+
+def refuse_message_maker(agent: Any) -> None:
+    """Refuse a sequence that visibly ends in a model, or in the text of one, where a state update is needed.
+
+    Raises:
+        AgentError: it does.
+    """
+    end = _part(agent, "last")
+    if end is not agent and isinstance(end, BaseLanguageModel | StrOutputParser):
+        what = "text" if isinstance(end, StrOutputParser) else "what the model says"
+        raise AgentError(
+            f"the agent is a {type(agent).__name__} that ends in {type(end).__name__}: it returns {what}, not a state "
+            f"update. Pass a function that returns a dict of state keys: {AS_UPDATE}; or map it with output="
+        )
+
+
 def _refuse_part(agent: Runnable[Any, Any]) -> None:
     """Refuse a Runnable that is only a part of an agent."""
-    inner = _first_part(agent)
+    inner = _part(agent, "first")
     if isinstance(inner, BaseLanguageModel):
         name = type(inner).__name__
         raise AgentError(
@@ -80,12 +108,12 @@ def _refuse_part(agent: Runnable[Any, Any]) -> None:
         )
 
 
-def _first_part(runnable: Any) -> Any:
-    """What a binding, a retry or a fallback is put around, or a sequence begins with."""
+def _part(runnable: Any, end: str) -> Any:
+    """What a binding, a retry or a fallback is put around; of a sequence its ``"first"`` or its ``"last"`` part."""
     if isinstance(runnable, PregelProtocol):
         return runnable
-    held = (getattr(runnable, name, None) for name in ("bound", "runnable", "default", "first"))
-    return next((_first_part(each) for each in held if isinstance(each, Runnable)), runnable)
+    held = (getattr(runnable, name, None) for name in ("bound", "runnable", "default", end))
+    return next((_part(each, end) for each in held if isinstance(each, Runnable)), runnable)
 
 
 def _refuse_maker(func: Callable[..., Any], injected: Collection[str]) -> None:
@@ -100,6 +128,8 @@ def _refuse_maker(func: Callable[..., Any], injected: Collection[str]) -> None:
     name = getattr(func, "__name__", type(func).__name__)
     shown = "the function" if name == "<lambda>" else name
     made = "graph" if name == "<lambda>" else f"{name}(...)" if signature.parameters else f"{name}()"
+    if _is_async(func) and name != "<lambda>":
+        made = f"await {made}"
     takes = signature.parameters
     try:
         signature.bind(None, **{each: None for each in injected or INJECTED if each in takes})
@@ -117,6 +147,12 @@ def _refuse_maker(func: Callable[..., Any], injected: Collection[str]) -> None:
     raise AgentError(
         f"{shown} {reason}, so it makes an agent rather than being one; pass what it makes: best_of_n({made})"
     )
+
+
+def _is_async(func: Any) -> bool:
+    while isinstance(func, functools.partial):
+        func = func.func
+    return inspect.iscoroutinefunction(func if inspect.isroutine(func) else func.__call__)
 
 
 def _makes(func: Callable[..., Any]) -> bool:

@@ -224,7 +224,7 @@ def _rather_than(selector: Any) -> str:
         near = get_close_matches("".join(filter(str.isalnum, selector.lower())), plain, 1)
         known = ", ".join(f"{kind.__name__}()" for kind in SELECTORS.values())
         kind = plain[near[0]].__name__ if near else ""
-        rather = f"selector={kind}(), by from ec_agent.selectors import {kind}" if near else f"one of {known}"
+        rather = f"selector={kind}(), after `from ec_agent.selectors import {kind}`" if near else f"one of {known}"
         return f"give an object, not its name: {rather}"
     return "give an object with name, signals and select(candidates): LowestCentroid(), say"
 

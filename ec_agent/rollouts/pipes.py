@@ -10,6 +10,10 @@ from langgraph.pregel.protocol import PregelProtocol
 
 from ec_agent.errors import AgentError
 
+NEW_PART = (
+    'best_of_n(lambda state: {"messages": [m for m in pipe.invoke(state)["messages"] if m not in state["messages"]]})'
+)
+
 
 def graph_handed_on(runnable: Any) -> Any:
     """The graph whose state passes through a Runnable, to its end or to what comes after; ``None`` without one."""
@@ -34,6 +38,6 @@ def check_pipe(runnable: Any) -> None:
     if (graph := graph_handed_on(runnable)) is not None:
         raise AgentError(
             f"the agent is a {type(runnable).__name__} with the graph {graph.get_name()!r} in it, which "
-            "returns its whole state, not an update; pass the graph itself, or call it in a function that returns the "
-            "new part: best_of_n(lambda state: {...})"
+            "returns its whole state, not an update; pass the graph itself, or call the pipe in a function that "
+            f"returns the new part: {NEW_PART}"
         )

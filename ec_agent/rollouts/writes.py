@@ -23,6 +23,7 @@ from ec_agent.rollouts.internals import (
     passing,
 )
 from ec_agent.rollouts.messages import message_ids
+from ec_agent.rollouts.mistaken import no_update, refuse_message_maker
 
 OutputMap = Callable[[Any], Mapping[str, Any]]
 
@@ -164,6 +165,7 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
     Raises:
         StateMismatchError: no key in common, a reducer over a key that is plain in the agent, or no key for
             the receipt.
+        AgentError: it visibly returns a message, or text.
     """
     if not outer:
         raise StateMismatchError(
@@ -175,6 +177,8 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
             f"selection_key={selection_key!r} is not a key of the outer state, so the receipt would be "
             "dropped; add the key to the state schema"
         )
+    if agent.channels is None and not mapped and ROOT not in outer:
+        refuse_message_maker(agent.original)
     if mapped or agent.channels is None:
         return
     shared = [key for key in agent.channels if key in outer]
@@ -217,9 +221,7 @@ def outer_writes(
         return [(ROOT, final)] if agent.channels is None else writes
     for key, value in writes:
         if key == ROOT:
-            raise AgentError(
-                f"the agent returned {type(value).__name__}, not a state update; return a dict of state keys"
-            )
+            raise no_update(value)
     if agent.channels is None:
         return _of_a_function(writes, outer)
     known = [(key, value) for key, value in writes if key in outer and key in agent.channels]

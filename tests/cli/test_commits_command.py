@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 
-from ec_agent import CommitUncertain, ConfigError, JournalError, SQLiteJournal, best_of_n, commit_tool
+from ec_agent import CommitError, CommitUncertain, ConfigError, JournalError, SQLiteJournal, best_of_n, commit_tool
 from ec_agent.cli.app import app
 from ec_agent.testing import Reply, ScriptedChatModel
 
@@ -84,9 +84,40 @@ def test_what_nobody_knows_the_end_of_is_listed_with_its_key_and_what_to_do(shop
     done = run("ls", shop.file)
     for part in (row["key"], "send({'text': ", "begun 20", "the run ended before its outcome was known"):
         assert part in done.stdout
-    assert "1 commits, of 1 the outcome is not known" in done.stderr
+    assert "1 commit; its outcome is not known\n" in done.stderr
     assert "commits settle" in done.stderr
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown", "said"),
+    [
+        (0, 0, "no commits"),
+        (1, 0, "1 commit; its outcome is known"),
+        (2, 0, "2 commits; the outcome of each is known"),
+        (0, 2, "2 commits; the outcome of 2 is not known"),
+        (2, 1, "3 commits; the outcome of 1 is not known"),
+    ],
+)
+def test_they_are_counted_and_how_to_list_those_that_are_not_shown(tmp_path, known, unknown, said):
+    journal = SQLiteJournal(tmp_path / "c.sqlite")
+    journal.read("")  # which makes the file
+    for number in range(known + unknown):
+        journal.claim(f"k{number}", 0, {"tool": "send", "args": "", "at": 1.0, "by": "me", "key": f"k{number}"})
+        if number < known:
+            journal.note(f"k{number}", 0, {"status": "done", "value": "sent"})
+    hint = f"; list all: ec-agent commits ls {journal.path} --all" if known else ""
+    assert run("ls", journal.path).stderr.splitlines()[0] == f"{said}{hint}"
+    assert run("ls", journal.path, "--all").stderr.splitlines()[0] == said
+
+
+def test_one_settled_otherwise_before_is_refused(shop):
+    (row,) = lines("ls", shop.file)
+    for words in (["--done", "I looked"], ["--done", "I looked"]):
+        assert run("settle", shop.file, row["key"], *words).exit_code == 0
+    done = run("settle", shop.file, row["key"], "--not-done")
+    assert isinstance(done.exception, CommitError)
+    assert "settled by hand before, as done, with the result 'I looked'" in str(done.exception)
 
 
 def test_one_that_was_done_is_settled_with_its_result(shop):

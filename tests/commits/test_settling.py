@@ -13,6 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 from ec_agent import (
+    CommitError,
     CommitToolNode,
     CommitUncertain,
     ConfigError,
@@ -164,11 +165,30 @@ APIS = pytest.mark.parametrize("api", ["sync", "async"])
 
 
 @APIS
-def test_what_is_settled_can_be_settled_otherwise(journal, api):
+@pytest.mark.parametrize(
+    ("first", "others", "said"),
+    [("sent", [None, "sent after all"], "done, with the result 'sent'"), (None, ["sent", ""], "not done")],
+    ids=["done", "not done"],
+)
+def test_what_is_settled_is_not_settled_otherwise(journal, api, first, others, said):
     journal.claim("k", 0, INTENT)
-    for result in ("sent", None, "sent after all"):
-        settle(api, journal, "k", result)
-    assert journal.read("k")[-1].outcome == {"status": "done", "value": "sent after all", "by hand": True}
+    settle(api, journal, "k", first)
+    before = journal.read("k")
+    for result in others:
+        with pytest.raises(CommitError, match="settled by hand before, as ") as caught:
+            settle(api, journal, "k", result)
+        assert f"send({INTENT['args']}) was settled by hand before, as {said};" in str(caught.value)
+        settle(api, journal, "k", first)  # the same again is harmless
+    assert journal.read("k") == before
+
+
+@APIS
+def test_what_was_settled_as_not_done_and_broke_off_again_is_settled_anew(journal, api):
+    journal.claim("k", 0, INTENT)
+    settle(api, journal, "k", None)
+    journal.claim("k", 2, INTENT)
+    settle(api, journal, "k", "sent")
+    assert journal.read("k")[-1].outcome == {"status": "done", "value": "sent", "by hand": True}
 
 
 @APIS

@@ -14,7 +14,7 @@ import pytest
 from pty_screen import ROOT, Terminal
 from rich.console import Console
 
-from ec_agent import live
+from ec_agent import ConfigError, live
 from ec_agent.live.drawing import BARS
 from ec_agent.live.terminal import drawable, showing
 
@@ -30,6 +30,14 @@ TOOLS = [
 ]
 END = [made.finished(index, made.NASTY if index == 1 else None) for index in range(8)]
 END += [made.scored(0, 0.25), made.selection(0, 8)]
+
+
+def test_without_rich_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.delitem(vars(live), "view", raising=False)
+    with pytest.raises(ConfigError, match=r"the live view needs rich; run: pip install 'ec-agent\[cli\]'"):
+        live.view()
+    assert live.Board()
 
 
 @pytest.fixture

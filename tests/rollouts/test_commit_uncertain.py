@@ -137,11 +137,33 @@ def test_a_tool_that_raises_may_have_acted(run, post, form, kind, tmp_path):
     send = failing(post)
     agent = mailing.agent(form, mailing.sending("ann", "bob"), [send, post.search])
     graph = kit.outer(executing(agent, send, journal=journal), checkpointer=InMemorySaver())
-    with pytest.raises(LookupError, match="the line went dead"):
+    with pytest.raises(LookupError, match="the line went dead") as caught:
         run.invoke(graph, {"messages": "go"}, THREAD)
+    (note,) = (said for said in caught.value.__notes__ if "taken effect" in said)
+    for part in (
+        "send({'to': 'bob'}) raised this",
+        f"idempotency key {post.keys[0]}",
+        "raises CommitUncertain",
+        f"settle_commit(journal, '{post.keys[0]}', ...)",
+        "`ec-agent commits settle`",
+    ):
+        assert part in note
     with pytest.raises(CommitUncertain, match=r"it raised LookupError.*the line went dead.*may have taken effect"):
         run.invoke(graph, None, THREAD)
     assert post.done == ["bob"]
+
+
+def test_a_tool_that_raises_says_that_it_is_sent_again_where_that_is_asked_for(run, post):
+    send = failing(post)
+    agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), [send, post.search])
+    graph = kit.outer(executing(agent, send, on_uncertain="retry"), checkpointer=InMemorySaver())
+    for times in (1, 2):
+        with pytest.raises(LookupError) as caught:
+            run.invoke(graph, {"messages": "go"} if times == 1 else None, THREAD)
+        assert post.done == ["bob"] * times
+        said = "\n".join(caught.value.__notes__)
+        assert "sends it again under the same key" in said
+        assert "CommitUncertain" not in said
 
 
 def test_the_advice_holds_for_a_tool_that_raised_and_the_journal_of_the_run(run, post):

@@ -10,6 +10,7 @@ import kit
 import pytest
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
@@ -18,6 +19,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from ec_agent import AgentError, AllRolloutsFailedError, ConfigError, best_of_n
+from ec_agent.rollouts.mistaken import AS_UPDATE
 from ec_agent.selectors import SELECTORS, MajorityVote
 
 if TYPE_CHECKING:
@@ -117,6 +119,9 @@ def test_a_function_that_makes_an_agent(maker):
 def test_it_is_named():
     with pytest.raises(AgentError, match=r"make_agent takes nothing.*best_of_n\(make_agent\(\)\)"):
         best_of_n(make_agent)
+    for maker in (make_agent_soon, functools.partial(make_agent_soon), RunnableLambda(make_agent_soon)):
+        with pytest.raises(AgentError, match=r"pass what it makes: best_of_n\(await \w+\("):
+            best_of_n(maker)
     with pytest.raises(AgentError, match=r"best_of_n\(graph\)"):
         best_of_n(lambda: GRAPH)
 
@@ -203,6 +208,42 @@ def test_what_is_advised_for_a_chat_model_works(run):
     assert kit.answers(run.invoke(kit.outer(best_of_n(advised, n=2)), {"messages": "go"})["messages"]) == ["answer 1"]
 
 
+PROMPT = ChatPromptTemplate([("placeholder", "{messages}")])
+MESSAGE_MAKERS = {
+    "plain": PROMPT | MODEL,
+    "bound": PROMPT | MODEL.bind(temperature=1),
+    "retried": (PROMPT | MODEL).with_retry(),
+    "with fallbacks": (PROMPT | MODEL.with_fallbacks([MODEL])).with_config(tags=["x"]),
+    "text": PROMPT | MODEL | StrOutputParser(),
+}
+
+
+@pytest.mark.parametrize("maker", MESSAGE_MAKERS.values(), ids=MESSAGE_MAKERS)
+def test_a_sequence_that_ends_in_a_chat_model_is_refused_as_a_node_before_anything_runs(run, maker):
+    with pytest.raises(AgentError, match=r"ends in \w+: it returns .*\[\(prompt \| model\)\.invoke\(state\)\]"):
+        run.invoke(kit.outer(best_of_n(maker, n=2)), {"messages": "go"})
+    run.run(best_of_n(maker, n=2), {"messages": [("user", "go")]})  # alone, what it returns is the output
+    mapped = best_of_n(maker, n=2, output=lambda said: {"messages": [("ai", getattr(said, "content", said))]})
+    assert kit.answers(run.invoke(kit.outer(mapped), {"messages": "go"})["messages"]) == ["answer 1"]
+
+
+def test_what_is_advised_for_a_prompt_and_a_model_works(run):
+    advised = eval(AS_UPDATE, {"best_of_n": functools.partial(best_of_n, n=2), "prompt": PROMPT, "model": MODEL})
+    assert kit.answers(run.invoke(kit.outer(advised), {"messages": "go"})["messages"]) == ["answer 1"]
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [lambda state: (PROMPT | MODEL).invoke(state), RunnableLambda(lambda s: MODEL.invoke("?").content)],
+    ids=["message", "text"],
+)
+def test_a_message_in_place_of_an_update(run, agent):
+    with pytest.raises(AllRolloutsFailedError) as caught:
+        run.invoke(kit.outer(best_of_n(agent, n=2)), {"messages": "go"})
+    assert "not a state update; return a dict of state keys" in str(caught.value)
+    assert AS_UPDATE in str(caught.value)
+
+
 def test_a_tool():
     with pytest.raises(AgentError, match=r"the agent is the tool 'look'.*create_agent\(model, \[look\]\)"):
         best_of_n(look)
@@ -232,7 +273,9 @@ def test_a_graph_that_is_not_compiled():
 def test_a_selector_by_its_name(label):
     kind = SELECTORS[label].__name__
     for name in (label, kind, label.replace("_", "-").upper()):
-        with pytest.raises(ConfigError, match=rf"not its name: selector={kind}\(\), by from ec_agent\.selectors "):
+        with pytest.raises(
+            ConfigError, match=rf"not its name: selector={kind}\(\), after `from ec_agent\.selectors import {kind}`"
+        ):
             best_of_n(GRAPH, selector=name)
 
 

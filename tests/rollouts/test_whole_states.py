@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from types import SimpleNamespace
 from typing import Annotated, Any, NotRequired
@@ -9,7 +10,7 @@ from typing import Annotated, Any, NotRequired
 import kit
 import pytest
 from kit import SAME
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableBranch, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
@@ -17,6 +18,7 @@ from langgraph.graph import MessagesState
 from langgraph.types import Command, interrupt
 
 from ec_agent import AgentError, AllRolloutsFailedError, best_of_n
+from ec_agent.rollouts.pipes import NEW_PART as ADVISED
 
 pytestmark = SAME
 
@@ -61,8 +63,19 @@ PIPES = {
 
 @pytest.mark.parametrize("name", PIPES)
 def test_a_pipe_with_a_graph_in_it_is_refused(name):
-    with pytest.raises(AgentError, match=r"returns its whole state, not an update; pass the graph itself"):
+    with pytest.raises(
+        AgentError, match=r"returns its whole state, not an update; pass the graph itself.*pipe\.invoke"
+    ):
         best_of_n(PIPES[name], n=2)
+
+
+@pytest.mark.parametrize("pipe", ["before", "prepended"])
+def test_what_is_advised_for_a_pipe_works(run, pipe):
+    first = RunnableLambda(lambda state: {"messages": [SystemMessage("be kind"), *state["messages"]]})
+    pipe = PIPES[pipe] if pipe in PIPES else first | GRAPH
+    advised = eval(ADVISED, {"best_of_n": functools.partial(best_of_n, n=2), "pipe": pipe})
+    said = behind(run, advised)["messages"]
+    assert [m.content for m in said if m.type != "system"] == ["q", "answer 0"]
 
 
 def behind(run, agent, state=None):
