@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import sysconfig
 import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, Protocol
 
 from ec_agent.errors import UndeclaredToolWarning
+
+_PATHS = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")]
+_LIBRARIES = (f"{Path(__file__).parents[1]}{os.sep}", "<frozen ", *(f"{path}{os.sep}" for path in _PATHS))
+"""How the file names begin of code that is no user's: ours, Python's, and whatever is installed."""
 
 
 class Ran:
@@ -79,7 +88,46 @@ class Notices:
             new = [tool for tool in repeated(ran) if tool not in self._told]
             self._told.update(new)
         if new:
-            warnings.warn(said_of(new), UndeclaredToolWarning, stacklevel=2)
+            _warn(said_of(new))
+
+
+class _Line(NamedTuple):
+    """A line of code, as ``warnings.warn_explicit`` wants it."""
+
+    file: str
+    number: int
+    names: dict[str, Any]
+
+
+_begun_at: ContextVar[_Line | None] = ContextVar("ec_agent_begun_at", default=None)
+
+
+def _users_line() -> _Line | None:
+    """The innermost line of the user's on this thread's stack."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+        frame = frame.f_back
+    return None if frame is None else _Line(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+@contextmanager
+def begun_here() -> Iterator[None]:
+    """Have warnings point at the user's line that led here, from the other threads of the run too."""
+    token = _begun_at.set(_users_line() or _begun_at.get())
+    try:
+        yield
+    finally:
+        _begun_at.reset(token)
+
+
+def _warn(said: str) -> None:
+    line = _begun_at.get() or _users_line()
+    if line is None:  # the run was begun on another thread
+        warnings.warn(said, UndeclaredToolWarning, stacklevel=3)
+        return
+    registry = line.names.setdefault("__warningregistry__", {})
+    name = line.names.get("__name__")
+    warnings.warn_explicit(said, UndeclaredToolWarning, line.file, line.number, name, registry, line.names)
 
 
 class Together:

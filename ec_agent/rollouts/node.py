@@ -22,7 +22,7 @@ from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal, journal_for
 from ec_agent.commits.once import Once
-from ec_agent.commits.undeclared import Notices, heeding
+from ec_agent.commits.undeclared import Notices, begun_here, heeding
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.leaving import around_here, attended
@@ -153,7 +153,11 @@ class Node:
             with no_ambient_run():
                 return await self.fan_out.ainvoke(state, config, **options)
 
-        return Step(lambda: attended(ask), aask)
+        def sync() -> Any:
+            with begun_here():
+                return attended(ask)
+
+        return Step(sync, aask)
 
     def _beginning(self, session: Session) -> FanOutState:
         """Where the question begins: one that is tried again goes on after what it carried out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 
@@ -59,6 +60,7 @@ def test_the_first_run_warns_and_says_what_to_do(run, post, form, heard):
     assert names(heard) == [["send"]]  # ``search`` is marked
     assert "commit=[...]" in said
     assert "@read_only" in said
+    assert "commit=[] says that none of them acts" in said
     assert selection.undeclared_tools == ("send",)
     assert said in selection.warnings
     again = run.run(node, GO).selection
@@ -68,6 +70,15 @@ def test_the_first_run_warns_and_says_what_to_do(run, post, form, heard):
     plain = json.loads(json.dumps(again.to_dict()))
     assert plain["undeclared_tools"] == ["send"]
     assert Selection.from_dict(plain) == again
+
+
+@pytest.mark.parametrize("how", ["run", "node", "async"])
+def test_it_points_at_the_line_that_began_the_run(post, heard, how):
+    node = both(post)
+    graph = kit.outer(node)
+    {"run": node.run, "node": graph.invoke, "async": lambda given: asyncio.run(graph.ainvoke(given))}[how](GO)
+    (warned,) = (each for each in heard if each.category is UndeclaredToolWarning)
+    assert warned.filename == __file__
 
 
 def test_as_a_node_and_in_a_batch_it_warns_once(run, post, heard):
