@@ -28,7 +28,7 @@ _key: ContextVar[str | None] = ContextVar("ec_agent_idempotency_key", default=No
 def get_idempotency_key() -> str | None:
     """Inside a tool that is being committed: the key of this commit, the same however often it is tried.
 
-    Send it along, and a receiver that knows it already can leave the repetition undone. ``None`` elsewhere.
+    Send it along: a receiver that has seen the key before can ignore the repetition. ``None`` elsewhere.
     """
     return _key.get()
 
@@ -190,7 +190,7 @@ class Once:
 def _named(found: Sequence[tuple[str, Entry]]) -> str:
     lines = "\n".join(f"{_begun(entry)} (idempotency key {key})" for key, entry in found)
     return (
-        f"{lines}\n{_capital(advice([key for key, _ in found]))}. Where the receiver leaves a repeated key undone, "
+        f"{lines}\n{_capital(advice([key for key, _ in found]))}. If the receiver ignores a key it has seen, "
         'on_uncertain="retry" sends '
         + ("it again" if len(found) == 1 else "all of them again, once you have looked after each")
     )

@@ -77,7 +77,7 @@ class BestOfNOptions(TypedDict, total=False):
             next commit or the answer.
         max_rounds: how many such stretches there may be; the commit at the end of the last is carried out too.
         on_uncertain: a commit of which only the intent is known, after a kill: ``"raise"`` ``CommitUncertain``, or
-            ``"retry"`` with the same idempotency key, for receivers that leave a repeated key undone.
+            ``"retry"`` with the same idempotency key, for receivers that ignore a key they have seen.
         journal: where commits are written down: by default in the run's checkpointer, and where there is none, in
             memory; ``SQLiteJournal(path)`` keeps them in a file.
         environment: ``environment(index, input)`` gives each rollout a context manager, sync or async; tools get what
