@@ -140,6 +140,21 @@ def test_a_thread_runs_and_leaves_its_receipt(server):
 
 
 @pytest.mark.model
+def test_its_events_tell_of_the_winner_alone(server):
+    client = server.client
+    thread = client.threads.create()["thread_id"]
+    run = client.runs.stream(thread, "shop_desk", input=QUESTION, context={"n": 2}, stream_mode=["events"])
+    events = [part.data for part in run if part.event == "events"]
+    places = [str((event.get("metadata") or {}).get("langgraph_checkpoint_ns")) for event in events]
+    ended = [event["data"]["output"]["id"] for event in events if event["event"] == "on_chat_model_end"]
+    messages = client.threads.get_state(thread)["values"]["messages"]
+    said = {message["id"] for message in messages if message["type"] == "ai"}
+    assert set(ended) <= said
+    assert len(ended) == len(set(ended)) > 0
+    assert not any("rollout" in place for place in places)
+
+
+@pytest.mark.model
 def test_it_asked_nothing_of_the_network(server):
     """Last of all: by now it has started, drawn, and run; there was no key and no licence in its environment."""
     assert not server.notes.exists(), server.notes.read_text()
