@@ -94,6 +94,15 @@ _lock = threading.Lock()
 _alive: _Loop | None = None
 
 
+def on_loop() -> bool:
+    """Whether this is called from within a running event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Run async work from sync code. Blocking calls made with ``asyncio.to_thread`` have threads enough.
 

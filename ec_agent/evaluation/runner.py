@@ -16,7 +16,7 @@ from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_anot
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
-from ec_agent.loop import run_to_its_end
+from ec_agent.loop import on_loop, run_to_its_end
 from ec_agent.rollouts.messages import fingerprint
 from ec_agent.traces.store import Key, StoredRollout, TaskTotals, TraceStore
 
@@ -113,7 +113,7 @@ def evaluate(
         TraceError: the file holds another run, or cannot be used.
         EvaluationError: a task or the harness failed, or code of theirs called ``sys.exit``; what was stored stays.
     """
-    if _on_loop():
+    if on_loop():
         raise ConfigError(
             "evaluate() was called inside an event loop, a notebook's perhaps; write: await aevaluate(...)"
         )
@@ -156,14 +156,6 @@ def _begin(store: TraceStore, run: _Run, named: Mapping[str, Any], options: Eval
         if not options.get("same_agent"):
             refuse_another(store.path, changes)
         store.amend({CHANGED: list(dict.fromkeys([*kept.get(CHANGED, []), *changes]))})
-
-
-def _on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def name_of(agent: Any) -> str:

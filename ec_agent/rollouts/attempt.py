@@ -25,6 +25,7 @@ from ec_agent.commits.undeclared import Ran
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
 from ec_agent.leaving import NOBODY, RolloutLeft, RunLeft, around_here
+from ec_agent.loop import on_loop
 from ec_agent.plans import Plan, Step
 from ec_agent.rollouts.arguments import arguments_of
 from ec_agent.rollouts.internals import (
@@ -253,7 +254,7 @@ class Attempt:
         except GraphBubbleUp:
             raise  # the runtime's own control flow: a drain, say
         except asyncio.CancelledError as error:
-            task = asyncio.current_task() if _on_loop() else None
+            task = asyncio.current_task() if on_loop() else None
             if task is None or task.cancelling():
                 self._broken_off = self.committing is None  # it may have threads, which cannot be cancelled
                 raise
@@ -374,14 +375,6 @@ class Attempt:
             details = {"type": f"ec_agent.rollout.{event}", "index": self.index, **details}
             # A copy: a context can be entered once at a time, and an agent may make calls side by side.
             self._here.copy().run(self.session.emit, details)
-
-
-def _on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def described(error: Exception) -> str:
