@@ -179,11 +179,10 @@ def standing_alone(agent: Any) -> Any:
 async def _judge(task: Task, key: Key, ran: _Ran, environment: Any) -> float:
     outcome = Outcome(ran.final_action, ran.output, environment)
     try:
-        verdict: Any = await asyncio.to_thread(task.verdict, outcome)  # whatever its author returns
+        verdict: Any = await asyncio.to_thread(_verdict, task, outcome)  # whatever its author returns
     except Exception as error:
         raise _stopped(key, "the task's verdict failed", error) from error
     if inspect.iscoroutine(verdict):
-        verdict.close()
         raise EvaluationError(f"{_named(key)}: the verdict is a coroutine; write verdict without async")
     try:
         share = float("nan") if isinstance(verdict, str | bytes) else float(verdict)  # "0" would read as a number
@@ -192,6 +191,13 @@ async def _judge(task: Task, key: Key, ran: _Ran, environment: Any) -> float:
     if not 0.0 <= share <= 1.0:
         raise EvaluationError(f"{_named(key)}: the verdict is {verdict!r}; return True, False, or a share from 0 to 1")
     return share
+
+
+def _verdict(task: Task, outcome: Outcome) -> object:
+    verdict: object = task.verdict(outcome)
+    if inspect.iscoroutine(verdict):
+        verdict.close()  # here, in its thread: whoever asked may have been cancelled, and would never see it
+    return verdict
 
 
 def _stopped(key: Key, what: str, error: Exception) -> EvaluationError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import inspect
 import time
 
 import pytest
@@ -62,6 +63,23 @@ def test_a_verdict_that_has_to_be_awaited_is_told_to_be_plain(path):
 
     with pytest.raises(EvaluationError, match="the verdict is a coroutine; write verdict without async"):
         evaluate([Awaited("a", "?")], lambda state: {"messages": [AIMessage("x")]}, path, SMALL)
+
+
+def test_an_awaited_verdict_of_a_rollout_that_was_stopped_meanwhile_is_closed_too(path):
+    verdicts = []
+
+    class Awaited(BaseTask):
+        async def _later(self):
+            return True
+
+        def verdict(self, outcome):
+            time.sleep(0.2 * len(verdicts))  # the first ends the run, the others come when nobody asks any more
+            verdicts.append(self._later())
+            return verdicts[-1]
+
+    with pytest.raises(EvaluationError, match="the verdict is a coroutine"):
+        evaluate([Awaited("a", "?")], lambda state: {"messages": [AIMessage("x")]}, path, SMALL)
+    assert {inspect.getcoroutinestate(verdict) for verdict in verdicts} == {inspect.CORO_CLOSED}
 
 
 def test_a_world_that_cannot_be_entered_stops_the_run(path):
