@@ -21,8 +21,7 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._constants import RAW_RESPONSE_HEADER
 from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
-from openai.types.chat import ChatCompletion, ChatCompletionTokenLogprob
-from openai.types.chat.chat_completion_chunk import ChoiceLogprobs
+from openai.types.chat import ChatCompletion
 
 from ec_agent.capture.asked import asked_of
 from ec_agent.capture.asking import Asker
@@ -31,8 +30,9 @@ from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.heard import below
 from ec_agent.capture.langchain import call_info
 from ec_agent.capture.light import light
+from ec_agent.capture.merging import make_mergeable
 from ec_agent.capture.recorder import Recorder, current_recorder
-from ec_agent.capture.shapes import Payload, finished, listed, streamed_entries
+from ec_agent.capture.shapes import Payload, finished, listed
 from ec_agent.errors import StreamCutError
 from ec_agent.plans import Plan, Step, adrive, drive
 
@@ -232,11 +232,8 @@ class _Watched:
 
     def _hear(self, chunk: Any) -> None:
         self.request.chunks.append(light(self.request.heard.put_back(chunk)))
-        for choice in () if self.own else listed(getattr(chunk, "choices", None)):
-            if isinstance(getattr(choice, "logprobs", None), float):
-                # LangChain adds up the parts of a stream, and fails on numbers that differ.
-                content = [ChatCompletionTokenLogprob.construct(**each) for each in streamed_entries(choice)]
-                choice.logprobs = ChoiceLogprobs.construct(content=content)
+        if not self.own:
+            make_mergeable(chunk)
 
     def _unasked(self, chunk: Any) -> bool:
         """Whether a part of a stream is there only because we asked for usage."""

@@ -68,6 +68,10 @@ models trained on `<tool_call>`.
   thinking without logprobs then cannot be seen to be missing, and of a tool call only that there is one.
 * Where a grammar or a schema holds the answer, the logprobs may be those before it (llama.cpp's are): the receipt's
   `constrained_calls` counts such calls.
+* mistral.rs 0.9.5 streams one token in the place of a list of one, on which LangChain fails when it adds up the parts
+  (`TypeError`, langchain-core 1.8.3). Inside a rollout or `record_calls()` it is handed the list; outside, ChatOpenAI
+  fails on it: do not stream there. Its candidates are named by numbers, and shown by the text in their `bytes`; its
+  logprobs are those after temperature.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.

@@ -183,6 +183,22 @@ SERVER_ROWS = (
         modes(tools="full", thinking="full"),
     ),
     Row(
+        "mistral.rs",
+        CHAT,
+        _chat("default", "http://localhost:1234/v1"),
+        speaks(wire_servers.MISTRAL_RS),
+        "mistral.rs 0.9.5, as it answers: streamed, one token in the place of a list of one",
+        modes(tools=None),
+    ),
+    Row(
+        "mistral.rs",
+        CLIENT,
+        'client.chat.completions.create(model="default", messages=messages, logprobs=True, top_logprobs=20)',
+        speaks(wire_servers.MISTRAL_RS),
+        "mistral.rs 0.9.5, as it answers: streamed, one token in the place of a list of one",
+        modes(tools=None),
+    ),
+    Row(
         "llama.cpp",
         CHAT,
         _chat("any", "http://localhost:8080/v1"),

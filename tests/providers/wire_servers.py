@@ -51,6 +51,20 @@ OLLAMA = Dialect(listed=frozenset({"content", "thinking"}), thought="reasoning")
 OLD_OLLAMA = Dialect(listed=frozenset(), thought="reasoning")
 
 
+def _mistral_rs(tokens: Sequence[Token], thinking: Sequence[Token], streamed: bool) -> Any:
+    """Candidates are named by numbers, their text is in ``bytes``; of a chunk, the one token comes without a list."""
+    rows = [wire_openai.entry(token) for token in (*thinking, *tokens)]
+    for row in rows:
+        row["top_logprobs"] = [
+            {"token": 100 + place, "logprob": each["logprob"], "bytes": each["token"]}
+            for place, each in enumerate(row["top_logprobs"])
+        ]
+    return rows[0] if streamed else {"content": rows}
+
+
+MISTRAL_RS = Dialect(shape=_mistral_rs, thought=None)
+
+
 def _llama_entry(token: Token) -> dict[str, Any]:
     entry = {"id": token.id(), **wire_openai.entry(token)}
     entry["top_logprobs"] = [{"id": 1, **each} for each in entry["top_logprobs"]]

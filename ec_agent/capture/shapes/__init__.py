@@ -19,7 +19,8 @@ What comes out when a payload is odd, token by token:
     fewer candidates than asked for                         -> those that came count
     candidates in any order                                 -> the same
     the sampled token missing from its own candidates       -> the candidates alone make the entropy
-    candidates named by ids (``token_id:123``)              -> the same; names are only compared
+    candidates named by ids (``token_id:123``, or numbers)  -> the same; shown by the text in their ``bytes``
+    one token in the place of a list of one (mistral.rs)    -> that token
     a prompt echoed before a legacy completion              -> left out, as far as usage says where it ends
     fewer entries than the reported output tokens           -> the rest is a gap; one missing end token is none
     a streamed part with text and no logprobs, and no usage -> one token without entropy, at least

@@ -29,7 +29,7 @@ class Shape:
 def _content(logprobs: Any) -> Entries:
     # What was thought comes before what is said; a refusal is what is said instead.
     parts = [get(logprobs, name) for name in ("reasoning_content", "content", "refusal")]
-    return [entry for part in parts for entry in listed(part)]
+    return [entry for part in parts for entry in (listed(part) or _single(part))]
 
 
 def _bare(logprobs: Any) -> Entries:
@@ -37,8 +37,18 @@ def _bare(logprobs: Any) -> Entries:
     return [entry for entry in listed(logprobs) if not isinstance(entry, int | float)]
 
 
+def _single(logprobs: Any) -> Entries:
+    named = any(get(logprobs, name) is not None for name in ("token", "bytes"))
+    logprob = get(logprobs, "logprob")
+    number = isinstance(logprob, int | float) and not isinstance(logprob, bool)
+    return [logprobs] if named and (number or listed(get(logprobs, "top_logprobs"))) else []
+
+
 def _parallel(logprobs: Any) -> Entries:
-    texts, sampled, tops = (listed(get(logprobs, name)) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    texts, sampled, tops = (get(logprobs, name) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if isinstance(texts, str) and isinstance(sampled, int | float):  # one token in the place of a list of one
+        texts, sampled, tops = [texts], [sampled], [tops]
+    texts, sampled, tops = listed(texts), listed(sampled), listed(tops)
     entries = []
     for place in range(max(len(texts), len(sampled))):
         top = tops[place] if place < len(tops) else None
@@ -76,6 +86,7 @@ def _gemini_candidate(candidate: Any) -> dict[str, Any]:
 SHAPES: tuple[Shape, ...] = (
     Shape("content", "`content`, `refusal`, `reasoning_content`: lists of tokens with `top_logprobs`", _content),
     Shape("list", "a bare list of tokens with `top_logprobs`", _bare),
+    Shape("single", "one token, with `top_logprobs`, in the place of a list of one", _single),
     Shape("parallel", "`tokens`, `token_logprobs`, `top_logprobs`: lists side by side", _parallel),
     Shape("candidates", "`chosen_candidates`, `top_candidates`, in snake or camel case", _gemini),
 )

@@ -36,3 +36,20 @@ def count(thing: Any) -> int | None:
     """A believable number of tokens; ``None`` for anything else."""
     whole = isinstance(thing, int) and not isinstance(thing, bool)
     return thing if whole and 0 <= thing <= MOST_TOKENS else None
+
+
+def text_of(token: Any) -> str:
+    """The text of a token or candidate; of one that is named by a number, the text in its bytes."""
+    name, raw = get(token, "token"), get(token, "bytes")
+    if isinstance(name, str) and not name.startswith("token_id:"):
+        return name
+    if isinstance(raw, str):
+        return raw
+    try:
+        return bytes(raw).decode(errors="replace") if isinstance(raw, bytes | list) and raw else _named(name)
+    except (TypeError, ValueError):
+        return _named(name)
+
+
+def _named(name: Any) -> str:
+    return "" if name is None else str(name)

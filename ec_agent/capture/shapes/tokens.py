@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ec_agent.capture.shapes.payloads import Payload, generated
-from ec_agent.capture.shapes.reading import get
+from ec_agent.capture.shapes.reading import get, text_of
 from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
 from ec_agent.entropy import FloatArray
 from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs
@@ -30,7 +30,7 @@ def tokens_of(
         top_k: how many candidates were asked for; of more, the largest so many count.
         keep_candidates: keep the so many likeliest candidates of each token, with their texts.
     """
-    texts = tuple(str(get(entry, "token") or "") for entry in entries) if keep_text else None
+    texts = tuple(text_of(entry) for entry in entries) if keep_text else None
     usual = None if keep_candidates else usual_tokens(entries, top_k)
     if usual is not None:
         return TokenLogprobs(*usual, texts)
@@ -101,7 +101,7 @@ def _likeliest(top: FloatArray, entries: Sequence[Any], most: int) -> tuple[Like
         listed = get(entry, "top_logprobs")
         places = [int(place) for place in np.argsort(-row, kind="stable") if np.isfinite(row[place])][:most]
         shares = np.exp(np.minimum(row[places], 0.0)).tolist()  # rounding may leave a logprob above 0
-        texts = [str(get(listed[place], "token") or "") for place in places]
+        texts = [text_of(listed[place]) for place in places]
         kept.append(tuple(zip(texts, shares, strict=True)))
     return tuple(kept)
 
