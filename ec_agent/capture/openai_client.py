@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
-import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
@@ -34,14 +33,12 @@ from ec_agent.capture.merging import make_mergeable
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.shapes import Payload, finished, listed
 from ec_agent.errors import StreamCutError
+from ec_agent.patching import put_on
 from ec_agent.plans import Plan, Step, adrive, drive
 
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 _STREAMING = ("stream", "stream_options")
 _WHOLE_ANSWER = 600.0  # seconds, as the client's own default: an answer in one piece keeps its reader waiting
-
-_patch_lock = threading.Lock()
-_patched = False
 
 
 class _Watched:
@@ -289,14 +286,9 @@ def _watch(options: Any, client: Any) -> _Watched | None:
 
 
 def install_patch() -> None:
-    """Put the ear on the clients' one request method, once per process."""
-    global _patched
-    with _patch_lock:
-        if _patched:
-            return
-        SyncAPIClient.request = _listening(SyncAPIClient.request)  # type: ignore[method-assign]
-        AsyncAPIClient.request = _alistening(AsyncAPIClient.request)  # type: ignore[method-assign]
-        _patched = True
+    """Put the ear on the clients' one request method."""
+    put_on(SyncAPIClient, "request", _listening, below=True)
+    put_on(AsyncAPIClient, "request", _alistening, below=True)
 
 
 def _listening(request: Any) -> Any:

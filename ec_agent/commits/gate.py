@@ -1,13 +1,11 @@
 """Stopping a rollout at a tool that commits, before the tool runs.
 
-Every LangChain tool call comes through ``BaseTool.run`` or ``arun``, so that is where we look: the patch is
-installed at the first rollout of the process and does nothing where no gate is set. A node that calls
-``tool.func`` by itself goes around it.
+The gate stands around each run of a LangChain tool (``ec_agent.tool_runs``) from the first rollout of the process on,
+and does nothing where none is set.
 """
 
 from __future__ import annotations
 
-import functools
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +35,8 @@ from ec_agent.commits.uses import (
     task_here,
     task_of,
 )
-from ec_agent.plans import Plan, Step, adrive, drive
+from ec_agent.plans import Plan, Step
+from ec_agent.tool_runs import ToolRun, hear_tools
 
 STOPPED = "ec_agent.stopped"
 
@@ -261,47 +260,20 @@ def gated(gate: Gate) -> Iterator[None]:
         _outer.reset(tokens[1])
 
 
-_patch_lock = threading.Lock()
-_patched = False
-
-
 def install_patch() -> None:
-    """Put the gate before LangChain's tools, once per process."""
-    global _patched
-    with _patch_lock:
-        if _patched:
-            return
-        run, arun = BaseTool.run, BaseTool.arun
-
-        @functools.wraps(run)
-        def gated_run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
-            gate = current_gate.get()
-            if gate is None:
-                return run(self, tool_input, *args, **kwargs)
-            execute = Step(lambda: run(self, tool_input, *args, **kwargs), _unused)
-            return drive(_passing(gate, self, tool_input, kwargs.get("tool_call_id"), execute))
-
-        @functools.wraps(arun)
-        async def gated_arun(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
-            gate = current_gate.get()
-            if gate is None:
-                return await arun(self, tool_input, *args, **kwargs)
-            execute = Step(_unused, lambda: arun(self, tool_input, *args, **kwargs))
-            return await adrive(_passing(gate, self, tool_input, kwargs.get("tool_call_id"), execute))
-
-        BaseTool.run = gated_run  # type: ignore[method-assign]
-        BaseTool.arun = gated_arun  # type: ignore[method-assign]
-        _patched = True
+    """Put the gate before LangChain's tools; it lets everything through where no gate is set."""
+    hear_tools("gate", _at_the_gate)
 
 
-def _passing(gate: Gate, tool: BaseTool, tool_input: Any, call_id: str | None, execute: Step) -> Plan[Any]:
-    use = Use(tool, tool_input, call_id, _outer.get(), place_here(), gate.heard)
+def _at_the_gate(run: ToolRun, execute: Step) -> Plan[Any] | None:
+    gate = current_gate.get()
+    return None if gate is None else _passing(gate, run, execute)
+
+
+def _passing(gate: Gate, run: ToolRun, execute: Step) -> Plan[Any]:
+    use = Use(run.tool, run.given, run.call_id, _outer.get(), place_here(), gate.heard)
     token = _outer.set(use.asked if use.answers is not None else None)
     try:
         return (yield from gate.plan(use, execute))
     finally:
         _outer.reset(token)
-
-
-def _unused() -> Any:
-    raise AssertionError("a step taken the other way")

@@ -67,7 +67,8 @@ def listen(listener: Listener | None) -> None:
 def question(agent: str, selector: str, thread: str | None) -> Iterator[QuestionTrace]:
     """Around everything that is done for one question: its rollouts, the choice, what follows."""
     quiet: AbstractContextManager[QuestionTrace] = nullcontext(_SILENT)
-    with quiet if _listener is None else _listener.question(agent, selector, thread) as trace:
+    told = _listener  # which another thread may be changing
+    with quiet if told is None else told.question(agent, selector, thread) as trace:
         token = current_question.set(trace)
         try:
             yield trace

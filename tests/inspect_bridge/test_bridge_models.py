@@ -54,7 +54,6 @@ def order(request, monkeypatch):
         bare = bare.__wrapped__
     monkeypatch.setattr(AsyncAPIClient, "request", bare)
     monkeypatch.setattr(bridge, "_patch_initialised", False)
-    monkeypatch.setattr(openai_client, "_patched", False)
     monkeypatch.setattr(SyncAPIClient, "request", SyncAPIClient.request)  # put back with the others
     (openai_client.install_patch if request.param == "theirs outside" else bridge.init_openai_request_patch)()
 
