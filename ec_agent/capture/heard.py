@@ -51,6 +51,8 @@ class _Overlaid:
         self._under, self._over = under, over
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # who asks what the object is itself (``vars``) is not to be told of the one below
+            raise AttributeError(name)
         return self._over[name] if name in self._over else get(self._under, name)
 
 

@@ -31,13 +31,14 @@ def _entry(entry: Any) -> Any:
         if type(tops) is not list:
             return entry
         candidates = [{"token": c.token, "logprob": c.logprob, "bytes": _packed(c.bytes)} for c in tops]
-        return {"token": entry.token, "logprob": entry.logprob, "top_logprobs": candidates}
+        own = {"token": entry.token, "logprob": entry.logprob, "bytes": _packed(entry.bytes)}
+        return {**own, "top_logprobs": candidates}
     except AttributeError:
         return entry
 
 
 def _packed(raw: Any) -> Any:
-    """A list of bytes as one object: they only tell candidates apart."""
+    """A list of bytes as one object: they only tell tokens apart."""
     try:
         return bytes(raw) if type(raw) is list else raw
     except (TypeError, ValueError):

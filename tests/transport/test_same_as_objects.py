@@ -93,7 +93,7 @@ def by_transport(sent, stream, whole, part, chance=None):
     pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
     emptied = [*(events.feed(piece) for piece in pieces), events.finish()]
     for event in SSEDecoder().iter_bytes(iter(emptied)):
-        request.chunks.append(request.heard.put_back(parsed(json.loads(event.data), part)))
+        request.chunks.append(light(request.heard.put_back(parsed(json.loads(event.data), part))))
     return request
 
 
@@ -126,6 +126,16 @@ def test_whole_payloads(stream):
             bodies = sent.removeprefix(b"data: ").split(b"\n\ndata: ") if stream else [sent]
             taken |= {name for body in bodies if of_event(body)}
     assert taken == WIRES.keys() - LEFT
+
+
+@pytest.mark.parametrize("name", ["OpenAI", "vLLM", "completions"])
+def test_usage_in_every_chunk(name):
+    """Such chunks are emptied where they are, and not read in their place."""
+    chunks = served(name, TURNS["text"], True)
+    for count, chunk in enumerate(chunks[:-1]):
+        chunk["usage"] = {"prompt_tokens": 7, "completion_tokens": count, "total_tokens": 7 + count}
+    outcome = compared(name, True, as_sent(chunks, True, random.Random(0)), random.Random(0))
+    assert (outcome["capability"], outcome["tokens"]) == ("full", 5)
 
 
 def test_damaged_payloads():

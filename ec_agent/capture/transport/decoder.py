@@ -40,6 +40,12 @@ class Entry(Struct, gc=False):
     token: str | None = None
     logprob: float | None = None
     top_logprobs: list[Candidate] | None = None
+    raw: Raw = msgspec.field(name="bytes", default=Raw())
+
+    @property
+    def bytes(self) -> Any:
+        """The bytes of its text: all that there is of it where it is named by a number."""
+        return json.loads(memoryview(self.raw).tobytes() or b"null")
 
 
 class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
