@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
+from ec_agent.numbers.entropy import FloatArray
 
 CANDIDATES = 20
 

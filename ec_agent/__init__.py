@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ec_agent.lazy import lazy_names
+from ec_agent.support.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ec_agent.capture.block import record_calls as record_calls
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ec_agent.commits.settling import asettle_commit as asettle_commit
     from ec_agent.commits.settling import settle_commit as settle_commit
     from ec_agent.commits.tool_node import CommitToolNode as CommitToolNode
-    from ec_agent.entropy import token_entropy as token_entropy
     from ec_agent.environments.sqlite import SQLiteCopies as SQLiteCopies
     from ec_agent.environments.worlds import get_environment as get_environment
     from ec_agent.errors import AgentError as AgentError
@@ -69,12 +68,16 @@ if TYPE_CHECKING:
     from ec_agent.errors import UndeclaredToolWarning as UndeclaredToolWarning
     from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
     from ec_agent.evaluator import trajectory_of as trajectory_of
-    from ec_agent.many import score_many as score_many
-    from ec_agent.online import OnlineTrajectory as OnlineTrajectory
-    from ec_agent.phases import HEPConfig as HEPConfig
-    from ec_agent.phases import Phases as Phases
-    from ec_agent.phases import entropy_centroid as entropy_centroid
-    from ec_agent.phases import high_entropy_phases as high_entropy_phases
+    from ec_agent.numbers.entropy import token_entropy as token_entropy
+    from ec_agent.numbers.many import score_many as score_many
+    from ec_agent.numbers.online import OnlineTrajectory as OnlineTrajectory
+    from ec_agent.numbers.phases import HEPConfig as HEPConfig
+    from ec_agent.numbers.phases import Phases as Phases
+    from ec_agent.numbers.phases import entropy_centroid as entropy_centroid
+    from ec_agent.numbers.phases import high_entropy_phases as high_entropy_phases
+    from ec_agent.numbers.trajectory import Call as Call
+    from ec_agent.numbers.trajectory import Trajectory as Trajectory
+    from ec_agent.numbers.trajectory import reward as reward
     from ec_agent.rollouts.best_of_n import BestOfN as BestOfN
     from ec_agent.rollouts.best_of_n import BestOfNResult as BestOfNResult
     from ec_agent.rollouts.best_of_n import best_of_n as best_of_n
@@ -88,9 +91,6 @@ if TYPE_CHECKING:
     from ec_agent.selectors import Selector as Selector
     from ec_agent.selectors.settings import load_settings as load_settings
     from ec_agent.traces.store import TraceStore as TraceStore
-    from ec_agent.trajectory import Call as Call
-    from ec_agent.trajectory import Trajectory as Trajectory
-    from ec_agent.trajectory import reward as reward
 
 _HOMES = {
     "capture.block": ("record_calls",),
@@ -115,7 +115,7 @@ _HOMES = {
         "settle_commit",
     ),
     "commits.tool_node": ("CommitToolNode",),
-    "entropy": ("token_entropy",),
+    "numbers.entropy": ("token_entropy",),
     "environments.sqlite": ("SQLiteCopies",),
     "environments.worlds": ("get_environment",),
     "errors": (
@@ -163,9 +163,9 @@ _HOMES = {
         "CentroidEvaluator",
         "trajectory_of",
     ),
-    "many": ("score_many",),
-    "online": ("OnlineTrajectory",),
-    "phases": (
+    "numbers.many": ("score_many",),
+    "numbers.online": ("OnlineTrajectory",),
+    "numbers.phases": (
         "HEPConfig",
         "Phases",
         "entropy_centroid",
@@ -190,7 +190,7 @@ _HOMES = {
     ),
     "selectors.settings": ("load_settings",),
     "traces.store": ("TraceStore",),
-    "trajectory": (
+    "numbers.trajectory": (
         "Call",
         "Trajectory",
         "reward",

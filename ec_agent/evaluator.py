@@ -21,9 +21,9 @@ from ec_agent.capture.shapes import (
 from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
 from ec_agent.capture.shapes.typed import read_json
 from ec_agent.errors import ConfigError, LogprobsError
-from ec_agent.phases import HEPConfig
-from ec_agent.signals import ENTROPY, SURPRISAL, check_signals
-from ec_agent.trajectory import Call, Trajectory, reward
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL, check_signals
+from ec_agent.numbers.trajectory import Call, Trajectory, reward
 
 KEPT = (ENTROPY, SURPRISAL)
 """The signals that are read from what was saved."""

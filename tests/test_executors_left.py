@@ -1,4 +1,4 @@
-"""What ``ec_agent/leaving.py`` relies on, of LangChain's and LangGraph's executors, and what it makes of them."""
+"""What ``ec_agent/insides/executors.py`` relies on of two executors of others, and what it makes of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from langchain_core.runnables.config import ContextThreadPoolExecutor, get_executor_for_config
 from langgraph.pregel._executor import BackgroundExecutor
 
-from ec_agent.leaving import RunLeft, around_here, attended, carried_out_whole
+from ec_agent.insides.executors import RunLeft, around_here, attended, carried_out_whole
 
 
 def background():

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from ec_agent.loop import THREADS, run_to_its_end
+from ec_agent.support.loop import THREADS, run_to_its_end
 
 ours = ContextVar("ours", default="nobody's")
 

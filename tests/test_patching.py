@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from ec_agent import ConfigError
-from ec_agent.patching import put_on
+from ec_agent.insides.patching import put_on
 
 
 class Theirs:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from ec_agent.plans import Step, adrive, call, drive, hook, pause
+from ec_agent.support.plans import Step, adrive, call, drive, hook, pause
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 

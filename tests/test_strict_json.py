@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ec_agent.strict_json import strict_json
+from ec_agent.support.strict_json import strict_json
 
 
 @pytest.mark.parametrize(

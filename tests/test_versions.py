@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ec_agent import versions
 from ec_agent.errors import ConfigError
+from ec_agent.support import versions
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from langchain_core.tools import tool
 
 from ec_agent import read_only
-from ec_agent.visual.escaping import clipped
+from ec_agent.support.escaping import clipped
 from tools.arithmetic import MAX_LENGTH, ExpressionError, Number, evaluated
 from tools.schema import shaped
 

@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 from langchain_core.tools import tool
 
 from ec_agent import read_only
-from ec_agent.visual.escaping import clipped
+from ec_agent.support.escaping import clipped
 from tools.schema import shaped
 
 # name, price in euros, weight in grams, pieces in stock

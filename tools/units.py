@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from langchain_core.tools import tool
 
 from ec_agent import read_only
-from ec_agent.visual.escaping import clipped
+from ec_agent.support.escaping import clipped
 from tools.schema import shaped
 
 MAX_LENGTH = 60  # characters

@@ -9,8 +9,8 @@ from benchmarks import baseline
 from benchmarks.data import drawn_logprobs, entries_of
 from benchmarks.harness import Case, at_least, at_most
 from ec_agent.capture.shapes import tokens_of
-from ec_agent.entropy import token_entropy
-from ec_agent.phases import entropy_centroid
+from ec_agent.numbers.entropy import token_entropy
+from ec_agent.numbers.phases import entropy_centroid
 
 
 def cases() -> Iterator[Case]:

@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks import baseline
 from benchmarks.data import drawn_entropies
 from benchmarks.harness import Case, at_least, at_most
-from ec_agent.entropy import FloatArray
-from ec_agent.phases import entropy_centroid
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.phases import entropy_centroid
 
 DIFFERENT = 50
 """Timelines that are scored in turn. A processor learns the branches of one timeline by heart where it is scored over

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks import baseline
 from benchmarks.data import CANDIDATES, drawn_logprobs
 from benchmarks.harness import Case, at_least, at_most
-from ec_agent.entropy import FloatArray, token_entropy
-from ec_agent.phases import entropy_centroid
+from ec_agent.numbers.entropy import FloatArray, token_entropy
+from ec_agent.numbers.phases import entropy_centroid
 
 
 def cases() -> Iterator[Case]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from benchmarks.data import drawn_entropies
 from benchmarks.harness import Case, at_most
-from ec_agent.online import OnlineTrajectory
-from ec_agent.phases import entropy_centroid
+from ec_agent.numbers.online import OnlineTrajectory
+from ec_agent.numbers.phases import entropy_centroid
 
 TOKENS = 1_000_000
 

@@ -8,8 +8,8 @@ from multiprocessing import get_context
 
 from benchmarks.data import drawn_logprobs
 from benchmarks.harness import Case, at_least, wall_seconds
-from ec_agent.entropy import token_entropy
-from ec_agent.phases import entropy_centroid
+from ec_agent.numbers.entropy import token_entropy
+from ec_agent.numbers.phases import entropy_centroid
 
 
 def score(_: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ec_agent.trajectory import Call
+from ec_agent.numbers.trajectory import Call
 
 ASK_FOR_LOGPROBS = (
     "ask for them (ChatOpenAI(..., logprobs=True, top_logprobs=20), or request_logprobs=True where the model is called "

@@ -9,7 +9,7 @@ from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.filters import CallPredicate
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.recorder import Recorder, current_recorder, listening, recording, set_here
-from ec_agent.signals import ENTROPY
+from ec_agent.numbers.signals import ENTROPY
 
 
 @contextmanager

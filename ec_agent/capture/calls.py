@@ -12,7 +12,7 @@ from ec_agent.capture.asked import Asked
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.heard import Heard, restored
 from ec_agent.capture.shapes import Payload, finished, merge_payloads, payload_of_response, payload_of_stream
-from ec_agent.trajectory import Call
+from ec_agent.numbers.trajectory import Call
 
 if TYPE_CHECKING:
     from ec_agent.capture.recorder import Recorder

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from ec_agent.trajectory import Call, ToolUse
+from ec_agent.numbers.trajectory import Call, ToolUse
 
 MOST_LETTERS = 2000
 """Of a tool's arguments, result or error."""

@@ -33,8 +33,8 @@ from ec_agent.capture.merging import make_mergeable
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.shapes import Payload, finished, listed
 from ec_agent.errors import StreamCutError
-from ec_agent.patching import put_on
-from ec_agent.plans import Plan, Step, adrive, drive
+from ec_agent.insides.patching import put_on
+from ec_agent.support.plans import Plan, Step, adrive, drive
 
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 _STREAMING = ("stream", "stream_options")

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
+from ec_agent.numbers.entropy import FloatArray
 
 if TYPE_CHECKING:
     from ec_agent.capture.calls import OpenCall
-    from ec_agent.trajectory import Call
+    from ec_agent.numbers.trajectory import Call
 
 MOST_MEANS = 32  # of a call: events stay small, however long the answer is
 STREAMING_EVERY = 0.2  # seconds between events about a streamed answer

@@ -28,8 +28,8 @@ from ec_agent.capture.kept import Kept, ToolLog
 from ec_agent.capture.progress import Progress
 from ec_agent.capture.shapes import Payload, call_of
 from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
-from ec_agent.signals import ENTROPY, check_signals, leading
-from ec_agent.trajectory import Call, Trajectory
+from ec_agent.numbers.signals import ENTROPY, check_signals, leading
+from ec_agent.numbers.trajectory import Call, Trajectory
 
 _sequence = itertools.count()
 _FACTS = ("temperature", "seed")

@@ -111,7 +111,7 @@ def score(
     from ec_agent.cli.score import run_score
     from ec_agent.errors import ConfigError
     from ec_agent.evaluator import CentroidEvaluator
-    from ec_agent.phases import HEPConfig
+    from ec_agent.numbers.phases import HEPConfig
     from ec_agent.traces.foreign.bounds import Bounds
 
     if not 0.0 <= min_coverage <= 1.0:

@@ -12,7 +12,7 @@ import click
 from ec_agent.commits.ledger import Commit, Ledger
 from ec_agent.commits.settling import settle_commit
 from ec_agent.errors import ConfigError
-from ec_agent.visual.escaping import shown
+from ec_agent.support.escaping import shown
 
 _HOW = {
     "open": "the run ended before its outcome was known, or is at it now",

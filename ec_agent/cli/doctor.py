@@ -22,8 +22,8 @@ from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.probing import diagnose
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
 from ec_agent.errors import ConfigError, DoctorError
-from ec_agent.places import is_place, load_object, made
-from ec_agent.strict_json import strict_json
+from ec_agent.support.places import is_place, load_object, made
+from ec_agent.support.strict_json import strict_json
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 WHAT_TO_GIVE = (

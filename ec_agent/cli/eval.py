@@ -28,7 +28,7 @@ from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
-from ec_agent.loop import THREADS
+from ec_agent.support.loop import THREADS
 from ec_agent.traces.store import TraceStore
 from ec_agent.visual.wording import many
 

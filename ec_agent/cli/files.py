@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ec_agent.errors import ConfigError
-from ec_agent.private import owner_only
+from ec_agent.support.private import owner_only
 
 
 def written(path: Path, text: str) -> Path:

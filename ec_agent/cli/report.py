@@ -17,9 +17,9 @@ from ec_agent.evaluation.report.tables import to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored import load_results
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Seen
 from ec_agent.traces.store import StoredSelection, TraceStore
-from ec_agent.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from ec_agent.visual.views import View

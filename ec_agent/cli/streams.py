@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from ec_agent.visual.escaping import shown
+from ec_agent.support.escaping import shown
 
 
 class PlainStream(io.TextIOBase):
@@ -27,7 +27,7 @@ class PlainStream(io.TextIOBase):
         self.behind = behind
 
     def write(self, text: str) -> int:
-        """Write the text, as :func:`ec_agent.visual.escaping.shown` has it and the encoding can say it."""
+        """Write the text, as :func:`ec_agent.support.escaping.shown` has it and the encoding can say it."""
         if not isinstance(text, str):
             raise TypeError(f"this stream takes text, not {type(text).__name__}")
         # Progress bars of other libraries begin with it: at the begin of the line there is nothing to hide.

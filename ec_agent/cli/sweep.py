@@ -14,11 +14,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ec_agent.cli.text import plain_console
-from ec_agent.entropy_files import SUFFIXES, EntropyFile
 from ec_agent.errors import ConfigError, LogprobsError
-from ec_agent.many import SWEEP, score_many
-from ec_agent.phases import HEPConfig
-from ec_agent.strict_json import strict_json
+from ec_agent.numbers.entropy_files import SUFFIXES, EntropyFile
+from ec_agent.numbers.many import SWEEP, score_many
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.support.strict_json import strict_json
 
 _SETTINGS = [config.to_dict() for config in SWEEP]
 _ROW = 8 * len(SWEEP)

@@ -7,8 +7,8 @@ from rich.style import Style
 from rich.text import Text
 
 from ec_agent.live.drawing import BARS, GAP, bar
-from ec_agent.phases import HEPConfig
-from ec_agent.trajectory import Trajectory
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Trajectory
 
 PHASE, CENTROID, CALL = "═", "▲", "╷"
 LEGEND = f"{BARS[0]}..{BARS[-1]} entropy  {GAP} no logprobs  {CALL} a call starts  {PHASE} phase  {CENTROID} centroid"

@@ -16,8 +16,8 @@ from ec_agent.cli.text import plain_console, safe
 from ec_agent.cli.traces_show import rollout_plain, selection_plain, show_rollout, show_selection
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
-from ec_agent.phases import HEPConfig
-from ec_agent.strict_json import strict_json
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.rows import StoredRollout, StoredSelection
 from ec_agent.traces.store import TraceStore
 

@@ -19,9 +19,9 @@ from ec_agent.evaluation.places import load_agent
 from ec_agent.live.feed import END, event_in, grown_lines, lines_of
 from ec_agent.live.stored import stored_events
 from ec_agent.live.terminal import OnEvent, Shown, showing
-from ec_agent.loop import run_to_its_end
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
-from ec_agent.visual.escaping import shown as visible
+from ec_agent.support.escaping import shown as visible
+from ec_agent.support.loop import run_to_its_end
 from ec_agent.visual.wording import describe
 
 STANDARD_INPUT = "-"

@@ -1,5 +1,5 @@
 """Actions that must not run N times: which tools commit, how a rollout stops at one, how it is done at most once."""
 
-from ec_agent.versions import refuse_old
+from ec_agent.support.versions import refuse_old
 
 refuse_old()

@@ -15,7 +15,7 @@ from ec_agent.commits.gate import Done, RolloutGate, RolloutStop
 from ec_agent.commits.once import Once
 from ec_agent.commits.uses import Talk, Use, alike, answering, says, talk_with, task_here
 from ec_agent.errors import CommitError
-from ec_agent.plans import Plan, Step, pause
+from ec_agent.support.plans import Plan, Step, pause
 
 CONFUSABLE = (
     "a tool asks by interrupt(), and its node runs several calls of one message, whose answers LangGraph tells apart "

@@ -6,36 +6,11 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
-
 from ec_agent.errors import CommitError, DurabilityWarning
-from ec_agent.plans import Plan, call, pause
-
-# What LangGraph calls them in a task's config.
-CHECKPOINTER = "__pregel_checkpointer"
-DURABILITY = "__pregel_durability"
-READ = "__pregel_read"
-RUNTIME = "__pregel_runtime"
+from ec_agent.insides.langgraph import DURABILITY, checkpoints_of, saver_of
+from ec_agent.support.plans import Plan, call, pause
 
 _PATIENCE = 100
-
-
-def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
-    """The checkpointer of the run this config belongs to."""
-    saver = (config.get("configurable") or {}).get(CHECKPOINTER)
-    return saver if isinstance(saver, BaseCheckpointSaver) else None
-
-
-def checkpoints_of(conf: Mapping[str, Any]) -> dict[str, str]:
-    """The checkpoints that the supersteps around a task start from, by namespace, outermost first.
-
-    A task that a function calls has its caller among them, as if that were a graph, with the checkpoint that it is in.
-    """
-    found: dict[str, str] = {}
-    for namespace, checkpoint in sorted((conf.get("checkpoint_map") or {}).items(), key=lambda item: len(item[0])):
-        if checkpoint not in found.values():
-            found[namespace] = checkpoint
-    return found
 
 
 def written_down(config: Mapping[str, Any]) -> Plan[None]:

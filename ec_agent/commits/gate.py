@@ -1,7 +1,7 @@
 """Stopping a rollout at a tool that commits, before the tool runs.
 
-The gate stands around each run of a LangChain tool (``ec_agent.tool_runs``) from the first rollout of the process on,
-and does nothing where none is set.
+The gate stands around each run of a LangChain tool (``ec_agent.insides.tool_runs``) from the first rollout of the
+process on, and does nothing where none is set.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from ec_agent.commits.uses import (
     task_here,
     task_of,
 )
-from ec_agent.plans import Plan, Step
-from ec_agent.tool_runs import ToolRun, hear_tools
+from ec_agent.insides.tool_runs import ToolRun, hear_tools
+from ec_agent.support.plans import Plan, Step
 
 STOPPED = "ec_agent.stopped"
 

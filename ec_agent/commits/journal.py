@@ -21,10 +21,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple, empt
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from ec_agent.commits.durability import saver_of
 from ec_agent.errors import ConfigError, EcAgentError, JournalError
-from ec_agent.plans import Plan, Step, adrive, call, drive
-from ec_agent.private import make_private
+from ec_agent.insides.langgraph import saver_of
+from ec_agent.support.plans import Plan, Step, adrive, call, drive
+from ec_agent.support.private import make_private
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
-from ec_agent.commits.durability import READ, RUNTIME, checkpoints_of, saver_of
 from ec_agent.errors import CommitError
-from ec_agent.plans import Plan, Step, call
+from ec_agent.insides.langgraph import READ, checkpoints_of, saver_of
+from ec_agent.support.plans import Plan, Step, call
 
 _BEGIN, _BRANCH, _JOIN, _SENDS, _PULL = "__start__", "branch:to:", "join:", "__pregel_tasks", "__pregel_pull"
 
@@ -230,22 +229,3 @@ def _path(conf: Mapping[str, Any]) -> tuple[Any, ...]:
             "langgraph that ec_agent was tested with"
         ) from error
     return path
-
-
-# By task, then by attempt and by what is counted; weakly, for a task holds the whole state of its run.
-_counts: WeakKeyDictionary[Any, dict[Any, int]] = WeakKeyDictionary()
-_counts_lock = threading.Lock()
-
-
-def number_in_task(config: Mapping[str, Any], of: str) -> int:
-    """How many of these there were before in the task, from 0.
-
-    A task that is resumed or tried again counts from 0 again. LangGraph's own counter of nested graphs does not.
-    """
-    conf = config["configurable"]
-    attempt = getattr(getattr(conf.get(RUNTIME), "execution_info", None), "node_attempt", 1)
-    with _counts_lock:
-        counts = _counts.setdefault(conf[READ], {})  # which is made anew for each task that is run
-        count = counts.get((attempt, of), 0)
-        counts[attempt, of] = count + 1
-    return count

@@ -17,8 +17,8 @@ from ec_agent.commits.gate import Done
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.commits.runlog import CLOSED, UNCERTAIN, UNDONE, RunLog, advice, last_of, status_of, told
 from ec_agent.errors import CommitError, CommitUncertain, JournalError, PromotionError
-from ec_agent.leaving import carried_out_whole
-from ec_agent.plans import Plan, Step, call
+from ec_agent.insides.executors import carried_out_whole
+from ec_agent.support.plans import Plan, Step, call
 
 OnUncertain = Literal["raise", "retry"]
 

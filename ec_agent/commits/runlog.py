@@ -17,7 +17,7 @@ from typing import Any
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.commits.lineage import Standing
 from ec_agent.errors import CommitError, CommitUncertain
-from ec_agent.plans import Plan, call
+from ec_agent.support.plans import Plan, call
 
 CLOSED = "closed"
 STEP = "step"

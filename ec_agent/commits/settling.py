@@ -7,7 +7,7 @@ import uuid
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.commits.runlog import CLOSED, status_of
 from ec_agent.errors import CommitError, ConfigError
-from ec_agent.plans import Plan, adrive, call, drive
+from ec_agent.support.plans import Plan, adrive, call, drive
 
 BY_HAND = "by hand"
 

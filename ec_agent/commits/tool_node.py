@@ -19,11 +19,12 @@ from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
 from ec_agent.commits.journal import Journal, MemoryJournal, check_journal, journal_for
-from ec_agent.commits.lineage import number_in_task, standing
+from ec_agent.commits.lineage import standing
 from ec_agent.commits.once import Once, OnUncertain
 from ec_agent.commits.runlog import RunLog
 from ec_agent.errors import CommitError, ConfigError
-from ec_agent.plans import Plan, adrive, drive
+from ec_agent.insides.langgraph import number_in_task
+from ec_agent.support.plans import Plan, adrive, drive
 
 _AT_ONCE = 4  # no pool of threads has fewer, unless max_concurrency says so
 

@@ -12,7 +12,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
-from ec_agent.commits.durability import READ
+from ec_agent.insides.langgraph import READ
 
 Talk = tuple[str, list[Any]]
 """A conversation: the state key it is kept under, and its messages."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from ec_agent.capture.shapes import Payload, call_of, get, payload_of_response, payload_of_stream
 from ec_agent.doctor.report import Spent
-from ec_agent.plans import Plan
-from ec_agent.signals import ENTROPY
-from ec_agent.trajectory import Trajectory
+from ec_agent.numbers.signals import ENTROPY
+from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.plans import Plan
 
 SHORT, TOOL_CALL, LONG = 24, 64, 1024  # tokens; LONG is for an answer that was cut inside its reasoning
 MOST_DETAIL = 160

@@ -25,7 +25,7 @@ from ec_agent.doctor.endpoint import INCLUDE
 from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
 from ec_agent.doctor.report import Spent
 from ec_agent.errors import ConfigError
-from ec_agent.plans import Plan, Step, call
+from ec_agent.support.plans import Plan, Step, call
 
 _TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"})
 _GOOGLE = ("ChatGoogleGenerativeAI", "ChatVertexAI")  # words of their own, heard with a call only

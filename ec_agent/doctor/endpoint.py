@@ -25,7 +25,7 @@ from ec_agent.doctor.refusals import Turned, bare_url, no_api, refusal_of, writt
 from ec_agent.doctor.report import Spent
 from ec_agent.errors import ConfigError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
-from ec_agent.plans import Plan, Step
+from ec_agent.support.plans import Plan, Step
 
 FROM_OPENAI = "api.openai.com"
 INCLUDE = ("message.output_text.logprobs",)

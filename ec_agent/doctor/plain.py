@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ec_agent.capture.asking import ABOUT_LOGPROBS
 from ec_agent.doctor.answers import LONG, SHORT, Answer, Question, Refusal, Target
 from ec_agent.doctor.report import Finding, Mark
-from ec_agent.plans import Plan
+from ec_agent.support.plans import Plan
 
 MOST = 20
 LADDER = (MOST, 8, 5, 3, 2)  # of a single candidate no entropy can be taken

@@ -17,7 +17,7 @@ from ec_agent.doctor.chat_model import ChatModelTarget, endpoint_of, unbound
 from ec_agent.doctor.probing import probe
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
 from ec_agent.errors import PreflightError
-from ec_agent.plans import Plan, Step
+from ec_agent.support.plans import Plan, Step
 
 MOST_REMEMBERED = 256
 _NOT_IDENTIFYING = frozenset({"name", "tags", "metadata", "callbacks", "cache", "verbose", "custom_get_token_ids"})

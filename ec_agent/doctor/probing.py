@@ -15,7 +15,7 @@ from ec_agent.doctor.plain import (
     top_k_finding,
 )
 from ec_agent.doctor.report import QUESTIONS, Finding, Mark, Report, Spent
-from ec_agent.plans import Plan, adrive, drive
+from ec_agent.support.plans import Plan, adrive, drive
 
 _SEEDS = (7, 7, 8)
 _NO_ENDPOINT = (404, 405, 501)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError, PromotionError
-from ec_agent.private import make_private
+from ec_agent.support.private import make_private
 
 _PREFIX = "ec-agent-copy-"
 _TOKEN = re.compile(r"(?P<base>[0-9a-f]{64}):(?P<path>.+)", re.DOTALL)

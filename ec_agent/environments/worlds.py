@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ec_agent.errors import ConfigError, EnvironmentWarning
-from ec_agent.plans import Step
+from ec_agent.support.plans import Step
 
 Manager = AbstractContextManager[Any] | AbstractAsyncContextManager[Any]
 EnvironmentFactory = Callable[[int, Any], Manager]

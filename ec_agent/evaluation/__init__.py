@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ec_agent.lazy import lazy_names
+from ec_agent.support.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ec_agent.evaluation.results import TaskResult as TaskResult

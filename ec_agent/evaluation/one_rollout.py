@@ -17,13 +17,13 @@ from ec_agent.environments.worlds import World
 from ec_agent.errors import AllRolloutsFailedError, EvaluationError
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Outcome, Task
+from ec_agent.numbers.signals import SIGNALS
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
 from ec_agent.rollouts.record import usage_of
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.selectors import Candidate, LowestCentroid, Ranking
-from ec_agent.signals import SIGNALS
 from ec_agent.traces.store import Key, StoredRollout
-from ec_agent.trajectory import Trajectory
 
 OnEvent = Callable[[Key, Mapping[str, Any]], None]
 

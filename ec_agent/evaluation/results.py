@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.signals import leading
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, Selector
 from ec_agent.selectors.base import NO_MODEL
-from ec_agent.signals import leading
-from ec_agent.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True, eq=False)

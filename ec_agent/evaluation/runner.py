@@ -16,8 +16,8 @@ from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_anot
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
-from ec_agent.loop import on_loop, run_to_its_end
 from ec_agent.rollouts.messages import fingerprint
+from ec_agent.support.loop import on_loop, run_to_its_end
 from ec_agent.traces.store import Key, StoredRollout, TaskTotals, TraceStore
 
 

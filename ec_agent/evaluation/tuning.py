@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.bootstrap import ROUNDING, Estimate, Resampling, differences, estimate
 from ec_agent.evaluation.statistics.standing import standing
 from ec_agent.evaluation.statistics.summary import ended_mean
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 from ec_agent.selectors.settings import Setting
 

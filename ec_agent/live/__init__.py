@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ec_agent.lazy import lazy_names, needed
+from ec_agent.support.lazy import lazy_names, needed
 
 if TYPE_CHECKING:
     from ec_agent.live.board import Board as Board

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
 
-from ec_agent.visual.escaping import shown
+from ec_agent.support.escaping import shown
 
 
 class PlainConsole(Console):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ec_agent.errors import ConfigError
-from ec_agent.private import owner_only
-from ec_agent.strict_json import strict_json
+from ec_agent.support.private import owner_only
+from ec_agent.support.strict_json import strict_json
 
 EVERY = 0.1  # seconds between looks at a file that may have grown
 END: Mapping[str, Any] = {"type": "ec_agent.end"}

@@ -19,7 +19,7 @@ from ec_agent.live.board import Board
 from ec_agent.live.console import PlainConsole
 from ec_agent.live.lines import line_of
 from ec_agent.live.screen import Screen
-from ec_agent.visual.escaping import shown
+from ec_agent.support.escaping import shown
 
 EVERY = 0.1  # seconds between looks at what is new, and at the terminal's size
 TICK = 1.0  # seconds between drawings where nothing is new: clocks run

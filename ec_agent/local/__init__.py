@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ec_agent.lazy import lazy_names
+from ec_agent.support.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ec_agent.local.chat_model import LocalChatModel as LocalChatModel

@@ -22,14 +22,14 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import Field
 
-from ec_agent.capture.streams import without_streaming
 from ec_agent.errors import ConfigError
-from ec_agent.plans import Plan, adrive, call, drive
+from ec_agent.insides.streams import without_streaming
 from ec_agent.prompted.hermes import HermesProtocol
 from ec_agent.prompted.json_schema import JsonSchemaProtocol
 from ec_agent.prompted.protocol import Offer, ToolProtocol, offered
 from ec_agent.prompted.replies import after_thinking
 from ec_agent.prompted.turns import conversation, needs_rendering
+from ec_agent.support.plans import Plan, adrive, call, drive
 
 _NAMED: dict[str, ToolProtocol] = {"json_schema": JsonSchemaProtocol(), "hermes": HermesProtocol()}
 _FORMATS = ("response_format", "format", "response_schema", "response_json_schema")

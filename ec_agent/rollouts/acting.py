@@ -18,7 +18,6 @@ from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitError, CommitWarning
-from ec_agent.plans import Plan, Step, call, hook
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.attempt import Attempt, Start
 from ec_agent.rollouts.choosing import asked_a_model, final_action_of
@@ -29,6 +28,7 @@ from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.store import put_ops
 from ec_agent.rollouts.writes import joined, set_anew
+from ec_agent.support.plans import Plan, Step, call, hook
 
 
 class Course(TypedDict):

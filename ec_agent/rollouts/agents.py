@@ -21,7 +21,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.errors import AgentError
-from ec_agent.rollouts.internals import (
+from ec_agent.insides.langgraph import (
     BOX_IN,
     BOX_NODE,
     BOX_OUT,

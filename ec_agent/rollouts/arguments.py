@@ -8,8 +8,8 @@ from uuid import UUID
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
-from ec_agent.capture.streams import without_streaming
-from ec_agent.rollouts.internals import BREAKPOINTS, Rescues, own_configurable, own_tags
+from ec_agent.insides.langgraph import BREAKPOINTS, Rescues, own_configurable, own_tags
+from ec_agent.insides.streams import without_streaming
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.remotes import ENVIRONMENT, placed
 from ec_agent.tracing import feedback

@@ -24,16 +24,14 @@ from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate, gate
 from ec_agent.commits.undeclared import Ran
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import MissingLogprobsError, RolloutCancelledError, RolloutError
-from ec_agent.leaving import NOBODY, RolloutLeft, RunLeft, around_here
-from ec_agent.loop import on_loop
-from ec_agent.plans import Plan, Step
-from ec_agent.rollouts.arguments import arguments_of
-from ec_agent.rollouts.internals import (
+from ec_agent.insides.executors import NOBODY, RolloutLeft, RunLeft, around_here
+from ec_agent.insides.langgraph import (
     INTERRUPT,
     around_box,
     is_breakpoint,
     no_ambient_run,
 )
+from ec_agent.rollouts.arguments import arguments_of
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded, timed
 from ec_agent.rollouts.memory import lay_by, saver_for
 from ec_agent.rollouts.messages import Said
@@ -47,6 +45,8 @@ from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
 from ec_agent.rollouts.whole_states import Within
 from ec_agent.rollouts.writes import WriteLog
+from ec_agent.support.loop import on_loop
+from ec_agent.support.plans import Plan, Step
 from ec_agent.tracing import feedback
 from ec_agent.tracing.seam import current_question
 

@@ -14,15 +14,15 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ec_agent.commits.undeclared import Notices
 from ec_agent.errors import AgentError, ConfigError
-from ec_agent.leaving import attended
-from ec_agent.plans import Plan, Step, adrive, drive
-from ec_agent.rollouts.internals import config_here, inside_graph, with_private_keys
+from ec_agent.insides.executors import attended
+from ec_agent.insides.langgraph import config_here, inside_graph, with_private_keys
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.node import Node
 from ec_agent.rollouts.options import BestOfNOptions, Options
 from ec_agent.rollouts.pausing import PausingGraph, with_breakpoints
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Listener, listener
-from ec_agent.trajectory import Trajectory
+from ec_agent.support.plans import Plan, Step, adrive, drive
 
 
 @dataclass(frozen=True, slots=True)

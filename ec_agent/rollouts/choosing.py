@@ -17,6 +17,8 @@ from ec_agent.errors import (
     NoScoredRolloutError,
     QuorumError,
 )
+from ec_agent.numbers.signals import ENTROPY, leading
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.record import Record, total, unpack_calls, writes_of
@@ -24,8 +26,6 @@ from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_t
 from ec_agent.rollouts.unheard import notes_of
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.selectors.base import NO_MODEL
-from ec_agent.signals import ENTROPY, leading
-from ec_agent.trajectory import Trajectory
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
 NOTHING_TO_CHOOSE_BY = (

@@ -16,23 +16,23 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
-from ec_agent.capture.streams import tell
 from ec_agent.commits.gate import Done
 from ec_agent.commits.undeclared import ran_in
 from ec_agent.errors import SelectionError
-from ec_agent.leaving import carried_out_whole
-from ec_agent.plans import Plan, Step, adrive, drive
+from ec_agent.insides.executors import carried_out_whole
+from ec_agent.insides.langgraph import outer_channels
+from ec_agent.insides.streams import tell
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.choosing import choose
-from ec_agent.rollouts.internals import outer_channels
 from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import rollout
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.writes import set_anew
+from ec_agent.support.plans import Plan, Step, adrive, drive
 from ec_agent.tracing import feedback
 from ec_agent.tracing.seam import current_question
 

@@ -14,7 +14,7 @@ from langgraph.types import RetryPolicy
 
 from ec_agent.capture.recorder import Recorder
 from ec_agent.errors import ConfigError, RolloutTimeoutError, TokenBudgetError, TokenLimitError
-from ec_agent.plans import Plan, Step
+from ec_agent.support.plans import Plan, Step
 
 
 @dataclass(frozen=True, slots=True)

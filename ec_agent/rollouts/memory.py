@@ -17,14 +17,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ec_agent.commits.durability import saver_of, written_down
+from ec_agent.commits.durability import written_down
 from ec_agent.errors import MemoryWarning
-from ec_agent.plans import Plan, adrive, call, drive
+from ec_agent.insides.langgraph import BOX_NODE, DELTAS, PREVIOUS, REPLAY, graph_called_by, lasting, saver_of
 from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.internals import BOX_NODE, DELTAS, PREVIOUS, REPLAY, graph_called_by, lasting
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.parking import AsIs, copied, listed, memory_saver
 from ec_agent.rollouts.record import End
+from ec_agent.support.plans import Plan, adrive, call, drive
 
 if TYPE_CHECKING:
     from ec_agent.rollouts.attempt import Attempt

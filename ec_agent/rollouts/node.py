@@ -16,8 +16,7 @@ from langgraph.types import Command, Send
 
 from ec_agent.capture.answers import answers_in
 from ec_agent.capture.recorder import current_recorder
-from ec_agent.capture.streams import event_streams, tell_of_answer
-from ec_agent.commits.durability import RUNTIME, saver_of, warn_of_exit
+from ec_agent.commits.durability import warn_of_exit
 from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal, journal_for
@@ -25,14 +24,10 @@ from ec_agent.commits.once import Once
 from ec_agent.commits.undeclared import Notices, begun_here, heeding
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
-from ec_agent.leaving import around_here, attended
-from ec_agent.plans import Plan, Step, call
-from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
-from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.choosing import final_action_of
-from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
-from ec_agent.rollouts.internals import (
+from ec_agent.insides.executors import around_here, attended
+from ec_agent.insides.langgraph import (
     ROOT,
+    RUNTIME,
     Channel,
     anybody_hears,
     has_node,
@@ -40,8 +35,14 @@ from ec_agent.rollouts.internals import (
     out_of_sight,
     outer_channels,
     question_number,
+    saver_of,
     unsaved,
 )
+from ec_agent.insides.streams import event_streams, tell_of_answer
+from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
+from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
 from ec_agent.rollouts.limits import Budget, whole
 from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory
 from ec_agent.rollouts.messages import ai_messages, answers_within, message_ids, rebuilt, with_id
@@ -53,6 +54,7 @@ from ec_agent.rollouts.remotes import given_in
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
+from ec_agent.support.plans import Plan, Step, call
 from ec_agent.tracing.seam import QuestionTrace, question
 
 _NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own

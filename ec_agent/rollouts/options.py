@@ -18,10 +18,10 @@ from ec_agent.commits.journal import Journal, check_journal
 from ec_agent.commits.once import OnUncertain
 from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, check_signals, leading
 from ec_agent.rollouts.limits import Limits, whole
 from ec_agent.selectors import SELECTORS, Candidate, LowestCentroid, Selector
-from ec_agent.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, check_signals, leading
 
 OnMissing = Literal["exclude", "raise", "score"]
 OnUnscored = Literal["raise", "first"]

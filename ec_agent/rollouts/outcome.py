@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from langgraph.types import Interrupt
 
 from ec_agent.errors import AgentError, CommitError, NoFinalActionError, RolloutInterruptedError, StateMismatchError
+from ec_agent.insides.langgraph import BOX_OUT, ROOT, Channel
 from ec_agent.rollouts.agents import Writes, commands, update_and_goto, update_of
 from ec_agent.rollouts.final_action import default_final_action
-from ec_agent.rollouts.internals import BOX_OUT, ROOT, Channel
 from ec_agent.rollouts.messages import (
     ai_messages,
     fingerprint,

@@ -15,10 +15,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ec_agent.errors import CommitError
-from ec_agent.plans import Plan, Step, call, drive
-from ec_agent.rollouts.internals import INTERRUPT
+from ec_agent.insides.langgraph import INTERRUPT
 from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
 from ec_agent.rollouts.untracked import Sieve
+from ec_agent.support.plans import Plan, Step, call, drive
 
 # What a task that did not come to its end leaves among its writes.
 UNFINISHED = (INTERRUPT, "__error__", "__resume__")

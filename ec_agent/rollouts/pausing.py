@@ -14,11 +14,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import interrupt
 
-from ec_agent.commits.durability import saver_of
 from ec_agent.commits.effects import CommitPolicy
 from ec_agent.errors import AgentError, ConfigError
+from ec_agent.insides.langgraph import BREAKPOINTS, breakpoints_in, saver_of
 from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.internals import BREAKPOINTS, breakpoints_in
 from ec_agent.rollouts.options import Options
 
 KINDS = ("interrupt_before", "interrupt_after")

@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
-from ec_agent.trajectory import Call, ToolUse, Trajectory, likeliest
+from ec_agent.numbers.trajectory import Call, ToolUse, Trajectory, likeliest
 
 
 class End(TypedDict, total=False):

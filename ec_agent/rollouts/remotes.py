@@ -20,9 +20,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import DEFAULT_RECURSION_LIMIT
 
 from ec_agent.capture.recorder import current_recorder
-from ec_agent.commits.durability import DURABILITY
 from ec_agent.errors import AgentError
-from ec_agent.rollouts.internals import BOX_NODE, STREAM
+from ec_agent.insides.langgraph import BOX_NODE, DURABILITY, STREAM
 
 ENVIRONMENT = "ec_environment"
 _BAGGAGE = "langsmith-metadata="

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from langchain_core.runnables import RunnableConfig
 
 from ec_agent.commits.undeclared import Ran
-from ec_agent.plans import Plan
 from ec_agent.rollouts.attempt import Attempt, Start, described
 from ec_agent.rollouts.limits import retry_pause
 from ec_agent.rollouts.record import Record, total
 from ec_agent.rollouts.session import Session
+from ec_agent.support.plans import Plan
 
 
 def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Record]:

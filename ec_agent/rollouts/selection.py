@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ec_agent.errors import ConfigError
-from ec_agent.phases import HEPConfig
-from ec_agent.plain import PlainError, made
-from ec_agent.trajectory import Trajectory
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.plain import PlainError, made
 
 
 @dataclass(frozen=True, slots=True)

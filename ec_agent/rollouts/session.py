@@ -21,11 +21,10 @@ from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.undeclared import Heed, Notices
 from ec_agent.environments.worlds import World
 from ec_agent.errors import EnvironmentGoneError, ProgressWarning
-from ec_agent.leaving import Around, around_here
-from ec_agent.plans import Plan
+from ec_agent.insides.executors import Around, around_here
+from ec_agent.insides.langgraph import Channel
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of
-from ec_agent.rollouts.internals import Channel
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import Memory
 from ec_agent.rollouts.messages import private_copy
@@ -35,6 +34,7 @@ from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.remotes import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
+from ec_agent.support.plans import Plan
 
 Emit = Callable[[Mapping[str, Any]], None]
 

@@ -16,7 +16,7 @@ from ec_agent.capture.answers import Answer, answers_in, put_together
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import Recorder
 from ec_agent.capture.shapes import Payload
-from ec_agent.rollouts.internals import PUSH, RETURN, own_tags
+from ec_agent.insides.langgraph import PUSH, RETURN, own_tags
 from ec_agent.rollouts.messages import answers_within
 
 _TOLD = ("unplaced", "repeated", "unmeasured", "silent")

@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.graph import START
 from langgraph.types import Send
 
-from ec_agent.rollouts.internals import TASKS, untracked
+from ec_agent.insides.langgraph import TASKS, untracked
 
 Pairs = list[tuple[str, Any]]
 

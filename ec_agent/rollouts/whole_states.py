@@ -13,8 +13,8 @@ from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import END
 
 from ec_agent.errors import AgentError
+from ec_agent.insides.langgraph import Channel, overwrites
 from ec_agent.rollouts.agents import Writes as Pairs
-from ec_agent.rollouts.internals import Channel, overwrites
 from ec_agent.rollouts.messages import fingerprint, private_copy, state_values
 from ec_agent.rollouts.writes import WriteLog
 

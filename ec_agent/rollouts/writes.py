@@ -8,9 +8,7 @@ from typing import Any, NoReturn, SupportsIndex, overload
 from langgraph.types import Command, Overwrite
 
 from ec_agent.errors import AgentError, StateMismatchError
-from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.agents import Writes as Pairs
-from ec_agent.rollouts.internals import (
+from ec_agent.insides.langgraph import (
     PUSH,
     RETURN,
     ROOT,
@@ -22,6 +20,8 @@ from ec_agent.rollouts.internals import (
     overwrites,
     passing,
 )
+from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.agents import Writes as Pairs
 from ec_agent.rollouts.messages import message_ids
 from ec_agent.rollouts.mistaken import no_update, refuse_message_maker
 

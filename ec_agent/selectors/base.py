@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from ec_agent.phases import HEPConfig
-from ec_agent.trajectory import Trajectory
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Trajectory
 
 NO_MODEL = "no model"
 """Why a rollout in which no model was called is unscored: nothing is missing of it."""
@@ -63,9 +63,9 @@ class Selector(Protocol):
 
     Attributes:
         name: what it is called in receipts.
-        signals: the per-token signals it reads (see ``ec_agent.signals.SIGNALS``). The first is the one a rollout
-            must have for at least ``min_coverage`` of its tokens. Where it names none, it needs no logprobs, and a
-            rollout without them is as good as any.
+        signals: the per-token signals it reads (see ``ec_agent.numbers.signals.SIGNALS``). The first is the one that
+            a rollout must have for at least ``min_coverage`` of its tokens. Where it names none, it needs no
+            logprobs, and a rollout without them is as good as any.
     """
 
     @property

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.validity import validity
 from ec_agent.selectors.voting import VoteSelector
-from ec_agent.signals import ENTROPY
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import mean, present
 from ec_agent.selectors.windows import WindowSelector, window_means
-from ec_agent.signals import CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)

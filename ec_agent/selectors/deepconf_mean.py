@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector, mean, present
-from ec_agent.signals import CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
 class DeepConfMean(ScoreSelector):
-    """Prefer the highest mean token confidence (see ``ec_agent.signals.SIGNALS``).
+    """Prefer the highest mean token confidence (see ``ec_agent.numbers.signals.SIGNALS``).
 
     Tokens without one are left out of the mean.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import mean, present
 from ec_agent.selectors.windows import WindowSelector
-from ec_agent.signals import CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)

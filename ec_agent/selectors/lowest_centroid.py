@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ec_agent.numbers.signals import ENTROPY, check_signals
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.validity import validity
-from ec_agent.signals import ENTROPY, check_signals
 
 
 @dataclass(frozen=True, slots=True)

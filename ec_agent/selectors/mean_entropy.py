@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector, mean, present
-from ec_agent.signals import ENTROPY
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector
-from ec_agent.signals import ENTROPY
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
+from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors.base import Candidate, Ranking
 from ec_agent.selectors.validity import validity
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ec_agent.numbers.signals import SELF_CERTAINTY
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector, mean, present
-from ec_agent.signals import SELF_CERTAINTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class SelfCertainty(ScoreSelector):
     """Prefer the highest mean self-certainty, approximated from the candidates returned.
 
     The paper takes it over the whole vocabulary; here it is taken over the k candidates an endpoint returns (see
-    ``ec_agent.signals.SIGNALS``), so values for different k do not compare. Tokens without are left out of the mean.
+    ``ec_agent.numbers.signals.SIGNALS``), so values for different k do not compare. Tokens
+    without are left out of the mean.
 
     Source: arXiv 2502.18581.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors.base import Selector
 from ec_agent.selectors.registry import selector_named
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors.base import NO_MODEL, Candidate
-from ec_agent.signals import ENTROPY
 
 MIN_PHASES = 3
 """Fewer, and the centroid is a position: one phase's own, or a point between two where there may be nothing at all."""

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.validity import affected, validity
-from ec_agent.signals import CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)

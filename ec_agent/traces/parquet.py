@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ec_agent.errors import TraceError
-from ec_agent.phases import HEPConfig
-from ec_agent.private import make_private
-from ec_agent.signals import SIGNALS
-from ec_agent.strict_json import strict_json
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import SIGNALS
+from ec_agent.numbers.trajectory import Call
+from ec_agent.support.private import make_private
+from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.rows import USAGE, StoredRollout
 from ec_agent.traces.schema import VERSION
 from ec_agent.traces.store import TraceStore
-from ec_agent.trajectory import Call
 
 GROUP = 1 << 16  # rows
 _TIME = pa.timestamp("us", tz="UTC")

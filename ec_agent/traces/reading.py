@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ec_agent.errors import EcAgentError, TraceError
-from ec_agent.visual.escaping import clipped
+from ec_agent.support.escaping import clipped
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What making objects of rows raises where these are not ours; ``ValueError`` covers pydantic's and ``PlainError``."""

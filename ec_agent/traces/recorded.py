@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.record import usage_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection
 from ec_agent.traces.rows import Key, StoredRollout
-from ec_agent.trajectory import Trajectory
 
 
 class Selected(Protocol):

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
-from ec_agent.plain import PlainError, made, of_type, parsed, typed
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.signals import ENTROPY
+from ec_agent.numbers.trajectory import Call, Likeliest, Trajectory, likeliest
 from ec_agent.rollouts.selection import Selection
-from ec_agent.signals import ENTROPY
+from ec_agent.support.plain import PlainError, made, of_type, parsed, typed
 from ec_agent.traces.actions import action_from_json, action_to_json
-from ec_agent.trajectory import Call, Likeliest, Trajectory, likeliest
 
 Kind = Literal["sample", "greedy"]
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")

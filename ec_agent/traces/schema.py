@@ -72,7 +72,7 @@ CREATE TABLE calls (
     partial       INTEGER NOT NULL,
     constrained   INTEGER NOT NULL,
     texts         TEXT,               -- JSON list of token texts
-    tools         TEXT,               -- JSON: tools run after it and before the next; ec_agent.trajectory.ToolUse
+    tools         TEXT,               -- JSON: tools run after it and before the next; class ToolUse
     candidates    TEXT,               -- JSON: per token its likeliest, text and probability; NULL where not kept
     from_cache    INTEGER NOT NULL DEFAULT 0,   -- whether an LLM cache answered, and no model
     PRIMARY KEY (rollout, place)
@@ -80,7 +80,7 @@ CREATE TABLE calls (
 CREATE TABLE timelines (
     rollout INTEGER NOT NULL,
     place   INTEGER NOT NULL,
-    signal  TEXT NOT NULL,            -- a name of ec_agent.signals.SIGNALS
+    signal  TEXT NOT NULL,            -- a name of ec_agent.numbers.signals.SIGNALS
     data    BLOB NOT NULL,            -- little-endian float32, one a generated token, NaN where there is none
     PRIMARY KEY (rollout, place, signal),
     FOREIGN KEY (rollout, place) REFERENCES calls

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError, EcAgentError, TraceError, TraceWarning
-from ec_agent.plain import of_type, parsed, typed
-from ec_agent.private import make_private
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Listener, listener
+from ec_agent.support.plain import of_type, parsed, typed
+from ec_agent.support.private import make_private
 from ec_agent.traces.differences import differences, other_tasks
 from ec_agent.traces.reading import reading
 from ec_agent.traces.recorded import Left, Selected, candidate_of
@@ -23,7 +24,6 @@ from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_
 from ec_agent.traces.schema import prepare, transaction, writing
 from ec_agent.traces.totals import COSTS, RETRIED, TaskTotals, costs, failures, totals
 from ec_agent.traces.whereabouts import delete, identity_of, see_in_place
-from ec_agent.trajectory import Trajectory
 
 __all__ = ["COSTS", "Key", "Kind", "StoredRollout", "StoredSelection", "TaskTotals", "TraceStore"]
 

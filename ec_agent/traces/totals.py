@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from ec_agent.plain import made, of_type, parsed
+from ec_agent.support.plain import made, of_type, parsed
 from ec_agent.traces.rows import Key, key_of
 
 COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")

@@ -25,10 +25,10 @@ from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import Recorder
 from ec_agent.capture.shapes import Payload, get, listed, payload_of_message
+from ec_agent.numbers.trajectory import Call
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.messages import answered_in, asked_in, input_messages, output_messages
 from ec_agent.tracing.spans import Settings, failed
-from ec_agent.trajectory import Call
 
 
 class CallSpans:

@@ -18,7 +18,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.uuid import uuid7
 
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 
 Score = tuple[str, Any, str | None]
 Item = tuple[Mapping[str, str], str, Any, str | None]

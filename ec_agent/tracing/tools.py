@@ -1,8 +1,8 @@
 """Tools as spans: the current span while the tool runs, so that what it does itself is traced beneath it.
 
 LangChain's callbacks could not do that: in an async run they start and end in contexts of their own. So this hears of
-the runs of tools themselves (``ec_agent.tool_runs``), from the first ``instrument()`` on, and does nothing outside a
-traced question.
+the runs of tools themselves (``ec_agent.insides.tool_runs``), from the first ``instrument()`` on, and does nothing
+outside a traced question.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from langchain_core.messages import ToolMessage
 from opentelemetry.trace import Span, Status, StatusCode, use_span
 
 from ec_agent.commits.gate import RolloutStop
-from ec_agent.plans import Plan, Step
-from ec_agent.tool_runs import ToolRun, hear_tools
+from ec_agent.insides.tool_runs import ToolRun, hear_tools
+from ec_agent.support.plans import Plan, Step
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.messages import as_json
 from ec_agent.tracing.spans import Settings, failed

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.signals import ENTROPY, leading
 from ec_agent.rollouts.choosing import margin_of, receipt_of
 from ec_agent.rollouts.record import total, usage_of
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate, Selector
-from ec_agent.signals import ENTROPY, leading
 
 
 def selection_of(candidates: Sequence[Candidate], selector: Selector) -> Selection:

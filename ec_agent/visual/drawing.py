@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from ec_agent.lazy import needed
+from ec_agent.support.lazy import needed
 
 INK, LINE, ACCENT, SECOND = "#101112", "#202122", "#303132", "#404142"
 PHASE, GAP, GOOD, BAD = "#505152", "#606162", "#707172", "#808182"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.visual.escaping import all_shown, shown
+from ec_agent.support.escaping import all_shown, shown
 from ec_agent.visual.views import Rollout
 
 MOST_ROWS = 40_000

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.support.escaping import clipped
 from ec_agent.visual.drawing import ACCENT, GAP, GOOD, LINE, PHASE, SECOND, drawn
-from ec_agent.visual.escaping import clipped
 from ec_agent.visual.views import Rollout
 
 COLUMNS = 360

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.selection import CandidateReceipt, Selection
 from ec_agent.selectors.lowest_centroid import LowestCentroid
-from ec_agent.signals import ENTROPY, SURPRISAL
-from ec_agent.trajectory import Call, Trajectory
 
 
 @dataclass(frozen=True, slots=True)

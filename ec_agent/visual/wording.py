@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ec_agent.numbers.signals import ENTROPY
+from ec_agent.numbers.trajectory import Call
 from ec_agent.selectors.lowest_centroid import LowestCentroid
-from ec_agent.signals import ENTROPY
-from ec_agent.trajectory import Call
-from ec_agent.visual.escaping import clipped, shown
+from ec_agent.support.escaping import clipped, shown
 from ec_agent.visual.views import Hesitation, Rollout, View
 
 _BEFORE, _WITHIN = 40, 90  # letters quoted of what leads to a hesitation, and of itself

@@ -17,7 +17,7 @@ from ec_agent.capture.shapes.tokens import tokens_of
 from ec_agent.capture.shapes.usual import usual_tokens
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import trajectory_of
-from ec_agent.signals import SIGNALS
+from ec_agent.numbers.signals import SIGNALS
 
 NAN, INF = float("nan"), float("inf")
 VALUES = [None, True, False, 0, -1, 0.0, -0.0, 0.005, 0.02, -0.001, -40.0, -650.0, -9999.0, -1e5, NAN, INF, -INF]

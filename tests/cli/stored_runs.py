@@ -6,7 +6,7 @@ import numpy as np
 
 from ec_agent import Call, Trajectory
 from ec_agent.evaluation.settings import RunSettings
-from ec_agent.signals import SIGNALS
+from ec_agent.numbers.signals import SIGNALS
 from ec_agent.traces.store import StoredRollout, TraceStore
 
 TASKS = tuple(f"task {place}" for place in range(6))

@@ -26,7 +26,7 @@ from ec_agent import (
     commit_tool,
 )
 from ec_agent.commits.once import Once
-from ec_agent.plans import Step, adrive, drive
+from ec_agent.support.plans import Step, adrive, drive
 from ec_agent.testing import Reply, ScriptedChatModel
 
 INTENT = {"tool": "send", "args": "{}", "at": 1.0, "by": "me"}

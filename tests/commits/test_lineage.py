@@ -14,9 +14,10 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Send, interrupt
 
 from ec_agent import CommitError
-from ec_agent.commits.durability import READ, written_down
-from ec_agent.commits.lineage import number_in_task, standing
-from ec_agent.plans import adrive, drive
+from ec_agent.commits.durability import written_down
+from ec_agent.commits.lineage import standing
+from ec_agent.insides.langgraph import READ, number_in_task
+from ec_agent.support.plans import adrive, drive
 
 THREAD = {"configurable": {"thread_id": "t"}}
 GO = {"messages": "go"}

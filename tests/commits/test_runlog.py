@@ -11,7 +11,7 @@ from ec_agent import CommitError, CommitUncertain, MemoryJournal, SQLiteJournal,
 from ec_agent.commits.lineage import Level, Standing
 from ec_agent.commits.once import Once
 from ec_agent.commits.runlog import RunLog
-from ec_agent.plans import Step, drive
+from ec_agent.support.plans import Step, drive
 
 
 def at(checkpoint, *behind, place="solve@1", run="t/1"):

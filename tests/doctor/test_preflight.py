@@ -23,7 +23,7 @@ from ec_agent import DoctorError, PreflightError
 from ec_agent.doctor import Mark, Verdict, models_of, preflight
 from ec_agent.doctor.preflights import MOST_REMEMBERED, _reports, identity
 from ec_agent.errors import ConfigError, EcAgentError
-from ec_agent.plans import adrive, drive
+from ec_agent.support.plans import adrive, drive
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
 ASKING = {"logprobs": True, "top_logprobs": 20}
@@ -309,7 +309,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent():
     code = """
 import os, signal, threading, time
 from ec_agent.doctor import preflight
-from ec_agent.plans import drive
+from ec_agent.support.plans import drive
 from ec_agent.testing import Reply, ScriptedChatModel
 
 def make(delay):

@@ -13,7 +13,7 @@ from langchain_openai import ChatOpenAI
 from ec_agent import PreflightError
 from ec_agent.cli.app import app
 from ec_agent.doctor import ChatModelTarget, EndpointTarget, Verdict, diagnose, preflight
-from ec_agent.plans import drive
+from ec_agent.support.plans import drive
 
 pytestmark = pytest.mark.model
 

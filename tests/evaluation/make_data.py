@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ec_agent.entropy import token_entropy
+from ec_agent.numbers.entropy import token_entropy
 
 DATA = Path(__file__).parent / "data"
 

@@ -7,7 +7,7 @@ from stored_families import TABLE, stored
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import compare, config_in, selectors_in
 from ec_agent.evaluation.statistics import summarise
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 
 

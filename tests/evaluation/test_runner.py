@@ -22,7 +22,7 @@ from ec_agent.evaluation.report.facts import facts_of
 from ec_agent.evaluation.runner import aevaluate, evaluate, task_fingerprint
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
-from ec_agent.signals import SIGNALS
+from ec_agent.numbers.signals import SIGNALS
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.store import Key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import strategies as own
 
 from benchmarks import baseline as restatement
-from ec_agent.phases import entropy_centroid, high_entropy_phases
+from ec_agent.numbers.phases import entropy_centroid, high_entropy_phases
 
 
 def found(entropies, config=None):

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 
 CASES = json.loads((Path(__file__).parent / "method_cases.json").read_text())
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import baseline as restatement
-from ec_agent.entropy import BLOCK, as_timeline, token_entropy
 from ec_agent.errors import ConfigError, LogprobsError
+from ec_agent.numbers.entropy import BLOCK, as_timeline, token_entropy
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -12,17 +12,17 @@ import pytest
 import strategies as own
 
 from benchmarks import baseline
-from ec_agent import many
 from ec_agent.capture.shapes import tokens_of
 from ec_agent.capture.shapes.typed import read_json
 from ec_agent.cli.sweep import run_sweep
-from ec_agent.entropy import token_entropy
 from ec_agent.evaluator import trajectory_of
-from ec_agent.many import SWEEP, score_many
-from ec_agent.online import OnlineTrajectory
-from ec_agent.percentiles import LONG, percentiles
-from ec_agent.phases import HEPConfig, entropy_centroid, high_entropy_phases
-from ec_agent.trajectory import Call
+from ec_agent.numbers import many
+from ec_agent.numbers.entropy import token_entropy
+from ec_agent.numbers.many import SWEEP, score_many
+from ec_agent.numbers.online import OnlineTrajectory
+from ec_agent.numbers.percentiles import LONG, percentiles
+from ec_agent.numbers.phases import HEPConfig, entropy_centroid, high_entropy_phases
+from ec_agent.numbers.trajectory import Call
 
 TIMELINES, SETTINGS = 4_000, 27
 

@@ -12,7 +12,7 @@ from restated import check
 from strategies import NAN
 
 from ec_agent.errors import ConfigError
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ec_agent.errors import ConfigError, LogprobsError
-from ec_agent.online import OnlineTrajectory
-from ec_agent.phases import HEPConfig, entropy_centroid
+from ec_agent.numbers.online import OnlineTrajectory
+from ec_agent.numbers.phases import HEPConfig, entropy_centroid
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -11,7 +11,7 @@ from strategies import NAN
 
 from benchmarks import baseline as restatement
 from ec_agent.errors import LogprobsError
-from ec_agent.phases import HEPConfig, Phases, entropy_centroid, high_entropy_phases
+from ec_agent.numbers.phases import HEPConfig, Phases, entropy_centroid, high_entropy_phases
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -11,7 +11,7 @@ from restated import check
 from strategies import NAN
 
 from benchmarks import baseline as restatement
-from ec_agent.phases import HEPConfig, entropy_centroid
+from ec_agent.numbers.phases import HEPConfig, entropy_centroid
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,7 +13,7 @@ from restated import found
 from strategies import NAN
 
 from benchmarks import baseline as restatement
-from ec_agent.phases import HEPConfig, entropy_centroid, high_entropy_phases
+from ec_agent.numbers.phases import HEPConfig, entropy_centroid, high_entropy_phases
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from restated import check
 
 from benchmarks import baseline as restatement
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 
 pytestmark = pytest.mark.filterwarnings("error")
 

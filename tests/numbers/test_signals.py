@@ -8,9 +8,9 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ec_agent.entropy import token_entropy
 from ec_agent.errors import ConfigError
-from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs, check_signals, leading
+from ec_agent.numbers.entropy import token_entropy
+from ec_agent.numbers.signals import ENTROPY, SIGNALS, TokenLogprobs, check_signals, leading
 
 pytestmark = pytest.mark.filterwarnings("error")
 

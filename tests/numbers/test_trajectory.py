@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import baseline as restatement
-from ec_agent.entropy import token_entropy
 from ec_agent.errors import ConfigError, LogprobsError
-from ec_agent.phases import HEPConfig, entropy_centroid, high_entropy_phases
-from ec_agent.trajectory import Call, Trajectory, reward
+from ec_agent.numbers.entropy import token_entropy
+from ec_agent.numbers.phases import HEPConfig, entropy_centroid, high_entropy_phases
+from ec_agent.numbers.trajectory import Call, Trajectory, reward
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -18,7 +18,7 @@ from mailing import executing
 
 from ec_agent import CommitUncertain, MemoryJournal
 from ec_agent.commits.once import Once
-from ec_agent.plans import Step, adrive, drive
+from ec_agent.support.plans import Step, adrive, drive
 
 
 class State(MessagesState):

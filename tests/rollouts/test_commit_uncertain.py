@@ -33,7 +33,7 @@ from ec_agent import (
 )
 from ec_agent.commits.journal import SaverJournal
 from ec_agent.commits.once import Once
-from ec_agent.plans import Step, adrive, drive
+from ec_agent.support.plans import Step, adrive, drive
 
 
 class Pulled(BaseException):

@@ -15,7 +15,7 @@ from worlds import Worlds, talk
 
 from ec_agent import AllRolloutsFailedError, EnvironmentWarning, Limits, QuorumError, best_of_n, get_environment
 from ec_agent.environments.worlds import World
-from ec_agent.plans import adrive, drive
+from ec_agent.support.plans import adrive, drive
 
 # One that must be left by the task that entered it.
 

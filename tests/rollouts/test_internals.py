@@ -1,4 +1,4 @@
-"""What ``ec_agent/rollouts/internals.py`` relies on, of LangGraph and LangChain: one test each."""
+"""What ``ec_agent/insides/langgraph.py`` relies on, of LangGraph and LangChain: one test each."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send, interrupt
 from typing_extensions import TypedDict
 
-from ec_agent.capture.streams import without_streaming
-from ec_agent.commits.durability import RUNTIME
-from ec_agent.rollouts import internals
+from ec_agent.insides import langgraph as internals
+from ec_agent.insides.langgraph import RUNTIME
+from ec_agent.insides.streams import without_streaming
 
 THREAD = {"configurable": {"thread_id": "t"}}
 

@@ -1,4 +1,4 @@
-"""What ``ec_agent/rollouts/internals.py`` relies on for what is kept over the turns of a thread."""
+"""What ``ec_agent/insides/langgraph.py`` relies on for what is kept over the turns of a thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 
 from ec_agent import best_of_n
-from ec_agent.rollouts import internals
+from ec_agent.insides import langgraph as internals
 
 
 def test_a_namespace_that_lasts_is_that_of_its_task_less_the_ids(run):

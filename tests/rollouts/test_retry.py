@@ -54,8 +54,12 @@ def pauses(monkeypatch):
             waited.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("ec_agent.leaving._sleep", lambda around, seconds: waited.append(seconds) if seconds else None)
-    monkeypatch.setattr("ec_agent.plans.asyncio.sleep", asleep)
+    def slept(around, seconds):
+        if seconds:
+            waited.append(seconds)
+
+    monkeypatch.setattr("ec_agent.insides.executors._sleep", slept)
+    monkeypatch.setattr("ec_agent.support.plans.asyncio.sleep", asleep)
     return waited
 
 

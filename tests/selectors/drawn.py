@@ -9,9 +9,9 @@ import pytest
 import strategies as own
 from hypothesis import strategies as st
 
+from ec_agent.numbers.signals import SIGNALS, TokenLogprobs
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.selectors import Candidate
-from ec_agent.signals import SIGNALS, TokenLogprobs
-from ec_agent.trajectory import Call, Trajectory
 
 ANSWERS = ["yes", "no", " yes ", "", None]
 

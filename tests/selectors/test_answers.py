@@ -9,9 +9,9 @@ from langgraph.types import Interrupt
 from pydantic import BaseModel
 
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, final_answer
 from ec_agent.selectors.answers import answer_of
-from ec_agent.trajectory import Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

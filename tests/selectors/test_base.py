@@ -4,9 +4,9 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, LowestCentroid, Ranking, Selector
-from ec_agent.trajectory import Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks import baseline as restatement
 from ec_agent.errors import ConfigError
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, CentroidWeightedVote, LowestCentroid, MajorityVote, validity
-from ec_agent.trajectory import Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -7,8 +7,8 @@ import pytest
 import strategies as own
 from hypothesis import given
 
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.selectors import CONFOUNDS, Candidate, FewestCalls, Longest, MostCalls, Shortest
-from ec_agent.trajectory import Call, Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.selectors import Candidate, LowestCentroid, validity
-from ec_agent.trajectory import Call, Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -7,8 +7,8 @@ import strategies as own
 from hypothesis import given
 
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, MajorityVote
-from ec_agent.trajectory import Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

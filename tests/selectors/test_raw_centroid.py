@@ -6,8 +6,8 @@ import slowly
 import strategies as own
 from hypothesis import given
 
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, RawCentroid
-from ec_agent.trajectory import Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import pytest
 
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, Ranking, ScoreSelector
-from ec_agent.trajectory import Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.selectors import Candidate, validity
 from ec_agent.selectors import validity as function
-from ec_agent.trajectory import Call, Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

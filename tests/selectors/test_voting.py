@@ -8,9 +8,9 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Ballot, Candidate, CentroidWeightedVote, MajorityVote, VoteSelector, tally
-from ec_agent.trajectory import Trajectory
 
 pytestmark = pytest.mark.filterwarnings("error")
 

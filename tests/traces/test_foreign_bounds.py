@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ec_agent import LogprobsError
 from ec_agent.cli.app import app
-from ec_agent.entropy_files import EntropyFile
+from ec_agent.numbers.entropy_files import EntropyFile
 from ec_agent.testing import logprobs_for
 from ec_agent.traces.foreign import found_in, opened
 from ec_agent.traces.foreign.bounds import BoundError, Bounds, Depth

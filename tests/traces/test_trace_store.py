@@ -10,9 +10,9 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from ec_agent.errors import ConfigError, TraceError
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.traces.schema import VERSION
 from ec_agent.traces.store import Key, StoredRollout, TraceStore
-from ec_agent.trajectory import Call, Trajectory
 
 SETTINGS = {"n": 2, "seed": 0, "greedy": False}
 TASKS = {"b": "mark b", "a": "mark a"}

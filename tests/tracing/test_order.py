@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ec_agent import best_of_n, read_only, tool_runs
-from ec_agent.patching import _innermost
+from ec_agent.insides.patching import _innermost
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing import instrument, uninstrument
 

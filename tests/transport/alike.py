@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ec_agent.signals import SIGNALS
+from ec_agent.numbers.signals import SIGNALS
 
 ALL = tuple(SIGNALS)
 ENTROPIES = [1.5, 0.25, 0.75]

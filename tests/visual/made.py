@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ec_agent import Call, Candidate, LowestCentroid, Trajectory
-from ec_agent.trajectory import ToolUse
+from ec_agent.numbers.trajectory import ToolUse
 from ec_agent.visual.candidates import selection_of
 
 HOSTILE = (

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from ec_agent import LowestCentroid, TraceStore
 from ec_agent.cli.app import app
-from ec_agent.trajectory import Call
+from ec_agent.numbers.trajectory import Call
 from ec_agent.visual.candidates import selection_of
 from ec_agent.visual.page import POLICY
 

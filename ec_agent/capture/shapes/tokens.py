@@ -11,9 +11,9 @@ import numpy as np
 from ec_agent.capture.shapes.payloads import Payload, generated
 from ec_agent.capture.shapes.reading import get, text_of
 from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
-from ec_agent.entropy import FloatArray
-from ec_agent.signals import ENTROPY, SIGNALS, TokenLogprobs
-from ec_agent.trajectory import Call, Capability, Likeliest
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.signals import ENTROPY, SIGNALS, TokenLogprobs
+from ec_agent.numbers.trajectory import Call, Capability, Likeliest
 
 _NUMBERS = frozenset({float, int, np.float64, np.float32})  # not bool
 _UNREADABLE = (float("nan"),)

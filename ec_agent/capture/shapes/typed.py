@@ -13,8 +13,8 @@ from ec_agent.capture.shapes.payloads import payload_of_response
 from ec_agent.capture.shapes.tokens import call_with
 from ec_agent.capture.shapes.usual import usual_tokens
 from ec_agent.errors import LogprobsError
-from ec_agent.signals import TokenLogprobs
-from ec_agent.trajectory import Call
+from ec_agent.numbers.signals import TokenLogprobs
+from ec_agent.numbers.trajectory import Call
 
 _decoded: Callable[[bytes], Any]
 try:

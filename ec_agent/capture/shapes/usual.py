@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
+from ec_agent.numbers.entropy import FloatArray
 
 CERTAIN = 0.999
 SENTINEL = -9999.0

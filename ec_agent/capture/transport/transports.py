@@ -14,7 +14,7 @@ from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 from ec_agent.capture.heard import Event, Taken, below
 from ec_agent.capture.transport.events import Events
 from ec_agent.errors import CaptureWarning, ConfigError
-from ec_agent.plans import Plan, Step, adrive, drive
+from ec_agent.support.plans import Plan, Step, adrive, drive
 
 _PACKING = ("content-encoding", "content-length", "transfer-encoding")
 

@@ -12,7 +12,7 @@ from ec_agent.commits.effects import read_only
 from ec_agent.environments.worlds import get_environment
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.tasks import Outcome
-from ec_agent.lazy import needed
+from ec_agent.support.lazy import needed
 
 Call = tuple[str, dict[str, Any]]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from ec_agent.evaluation.results import unscored
 from ec_agent.evaluation.stored import MIN_COVERAGE
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL, leading
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, LowestCentroid
 from ec_agent.selectors.registry import SELECTORS
 from ec_agent.selectors.scoring import ScoreSelector
-from ec_agent.signals import ENTROPY, SURPRISAL, leading
-from ec_agent.trajectory import Trajectory
 
 KEY = "ec_agent"
 """Under this name the numbers are in ``state.store`` and in ``Score.metadata``."""

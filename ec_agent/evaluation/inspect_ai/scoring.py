@@ -28,8 +28,8 @@ from ec_agent.evaluation.inspect_ai.events import trajectory_of_events
 from ec_agent.evaluation.inspect_ai.numbers import KEY, SCORED, numbers_of
 from ec_agent.evaluation.inspect_ai.registering import typed
 from ec_agent.evaluation.statistics.standing import standing
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, LowestCentroid, MajorityVote, Ranking, Selector
-from ec_agent.trajectory import Trajectory
 
 
 def with_centroid(scored: Scorer, calls: Callable[[Any], bool] | None = None) -> Scorer:

@@ -22,7 +22,7 @@ from ec_agent.evaluation.places import load_agent
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import MIN_COVERAGE
 from ec_agent.evaluation.tasks import Outcome
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 from ec_agent.rollouts.best_of_n import best_of_n
 from ec_agent.rollouts.options import BestOfNOptions
 from ec_agent.rollouts.selection import Selection

@@ -11,11 +11,11 @@ from ec_agent.evaluation.report.facts import RunFacts, facts_of
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, Summary, summarise
 from ec_agent.evaluation.stored import load_results
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import CONFIDENCE, ENTROPY
 from ec_agent.selectors import Selector
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
 from ec_agent.selectors.windows import WindowSelector
-from ec_agent.signals import CONFIDENCE, ENTROPY
 
 
 @dataclass(frozen=True, slots=True)

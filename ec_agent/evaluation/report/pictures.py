@@ -10,7 +10,7 @@ import numpy as np
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.figures import WIDTH, Figure
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.phases import HEPConfig
+from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors import LowestCentroid
 from ec_agent.visual.candidates import selection_of
 from ec_agent.visual.drawing import ACCENT, SECOND, drawn

@@ -13,7 +13,7 @@ from rich.table import Table
 from ec_agent.evaluation.report import wording
 from ec_agent.evaluation.report.content import Report
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
-from ec_agent.visual.escaping import shown
+from ec_agent.support.escaping import shown
 
 WIDE = 108
 """From this width the verdicts stand in the table too."""

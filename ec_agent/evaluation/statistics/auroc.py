@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ec_agent.entropy import FloatArray
 from ec_agent.evaluation.statistics.standing import IntArray, Standing
+from ec_agent.numbers.entropy import FloatArray
 
 
 def task_auroc(standing: Standing, correct: FloatArray, groups: IntArray | None = None) -> float | None:

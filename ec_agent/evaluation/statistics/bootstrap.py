@@ -9,9 +9,9 @@ from types import ModuleType
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
-from ec_agent.lazy import needed
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.support.lazy import needed
 
 BATCH_NUMBERS = 4_000_000
 """How many resampled numbers are held at once: 32 MB."""

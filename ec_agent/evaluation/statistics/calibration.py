@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.bootstrap import BATCH_NUMBERS, Resampling, stats
 from ec_agent.evaluation.statistics.standing import Standing
+from ec_agent.numbers.entropy import FloatArray
 
 BINS = 10
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.auroc import task_auroc
 from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling, estimate, stats
 from ec_agent.evaluation.statistics.panel import calls_of, tokens_of
 from ec_agent.evaluation.statistics.prefix import common_prefix
 from ec_agent.evaluation.statistics.standing import IntArray, Standing, standing
+from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import FewestCalls, Longest, MostCalls, Selector, Shortest
 
 ALIKE = 0.5

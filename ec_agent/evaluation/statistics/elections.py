@@ -10,7 +10,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from ec_agent.entropy import FloatArray
+from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Ballot
 
 MOST_VOTERS = 16

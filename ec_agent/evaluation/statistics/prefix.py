@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.selectors import Candidate
-from ec_agent.trajectory import Call, Trajectory
 
 
 def common_prefix(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], int]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Candidate, Ranking, Selector
 
 IntArray = NDArray[np.int64]

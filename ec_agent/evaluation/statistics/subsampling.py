@@ -8,10 +8,10 @@ from math import comb
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.elections import electorates, vote_curve
 from ec_agent.evaluation.statistics.standing import IntArray, Standing, standing
+from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Candidate, Selector, VoteSelector
 from ec_agent.selectors.scoring import ScoreSelector
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.auroc import task_auroc
@@ -29,6 +28,7 @@ from ec_agent.evaluation.statistics.panel import PANEL
 from ec_agent.evaluation.statistics.standing import Standing, standing
 from ec_agent.evaluation.statistics.subsampling import n_curve, pass_at_k, pass_hat_k
 from ec_agent.evaluation.statistics.verdict import Verdict, verdict
+from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Selector
 
 

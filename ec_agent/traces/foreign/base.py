@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ec_agent.errors import EcAgentError
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.traces.foreign.source import Source, Trouble
-from ec_agent.trajectory import Trajectory
 
 ODD = (EcAgentError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading a record raises that is not what it was taken for."""

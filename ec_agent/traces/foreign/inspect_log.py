@@ -16,12 +16,12 @@ from math import isfinite
 from typing import Any
 
 from ec_agent.capture.shapes import call_of, get, listed, payloads_of_response
-from ec_agent.signals import ENTROPY, SURPRISAL
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.traces.foreign.base import ODD, Found, Reader
 from ec_agent.traces.foreign.bounds import BoundError, Bounds
 from ec_agent.traces.foreign.source import Source, Trouble, elements, first_keys
 from ec_agent.traces.inspect_events import of_the_agent
-from ec_agent.trajectory import Call, Trajectory
 
 if sys.version_info >= (3, 14):
     import zipfile

@@ -25,12 +25,12 @@ from ec_agent.capture.shapes import (
     payloads_of_response,
     plain_message,
 )
-from ec_agent.signals import ENTROPY, SURPRISAL
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL
+from ec_agent.numbers.trajectory import Call
 from ec_agent.traces.foreign.base import ODD, Found, Reader
 from ec_agent.traces.foreign.dropping import why_none
 from ec_agent.traces.foreign.source import Source, Trouble, first_keys, values
 from ec_agent.traces.foreign.spool import Spool
-from ec_agent.trajectory import Call
 
 _ENDED, _LACKING = "ended", "lacking"  # notes
 

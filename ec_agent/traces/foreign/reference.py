@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.traces.foreign.base import ODD, Found, Reader
 from ec_agent.traces.foreign.source import Source, Trouble, first_keys, values
-from ec_agent.trajectory import Trajectory
 
 _ENTROPIES = "entropy_sequence"
 

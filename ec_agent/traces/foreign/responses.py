@@ -22,12 +22,12 @@ from ec_agent.capture.shapes import (
 )
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import KEPT, trajectory_of
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.traces.foreign.base import ODD, Found, Reader
 from ec_agent.traces.foreign.bounds import BoundError, Bounds
 from ec_agent.traces.foreign.dropping import why_none
 from ec_agent.traces.foreign.nested import answers_within
 from ec_agent.traces.foreign.source import Source, Trouble, values
-from ec_agent.trajectory import Trajectory
 
 _NUMBER = int | float | None
 _PATIENCE = 100  # records after which an answer that has ended is not waited for: its usage may come late

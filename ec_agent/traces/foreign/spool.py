@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.signals import SURPRISAL
-from ec_agent.trajectory import Call, Trajectory
+from ec_agent.numbers.signals import SURPRISAL
+from ec_agent.numbers.trajectory import Call, Trajectory
 
 _TABLES = """
 CREATE TABLE calls (rollout TEXT, place TEXT, tokens INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER, model TEXT,

@@ -25,7 +25,7 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.errors import GraphBubbleUp
 from langgraph.pregel._executor import BackgroundExecutor
 
-from ec_agent.plans import Step
+from ec_agent.support.plans import Step
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
+from ec_agent.numbers.entropy import FloatArray
 
 LONG = 6_000
 """From so many values on, a sample shows where to look: a partition of them all costs more."""

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError, LogprobsError
-from ec_agent.percentiles import between
-from ec_agent.phases import (
+from ec_agent.numbers.entropy import FloatArray, as_timeline
+from ec_agent.numbers.percentiles import between
+from ec_agent.numbers.phases import (
     HEPConfig,
     IntArray,
     Phases,
@@ -215,7 +215,7 @@ class _Batch:
         return np.minimum(closers[following], self.ends[self.owners]), following + self.owners
 
     def _separate(self, chosen: IntArray, closings: IntArray, numbers: IntArray) -> FloatArray:
-        """Centroids where no token is both high and low; see :func:`ec_agent.phases.separate_spans`."""
+        """Centroids where no token is both high and low; see :func:`ec_agent.numbers.phases.separate_spans`."""
         number = numbers[chosen]
         opens = np.empty(len(chosen), np.bool_)
         opens[:1] = True

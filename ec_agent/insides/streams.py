@@ -17,7 +17,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2Stre
 from langchain_core.tracers.event_stream import _AstreamEventsCallbackHandler
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 
-from ec_agent.plans import Plan, Step
+from ec_agent.support.plans import Plan, Step
 
 _MANAGED = signature(BaseCallbackManager.__init__).parameters
 

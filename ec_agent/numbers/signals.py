@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray, token_entropy
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.entropy import FloatArray, token_entropy
 
 ENTROPY = "entropy"
 LOGPROB = "logprob"

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError
-from ec_agent.percentiles import percentiles
+from ec_agent.numbers.entropy import FloatArray, as_timeline
+from ec_agent.numbers.percentiles import percentiles
 
 IntArray = NDArray[np.int64]
 

@@ -1,15 +1,14 @@
-"""What we rely on of LangGraph's insides; ``tests/rollouts/test_internals.py`` guards it.
-
-The names that commits need as well are in ``ec_agent.commits.durability``.
-"""
+"""What we rely on of LangGraph's insides; ``tests/rollouts/test_internals.py`` guards it."""
 
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, ensure_config
@@ -17,16 +16,20 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.channels import AnyValue, EphemeralValue, LastValue, LastValueAfterFinish, Topic, UntrackedValue
 from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.constants import END
 from langgraph.pregel._utils import find_subgraph_pregel
 from typing_extensions import TypedDict
 
-from ec_agent.capture.streams import without_streaming
-from ec_agent.commits.durability import CHECKPOINTER, DURABILITY, READ
-from ec_agent.commits.lineage import number_in_task
+from ec_agent.insides.streams import without_streaming
 
 Channel = BaseChannel[Any, Any, Any]
 
+# LangGraph's names in the config of a task.
+CHECKPOINTER = "__pregel_checkpointer"
+DURABILITY = "__pregel_durability"
+READ = "__pregel_read"
+RUNTIME = "__pregel_runtime"
 ROOT = "__root__"
 RETURN = "__return__"
 PUSH = "__pregel_push"
@@ -143,6 +146,24 @@ def graph_called_by(function: Any) -> Any:
     return function and find_subgraph_pregel(function)
 
 
+def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
+    """The checkpointer of the run this config belongs to."""
+    saver = (config.get("configurable") or {}).get(CHECKPOINTER)
+    return saver if isinstance(saver, BaseCheckpointSaver) else None
+
+
+def checkpoints_of(conf: Mapping[str, Any]) -> dict[str, str]:
+    """The checkpoints that the supersteps around a task start from, by namespace, outermost first.
+
+    A task that a function calls has its caller among them, as if that were a graph, with the checkpoint that it is in.
+    """
+    found: dict[str, str] = {}
+    for namespace, checkpoint in sorted((conf.get("checkpoint_map") or {}).items(), key=lambda item: len(item[0])):
+        if checkpoint not in found.values():
+            found[namespace] = checkpoint
+    return found
+
+
 def inside_graph(config: Mapping[str, Any]) -> bool:
     """Whether this config belongs to a task of a running graph."""
     return READ in (config.get("configurable") or {})
@@ -159,6 +180,25 @@ def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
 def question_number(config: Mapping[str, Any]) -> int:
     """Which question this is of those asked in the task so far, from 0: a function may ask several."""
     return number_in_task(config, "question")
+
+
+# By task, then by attempt and by what is counted; weakly, for a task holds the whole state of its run.
+_counts: WeakKeyDictionary[Any, dict[Any, int]] = WeakKeyDictionary()
+_counts_lock = threading.Lock()
+
+
+def number_in_task(config: Mapping[str, Any], of: str) -> int:
+    """How many of these there were before in the task, from 0.
+
+    A task that is resumed or tried again counts from 0 again. LangGraph's own counter of nested graphs does not.
+    """
+    conf = config["configurable"]
+    attempt = getattr(getattr(conf.get(RUNTIME), "execution_info", None), "node_attempt", 1)
+    with _counts_lock:
+        counts = _counts.setdefault(conf[READ], {})  # which is made anew for each task that is run
+        count = counts.get((attempt, of), 0)
+        counts[attempt, of] = count + 1
+    return count
 
 
 def has_node(config: Mapping[str, Any], name: str) -> bool:

@@ -45,7 +45,7 @@ def lazy_names(
 
 
 def _refuse_old() -> None:
-    from ec_agent.versions import refuse_old
+    from ec_agent.support.versions import refuse_old
 
     refuse_old()
 

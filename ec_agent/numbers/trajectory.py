@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError
-from ec_agent.phases import USUAL, HEPConfig, Phases, centroid_of_phases, high_entropy_phases
-from ec_agent.signals import ENTROPY
+from ec_agent.numbers.entropy import FloatArray, as_timeline
+from ec_agent.numbers.phases import USUAL, HEPConfig, Phases, centroid_of_phases, high_entropy_phases
+from ec_agent.numbers.signals import ENTROPY
 
 _FEW = 1 / 16
 """Phases a token up to which they are remembered, of 16 bytes each: a timeline may have one for every other token."""

@@ -13,7 +13,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ec_agent.visual.escaping import clipped
+from ec_agent.support.escaping import clipped
 
 Made = TypeVar("Made")
 

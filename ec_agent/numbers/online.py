@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ec_agent.entropy import FloatArray, as_timeline
 from ec_agent.errors import ConfigError
-from ec_agent.phases import HEPConfig, centroid_of_sums, entropy_centroid
+from ec_agent.numbers.entropy import FloatArray, as_timeline
+from ec_agent.numbers.phases import HEPConfig, centroid_of_sums, entropy_centroid
 
 
 class OnlineTrajectory:

@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 
 from langchain_core.tools import BaseTool
 
-from ec_agent.patching import put_on
-from ec_agent.plans import Plan, Step, adrive, drive
+from ec_agent.insides.patching import put_on
+from ec_agent.support.plans import Plan, Step, adrive, drive
 
 Place = Literal["gate", "span"]
 PLACES: tuple[Place, ...] = get_args(Place)

@@ -20,10 +20,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from ec_agent.entropy import FloatArray
 from ec_agent.errors import LogprobsError
-from ec_agent.many import batches, checked_lengths
-from ec_agent.phases import IntArray
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.many import batches, checked_lengths
+from ec_agent.numbers.phases import IntArray
 
 SUFFIXES = (".npz", ".npy")
 MAX_ROLLOUT = 256 << 20

@@ -1,0 +1,1 @@
+"""The method: from logprobs to entropies, phases, centroids and timelines. NumPy only."""
