@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ec_agent.capture.shapes.repeats import NUMBERS
+
 
 def light(chunk: Any) -> Any:
     """The part as dicts, for ``shapes.get``, which takes keys as attributes; itself, if it is not a client's object."""
@@ -30,11 +32,17 @@ def _entry(entry: Any) -> Any:
         tops = entry.top_logprobs
         if type(tops) is not list:
             return entry
-        candidates = [{"token": c.token, "logprob": c.logprob, "bytes": _packed(c.bytes)} for c in tops]
+        candidates = [_candidate(candidate) for candidate in tops]
         own = {"token": entry.token, "logprob": entry.logprob, "bytes": _packed(entry.bytes)}
         return {**own, "top_logprobs": candidates}
     except AttributeError:
         return entry
+
+
+def _candidate(candidate: Any) -> dict[str, Any]:
+    kept = {"token": candidate.token, "logprob": candidate.logprob, "bytes": _packed(candidate.bytes)}
+    extra = candidate.model_extra
+    return {**kept, **{name: extra[name] for name in NUMBERS if name in extra}} if extra else kept
 
 
 def _packed(raw: Any) -> Any:

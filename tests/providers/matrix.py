@@ -72,6 +72,10 @@ models trained on `<tool_call>`.
   (`TypeError`, langchain-core 1.8.3). Inside a rollout or `record_calls()` it is handed the list; outside, ChatOpenAI
   fails on it: do not stream there. Its candidates are named by numbers, and shown by the text in their `bytes`; its
   logprobs are those after temperature.
+* Parts of characters are named alike by several servers: U+FFFD with its own bytes (Ollama), nothing with no bytes
+  (vLLM 0.32, many in a row; in bfloat16 with equal logprobs). Each of them is a candidate. One token listed twice is
+  told by its number (`return_tokens_as_token_ids` in vLLM, llama.cpp's `id`, Gemini's `tokenId`), or by text and bytes
+  of whole characters.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.

@@ -128,36 +128,49 @@ def damaged(thing, chance):
 
 
 def rows_in(thing):
-    """Every list or map in the payload that could be a token's candidates, as ``(text, tag, logprob)`` each."""
+    """Every list or map in the payload that could be a token's candidates, as ``(name, logprob)`` each."""
     if isinstance(thing, dict):
-        yield [(text, None, logprob) for text, logprob in thing.items()]
+        yield list(thing.items())
         for value in thing.values():
             yield from rows_in(value)
     elif isinstance(thing, list):
         if thing and all(isinstance(each, dict) for each in thing):
-            yield [row_of(each) for each in thing]
+            yield [(name_of(each), each.get("logprob", each.get("logProbability"))) for each in thing]
         for value in thing:
             yield from rows_in(value)
 
 
-def row_of(candidate):
-    for name, tag in (("logprob", "bytes"), ("logProbability", "tokenId")):
-        if name in candidate:
-            return candidate.get("token"), candidate.get(tag), candidate[name]
-    return None, None, None
+def name_of(candidate):
+    """What surely names a token: its number, or text and bytes of whole characters; ``None`` for a broken one."""
+    text, raw = candidate.get("token"), candidate.get("bytes")
+    if "logProbability" in candidate and "logprob" not in candidate:
+        raw = None
+    if type(text) is int or str(text).startswith("token_id:"):
+        return repr((text, str(text)))
+    for number in (candidate.get(name) for name in ("id", "token_id", "tokenId")):
+        if (type(number) is int and number >= 0) or (type(number) is str and number):
+            return repr((number, str(text)))
+    if type(text) is not str or not text or "\ufffd" in text:
+        return None
+    if type(raw) is list:
+        if not all(type(each) in (int, bool) and 0 <= each < 256 for each in raw):
+            return None
+        raw = bytes(raw).decode(errors="replace")
+    if raw and (type(raw) is not str or "\ufffd" in raw):
+        return None
+    return repr((text, raw or ""))
 
 
 def outcome(row):
     """The entropy that candidates stand for by the documented table; ``None`` for none."""
     kept, seen = [], set()
-    for text, tag, logprob in row:
+    for name, logprob in row:
         if type(logprob) not in (int, float) or logprob != logprob or logprob > 0.01:
             return None
-        name = (str(text), str(tag), float(max(logprob, -1e300)))
-        nameless = text is None or ("\ufffd" in str(text) and tag is None)
-        if logprob > -9999 and (nameless or name not in seen):
+        same = (name, float(max(logprob, -1e300)))
+        if logprob > -9999 and (name is None or same not in seen):
             kept.append(math.exp(logprob))
-        seen.add(name)
+        seen.add(same)
     total = math.fsum(kept)
     if total == 0.0:
         return None

@@ -13,7 +13,10 @@ What comes out when a payload is odd, token by token:
     such tokens, and none in the call with more candidates  -> no token of the call has an entropy
     one candidate a token listed in all the call, certain
     or not; or one asked for                                -> no token of the call has an entropy
-    the same candidate twice, text and logprob              -> it counts once
+    the same candidate twice, told by its number, or by
+    text and bytes of whole characters, and its logprob     -> it counts once
+    candidates that are parts of characters (U+FFFD, no
+    text, half a surrogate pair) with one logprob           -> each counts
     more candidates than asked for (the sampled token is
     appended beyond the top-k)                              -> the largest so many count
     fewer candidates than asked for                         -> those that came count

@@ -78,7 +78,7 @@ def _gemini(logprobs: Any) -> Entries:
 def _gemini_candidate(candidate: Any) -> dict[str, Any]:
     return {
         "token": get(candidate, "token"),
-        "bytes": first(candidate, "token_id", "tokenId"),  # tells tokens of one text apart
+        "token_id": first(candidate, "token_id", "tokenId"),
         "logprob": first(candidate, "log_probability", "logProbability"),
     }
 

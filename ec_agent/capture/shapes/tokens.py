@@ -10,6 +10,7 @@ import numpy as np
 
 from ec_agent.capture.shapes.payloads import Payload, generated
 from ec_agent.capture.shapes.reading import get, text_of
+from ec_agent.capture.shapes.repeats import repeats
 from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY, SIGNALS, TokenLogprobs
@@ -112,14 +113,7 @@ def _once_each(top: FloatArray, entries: Sequence[Any]) -> None:
     # Equal logprobs are rare, so only rows that have some are looked at one by one.
     equal = (ranked[:, 1:] == ranked[:, :-1]) & np.isfinite(ranked[:, 1:])
     for place in np.flatnonzero(equal.any(axis=1)):
-        seen: set[Any] = set()
-        for column, candidate in enumerate(get(entries[int(place)], "top_logprobs")):
-            text, raw = get(candidate, "token"), get(candidate, "bytes")
-            same = (str(text), str(raw), float(top[place, column]))
-            # Tokens of broken characters share one text; without a name nobody can tell them apart.
-            if text is not None and ("\ufffd" not in same[0] or raw is not None) and same in seen:
-                top[place, column] = -np.inf
-            seen.add(same)
+        top[place, repeats(get(entries[int(place)], "top_logprobs"), top[place].tolist())] = -np.inf
 
 
 def _sampled(entry: Any) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ec_agent.capture.shapes.repeats import repeats
 from ec_agent.numbers.entropy import FloatArray
 
 CERTAIN = 0.999
@@ -25,8 +26,8 @@ _TINY = -600.0  # and here it still has a probability
 def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[FloatArray, FloatArray] | None:
     """The candidates, shape ``(T, k)``, and the generated tokens' logprobs, shape ``(T,)``, as they usually come.
 
-    Usual are equally many numbers for every token, two or more, each lower than the one before and in range: so no
-    candidate can be listed twice, and none stands alone. ``None`` for all that needs a closer look.
+    Usual are equally many numbers for every token, two or more, in descending order and in range, and no candidate
+    listed twice: so none stands alone. ``None`` for all that needs a closer look.
 
     Args:
         entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
@@ -44,6 +45,8 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
     rows, columns = (top[:, :2] == 0.0).nonzero()
     zeros = zip(map(candidates, [entries[row] for row in rows.tolist()]), columns.tolist(), strict=True)
     if not set(TRUTHS).isdisjoint([type(logprob(listed[column])) for listed, column in zeros]):
+        return None
+    if _repeated(top, entries, candidates, get("token")):
         return None
     sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
     return top[:, : top_k or None], sampled
@@ -84,7 +87,7 @@ def _arrays(entries: Sequence[Any], read: Callable[[Sequence[Any]], _Read]) -> t
 
 
 def _in_order(top: FloatArray) -> bool:
-    """Whether the candidates of each token are two or more that fall and are in range."""
+    """Whether the candidates of each token are two or more that never rise and are in range."""
     if top.shape[1] < 2:
         return False
     first, second = top[:, 0], top[:, 1]
@@ -95,6 +98,24 @@ def _in_order(top: FloatArray) -> bool:
     # All numbers in one row, which NumPy compares at once; where a token begins there is nothing to compare.
     numbers = top.ravel()
     falls = np.ones(top.shape, np.bool_)
-    np.less(numbers[1:], numbers[:-1], out=falls.ravel()[1:])
+    np.less_equal(numbers[1:], numbers[:-1], out=falls.ravel()[1:])
     falls[:, 0] = True
     return bool(falls.all())
+
+
+def _repeated(
+    top: FloatArray, entries: Sequence[Any], candidates: Callable[[Any], Any], name: Callable[[Any], Any]
+) -> bool:
+    """Whether a candidate is listed twice, or may be: only equal logprobs are looked at, which come in any answer."""
+    equal = (top[:, 1:] == top[:, :-1]).any(axis=1)
+    if not equal.any():
+        return False
+    for row in np.flatnonzero(equal).tolist():
+        listed = candidates(entries[row])
+        try:
+            # What is the same token has one name; that the names differ shows sooner than all else.
+            if len(set(map(name, listed))) < len(listed) and repeats(listed, top[row].tolist()):
+                return True
+        except (AttributeError, KeyError, TypeError):
+            return True
+    return False

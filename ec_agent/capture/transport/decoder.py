@@ -27,11 +27,25 @@ class Candidate(Struct, gc=False):
     logprob: float
     token: str | None = None
     raw: Raw = msgspec.field(name="bytes", default=Raw())
+    raw_id: Raw = msgspec.field(name="id", default=Raw())
+    raw_token_id: Raw = msgspec.field(name="token_id", default=Raw())
+
+    # What tells candidates of one text apart; read only where that is asked.
 
     @property
     def bytes(self) -> Any:
-        """What tells candidates of one text apart; read only where that is asked."""
-        return json.loads(memoryview(self.raw).tobytes() or b"null")
+        """The bytes of its text."""
+        return _value(self.raw)
+
+    @property
+    def id(self) -> Any:
+        """Its number, as llama.cpp names it."""
+        return _value(self.raw_id)
+
+    @property
+    def token_id(self) -> Any:
+        """Its number, as others do."""
+        return _value(self.raw_token_id)
 
 
 class Entry(Struct, gc=False):
@@ -45,7 +59,7 @@ class Entry(Struct, gc=False):
     @property
     def bytes(self) -> Any:
         """The bytes of its text: all that there is of it where it is named by a number."""
-        return json.loads(memoryview(self.raw).tobytes() or b"null")
+        return _value(self.raw)
 
 
 class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
@@ -259,6 +273,10 @@ def _read(decoder: Any, raw: Raw | bytes | None) -> Any:
         return None if raw is None else decoder.decode(raw)
     except msgspec.ValidationError:
         return None
+
+
+def _value(raw: Raw) -> Any:
+    return json.loads(memoryview(raw).tobytes() or b"null")
 
 
 def _raw(holder: dict[str, Raw], name: str) -> bytes:
