@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
 from openai._constants import RAW_RESPONSE_HEADER
 from openai._streaming import SSEDecoder
+
+_END_MARK = "[DONE]"
+_END_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 
 
 class _Ear:
@@ -64,6 +68,32 @@ def listen(response: httpx2.Response, hear: Callable[[bytes], None], over: Calla
     response.stream = ear(response.stream, hear, over)
 
 
+class Marking:
+    """A client's decoder of events, which tells of the mark that ends a stream; the client itself keeps it back.
+
+    Args:
+        decoder: the client's.
+        marked: told when the mark comes.
+    """
+
+    def __init__(self, decoder: Any, marked: Callable[[], None]) -> None:
+        self._decoder, self._marked = decoder, marked
+
+    def iter_bytes(self, parts: Iterator[bytes]) -> Iterator[Any]:
+        """The events in these bytes."""
+        for event in self._decoder.iter_bytes(parts):
+            if event.data.startswith(_END_MARK):
+                self._marked()
+            yield event
+
+    async def aiter_bytes(self, parts: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        """The same of an asynchronous body."""
+        async for event in self._decoder.aiter_bytes(parts):
+            if event.data.startswith(_END_MARK):
+                self._marked()
+            yield event
+
+
 def parts_of(raw: bytes, kind: str, packed: str | None = None) -> tuple[Any, list[Any]]:
     """What a body says: the whole answer, or the events of a streamed one; neither where it cannot be read.
 
@@ -72,14 +102,25 @@ def parts_of(raw: bytes, kind: str, packed: str | None = None) -> tuple[Any, lis
         kind: its content type.
         packed: its content encoding.
     """
-    try:
-        body = httpx2.Response(200, headers={"content-encoding": packed} if packed else {}, content=raw).content
-    except httpx2.DecodingError:  # compressed, and cut
+    body = _unpacked(raw, packed)
+    if body is None:
         return None, []
     if "event-stream" not in kind:
         return _loaded(body), []
     events = [_loaded(event.data) for event in SSEDecoder().iter_bytes(iter([body]))]
     return None, [event for event in events if event is not None]
+
+
+def end_marked(raw: bytes, packed: str | None = None) -> bool:
+    """Whether the mark that ends a stream is in these bytes of a body."""
+    return bool(_END_LINE.search(_unpacked(raw, packed) or b""))
+
+
+def _unpacked(raw: bytes, packed: str | None) -> bytes | None:
+    try:
+        return httpx2.Response(200, headers={"content-encoding": packed} if packed else {}, content=raw).content
+    except httpx2.DecodingError:  # compressed, and cut
+        return None
 
 
 def _loaded(text: str | bytes) -> Any:

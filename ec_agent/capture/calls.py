@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ec_agent.capture.answers import Answer, made_of, marks_of
 from ec_agent.capture.asked import Asked
+from ec_agent.capture.believing import account_of, same_tokens, text_of
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.heard import Heard, restored
 from ec_agent.capture.shapes import Payload, finished, merge_payloads, payload_of_response, payload_of_stream
@@ -27,6 +28,7 @@ class Request:
         sampled: whether the rollout's sampling parameters were set on it.
         response: the whole answer, where it came whole.
         chunks: the parts of a streamed one, so far.
+        marked: whether the mark came that ends a stream.
         cut: its end has not been seen: it is still being read, or its reader left.
         heard: the logprobs that a transport took out of a whole answer, and of chunks yet to come.
     """
@@ -35,6 +37,7 @@ class Request:
     sampled: bool = False
     response: Any = None
     chunks: list[Any] = field(default_factory=list)
+    marked: bool = False
     cut: bool = False
     heard: Heard = field(default_factory=Heard)
 
@@ -43,7 +46,11 @@ class Request:
         whole = self.response is not None
         answer = restored(self.response, self.heard.whole)
         payload = payload_of_response(answer) if whole else payload_of_stream(self.chunks)
-        return replace(payload, partial=self.cut or not (whole or finished(self.chunks)))
+        return replace(payload, partial=self.cut or not (whole or finished(self.chunks, self.marked)))
+
+    def text(self) -> str:
+        """The text of it, as far as it came."""
+        return text_of(self.chunks if self.response is None else [self.response])
 
     @property
     def answered(self) -> bool:
@@ -80,6 +87,7 @@ class OpenCall:
         prompt: what a completion model is asked.
         batch: the runs it started with, and their requests.
         place: its place among those.
+        text: the text in the first of the messages that its own layer gave back.
         said: the answers in the messages that its own layer gave back.
         answers: what it came back with, told briefly: to know a message by that somebody made of it.
         marks: what its tokens were, told briefly, as long as a call around it may only pass them on.
@@ -104,6 +112,7 @@ class OpenCall:
     prompt: str | None = None
     batch: Batch = field(default_factory=Batch)
     place: int = 0
+    text: str = ""
     said: tuple[Answer, ...] = ()
     answers: tuple[Answer, ...] = ()
     marks: bytes = b""
@@ -141,14 +150,17 @@ class OpenCall:
         """
         answered = self.answered()
         self.answers = self.said
-        if answered and (payload is None or self.batch.size == 1 or not payload.entries):
+        if payload is not None and payload.entries and self.batch.size > 1:
+            payload = self._in_batch(payload)
+        elif answered:
             payloads = [request.payload() for request in answered]
             if payload is None or not payload.entries:  # else the messages tell it
                 self.answers += tuple(Answer.of(each) for each in payloads)
             below = merge_payloads(payloads)
-            # Several requests are more than a layer above reports; of one, either layer may have lost some.
-            if payload is None or len(answered) > 1 or _extent(below) > _extent(payload):
+            if payload is None or len(answered) > 1:  # which is more than a layer above reports
                 payload = below
+            else:
+                payload = account_of(below, payload, self.text, answered[0].text)
         if payload is None:
             return None
         asked = [request.asked for request in answered] or [self.asked]
@@ -158,6 +170,13 @@ class OpenCall:
             constrained=self.asked.constrained or any(each.constrained for each in asked),
             partial=payload.partial or any(request.cut for request in answered),
         )
+
+    def _in_batch(self, payload: Payload) -> Payload:
+        """The account of the request whose tokens these are, where one of the batch's has them."""
+        for request in self.batch.requests:
+            if request.answered and same_tokens(heard := request.payload(), payload):
+                return account_of(heard, payload, self.text, request.text)
+        return payload
 
     def mark(self, payload: Payload) -> None:
         """Keep what the tokens are told by, where a call around this one or in its course may have the same."""
@@ -173,7 +192,8 @@ class OpenCall:
             return made_of(self.marks, [inner.marks for inner in inside]) is not None
         counts = [inner.done.tokens for inner in inside if inner.done is not None]
         known = [count for count in counts if count is not None]
-        return done.tokens is None or len(known) < len(counts) or done.tokens in (*known, sum(known))
+        passed = [*known, sum(known), *(answer.tokens for inner in inside for answer in inner.said)]
+        return done.tokens is None or len(known) < len(counts) or done.tokens in passed
 
     def absorbed(self) -> list[OpenCall]:
         """Calls taken for those of its stream's reader that it made itself: it says what they said."""
@@ -183,10 +203,6 @@ class OpenCall:
         own = b"".join(marks_of(request.payload().entries) for request in self.answered())
         parts = made_of(self.marks, [own, *(other.marks for other in beside)])
         return [beside[place - 1] for place in parts or () if place > 0]
-
-
-def _extent(payload: Payload) -> tuple[int, int]:
-    return len(payload.entries), -1 if payload.tokens is None else payload.tokens
 
 
 current_call: ContextVar[OpenCall | None] = ContextVar("ec_agent_call", default=None)

@@ -157,6 +157,7 @@ def _read(call: OpenCall, response: LLMResult) -> Payload | None:
         return None
     messages = [get(each, "message") for each in generations]
     call.said = tuple(Answer.of(*each) for each in zip(payloads, messages, strict=True))
+    call.text = str(get(generations[0], "text") or "")
     first = payloads[0]  # of several generations, each repeats the usage of the request they came from
     whole = replace(first, entries=[entry for payload in payloads for entry in payload.entries])
     if first.tokens is None and call.batch.size == 1:  # of several prompts, the first is given the usage of all

@@ -24,7 +24,7 @@ from openai.types.chat import ChatCompletion
 
 from ec_agent.capture.asked import asked_of
 from ec_agent.capture.asking import Asker
-from ec_agent.capture.bodies import as_stream, listen, parts_of
+from ec_agent.capture.bodies import Marking, as_stream, end_marked, listen, parts_of
 from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.heard import below
 from ec_agent.capture.langchain import call_info
@@ -184,7 +184,9 @@ class _Watched:
         if iterator is None:
             self.request.response = answer
             self._over()
-        elif hasattr(iterator, "__anext__"):
+            return response
+        answer._decoder = Marking(answer._decoder, self._marked)
+        if hasattr(iterator, "__anext__"):
             answer._iterator = self._alisten(iterator)
         else:
             answer._iterator = self._listen(iterator)
@@ -195,9 +197,12 @@ class _Watched:
         if self.own or broken_off:
             self.recorder.end(self.call, None)
 
+    def _marked(self) -> None:
+        self.request.marked = True
+
     def _came_whole(self) -> None:
         # The clients take the end of the body for the end of the answer.
-        if not finished(self.request.chunks):
+        if not finished(self.request.chunks, self.request.marked):
             self.recorder.fail(StreamCutError("a streamed answer broke off in the middle; see the server's log"))
 
     def _read_along(self, response: Any) -> None:
@@ -210,10 +215,12 @@ class _Watched:
             self.recorder.check()
 
         def over(read: bool) -> None:
-            request.response, request.chunks = parts_of(b"".join(parts), kind or "", packed)
+            body = b"".join(parts)
+            request.response, request.chunks = parts_of(body, kind or "", packed)
+            request.marked = end_marked(body, packed)
             parts.clear()
             # The client leaves a stream at its last event, which is not yet the end of the body.
-            ended = request.response is not None or (bool(request.chunks) and finished(request.chunks))
+            ended = request.response is not None or (bool(request.chunks) and finished(request.chunks, request.marked))
             request.cut = not (read or ended)
             if read:
                 self._came_whole()

@@ -76,6 +76,15 @@ models trained on `<tool_call>`.
   (vLLM 0.32, many in a row; in bfloat16 with equal logprobs). Each of them is a candidate. One token listed twice is
   told by its number (`return_tokens_as_token_ids` in vLLM, llama.cpp's `id`, Gemini's `tokenId`), or by text and bytes
   of whole characters.
+* **Whose count is believed.** LangChain (langchain-core 1.8.3) adds up what the parts of a stream say of usage and
+  model: a route that closes its stream twice, tells its usage in two closing chunks or as running totals (vLLM's
+  `continuous_usage_stats`) leaves 80 tokens for 40 and a model `mm` on the message. What was heard of the request is
+  believed in its place: each fact once, the closing usage before earlier ones, a detail that one of them lacks (cached,
+  reasoning tokens) from the others, a closing part that comes again with its logprobs once. The message itself stays as
+  LangChain made it.
+* **When a stream is whole.** A `finish_reason` says so, in the choice, beside it, in its delta or in the usage; so do
+  `[DONE]` and, without either, a closing usage that counts as many tokens as came. A running total does not: it counts
+  what came all along. Nothing of these, and the answer broke off: `StreamCutError`.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.

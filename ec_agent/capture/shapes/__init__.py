@@ -34,11 +34,11 @@ What comes out when a payload is odd, token by token:
     a count of 0 for an answer that is not empty            -> no count
 """
 
+from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
 from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, is_response, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
-    finished,
     generated,
     merge_payloads,
     payload_of_message,

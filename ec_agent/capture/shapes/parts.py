@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from ec_agent.capture.shapes.closing import ends
+from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.payloads import (
     Payload,
-    finished,
     payload_of_message,
     payload_of_response,
     payload_of_stream,
@@ -180,10 +181,7 @@ def _only(part: Any, held: str, place: int) -> dict[str, Any]:
 def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:
     """Of each alternative in a part: its place, whether it ends, whether anything of it comes."""
     if kind in ("chat", "text"):
-        return [
-            (get(each, "index") or 0, bool(get(each, "finish_reason")), _speaks(each))
-            for each in listed(get(part, "choices"))
-        ]
+        return [(get(each, "index") or 0, ends(each), _speaks(each)) for each in listed(get(part, "choices"))]
     if kind == "gemini":
         return [
             (
@@ -193,13 +191,13 @@ def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:
             )
             for each in listed(get(part, "candidates"))
         ]
-    ends = {
+    last = {
         "events": get(part, "type") in _LAST_EVENTS,
         "ollama": get(part, "done") is True,
         "llama.cpp": get(part, "stop") is True,
         "message": get(part, "chunk_position") == "last",
     }
-    return [(0, ends[kind], bool(get(part, "content")))]
+    return [(0, last[kind], bool(get(part, "content")))]
 
 
 def _speaks(choice: Any) -> bool:

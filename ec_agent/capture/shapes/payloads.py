@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
+from ec_agent.capture.shapes.doubled import alike, once
 from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.reading import count, first, get, listed
+from ec_agent.capture.shapes.usage import Usages, usage_in
 
 _LOGPROBS = ("logprobs", "logprobs_result")
 _PROMPT_COUNTS = (
@@ -22,7 +25,6 @@ _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
 _HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 _CALLED = ("name", "arguments", "input")
-_FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,33 +163,68 @@ def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
 
 def payload_of_stream(chunks: Sequence[Any]) -> Payload:
     """The chunks or events of a streamed OpenAI answer, as far as they came."""
-    by_choice: dict[Any, list[Any]] = {}
-    usage = model = name = None
-    mute, says = 0, False
+    heard = heard_in(chunks)
+    parts = [part for choice in heard.choices.values() for part in choice]
+    final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in FINAL_EVENTS), None)
+    usage = heard.usages.total(sum(map(len, parts)))
+    whole = payload_of_response({"usage": usage, "model": heard.model, "id": heard.name} if final is None else final)
+    if len(heard.choices) == 1:
+        parts = once(parts, whole.tokens)
+    several = len(heard.choices) > 1
+    choices = [[e for part in c for e in part] for c in (heard.choices.values() if several else [parts])]
+    entries = without_echo(choices, whole.tokens)
+    whole = replace(whole, tokens=believed(whole.tokens, entries, heard.usages.spoken > 0))
+    if whole.tokens is None and entries and heard.mute > 0:
+        entries += [None] * heard.mute  # at least: a part may hold several tokens
+    return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
+
+
+@dataclass(slots=True)
+class StreamHeard:
+    """What the parts of a streamed answer hold.
+
+    Attributes:
+        choices: of each choice or output, the entries of each of its parts.
+        usages: what is told of the usage.
+        mute: how many parts say something and have no logprobs, less what came of those at another time.
+        model: the model's name, where reported.
+        name: the provider's id of the answer, where reported.
+    """
+
+    choices: dict[Any, list[list[Any]]] = field(default_factory=dict)
+    usages: Usages = field(default_factory=Usages)
+    mute: int = 0
+    model: Any = None
+    name: str | None = None
+
+
+def heard_in(chunks: Sequence[Any]) -> StreamHeard:
+    """What these chunks or events hold; a closing part that comes again holds nothing more."""
+    heard = StreamHeard()
+    closing: dict[Any, list[Any]] = {}
     for chunk in chunks:
-        model = get(chunk, "model") or model
-        name = name or _named(chunk)
-        usage = get(chunk, "usage") or usage
+        heard.model = get(chunk, "model") or heard.model
+        heard.name = heard.name or _named(chunk)
+        speaks_here = False
         for choice in listed(get(chunk, "choices")):
-            entries = streamed_entries(choice)
+            place, entries = count(get(choice, "index")) or 0, streamed_entries(choice)
+            if ends(choice):
+                if place in closing and alike(entries, closing[place]):
+                    continue
+                closing[place] = entries
             speaks = _speaks(choice)
-            says = says or speaks
+            speaks_here = speaks_here or speaks or bool(entries)
             if not speaks:
-                mute -= len(entries)  # the logprobs of what is said later
+                heard.mute -= len(entries)  # the logprobs of what is said later
             elif not entries:
-                mute += 1
-            by_choice.setdefault(count(get(choice, "index")), []).extend(entries)
+                heard.mute += 1
+            heard.choices.setdefault(place, []).append(entries)
         if str(get(chunk, "type")).endswith(".delta"):
             entries = entries_of(get(chunk, "logprobs"))
-            by_choice.setdefault(count(get(chunk, "output_index")), []).extend(entries)
-            mute += bool(get(chunk, "delta")) and not entries
-    final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in _FINAL_EVENTS), None)
-    whole = payload_of_response({"usage": usage, "model": model, "id": name} if final is None else final)
-    entries = without_echo(list(by_choice.values()), whole.tokens)
-    whole = replace(whole, tokens=believed(whole.tokens, entries, says))
-    if whole.tokens is None and entries and mute > 0:
-        entries += [None] * mute  # at least: a part may hold several tokens
-    return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
+            heard.choices.setdefault(count(get(chunk, "output_index")), []).append(entries)
+            heard.mute += bool(get(chunk, "delta")) and not entries
+        heard.usages.hear(usage_in(chunk), speaks_here)
+    return heard
 
 
 def streamed_entries(choice: Any) -> list[Any]:
@@ -207,15 +244,6 @@ def _speaks(choice: Any) -> bool:
         return True
     called = (get(tool, kind) for tool in listed(get(delta, "tool_calls")) for kind in ("function", "custom"))
     return any(get(each, name) for each in (*called, get(delta, "function_call")) for name in _CALLED)
-
-
-def finished(chunks: Sequence[Any]) -> bool:
-    """Whether a streamed answer came to its end; true too of one of which nothing came at all."""
-    ends = (
-        get(c, "type") in _FINAL_EVENTS or any(get(o, "finish_reason") for o in listed(get(c, "choices")))
-        for c in reversed(chunks)
-    )
-    return not chunks or any(ends)
 
 
 def merge_payloads(payloads: Sequence[Payload]) -> Payload:

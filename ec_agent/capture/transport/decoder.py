@@ -99,6 +99,8 @@ class Delta(Struct, gc=False):
     reasoning: str | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None
+    finish_reason: None = None
+    stop_reason: None = None
 
 
 class Choice(Struct, gc=False):
@@ -108,6 +110,7 @@ class Choice(Struct, gc=False):
     delta: Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
+    usage: None = None
     logprobs: Logprobs | list[Entry] | None = None
 
 
@@ -118,6 +121,10 @@ class Chunk(Struct, gc=False):
     model: str | None = None
     usage: None = None
     type: None = None
+    # Where some say what others say in a choice; with any of these, the chunk itself is read.
+    x_groq: None = None
+    finish_reason: None = None
+    stop_reason: None = None
 
 
 class TextDelta(Struct, gc=False):

@@ -1,0 +1,53 @@
+"""Whether a streamed answer came to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ec_agent.capture.shapes.closing import says_so
+from ec_agent.capture.shapes.payloads import heard_in, payload_of_stream
+from ec_agent.capture.shapes.reading import count, get, listed
+from ec_agent.capture.shapes.usage import usage_in
+
+
+def finished(chunks: Sequence[Any], marked: bool = False) -> bool:
+    """Whether a streamed answer came to its end; true too of one of which nothing came at all.
+
+    A reason why it ended says so, wherever it stands; so do the mark after the last event, and a closing usage that
+    counts as many tokens as came.
+
+    Args:
+        chunks: its chunks or events, as far as they came.
+        marked: whether ``[DONE]`` came after them.
+    """
+    return marked or not chunks or any(map(says_so, reversed(chunks))) or _all_counted(chunks)
+
+
+def _all_counted(chunks: Sequence[Any]) -> bool:
+    """Whether a usage that closes the stream counts what came; a running total does that all along."""
+    with_usage = [chunk for chunk in chunks if usage_in(chunk)]
+    if not with_usage:
+        return False
+    heard = heard_in(chunks)
+    telling = [told for told in heard.usages.told if told.generated]
+    if not telling:
+        return False
+    running = sum(told.speaks for told in telling) > 1
+    alone = not listed(get(with_usage[-1], "choices"))
+    if not alone and (running or (telling[-1].speaks and heard.usages.spoken < 2)):
+        return False
+    payload = payload_of_stream(chunks)
+    came = sum(entry is not None for entry in payload.entries) + max(heard.mute, 0)
+    if not any(_thinks(choice) for chunk in chunks for choice in listed(get(chunk, "choices"))):
+        came += _hidden(heard.usages.total(came))
+    return payload.tokens is not None and came >= payload.tokens - 1
+
+
+def _hidden(usage: Any) -> int:
+    return count(get(usage, "completion_tokens_details", "reasoning_tokens")) or 0
+
+
+def _thinks(choice: Any) -> bool:
+    delta = get(choice, "delta")
+    return bool(get(delta, "reasoning_content") or get(delta, "reasoning"))

@@ -1,0 +1,134 @@
+"""A stream that tells its usage, or its end, more than once: the answer counts once, with its own name and tokens."""
+
+from __future__ import annotations
+
+import pytest
+from asking import timelines
+from fake_openai import MODEL
+from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
+from told_streams import ASYNC_WAYS, COUNT, ENTROPIES, WAYS, answer, async_ways, chunk, last, tokens, usage, ways
+
+from ec_agent import Limits, best_of_n, record_calls
+
+CACHED = {"prompt_tokens_details": {"cached_tokens": 4}}
+THOUGHT = {"completion_tokens_details": {"reasoning_tokens": 2}}
+END = chunk(finish="stop")
+
+
+def running(logprobs=True):
+    """vLLM's continuous_usage_stats."""
+    return [
+        chunk({"role": "assistant"}, usage=usage(0)),
+        *({**part, "usage": usage(place + 1)} for place, part in enumerate(tokens(logprobs=logprobs))),
+    ]
+
+
+def with_end(parts):
+    """vLLM's and others' last token, which comes with the reason."""
+    *before, token = parts
+    return [*before, {**token, "choices": [{**token["choices"][0], "finish_reason": "stop"}]}]
+
+
+def streams(logprobs=True):
+    """By name: chunks of the same answer, of which all but the first tell something twice."""
+    body = tokens(logprobs=logprobs)
+    final = with_end(body)
+    return {
+        "once": [*body, END, last(usage=usage(**CACHED))],
+        "closing chunk twice": [*body, *[chunk(finish="stop", usage=usage(**CACHED))] * 2],
+        "closing chunk thrice": [*body, *[chunk(finish="stop", usage=usage(**CACHED))] * 3],
+        "finish, then usage alone": [*body, chunk(finish="stop", usage=usage()), last(usage=usage(**CACHED))],
+        "details first": [*body, chunk(finish="stop", usage=usage(**CACHED, **THOUGHT)), last(usage=usage())],
+        "details apart": [*body, chunk(finish="stop", usage=usage(**THOUGHT)), last(usage=usage(**CACHED))],
+        "running totals": [*running(logprobs), END, last(usage=usage(**CACHED))],
+        "running totals alone": [*running(logprobs), chunk(finish="stop", usage=usage(**CACHED))],
+        "early zeros": [chunk(usage=usage(0, 0)), *body, END, last(usage=usage(**CACHED))],
+        "zeros all along": [*tokens(logprobs=logprobs, usage=usage(0, 0)), chunk(finish="stop", usage=usage(**CACHED))],
+        "zeros at the end": [*body, chunk(finish="stop", usage=usage(**CACHED)), last(usage=usage(0, 0))],
+        "prompt first": [chunk(usage=usage(0, **CACHED)), *body, chunk(finish="stop", usage=usage(COUNT, 0))],
+        "last token twice": [*final, final[-1], last(usage=usage(**CACHED))],
+        "last token twice, usage in both": [
+            *final[:-1],
+            {**final[-1], "usage": usage()},
+            {**final[-1], "usage": usage(**CACHED)},
+        ],
+        "increments": [
+            {**part, "usage": usage(1, 9 if not place else 0, **(CACHED if not place else {}))}
+            for place, part in enumerate(final)
+        ],
+    }
+
+
+STREAMS = list(streams())
+
+
+def seen(recorder):
+    (call,) = recorder.trajectory().calls
+    return call.tokens, call.prompt_tokens, call.cached_tokens, call.model
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", STREAMS)
+def test_an_answer_counts_once(name, way, fake, chat_model):
+    fake.answers["hi"] = answer(streams()[name])
+    with record_calls() as recorder:
+        ways(fake, chat_model)[way]()
+    assert seen(recorder) == (COUNT, 9, 4, MODEL)
+    assert timelines(recorder) == [ENTROPIES]
+
+
+@pytest.mark.parametrize("way", ASYNC_WAYS)
+@pytest.mark.parametrize("name", STREAMS)
+async def test_an_answer_counts_once_async(name, way, fake, chat_model):
+    fake.answers["hi"] = answer(streams()[name])
+    with record_calls() as recorder:
+        await async_ways(fake, chat_model)[way]()
+    assert seen(recorder) == (COUNT, 9, 4, MODEL)
+    assert timelines(recorder) == [ENTROPIES]
+
+
+@pytest.mark.parametrize("way", ["chat model, stream", "chat model, invoke", "client"])
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_same_without_logprobs(name, way, fake, chat_model):
+    fake.answers["hi"] = answer(streams(logprobs=False)[name])
+    with record_calls() as recorder:
+        ways(fake, chat_model)[way]()
+    assert seen(recorder) == (COUNT, 9, 4, MODEL)
+
+
+def test_several_prompts_of_one_call(fake, chat_model):
+    twice = [*tokens([0.5, 0.25]), *[chunk(finish="stop", usage=usage(2))] * 2]
+    fake.answers.update(hi=answer(streams()["closing chunk twice"]), ho=answer(twice))
+    with record_calls() as recorder:
+        chat_model(streaming=True).generate([[HumanMessage("hi")], [HumanMessage("ho")]])
+    assert timelines(recorder) == [ENTROPIES, [0.5, 0.25]]
+    assert [call.prompt_tokens for call in recorder.trajectory().calls] == [9, 9]
+
+
+@pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")
+@pytest.mark.parametrize("repeats", [2, 3])
+def test_the_bill_and_the_limits(repeats, fake, chat_model):
+    fake.answers["hi"] = answer([*tokens(), *[chunk(finish="stop", usage=usage())] * repeats])
+    model = chat_model(streaming=True, stream_usage=True)
+    agent = best_of_n(create_agent(model, []), n=2, limits=Limits(max_tokens=COUNT + 1))
+    selection = agent.run({"messages": [("user", "hi")]}).selection
+    assert selection.usage["prompt_tokens"] == 18
+    assert selection.usage["generated_tokens"] == 2 * COUNT
+    assert [each.coverage for each in selection.candidates] == [1.0, 1.0]
+
+
+def test_a_token_that_follows_itself_is_no_repeat(fake, client):
+    same = tokens([0.5])
+    fake.answers["hi"] = answer([*same * 4, END, last(usage=usage(4))])
+    with record_calls() as recorder:
+        list(client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}], stream=True))
+    assert timelines(recorder) == [[0.5] * 4]
+
+
+def test_a_part_that_came_twice_is_told_by_the_count(fake, client):
+    parts = tokens()
+    fake.answers["hi"] = answer([*parts[:3], parts[2], *parts[3:], END, last(usage=usage())])
+    with record_calls() as recorder:
+        list(client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}], stream=True))
+    assert timelines(recorder) == [ENTROPIES]
