@@ -27,6 +27,8 @@ What comes out when a payload is odd, token by token:
     a prompt echoed before a legacy completion              -> left out, as far as usage says where it ends
     fewer entries than the reported output tokens           -> the rest is a gap; one missing end token is none
     a streamed part with text and no logprobs, and no usage -> one token without entropy, at least
+    a streamed part with a number or a place in the text    -> what came twice counts once; what never came is a
+    (Responses' ``sequence_number``, ``text_offset``)          gap in its place
     text and a tool call in one piece, logprobs for the
     text alone, and no usage                                -> the call's tokens are not seen to be missing
     several alternatives in a saved answer                  -> of a rollout the first; ``ec-agent score`` scores each

@@ -9,6 +9,7 @@ from typing import Any
 from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
 from ec_agent.capture.shapes.doubled import alike, once
 from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.numbered import in_place
 from ec_agent.capture.shapes.reading import count, first, get, listed
 from ec_agent.capture.shapes.usage import Usages, usage_in
 
@@ -163,6 +164,7 @@ def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
 
 def payload_of_stream(chunks: Sequence[Any]) -> Payload:
     """The chunks or events of a streamed OpenAI answer, as far as they came."""
+    chunks = in_place(chunks)
     heard = heard_in(chunks)
     parts = [part for choice in heard.choices.values() for part in choice]
     final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in FINAL_EVENTS), None)

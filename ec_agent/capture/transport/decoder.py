@@ -71,7 +71,7 @@ class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
     tokens: list[str] | None = None
     token_logprobs: list[float | None] | None = None
     top_logprobs: list[dict[str, float] | None] | None = None
-    text_offset: Raw = Raw()
+    text_offset: list[int | None] | None = None
     token_ids: Raw = Raw()
 
 
@@ -133,6 +133,8 @@ class TextDelta(Struct, gc=False):
     type: Literal["response.output_text.delta"]
     logprobs: list[Entry]
     output_index: int | None = None
+    sequence_number: int | None = None
+    delta: str | None = None
     choices: None = None
     model: None = None
     usage: None = None

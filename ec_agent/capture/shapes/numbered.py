@@ -1,0 +1,126 @@
+"""Parts of a streamed answer that say which place they have: what came twice is one, what never came is a gap.
+
+Events of the Responses API are numbered. Parts of legacy completions say where in the text their tokens begin. Both are
+believed only where they fit the rest of the stream: some servers send -1, or count something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from ec_agent.capture.shapes.reading import count, get, listed
+
+_DELTA = "response.output_text.delta"
+# What follows the last part with text, in this order.
+_CLOSING = ("response.output_text.done", "response.content_part.done", "response.output_item.done")
+_MOST_HOLES = 1000  # parts: what is farther apart is counted otherwise
+
+
+def in_place(parts: Sequence[Any]) -> Sequence[Any]:
+    """The parts in their order and each once, with a part of one token without logprobs for each that never came."""
+    if not parts:
+        return parts
+    if any(str(get(part, "type")).startswith("response.") for part in (parts[0], parts[-1])):
+        return _events(parts)
+    if any(get(choice, "text") is not None for choice in listed(get(parts[0], "choices"))):
+        return _completions(parts)
+    return parts
+
+
+def _events(events: Sequence[Any]) -> Sequence[Any]:
+    numbers = [count(get(event, "sequence_number")) for event in events]
+    by_number: dict[int, Any] = {}
+    for number, event in zip(numbers, events, strict=True):
+        if number is None or not _same(by_number.setdefault(number, event), event):
+            return events
+    order = sorted(by_number)
+    apart = [after - before - 1 for before, after in pairwise(order)]
+    if sum(map(bool, apart)) * 2 > len(apart) or max(apart, default=0) > _MOST_HOLES:
+        return events
+    placed: list[Any] = []
+    for before, after in zip([None, *order], order, strict=False):
+        if before is not None:
+            placed += _lost(by_number[before], by_number[after], after - before - 1)
+        placed.append(by_number[after])
+    return placed
+
+
+def _same(event: Any, other: Any) -> bool:
+    return all(get(event, name) == get(other, name) for name in ("type", "delta", "output_index"))
+
+
+def _lost(before: Any, after: Any, missing: int) -> list[Any]:
+    """Stand-ins for the events between two, as far as these had text."""
+    kinds = [get(event, "type") for event in (before, after)]
+    if not missing or _DELTA not in (*kinds, "response.content_part.added" if kinds[1] in _CLOSING else None):
+        return []
+    # Towards the end some of the missing are none that have text.
+    closing = _CLOSING.index(kinds[1]) if kinds[1] in _CLOSING else 0 if kinds[1] == _DELTA else len(_CLOSING)
+    place = {"output_index": get(before if kinds[0] == _DELTA else after, "output_index")}
+    return [{"type": _DELTA, **place, "delta": "", "logprobs": [None]}] * max(missing - closing, 0)
+
+
+class _Span(NamedTuple):
+    """Where in the text the tokens of a part stand."""
+
+    part: int
+    choice: int
+    start: int
+    end: int
+
+
+def _completions(parts: Sequence[Any]) -> Sequence[Any]:
+    lanes: dict[int, list[_Span]] = {}
+    for number, part in enumerate(parts):
+        for place, choice in enumerate(listed(get(part, "choices"))):
+            begin_end = _span(get(choice, "logprobs"))
+            if begin_end is not None:
+                lanes.setdefault(count(get(choice, "index")) or 0, []).append(_Span(number, place, *begin_end))
+    changed: dict[int, dict[int, int]] = {}
+    for spans in lanes.values():
+        for span, lost in _moved(spans):
+            changed.setdefault(span.part, {})[span.choice] = lost
+    return [_changed(part, changed[number]) if number in changed else part for number, part in enumerate(parts)]
+
+
+def _span(logprobs: Any) -> tuple[int, int] | None:
+    offsets, texts = listed(get(logprobs, "text_offset")), listed(get(logprobs, "tokens"))
+    if not offsets or len(offsets) != len(texts) or not all(isinstance(text, str) for text in texts):
+        return None
+    for offset, text, after in zip(offsets, texts, offsets[1:], strict=False):
+        if count(offset) is None or offset + len(text) != after:
+            return None
+    return None if count(offsets[-1]) is None else (offsets[0], offsets[-1] + len(texts[-1]))
+
+
+def _moved(spans: Sequence[_Span]) -> Iterator[tuple[_Span, int]]:
+    """Parts that do not begin where the one before ends: 0 for what came before, 1 where something before is lost."""
+    pairs = list(pairwise(spans))
+    if sum(before.end == after.start for before, after in pairs) * 2 < len(pairs) or len(pairs) < 2:
+        return
+    for before, after in pairs:
+        if after.start > before.end:
+            yield after, 1
+        elif before[2:] == after[2:] and after.end > after.start:
+            yield after, 0
+
+
+def _changed(part: Any, choices: Mapping[int, int]) -> dict[str, Any]:
+    """The part, with what came before left out, and with a token for what is lost."""
+    held = [
+        _choice(choice, choices[place]) if place in choices else choice
+        for place, choice in enumerate(listed(get(part, "choices")))
+    ]
+    kept = {name: get(part, name) for name in ("id", "object", "model", "usage")}
+    return {**kept, "choices": [choice for choice in held if choice is not None]}
+
+
+def _choice(choice: Any, lost: int) -> dict[str, Any]:
+    kept = {name: get(choice, name) for name in ("index", "finish_reason", "text")}
+    if not lost:
+        return {**kept, "text": "", "logprobs": None}
+    lists = {name: listed(get(choice, "logprobs", name)) for name in ("tokens", "token_logprobs", "top_logprobs")}
+    first = {"tokens": "", "token_logprobs": None, "top_logprobs": None}
+    return {**kept, "logprobs": {name: [first[name], *values] for name, values in lists.items()}}
