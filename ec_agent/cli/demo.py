@@ -27,14 +27,12 @@ from ec_agent.local import shared_server
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.limits import whole
-from ec_agent.rollouts.selection import CandidateReceipt
 from ec_agent.support.loop import run_to_its_end
 from ec_agent.support.strict_json import strict_json
 from ec_agent.visual.drawing import check_installed
-from ec_agent.visual.views import view_of
-from ec_agent.visual.wording import describe, lead, many
-
-HEADER = ("#", "centroid", "phases", "tokens", "calls", "tools", "seen", "sec")
+from ec_agent.visual.table import cells_of, header_of, title_of
+from ec_agent.visual.views import View, view_of
+from ec_agent.visual.wording import action_of, describe, lead, many
 
 
 class DemoUnavailableError(EcAgentError):
@@ -142,39 +140,22 @@ def _chosen(result: BestOfNResult) -> Any:
 
 def show(result: BestOfNResult, console: Console) -> None:
     """Print candidates, timelines and the chosen final action."""
-    selection = result.selection
-    title = f"{len(selection.candidates)} rollouts, lowest centroid first"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in HEADER:
+    selection, view = result.selection, view_of(result.selection)
+    header = header_of(view)
+    table = Table(title=title_of(view), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in header:
         table.add_column(name, justify="right", no_wrap=True, min_width=max(len(name), 2))
     table.add_column("final action", no_wrap=True)
-    room = max(console.width - sum(max(len(name), 2) + 3 for name in HEADER) - 2, 16)  # what the numbers leave
-    order = [*selection.order, *(c.index for c in selection.candidates if c.index not in selection.order)]
-    for index in order:
-        receipt = selection.candidates[index]
-        table.add_row(
-            *_cells(receipt),
-            safe(shorten(receipt.error or describe(result.final_actions[index]), room, placeholder=" ...")),
-            style="bold green" if index == selection.winner else None,
-        )
+    room = max(console.width - sum(max(len(name), 2) + 3 for name in header) - 2, 16)  # what the numbers leave
+    for rollout in view.rollouts:
+        action = safe(shorten(action_of(rollout), room, placeholder=" ..."))
+        table.add_row(*cells_of(rollout), action, style="bold green" if rollout.won else None)
     console.print(table)
-    _draw(result, order, console)
-    console.print(_summary(result))
+    _draw(result, [rollout.receipt.index for rollout in view.rollouts], console)
+    console.print(_summary(view))
     for warning in selection.warnings:
         console.print(f"[yellow]note[/yellow]  {safe(warning)}")
     console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {safe(describe(_chosen(result)))}")
-
-
-def _cells(receipt: CandidateReceipt) -> list[str]:
-    centroid = f"{receipt.centroid:.3f}" if receipt.score is not None and receipt.centroid is not None else "-"
-    coverage = "?" if receipt.coverage is None else f"{receipt.coverage:.0%}"
-    return [
-        str(receipt.index),
-        centroid,
-        *(str(count) for count in (receipt.phases, receipt.tokens, receipt.calls, receipt.tool_calls)),
-        coverage,
-        f"{receipt.seconds:.0f}",
-    ]
 
 
 def _draw(result: BestOfNResult, order: list[int], console: Console) -> None:
@@ -188,13 +169,7 @@ def _draw(result: BestOfNResult, order: list[int], console: Console) -> None:
         console.print("      ", marks, sep=" ")
 
 
-def _summary(result: BestOfNResult) -> str:
-    selection = result.selection
-    ahead = lead(view_of(selection)) or ["There is no runner-up."]
-    return "\n".join(
-        [
-            *ahead,
-            f"{many(selection.distinct, 'distinct rollout')}; tokens: {selection.usage['prompt_tokens']} prompt, "
-            f"{selection.usage['generated_tokens']} generated",
-        ]
-    )
+def _summary(view: View) -> str:
+    usage, ahead = view.selection.usage, lead(view) or ["There is no runner-up."]
+    paid = f"tokens: {usage['prompt_tokens']} prompt, {usage['generated_tokens']} generated"
+    return "\n".join([*ahead, f"{many(view.selection.distinct, 'distinct rollout')}; {paid}"])

@@ -41,6 +41,9 @@ class BestOfNResult:
     trajectories: tuple[Trajectory, ...]
     final_actions: tuple[Any, ...]
 
+    def __str__(self) -> str:
+        return str(self.selection)
+
 
 class BestOfN(RunnableLambda[Any, Any]):
     """A node and an agent; made by :func:`best_of_n`, which documents it."""

@@ -153,6 +153,12 @@ class Selection:
 
         return page_of(view_of(self, title))
 
+    def __str__(self) -> str:
+        """The table that the demo prints."""
+        from ec_agent.visual.table import text_of
+
+        return text_of(self)
+
     def _repr_html_(self) -> str | None:
         from ec_agent.visual.notebook import notebook_of
         from ec_agent.visual.views import view_of

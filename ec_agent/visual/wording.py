@@ -241,9 +241,15 @@ def start_of(call: Call) -> str:
 
 def bill(view: View) -> str:
     """Settings and cost."""
-    config, usage = view.selection.config, view.selection.usage
-    counted = ", ".join(f"{usage[name]:,} {_PAID.get(name, name)}" for name in usage if usage[name])
+    config = view.selection.config
     return (
         f"Phases: the top {config.top_percent:g} % of a rollout's tokens start one, {config.consecutive_low} tokens in "
-        f"a row of the bottom {config.bottom_percent:g} % end it. Tokens over all rollouts: {counted or 'unknown'}."
+        f"a row of the bottom {config.bottom_percent:g} % end it. {paid(view)}"
     )
+
+
+def paid(view: View) -> str:
+    """Tokens over all rollouts."""
+    usage = view.selection.usage
+    counted = ", ".join(f"{usage[name]:,} {_PAID.get(name, name)}" for name in usage if usage[name])
+    return f"Tokens over all rollouts: {counted or 'unknown'}."
