@@ -12,7 +12,14 @@ from ec_agent.capture.asked import Asked
 from ec_agent.capture.believing import account_of, same_tokens, text_of
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.heard import Heard, restored
-from ec_agent.capture.shapes import Payload, finished, merge_payloads, payload_of_response, payload_of_stream
+from ec_agent.capture.shapes import (
+    MessageParts,
+    Payload,
+    finished,
+    merge_payloads,
+    payload_of_response,
+    payload_of_stream,
+)
 from ec_agent.numbers.trajectory import Call
 
 if TYPE_CHECKING:
@@ -88,6 +95,7 @@ class OpenCall:
         batch: the runs it started with, and their requests.
         place: its place among those.
         text: the text in the first of the messages that its own layer gave back.
+        heard: what the parts of its stream told, where no request of it was heard.
         said: the answers in the messages that its own layer gave back.
         answers: what it came back with, told briefly: to know a message by that somebody made of it.
         marks: what its tokens were, told briefly, as long as a call around it may only pass them on.
@@ -113,6 +121,7 @@ class OpenCall:
     batch: Batch = field(default_factory=Batch)
     place: int = 0
     text: str = ""
+    heard: MessageParts | None = None
     said: tuple[Answer, ...] = ()
     answers: tuple[Answer, ...] = ()
     marks: bytes = b""
@@ -148,7 +157,7 @@ class OpenCall:
         Args:
             payload: what its own layer saw; ``None`` where that failed or saw nothing.
         """
-        answered = self.answered()
+        answered, own = self.answered(), payload
         self.answers = self.said
         if payload is not None and payload.entries and self.batch.size > 1:
             payload = self._in_batch(payload)
@@ -163,6 +172,8 @@ class OpenCall:
                 payload = account_of(below, payload, self.text, answered[0].text)
         if payload is None:
             return None
+        # What is passed on is the message, where it has kept its logprobs.
+        self._mark(own if own is not None and own.entries else payload)
         asked = [request.asked for request in answered] or [self.asked]
         return replace(
             payload,
@@ -178,7 +189,7 @@ class OpenCall:
                 return account_of(heard, payload, self.text, request.text)
         return payload
 
-    def mark(self, payload: Payload) -> None:
+    def _mark(self, payload: Payload) -> None:
         """Keep what the tokens are told by, where a call around this one or in its course may have the same."""
         if self.around is not None or self.inside or self.beside:
             self.marks = marks_of(payload.entries)

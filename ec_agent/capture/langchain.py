@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import current_recorder, listening
 from ec_agent.capture.shapes import (
+    MessageParts,
     Payload,
     get,
     payload_of_message,
@@ -101,6 +103,7 @@ class CaptureHandler(BaseCallbackHandler):
         call = self._open.get(run_id)
         if call is not None:
             call.speaking = True
+            _hear_part(call, kwargs.get("chunk"))
             if (progress := call.recorder.progress) is not None and call.counted:
                 progress.call_streams(call)
 
@@ -150,6 +153,15 @@ def _asking(response: LLMResult) -> list[AIMessage]:
     return [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
 
 
+def _hear_part(call: OpenCall, chunk: Any) -> None:
+    message = get(chunk, "message")
+    if message is None or call.batch.requests:  # which tell more, and are no sum
+        return
+    call.heard = call.heard or MessageParts()
+    with suppress(Exception):  # the user's run must not die of our reading
+        call.heard.hear(message, get(chunk, "generation_info"))
+
+
 def _read(call: OpenCall, response: LLMResult) -> Payload | None:
     generations = [generation for several in response.generations for generation in several]
     payloads = [payload_of_message(get(each, "message"), get(each, "generation_info")) for each in generations]
@@ -158,6 +170,9 @@ def _read(call: OpenCall, response: LLMResult) -> Payload | None:
     messages = [get(each, "message") for each in generations]
     call.said = tuple(Answer.of(*each) for each in zip(payloads, messages, strict=True))
     call.text = str(get(generations[0], "text") or "")
+    if call.heard is not None and len(payloads) == 1:
+        payloads = [call.heard.counted_once(payloads[0])]
+    call.heard = None
     first = payloads[0]  # of several generations, each repeats the usage of the request they came from
     whole = replace(first, entries=[entry for payload in payloads for entry in payload.entries])
     if first.tokens is None and call.batch.size == 1:  # of several prompts, the first is given the usage of all

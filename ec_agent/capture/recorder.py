@@ -228,13 +228,11 @@ class Recorder:
         kept = Kept.for_all([reader._kept for reader in readers])
         if any(request.sampled for request in call.answered()):
             call.sampled, call.params = True, {**call.params, **self.requests.sampling}
-        own = payload
         try:
             payload = call.read(payload)
             if payload is None:
                 return None
             call.cache_hit = payload.cache_hit
-            call.mark(own if own is not None and own.entries else payload)  # that is what is passed on
             return read(payload, signals, keep_text=kept.text, keep_candidates=kept.candidates)
         except Exception as error:
             # The user's run must not die of our reading; the tokens keep their place without entropy.

@@ -24,7 +24,7 @@ from ec_agent.capture import langchain as capture
 from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.shapes import Payload, get, listed, payload_of_message
+from ec_agent.capture.shapes import Payload, get, listed, payload_of_message, said_once
 from ec_agent.numbers.trajectory import Call
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.messages import answered_in, asked_in, input_messages, output_messages
@@ -122,7 +122,7 @@ class CallHandler(BaseCallbackHandler):
             generations = [generation for generations in response.generations for generation in generations]
             answers = [message for g in generations if isinstance(message := get(g, "message"), BaseMessage)]
             reasons = [reason for g in generations if (reason := _finish_reason(g))]
-            span.set_attributes({**_identity(answers), **_used(call, generations)})
+            span.set_attributes({**_identity(answers, call), **_used(call, generations)})
             if reasons:
                 span.set_attribute(names.FINISH_REASONS, reasons)
             if spans.settings.content and answers:
@@ -189,12 +189,9 @@ def _answered(span: Span, call: OpenCall, requests: Sequence[Any], content: bool
         return
     last = requests[-1]
     parts = [last.response] if last.response is not None else last.chunks
-    reasons = [
-        str(reason)
-        for part in parts
-        for choice in listed(get(part, "choices"))
-        if (reason := get(choice, "finish_reason"))
-    ]
+    told = [choice for part in parts for choice in listed(get(part, "choices"))]
+    ends = {get(choice, "index"): str(reason) for choice in told if (reason := get(choice, "finish_reason"))}
+    reasons = list(ends.values())  # one a choice, though some routes tell it twice
     identity = {
         names.RESPONSE_ID: next((str(found) for part in parts if (found := get(part, "id"))), None),
         names.RESPONSE_MODEL: call.done.model if call.done is not None else None,
@@ -220,19 +217,22 @@ def _usage_of(done: Call | None) -> dict[str, Any]:
     return names.usage(done.prompt_tokens, done.cached_tokens, done.tokens)
 
 
-def _identity(answers: Sequence[BaseMessage]) -> dict[str, Any]:
+def _identity(answers: Sequence[BaseMessage], call: OpenCall | None) -> dict[str, Any]:
     told: Mapping[str, Any] = answers[0].response_metadata if answers else {}
+    model = payload_of_message(answers[0]).model if answers else None
+    if model and call is not None and call.done is not None:
+        model = call.done.model
     own = answers[0].id if answers else None
     # LangChain's own ids of messages begin so; they are no provider's.
     given = told.get("id") or (None if own is None or own.startswith(("run-", "lc_")) else own)
-    return names.present({names.RESPONSE_MODEL: told.get("model_name") or told.get("model"), names.RESPONSE_ID: given})
+    return names.present({names.RESPONSE_MODEL: model, names.RESPONSE_ID: given})
 
 
 def _finish_reason(generation: Any) -> str | None:
     places = (get(generation, "message", "response_metadata"), get(generation, "generation_info"))
     spellings = ("finish_reason", "stop_reason", "done_reason")
     found = next((reason for place in places for name in spellings if (reason := get(place, name))), None)
-    return None if found is None else str(found)
+    return None if found is None else said_once(str(found))
 
 
 @contextmanager

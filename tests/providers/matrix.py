@@ -81,7 +81,11 @@ models trained on `<tool_call>`.
   `continuous_usage_stats`) leaves 80 tokens for 40 and a model `mm` on the message. What was heard of the request is
   believed in its place: each fact once, the closing usage before earlier ones, a detail that one of them lacks (cached,
   reasoning tokens) from the others, a closing part that comes again with its logprobs once. The message itself stays as
-  LangChain made it.
+  LangChain made it. The parts of chat models without an `openai` client are heard through LangChain's callbacks, and
+  read alike: totals are told from increments by the count of tokens that came, by a prompt that is told again, and by
+  closing parts that repeat; where nothing tells, LangChain's sum holds. Of a message alone (a `RemoteGraph`'s, a saved
+  one), a reason to end that reads `stopstop` tells, and the tokens with logprobs say by what to divide. A sum that
+  nothing explains stays, its surplus a gap.
 * **When a stream is whole.** A `finish_reason` says so, in the choice, beside it, in its delta or in the usage; so do
   `[DONE]` and, without either, a closing usage that counts as many tokens as came. A running total does not: it counts
   what came all along. Nothing of these, and the answer broke off: `StreamCutError`.

@@ -38,22 +38,24 @@ What comes out when a payload is odd, token by token:
 
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
+from ec_agent.capture.shapes.messages import payload_of_message, said_once
 from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, is_response, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
     generated,
     merge_payloads,
-    payload_of_message,
     payload_of_response,
     payload_of_stream,
     streamed_entries,
     without_echo,
 )
 from ec_agent.capture.shapes.reading import count, get, listed
+from ec_agent.capture.shapes.summed import MessageParts
 from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
 
 __all__ = [
     "SHAPES",
+    "MessageParts",
     "Payload",
     "Shape",
     "Stream",
@@ -74,6 +76,7 @@ __all__ = [
     "payload_of_stream",
     "payloads_of_response",
     "plain_message",
+    "said_once",
     "streamed_entries",
     "tokens_of",
     "without_echo",

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 from ec_agent.capture.shapes.closing import ends
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.messages import payload_of_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
-    payload_of_message,
     payload_of_response,
     payload_of_stream,
     without_echo,
 )
 from ec_agent.capture.shapes.reading import first, get, listed
+from ec_agent.capture.shapes.summed import MessageParts
 
 # OpenAI's, Gemini's, llama.cpp's own; Ollama's own has none of these.
 _ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
@@ -112,6 +113,7 @@ class Stream:
         key: what they have in common.
         parts: in their order.
         over: the places of the alternatives that have come to their end.
+        last: what the latest part that ended one said.
         counted: whether a usage has come.
         size: of the parts, in bytes, where the reader says.
     """
@@ -119,6 +121,7 @@ class Stream:
     key: Key
     parts: list[Any] = field(default_factory=list)
     over: set[int] = field(default_factory=set)
+    last: Any = None
     counted: bool = False
     size: int = 0
 
@@ -131,13 +134,17 @@ class Stream:
             return not self.over and get(part, "type") != _FIRST_EVENT
         if kind == "gemini" and self.key.name is None and _asked(part) != _asked(self.parts[0]):
             return False
+        if self.key.name is not None and self.last is not None and _content(kind, part) == self.last:
+            return True  # it closes twice
         return not any(place in self.over and speaks for place, _, speaks in _said(kind, part))
 
     def add(self, part: Any, size: int = 0) -> None:
         """A part comes."""
         self.parts.append(part)
         self.size += size
-        self.over |= {place for place, ends, _ in _said(self.key.kind, part) if ends}
+        if ended := {place for place, ends, _ in _said(self.key.kind, part) if ends}:
+            self.over |= ended
+            self.last = _content(self.key.kind, part) if len(self.parts) > 1 else None  # alone, it is a whole answer
         self.counted |= first(part, "usage", "usageMetadata", "usage_metadata", "eval_count") is not None
 
     @property
@@ -154,7 +161,10 @@ class Stream:
         """The answer; several where it has alternatives."""
         kind = self.key.kind
         if kind == "message":
-            return [_joined([payload_of_message(part) for part in self.parts], summed=True)]
+            heard = MessageParts()
+            for part in self.parts:
+                heard.hear(part)
+            return [heard.counted_once(_joined([payload_of_message(part) for part in self.parts], summed=True))]
         if kind == "events":
             return [replace(payload_of_stream(self.parts), partial=not self.over)]
         if len(self.parts) == 1 and kind != "chat":
@@ -198,6 +208,13 @@ def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:
         "message": get(part, "chunk_position") == "last",
     }
     return [(0, last[kind], bool(get(part, "content")))]
+
+
+def _content(kind: str, part: Any) -> Any:
+    """What a part says, without its usage."""
+    if kind in ("chat", "text"):
+        return get(part, "choices")
+    return [get(part, name) for name in ("content", "tool_call_chunks", "response_metadata", "candidates")]
 
 
 def _speaks(choice: Any) -> bool:

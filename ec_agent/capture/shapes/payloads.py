@@ -13,7 +13,6 @@ from ec_agent.capture.shapes.numbered import in_place
 from ec_agent.capture.shapes.reading import count, first, get, listed
 from ec_agent.capture.shapes.usage import Usages, usage_in
 
-_LOGPROBS = ("logprobs", "logprobs_result")
 _PROMPT_COUNTS = (
     "prompt_tokens",
     "input_tokens",
@@ -24,7 +23,7 @@ _PROMPT_COUNTS = (
 )
 _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts_token_count", "thoughtsTokenCount"))
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
-_HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
+HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 _CALLED = ("name", "arguments", "input")
 
 
@@ -57,29 +56,6 @@ class Payload:
     response: str | None = None
 
 
-def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
-    """A LangChain AI message, as an object or as the dict a ``RemoteGraph`` returns."""
-    metadata = get(message, "response_metadata")
-    usage = get(message, "usage_metadata")
-    raw_usage = first(metadata, "token_usage", "usage")
-    tokens = count(get(usage, "output_tokens"))
-    if tokens is None:
-        tokens = count(get(raw_usage, "completion_tokens"))
-    prompt = count(get(usage, "input_tokens"))
-    held = ((place, name) for place in (metadata, generation_info) for name in _LOGPROBS)
-    entries = next((entries for place, name in held if (entries := entries_of(get(place, name)))), [])
-    return Payload(
-        entries=entries,
-        tokens=believed(tokens, entries, any(get(message, name) for name in _HOLDS)),
-        prompt_tokens=count(get(raw_usage, "prompt_tokens")) if prompt is None else prompt,
-        cached_tokens=count(get(usage, "input_token_details", "cache_read")),
-        model=first(metadata, "model_name", "model"),
-        # LangChain zeroes the cost of a cached answer, and only of that.
-        cache_hit=get(usage, "total_cost") == 0,
-        response=_named(metadata),
-    )
-
-
 def payload_of_response(response: Any) -> Payload:
     """A whole answer: OpenAI's chat completion, legacy completion or response; Gemini's, Ollama's, llama.cpp's own."""
     usage = first(response, "usage", "usage_metadata", "usageMetadata")
@@ -97,11 +73,12 @@ def payload_of_response(response: Any) -> Payload:
         prompt_tokens=prompt,
         cached_tokens=count(get(usage, "input_tokens_details", "cached_tokens")) if cached is None else cached,
         model=first(response, "model", "model_version", "modelVersion"),
-        response=_named(response),
+        response=named_in(response),
     )
 
 
-def _named(answer: Any) -> str | None:
+def named_in(answer: Any) -> str | None:
+    """The provider's id of an answer, where it has one."""
     name = get(answer, "id")
     return name if isinstance(name, str) and name else None
 
@@ -135,7 +112,7 @@ def believed(tokens: int | None, entries: Sequence[Any], holds: bool) -> int | N
 
 def _holds(response: Any) -> bool:
     choices = listed(get(response, "choices"))
-    said = (get(choice, "text") or any(get(choice, "message", name) for name in _HOLDS) for choice in choices)
+    said = (get(choice, "text") or any(get(choice, "message", name) for name in HOLDS) for choice in choices)
     items = listed(get(response, "output"))
     written = (get(part, "text") for item in items for part in listed(get(item, "content")))
     called = (get(item, "arguments") or get(item, "input") for item in items)
@@ -206,7 +183,7 @@ def heard_in(chunks: Sequence[Any]) -> StreamHeard:
     closing: dict[Any, list[Any]] = {}
     for chunk in chunks:
         heard.model = get(chunk, "model") or heard.model
-        heard.name = heard.name or _named(chunk)
+        heard.name = heard.name or named_in(chunk)
         speaks_here = False
         for choice in listed(get(chunk, "choices")):
             place, entries = count(get(choice, "index")) or 0, streamed_entries(choice)

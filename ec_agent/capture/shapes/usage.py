@@ -82,9 +82,9 @@ class Usages:
         asked = [each.asked for each in self.told if each.asked]
         if len(counts) < 2:
             return adds_up and len(set(asked)) > 1
-        if _fits(counts[-1], entries) or _fits(max(counts), entries):
+        if fits(counts[-1], entries) or fits(max(counts), entries):
             return False
-        if _fits(sum(counts), entries):
+        if fits(sum(counts), entries):
             return True
         # Of increments, only one tells the prompt, for else that would be added up as well.
         if len(asked) > 1 and asked == sorted(asked):
@@ -102,7 +102,7 @@ class Usages:
         """The place of the total that is believed: one that fits, the closing one, the largest."""
         counts = [each.generated for each in self.told]
         order = sorted((place for place, each in enumerate(counts) if each), reverse=True)
-        fitting = [place for place in order if _fits(counts[place], entries)]
+        fitting = [place for place in order if fits(counts[place], entries)]
         closing = [place for place in order[:1] if not self.told[place].speaks]
         largest = sorted(order, key=lambda place: counts[place], reverse=True)
         return [*fitting, *closing, *largest, len(counts) - 1][0]
@@ -116,8 +116,8 @@ def usage_in(part: Any) -> Any:
     return found or get(part, "x_groq", "usage")
 
 
-def _fits(tokens: int, entries: int) -> bool:
-    """Whether so many tokens came with logprobs; the end token may have none."""
+def fits(tokens: int | None, entries: int) -> bool:
+    """Whether a count is that of the tokens that came with logprobs; the end token may have none."""
     return bool(entries) and tokens in (entries, entries + 1)
 
 
