@@ -29,6 +29,11 @@ What comes out when a payload is odd, token by token:
     a streamed part with text and no logprobs, and no usage -> one token without entropy, at least
     a streamed part with a number or a place in the text    -> what came twice counts once; what never came is a
     (Responses' ``sequence_number``, ``text_offset``)          gap in its place
+    a streamed answer that tells its usage in several
+    parts: repeated, running totals, zeros, details apart   -> one usage: the total that fits the tokens that came
+    a part that comes again: a closing one; or as many
+    as the usage counts too few                             -> its tokens count once
+    a message of LangChain's that ended for ``stopstop``    -> its usage is divided by what the tokens tell
     text and a tool call in one piece, logprobs for the
     text alone, and no usage                                -> the call's tokens are not seen to be missing
     several alternatives in a saved answer                  -> of a rollout the first; ``ec-agent score`` scores each

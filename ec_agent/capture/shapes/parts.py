@@ -142,10 +142,14 @@ class Stream:
         """A part comes."""
         self.parts.append(part)
         self.size += size
-        if ended := {place for place, ends, _ in _said(self.key.kind, part) if ends}:
+        said = _said(self.key.kind, part)
+        if ended := {place for place, ends, _ in said if ends}:
             self.over |= ended
             self.last = _content(self.key.kind, part) if len(self.parts) > 1 else None  # alone, it is a whole answer
-        self.counted |= first(part, "usage", "usageMetadata", "usage_metadata", "eval_count") is not None
+        counts = first(part, "usage", "usageMetadata", "usage_metadata", "eval_count") is not None
+        if counts and not self.counted and not said and finished(self.parts):  # it closes what has no reason to end
+            self.over |= {place for each in self.parts for place, _, _ in _said(self.key.kind, each)}
+        self.counted |= counts
 
     @property
     def empty(self) -> bool:

@@ -180,7 +180,7 @@ class StreamHeard:
 def heard_in(chunks: Sequence[Any]) -> StreamHeard:
     """What these chunks or events hold; a closing part that comes again holds nothing more."""
     heard = StreamHeard()
-    closing: dict[Any, list[Any]] = {}
+    closing: dict[Any, tuple[Any, list[Any]]] = {}
     for chunk in chunks:
         heard.model = get(chunk, "model") or heard.model
         heard.name = heard.name or named_in(chunk)
@@ -188,9 +188,10 @@ def heard_in(chunks: Sequence[Any]) -> StreamHeard:
         for choice in listed(get(chunk, "choices")):
             place, entries = count(get(choice, "index")) or 0, streamed_entries(choice)
             if ends(choice):
-                if place in closing and alike(entries, closing[place]):
+                said = get(choice, "text") or get(choice, "delta", "content"), entries
+                if place in closing and said[0] == closing[place][0] and alike(entries, closing[place][1]):
                     continue
-                closing[place] = entries
+                closing[place] = said
             speaks = _speaks(choice)
             speaks_here = speaks_here or speaks or bool(entries)
             if not speaks:
