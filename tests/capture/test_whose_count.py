@@ -132,3 +132,47 @@ def test_a_part_that_came_twice_is_told_by_the_count(fake, client):
     with record_calls() as recorder:
         list(client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}], stream=True))
     assert timelines(recorder) == [ENTROPIES]
+
+
+@pytest.mark.parametrize("way", ["client", "client, transport"])
+@pytest.mark.parametrize("place", [1, 3], ids=["the first", "the second"])
+def test_which_of_two_repeats_came_twice_is_not_known(place, way, fake, chat_model):
+    """Two tokens follow themselves, and one of the four came twice: the count says so, and nothing says which."""
+    same, other = tokens([0.5])[0], tokens([1.5])[0]
+    parts = [same, same, other, other, *tokens([0.25, 0.75])]
+    fake.answers["hi"] = answer([*parts[:place], parts[place], *parts[place:], END, last(usage=usage(6))])
+    with record_calls() as recorder:
+        ways(fake, chat_model)[way]()
+    trajectory = recorder.trajectory()
+    assert (len(trajectory), trajectory.scored_tokens) == (7, 5)
+
+
+def test_a_token_among_many_alike_came_twice(fake, chat_model):
+    """Which one does not matter."""
+    same = tokens([0.5])
+    fake.answers["hi"] = answer([*tokens([1.5]), *same * 4, *tokens([0.25]), END, last(usage=usage(5))])
+    with record_calls() as recorder:
+        ways(fake, chat_model)["client"]()
+    assert timelines(recorder) == [[1.5, 0.5, 0.5, 0.5, 0.25]]
+
+
+UNLISTED = {
+    "the first half": lambda place: place < COUNT // 2,
+    "the last part": lambda place: place > 1,
+    "every other": lambda place: place % 2,
+}
+
+
+@pytest.mark.parametrize("way", ["client", "client, transport", "chat model, stream"])
+@pytest.mark.parametrize("name", UNLISTED)
+def test_a_running_total_is_not_over_where_it_fits(name, way, fake, chat_model):
+    """As many tokens as came with logprobs had been counted on the way; the answer is longer."""
+    parts = running()
+    for place in range(COUNT):
+        if UNLISTED[name](place):
+            parts[place + 1]["choices"][0]["logprobs"] = None
+    fake.answers["hi"] = answer([*parts, END])
+    with record_calls() as recorder:
+        ways(fake, chat_model)[way]()
+    assert seen(recorder)[0] == COUNT
+    assert recorder.trajectory().scored_tokens == sum(not UNLISTED[name](place) for place in range(COUNT))

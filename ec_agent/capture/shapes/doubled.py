@@ -15,19 +15,56 @@ def alike(entries: Sequence[Any], others: Sequence[Any]) -> bool:
 
 
 def once(parts: Sequence[list[Any]], tokens: int | None) -> list[list[Any]]:
-    """The parts, less those that repeat the one before, where so many came too many.
+    """The parts of one answer, each once; see ``once_in_all``."""
+    return once_in_all([parts], tokens)[0]
+
+
+def once_in_all(answers: Sequence[Sequence[list[Any]]], tokens: int | None) -> list[list[list[Any]]]:
+    """The parts of several answers, less those that repeat the one before, where so many came too many.
+
+    A token may well follow itself: only a count tells a repeat from that. Where several parts look like repeats and one
+    of them is, nobody knows which: their tokens are ``None``, which is a gap.
 
     Args:
-        parts: the entries of each part of one answer, in order.
-        tokens: generated tokens, where reported. A token may well follow itself: only this tells a repeat from it.
+        answers: of each, the entries of each of its parts, in order.
+        tokens: generated tokens of all, where reported.
     """
-    came = sum(map(len, parts))
-    if not tokens or came <= tokens:
-        return list(parts)
-    told = [part for part in parts if part]
-    kept = told[:1]
-    kept += [part for before, part in pairwise(told) if not alike(before, part)]
-    return kept if sum(map(len, kept)) in (tokens, tokens - 1) else list(parts)
+    kept = [list(parts) for parts in answers]
+    extra = sum(len(part) for parts in kept for part in parts) - (tokens or 0)
+    if not tokens or extra <= 0:
+        return kept
+    runs = [run for answer, parts in enumerate(kept) for run in _runs(answer, parts)]
+    repeats = [place for run in runs for place in run]
+    sizes = {(answer, number): len(kept[answer][number]) for answer, number in repeats}
+    single = [place for place in repeats if _covers(sizes[place], extra)]
+    if _covers(sum(sizes.values()), extra):
+        gone = repeats
+    else:  # of parts that are all alike it does not matter which
+        gone = [places[-1] for run in runs if (places := [place for place in run if place in single])]
+    doubtful = gone != repeats and len(gone) > 1
+    for answer, number in gone:
+        kept[answer][number] = [None] * sizes[answer, number] if doubtful else []
+    return kept
+
+
+def _covers(tokens: int, extra: int) -> bool:
+    """Whether as many are left without these as were counted; the end token may have no entry."""
+    return tokens - extra in (0, 1)
+
+
+def _runs(answer: int, parts: Sequence[list[Any]]) -> list[list[tuple[int, int]]]:
+    """The parts that are like the one before them, those that are all alike together."""
+    told = [place for place, part in enumerate(parts) if part]
+    runs: list[list[tuple[int, int]]] = []
+    going = False
+    for before, place in pairwise(told):
+        same = alike(parts[before], parts[place])
+        if same and not going:
+            runs.append([])
+        if same:
+            runs[-1].append((answer, place))
+        going = same
+    return runs
 
 
 def _same(entry: Any, other: Any) -> bool:

@@ -98,10 +98,18 @@ class Usages:
         speaking = len(told) - len(silent)
         return adds_up or (not grows and speaking > 2 and speaking >= self.spoken > max(counts))
 
+    def _runs(self) -> bool:
+        """Whether it is a total that grows as the answer does; what fits on the way is not the end of it."""
+        counts = [each.generated for each in self.told if each.generated]
+        speaking = {each.generated for each in self.told if each.generated and each.speaks}
+        return len(speaking) > 1 and counts == sorted(counts)
+
     def _chosen(self, entries: int) -> int:
-        """The place of the total that is believed: one that fits, the closing one, the largest."""
+        """The place of the total to believe: the end of a running one, one that fits, the closing one, the largest."""
         counts = [each.generated for each in self.told]
         order = sorted((place for place, each in enumerate(counts) if each), reverse=True)
+        if self._runs():
+            return order[0]
         fitting = [place for place in order if fits(counts[place], entries)]
         closing = [place for place in order[:1] if not self.told[place].speaks]
         largest = sorted(order, key=lambda place: counts[place], reverse=True)
