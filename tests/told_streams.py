@@ -39,10 +39,11 @@ def last(**more):
     return {**chunk(**more), "choices": []}
 
 
-def answer(chunks, mark=True):
+def answer(chunks, mark=True, blank="\n\n"):
     """What the server sends."""
     events = [*map(json.dumps, chunks), *(["[DONE]"] if mark else [])]
-    return Answer(raw=("text/event-stream", "".join(f"data: {event}\n\n" for event in events).encode()))
+    sent = "\n\n".join(f"data: {event}" for event in events) + blank
+    return Answer(raw=("text/event-stream", sent.encode()))
 
 
 def ways(fake, chat_model):

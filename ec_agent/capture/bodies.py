@@ -13,6 +13,7 @@ from openai._streaming import SSEDecoder
 
 _END_MARK = "[DONE]"
 _END_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+_TAIL = 32  # bytes: as much as the mark and blanks around it take
 
 
 class _Ear:
@@ -78,20 +79,33 @@ class Marking:
 
     def __init__(self, decoder: Any, marked: Callable[[], None]) -> None:
         self._decoder, self._marked = decoder, marked
+        self._tail = b""
 
     def iter_bytes(self, parts: Iterator[bytes]) -> Iterator[Any]:
         """The events in these bytes."""
-        for event in self._decoder.iter_bytes(parts):
-            if event.data.startswith(_END_MARK):
-                self._marked()
+        for event in self._decoder.iter_bytes(map(self._passed, parts)):
+            self._look(event)
             yield event
+        self._look_at_tail()
 
     async def aiter_bytes(self, parts: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         """The same of an asynchronous body."""
-        async for event in self._decoder.aiter_bytes(parts):
-            if event.data.startswith(_END_MARK):
-                self._marked()
+        async for event in self._decoder.aiter_bytes(self._passed(part) async for part in parts):
+            self._look(event)
             yield event
+        self._look_at_tail()
+
+    def _passed(self, part: bytes) -> bytes:
+        self._tail = (self._tail + part[-_TAIL:])[-_TAIL:]
+        return part
+
+    def _look(self, event: Any) -> None:
+        if event.data.startswith(_END_MARK):
+            self._marked()
+
+    def _look_at_tail(self) -> None:
+        if _END_LINE.search(self._tail):  # without the blank line after it, it is no event
+            self._marked()
 
 
 def parts_of(raw: bytes, kind: str, packed: str | None = None) -> tuple[Any, list[Any]]:

@@ -177,6 +177,17 @@ def test_a_legacy_completion(fake):
             recorder.trajectory()
 
 
+@pytest.mark.parametrize("blank", ["", "\n", "\r\n"])
+async def test_a_mark_that_ends_the_body(blank, fake, client, aclient):
+    """Without a blank line after it, it is no event of the client's."""
+    fake.answers["hi"] = answer(tokens(), blank=blank)
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "logprobs": True, "stream": True}
+    with record_calls() as recorder:
+        list(client.chat.completions.create(**asked))
+        [_ async for _ in await aclient.chat.completions.create(**asked)]
+    assert [call.partial for call in recorder.trajectory().calls] == [False, False]
+
+
 def test_a_body_left_at_its_mark_is_whole(fake, client):
     fake.answers["hi"] = answer(tokens())
     asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "stream": True}
@@ -190,7 +201,7 @@ def test_a_body_left_at_its_mark_is_whole(fake, client):
 def test_a_dropped_connection_stays_an_error(fake, chat_model):
     fake.answers["hi"] = Answer(ENTROPIES, drop_after=4)
     agent = best_of_n(create_agent(chat_model(streaming=True), []), n=2)
-    with pytest.raises(AllRolloutsFailedError, match="APIConnectionError"):
+    with pytest.raises(AllRolloutsFailedError, match="OpenAIConnectionError"):
         agent.run({"messages": [("user", "hi")]})
 
 
