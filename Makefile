@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
 
-.PHONY: demo test chaos gold bench check serve clean
+.PHONY: demo test chaos gold bench check docs serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -30,6 +30,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation as a site under site/; a link that leads nowhere fails it.
+docs: $(VENV)/.dev
+	$(BIN)/zensical build --strict --clean
+
 serve: $(VENV)/.dev
 	LANGGRAPH_NO_VERSION_CHECK=1 LANGGRAPH_CLI_NO_ANALYTICS=1 LANGSMITH_TRACING=false \
 		$(BIN)/langgraph dev --no-browser
@@ -50,4 +54,4 @@ $(INSPECT_VENV)/.dev: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(INSPECT_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INSPECT_VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
