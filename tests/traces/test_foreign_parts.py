@@ -188,11 +188,35 @@ def test_an_end_that_is_told_twice_ends_one_answer(tmp_path, kind):
     np.testing.assert_allclose(found.trajectory.entropies, EARLY)
 
 
-def test_a_stream_that_broke_off_is_partial(tmp_path):
-    (tmp_path / "log").write_text(FORMS["lines"](chat("a", EARLY)[:2]))
+BROKEN_OFF = {
+    "chat": lambda: chat("a", EARLY)[:2],
+    "legacy": lambda: legacy("a", EARLY)[:2],
+    "gemini": lambda: gemini("a", EARLY)[:2],
+    "ollama": lambda: ollama("a", EARLY)[:2],
+    "llama.cpp": lambda: llama("a", EARLY)[:2],
+    "responses": lambda: events("a", EARLY)[:3],
+    "running totals": lambda: [
+        {**part, "usage": {"completion_tokens": n}} for n, part in enumerate(chat("a", EARLY)[:2], 1)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_OFF)
+def test_a_stream_that_broke_off_lacks_a_token_at_least(tmp_path, kind):
+    (tmp_path / "log").write_text(FORMS["lines"](BROKEN_OFF[kind]()))
     (found,), _ = told(tmp_path / "log")
     assert found.trajectory.calls[0].partial
-    assert len(found.trajectory) == 2
+    assert (len(found.trajectory), found.trajectory.scored_tokens) == (3, 2)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["gemini", "ollama", "llama.cpp", "chat"])
+def test_a_part_that_came_twice_counts_once(tmp_path, kind, place):
+    unlike = [2.0, 0.1, 0.3, 0.2]
+    parts = STREAMS[kind]("a", unlike)
+    (tmp_path / "log").write_text(FORMS["lines"]([*parts[:place], parts[place], *parts[place:]]))
+    (found,), _ = told(tmp_path / "log")
+    np.testing.assert_allclose(found.trajectory.entropies, unlike)
 
 
 def test_what_azure_sends_first_is_no_answer(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ec_agent.capture.shapes.closing import ends
+from ec_agent.capture.shapes.doubled import once_in_all
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.messages import payload_of_message
@@ -162,7 +163,10 @@ class Stream:
         return self.key == Key("gemini", None) and not self.over
 
     def payloads(self) -> list[Payload]:
-        """The answer; several where it has alternatives."""
+        """The answer; several where it has alternatives. One that broke off lacks a token at least."""
+        return [_lacking_its_end(payload) if payload.partial else payload for payload in self._payloads()]
+
+    def _payloads(self) -> list[Payload]:
         kind = self.key.kind
         if kind == "message":
             heard = MessageParts()
@@ -175,8 +179,21 @@ class Stream:
             return payloads_of_response(self.parts[0])
         if kind in ("chat", "text"):
             return [replace(payload_of_stream(parts), partial=not finished(parts)) for parts in self._alternatives()]
-        joined = [_joined([payload_of_response(part) for part in parts]) for parts in self._alternatives()]
+        told = [[payload_of_response(part) for part in parts] for parts in self._alternatives()]
+        joined = [_joined(payloads) for payloads in self._each_once(told)]
         return [replace(each, partial=not self.over) for each in joined]
+
+    def _each_once(self, told: list[list[Payload]]) -> list[list[Payload]]:
+        """The parts of each alternative, less those that came twice, by the count of all, or by that of each."""
+        counts = (tokens for part in reversed(self.parts) if (tokens := payload_of_response(part).tokens))
+        counted, came = next(counts, None), sum(len(each.entries) for payloads in told for each in payloads)
+        if counted is None or came == counted * len(told):
+            return told
+        kept = once_in_all([[list(each.entries) for each in payloads] for payloads in told], counted)
+        return [
+            [replace(each, entries=part) for each, part in zip(payloads, parts, strict=True)]
+            for payloads, parts in zip(told, kept, strict=True)
+        ]
 
     def _alternatives(self) -> list[list[Any]]:
         held = {"gemini": "candidates", "chat": "choices", "text": "choices"}.get(self.key.kind)
@@ -184,6 +201,12 @@ class Stream:
         if held is None or len(places) < 2:
             return [self.parts]
         return [[_only(part, held, place) for part in self.parts] for place in places]
+
+
+def _lacking_its_end(payload: Payload) -> Payload:
+    known = len(payload.entries)
+    lacks = not known or (payload.tokens or 0) > known + 1  # with one token less, it would be taken for the end token
+    return payload if lacks else replace(payload, tokens=known + 1, entries=[*payload.entries, None])
 
 
 def _only(part: Any, held: str, place: int) -> dict[str, Any]:
