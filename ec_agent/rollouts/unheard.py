@@ -15,11 +15,11 @@ from langchain_core.runnables import RunnableConfig
 from ec_agent.capture.answers import Answer, answers_in, put_together
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.shapes import Payload
+from ec_agent.capture.shapes import Payload, may_be_summed
 from ec_agent.insides.langgraph import PUSH, RETURN, own_tags
 from ec_agent.rollouts.messages import answers_within
 
-_TOLD = ("unplaced", "repeated", "unmeasured", "silent")
+_TOLD = ("unplaced", "repeated", "unmeasured", "summed", "silent")
 _BEFORE = -1.0
 """The place of what was there before the rollout began."""
 
@@ -179,6 +179,7 @@ class Unheard:
             "unplaced": self._unplaced,
             "repeated": self._repeated,
             "unmeasured": sum(not each.payload.entries for each in taken),
+            "summed": sum(bool(may_be_summed(each.payload, each.message)) for each in taken),
             "silent": self.recorder.remotes > 0 and not taken,
         }
         some = {name: count for name, count in facts.items() if count}
@@ -238,6 +239,12 @@ def notes_of(facts: Sequence[Mapping[str, Any]]) -> list[str]:
         notes.append(
             f"{counts['unmeasured']} messages came without logprobs from calls that could not be heard: they count as "
             "gaps; have the other side return logprobs in response_metadata, or leave the node out of calls="
+        )
+    if counts["summed"]:
+        notes.append(
+            f"the usage of {counts['summed']} messages is a whole multiple of the tokens that came with logprobs, as "
+            "where LangChain adds up a usage that a stream tells several times: the surplus counts as gaps; have the "
+            "other side answer without streaming, and compare"
         )
     if counts["silent"]:
         notes.append(

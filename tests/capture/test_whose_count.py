@@ -6,10 +6,13 @@ import pytest
 from asking import timelines
 from fake_openai import MODEL
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from told_streams import ASYNC_WAYS, COUNT, ENTROPIES, WAYS, answer, async_ways, chunk, last, tokens, usage, ways
 
 from ec_agent import Limits, best_of_n, record_calls
+from ec_agent.testing import logprobs_for
 
 CACHED = {"prompt_tokens_details": {"cached_tokens": 4}}
 THOUGHT = {"completion_tokens_details": {"reasoning_tokens": 2}}
@@ -101,11 +104,11 @@ def test_the_same_without_logprobs(name, way, fake, chat_model):
 
 def test_several_prompts_of_one_call(fake, chat_model):
     twice = [*tokens([0.5, 0.25]), *[chunk(finish="stop", usage=usage(2))] * 2]
-    fake.answers.update(hi=answer(streams()["closing chunk twice"]), ho=answer(twice))
+    fake.answers.update(hi=answer(streams()["running totals"]), ho=answer(twice))
     with record_calls() as recorder:
         chat_model(streaming=True).generate([[HumanMessage("hi")], [HumanMessage("ho")]])
     assert timelines(recorder) == [ENTROPIES, [0.5, 0.25]]
-    assert [call.prompt_tokens for call in recorder.trajectory().calls] == [9, 9]
+    assert [(call.tokens, call.prompt_tokens) for call in recorder.trajectory().calls] == [(COUNT, 9), (2, 9)]
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")
@@ -178,3 +181,48 @@ def test_a_running_total_is_not_over_where_it_fits(name, way, fake, chat_model):
         ways(fake, chat_model)[way]()
     assert seen(recorder)[0] == COUNT
     assert recorder.trajectory().scored_tokens == sum(not UNLISTED[name](place) for place in range(COUNT))
+
+
+class Own(BaseChatModel):
+    """Asks by a client that is heard, and answers with a message of its own."""
+
+    client: object
+    said: object
+
+    @property
+    def _llm_type(self):
+        return "own"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        list(
+            self.client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}], stream=True)
+        )
+        return ChatResult(generations=[ChatGeneration(message=self.said)])
+
+
+def counted(generated, prompt=5):
+    return {"input_tokens": prompt, "output_tokens": generated, "total_tokens": prompt + generated}
+
+
+def test_a_message_that_says_what_was_not_heard_keeps_its_count(fake, client):
+    fake.answers["hi"] = answer([*tokens([0.5] * 2, logprobs=False), END, last(usage=usage(2))])
+    with record_calls() as recorder:
+        Own(client=client, said=AIMessage("from elsewhere", usage_metadata=counted(70))).invoke("hi")
+        Own(client=client, said=AIMessage("w0 w1", usage_metadata=counted(70))).invoke("hi")
+    assert [call.tokens for call in recorder.trajectory().calls] == [70, 2]
+
+
+def test_logprobs_that_were_not_heard_keep_their_message(fake, client):
+    fake.answers["hi"] = answer([*tokens([0.5]), END, last(usage=usage(1))])
+    elsewhere = {"logprobs": {"content": logprobs_for(ENTROPIES)}}
+    with record_calls() as recorder:
+        Own(client=client, said=AIMessage("x", usage_metadata=counted(6), response_metadata=elsewhere)).invoke("hi")
+    assert timelines(recorder) == [ENTROPIES]
+
+
+def test_what_the_request_does_not_say_its_reader_may_know(fake, client):
+    fake.answers["hi"] = answer([*tokens(), END])
+    with record_calls() as recorder:
+        Own(client=client, said=AIMessage("w0 w1", usage_metadata=counted(COUNT, 11))).invoke("hi")
+    (call,) = recorder.trajectory().calls
+    assert (call.tokens, call.prompt_tokens, call.model) == (COUNT, 11, MODEL)

@@ -424,3 +424,12 @@ def test_a_streamed_answer_whose_reader_left_is_not_taken_for_another(run):
     lengths, _ = said(run, kit.graph(MessagesState, half=half, away=away))
     assert lengths[1:] == [30]
     assert lengths[0] < 20
+
+
+@pytest.mark.parametrize(("asked", "told", "noted"), [(10, 60, True), (10, 61, False), (9, 60, False), (0, 60, False)])
+def test_a_usage_that_may_be_a_sum_is_noted(run, asked, told, noted):
+    usage = {"input_tokens": asked, "output_tokens": told, "total_tokens": asked + told}
+    agent = kit.graph(MessagesState, remote=lambda state: {"messages": [answered(usage_metadata=usage)]})
+    result = result_of(run, agent, min_coverage=0.1)
+    assert result.selection.candidates[0].coverage == 30 / told
+    assert any("a whole multiple of the tokens" in warning for warning in result.selection.warnings) is noted

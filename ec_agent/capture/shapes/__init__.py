@@ -43,7 +43,7 @@ What comes out when a payload is odd, token by token:
 
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
-from ec_agent.capture.shapes.messages import payload_of_message, said_once
+from ec_agent.capture.shapes.messages import may_be_summed, payload_of_message, said_once
 from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, is_response, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
@@ -75,6 +75,7 @@ __all__ = [
     "is_ai",
     "is_response",
     "listed",
+    "may_be_summed",
     "merge_payloads",
     "payload_of_message",
     "payload_of_response",

@@ -18,6 +18,7 @@ from ec_agent.capture.shapes.usage import fits
 
 REASONS = ("finish_reason", "stop_reason", "done_reason")
 _LOGPROBS = ("logprobs", "logprobs_result")
+_FEW = 4  # tokens: of fewer, a whole number may well be chance
 _AGAIN = re.compile(r"(\w{3,}?)\1+")
 
 
@@ -65,6 +66,27 @@ def _counted_once(payload: Payload, metadata: Any) -> Payload:
             tokens = _shared(payload.tokens, share)
             return replace(payload, entries=kept, tokens=tokens, prompt_tokens=asked, cached_tokens=cached)
     return payload
+
+
+def may_be_summed(payload: Payload, message: Any) -> int:
+    """How many times the tokens that came with logprobs the usage counts, where that is a whole number; else 0.
+
+    It may be the sum of a usage that came so many times, which nothing in a message alone proves: as many tokens may
+    have come without logprobs. Where thinking or tool calls explain those, it is 0.
+
+    Args:
+        payload: what the message holds.
+        message: an object or its JSON form.
+    """
+    known, asked = len(payload.entries), payload.prompt_tokens
+    thought = get(message, "usage_metadata", "output_token_details", "reasoning")
+    if known < _FEW or not asked or thought or get(message, "tool_calls"):
+        return 0
+    for tokens in (known, known + 1):
+        times = (payload.tokens or 0) // tokens
+        if times > 1 and payload.tokens == times * tokens and asked % times == 0:
+            return times
+    return 0
 
 
 def said_once(reason: str) -> str:
