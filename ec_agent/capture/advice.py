@@ -8,6 +8,7 @@ ASK_FOR_LOGPROBS = (
     "ask for them (ChatOpenAI(..., logprobs=True, top_logprobs=20), or request_logprobs=True where the model is called "
     "through an openai client), or use a model and endpoint that return them; `ec-agent doctor` shows what yours does"
 )
+OR_PLACEHOLDERS = " (or placeholders, which measure nothing: 0.0 in a row, -9999 throughout)"
 ASK_BY_NAME = "compare by these alone with selector=LowestCentroid(signal='surprisal')"
 
 
@@ -31,4 +32,4 @@ def missing(call: Call, *, cached: bool = False) -> str:
             f"model {call.model!r} returned logprobs of the sampled tokens alone, without candidates; "
             f"{ASK_FOR_LOGPROBS}; or {ASK_BY_NAME}"
         )
-    return f"model {call.model!r} returned no logprobs; {ASK_FOR_LOGPROBS}"
+    return f"model {call.model!r} returned no logprobs{OR_PLACEHOLDERS}; {ASK_FOR_LOGPROBS}"

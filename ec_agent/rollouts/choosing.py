@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, NOT_FROM_CACHE
+from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, NOT_FROM_CACHE, OR_PLACEHOLDERS
 from ec_agent.commits.undeclared import ran_in, repeated, said_of
 from ec_agent.errors import (
     AllRolloutsFailedError,
@@ -287,4 +287,4 @@ def _why_none_scored(
     if any(call.capability == "sampled" for call in calls):
         what = f"the model {models} returned logprobs of the sampled tokens alone, without candidates"
         return what, f"{ASK_FOR_LOGPROBS}; or {ASK_BY_NAME}"
-    return f"the model {models} returned no logprobs", ASK_FOR_LOGPROBS
+    return f"the model {models} returned no logprobs{OR_PLACEHOLDERS}", ASK_FOR_LOGPROBS

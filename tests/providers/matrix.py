@@ -89,6 +89,12 @@ models trained on `<tool_call>`.
 * **When a stream is whole.** A `finish_reason` says so, in the choice, beside it, in its delta or in the usage; so do
   `[DONE]` and, without either, a closing usage that counts as many tokens as came. A running total does not: it counts
   what came all along. Nothing of these, and the answer broke off: `StreamCutError`.
+* vLLM 0.32 returns exactly k candidates, unsorted, the sampled token first; where that is none of the k likeliest it
+  pushes the k-th out (docs/method.md, section 1). `/v1/completions` names candidates by their texts, so that those of
+  one text collapse (2 to 6 came for k = 5): `return_tokens_as_token_ids` keeps them apart.
+* Placeholders: llama.cpp (speculative decoding) and vLLM have sent `logprob: 0.0` for tokens that they did not measure;
+  vLLM 0.32 sends -9999.0 for what a grammar forbids. A token whose 0.0 nothing confirms, or all of whose candidates are
+  masked, has no signal of any kind, and coverage falls (docs/method.md, section 1).
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.

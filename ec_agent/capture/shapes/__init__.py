@@ -7,8 +7,16 @@ What comes out when a payload is odd, token by token:
 
     no candidates, ``None``, NaN, ``+inf``, a wrong type    -> that token has no entropy (NaN)
     a logprob above 0, beyond rounding                      -> that token has no entropy
-    a candidate with ``-9999.0`` ("out of sight")           -> a candidate of probability 0
-    only such candidates                                    -> that token has no entropy
+    a candidate at ``-745`` or below (``-9999.0``, "masked",
+    ``-1000``, llama.cpp's ``-3.4e38``)                     -> a candidate of probability 0
+    only such candidates                                    -> that token has no signal of any kind
+    its own logprob 0.0, and its candidates say otherwise
+    (none is certain, or another token is)                  -> that token has no signal of any kind
+    several candidates with 0.0                             -> that token has no signal of any kind
+    its own logprob 0.0, no candidates, and others have some -> that token has no signal of any kind
+    0.0 three times in a row, or for a quarter of the call,
+    in a call without candidates, and few between that and
+    -0.001                                                  -> those tokens have no signal of any kind
     a single candidate, unless it is practically certain    -> that token has no entropy
     such tokens, and none in the call with more candidates  -> no token of the call has an entropy
     one candidate a token listed in all the call, certain

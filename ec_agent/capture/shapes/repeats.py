@@ -45,7 +45,7 @@ def told_by(candidate: Any) -> Hashable | None:
     number = _number(candidate, text)
     if number is not None:
         return number, str(text)
-    if not isinstance(text, str) or not _whole(text):
+    if not isinstance(text, str) or not whole(text):
         return None
     letters = _letters(get(candidate, "bytes"))
     return None if letters is None else (text, letters)
@@ -60,7 +60,7 @@ def _letters(raw: Any) -> str | None:
             raw = bytes(raw).decode()
         except (TypeError, ValueError):  # a part of a character, or no bytes
             return None
-    return raw if isinstance(raw, str) and _whole(raw) else None
+    return raw if isinstance(raw, str) and whole(raw) else None
 
 
 def _number(candidate: Any, text: Any) -> int | str | None:
@@ -77,7 +77,7 @@ def _number(candidate: Any, text: Any) -> int | str | None:
     return None
 
 
-def _whole(text: str) -> bool:
+def whole(text: str) -> bool:
     """Whether it is text, and no part of a character in it."""
     try:
         text.encode()

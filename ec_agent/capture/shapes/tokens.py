@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ec_agent.capture.shapes.payloads import Payload, generated
+from ec_agent.capture.shapes.placeholders import contradicted, several_certain, zeros_alone
 from ec_agent.capture.shapes.reading import get, text_of
 from ec_agent.capture.shapes.repeats import repeats
 from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
@@ -35,17 +37,19 @@ def tokens_of(
     usual = None if keep_candidates else usual_tokens(entries, top_k)
     if usual is not None:
         return TokenLogprobs(*usual, texts)
-    top, candidates = _candidates(entries, top_k, keep_candidates)
     sampled = np.array([_sampled(entry) for entry in entries], dtype=np.float64)
+    top, placeholders = _listed(entries, sampled)
+    candidates = _likeliest(top, entries, keep_candidates) if keep_candidates else None
+    top = _counted(top, top_k)
+    top[placeholders], sampled[placeholders] = np.nan, np.nan
+    sampled[zeros_alone(top, sampled)] = np.nan
     return TokenLogprobs(top, sampled, texts, candidates)
 
 
-def _candidates(
-    entries: Sequence[Any], top_k: int | None, keep_candidates: int
-) -> tuple[FloatArray, tuple[Likeliest, ...] | None]:
+def _listed(entries: Sequence[Any], sampled: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The candidates as they are listed, shape ``(T, k)``, and which tokens hold placeholders, shape ``(T,)``."""
     rows = [_row(entry) for entry in entries]
-    width = max((len(row) for row in rows), default=0)
-    top = np.full((len(rows), width), -np.inf)
+    top = np.full((len(rows), max((len(row) for row in rows), default=0)), -np.inf)
     for place, row in enumerate(rows):
         try:
             top[place, : len(row)] = row
@@ -54,7 +58,13 @@ def _candidates(
     top[top > ROUNDING] = np.nan
     top[top <= SENTINEL] = -np.inf
     _once_each(top, entries)
-    candidates = _likeliest(top, entries, keep_candidates) if keep_candidates else None
+    masked = np.array([len(row) > 0 for row in rows], np.bool_) & np.isneginf(top).all(axis=1)
+    return top, masked | several_certain(top) | contradicted(top, sampled, entries)
+
+
+def _counted(top: FloatArray, top_k: int | None) -> FloatArray:
+    """The candidates that count, the likeliest ``top_k`` of each token; none where they are stand-ins."""
+    width = top.shape[1]
     if top_k and width > top_k:
         top = np.sort(top, axis=1)[:, ::-1][:, :top_k]  # NaN comes first: what cannot be read is not cut away
     weights = np.exp(top)
@@ -64,7 +74,7 @@ def _candidates(
     # Where no token has a second one, they are the sampled tokens again, or stand-ins: certain or not, no candidates.
     only_sampled = width < 2 or top_k == 1 or (doubtful.any() and not (largest < total).any())
     top[doubtful | only_sampled] = np.nan
-    return top, candidates
+    return top
 
 
 def _row(entry: Any) -> Sequence[float]:

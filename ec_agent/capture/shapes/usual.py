@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from ec_agent.capture.shapes.placeholders import SURE, contradicted, doubted
 from ec_agent.capture.shapes.repeats import repeats
 from ec_agent.numbers.entropy import FloatArray
 
 CERTAIN = 0.999
-SENTINEL = -9999.0
+SENTINEL = -745.0
+"""Here a probability is no longer a number above 0: what is as low or lower (-1000, -9999, -3.4e38) says "masked"."""
 ROUNDING = 0.01
 TRUTHS = (bool, np.bool_)
 """Not numbers, though they pass for 0 and 1."""
-_SURE = -0.001  # a little above the logarithm of CERTAIN
 _NEGLIGIBLE = 30.0  # so far below the first, a candidate still shows in a sum of probabilities
 _AT_ONCE = 128  # tokens: what is read once is still at hand when it is copied
 _TINY = -600.0  # and here it still has a probability
@@ -41,14 +42,17 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
         return None
     top, sampled = arrays
     logprob, candidates = get("logprob"), get("top_logprobs")
-    # Of the truth values only False can have come so far, as a 0.
-    rows, columns = (top[:, :2] == 0.0).nonzero()
-    zeros = zip(map(candidates, [entries[row] for row in rows.tolist()]), columns.tolist(), strict=True)
-    if not set(TRUTHS).isdisjoint([type(logprob(listed[column])) for listed, column in zeros]):
-        return None
-    if _repeated(top, entries, candidates, get("token")):
+    # Of the truth values only False can have come so far, as a 0, which none but the first can be.
+    zeros = map(candidates, [entries[row] for row in np.flatnonzero(top[:, 0] == 0.0).tolist()])
+    if not set(TRUTHS).isdisjoint([type(logprob(listed[0])) for listed in zeros]):
         return None
     sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
+    nameless = not isinstance(entries[0], dict) and not hasattr(entries[0], "token")
+    if (nameless and doubted(top, sampled)) or _repeated(top, entries, candidates, get("token")):
+        return None
+    placeholders = contradicted(top, sampled, entries)
+    if placeholders.any():
+        top, sampled = np.where(placeholders[:, np.newaxis], np.nan, top), np.where(placeholders, np.nan, sampled)
     return top[:, : top_k or None], sampled
 
 
@@ -91,9 +95,9 @@ def _in_order(top: FloatArray) -> bool:
     if top.shape[1] < 2:
         return False
     first, second = top[:, 0], top[:, 1]
-    if not (first.max() <= ROUNDING and first.min() > _TINY and top[:, -1].min() > SENTINEL):
+    if not (first.max() <= ROUNDING and first.min() > _TINY and top[:, -1].min() > SENTINEL and second.max() < 0.0):
         return False
-    if not ((first >= _SURE) | (first - second < _NEGLIGIBLE)).all():
+    if not ((first >= SURE) | (first - second < _NEGLIGIBLE)).all():
         return False
     # All numbers in one row, which NumPy compares at once; where a token begins there is nothing to compare.
     numbers = top.ravel()
