@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ec_agent.errors import MissingLogprobsError as MissingLogprobsError
     from ec_agent.errors import NoFinalActionError as NoFinalActionError
     from ec_agent.errors import NoScoredRolloutError as NoScoredRolloutError
+    from ec_agent.errors import NotStoredError as NotStoredError
     from ec_agent.errors import PreflightError as PreflightError
     from ec_agent.errors import ProgressWarning as ProgressWarning
     from ec_agent.errors import PromotionError as PromotionError
@@ -141,6 +142,7 @@ _HOMES = {
         "MissingLogprobsError",
         "NoFinalActionError",
         "NoScoredRolloutError",
+        "NotStoredError",
         "PreflightError",
         "MemoryWarning",
         "ProgressWarning",

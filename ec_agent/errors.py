@@ -25,6 +25,7 @@
     ├── PreflightError                   a model would leave rollouts unscored (``preflight=``)
     ├── DoctorError                      an endpoint or a model cannot be asked at all
     ├── EvaluationError                  an evaluation cannot go on: a task or the harness is at fault, not the agent
+    │   └── NotStoredError (also TraceError)   finished rollouts could not be stored; the error has them
     ├── TraceError                       a file of stored rollouts cannot be used
     ├── LogprobsError (also ValueError)      a saved payload holds no readable logprobs
     └── LocalModelError                      the embedded model cannot be fetched, verified or served
@@ -37,7 +38,7 @@
     ├── UndeclaredToolWarning                a tool ran in several rollouts, and nobody said that it may
     ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
     ├── MemoryWarning                        an agent will not remember what it would remember alone
-    ├── TraceWarning                         a selection could not be recorded
+    ├── TraceWarning                         a selection could not be recorded, or spans not be made
     ├── CaptureWarning                       a call's logprobs could not be read
     └── ProgressWarning                      ``on_event=`` failed, and is not called again
 
@@ -51,6 +52,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ec_agent.selectors.base import Candidate
+    from ec_agent.traces.rows import StoredRollout
 
 
 class EcAgentError(Exception):
@@ -198,6 +200,18 @@ class TraceError(EcAgentError):
     """A trace file cannot be used, or what was asked for is not in it."""
 
 
+class NotStoredError(EvaluationError, TraceError):
+    """An evaluation stopped because its file cannot be written; what was stored stays.
+
+    Attributes:
+        rollouts: those that had finished and are not stored: ``TraceStore(path).add(each)`` does it later.
+    """
+
+    def __init__(self, message: str, rollouts: Sequence[StoredRollout] = ()) -> None:
+        super().__init__(message)
+        self.rollouts = tuple(rollouts)
+
+
 class LogprobsError(EcAgentError, ValueError):
     """A saved payload holds no logprobs that can be read."""
 
@@ -239,7 +253,7 @@ class MemoryWarning(EcAgentWarning):
 
 
 class TraceWarning(EcAgentWarning):
-    """A selection could not be recorded; the agent went on."""
+    """A selection could not be recorded, or spans could not be made; the agent went on."""
 
 
 class CaptureWarning(EcAgentWarning):

@@ -50,6 +50,7 @@ PUBLIC = [
     "MissingLogprobsError",
     "NoFinalActionError",
     "NoScoredRolloutError",
+    "NotStoredError",
     "OnlineTrajectory",
     "Phases",
     "PreflightError",

@@ -69,7 +69,10 @@ class ToolLog:
     def _clipped(self, said: Any) -> str | None:
         if not self._text:
             return None
-        text = said if isinstance(said, str) else str(said)
+        try:
+            text = said if isinstance(said, str) else str(said)
+        except Exception:  # a tool's object need not know how to say itself
+            text = f"<{type(said).__qualname__}>"
         return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 4]} ..."
 
     def placed(self, calls: Sequence[tuple[float, Call]]) -> list[Call]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from ec_agent.commits.undeclared import Notices, Together, heeded_by
-from ec_agent.errors import ConfigError, EvaluationError
+from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
@@ -112,6 +112,8 @@ def evaluate(
         ConfigError: no task, two with the same id, or the call is made inside an event loop.
         TraceError: the file holds another run, or cannot be used.
         EvaluationError: a task or the harness failed, or code of theirs called ``sys.exit``; what was stored stays.
+        NotStoredError: the file could not be written any more. Rollouts under way came to their ends, and are in the
+            error's ``rollouts`` as far as they are not in the file; no further one was begun.
     """
     if on_loop():
         raise ConfigError(
@@ -205,6 +207,8 @@ class _Run:
         self._agent = agent
         self._on_progress, self._on_event = on_progress, on_event
         self._stored = 0
+        self._unstored: list[StoredRollout] = []
+        self._failure: TraceError | None = None
         self._tokens = self._calls = 0
         notices = Notices()
         self._heeds = {task.id: Together(notices) for task in self.tasks}
@@ -223,6 +227,8 @@ class _Run:
                     group.create_task(self._work(waiting, store))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several.exceptions[0].__cause__
+        if self._failure is not None:
+            self._try_again(store, self._failure)
 
     def _waiting(self, there: set[Key]) -> Iterator[tuple[Task, Any, Key]]:
         """What is to be run, one task after the other: providers keep prompts that come again."""
@@ -233,19 +239,54 @@ class _Run:
                 yield task, agent, key
 
     async def _work(self, waiting: Iterator[tuple[Task, Any, Key]], store: TraceStore) -> None:
-        while not self.settings.spent(self._tokens, self._calls):
+        while self._failure is None and not self.settings.spent(self._tokens, self._calls):
             due = next(waiting, None)
             if due is None:
                 return
             task, agent, key = due
-            if store.has(key):  # another process was here first
+            if self._is_there(key, store):  # another process was here first
                 continue
             with heeded_by(self._heeds[task.id]):
                 ran = await run_rollout(task, agent, key, self.settings, self._on_event)
-            self._keep(ran, store)
+            # No await here: what was judged is stored, whoever cancels us.
+            try:
+                if self._failure is None:
+                    self._keep(ran, store)
+                    continue
+            except TraceError as error:  # those under way come to their ends, for they are paid for; no other begins
+                self._failure = error
+            self._unstored.append(ran)
+
+    def _is_there(self, key: Key, store: TraceStore) -> bool:
+        try:
+            return store.has(key)
+        except TraceError as error:
+            self._failure = error
+            return True
+
+    def _try_again(self, store: TraceStore, failure: TraceError) -> None:
+        """Store what could not be stored while rollouts ran.
+
+        Raises:
+            NotStoredError: always, for the evaluation is not at its end; with what still cannot be stored.
+        """
+        try:
+            while self._unstored:
+                self._keep(self._unstored[0], store)
+                del self._unstored[0]
+        except TraceError as error:
+            failure = error
+        left, few = self._unstored, 5
+        names = "; ".join(f"task {each.key.task!r}, {each.key}" for each in left[:few])
+        more = f" and {len(left) - few} more" if len(left) > few else ""
+        lost = f"Not stored, though finished: {names}{more}. " if left else ""
+        raise NotStoredError(
+            f"{failure}\n{lost}What was stored before is kept, and the same call goes on from there. The error has "
+            "those that are not stored as .rollouts: TraceStore(path).add(each) stores one, else they are run again",
+            left,
+        ) from failure
 
     def _keep(self, rollout: StoredRollout, store: TraceStore) -> None:
-        # No await here: what was judged is stored, whoever cancels us.
         if store.add(rollout):
             self._stored += 1
         self._tokens += rollout.usage.get("generated_tokens", 0)

@@ -6,12 +6,13 @@ import json
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from ec_agent.errors import ConfigError
+from ec_agent.errors import ConfigError, ProgressWarning
 from ec_agent.support.private import owner_only
 from ec_agent.support.strict_json import strict_json
 
@@ -27,7 +28,8 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
         path: a JSONL file; what it holds already is kept. A new one is readable by its owner alone.
 
     Yields:
-        A function for ``run(on_event=...)``; it passes over whatever is not an event of ours.
+        A function for ``run(on_event=...)``; it passes over whatever is not an event of ours. Where it cannot write any
+        more, as on a full disk, the run goes on, with a ``ProgressWarning``.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -38,17 +40,32 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
     except (OSError, TypeError) as error:
         raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
 
+    gone = False
+
     def write(event: Any) -> None:
-        if isinstance(event, Mapping) and str(event.get("type")).startswith("ec_agent."):
-            with lock:
+        nonlocal gone
+        if not (isinstance(event, Mapping) and str(event.get("type")).startswith("ec_agent.")):
+            return
+        with lock:
+            if gone:
+                return
+            try:
                 file.write(strict_json(dict(event), default=str) + "\n")
                 file.flush()
+            except Exception as error:  # whoever tells of the run must not end it
+                gone = True
+                warnings.warn(
+                    f"{path} cannot be written ({error}), and is written no more; the run goes on: see to its disk",
+                    ProgressWarning,
+                    stacklevel=2,
+                )
 
-    with file:
-        try:
-            yield write
-        finally:
-            write(END)
+    try:
+        yield write
+    finally:
+        write(END)
+        with suppress(OSError):  # what could not be written then cannot be written now, and was told
+            file.close()
 
 
 def lines_of(file: TextIO) -> Iterator[str]:

@@ -160,7 +160,8 @@ class _Drawn:
 
     def start(self) -> None:
         """Begin to draw."""
-        self._live.start()
+        with contextlib.suppress(OSError, ValueError):  # as below: what is shown is not the run
+            self._live.start()
         self._thread.start()
 
     def stop(self, keep: bool) -> None:
@@ -169,9 +170,11 @@ class _Drawn:
         self._thread.join()
         with self._lock:
             self._live.transient = not keep
-            if keep:
-                self._draw()
-            self._live.stop()
+            with contextlib.suppress(OSError, ValueError):  # the terminal is gone; the answer is not
+                if keep:
+                    self._draw()
+            with contextlib.suppress(OSError, ValueError):
+                self._live.stop()
 
     def _run(self) -> None:
         while not self._over.wait(EVERY):

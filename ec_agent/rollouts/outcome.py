@@ -74,9 +74,16 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         "writes": [[key, value] for key, value in outer],
         "goto": [without(step, keys) for step in goto],
         "final_action": {"derived": True} if derived else {"value": action},
-        "fingerprint": None if unsaid else fingerprint(said),
+        "fingerprint": None if unsaid else _mark(said),
         "end": end,
     }
+
+
+def _mark(said: Any) -> str | None:
+    try:
+        return fingerprint(said)
+    except Exception:  # in a circle, too deep, a number too long, a ``repr`` that raises: like nothing else
+        return None
 
 
 def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Writes, Writes]:

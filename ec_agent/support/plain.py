@@ -23,6 +23,11 @@ MOST_WHOLE = 1 << 63
 _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
 
 
+def text_of(value: Any) -> str | None:
+    r"""Text that UTF-8 can hold: half a character (a lone surrogate) is written out, ``\ud83d``; ``None`` stays."""
+    return None if value is None else str(value).encode(errors="backslashreplace").decode()
+
+
 class PlainError(ValueError):
     """A value is not of the type that is declared; the message names its place."""
 

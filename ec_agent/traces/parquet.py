@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ from ec_agent.errors import TraceError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.numbers.trajectory import Call
+from ec_agent.support.plain import text_of
 from ec_agent.support.private import make_private
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.actions import action_to_json
@@ -130,11 +131,15 @@ def export_parquet(store: TraceStore, folder: Path, config: HEPConfig | None = N
                     begins += call.tokens or 0
     except OSError as error:
         raise TraceError(f"{folder} cannot be written ({error}); give another folder") from error
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        raise TraceError(
+            f"{store.path} holds what Parquet cannot ({error}); restore it from a copy, or leave it"
+        ) from error
     return {name: table.count for name, table in tables.items()}
 
 
 class _Table:
-    """One file: rows wait until they fill a group; what is not whole in the end keeps the name ``*.part``."""
+    """One file: rows wait until they fill a group; what is not whole is called ``*.part``, and is gone in the end."""
 
     def __init__(self, folder: Path, name: str) -> None:
         fields = [pa.field(column, kind) for column, kind in TABLES[name].items()]
@@ -151,13 +156,15 @@ class _Table:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
-        if kind is None:
-            os.replace(self._part, self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._flush()
+            self._writer.close()
+            if kind is None:
+                os.replace(self._part, self._path)
+        finally:
+            with suppress(OSError):  # of half a table, which takes room on a disk that may be full
+                self._part.unlink(missing_ok=True)
 
     def add(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
@@ -176,7 +183,8 @@ class _Table:
     def _flush(self) -> None:
         if self._rows:
             columns = zip(self._schema, zip(*self._rows, strict=True), strict=True)
-            self._batches.append(pa.record_batch([pa.array(v, f.type) for f, v in columns], schema=self._schema))
+            fitting = [pa.array(map(text_of, v) if f.type == _TEXT else v, f.type) for f, v in columns]
+            self._batches.append(pa.record_batch(fitting, schema=self._schema))
         if self._batches:
             self._writer.write_table(pa.Table.from_batches(self._batches), row_group_size=GROUP)
         self._rows, self._batches, self._waiting = [], [], 0

@@ -29,8 +29,19 @@ def reading(path: Path, what: str) -> Iterator[None]:
         yield
     except TraceError:
         raise
+    except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
+        if not isinstance(error, sqlite3.OperationalError) or "no such" not in str(error):  # a table, or a column
+            raise TraceError(
+                f"{path} cannot be read ({clipped(error, 200)}); see to its disk, to its rights and to who else uses "
+                "it, and use a store open, in its own thread"
+            ) from error
+        raise TraceError(_odd(path, what, error)) from error
     except (EcAgentError, sqlite3.Error, *UNREADABLE) as error:
-        raise TraceError(
-            f"{path} cannot be read: {what} is not what ec_agent writes ({clipped(error, 200)}); the file is "
-            "damaged, or another program changed it: restore it from a copy, or leave it"
-        ) from error
+        raise TraceError(_odd(path, what, error)) from error
+
+
+def _odd(path: Path, what: str, error: Exception) -> str:
+    return (
+        f"{path} cannot be read: {what} is not what ec_agent writes ({clipped(error, 200)}); the file is damaged, or "
+        "another program changed it: restore it from a copy, or leave it"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,8 +14,9 @@ from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.numbers.trajectory import Call, Likeliest, Trajectory, likeliest
 from ec_agent.rollouts.selection import Selection
-from ec_agent.support.plain import PlainError, made, of_type, parsed, typed
+from ec_agent.support.plain import PlainError, made, of_type, parsed, text_of, typed
 from ec_agent.traces.actions import action_from_json, action_to_json
+from ec_agent.traces.fitting import settings_of, whole_of
 
 Kind = Literal["sample", "greedy"]
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")
@@ -27,6 +28,10 @@ _PLAIN = (
     *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
     *("capability", "partial", "constrained", "from_cache"),
 )
+_FITTING: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("model", "node"), text_of),
+    **dict.fromkeys(("prompt_tokens", "cached_tokens"), whole_of),
+}
 _SURE = 1.001  # what a probability is below, rounding errors included
 _AS_THEY_ARE = ("seed", "error", "started", "seconds", "selection", "tool_calls", "unsampled_calls")
 _TRUTHS = ("partial", "constrained", "from_cache")
@@ -157,9 +162,12 @@ def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | 
     )
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 def _row(rollout: StoredRollout) -> tuple[Any, ...]:
     key, usage = rollout.key, rollout.usage
-    error = None if rollout.error is None else rollout.error.encode(errors="replace").decode()
     task = key.task if rollout.selection is None else None
     return (
         *(
@@ -167,10 +175,10 @@ def _row(rollout: StoredRollout) -> tuple[Any, ...]:
             rollout.selection,
             key.kind,
             key.number,
-            rollout.seed,
-            json.dumps(dict(rollout.sampling), default=repr),
+            whole_of(rollout.seed),
+            settings_of(rollout.sampling),
         ),
-        *(rollout.unsampled_calls, rollout.started, rollout.seconds, error),
+        *(rollout.unsampled_calls, rollout.started, rollout.seconds, text_of(rollout.error)),
         # SQLite keeps NaN, "not judged", as NULL.
         *(float(rollout.verdict), action_to_json(rollout.final_action)),
         *(len(rollout.trajectory.calls), rollout.tool_calls, *(usage.get(name, 0) for name in USAGE)),
@@ -181,7 +189,8 @@ def _add_call(connection: sqlite3.Connection, rollout: int, place: int, call: Ca
     texts = None if call.texts is None else json.dumps(list(call.texts))
     tools = json.dumps([asdict(use) for use in call.tools]) if call.tools else None
     candidates = None if call.candidates is None else json.dumps(call.candidates)
-    values = (rollout, place, *(getattr(call, name) for name in _PLAIN), texts, tools, candidates)
+    values = (rollout, place, *(_FITTING.get(name, _as_it_is)(getattr(call, name)) for name in _PLAIN))
+    values += (texts, tools, candidates)
     columns = f"rollout, place, {', '.join(_PLAIN)}, texts, tools, candidates"
     marks = ", ".join("?" * len(values))
     connection.execute(f"INSERT INTO calls ({columns}) VALUES ({marks})", values)

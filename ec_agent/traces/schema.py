@@ -165,11 +165,17 @@ def writing() -> Iterator[None]:
     """Around what writes: a file that cannot be written is an error of ours."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         if type(error) is sqlite3.DatabaseError:  # not one of its kinds: the file itself is not right
             raise TraceError(f"the trace file is damaged ({error}); {_RESTORE}") from error
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise TraceError(
+                f"nothing was stored ({error}); give what ec_agent made, to a store that is open, in its own thread"
+            ) from error
         if not isinstance(error, sqlite3.OperationalError):
-            raise
+            raise TraceError(
+                f"the trace file does not take this ({error}); see that its run was begun with this task"
+            ) from error
         raise TraceError(
             f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
             "command: what was stored is kept"

@@ -15,9 +15,10 @@ from ec_agent.errors import ConfigError, EcAgentError, TraceError, TraceWarning
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Listener, listener
-from ec_agent.support.plain import of_type, parsed, typed
+from ec_agent.support.plain import of_type, parsed, text_of, typed
 from ec_agent.support.private import make_private
 from ec_agent.traces.differences import differences, other_tasks
+from ec_agent.traces.fitting import receipt_of
 from ec_agent.traces.reading import reading
 from ec_agent.traces.recorded import Left, Selected, candidate_of
 from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_rollout, key_of, read_rollout
@@ -49,7 +50,7 @@ class TraceStore:
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, timeout: float = 60.0) -> None:
-        self.path = Path(path)
+        self.path, self._timeout = Path(path), timeout
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
             raise ConfigError(f"timeout is {timeout!r}; give the seconds to wait for another process, 0 or more")
         if create:
@@ -95,8 +96,14 @@ class TraceStore:
     @contextmanager
     def _kept(self) -> Iterator[None]:
         self.see_in_place()
-        with transaction(self._connection):
-            yield
+        try:
+            with transaction(self._connection):
+                yield
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            raise TraceError(
+                f"a rollout cannot be stored ({type(error).__name__}: {error}); give what an evaluation or "
+                "best_of_n(...).run(...) made"
+            ) from error
         self.see_in_place()
 
     def begin(self, settings: Mapping[str, Any], tasks: Mapping[str, str]) -> None:
@@ -154,7 +161,8 @@ class TraceStore:
     def has(self, key: Key) -> bool:
         """Whether that rollout is there."""
         query = "SELECT 1 FROM rollouts WHERE task = ? AND kind = ? AND number = ?"
-        return self._connection.execute(query, (key.task, key.kind, key.number)).fetchone() is not None
+        with reading(self.path, "a rollout"):
+            return self._connection.execute(query, (key.task, key.kind, key.number)).fetchone() is not None
 
     def add(self, rollout: StoredRollout) -> bool:
         """Add a finished rollout of the run, whole.
@@ -190,11 +198,10 @@ class TraceStore:
                 f"cannot record {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
             ) from error
         now = time.time()
-        name = None if name is None else str(name).encode(errors="replace").decode()
         with self._kept():
             insert = "INSERT INTO selections (name, recorded, receipt) VALUES (?, ?, ?)"
-            plain = json.dumps(receipt.to_dict(), default=repr)
-            number = int(self._connection.execute(insert, (name, now, plain)).lastrowid or 0)
+            plain = receipt_of(receipt)
+            number = int(self._connection.execute(insert, (text_of(name), now, plain)).lastrowid or 0)
             for candidate, trajectory, action in candidates:
                 add_rollout(self._connection, candidate_of(number, candidate, trajectory, action, now))
         return number
@@ -204,7 +211,8 @@ class TraceStore:
         """Record every selection made inside, whichever way: a node in a graph, ``invoke``, ``run``.
 
         From all threads and tasks that are started inside. A ``best_of_n`` within a rollout of another is not
-        recorded by itself. What cannot be written gives a ``TraceWarning``; the agent goes on.
+        recorded by itself. What cannot be written, whatever the reason, gives a ``TraceWarning`` for the selection; the
+        agent goes on. Where another process writes, it waits as long as the store's ``timeout`` says.
 
         Args:
             name: what to call the selections.
@@ -218,10 +226,11 @@ class TraceStore:
 
         def keep(selection: Selection, trajectories: Sequence[Trajectory], actions: Sequence[Any]) -> None:
             try:
-                with TraceStore(self.path) as own:  # of the thread that the selection ends in
+                with TraceStore(self.path, timeout=self._timeout) as own:  # of the thread that the selection ends in
                     own.record(Left(selection, trajectories, actions), name=name)
-            except (EcAgentError, sqlite3.Error) as error:
-                warnings.warn(f"a selection was not recorded: {error}", TraceWarning, stacklevel=2)
+            except Exception as error:  # the answer is there, and paid for
+                why = str(error) if isinstance(error, EcAgentError) else f"{type(error).__name__}: {error}"
+                warnings.warn(f"a selection was not recorded: {why}", TraceWarning, stacklevel=2)
 
         token = listener.set(Listener(told, on_left=keep))
         try:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ec_agent.support.plain import MOST_WHOLE, text_of
+
 OPERATION = "gen_ai.operation.name"
 AGENT = "gen_ai.agent.name"
 CONVERSATION = "gen_ai.conversation.id"
@@ -75,6 +77,19 @@ _OF_CANDIDATE = (
 def present(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes less those without a value, which spans do not take."""
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+def fitting(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes as exporters can send them: text without half characters, whole numbers of 64 bits."""
+    return {name: _fitting(value) for name, value in attributes.items() if value is not None}
+
+
+def _fitting(value: Any) -> Any:
+    if isinstance(value, str):
+        return text_of(value)
+    if isinstance(value, int) and not -MOST_WHOLE <= value < MOST_WHOLE:
+        return hex(value)
+    return [_fitting(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def provider(metadata: Mapping[str, Any] | None) -> str | None:

@@ -18,7 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from ec_agent.capture import langchain as capture
 from ec_agent.capture.calls import OpenCall, current_call
@@ -28,7 +28,7 @@ from ec_agent.capture.shapes import Payload, get, listed, payload_of_message, sa
 from ec_agent.numbers.trajectory import Call
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.messages import answered_in, asked_in, input_messages, output_messages
-from ec_agent.tracing.spans import Settings, failed
+from ec_agent.tracing.spans import Settings, end, fail, failed, harmless, tell
 
 
 class CallSpans:
@@ -47,11 +47,11 @@ class CallSpans:
     def start(self, operation: str, given: Mapping[str, Any], params: Mapping[str, Any], around: Span | None) -> Span:
         """A call starts, in the course of that one."""
         model = given.get(names.REQUEST_MODEL)
-        span = self.settings.tracer.start_span(
+        span = self.settings.begin(
             f"{operation} {model}" if model else operation,
+            {names.OPERATION: operation, **given, **names.request(params)},
             context=None if around is None else set_span_in_context(around),
             kind=SpanKind.CLIENT,
-            attributes=names.present({names.OPERATION: operation, **given, **names.request(params)}),
         )
         self._open[id(span)] = span
         return span
@@ -59,14 +59,14 @@ class CallSpans:
     def end(self, span: Span) -> None:
         """It ended."""
         self._open.pop(id(span), None)
-        span.end()
+        end(span)
 
     def close(self) -> None:
         """End those that were never told to have ended: cancelled ones, and streams left half-way."""
         while self._open:
             _, span = self._open.popitem()
-            span.set_attribute(names.PARTIAL, True)
-            span.end()
+            tell(span, {names.PARTIAL: True})
+            end(span)
 
     def around(self, call: OpenCall | None) -> Span | None:
         """The span of the call in whose course this one is made, and not only beside its stream."""
@@ -122,11 +122,12 @@ class CallHandler(BaseCallbackHandler):
             generations = [generation for generations in response.generations for generation in generations]
             answers = [message for g in generations if isinstance(message := get(g, "message"), BaseMessage)]
             reasons = [reason for g in generations if (reason := _finish_reason(g))]
-            span.set_attributes({**_identity(answers, call), **_used(call, generations)})
-            if reasons:
-                span.set_attribute(names.FINISH_REASONS, reasons)
+            tell(
+                span,
+                {**_identity(answers, call), **_used(call, generations), names.FINISH_REASONS: reasons or None},
+            )
             if spans.settings.content and answers:
-                span.set_attribute(names.OUTPUT_MESSAGES, output_messages(answers, reasons))
+                tell(span, {names.OUTPUT_MESSAGES: output_messages(answers, reasons)})
         finally:
             spans.end(span)
 
@@ -134,7 +135,7 @@ class CallHandler(BaseCallbackHandler):
         """A run failed."""
         if (run := self._runs.pop(run_id, None)) is not None:
             spans, span, call = run
-            span.set_attributes(_usage_of(call.done if call is not None else None))
+            tell(span, _usage_of(call.done if call is not None else None))
             failed(span, error)
             spans.end(span)
 
@@ -153,15 +154,8 @@ class TracedRecorder(Recorder):
         call = super().begin(info, params, batch, around)
         spans = _spans.get()
         if spans is not None and "ls_model_type" not in info.metadata:
-            body = params or {}
-            given = {
-                names.REQUEST_MODEL: info.model,
-                names.PROVIDER: "openai",  # whoever serves it, the client speaks the format of that name
-                names.INPUT_MESSAGES: input_messages(asked_in(body)) if spans.settings.content else None,
-            }
-            operation = "text_completion" if "prompt" in body and "input" not in body else "chat"
-            span = spans.of_calls[call] = spans.start(operation, given, body, spans.around(call))
-            _requests[call] = spans, span
+            with harmless():
+                _requests[call] = spans, _asked(spans, call, params or {})
         return call
 
     def end(self, call: OpenCall, payload: Payload | None) -> None:
@@ -173,7 +167,8 @@ class TracedRecorder(Recorder):
         finally:
             if started is not None:
                 spans, span = started
-                _answered(span, call, requests, spans.settings.content)
+                with harmless():
+                    _answered(span, call, requests, spans.settings.content)
                 spans.end(span)
 
 
@@ -181,11 +176,21 @@ class TracedRecorder(Recorder):
 _requests: WeakKeyDictionary[OpenCall, tuple[CallSpans, Span]] = WeakKeyDictionary()
 
 
+def _asked(spans: CallSpans, call: OpenCall, body: Mapping[str, Any]) -> Span:
+    given = {
+        names.REQUEST_MODEL: call.info.model,
+        names.PROVIDER: "openai",  # whoever serves it, the client speaks the format of that name
+        names.INPUT_MESSAGES: input_messages(asked_in(body)) if spans.settings.content else None,
+    }
+    operation = "text_completion" if "prompt" in body and "input" not in body else "chat"
+    span = spans.of_calls[call] = spans.start(operation, given, body, spans.around(call))
+    return span
+
+
 def _answered(span: Span, call: OpenCall, requests: Sequence[Any], content: bool) -> None:
-    span.set_attributes(_usage_of(call.done))
+    tell(span, _usage_of(call.done))
     if not requests:  # what it failed with, the caller knows
-        span.set_status(Status(StatusCode.ERROR))
-        span.set_attribute(names.ERROR, names.OTHER_ERROR)
+        fail(span, names.OTHER_ERROR)
         return
     last = requests[-1]
     parts = [last.response] if last.response is not None else last.chunks
@@ -198,9 +203,9 @@ def _answered(span: Span, call: OpenCall, requests: Sequence[Any], content: bool
         names.FINISH_REASONS: reasons or None,
         names.PARTIAL: True if call.done is not None and call.done.partial else None,
     }
-    span.set_attributes(names.present(identity))
+    tell(span, identity)
     if content:
-        span.set_attribute(names.OUTPUT_MESSAGES, output_messages(answered_in(last.response, last.chunks), reasons))
+        tell(span, {names.OUTPUT_MESSAGES: output_messages(answered_in(last.response, last.chunks), reasons)})
 
 
 def _used(call: OpenCall | None, generations: Sequence[Any]) -> dict[str, Any]:

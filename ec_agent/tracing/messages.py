@@ -18,8 +18,15 @@ def as_json(value: Any) -> str:
     """The value as JSON; what JSON does not know, by its ``str``."""
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError, RecursionError):  # keys that are none, and circles
-        return json.dumps(str(value), ensure_ascii=False)
+    except Exception:  # keys that are none, circles, whatever somebody's ``str`` raises
+        return json.dumps(_worded(value), ensure_ascii=False)
+
+
+def _worded(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__qualname__}>"
 
 
 def input_messages(messages: Sequence[BaseMessage]) -> str:

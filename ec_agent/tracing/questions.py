@@ -14,7 +14,7 @@ from opentelemetry.trace import Link, Span
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.calls import TracedRecorder, hearing_calls
 from ec_agent.tracing.seam import QuestionTrace, RolloutTrace
-from ec_agent.tracing.spans import Settings, entered, failed
+from ec_agent.tracing.spans import Settings, end, entered, failed, harmless, tell
 from ec_agent.tracing.tools import tools_traced
 
 
@@ -33,7 +33,7 @@ class SpanListener:
             names.CONVERSATION: thread,
             names.SELECTOR: selector,
         }
-        span = self.settings.tracer.start_span(f"best_of_n {agent}", attributes=names.present(given))
+        span = self.settings.begin(f"best_of_n {agent}", given)
         trace = SpanQuestion(self.settings, span, agent, selector)
         with entered(span), tools_traced(self.settings):
             try:
@@ -58,7 +58,7 @@ class SpanQuestion(QuestionTrace):
 
     def asked(self, n: int) -> None:
         """It will be asked so many times."""
-        self._span.set_attribute(names.N, n)
+        tell(self._span, {names.N: n})
 
     def rollout(self, index: int, round: int) -> RolloutTrace:
         """An attempt at a rollout begins; the one before it is over for good."""
@@ -79,14 +79,13 @@ class SpanQuestion(QuestionTrace):
             for index, rollout in sorted(self._held.items())
             if rollout.span is not None
         ]
-        span = self.settings.tracer.start_span(
-            "ec_agent.select", attributes={names.SELECTOR: self._selector}, links=links
-        )
+        span = self.settings.begin("ec_agent.select", {names.SELECTOR: self._selector}, links=links)
 
         def selected(receipt: Mapping[str, Any]) -> None:
-            verdict = names.selection(receipt)
-            span.set_attributes(verdict)
-            self._span.set_attributes(verdict)
+            with harmless():
+                verdict = names.selection(receipt)
+                tell(span, verdict)
+                tell(self._span, verdict)
             for each in receipt["candidates"]:
                 if (rollout := self._held.pop(each["index"], None)) is not None:
                     rollout.scored(each, receipt)
@@ -119,7 +118,7 @@ class SpanRollout(RolloutTrace):
         """Its span is the current one: what the agent and other instrumentations trace goes beneath."""
         question = self._question
         given = {names.OPERATION: "invoke_agent", names.AGENT: question.agent, **self._given}
-        self.span = question.settings.tracer.start_span(f"invoke_agent {question.agent}", attributes=given)
+        self.span = question.settings.begin(f"invoke_agent {question.agent}", given)
         try:
             with entered(self.span, ending=False), hearing_calls(question.settings):
                 yield
@@ -131,16 +130,15 @@ class SpanRollout(RolloutTrace):
         if self.span is None:
             return
         used, facts = record["usage"], record["facts"]
-        self.span.set_attributes(
-            names.present(
-                {
-                    **names.usage(used["prompt_tokens"], used["cached_tokens"], used["generated_tokens"]),
-                    names.RESPONSE_MODEL: names.only([call["model"] for call in record["calls"]]),
-                    **names.request({"seed": names.only(facts["seeds"])}),
-                    **names.request({"temperature": names.only(facts["temperatures"])}),
-                    "ec_agent.rollout.end": record["end"]["kind"],
-                }
-            )
+        tell(
+            self.span,
+            {
+                **names.usage(used["prompt_tokens"], used["cached_tokens"], used["generated_tokens"]),
+                names.RESPONSE_MODEL: names.only([call["model"] for call in record["calls"]]),
+                **names.request({"seed": names.only(facts["seeds"])}),
+                **names.request({"temperature": names.only(facts["temperatures"])}),
+                "ec_agent.rollout.end": record["end"]["kind"],
+            },
         )
         if failure is not None:
             failed(self.span, failure)
@@ -148,16 +146,14 @@ class SpanRollout(RolloutTrace):
     def scored(self, candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> None:
         """What the selection says of it."""
         if self.span is not None:
-            self.span.set_attributes(names.candidate(candidate, receipt["winner"]))
+            tell(self.span, names.candidate(candidate, receipt["winner"]))
             if candidate["score"] is not None:
-                # The event has the time at which there was something to evaluate: later, it would lie outside the span.
-                self.span.add_event(
-                    names.EVALUATION,
-                    names.evaluation(candidate, receipt["selector"], receipt["winner"]),
-                    timestamp=self._ended,
-                )
+                verdict = names.fitting(names.evaluation(candidate, receipt["selector"], receipt["winner"]))
+                with harmless():
+                    # It has the time at which there was something to evaluate: later, it would lie outside the span.
+                    self.span.add_event(names.EVALUATION, verdict, timestamp=self._ended)
 
     def end(self) -> None:
         """Let it go."""
         if self.span is not None:
-            self.span.end(self._ended)
+            end(self.span, self._ended)

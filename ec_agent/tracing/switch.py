@@ -48,10 +48,11 @@ def instrument(
 
     from ec_agent import __version__
     from ec_agent.tracing.questions import SpanListener
-    from ec_agent.tracing.spans import Settings
+    from ec_agent.tracing.spans import Settings, heard_anew
     from ec_agent.tracing.tools import install_patch
 
     install_patch()
+    heard_anew()
     tracer = get_tracer("ec_agent", __version__, tracer_provider)
     listen(SpanListener(Settings(tracer, _content_asked() if content is None else content, calls, tools)))
 

@@ -13,14 +13,14 @@ from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.messages import ToolMessage
-from opentelemetry.trace import Span, Status, StatusCode, use_span
+from opentelemetry.trace import Span, use_span
 
 from ec_agent.commits.gate import RolloutStop
 from ec_agent.insides.tool_runs import ToolRun, hear_tools
 from ec_agent.support.plans import Plan, Step
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.messages import as_json
-from ec_agent.tracing.spans import Settings, failed
+from ec_agent.tracing.spans import Settings, end, fail, failed, harmless, tell
 
 _tracing: ContextVar[Settings | None] = ContextVar("ec_agent_traced_tools", default=None)
 
@@ -59,10 +59,11 @@ def _around(settings: Settings, run: ToolRun) -> Iterator[Callable[[Any], Any]]:
         names.TOOL_CALL: run.call_id,
         names.TOOL_ARGUMENTS: as_json(run.given) if settings.content else None,
     }
-    span = settings.tracer.start_span(f"execute_tool {run.tool.name}", attributes=names.present(attributes))
+    span = settings.begin(f"execute_tool {run.tool.name}", attributes)
 
     def returned(result: Any) -> Any:
-        _returned(span, result, settings.content)
+        with harmless():
+            _returned(span, result, settings.content)
         return result
 
     try:
@@ -72,15 +73,14 @@ def _around(settings: Settings, run: ToolRun) -> Iterator[Callable[[Any], Any]]:
         raise
     except BaseException as error:
         failed(span, error)
-        span.end()
+        end(span)
         raise
     else:
-        span.end()
+        end(span)
 
 
 def _returned(span: Span, result: Any, content: bool) -> None:
     if isinstance(result, ToolMessage) and result.status == "error":  # it handles its errors itself
-        span.set_status(Status(StatusCode.ERROR))
-        span.set_attribute(names.ERROR, names.OTHER_ERROR)
+        fail(span, names.OTHER_ERROR)
     if content:
-        span.set_attribute(names.TOOL_RESULT, as_json(result.content if isinstance(result, ToolMessage) else result))
+        tell(span, {names.TOOL_RESULT: as_json(result.content if isinstance(result, ToolMessage) else result)})

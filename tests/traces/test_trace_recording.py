@@ -70,7 +70,7 @@ def test_a_failed_rollout_is_recorded_with_its_cause(store):
     number = store.record(best_of_n(odd, n=2).run(ASKED))
     failed = [rollout for rollout in store.rollouts(selection=number) if rollout.error]
     assert [(rollout.verdict, rollout.final_action) for rollout in failed] == [(0.0, None)]
-    assert "ValueError: no ?" in failed[0].error
+    assert "ValueError: no \\ud800" in failed[0].error
     assert failed[0].key.task == f"selection {number}"
 
 

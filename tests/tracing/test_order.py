@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from ec_agent import best_of_n, read_only, tool_runs
+from ec_agent import best_of_n, read_only
+from ec_agent.insides import tool_runs
 from ec_agent.insides.patching import _innermost
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing import instrument, uninstrument
