@@ -23,8 +23,9 @@ def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool
     console = plain_console()
     show(tuning, console)  # before the file: what was found is not lost where it cannot be written
     save_settings(out, tuning.chosen, {"run": run.name, **tuning.about()})
-    console.print(f"[bold]{escape(str(tuning.chosen))}[/bold] written to {escape(str(out))}; use it:")
-    console.print(f"  best_of_n(agent, **load_settings({str(out)!r}))", markup=False, highlight=False)
+    console.print(f"[bold]{escape(str(tuning.chosen))}[/bold] written to {escape(str(out))}")
+    if tuning.expected_difference.excludes(0.0) > 0:
+        console.print(f"  best_of_n(agent, **load_settings({str(out)!r}))", markup=False, highlight=False)
 
 
 def show(tuning: Tuning, console: Console) -> None:
@@ -62,4 +63,7 @@ def _verdict(tuning: Tuning) -> str:
         return "Settings chosen so are better than a rollout at random, on tasks like these."
     if side < 0:
         return "Settings chosen so are worse than a rollout at random: use none of them."
-    return "No difference from a rollout at random was found: do not rely on these settings."
+    return (
+        "No difference from a rollout at random was found. The settings are no advice: evaluate more tasks before you "
+        "use them."
+    )

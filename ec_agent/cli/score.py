@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -15,6 +16,7 @@ from ec_agent.cli.score_results import Results, Row, Troubles, print_table
 from ec_agent.cli.text import plain_console
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import CentroidEvaluator
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.foreign import Found, found_in, opened
@@ -41,6 +43,7 @@ def run_score(
             found = rollouts_in(file, troubles, format, bounds)
             for each in [_joined(file, found)] if one_rollout else found:
                 results.add(_row(str(file), each, evaluator))
+                results.sampled |= _sampled(each.trajectory)
         if troubles.count and results.count:
             least = "at least " if troubles.unknown else ""
             print(f"{least}{troubles.count} records were left out; --strict stops at the first", file=sys.stderr)
@@ -48,9 +51,9 @@ def run_score(
             for row in results:
                 print(strict_json(row))
         elif results.count:
-            print_table(results, several=len(files) > 1)
+            print_table(results, evaluator.signal, several=len(files) > 1)
         if not results.best:
-            _raise_none(files, results, troubles)
+            _raise_none(files, results, troubles, evaluator.signal)
 
 
 def rollouts_in(
@@ -69,6 +72,11 @@ def _progress(file: Path) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, transient=True, disable=size < _LARGE or not console.is_terminal) as bar:
         task = bar.add_task(escape(file.name), total=size)
         yield lambda read: bar.advance(task, read)
+
+
+def _sampled(trajectory: Trajectory) -> bool:
+    """Whether there are logprobs of sampled tokens."""
+    return any(not np.isnan(call.signals[SURPRISAL]).all() for call in trajectory.calls if SURPRISAL in call.signals)
 
 
 def _joined(file: Path, found: Iterator[Found]) -> Found:
@@ -95,7 +103,7 @@ def _row(file: str, found: Found, evaluator: CentroidEvaluator) -> Row:
     }
 
 
-def _raise_none(files: Sequence[Path], results: Results, troubles: Troubles) -> None:
+def _raise_none(files: Sequence[Path], results: Results, troubles: Troubles, signal: str) -> None:
     named = ", ".join(str(file) for file in files)
     if not results.count:
         raise LogprobsError(
@@ -103,7 +111,10 @@ def _raise_none(files: Sequence[Path], results: Results, troubles: Troubles) -> 
             if troubles.first
             else f"{named}: there are no rollouts in it; `ec-agent score --help` says what is read"
         )
+    rather = ""
+    if signal == ENTROPY and results.sampled:
+        rather = "; the sampled tokens' own logprobs are there: compare by these alone with --signal surprisal"
     raise LogprobsError(
-        f"{named}: none of {results.count} rollouts could be scored; see the comments, and save responses that were "
-        "asked for logprobs with top_logprobs=20"
+        f"{named}: none of {results.count} rollouts could be scored{rather}; see the comments, and save responses that "
+        "were asked for logprobs with top_logprobs=20"
     )

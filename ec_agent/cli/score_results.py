@@ -68,11 +68,13 @@ class Results:
         rows: one JSON object a line.
         count: how many.
         best: by file and task the lowest centroid, and the number of its row.
+        sampled: whether any rollout has logprobs of its sampled tokens.
     """
 
     rows: IO[str]
     count: int = 0
     best: dict[tuple[str, str] | None, tuple[float, int]] = field(default_factory=dict)
+    sampled: bool = False
 
     def add(self, row: Row) -> None:
         """Add a scored rollout, or one that could not be scored."""
@@ -90,15 +92,16 @@ class Results:
             yield {**json.loads(line), "best": number in winners}
 
 
-def print_table(results: Results, *, several: bool) -> None:
+def print_table(results: Results, signal: str, *, several: bool) -> None:
     """Print the rows; of very many the best alone.
 
     Args:
         results: the rows.
+        signal: what the centroids are of.
         several: name the file in each.
     """
     judged = any(row["outcome"] is not None for row in results)
-    table = _empty_table(results, judged)
+    table = _empty_table(results, signal, judged)
     comments: Counter[str] = Counter()
     few = results.count <= _MOST_ROWS
     for row in results:
@@ -117,26 +120,26 @@ def print_table(results: Results, *, several: bool) -> None:
         console.print(f"{table.row_count} of {results.count} rollouts; --json prints all", highlight=False)
 
 
-def _empty_table(results: Results, judged: bool) -> Table:
-    title = "lowest entropy centroid of each task" if None not in results.best else "lowest entropy centroid"
+def _empty_table(results: Results, signal: str, judged: bool) -> Table:
+    title = f"lowest {signal} centroid{'' if None in results.best else ' of each task'}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("rollout", overflow="fold")
-    for name in ("calls", "tokens", "seen", "phases", "centroid", "reward", *(["outcome"] if judged else [])):
+    for name in ("calls", "tokens", "coverage", "phases", "centroid", "reward", *(["outcome"] if judged else [])):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     return table
 
 
 def _cells(row: Row, *, several: bool) -> list[str]:
     name = f"{row['file']}: {row['id']}" if several else str(row["id"])
-    seen = "?" if row["coverage"] is None else f"{row['coverage']:.0%}"
+    coverage = "?" if row["coverage"] is None else f"{row['coverage']:.0%}"
     numbers = [_number(row[key], ".4f") for key in ("centroid", "reward")]
     return [
         "*" if row["best"] else "",
         safe(clipped(name, _MOST_LETTERS)),
         str(row["calls"]),
         str(row["tokens"]),
-        seen,
+        coverage,
         str(row["phases"]),
         *numbers,
     ]

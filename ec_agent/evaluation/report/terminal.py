@@ -68,7 +68,7 @@ def _list(console: Console, title: str, lines: Sequence[str]) -> None:
 def _accuracies(report: Report, *, wide: bool) -> Table:
     summary = report.summary
     table = _table(
-        "selector", "accuracy", f"vs Pass@1 [{summary.resampling.confidence:.0%}]", "Holm p", "AUROC", "det."
+        "selector", "accuracy", f"vs Pass@1 [{summary.resampling.confidence:.0%}]", "Holm p", "AUROC", "detectable"
     )
     if wide:
         table.add_column("verdict", no_wrap=True)

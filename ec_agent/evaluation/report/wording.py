@@ -242,8 +242,8 @@ def _detectable(rows: Sequence[SelectorSummary]) -> str:
     low, high = f"{min(sizes):.2f}", f"{max(sizes):.2f}"
     size = low if low == high else f"{low} to {high}"
     return (
-        f" {tasks} show a difference of {size} four times in five where it is the only comparison, more seldom among "
-        "several; a smaller one may well be missed."
+        f" A true difference of {size} is found in four of five runs with {tasks}, if one selector alone is compared; "
+        "with several selectors it is found less often. A smaller one may be missed."
     )
 
 
