@@ -15,7 +15,7 @@ from ec_agent.capture.shapes import (
     is_ai,
     is_response,
     payload_of_message,
-    payloads_of_response,
+    payload_of_response,
     plain_message,
 )
 from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
@@ -148,7 +148,7 @@ def _calls(items: Sequence[Any]) -> Trajectory:
             stream, begins = placed
             found.extend([stream] if begins else [])
         elif is_response(item):
-            found.append(payloads_of_response(item)[0])
+            found.append(payload_of_response(item))
         elif is_ai(item) or get(item, "role") == "assistant":
             found.append(payload_of_message(item))
         elif get(item, "type") is None and get(item, "role") is None:
@@ -164,5 +164,5 @@ def _calls_of(found: Payload | Call | Stream) -> list[Call]:
     if not isinstance(found, Stream):
         return [call_of(found, KEPT)]
     if found.doubtful:
-        return [call_of(payloads_of_response(part)[0], KEPT) for part in found.parts]
+        return [call_of(payload_of_response(part), KEPT) for part in found.parts]
     return [] if found.empty else [call_of(found.payloads()[0], KEPT)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 from uuid import UUID
 
 from ec_agent.capture.shapes import Payload, get, payload_of_message
@@ -62,7 +62,7 @@ class Answer:
     tokens: int | None = None
 
     @classmethod
-    def of(cls, payload: Payload, message: Any = None) -> Answer:
+    def of(cls, payload: Payload, message: Any = None) -> Self:
         """What a payload is told by, and the message that it was read from."""
         name = get(message, "id")
         made_by = _RUN.match(name) if isinstance(name, str) else None
@@ -107,6 +107,28 @@ class Answer:
 
     def _cut_from(self, other: Answer) -> bool:
         return self.length < other.length and (self.first == other.first or self.last == other.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Answer):
+    """One of several answers to one request.
+
+    Attributes:
+        number: which, from 0.
+        words: what stands for its text and its tool calls.
+    """
+
+    number: int = 0
+    words: frozenset[int] = frozenset()
+
+
+def choices_of(payload: Payload) -> list[Choice]:
+    """What each of several answers to one request is told by; none for a single one."""
+    told = payload.alternatives if len(payload.alternatives) > 1 else ()
+    return [
+        replace(Choice.of(each.payload), number=number, words=frozenset(map(hash, each.words)))
+        for number, each in enumerate(told)
+    ]
 
 
 def answers_in(messages: Iterable[Any]) -> list[tuple[Any, Payload, Answer]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ec_agent.capture.shapes import get
+from ec_agent.capture.shapes import count, get
 
 # Parameters whose mere presence holds the answer to a form: llama.cpp, vLLM, SGLang, Ollama, Gemini.
 _GRAMMARS = (
@@ -23,10 +23,14 @@ class Asked:
     Attributes:
         top_k: how many candidates a token; ``None`` where it does not say.
         constrained: whether the answer is held to a grammar, a schema or a certain tool.
+        prompts: how many prompts a completion model is asked at once.
+        unreturned: how many answers to each of them are generated and kept back (``best_of``).
     """
 
     top_k: int | None = None
     constrained: bool = False
+    prompts: int = 1
+    unreturned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,15 @@ class RequestSettings:
 def asked_of(params: Mapping[str, Any]) -> Asked:
     """Read a request's body, or the invocation parameters of a LangChain model."""
     numbers = [value for name in ("top_logprobs", "logprobs") if type(value := params.get(name)) is int and value > 0]
-    return Asked(numbers[0] if numbers else None, _constrained(params))
+    prompts = params.get("prompt")
+    several = isinstance(prompts, list) and not all(isinstance(each, int) for each in prompts)
+    best, returned = (count(params.get(name)) or 1 for name in ("best_of", "n"))
+    return Asked(
+        top_k=numbers[0] if numbers else None,
+        constrained=_constrained(params),
+        prompts=len(prompts) if several and isinstance(prompts, list) else 1,
+        unreturned=max(best - returned, 0) if "prompt" in params else 0,
+    )
 
 
 def _constrained(params: Mapping[str, Any]) -> bool:

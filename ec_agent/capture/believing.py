@@ -55,7 +55,8 @@ def _texts(part: Any) -> list[str]:
 
 def _all_heard(own: Payload, heard: Payload, text: str, said: Callable[[], str]) -> bool:
     if own.entries:
-        return _tokens(own) <= _tokens(heard)
+        others = (each.payload for each in heard.alternatives)
+        return _tokens(own) <= _tokens(heard).union(*map(_tokens, others))  # streamed, LangChain mixes them
     return text.strip() in said()
 
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ec_agent.capture.answers import Answer, made_of, marks_of
+from ec_agent.capture.answers import Answer, choices_of, made_of, marks_of
 from ec_agent.capture.asked import Asked
 from ec_agent.capture.believing import account_of, same_tokens, text_of
 from ec_agent.capture.filters import CallInfo
@@ -19,6 +19,7 @@ from ec_agent.capture.shapes import (
     merge_payloads,
     payload_of_response,
     payload_of_stream,
+    pick,
 )
 from ec_agent.numbers.trajectory import Call
 
@@ -52,7 +53,8 @@ class Request:
         """What came back, as far as it came."""
         whole = self.response is not None
         answer = restored(self.response, self.heard.whole)
-        payload = payload_of_response(answer) if whole else payload_of_stream(self.chunks)
+        several = self.asked.prompts, self.asked.unreturned
+        payload = payload_of_response(answer, *several) if whole else payload_of_stream(self.chunks, *several)
         return replace(payload, partial=self.cut or not (whole or finished(self.chunks, self.marked)))
 
     def text(self) -> str:
@@ -105,6 +107,8 @@ class OpenCall:
         speaking: whether it has begun to stream.
         parts: how many parts of its answer LangChain has passed on, where somebody wants to know.
         sampled: whether the rollout's sampling parameters were applied to one of its requests.
+        choice: of several answers, which one counts: the one that the agent went on with, as far as is seen.
+        several: what came back, where that was several answers.
         done: what it became; ``None`` while it runs or when nothing came back.
         of: the call itself, where this is its entry in the record of somebody who listens along.
         twins: those entries.
@@ -132,6 +136,8 @@ class OpenCall:
     parts: int = 0
     sampled: bool = False
     closed: bool = False
+    choice: int = 0
+    several: Payload | None = None
     done: Call | None = None
     cache_hit: bool = False
     of: OpenCall | None = None
@@ -165,6 +171,7 @@ class OpenCall:
             payloads = [request.payload() for request in answered]
             if payload is None or not payload.entries:  # else the messages tell it
                 self.answers += tuple(Answer.of(each) for each in payloads)
+            self.answers += tuple(answer for each in payloads for answer in choices_of(each))
             below = merge_payloads(payloads)
             if payload is None or len(answered) > 1:  # which is more than a layer above reports
                 payload = below
@@ -172,6 +179,8 @@ class OpenCall:
                 payload = account_of(below, payload, self.text, answered[0].text)
         if payload is None:
             return None
+        if len(payload.alternatives) > 1:
+            payload = pick(payload, self.choice)
         # What is passed on is the message, where it has kept its logprobs.
         self._mark(own if own is not None and own.entries else payload)
         asked = [request.asked for request in answered] or [self.asked]

@@ -26,6 +26,7 @@ from ec_agent.capture.recorder import current_recorder, listening
 from ec_agent.capture.shapes import (
     MessageParts,
     Payload,
+    first_of_messages,
     get,
     payload_of_message,
     payload_of_response,
@@ -163,22 +164,23 @@ def _hear_part(call: OpenCall, chunk: Any) -> None:
 
 
 def _read(call: OpenCall, response: LLMResult) -> Payload | None:
-    generations = [generation for several in response.generations for generation in several]
+    generations = [generation for prompt in response.generations for generation in prompt]
     payloads = [payload_of_message(get(each, "message"), get(each, "generation_info")) for each in generations]
     if not payloads:
         return None
-    messages = [get(each, "message") for each in generations]
+    messages = [get(each, "message") or {"content": get(each, "text")} for each in generations]
     call.said = tuple(Answer.of(*each) for each in zip(payloads, messages, strict=True))
     call.text = str(get(generations[0], "text") or "")
     if call.heard is not None and len(payloads) == 1:
         payloads = [call.heard.counted_once(payloads[0])]
     call.heard = None
-    first = payloads[0]  # of several generations, each repeats the usage of the request they came from
-    whole = replace(first, entries=[entry for payload in payloads for entry in payload.entries])
-    if first.tokens is None and call.batch.size == 1:  # of several prompts, the first is given the usage of all
+    whole = payloads[0]  # of several generations, each repeats the usage of the request they came from
+    if whole.tokens is None and call.batch.size == 1:  # of several prompts, the first is given the usage of all
         usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})
         whole = replace(whole, tokens=usage.tokens, prompt_tokens=usage.prompt_tokens)
-    return replace(whole, entries=without_echo([payload.entries for payload in payloads], whole.tokens))
+    if len(payloads) == 1:
+        return replace(whole, entries=without_echo([whole.entries], whole.tokens))
+    return first_of_messages([whole, *payloads[1:]], messages)
 
 
 HANDLER = CaptureHandler()

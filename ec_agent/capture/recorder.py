@@ -26,7 +26,7 @@ from ec_agent.capture.filters import CallInfo, CallPredicate
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
 from ec_agent.capture.progress import Progress
-from ec_agent.capture.shapes import Payload, call_of
+from ec_agent.capture.shapes import Payload, call_of, pick
 from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, check_signals, leading
 from ec_agent.numbers.trajectory import Call, Trajectory
@@ -222,10 +222,7 @@ class Recorder:
             raise self.failure
 
     def _read(self, call: OpenCall, payload: Payload | None) -> Call | None:
-        read = partial(call_of, node=call.info.node, model=call.info.model, started=call.started, ended=time.time())
-        readers = (self, *(twin.recorder for twin in call.twins))
-        signals = tuple(dict.fromkeys(name for reader in readers for name in reader.signals))
-        kept = Kept.for_all([reader._kept for reader in readers])
+        read = partial(self._numbers, call, ended=time.time())
         if any(request.sampled for request in call.answered()):
             call.sampled, call.params = True, {**call.params, **self.requests.sampling}
         try:
@@ -233,11 +230,38 @@ class Recorder:
             if payload is None:
                 return None
             call.cache_hit = payload.cache_hit
-            return read(payload, signals, keep_text=kept.text, keep_candidates=kept.candidates)
+            call.several = payload if len(payload.alternatives) > 1 else None
+            return read(payload)
         except Exception as error:
             # The user's run must not die of our reading; the tokens keep their place without entropy.
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
-            return read(replace(payload or Payload(), entries=()), signals)
+            return read(replace(payload or Payload(), entries=()))
+
+    def _numbers(self, call: OpenCall, payload: Payload, ended: float | None) -> Call:
+        readers = (self, *(twin.recorder for twin in call.twins))
+        signals = tuple(dict.fromkeys(name for reader in readers for name in reader.signals))
+        kept = Kept.for_all([reader._kept for reader in readers])
+        read = partial(call_of, payload, signals, keep_text=kept.text, keep_candidates=kept.candidates)
+        return read(node=call.info.node, model=call.info.model, started=call.started, ended=ended)
+
+    def choose(self, place: float, choice: int) -> None:
+        """The agent went on with this one of several answers that a call brought.
+
+        Args:
+            place: the call's, in call-start order.
+            choice: which answer, from 0.
+        """
+        with self._lock:
+            calls = [call.source for call in self._calls if call.sequence == place]
+        for call in calls:
+            if call.several is not None and call.done is not None and choice != call.choice:
+                call.several = pick(call.several, choice)
+                call.done = call.recorder._numbers(call, call.several, call.done.ended)
+            call.choice = choice
+
+    def brought_several(self) -> bool:
+        """Whether a call brought several answers."""
+        return any(call.source.several is not None for call in self._calls)
 
     def adopt(self, calls: Sequence[Call], *, counted: bool = True) -> None:
         """Add the finished calls of a nested question; the guard was told of them when they were made.
@@ -346,6 +370,7 @@ class Recorder:
             "sampling": dict(self.requests.sampling),
             "tool_calls": self.tool_calls,
             "unsampled_calls": sum(not c.sampled for c in counted) if self.requests.sampling else 0,
+            **_of_several(counted),
         }
 
     def count_tool_call(self, run: UUID, name: str, arguments: Any) -> None:
@@ -370,6 +395,13 @@ class Recorder:
         """Where the calls are that count, in call-start order."""
         with self._lock:
             return sorted(call.sequence for call in self._calls if call.counted)
+
+
+def _of_several(calls: Sequence[OpenCall]) -> dict[str, int]:
+    """How many calls brought several answers, and how many of these LangChain has mixed into one message."""
+    several = [call for call in calls if call.several is not None]
+    mixed = sum(call.speaking for call in several)
+    return {name: number for name, number in (("several", len(several)), ("mixed", mixed)) if number}
 
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)

@@ -65,6 +65,7 @@ class Call:
         tools: the tools that ran after this call had started and before the next one did.
         candidates: the likeliest candidates of each token, where they were kept.
         from_cache: whether an LLM cache on the client's side answered, and no model: it cost nothing.
+        beside: generated tokens of other answers to the same request (``n=2``): on the bill, and on no timeline.
     """
 
     entropies: FloatArray
@@ -83,6 +84,7 @@ class Call:
     tools: tuple[ToolUse, ...] = ()
     candidates: tuple[Likeliest, ...] | None = None
     from_cache: bool = False
+    beside: int = 0
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
@@ -105,8 +107,8 @@ class Call:
 
     @property
     def generated(self) -> int:
-        """Tokens that a model generated for it, as far as reported: none where a cache answered."""
-        return 0 if self.from_cache else self.tokens or 0
+        """Tokens that a model generated for it, those of other answers included: none where a cache answered."""
+        return 0 if self.from_cache else (self.tokens or 0) + self.beside
 
     def signal(self, name: str) -> FloatArray:
         """The named per-token signal, shape ``(tokens,)``.

@@ -86,6 +86,7 @@ def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
             "texts": None if call.texts is None else list(call.texts),
             "tools": [asdict(use) for use in call.tools],
             "from_cache": call.from_cache,
+            "beside": call.beside,
             "candidates": None if call.candidates is None else [list(map(list, each)) for each in call.candidates],
             **{name: getattr(call, name) for name in _PLAIN},
         }
@@ -105,6 +106,7 @@ def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
                 tools=tuple(ToolUse(**use) for use in call.get("tools", ())),
                 candidates=None if call.get("candidates") is None else likeliest(call["candidates"]),
                 from_cache=call.get("from_cache", False),
+                beside=call.get("beside", 0),
                 **{name: call[name] for name in _PLAIN},
             )
             for call in packed
@@ -138,8 +140,8 @@ def usage_of(calls: Sequence[Call]) -> dict[str, int]:
     usage = {
         "prompt_tokens": sum(call.prompt_tokens or 0 for call in made),
         "cached_tokens": sum(call.cached_tokens or 0 for call in made),
-        "generated_tokens": sum(call.tokens or 0 for call in made),
+        "generated_tokens": sum(call.generated for call in made),
     }
     if len(made) < len(calls):
-        usage["cached_answer_tokens"] = sum(call.tokens or 0 for call in calls if call.from_cache)
+        usage["cached_answer_tokens"] = sum((call.tokens or 0) + call.beside for call in calls if call.from_cache)
     return usage

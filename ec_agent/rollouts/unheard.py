@@ -6,32 +6,36 @@ calls that were heard; of the others each counts once, in its place among those 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from ec_agent.capture.answers import Answer, answers_in, put_together
+from ec_agent.capture.answers import Answer, Choice, answers_in, put_together
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.shapes import Payload, may_be_summed
+from ec_agent.capture.shapes import Payload, may_be_summed, payload_of_message, words_of
 from ec_agent.insides.langgraph import PUSH, RETURN, own_tags
 from ec_agent.rollouts.messages import answers_within
 
-_TOLD = ("unplaced", "repeated", "unmeasured", "summed", "silent")
+_TOLD = ("unplaced", "repeated", "unmeasured", "summed", "silent", "several", "chosen", "mixed")
 _BEFORE = -1.0
 """The place of what was there before the rollout began."""
 
 
 @dataclass(slots=True)
 class _Task:
-    """A task of the agent's graph: its name, its place in its step, since when it runs, and what models said in it."""
+    """A task of the agent's graph: its name, its place in its step, since when it runs, and what was said in it.
+
+    ``said`` is what models said, as far as a message tells that one did; ``written`` are all messages and texts.
+    """
 
     name: str
     order: tuple[int, Any]
     since: float
     said: Sequence[tuple[Any, Payload, Answer]] = ()
+    written: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Unheard:
     _ended: list[_Task] = field(default_factory=list)
     _seen: dict[int, tuple[Any, float]] = field(default_factory=dict)
     _taken: list[tuple[float, _New]] = field(default_factory=list)
+    _went_on: dict[float, set[int]] = field(default_factory=dict)
     _unplaced: int = 0
     _repeated: int = 0
 
@@ -78,7 +83,9 @@ class Unheard:
             self._tasks[event["id"]] = _Task(event["name"], order, self.recorder.now())
         elif (task := self._tasks.pop(event["id"], None)) is not None:
             result = event.get("result") or {}
-            task.said = _said_in({key: value for key, value in result.items() if key != RETURN})
+            written = {key: value for key, value in result.items() if key != RETURN}
+            messages = list(answers_within(written))
+            task.said, task.written = answers_in(messages), (*messages, *_texts_in(written))
             self._ended.append(task)
 
     def settle(self) -> None:
@@ -100,9 +107,12 @@ class Unheard:
         open_tasks = list(self._tasks.values())
         name = open_tasks[0].name if open_tasks else ""
         since = min((task.since for task in open_tasks), default=self.recorder.now())
-        self._count([_Task(name, (0, ""), since, _said_in(left))])
+        messages = list(answers_within(left))
+        self._count([_Task(name, (0, ""), since, answers_in(messages), (*messages, *_texts_in(left)))])
 
     def _count(self, tasks: Sequence[_Task]) -> None:
+        if self.recorder.brought_several():
+            self._choose([each for task in tasks for each in task.written])
         new: list[_New] = []
         found: list[tuple[_New | None, float]] = []
         took_part: set[int] = set()
@@ -133,6 +143,23 @@ class Unheard:
                 place = self.recorder.now() if until is None else until - 1 + number / (len(waiting) + 1)
                 self._take(each, place)
             since = since if until is None else max(since, until)
+
+    def _choose(self, written: Sequence[Any]) -> None:
+        """Of several answers to one request, that counts which the agent went on with, where what it wrote shows it."""
+        several = [(place, answer) for place, answer in self.recorder.answers() if isinstance(answer, Choice)]
+        before = {hash(word) for message in answers_within(self.known) for word in words_of([message])}
+        for each in written:
+            text = isinstance(each, str)
+            answer = Answer() if text else Answer.of(payload_of_message(each), each)
+            words = frozenset(map(hash, [each.strip()] if text else words_of([each]))) - before
+            fitting: dict[float, list[int]] = {}
+            for place, other in several:
+                if answer.same(other) if answer.length else words & other.words:
+                    fitting.setdefault(place, []).append(other.number)
+            for place, choices in fitting.items():
+                self._went_on.setdefault(place, set()).add(min(choices))
+        for place, chosen in self._went_on.items():
+            self.recorder.choose(place, min(chosen) if len(chosen) == 1 else 0)
 
     def _place(self, each: _New, new: Sequence[_New]) -> float | None:
         """Where the call is that this is the answer of; ``None`` where nobody heard of it yet."""
@@ -181,6 +208,7 @@ class Unheard:
             "unmeasured": sum(not each.payload.entries for each in taken),
             "summed": sum(bool(may_be_summed(each.payload, each.message)) for each in taken),
             "silent": self.recorder.remotes > 0 and not taken,
+            "chosen": sum(len(chosen) == 1 for chosen in self._went_on.values()),
         }
         some = {name: count for name, count in facts.items() if count}
         return {"asked": self.recorder.started_calls() + self.recorder.remotes > 0, **some}
@@ -188,6 +216,15 @@ class Unheard:
 
 def _said_in(value: Any) -> list[tuple[Any, Payload, Answer]]:
     return answers_in(answers_within(value))
+
+
+def _texts_in(written: Any, depth: int = 3) -> Iterator[str]:
+    """The texts that were written by themselves, or under keys."""
+    if isinstance(written, str):
+        yield written
+    elif isinstance(written, Mapping | list | tuple) and depth:
+        for each in written.values() if isinstance(written, Mapping) else written:
+            yield from _texts_in(each, depth - 1)
 
 
 def _between(places: Iterable[float], since: float, until: float | None) -> bool:
@@ -250,5 +287,16 @@ def notes_of(facts: Sequence[Mapping[str, Any]]) -> list[str]:
         notes.append(
             f"{counts['silent']} rollouts asked a RemoteGraph, and no message came of it that tells of a model's call: "
             "what its models generated is not on the timeline; have it return its messages, with their logprobs"
+        )
+    if counts["several"]:
+        notes.append(
+            f"{counts['several']} calls brought several answers each (n > 1), of which one counts: of "
+            f"{counts['chosen']} calls the one that the agent went on with, of the rest the first, for nothing shows "
+            "more. The other answers are on the bill and on no timeline; to compare them, ask for one answer a call"
+        )
+    if counts["mixed"]:
+        notes.append(
+            f"of {counts['mixed']} streamed calls LangChain mixed the answers into one message, which is none of them: "
+            "what the agent went on with has no timeline of its own; ask for one answer a call, or do not stream"
         )
     return notes

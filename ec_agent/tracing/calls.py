@@ -219,7 +219,7 @@ def _used(call: OpenCall | None, generations: Sequence[Any]) -> dict[str, Any]:
 def _usage_of(done: Call | None) -> dict[str, Any]:
     if done is None or done.from_cache:  # which used nothing
         return {}
-    return names.usage(done.prompt_tokens, done.cached_tokens, done.tokens)
+    return names.usage(done.prompt_tokens, done.cached_tokens, None if done.tokens is None else done.generated)
 
 
 def _identity(answers: Sequence[BaseMessage], call: OpenCall | None) -> dict[str, Any]:

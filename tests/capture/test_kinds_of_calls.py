@@ -388,7 +388,8 @@ def test_an_echoed_prompt_does_not_count(told, client):
     one = {"choices": [{"logprobs": legacy}], "usage": usage}
     assert shown(call_of(payload_of_response(one), ("entropy",)).entropies) == ENTROPIES
     two = {"choices": [{"logprobs": legacy}] * 2, "usage": {**usage, "completion_tokens": 6}}
-    assert shown(call_of(payload_of_response(two), ("entropy",)).entropies) == [None] * 6
+    call = call_of(payload_of_response(two), ("entropy",))
+    assert (shown(call.entropies), call.generated) == ([None] * 3, 6)  # of two answers one counts
 
 
 def test_a_candidate_listed_twice_counts_once():

@@ -209,7 +209,8 @@ def test_n_choices_count_once(fake, chat_model):
     fake.answers["hi"] = Answer([0.25, 0.5], more=[[0.75]])
     with record_calls() as recorder:
         chat_model(n=2).generate(messages("hi"))
-    assert timelines(recorder) == [[0.25, 0.5, 0.75]]
+    assert timelines(recorder) == [[0.25, 0.5]]
+    assert [call.generated for call in recorder.trajectory().calls] == [3]
     assert recorder.every_call()[0].prompt_tokens == 7
 
 

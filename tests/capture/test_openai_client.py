@@ -222,12 +222,12 @@ def test_usage_is_taken_along(told, client):
     assert [(c.prompt_tokens, c.cached_tokens, c.tokens) for c in recorder.trajectory().calls] == [(7, 3, 3)] * 3
 
 
-def test_all_choices_count(told, client):
+def test_of_several_choices_the_first_counts(told, client):
     with record_calls() as recorder:
         client.chat.completions.create(**chat("choices"), n=3)
         list(client.chat.completions.create(**chat("choices"), n=3, stream=True))
-    assert timelines(recorder) == [[0.25, 0.5, 0.75]] * 2
-    assert [call.tokens for call in recorder.trajectory().calls] == [3, 3]
+    assert timelines(recorder) == [[0.25]] * 2
+    assert [(call.tokens, call.generated) for call in recorder.trajectory().calls] == [(1, 3), (1, 1 + 2)]
 
 
 def test_tool_calls_come_with_their_logprobs(fake, client):

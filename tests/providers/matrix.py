@@ -95,6 +95,14 @@ models trained on `<tool_call>`.
 * Placeholders: llama.cpp (speculative decoding) and vLLM have sent `logprob: 0.0` for tokens that they did not measure;
   vLLM 0.32 sends -9999.0 for what a grammar forbids. A token whose 0.0 nothing confirms, or all of whose candidates are
   masked, has no signal of any kind, and coverage falls (docs/method.md, section 1).
+* Of several answers to one request (`n=2`, `candidateCount`) one counts: the one that the agent went on with, where its
+  text, a tool call of it or its message is in what the agent wrote; else the first (index 0), which `invoke` returns.
+  The others are on the bill (`Call.beside`) and on no timeline. Usage counts all of them together: what no answer
+  accounts for is that of those without logprobs, or else shared out equally, and of `best_of` that of those kept back.
+  The receipt's warnings say for how many calls which of this is so. Streamed with `n=2`, ChatOpenAI (langchain-openai
+  1.7.4) mixes the answers into one message, which is none of them: the first counts, and a warning says it.
+* Routes that resend with every part of a stream the logprobs of all parts before, or with the last those of all, are
+  recognised by the count of tokens, by the text, or by numbers that no two tokens have in common; `ha ha ha` is not.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.

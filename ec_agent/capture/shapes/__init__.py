@@ -44,17 +44,23 @@ What comes out when a payload is odd, token by token:
     a message of LangChain's that ended for ``stopstop``    -> its usage is divided by what the tokens tell
     text and a tool call in one piece, logprobs for the
     text alone, and no usage                                -> the call's tokens are not seen to be missing
-    several alternatives in a saved answer                  -> of a rollout the first; ``ec-agent score`` scores each
+    several answers to one request (``n=2``)                -> one timeline each, and one counts: the one that the
+                                                               agent went on with where that is seen, else the
+                                                               first; ``ec-agent score`` scores each
+    ... with a count of tokens for all of them together     -> on the bill; what none has is shared out equally
+    parts of a stream that hold all tokens so far           -> each token once
     a count beyond 10 million tokens, or below 0            -> no count
     a count of 0 for an answer that is not empty            -> no count
 """
 
+from ec_agent.capture.shapes.alternatives import pick, words_of
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
 from ec_agent.capture.shapes.messages import may_be_summed, payload_of_message, said_once
 from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, is_response, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
+    first_of_messages,
     generated,
     merge_payloads,
     payload_of_response,
@@ -78,6 +84,7 @@ __all__ = [
     "count",
     "entries_of",
     "finished",
+    "first_of_messages",
     "generated",
     "get",
     "is_ai",
@@ -89,9 +96,11 @@ __all__ = [
     "payload_of_response",
     "payload_of_stream",
     "payloads_of_response",
+    "pick",
     "plain_message",
     "said_once",
     "streamed_entries",
     "tokens_of",
     "without_echo",
+    "words_of",
 ]

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from ec_agent.capture.shapes.alternatives import pick, split
 from ec_agent.capture.shapes.closing import ends
+from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import once_in_all
 from ec_agent.capture.shapes.ending import finished
-from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.messages import payload_of_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
     payload_of_response,
     payload_of_stream,
-    without_echo,
 )
 from ec_agent.capture.shapes.reading import first, get, listed
 from ec_agent.capture.shapes.summed import MessageParts
@@ -51,19 +51,14 @@ def is_ai(message: Any) -> bool:
 
 def payloads_of_response(response: Any) -> list[Payload]:
     """A whole answer as its alternatives: OpenAI's ``choices``, Gemini's ``candidates``; the usage is that of all."""
-    choices, candidates = listed(get(response, "choices")), listed(get(response, "candidates"))
-    if len(choices) < 2 and len(candidates) < 2:
-        return [payload_of_response(response)]
-    whole = payload_of_response(response)
-    model = {"model": whole.model}
-    if len(choices) > 1:
-        entries = [entries_of(get(choice, "logprobs")) for choice in choices]
-        if any(entries) and not without_echo(entries, whole.tokens):  # where an answer begins, nobody can tell
-            return [replace(whole, entries=(), tokens=None) for _ in choices]
-        alone = [payload_of_response({**model, "choices": [choice]}) for choice in choices]
-    else:
-        alone = [payload_of_response({**model, "candidates": [candidate]}) for candidate in candidates]
-    return [replace(each, prompt_tokens=whole.prompt_tokens, cached_tokens=whole.cached_tokens) for each in alone]
+    return _each(payload_of_response(response))
+
+
+def _each(payload: Payload) -> list[Payload]:
+    if len(payload.alternatives) < 2:
+        return [payload]
+    places = range(len(payload.alternatives))
+    return [replace(pick(payload, place), beside=0, alternatives=()) for place in places]
 
 
 class Key(NamedTuple):
@@ -172,21 +167,24 @@ class Stream:
             heard = MessageParts()
             for part in self.parts:
                 heard.hear(part)
-            return [heard.counted_once(_joined([payload_of_message(part) for part in self.parts], summed=True))]
+            told = _added([payload_of_message(part) for part in self.parts])
+            return [heard.counted_once(_joined(told, summed=True))]
         if kind == "events":
             return [replace(payload_of_stream(self.parts), partial=not self.over)]
         if len(self.parts) == 1 and kind != "chat":
             return payloads_of_response(self.parts[0])
         if kind in ("chat", "text"):
-            return [replace(payload_of_stream(parts), partial=not finished(parts)) for parts in self._alternatives()]
-        told = [[payload_of_response(part) for part in parts] for parts in self._alternatives()]
-        joined = [_joined(payloads) for payloads in self._each_once(told)]
-        return [replace(each, partial=not self.over) for each in joined]
+            found = zip(_each(payload_of_stream(self.parts)), split(self.parts), strict=True)
+            return [replace(payload, partial=not finished(parts)) for payload, parts in found]
+        each = [_added([payload_of_response(part) for part in parts]) for parts in split(self.parts)]
+        joined = [_joined(payloads) for payloads in self._each_once(each)]
+        return [replace(payload, partial=not self.over) for payload in joined]
 
     def _each_once(self, told: list[list[Payload]]) -> list[list[Payload]]:
         """The parts of each alternative, less those that came twice, by the count of all, or by that of each."""
-        counts = (tokens for part in reversed(self.parts) if (tokens := payload_of_response(part).tokens))
-        counted, came = next(counts, None), sum(len(each.entries) for payloads in told for each in payloads)
+        whole = [payload_of_response(part) for part in reversed(self.parts)]
+        counted = next((each.tokens + each.beside for each in whole if each.tokens), None)
+        came = sum(len(each.entries) for payloads in told for each in payloads)
         if counted is None or came == counted * len(told):
             return told
         kept = once_in_all([[list(each.entries) for each in payloads] for payloads in told], counted)
@@ -195,24 +193,18 @@ class Stream:
             for payloads, parts in zip(told, kept, strict=True)
         ]
 
-    def _alternatives(self) -> list[list[Any]]:
-        held = {"gemini": "candidates", "chat": "choices", "text": "choices"}.get(self.key.kind)
-        places = sorted({place for part in self.parts for place, _, _ in _said(self.key.kind, part)})
-        if held is None or len(places) < 2:
-            return [self.parts]
-        return [[_only(part, held, place) for part in self.parts] for place in places]
+
+def _added(payloads: list[Payload]) -> list[Payload]:
+    """The parts of one answer, less what each repeats of those before."""
+    tokens = next((each.tokens for each in reversed(payloads) if each.tokens), None)
+    parts = added([list(each.entries) for each in payloads], tokens=tokens)
+    return [replace(each, entries=part) for each, part in zip(payloads, parts, strict=True)]
 
 
 def _lacking_its_end(payload: Payload) -> Payload:
     known = len(payload.entries)
     lacks = not known or (payload.tokens or 0) > known + 1  # with one token less, it would be taken for the end token
     return payload if lacks else replace(payload, tokens=known + 1, entries=[*payload.entries, None])
-
-
-def _only(part: Any, held: str, place: int) -> dict[str, Any]:
-    """A part with one of its alternatives, and without the usage of all."""
-    kept = [each for each in listed(get(part, held)) if (get(each, "index") or 0) == place]
-    return {"id": get(part, "id"), "model": first(part, "model", "modelVersion", "model_version"), held: kept}
 
 
 def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:

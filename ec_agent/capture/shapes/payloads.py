@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial as bound
 from typing import Any
 
+from ec_agent.capture.shapes.alternatives import Alternative, among, split, spoken, words_of
 from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
+from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import alike, once
 from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.numbered import in_place
@@ -25,6 +28,7 @@ _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
 HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 _CALLED = ("name", "arguments", "input")
+_OF_ALL = ("usage", "usage_metadata", "usageMetadata", "model", "model_version", "modelVersion", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Payload:
         constrained: whether the request held the answer to a grammar, a schema or a certain tool.
         partial: whether the answer broke off, or its reader did, before its end.
         response: the provider's id of the answer, where reported.
+        beside: generated tokens of other answers to the same request, which are on the bill alone.
+        alternatives: all answers to the request, this one included, where it brought several.
     """
 
     entries: Sequence[Any] = ()
@@ -54,10 +60,57 @@ class Payload:
     constrained: bool = False
     partial: bool = False
     response: str | None = None
+    beside: int = 0
+    alternatives: Sequence[Alternative] = ()
 
 
-def payload_of_response(response: Any) -> Payload:
-    """A whole answer: OpenAI's chat completion, legacy completion or response; Gemini's, Ollama's, llama.cpp's own."""
+def payload_of_response(response: Any, prompts: int = 1, unreturned: int = 0) -> Payload:
+    """A whole answer: OpenAI's chat completion, legacy completion or response; Gemini's, Ollama's, llama.cpp's own.
+
+    Of several alternatives the first, with the others beside it.
+
+    Args:
+        response: the answer.
+        prompts: how many prompts it answers.
+        unreturned: how many alternatives were generated and kept back (``best_of``).
+    """
+    each = split([response], prompts)
+    if len(each) > 1 or unreturned:
+        whole = _payload_of_one({name: get(response, name) for name in _OF_ALL})
+        return first_of(_told(each, [_payload_of_one(parts[0]) for parts in each]), whole, unreturned)
+    return _payload_of_one(response)
+
+
+def _told(each: Sequence[Sequence[Any]], payloads: Sequence[Payload]) -> list[Alternative]:
+    return [Alternative(payload, words_of(parts)) for payload, parts in zip(payloads, each, strict=True)]
+
+
+def first_of(each: Sequence[Alternative], whole: Payload, unreturned: int = 0) -> Payload:
+    """The first of several answers to one request, with the others beside it.
+
+    Args:
+        each: all of them, as they are read alone.
+        whole: what is reported of all of them together: usage, model, id.
+        unreturned: how many more were generated and kept back.
+    """
+    if len(each) == 1:  # to which the count of all was given
+        each = [replace(each[0], payload=replace(each[0].payload, tokens=None))]
+    if whole.tokens == 0 and any(alternative.words for alternative in each):
+        whole = replace(whole, tokens=None)
+    entries = [alternative.payload.entries for alternative in each]
+    echoed = whole.tokens is not None and sum(map(len, entries)) > whole.tokens and any(map(_echoes, entries))
+    return among(each, whole, unreturned, echoed)
+
+
+def first_of_messages(payloads: Sequence[Payload], messages: Sequence[Any]) -> Payload:
+    """The first of LangChain's generations, with which agents go on; each says the usage of all."""
+    if len(payloads) == 1:
+        return payloads[0]
+    alone = [replace(payload, tokens=None) for payload in payloads]
+    return first_of(_told([[message] for message in messages], alone), payloads[0])
+
+
+def _payload_of_one(response: Any) -> Payload:
     usage = first(response, "usage", "usage_metadata", "usageMetadata")
     tokens = _of_usage(usage, response, "completion_tokens", "output_tokens", "eval_count", "tokens_predicted")
     if tokens is None:
@@ -139,23 +192,38 @@ def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
     )
 
 
-def payload_of_stream(chunks: Sequence[Any]) -> Payload:
-    """The chunks or events of a streamed OpenAI answer, as far as they came."""
+def payload_of_stream(chunks: Sequence[Any], prompts: int = 1, unreturned: int = 0) -> Payload:
+    """The chunks or events of a streamed OpenAI answer, as far as they came; else as ``payload_of_response``."""
+    each = split(chunks, prompts)
+    if len(each) < 2 and not unreturned:
+        return _stream_of_one(chunks)
+    payloads = [_stream_of_one(parts) for parts in each]
+    heard = heard_in(chunks)
+    usage = heard.usages.total(sum(len(payload.entries) for payload in payloads))
+    whole = _payload_of_one({"usage": usage, "model": heard.model, "id": heard.name})
+    return first_of(_told(each, payloads), whole, unreturned)
+
+
+def _stream_of_one(chunks: Sequence[Any]) -> Payload:
     chunks = in_place(chunks)
     heard = heard_in(chunks)
-    parts = [part for choice in heard.choices.values() for part in choice]
-    final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in FINAL_EVENTS), None)
-    usage = heard.usages.total(sum(map(len, parts)))
-    whole = payload_of_response({"usage": usage, "model": heard.model, "id": heard.name} if final is None else final)
-    if len(heard.choices) == 1:
-        parts = once(parts, whole.tokens)
     several = len(heard.choices) > 1
-    choices = [[e for part in c for e in part] for c in (heard.choices.values() if several else [parts])]
-    entries = without_echo(choices, whole.tokens)
+    choices = [added(parts) if several else _added(parts, chunks, heard.usages) for parts in heard.choices.values()]
+    final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in FINAL_EVENTS), None)
+    usage = heard.usages.total(sum(len(part) for parts in choices for part in parts))
+    whole = _payload_of_one({"usage": usage, "model": heard.model, "id": heard.name} if final is None else final)
+    if not several:
+        choices = [once(parts, whole.tokens) for parts in choices]
+    entries = without_echo([[entry for part in parts for entry in part] for parts in choices], whole.tokens)
     whole = replace(whole, tokens=believed(whole.tokens, entries, heard.usages.spoken > 0))
     if whole.tokens is None and entries and heard.mute > 0:
         entries += [None] * heard.mute  # at least: a part may hold several tokens
     return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
+
+
+def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) -> list[list[Any]]:
+    tokens = count(first(usages.total(sum(map(len, parts))), "completion_tokens", "output_tokens"))
+    return added(parts, bound(spoken, chunks), tokens)
 
 
 @dataclass(slots=True)
@@ -253,6 +321,7 @@ def merge_payloads(payloads: Sequence[Payload]) -> Payload:
         top_k=max((p.top_k for p in payloads if p.top_k), default=None),
         constrained=any(p.constrained for p in payloads),
         partial=any(p.partial for p in payloads),
+        beside=sum(p.beside for p in payloads),
     )
 
 

@@ -188,4 +188,5 @@ def call_with(
         partial=payload.partial,
         constrained=payload.constrained,
         from_cache=payload.cache_hit,
+        beside=payload.beside,
     )

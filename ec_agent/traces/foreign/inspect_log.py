@@ -15,7 +15,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from ec_agent.capture.shapes import call_of, get, listed, payloads_of_response
+from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.traces.foreign.base import ODD, Found, Reader
@@ -112,7 +112,7 @@ def _calls(sample: Any) -> Iterator[Call]:
 
 
 def _call(output: Any) -> Call:
-    return call_of(payloads_of_response(output)[0], (ENTROPY, SURPRISAL))  # the agent goes on with the first
+    return call_of(payload_of_response(output), (ENTROPY, SURPRISAL))  # the agent goes on with the first
 
 
 def _grade(score: Any) -> float | None:

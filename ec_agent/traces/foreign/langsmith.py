@@ -18,11 +18,12 @@ from typing import Any
 from ec_agent.capture.shapes import (
     Payload,
     call_of,
+    first_of_messages,
     get,
     listed,
     merge_payloads,
     payload_of_message,
-    payloads_of_response,
+    payload_of_response,
     plain_message,
 )
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
@@ -100,18 +101,18 @@ def _payload(outputs: Any) -> Payload:
     answer = get(outputs, "message") or next(iter(listed(get(outputs, "messages"))), None)
     if answer is not None:
         return payload_of_message(plain_message(answer))
-    return payloads_of_response(outputs or {})[0]  # of a wrapped openai client
+    return payload_of_response(outputs or {})  # of a wrapped openai client
 
 
 def _first(alternatives: list[Any]) -> Payload | None:
-    """The alternative that the agent went on with; each has the usage of all."""
+    """The alternative that the agent went on with; the others are on the bill."""
     if not alternatives:
         return None
-    info, message = get(alternatives[0], "generation_info"), get(alternatives[0], "message")
-    if message is None:  # a completion model's: the logprobs are beside the text
-        message = {"content": get(alternatives[0], "text")}
-    payload = payload_of_message(plain_message(message), info)
-    return payload if len(alternatives) == 1 else replace(payload, tokens=None)
+    # A completion model's have no message: the logprobs are beside the text.
+    messages = [plain_message(get(each, "message") or {"content": get(each, "text")}) for each in alternatives]
+    infos = [get(each, "generation_info") for each in alternatives]
+    payloads = [payload_of_message(message, info) for message, info in zip(messages, infos, strict=True)]
+    return first_of_messages(payloads, messages)
 
 
 READER = Reader(

@@ -1,0 +1,166 @@
+"""Several answers to one request (``n=2``): told apart, for they are not one timeline.
+
+One of them counts, the first unless somebody says which one the agent went on with. The provider counts the tokens of
+all together: those of the others are on the bill, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ec_agent.capture.shapes.reading import count, first, get, listed
+
+if TYPE_CHECKING:
+    from ec_agent.capture.shapes.payloads import Payload
+
+_HOLDERS = ("choices", "candidates")
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of several answers.
+
+    Attributes:
+        payload: its entries, and as many tokens as are taken for its own.
+        words: what it is known by, whatever message it comes in: its text, the ids of its tool calls.
+    """
+
+    payload: Payload
+    words: frozenset[str]
+
+
+def split(parts: Sequence[Any], prompts: int = 1) -> list[list[Any]]:
+    """A whole answer, or the parts of a streamed one, once for each alternative.
+
+    Of parts that hold several, each alternative has its own and no usage. Where there are none, the parts as they are.
+
+    Args:
+        parts: the answer, or its chunks.
+        prompts: how many prompts it answers: OpenAI's legacy completions answer each of them ``n`` times.
+    """
+    held = next((name for name in _HOLDERS if any(_several(get(part, name)) for part in parts)), None)
+    if held is None:
+        return [list(parts)]
+    places = sorted({place for part in parts for place, _ in _numbered(part, held)})
+    each = len(places) // prompts if prompts > 0 and len(places) % prompts == 0 else len(places)
+    if each < 2 and (prompts > 1 or len(places) < 2):
+        return [list(parts)]
+    return [[_only(part, held, places[number::each]) for part in parts] for number in range(each)]
+
+
+def _several(choices: Any) -> bool:
+    """Whether these show that there is more than one alternative."""
+    found = listed(choices)
+    return len(found) > 1 or bool(found and count(get(found[0], "index")))
+
+
+def _numbered(part: Any, held: str) -> list[tuple[int, Any]]:
+    """The choices of a part, each with its number; without one, choices of a whole answer are counted."""
+    choices = listed(get(part, held))
+    numbers = [count(get(choice, "index")) for choice in choices]
+    if len(set(numbers)) < len(numbers):
+        numbers = list(range(len(choices)))
+    return [(number or 0, choice) for number, choice in zip(numbers, choices, strict=True)]
+
+
+def _only(part: Any, held: str, places: Sequence[int]) -> dict[str, Any]:
+    kept = [choice for place, choice in _numbered(part, held) if place in places]
+    named = {name: get(part, name) for name in ("id", "object", "type")}
+    return {**named, "model": first(part, "model", "modelVersion", "model_version"), held: kept}
+
+
+def words_of(parts: Sequence[Any]) -> frozenset[str]:
+    """What an answer is known by; see ``Alternative``.
+
+    Args:
+        parts: messages, or whole answers or chunks with one choice.
+    """
+    sayers = [sayer for part in parts for sayer in (part, *_sayers(part))]
+    names = [get(call, "id") for sayer in sayers for call in listed(get(sayer, "tool_calls"))]
+    return frozenset(name for name in (spoken(parts).strip(), *names) if isinstance(name, str) and name)
+
+
+def spoken(parts: Sequence[Any]) -> str:
+    """The text in messages, whole answers or chunks."""
+    sayers = [sayer for part in parts for sayer in (part, *_sayers(part))]
+    return "".join(_text(get(sayer, "content")) or _text(get(sayer, "text")) for sayer in sayers)
+
+
+def _sayers(part: Any) -> list[Any]:
+    """What says something in an answer or a chunk of one."""
+    choices = listed(get(part, "choices"))
+    said = [each for choice in choices for each in (choice, get(choice, "message"), get(choice, "delta"))]
+    return said + [each for c in listed(get(part, "candidates")) for each in listed(get(c, "content", "parts"))]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    blocks = [block if isinstance(block, str) else get(block, "text") for block in listed(content)]
+    return "".join(text for text in blocks if isinstance(text, str))
+
+
+def among(each: Sequence[Alternative], whole: Payload, unreturned: int = 0, echoed: bool = False) -> Payload:
+    """The first of several alternatives, with the others beside it.
+
+    What none of them accounts for is theirs in equal parts: all of it that of those that came without an entry, or of
+    those that were kept back, if there are any. One token each is no gap, as of a single answer.
+
+    Args:
+        each: as far as they came, each without the usage of all.
+        whole: what is reported of all of them together: usage, model, id.
+        unreturned: how many more the provider generated and kept back (``best_of``).
+        echoed: whether the prompt came back with them: where the answers begin, nobody can tell.
+    """
+    payloads = [replace(a.payload, entries=()) if echoed else a.payload for a in each]
+    counts = _counts(payloads, [bool(a.words) for a in each], whole.tokens, unreturned)
+    told = [
+        replace(alternative, payload=replace(payload, tokens=tokens))
+        for alternative, payload, tokens in zip(each, payloads, counts, strict=True)
+    ]
+    billed = max(whole.tokens or 0, sum(_size(alternative.payload) for alternative in told))
+    return _picked(replace(whole, alternatives=tuple(told)), told[0], billed)
+
+
+def pick(payload: Payload, place: int) -> Payload:
+    """Another of the alternatives of which a payload is one; the bill stays."""
+    return _picked(payload, payload.alternatives[place], payload.beside + _size(payload))
+
+
+def _picked(whole: Payload, alternative: Alternative, billed: int) -> Payload:
+    shared = ("prompt_tokens", "cached_tokens", "cache_hit", "top_k", "constrained", "alternatives", "response")
+    own = alternative.payload
+    return replace(
+        own,
+        **{name: getattr(whole, name) for name in shared},
+        model=whole.model or own.model,
+        partial=whole.partial or own.partial,
+        beside=max(billed - _size(own), 0),
+    )
+
+
+def _counts(
+    payloads: Sequence[Payload], speak: Sequence[bool], tokens: int | None, unreturned: int
+) -> list[int | None]:
+    """How many tokens each of them has, as far as that can be told."""
+    if tokens is None:
+        return [payload.tokens for payload in payloads]
+    known = [_size(payload) for payload in payloads]
+    missing = max(tokens - sum(known), 0)
+    mute = [place for place, says in enumerate(speak) if says and not known[place]]
+    if mute or unreturned:
+        shares = dict(zip(mute, _shares(missing, len(mute) + unreturned), strict=False))
+        # None is meant for an answer that is not empty.
+        return [shares[place] or None if place in shares else size for place, size in enumerate(known)]
+    each = _shares(missing if missing > len(payloads) else 0, len(payloads))
+    return [size + share for size, share in zip(known, each, strict=True)]
+
+
+def _shares(missing: int, size: int) -> list[int]:
+    return [(missing + place) // size for place in reversed(range(size))]
+
+
+def _size(payload: Payload) -> int:
+    return len(payload.entries) if payload.tokens is None else payload.tokens
