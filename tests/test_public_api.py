@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +177,12 @@ def test_a_wildcard_import_gives_the_surface():
         warnings.simplefilter("ignore")
         exec("from ec_agent import *", space)
     assert set(PUBLIC) <= set(space)
+
+
+@pytest.mark.parametrize("package", ["", "doctor", "evaluation", "live", "local", "prompted", "tracing"])
+def test_each_name_is_listed_once_in_the_stub_and_is_there(package):
+    module = importlib.import_module(f"ec_agent.{package}".rstrip("."))
+    stub = Path(module.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    named = re.findall(r"import (\w+)", stub)
+    assert sorted(named) == module.__all__ == sorted(set(named))
+    assert all(hasattr(module, name) for name in named)

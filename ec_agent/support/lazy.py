@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError
 
+_LISTED = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
+
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], needing: tuple[str, ...] = ()
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's ``__getattr__`` and ``__dir__``.
+    package: str, file: str, needing: tuple[str, ...] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """A package's ``__getattr__``, ``__dir__`` and ``__all__``, from the stub file beside its ``__init__.py``.
+
+    The stub (``__init__.pyi``) lists each name once, for type checkers and for us: ``from module import name as name``.
 
     Args:
         package: its ``__name__``.
-        homes: name -> the module below the package that has it.
+        file: its ``__file__``.
         needing: how the names of modules begin that import other people's packages, of which an old one might do no
             harm before it is used.
 
     Raises:
         ConfigError: from ``__getattr__``: an installed package is too old for the module.
     """
+    homes = {name: home for home, name in _LISTED.findall(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))}
 
     def getattr_(name: str) -> Any:
         if name not in homes:
@@ -31,7 +38,7 @@ def lazy_names(
         try:
             if homes[name].startswith(needing):
                 _refuse_old()
-            value = getattr(import_module(f"{package}.{homes[name]}"), name)
+            value = getattr(import_module(homes[name]), name)
         except (ImportError, AttributeError):  # where that is because of an old package, there is a better word for it
             _refuse_old()
             raise
@@ -41,7 +48,7 @@ def lazy_names(
     def dir_() -> list[str]:
         return sorted(homes)
 
-    return getattr_, dir_
+    return getattr_, dir_, sorted(homes)
 
 
 def _refuse_old() -> None:

@@ -12,17 +12,6 @@ LangSmith needs no call: where its tracing is on, the rollouts' runs get metadat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ec_agent.support.lazy import lazy_names
 
-if TYPE_CHECKING:
-    from ec_agent.tracing.feedback import flush as flush
-    from ec_agent.tracing.switch import instrument as instrument
-    from ec_agent.tracing.switch import uninstrument as uninstrument
-
-_HOME_OF = {"flush": "feedback", "instrument": "switch", "uninstrument": "switch"}
-
-__all__ = sorted(_HOME_OF)
-
-__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)
+__getattr__, __dir__, __all__ = lazy_names(__name__, __file__)
