@@ -138,7 +138,7 @@ def test_requests_of_a_raw_client_are_shown_alike_beside_an_instrumentation_of_i
 ):
     owner = AsyncOpenAI if asynchronous else OpenAI
     client, found = owner(base_url=fake.url, api_key="none"), _innermost(owner.request)
-    said = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "logprobs": True, "top_logprobs": 5}
+    said = {"model": "m", "messages": [{"role": "user", "content": "how far"}], "logprobs": True, "top_logprobs": 5}
 
     def agent(state):
         return {"messages": [("ai", client.chat.completions.create(**said).choices[0].message.content)]}

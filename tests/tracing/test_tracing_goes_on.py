@@ -104,7 +104,7 @@ def test_of_a_raw_client_too(provider, run, fake):
     client = OpenAI(base_url=fake.url, api_key="none")
 
     def agent(state):
-        asked = [{"role": "user", "content": "hi"}]
+        asked = [{"role": "user", "content": "how far"}]
         answer = client.chat.completions.create(model="m", messages=asked, logprobs=True, top_logprobs=5)
         return {"said": answer.choices[0].message.content}
 
