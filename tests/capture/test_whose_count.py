@@ -7,8 +7,9 @@ from asking import timelines
 from fake_openai import MODEL
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from told_streams import ASYNC_WAYS, COUNT, ENTROPIES, WAYS, answer, async_ways, chunk, last, tokens, usage, ways
 
 from ec_agent import Limits, best_of_n, record_calls
@@ -226,3 +227,26 @@ def test_what_the_request_does_not_say_its_reader_may_know(fake, client):
         Own(client=client, said=AIMessage("w0 w1", usage_metadata=counted(COUNT, 11))).invoke("hi")
     (call,) = recorder.trajectory().calls
     assert (call.tokens, call.prompt_tokens, call.model) == (COUNT, 11, MODEL)
+
+
+class Around(BaseChatModel):
+    """Passes on what another chat model streams."""
+
+    inner: BaseChatModel
+
+    @property
+    def _llm_type(self):
+        return "around"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        parts = [ChatGenerationChunk(message=part) for part in self.inner.stream(messages)]
+        return generate_from_stream(iter(parts))
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_model_around_one_that_tells_it_twice_is_one_call(name, fake, chat_model):
+    fake.answers["hi"] = answer(streams()[name])
+    with record_calls() as recorder:
+        Around(inner=chat_model(stream_usage=True)).invoke("hi")
+    assert seen(recorder) == (COUNT, 9, 4, MODEL)
+    assert timelines(recorder) == [ENTROPIES]
