@@ -80,6 +80,13 @@ def test_choosing_runs(run, endpoint):
     assert result.selection.selector == "fewest_tokens"
 
 
+def test_doctor_runs(run, endpoint):
+    (block,) = blocks("docs/doctor.md")
+    names = run("docs/doctor.md", [block.replace("http://127.0.0.1:8080/v1", endpoint.url)])
+    result = names["better"].run({"messages": [("user", "?")]})
+    assert {candidate.coverage for candidate in result.selection.candidates} == {names["way"].coverage} == {1.0}
+
+
 def test_every_selector_is_on_the_page():
     from ec_agent.selectors import SELECTORS
 

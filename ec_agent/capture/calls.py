@@ -34,6 +34,7 @@ class Request:
     Attributes:
         asked: what it asks for.
         sampled: whether the rollout's sampling parameters were set on it.
+        sent: how often it was sent: again in another way, where it was refused.
         response: the whole answer, where it came whole.
         chunks: the parts of a streamed one, so far.
         marked: whether the mark came that ends a stream.
@@ -43,6 +44,7 @@ class Request:
 
     asked: Asked = field(default_factory=Asked)
     sampled: bool = False
+    sent: int = 0
     response: Any = None
     chunks: list[Any] = field(default_factory=list)
     marked: bool = False

@@ -143,6 +143,7 @@ class _Watched:
         asked = {} if self._asker is None else self._asker.additions()
         added = {**asked, **self._sampling}
         self.request.asked = asked_of({**self._body, **added})
+        self.request.sent += 1
         options = copy.copy(self._given)
         if added:
             options.extra_json = {**(options.extra_json or {}), **added}

@@ -128,17 +128,18 @@ def score(
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds an answer may take; with a URL.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def doctor(target: str | None, model: str | None, api_key_env: str | None, timeout: float, as_json: bool) -> None:
-    """Ask a model a dozen small questions: do its answers come with logprobs, and what is to be set?
+    """Ask a model some sixteen small questions: do its answers come with logprobs, and what is to be set?
 
     TARGET is the base URL of an OpenAI-compatible endpoint, with --model; or module:name of a LangChain chat
     model, of one with parameters bound, or of a function that makes one. Modules of this directory are found.
+    What it says to set it has set and asked before, as best_of_n would: four of the requests. docs/doctor.md has each.
 
     \b
     Exit codes:
       0  usable as is: plain answers and tool calls come with candidates
       1  an error: nobody answers, the key is wrong, an argument is missing
       3  usable with the settings named
-      4  not usable: no logprobs
+      4  not usable: no candidates' logprobs
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.doctor import run_doctor
 

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,7 +48,9 @@ def run_doctor(target: str | None, model: str | None, api_key_env: str | None, t
     with _quiet_stdout() if as_json else contextlib.nullcontext():
         asked = _target(target, model, api_key_env, timeout)
         console = plain_console(stderr=True)
-        with console.status(f"asking {escape(asked.name)}"):
+        with console.status(f"asking {escape(asked.name)}"), warnings.catch_warnings():
+            # LangChain's typed answers warn of each entry that a server names by a number.
+            warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
             report = diagnose(asked)
     if as_json:
         print(strict_json(report.to_dict()))

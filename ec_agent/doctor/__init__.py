@@ -3,6 +3,8 @@
     report = diagnose(EndpointTarget("http://127.0.0.1:8080/v1", "my-model"))
     report = diagnose(ChatModelTarget(ChatOpenAI(..., logprobs=True, top_logprobs=20)))
     report.verdict, report.settings, report.exit_code
+    way = report.ways[0]                  # settings that were tried
+    best_of_n(create_agent(ChatOpenAI(**way.model), tools), **way.options())
 
     drive(preflight(models_of(agent)))        # or: await adrive(...); raises PreflightError
 

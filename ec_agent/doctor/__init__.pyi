@@ -11,3 +11,4 @@ from ec_agent.doctor.report import Finding as Finding
 from ec_agent.doctor.report import Mark as Mark
 from ec_agent.doctor.report import Report as Report
 from ec_agent.doctor.report import Verdict as Verdict
+from ec_agent.doctor.report import Way as Way

@@ -1,146 +1,200 @@
-"""From findings to what to set, and to a verdict."""
+"""From what was found, and the ways that were tried, to what is said: settings and a verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ec_agent.capture.advice import ASK_BY_NAME
 from ec_agent.doctor.answers import CURE, Answer, Refusal, Target
-from ec_agent.doctor.endpoint import INCLUDE, EndpointTarget
-from ec_agent.doctor.plain import MOST, Plain
-from ec_agent.doctor.report import Finding, Mark, Setting, Verdict
+from ec_agent.doctor.endpoint import EndpointTarget
+from ec_agent.doctor.following import LEGACY_MOST, Known, needs
+from ec_agent.doctor.plain import COVERED, MOST
+from ec_agent.doctor.refusals import written
+from ec_agent.doctor.report import Mark, Setting, Verdict, Way
+from ec_agent.numbers.signals import ENTROPY
 
-ENOUGH = 0.5  # the default of best_of_n(min_coverage=...)
 FEW = 5
+_NOT_SETTINGS = ("model", "base_url", "model_kwargs")
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What has been found out so far.
-
-    Attributes:
-        plain: the plain question's answers.
-        findings: by question.
-        answers: what the further questions brought, by question.
-    """
-
-    plain: Plain
-    findings: dict[str, Finding]
-    answers: dict[str, Answer | Refusal]
-
-    def marked(self, question: str, *marks: Mark) -> bool:
-        """Whether a question was answered in one of these ways."""
-        return question in self.findings and self.findings[question].mark in marks
-
-    def low(self, question: str) -> bool:
-        """Whether too few tokens had candidates for a rollout to be scored on them."""
-        coverage = self.findings[question].coverage if question in self.findings else None
-        return coverage is not None and coverage < ENOUGH
-
-
-def verdict_of(known: Known, settings: tuple[Setting, ...]) -> Verdict:
+def verdict_of(known: Known, settings: Sequence[Setting], ways: Sequence[Way]) -> Verdict:
     """What all findings come to."""
-    heard = known.plain.answers or known.plain.denied or known.marked("responses", Mark.YES, Mark.PARTLY)
-    if not heard:
+    found = known.marked("responses", Mark.YES, Mark.PARTLY) or known.marked("completions", Mark.YES, Mark.PARTLY)
+    if not (known.plain.answers or known.plain.denied or found):
         return Verdict.UNANSWERED
-    if not known.plain.scored and not known.marked("responses", Mark.YES):
+    if not any(way.signal == ENTROPY for way in ways):
         return Verdict.UNUSABLE
     return Verdict.WITH_SETTINGS if any(setting.needed for setting in settings) else Verdict.USABLE
 
 
-def settings_for(target: Target, known: Known) -> tuple[Setting, ...]:
+def settings_for(target: Target, known: Known, ways: Sequence[Way]) -> tuple[Setting, ...]:
     """What to set, and which of it rollouts need in order to be scored."""
-    if known.plain.scored:
-        found = [*_made(target, known), *_around(known)]
-    elif known.marked("responses", Mark.YES):
-        how = target.constructor(use_responses_api=True, include=list(INCLUDE), top_logprobs=MOST)
-        found = [Setting(f"{how}: only the Responses API returns logprobs here", needed=True)]
-    elif known.plain.answers or known.plain.denied or known.marked("responses", Mark.PARTLY):
-        found = list(_hopeless(known))
+    plain, main = known.plain, ways[0] if ways else None
+    if main is not None and main.kind != "ChatOpenAI":
+        text = f"{main.kind}({written(main.model)}): only the older completions API returns logprobs here"
+        return (Setting(f"{text}, {LEGACY_MOST} candidates a token; it takes no tools", needed=True),)
+    if (plain.scored or known.streams_only) and main is not None:
+        found = [*_made(target, known, ways), *_around(known, ways), *_flags(known, False), *_to_know(target, known)]
+    elif main is not None and main.signal == ENTROPY:
+        settings = _settings(main)
+        by_responses = "use_responses_api" in settings
+        why = "the Responses API returns logprobs" if by_responses else "whole answers have logprobs"
+        found = [Setting(f"{target.constructor(**settings)}: only {why} here{_tried(main)}", needed=True)]
+    elif plain.answers or plain.denied or known.marked("responses", Mark.PARTLY, Mark.YES):
+        found = [*_hopeless(target, known, ways), *_flags(known, True)]
     else:
-        cure = next((refusal.cure for refusal in known.plain.refusals.values()), CURE)
-        found = [Setting(f"nothing was answered: {cure}", needed=True)]
+        cure = next((refusal.cure for refusal in plain.refusals.values()), CURE)
+        found = [Setting(f"nothing was answered: {cure}", needed=True), *_flags(known, True)]
     return tuple(found)
 
 
-def _made(target: Target, known: Known) -> Iterator[Setting]:
+def _settings(way: Way) -> dict[str, Any]:
+    """The settings of a way, wherever they are to be put."""
+    own = {name: value for name, value in way.model.items() if name not in _NOT_SETTINGS}
+    return {**own, **way.model.get("model_kwargs", {}), **way.bind}
+
+
+def _tried(way: Way) -> str:
+    """What came when it was tried."""
+    if way.coverage is None:
+        return " [not tried]"
+    what = "candidates" if way.signal == ENTROPY else "logprobs"
+    return f" [tried: {what} for {way.coverage:.0%} of the tokens]"
+
+
+def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Setting]:
     """How to make the model."""
-    settings: dict[str, Any] = {}
-    why: list[str] = []
-    asks_for_itself = isinstance(target, EndpointTarget)
-    if asks_for_itself or known.plain.top != known.plain.first:
-        settings |= _logprobs(target, known.plain)
-    needed = bool(settings) and not asks_for_itself
-    if known.marked("stream", Mark.NO):
-        settings["disable_streaming"] = True
-        why.append("streamed answers have no logprobs")
-    elif _lost_by_streaming(known):
-        settings["disable_streaming"] = "tool_calling"
-        why.append("with tools and streaming there are no logprobs")
-    needed = needed or "disable_streaming" in settings
-    if asks_for_itself and "base_url=" in target.constructor() and known.marked("usage", Mark.YES):
-        settings["stream_usage"] = True  # ChatOpenAI asks for it only where it knows the endpoint
-    elif not asks_for_itself and known.marked("usage", Mark.PARTLY) and target.takes("stream_usage"):
-        settings["stream_usage"] = True
-        why.append("streamed answers do not say how many tokens they are")
+    main, itself = ways[0], isinstance(target, EndpointTarget)
+    settings = _settings(main)
+    why = list(_why(known, settings, itself))
+    asked = known.plain.top != known.plain.first and not itself
+    needed = asked or "disable_streaming" in settings or "streaming" in settings
     if settings:
         because = f"  ({'; '.join(why)})" if why else ""
-        yield Setting(target.constructor(**settings) + because, needed)
+        yield Setting(target.constructor(**settings) + because + _tried(main), needed)
     if getattr(target, "request_logprobs", False):
         if needed:
-            yield Setting("request_logprobs=True did not do it: it reaches what goes through an openai client", False)
-    elif "disable_streaming" in settings or needed:
-        yield Setting("or best_of_n(..., request_logprobs=True), which asks so by itself", needed=False)
+            yield Setting(
+                "request_logprobs=True did not do it: it reaches what goes through an openai client, and cannot bring "
+                "what an endpoint leaves out",
+                False,
+            )
+        return
+    other = next((way for way in ways if way.best_of_n.get("request_logprobs")), None)
+    if other is not None and ("disable_streaming" in settings or needed or itself):
+        yield Setting(f"or best_of_n(..., request_logprobs=True), which asks so by itself{_tried(other)}", needed=False)
 
 
-def _logprobs(target: Target, plain: Plain) -> dict[str, Any]:
-    asking = getattr(target, "asking", None)
-    top = plain.limit or plain.top or MOST
-    return dict(asking(top)) if asking else {"logprobs": True, "top_logprobs": top}
+def _why(known: Known, settings: dict[str, Any], itself: bool) -> Iterator[str]:
+    outcome = known.answers.get("stream")
+    if settings.get("streaming") is True:
+        yield "only streamed answers have logprobs"
+    elif settings.get("disable_streaming") is True:
+        if known.marked("stream", Mark.NO):
+            yield "streams are refused" if isinstance(outcome, Refusal) else "streamed answers have no logprobs"
+        elif known.marked("tools_stream", Mark.NO):
+            yield "with tools and streaming there are no logprobs"
+        else:
+            yield "streamed by this class, logprobs do not arrive"
+    elif "disable_streaming" in settings:
+        yield "with tools and streaming there are no logprobs"
+    if itself and "disable_streaming" in settings:
+        yield "leave streaming=True out"
+    if "stream_usage" in settings and not itself:
+        yield "streamed answers do not say how many tokens they are"
 
 
-def _lost_by_streaming(known: Known) -> bool:
-    return known.marked("tools_stream", Mark.NO) and not known.marked("tools", Mark.NO)
-
-
-def _around(known: Known) -> Iterator[Setting]:
+def _around(known: Known, ways: Sequence[Way]) -> Iterator[Setting]:
     """What to put around the model, and what to tell best_of_n."""
-    wrap = "PromptedToolModel(model=...) writes tool calls as text, whose tokens have logprobs"
-    if known.marked("tools", Mark.NO):
-        yield Setting(f"tool calls: {known.findings['tools'].detail}. {wrap}", needed=True)
-    elif known.low("tools"):
-        yield Setting(f"most tokens of a tool call have no logprobs. {wrap}", needed=True)
-    elif isinstance(turned := known.answers.get("tools"), Refusal):  # but for the time, or the server's state
+    main, wrap = ways[0], next((way for way in ways if way.prompted), None)
+    written_out = (
+        ""
+        if wrap is None
+        else (
+            f'PromptedToolModel(model=..., protocol="{wrap.prompted}") writes tool calls as text, '
+            f"whose tokens have logprobs{_tried(wrap)}"
+        )
+    )
+    instead = written_out or "PromptedToolModel, which writes them as text, was tried, and helps neither"
+    turned = known.answers.get(known.tools)
+    if main.tools and main.prompted is None:
+        pass  # with these settings tool calls have them
+    elif known.marked(known.tools, Mark.NO):
+        yield Setting(f"tool calls: {known.findings[known.tools].detail}. {instead}", needed=True)
+    elif known.low(known.tools):
+        yield Setting(f"most tokens of a tool call have no logprobs. {instead}", needed=True)
+    elif isinstance(turned, Refusal):  # but for the time, or the server's state
         yield Setting(f"tool calls: not known ({turned.detail}). To know, {turned.cure}", needed=True)
-    elif known.marked("tools", Mark.UNKNOWN):
+    elif known.marked(known.tools, Mark.UNKNOWN):
         text = "no tool call came: look at the receipt's coverage once one does."
-        yield Setting(f"{text} If this model calls no tools by itself, {wrap}", needed=True)
-    seen = known.plain.first in known.plain.scored
-    if known.marked("tools", Mark.NO) or known.low("tools") or (seen and known.low("logprobs")):
-        text = 'best_of_n(..., on_missing="score", min_coverage=0.2) scores on what there is; read its coverage'
-        yield Setting(f"or {text}", needed=False)
-    if seen and known.low("logprobs"):
-        share = known.findings["logprobs"].coverage
-        yield Setting(f"only {share:.0%} of the tokens have logprobs: min_coverage=0.5 leaves rollouts unscored", True)
+        yield Setting(f"{text} If this model calls no tools by itself, {written_out}" if wrap else text, needed=True)
+    elif main.prompted is not None:
+        yield Setting(f"through this class tool calls lose their logprobs. {instead}", needed=True)
+    elif main.coverage is not None and main.tools is None and not known.failed("tools_stream"):
+        yield Setting("with a tool on offer logprobs did not arrive, whatever was set: use none", needed=True)
+    least = main.best_of_n.get("min_coverage")
+    best = known.best
+    if least is not None and best is not None:
+        told = f'best_of_n(..., on_missing="score", min_coverage={least:g}), or rollouts stay unscored'
+        yield Setting(f"only {best.coverage:.0%} of the tokens have logprobs: {told}{_tried(main)}", needed=True)
+    elif known.text_only and not (main.tools and main.prompted is None) and isinstance(turned, Answer):
+        text = 'best_of_n(..., on_missing="score", min_coverage=0.2)'
+        yield Setting(f"or {text} scores rollouts of which a fifth has logprobs; read their coverage", needed=False)
     if known.marked("reasoning", Mark.PARTLY):
         yield Setting(
             "reasoning tokens have no logprobs and count as gaps: turn reasoning off, or lower min_coverage", False
         )
+    yield from _under_a_schema(known, _settings(main))
+
+
+def _under_a_schema(known: Known, settings: dict[str, Any]) -> Iterator[Setting]:
+    whole, streamed = known.answers.get("schema"), known.answers.get("schema_stream")
+    if settings.get("disable_streaming") is True or not isinstance(whole, Answer) or whole.coverage < COVERED:
+        return
+    if known.failed("schema_stream") or (isinstance(streamed, Answer) and streamed.coverage >= COVERED):
+        return
+    came = f"{streamed.coverage:.0%} of the tokens" if isinstance(streamed, Answer) else "no answer"
+    yield Setting(f"calls with a JSON schema: disable_streaming=True for them (streamed, {came} had logprobs)", False)
+
+
+def _flags(known: Known, alone: bool) -> Iterator[Setting]:
+    """Flags of the server's own, where a refusal is about them."""
+    refusals = [*known.plain.refusals.values(), *known.answers.values()]
+    flags = list(dict.fromkeys(flag for each in refusals if isinstance(each, Refusal) for flag in each.flags))
+    flags = [f"{flag} {MOST}" if flag == "--max-logprobs" else flag for flag in flags]
+    if flags:
+        how = f"start the server with {' '.join(flags)} (its manual has their values), for want of which it refused"
+        yield Setting(how if alone else f"or {how}", needed=alone, server=tuple(flags))
+
+
+def _to_know(target: Target, known: Known) -> Iterator[Setting]:
+    """What bears on the numbers."""
     if known.plain.limit is not None and known.plain.limit < FEW:
         yield Setting(f"{known.plain.limit} candidates make a coarse entropy: compare centroids with care", False)
+    if known.marked("temperature", Mark.NO):
+        yield Setting("logprobs are after temperature: give all rollouts one, or their entropies do not compare", False)
     if known.marked("seed", Mark.NO):
         yield Setting("a seed does not repeat an answer here: spread rollouts by temperature, not by seed", False)
+    if known.marked("model", Mark.NO):
+        told = known.findings["model"].detail
+        yield Setting(f"{told}: see that it is the one you mean, for all these answers are its own", False)
 
 
-def _hopeless(known: Known) -> Iterator[Setting]:
-    if any(answer.sampled_only for answer in known.plain.answers.values()):
+def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Setting]:
+    if known.plain.scored or known.streams_only or known.marked("responses", Mark.YES):
         yield Setting(
-            "only the sampled tokens' logprobs come: there is no entropy to take; use an endpoint that returns "
-            f"candidates (top_logprobs), or {ASK_BY_NAME}",
+            "logprobs come, but not through LangChain's classes, whatever is set: ec_agent cannot score it so; call "
+            "the model through an openai client",
             needed=True,
         )
+    elif known.sampled_only:
+        use = "use an endpoint that returns candidates (top_logprobs)"
+        text = f"only the sampled tokens' logprobs come: there is no entropy to take; {use}"
+        if ways:
+            how = needs(target, known) and f" with {target.constructor(**_settings(ways[0]))}"
+            text += f", or {ASK_BY_NAME}{how or ''}{_tried(ways[0])}"
+        yield Setting(text, needed=True)
     else:
         yield Setting(
             "this endpoint returns no logprobs: ec_agent cannot score it; use a model and endpoint that do",

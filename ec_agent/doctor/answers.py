@@ -11,13 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from ec_agent.capture.shapes import Payload, call_of, get, payload_of_response, payload_of_stream
-from ec_agent.doctor.report import Spent
-from ec_agent.numbers.signals import ENTROPY
+from ec_agent.doctor.report import Spent, Way
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.support.plans import Plan
 
 SHORT, TOOL_CALL, LONG = 24, 64, 1024  # tokens; LONG is for an answer that was cut inside its reasoning
 MOST_DETAIL = 160
+HEARD = (ENTROPY, "logprob", SURPRISAL)
+INCLUDE = ("message.output_text.logprobs",)
 CURE = "check the model's name and the URL"
 SEA = "Write one short sentence about the sea."
 WEATHER = "What is the weather in Paris? Use the tool."
@@ -33,6 +35,14 @@ TOOL = {
         },
     },
 }
+# One answer alone keeps to it, white space apart: so that it shows of every token whether it is forbidden.
+ONLY_ANSWER = '{"answer":"blue"}'
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "string", "enum": ["blue"]}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +54,24 @@ class Question:
             of logprobs.
         stream: whether the answer is streamed.
         tools: whether a tool is offered, and its call forced.
+        schema: whether the answer is held to ``SCHEMA``, of which the prompt says nothing.
         responses: whether it goes to the Responses API.
+        completions: whether it goes to the older completions API.
         n: how many choices.
         seed: the sampler's; it is asked for at temperature 1.
+        temperature: the sampler's, where the question is about it; else it is 0, or as the model has it.
         max_tokens: the longest answer.
     """
 
     top: int | None = None
     stream: bool = False
     tools: bool = False
+    schema: bool = False
     responses: bool = False
+    completions: bool = False
     n: int = 1
     seed: int | None = None
+    temperature: float | None = None
     max_tokens: int = SHORT
 
     @property
@@ -82,6 +98,8 @@ class Answer:
         reasoning_tokens: how many tokens of it were reported.
         responses: whether the Responses API answered.
         left_out: parameters the model does not take, which were left out.
+        temperature: the temperature that was asked for; ``None`` is the model's or the endpoint's own.
+        heard: the timeline that a rollout would have of it, where the answer was heard as rollouts hear it.
     """
 
     payload: Payload
@@ -92,11 +110,13 @@ class Answer:
     reasoning_tokens: int | None = None
     responses: bool = False
     left_out: frozenset[str] = frozenset()
+    temperature: float | None = None
+    heard: Trajectory | None = None
 
     @cached_property
     def trajectory(self) -> Trajectory:
         """The answer as the timeline of a rollout."""
-        return Trajectory([call_of(self.payload, (ENTROPY, "logprob"))])
+        return self.heard or Trajectory([call_of(self.payload, HEARD)])
 
     @property
     def scored(self) -> bool:
@@ -106,7 +126,9 @@ class Answer:
     @property
     def sampled_only(self) -> bool:
         """Whether logprobs came, but no candidates to take an entropy of."""
-        return not self.scored and bool(np.isfinite(self.trajectory.signal("logprob")).any())
+        sampled = self.trajectory.signal("logprob")
+        measured = np.isfinite(sampled) & (sampled != 0.0)  # where all are 0.0, they stand for nothing
+        return not self.scored and bool(measured.any())
 
     @property
     def coverage(self) -> float:
@@ -118,14 +140,15 @@ class Answer:
         """Whether the generated tokens were reported, so that missing logprobs show."""
         return self.payload.tokens is not None
 
+    def share(self, signal: str) -> float:
+        """Share of the generated tokens that have a signal; 0 where nothing is known of them."""
+        return self.trajectory.share(signal) or 0.0
+
     @cached_property
     def candidates(self) -> tuple[tuple[Any, ...], ...]:
-        """The candidates' texts, token by token, as far as they came."""
+        """The candidates, token by token, as far as they came."""
         rows = [get(entry, "top_logprobs") for entry in self.payload.entries]
-        return tuple(
-            tuple(get(c, "token") for c in row) if isinstance(row, Sequence) and not isinstance(row, str) else ()
-            for row in rows
-        )
+        return tuple(tuple(row) if isinstance(row, Sequence) and not isinstance(row, str) else () for row in rows)
 
     @property
     def top(self) -> int:
@@ -152,12 +175,14 @@ class Refusal:
         status: the HTTP status, where there was one.
         hopeless: asking differently would not help: no answer in time, too many requests, not an API.
         cure: what to do about it.
+        flags: of the server's own command line, where it names them or its words are known to be about them.
     """
 
     detail: str
     status: int | None = None
     hopeless: bool = False
     cure: str = CURE
+    flags: tuple[str, ...] = ()
 
     def about(self, *words: str) -> bool:
         """Whether it speaks of one of these."""
@@ -175,12 +200,14 @@ class Target(Protocol):
 
     Attributes:
         name: what is asked, in a line without secrets.
+        model_name: the model's own name, as far as it is known.
         first: the first question's ``Question.top``; ``None`` is a model that is asked as it is.
         unasked: questions that make no sense here, and why.
         spent: what asking has cost so far; a report starts a new count.
     """
 
     name: str
+    model_name: str
     first: int | None
     unasked: dict[str, str]
     spent: Spent
@@ -195,8 +222,17 @@ class Target(Protocol):
     def takes(self, name: str) -> bool:
         """Whether a model has a setting of this name."""
 
+    def arguments(self, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What makes a model with these settings: arguments of its constructor, and parameters to be bound to it."""
+
     def constructor(self, **settings: Any) -> str:
         """How to make a model with these settings, as a line of Python."""
+
+    def following(self, way: Way) -> Target | None:
+        """A model with these settings, heard as rollouts hear it; its costs are this one's.
+
+        ``None`` where none can be made: the package is not installed.
+        """
 
 
 def answer_of_completion(response: Any) -> Answer:
@@ -248,6 +284,11 @@ def answer_of_response(response: Any) -> Answer:
         reasoning_tokens=_reasoning_tokens(get(response, "usage")),
         responses=True,
     )
+
+
+def answer_of_legacy(response: Any) -> Answer:
+    """An answer of the older completions API."""
+    return Answer(payload=payload_of_response(response), text=str(get(response, "choices", 0, "text") or ""))
 
 
 def _reasoning_tokens(usage: Any) -> int | None:

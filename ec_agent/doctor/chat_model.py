@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -18,13 +20,26 @@ from pydantic import SecretStr
 
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.calls import OpenCall
+from ec_agent.capture.guard import Guard
 from ec_agent.capture.recorder import Recorder, recording
 from ec_agent.capture.shapes import Payload, get, payload_of_message
-from ec_agent.doctor.answers import TOOL, TOOL_CALL, Answer, Question, Refusal, without
-from ec_agent.doctor.endpoint import INCLUDE
+from ec_agent.doctor.answers import (
+    HEARD,
+    INCLUDE,
+    SCHEMA,
+    TOOL,
+    TOOL_CALL,
+    Answer,
+    Question,
+    Refusal,
+    Target,
+    without,
+)
 from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
-from ec_agent.doctor.report import Spent
+from ec_agent.doctor.report import Spent, Way
 from ec_agent.errors import ConfigError
+from ec_agent.prompted import PromptedToolModel
+from ec_agent.prompted.json_schema import handed_over
 from ec_agent.support.plans import Plan, Step, call
 
 _TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"})
@@ -35,19 +50,54 @@ _ASKING = frozenset({"logprobs", "top_logprobs", "include", "response_logprobs"}
 class Ear(Recorder):
     """A recorder that keeps the logprobs as they came, from whichever layer saw most of them.
 
+    Attributes:
+        richest: what came.
+        sent: requests of an ``openai`` client, those that were refused and sent in another way included.
+
     Args:
         requests: what to set on the requests of an OpenAI client.
+        guard: ends an answer that takes too long.
     """
 
-    def __init__(self, requests: RequestSettings | None = None) -> None:
-        super().__init__(signals=("entropy", "logprob"), requests=requests)
+    def __init__(self, requests: RequestSettings | None = None, guard: Guard | None = None) -> None:
+        super().__init__(signals=HEARD, requests=requests, guard=guard)
         self.richest = Payload()
+        self.sent = 0
 
     def end(self, call: OpenCall, payload: Payload | None) -> None:
         """A call ended."""
+        self.sent += sum(request.sent for request in call.batch.requests)
         for heard in (payload, *(request.payload() for request in call.answered())):
             self.richest = richer(self.richest, heard)
         super().end(call, payload)
+
+
+class Deadline:
+    """A guard that lets one answer take so long.
+
+    Args:
+        seconds: from now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left."""
+        return max(self._end - time.monotonic(), 0.1)
+
+    def before(self) -> None:
+        """A call is about to be made, or a part of an answer came.
+
+        Raises:
+            TimeoutError: it is too late.
+        """
+        if time.monotonic() > self._end:
+            raise TimeoutError
+
+    def after(self, tokens: int) -> None:
+        """A call has ended, which is well at any time."""
 
 
 def richer(one: Payload, other: Payload | None) -> Payload:
@@ -65,25 +115,37 @@ class ChatModelTarget:
         first: candidates asked for with the first question; ``None`` asks the model as it is.
         request_logprobs: whether requests of an ``openai`` client that lack logprobs are made to ask for them, as
             rollouts of ``best_of_n(request_logprobs=True)`` do.
+        limit: seconds for one answer; ``None`` leaves them to the model.
+        secrets: what must not be shown, besides the keys the model has.
 
     Raises:
         ConfigError: it is something else.
     """
 
-    def __init__(self, model: Any, first: int | None = None, *, request_logprobs: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        first: int | None = None,
+        *,
+        request_logprobs: bool = False,
+        limit: float | None = None,
+        secrets: Iterable[str] = (),
+    ) -> None:
         found, kwargs, self._config = unbound(model)
         # An answer out of a cache says nothing of the endpoint; without one the model is asked itself, not a copy.
         cached = found.cache is not False and bool(found.cache or get_llm_cache())
         self._model = found.model_copy(update={"cache": False}) if cached else found
         self._kwargs = {name: value for name, value in kwargs.items() if name not in _TOOL_PARAMETERS}
         self.first = first
-        self.request_logprobs = request_logprobs
+        self.request_logprobs, self._limit = request_logprobs, limit
         self.unasked = {"n": "best_of_n makes its rollouts by asking N times"}
         self.spent = Spent()
         url = endpoint_of(self._model)
-        self.name = f"{type(self._model).__name__} {name_of(self._model)}".strip() + (f" at {url}" if url else "")
+        self.model_name = name_of(self._model)
+        self.name = f"{type(self._model).__name__} {self.model_name}".strip() + (f" at {url}" if url else "")
         fields = vars(self._model).values()
-        self._secrets = tuple(field.get_secret_value() for field in fields if isinstance(field, SecretStr))
+        keys = (field.get_secret_value() for field in fields if isinstance(field, SecretStr))
+        self._secrets = (*secrets, *keys)
         self._left_out: set[str] = set()
         self._answered = self._responses = False
 
@@ -94,7 +156,9 @@ class ChatModelTarget:
             outcome = yield from self._ask(question, wanted)
             if not isinstance(outcome, Refusal):
                 return without(outcome, frozenset(self._left_out))
-            optional = [name for name in wanted if name not in _ASKING]
+            if question.temperature is not None and outcome.about("temperature"):
+                return outcome  # not every temperature is taken everywhere, and others may be
+            optional = [name for name in wanted if name not in (*_ASKING, *self._form(question))]
             unknown = [name for name in optional if outcome.about(name)]
             if not unknown and outcome.about("TypeError", "ValidationError"):
                 unknown = optional
@@ -102,18 +166,43 @@ class ChatModelTarget:
                 return outcome
             self._left_out.update(unknown)
 
+    @property
+    def streaming(self) -> bool:
+        """Whether the model is set to stream whatever it is asked."""
+        return get(self._model, "streaming") is True
+
     def takes(self, name: str) -> bool:
         """Whether the model's class has such a setting."""
         return name in type(self._model).model_fields
 
-    def constructor(self, **settings: Any) -> str:
-        """How to make the model with these settings; what its class has no name for goes where it takes the rest."""
+    def arguments(self, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What to set: on the model, what its class has no name for where it takes the rest; else bound to it."""
         own = {name: value for name, value in settings.items() if self.takes(name)}
         rest = {name: value for name, value in settings.items() if name not in own}
         if rest and self.takes("model_kwargs") and type(self._model).__name__ not in _GOOGLE:
-            own["model_kwargs"] = rest
+            return {**own, "model_kwargs": rest}, {}
+        return own, rest
+
+    def constructor(self, **settings: Any) -> str:
+        """How to make the model with these settings."""
+        own, bound = self.arguments(**settings)
         made = f"{type(self._model).__name__}({', '.join(['...', written(own)] if own else ['...'])})"
-        return made if not rest or "model_kwargs" in own else f"{made}.bind({written(rest)})"
+        return f"{made}.bind({written(bound)})" if bound else made
+
+    def following(self, way: Way) -> Target | None:
+        """A copy of the model with these settings."""
+        update = dict(way.model)
+        if "model_kwargs" in update:
+            update["model_kwargs"] = {**(get(self._model, "model_kwargs") or {}), **update["model_kwargs"]}
+        model: BaseChatModel = self._model.model_copy(update=update)
+        if way.prompted is not None:
+            model = PromptedToolModel.model_validate({"model": model, "protocol": way.prompted})
+        asks = bool(way.best_of_n.get("request_logprobs", self.request_logprobs))
+        followed = ChatModelTarget(model, request_logprobs=asks, limit=self._limit, secrets=self._secrets)
+        followed._kwargs, followed._config = {**self._kwargs, **way.bind}, self._config
+        followed.spent = self.spent
+        followed._left_out, followed._answered = set(self._left_out), True
+        return followed
 
     def asking(self, top: int | None) -> dict[str, Any]:
         """The parameters that ask for logprobs, in the integration's own words."""
@@ -125,35 +214,48 @@ class ChatModelTarget:
             return {"include": list(INCLUDE), "top_logprobs": top}
         return {"logprobs": True, "top_logprobs": top}
 
+    def _form(self, question: Question) -> dict[str, Any]:
+        return handed_over(SCHEMA, self._model) if question.schema else {}
+
     def _parameters(self, question: Question) -> dict[str, Any]:
-        limit = max(TOOL_CALL, question.max_tokens) if question.tools else question.max_tokens
-        wanted: dict[str, Any] = {"max_tokens": limit}
+        longer = question.tools or question.schema
+        wanted: dict[str, Any] = {"max_tokens": max(TOOL_CALL, question.max_tokens) if longer else question.max_tokens}
         if question.seed is not None:
             wanted |= {"seed": question.seed, "temperature": 1.0}
+        if question.temperature is not None:
+            wanted["temperature"] = question.temperature
         if question.tools:
             wanted["tool_choice"] = "any"
         wanted = {name: value for name, value in wanted.items() if name not in self._left_out}
-        return wanted | self.asking(question.top)
+        form = self._form(question)
+        if "extra_body" in form:  # a call's extra body takes the place of the model's own
+            form["extra_body"] = {**(get(self._model, "extra_body") or {}), **form["extra_body"]}
+        return wanted | form | self.asking(question.top)
 
     def _ask(self, question: Question, wanted: dict[str, Any]) -> Plan[Answer | Refusal]:
-        ear = Ear(RequestSettings(logprobs=self.request_logprobs, keep_logprobs=True))
+        guard = None if self._limit is None else Deadline(self._limit)
+        ear = Ear(RequestSettings(logprobs=self.request_logprobs, keep_logprobs=True), guard)
+        sent = True
         try:
             asked, parameters = self._bound(question, wanted)
-            self.spent.requests += 1
             with recording(ear), _apart():
                 message = yield self._step(asked, question, {**self._kwargs, **parameters})
+            if ear.failure is not None:
+                raise ear.failure
             answer = self._read(message, ear)
         except NotImplementedError:
+            sent = False
             return Refusal(f"{type(self._model).__name__} takes no tools")
         except Exception as error:
-            if isinstance(error, TypeError):
-                self.spent.requests -= 1  # it takes no such argument: nothing was sent
+            sent = not isinstance(error, TypeError)  # else it takes no such argument, and nothing was sent
             return refusal_of(error, self.name, self._secrets, first=not self._answered)
+        finally:
+            self.spent.requests += max(ear.sent, 1) if sent else 0
         self._answered = True
         self._responses = self._responses or answer.responses
         self.spent.prompt_tokens += answer.payload.prompt_tokens or 0
         self.spent.generated_tokens += sum(call.generated for call in answer.trajectory.calls)
-        return answer
+        return replace(answer, temperature=wanted.get("temperature"))
 
     def _bound(self, question: Question, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if not question.tools:
@@ -182,8 +284,10 @@ class ChatModelTarget:
         details = get(message.usage_metadata, "output_token_details")
         thoughts = [block for block in message.content_blocks if block.get("type") == "reasoning"]
         payload = richer(payload_of_message(message), ear.richest)
+        heard = ear.heard()
         return Answer(
             payload=payload,
+            heard=heard if heard.calls else None,
             text=str(message.text),
             tool_calls=tuple(found["name"] for found in message.tool_calls),
             reasoning="".join(str(block.get("reasoning") or "") for block in thoughts),

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.capture.shapes import finished, get
 from ec_agent.doctor.answers import (
+    INCLUDE,
+    SCHEMA,
     SEA,
     TOOL,
     TOOL_CALL,
     Answer,
     Question,
     Refusal,
+    Target,
     answer_of_chunks,
     answer_of_completion,
+    answer_of_legacy,
     answer_of_response,
     without,
 )
+from ec_agent.doctor.chat_model import ChatModelTarget
 from ec_agent.doctor.refusals import Turned, bare_url, no_api, refusal_of, written
-from ec_agent.doctor.report import Spent
+from ec_agent.doctor.report import Spent, Way
 from ec_agent.errors import ConfigError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
 from ec_agent.support.plans import Plan, Step
 
 FROM_OPENAI = "api.openai.com"
-INCLUDE = ("message.output_text.logprobs",)
 # Parameters that some endpoints refuse, and can do without.
 _REPLACED = ("max_tokens", "stream_options", "temperature", "tool_choice")
 
@@ -56,7 +61,7 @@ class EndpointTarget:
             raise ConfigError("the model has no name; give the one the endpoint knows it by")
         if not timeout > 0:
             raise ConfigError(f"timeout is {timeout}; give seconds above 0")
-        self.base_url, self.model = base_url, model
+        self.base_url, self.model_name = base_url, model
         self.name = f"{model} at {bare_url(base_url)}"
         self.unasked: dict[str, str] = {}
         self.spent = Spent()
@@ -71,6 +76,8 @@ class EndpointTarget:
             outcome = yield from self._ask(question)
             if not isinstance(outcome, Refusal):
                 return without(outcome, frozenset(self._left_out))
+            if question.temperature is not None and outcome.about("temperature"):
+                return outcome  # not every temperature is taken everywhere, and others may be
             refused = [name for name in _REPLACED if name not in self._left_out and outcome.about(name)]
             if not refused:
                 return outcome
@@ -80,10 +87,27 @@ class EndpointTarget:
         """``ChatOpenAI`` takes all that is ever advised."""
         return True
 
+    def arguments(self, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arguments of ``ChatOpenAI``, or of ``OpenAI``, the model's name and its place among them."""
+        where = {} if urlsplit(self.base_url).hostname == FROM_OPENAI else {"base_url": bare_url(self.base_url)}
+        return {"model": self.model_name, **where, **settings}, {}
+
     def constructor(self, **settings: Any) -> str:
         """How to make a ``ChatOpenAI`` with these settings."""
-        where = {} if urlsplit(self.base_url).hostname == FROM_OPENAI else {"base_url": bare_url(self.base_url)}
-        return f"ChatOpenAI({written({'model': self.model, **where, **settings})})"
+        return f"ChatOpenAI({written(self.arguments(**settings)[0])})"
+
+    def following(self, way: Way) -> Target | None:
+        """A ``ChatOpenAI`` with these settings; ``None`` where langchain-openai is not installed."""
+        try:
+            from langchain_openai import ChatOpenAI
+        except ImportError:
+            return None
+        where = {"base_url": self.base_url} if "base_url" in way.model else {}
+        key, seconds = self._endpoint.api_key, self._endpoint.timeout
+        model = ChatOpenAI(**{**way.model, **where, "api_key": key, "timeout": seconds, "max_retries": 0})
+        made = ChatModelTarget(model, limit=seconds, secrets=self._secrets)
+        made.spent = self.spent
+        return made.following(replace(way, model={}, bind={}))
 
     def _ask(self, question: Question) -> Plan[Answer | Refusal]:
         self.spent.requests += 1
@@ -93,16 +117,19 @@ class EndpointTarget:
         except Exception as error:
             return refusal_of(error, self.name, self._secrets, first=not self._answered)
         self._answered = True
+        answer = replace(answer, temperature=self._temperature(question))
         self.spent.prompt_tokens += answer.payload.prompt_tokens or 0
         self.spent.generated_tokens += len(answer.trajectory)
         return answer
 
     def _step(self, question: Question) -> Step:
-        body = self._response_body(question) if question.responses else self._chat_body(question)
+        body = self._body(question)
         deadline = time.monotonic() + self._endpoint.timeout  # of the whole answer: a stream may trickle for ever
 
         def resource(client: Any) -> Any:
-            return client.responses if question.responses else client.chat.completions
+            if question.responses:
+                return client.responses
+            return client.completions if question.completions else client.chat.completions
 
         def sync() -> Any:
             with _unheard():
@@ -122,15 +149,32 @@ class EndpointTarget:
 
         return Step(sync, wait)
 
+    def _temperature(self, question: Question) -> float | None:
+        """What is asked for; ``None`` leaves it to the endpoint."""
+        if "temperature" in self._left_out or question.responses:
+            return None
+        if question.temperature is not None:
+            return question.temperature
+        return 1.0 if question.varied else 0.0
+
+    def _body(self, question: Question) -> dict[str, Any]:
+        if question.responses:
+            return self._response_body(question)
+        if question.completions:
+            asked = {"prompt": SEA, "max_tokens": question.max_tokens, "logprobs": question.top}
+            return {"model": self.model_name, "temperature": 0.0, **asked}
+        return self._chat_body(question)
+
     def _chat_body(self, question: Question) -> dict[str, Any]:
-        limit = max(TOOL_CALL, question.max_tokens) if question.tools else question.max_tokens
+        longer = question.tools or question.schema
+        limit = max(TOOL_CALL, question.max_tokens) if longer else question.max_tokens
         body: dict[str, Any] = {
-            "model": self.model,
+            "model": self.model_name,
             "messages": [{"role": "user", "content": question.text}],
             "max_completion_tokens" if "max_tokens" in self._left_out else "max_tokens": limit,
         }
-        if "temperature" not in self._left_out:
-            body["temperature"] = 1.0 if question.varied else 0.0
+        if (temperature := self._temperature(question)) is not None:
+            body["temperature"] = temperature
         if question.top is not None:
             body["logprobs"] = True
         if question.top:
@@ -139,6 +183,9 @@ class EndpointTarget:
             body["tools"] = [TOOL]
             if "tool_choice" not in self._left_out:
                 body["tool_choice"] = "required"
+        if question.schema:
+            form = {"name": "answer", "strict": True, "schema": SCHEMA}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
         if question.stream:
             body["stream"] = True
             if "stream_options" not in self._left_out:
@@ -150,7 +197,7 @@ class EndpointTarget:
         return body
 
     def _response_body(self, question: Question) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model, "input": SEA, "max_output_tokens": question.max_tokens}
+        body: dict[str, Any] = {"model": self.model_name, "input": SEA, "max_output_tokens": question.max_tokens}
         if question.top is not None:
             body["include"] = list(INCLUDE)
         if question.top:
@@ -199,4 +246,4 @@ def _read(raw: Any, question: Question) -> Answer:
         return answer_of_response(raw)
     if not get(raw, "choices"):
         raise no_api(raw)
-    return answer_of_completion(raw)
+    return answer_of_legacy(raw) if question.completions else answer_of_completion(raw)

@@ -180,19 +180,3 @@ def top_k_finding(plain: Plain) -> Finding:
     return Finding(
         "top_k", Mark.PARTLY, f"{came} at most; {asked} asked: {refused.detail if refused else 'fewer came'}"
     )
-
-
-def sampled_finding(plain: Plain) -> Finding:
-    """Whether each sampled token is among its own candidates."""
-    best = plain.best
-    rows = [] if best is None or not best.scored else list(zip(best.payload.entries, best.candidates, strict=True))
-    pairs = [(_token(entry), row) for entry, row in rows if row]
-    if not pairs:
-        return Finding("sampled", Mark.NOT_ASKED, "there are no candidates")
-    inside = sum(token in row for token, row in pairs)
-    mark = Mark.YES if inside == len(pairs) else Mark.PARTLY if inside else Mark.NO
-    return Finding("sampled", mark, f"{inside} of {len(pairs)}")
-
-
-def _token(entry: object) -> object:
-    return entry.get("token") if isinstance(entry, dict) else getattr(entry, "token", None)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 
-from ec_agent.doctor.advice import Known, settings_for, verdict_of
-from ec_agent.doctor.answers import Answer, Question, Refusal, Target
+from ec_agent.doctor.advice import settings_for, verdict_of
+from ec_agent.doctor.answers import SHORT, Answer, Question, Refusal, Target
+from ec_agent.doctor.candidates import grammar_finding, held, sampled_finding, temperature_finding
+from ec_agent.doctor.endpoint import EndpointTarget
+from ec_agent.doctor.following import LEGACY_MOST, Known, ways_for
 from ec_agent.doctor.plain import (
     COVERED,
     Plain,
     ask_plainly,
     logprobs_finding,
-    sampled_finding,
     top_k_finding,
 )
 from ec_agent.doctor.report import QUESTIONS, Finding, Mark, Report, Spent
@@ -19,6 +21,7 @@ from ec_agent.support.plans import Plan, adrive, drive
 
 _SEEDS = (7, 7, 8)
 _NO_ENDPOINT = (404, 405, 501)
+_HOT = (2.0, 0.5)  # the second where the first is not taken
 
 
 def diagnose(target: Target) -> Report:
@@ -47,19 +50,26 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
     started = time.monotonic()
     target.spent = Spent()
     plain = yield from ask_plainly(target, limit=not scoring_only)
-    found = {f.question: f for f in (logprobs_finding(plain), top_k_finding(plain), sampled_finding(plain))}
+    sampled = sampled_finding(plain.best, None if plain.best is None else plain.best.temperature)
+    found = {f.question: f for f in (logprobs_finding(plain), top_k_finding(plain), sampled)}
     known = Known(plain, found, {})
     if plain.answers:
         yield from _ask_on(target, known, scoring_only)
     elif not any(refusal.hopeless for refusal in plain.refusals.values()) and not scoring_only:
         found["responses"] = yield from _responses(target, plain)
+        unknown = any(refusal.status in _NO_ENDPOINT for refusal in plain.refusals.values())
+        if unknown and isinstance(target, EndpointTarget) and not known.marked("responses", Mark.YES):
+            found["completions"] = yield from _completions(target)
+    if plain.answers or plain.denied:
+        found["model"] = model_finding(target, known)
     why = "the plain question was not answered" if not plain.answers else "not needed for scoring"
     for question in QUESTIONS:
         found.setdefault(question, Finding(question, Mark.NOT_ASKED, target.unasked.get(question, why)))
     findings = tuple(found[question] for question in QUESTIONS)
-    settings = settings_for(target, known)
-    verdict = verdict_of(known, settings)
-    return Report(target.name, findings, verdict, settings, target.spent, time.monotonic() - started)
+    ways = yield from ways_for(target, known, scoring_only=scoring_only)
+    settings = settings_for(target, known, ways)
+    verdict = verdict_of(known, settings, ways)
+    return Report(target.name, findings, verdict, settings, target.spent, time.monotonic() - started, ways)
 
 
 def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
@@ -71,7 +81,7 @@ def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
     known.answers["tools"] = yield from target.ask(Question(top, tools=True, max_tokens=longest))
     put(tools_finding("tools", known.answers["tools"], known.plain))
     put(reasoning_finding(known))
-    if scoring_only:
+    if scoring_only and known.plain.scored:
         return
     known.answers["stream"] = yield from target.ask(Question(top, stream=True, max_tokens=longest))
     put(stream_finding(known.answers["stream"], known.plain))
@@ -79,6 +89,10 @@ def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
     known.answers["tools_stream"] = yield from target.ask(both)
     put(tools_finding("tools_stream", known.answers["tools_stream"], known.plain))
     put(usage_finding(known))
+    if scoring_only:
+        return
+    yield from _temperature(target, known)
+    yield from _schema(target, known)
     if "n" not in target.unasked:
         put((yield from _choices(target, known.plain)))
     if target.first is not None:
@@ -88,13 +102,71 @@ def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
     put((yield from _seed(target)))
 
 
+def _temperature(target: Target, known: Known) -> Plan[None]:
+    """Whose distribution the logprobs are, and whether sampled tokens are among their candidates."""
+    found, plain = known.findings, known.plain
+    if not plain.scored or plain.best is None:
+        found["temperature"] = Finding("temperature", Mark.NOT_ASKED, "there are no candidates")
+        return
+    if "temperature" in plain.best.left_out:
+        found["temperature"] = Finding("temperature", Mark.UNKNOWN, "the model takes no temperature with a call")
+        return
+    cold: Answer | Refusal = plain.best
+    if plain.best.temperature != 0.0:
+        cold = yield from target.ask(Question(plain.top, temperature=0.0, max_tokens=SHORT))
+    hot, temperature = cold, 0.0
+    for temperature in _HOT if isinstance(cold, Answer) else ():
+        hot = yield from target.ask(Question(plain.top, temperature=temperature, max_tokens=SHORT))
+        if not (isinstance(hot, Refusal) and hot.about("temperature")):
+            break
+    found["temperature"] = temperature_finding(cold, hot, temperature)
+    if isinstance(hot, Answer) and hot.scored and hot.temperature:
+        found["sampled"] = sampled_finding(hot, hot.temperature)
+
+
+def _schema(target: Target, known: Known) -> Plan[None]:
+    """What comes where a schema holds the answer, whole and streamed."""
+    for question, stream in (("schema", False), ("schema_stream", True)):
+        asked = Question(known.plain.top, schema=True, stream=stream, max_tokens=known.plain.max_tokens)
+        known.answers[question] = outcome = yield from target.ask(asked)
+        known.findings[question] = schema_finding(question, outcome)
+    known.findings["grammar"] = grammar_finding(known.answers["schema"])
+
+
+def schema_finding(question: str, outcome: Answer | Refusal) -> Finding:
+    """Whether an answer that a schema holds comes with candidates."""
+    if isinstance(outcome, Refusal):
+        return Finding(question, _refused(outcome), outcome.detail)
+    loose = "" if held(outcome) else "; the schema is not held"
+    if not outcome.scored:
+        return Finding(question, Mark.NO, f"an answer came, without logprobs{loose}", 0.0)
+    trajectory = outcome.trajectory
+    share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
+    mark = Mark.YES if outcome.coverage >= COVERED and not loose else Mark.PARTLY
+    return Finding(question, mark, share + loose, outcome.coverage)
+
+
+def model_finding(target: Target, known: Known) -> Finding:
+    """Whether the model that answered is the one that was asked."""
+    answers = [*known.plain.answers.values(), *(a for a in known.answers.values() if isinstance(a, Answer))]
+    names = sorted({name for answer in answers if isinstance(name := answer.payload.model, str) and name})
+    asked = target.model_name
+    if not names or not asked:
+        return Finding("model", Mark.UNKNOWN, "the answers name no model" if asked else "the model has no name")
+    if names == [asked]:
+        return Finding("model", Mark.YES, f"{asked} answered")
+    told = f"{asked} was asked, {', '.join(names)} answered"
+    kin = all(name.lower() in asked.lower() or asked.lower() in name.lower() for name in names)
+    return Finding("model", Mark.PARTLY if kin else Mark.NO, told)
+
+
 def tools_finding(question: str, outcome: Answer | Refusal, plain: Plain) -> Finding:
     """Whether a tool call comes, and its tokens with candidates."""
     if isinstance(outcome, Refusal):
         return Finding(question, _refused(outcome), outcome.detail)
     trajectory = outcome.trajectory
     share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
-    if not plain.scored:
+    if not plain.scored and not outcome.scored:
         called = "a tool call came" if outcome.tool_calls else "no tool call came"
         return Finding(question, Mark.NO, f"{called}, without logprobs", 0.0)
     if not outcome.tool_calls:
@@ -173,6 +245,17 @@ def _responses(target: Target, plain: Plain) -> Plan[Finding]:
         missing = "; there is none here" if plain.answers and outcome.status in _NO_ENDPOINT else ""
         return Finding("responses", _refused(outcome), outcome.detail + missing)
     return _heard_responses(outcome)
+
+
+def _completions(target: Target) -> Plan[Finding]:
+    outcome = yield from target.ask(Question(LEGACY_MOST, completions=True))
+    if isinstance(outcome, Refusal):
+        return Finding("completions", _refused(outcome), outcome.detail)
+    if not outcome.scored:
+        return Finding("completions", Mark.PARTLY, "it answers, without candidates", 0.0)
+    trajectory = outcome.trajectory
+    share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
+    return Finding("completions", Mark.YES, share, outcome.coverage)
 
 
 def _heard_responses(answer: Answer) -> Finding:

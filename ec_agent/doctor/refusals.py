@@ -18,6 +18,11 @@ from ec_agent.errors import DoctorError
 _NOT_LET_IN = 401
 _BUSY = (408, 429, 502, 503, 504)
 _SERVERS_OWN = 500
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:-[a-z0-9]+)*\b")
+# Words of servers that have a flag for it and do not say so: vLLM's.
+_ABOUT_FLAGS = (
+    (re.compile(r"logprobs of \d+, which is (?:is )?greater than max allowed", re.IGNORECASE), "--max-logprobs"),
+)
 _URL = "check the URL, which ends in /v1 as a rule"
 _CURES = {
     403: "see what this key may do",
@@ -65,11 +70,12 @@ def refusal_of(error: Exception, name: str, secrets: Iterable[str], *, first: bo
     if isinstance(error, Turned):
         return replace(error.refusal, detail=shown(error.refusal.detail, secrets))
     status = _status(error)
-    detail = shown(_message(error), secrets)
+    message = _message(error)
+    detail = shown(message, secrets)
     if status == _NOT_LET_IN:
         raise DoctorError(f"{name} does not let us in (401: {detail}); check the key") from None
     if status is not None:
-        return _refused(status, detail)
+        return replace(_refused(status, detail), flags=flags_in(message))
     if _timed_out(error):
         late = "no answer in time; is the endpoint busy, or the timeout too short?"
         cure = "see what the server is doing, or give it longer: --timeout, or the timeout of a LangChain model"
@@ -92,6 +98,13 @@ def _refused(status: int, detail: str) -> Refusal:
     if status >= _SERVERS_OWN:
         return Refusal(said, status, cure="see the server's log")
     return Refusal(said, status, cure=_CURES.get(status, CURE))
+
+
+def flags_in(message: str) -> tuple[str, ...]:
+    """The flags of a server's command line that would let it do what it refuses, where it says or means them."""
+    named = _FLAG.findall(message)
+    meant = [flag for words, flag in _ABOUT_FLAGS if words.search(message)]
+    return tuple(dict.fromkeys([*named, *meant]))
 
 
 def shown(text: str, secrets: Iterable[str]) -> str:

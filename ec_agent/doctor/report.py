@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from ec_agent.numbers.signals import ENTROPY
+from ec_agent.selectors import LowestCentroid
 
 
 class Mark(StrEnum):
@@ -24,7 +27,7 @@ class Verdict(StrEnum):
 
     USABLE = "usable as is"
     WITH_SETTINGS = "usable with the settings named"
-    UNUSABLE = "not usable: no logprobs"
+    UNUSABLE = "not usable: no candidates' logprobs"
     UNANSWERED = "no answer"
 
 
@@ -37,14 +40,20 @@ QUESTIONS: Mapping[str, str] = MappingProxyType(
         "logprobs": "logprobs",
         "top_k": "top-k limit",
         "sampled": "sampled token in its top-k",
+        "temperature": "before temperature",
         "tools": "with tools",
         "stream": "with streaming",
         "tools_stream": "with tools and streaming",
+        "schema": "with a JSON schema",
+        "schema_stream": "with a schema, streamed",
+        "grammar": "before the grammar",
         "responses": "Responses API",
+        "completions": "older completions API",
         "reasoning": "reasoning content",
         "n": "n > 1",
         "seed": "seed honoured",
         "usage": "usage reported",
+        "model": "model that was asked",
     }
 )
 """Name of a question -> its title, in the order in which they are shown."""
@@ -78,15 +87,63 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Something to set.
+    """Something to set, or to know.
 
     Attributes:
         text: what, and why.
         needed: whether rollouts may go unscored without it.
+        server: flags for the server's own command line, where it is started by you.
     """
 
     text: str
     needed: bool
+    server: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Settings that go together: with these and no others, rollouts can be scored.
+
+    Attributes:
+        model: arguments of the chat model's constructor: all of them where an endpoint was asked, those to be changed
+            where a chat model was.
+        bind: parameters to be bound to it, ``model.bind(**way.bind)``, for which its class has no name.
+        best_of_n: arguments of ``best_of_n``, as plain JSON; ``options()`` has them as they are given.
+        prompted: the protocol of a ``PromptedToolModel`` around the model; ``None`` where there is none to be.
+        signal: what rollouts are compared by: the entropy, or the sampled tokens' surprisal.
+        kind: the model's class.
+        coverage: share of the tokens that had the signal when these settings were tried, streamed where the model
+            streams with them: of a text, and of an answer with a tool on offer. ``None`` was not tried.
+        tools: whether a tool call came when it was tried with a tool on offer; ``None`` was not tried so.
+    """
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    bind: Mapping[str, Any] = field(default_factory=dict)
+    best_of_n: Mapping[str, Any] = field(default_factory=dict)
+    prompted: str | None = None
+    signal: str = ENTROPY
+    kind: str = "ChatOpenAI"
+    coverage: float | None = None
+    tools: bool | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The arguments for ``best_of_n(agent, **way.options())``."""
+        if self.signal == ENTROPY:
+            return dict(self.best_of_n)
+        return {**self.best_of_n, "selector": LowestCentroid(signal=self.signal)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "kind": self.kind,
+            "model": dict(self.model),
+            "bind": dict(self.bind),
+            "best_of_n": dict(self.best_of_n),
+            "prompted": self.prompted,
+            "signal": self.signal,
+            "coverage": self.coverage,
+            "tools": self.tools,
+        }
 
 
 @dataclass(slots=True)
@@ -107,6 +164,8 @@ class Report:
         findings: in the order of ``QUESTIONS``.
         verdict: what they come to.
         settings: what to set, and why.
+        ways: how rollouts can be scored, the best first; each was tried, so far as its ``coverage`` says so. Empty
+            where nothing that is known here helps.
         spent: what asking cost.
         seconds: how long it took.
     """
@@ -117,6 +176,7 @@ class Report:
     settings: tuple[Setting, ...]
     spent: Spent
     seconds: float
+    ways: tuple[Way, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -134,7 +194,8 @@ class Report:
             "verdict": str(self.verdict),
             "exit_code": self.exit_code,
             "findings": [finding.to_dict() for finding in self.findings],
-            "set": [{"text": setting.text, "needed": setting.needed} for setting in self.settings],
+            "set": [{"text": each.text, "needed": each.needed, "server": list(each.server)} for each in self.settings],
+            "ways": [way.to_dict() for way in self.ways],
             "requests": self.spent.requests,
             "prompt_tokens": self.spent.prompt_tokens,
             "generated_tokens": self.spent.generated_tokens,

@@ -45,6 +45,11 @@ def _by_class(model: BaseChatModel) -> str:
     return "response_format"
 
 
+def handed_over(schema: Schema, model: BaseChatModel) -> dict[str, Any]:
+    """The parameters of a call that hold the answer to a schema, in the words of the model's class."""
+    return _HAND_OVER[_by_class(model)](schema)
+
+
 def _on_responses(model: Any) -> bool:
     """Whether a ``ChatOpenAI`` speaks the Responses API, where it turns a ``response_format`` into ``text.format``."""
     return bool(model._use_responses_api(model._default_params))
@@ -108,7 +113,7 @@ class JsonSchemaProtocol:
         schema = steps.step_schema(offer.choices, self._answer(offer), self.wrapper)
         if callable(self.hand_over):
             return self.hand_over(schema)
-        return _HAND_OVER[_by_class(model) if self.hand_over == "auto" else self.hand_over](schema)
+        return handed_over(schema, model) if self.hand_over == "auto" else _HAND_OVER[self.hand_over](schema)
 
     def parse(self, text: str, offer: Offer) -> AIMessage:
         """The step as an answer or a tool call. Never raises."""

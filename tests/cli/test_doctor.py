@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from fake_openai import MODEL, Answer, FakeOpenAI
 
+from ec_agent.capture import asking
 from ec_agent.cli.app import app
 from ec_agent.errors import ConfigError, DoctorError, EcAgentError
 from ec_agent.testing import logprobs_for
@@ -31,6 +32,7 @@ def fake(_server, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     _server.asked.clear()
     _server.otherwise = good
+    asking.forget()
     return _server
 
 
@@ -43,6 +45,8 @@ def good(body):
     answer.more = [entropies] * (body.get("n", 1) - 1)
     if body.get("tools"):
         answer.tool_calls = [("get_weather", {"city": "Paris"})]
+    if "response_format" in body:
+        answer.text = '{"answer": "blue"}'
     return answer
 
 
@@ -88,7 +92,7 @@ def test_json_is_one_object_and_nothing_else(fake):
     assert len(done.stdout.splitlines()) == 1
     report = json.loads(done.stdout)
     assert set(report) == {
-        *("target", "verdict", "exit_code", "findings", "set"),
+        *("target", "verdict", "exit_code", "findings", "set", "ways"),
         *("requests", "prompt_tokens", "generated_tokens", "seconds"),
     }
     assert report["target"] == f"{MODEL} at {fake.url}"
@@ -97,6 +101,11 @@ def test_json_is_one_object_and_nothing_else(fake):
     answers = {found["question"]: found["answer"] for found in report["findings"]}
     assert (answers["logprobs"], answers["tools"], answers["seed"]) == ("yes", "yes", "yes")
     assert report["set"][0]["text"].startswith(f'ChatOpenAI(model="{MODEL}"')
+    made = {"model": MODEL, "base_url": fake.url, "logprobs": True, "top_logprobs": 20, "stream_usage": True}
+    assert [(way["model"], way["best_of_n"], way["coverage"]) for way in report["ways"]] == [
+        (made, {}, 1.0),
+        ({"model": MODEL, "base_url": fake.url}, {"request_logprobs": True}, 1.0),
+    ]
 
 
 def rows(text):
@@ -116,20 +125,26 @@ def test_the_table(fake, columns):
         "logprobs": "yes",
         "top-k limit": "yes",
         "sampled token in its top-k": "no",
+        "before temperature": "yes",
         "with tools": "yes",
         "with streaming": "yes",
         "with tools and streaming": "no",
+        "with a JSON schema": "yes",
+        "with a schema, streamed": "yes",
+        "before the grammar": "yes",
         "Responses API": "yes",
+        "older completions API": "not asked",
         "reasoning content": "no",
         "n > 1": "yes",
         "seed honoured": "yes",
         "usage reported": "yes",
+        "model that was asked": "yes",
     }
     assert max(map(len, done.stdout.splitlines())) <= columns
     assert "\x1b" not in done.stdout
     text = " ".join(done.stdout.split())
     assert 'disable_streaming="tool_calling"' in text
-    assert "asked 9 requests; tokens: " in text
+    assert "asked 17 requests; tokens: " in text
     assert "verdict usable with the settings named" in text
 
 

@@ -16,7 +16,7 @@ def advice(report, *, needed=None):
     return " | ".join(setting.text for setting in report.settings if needed in (None, setting.needed))
 
 
-ALL_GOOD = dict.fromkeys(QUESTIONS, "yes") | {"reasoning": "no"}
+ALL_GOOD = dict.fromkeys(QUESTIONS, "yes") | {"reasoning": "no", "completions": "not asked"}
 
 
 CASES = {

@@ -12,6 +12,7 @@ from ec_agent.testing import logprobs_for
 
 PLAIN = [1.0, 0.5, 0.2, 0.1, 1.5, 0.3]
 CALL = [0.4, 0.1, 0.2, 0.3]
+HELD = '{"answer": "blue"}'
 HTML = ("text/html", b"<html><body>Not here</body></html>")
 
 
@@ -39,6 +40,7 @@ class Kind:
         unsupported: parameters that are refused by name.
         reasoning: reasoning content.
         thinking: reasoning tokens, none of which has logprobs.
+        holds: whether a schema holds its answers.
         wanted: the answer's text is cut short of so many tokens of reasoning.
         only: the names of the models it has.
     """
@@ -58,6 +60,7 @@ class Kind:
     unsupported: tuple[str, ...] = ()
     reasoning: str | None = None
     thinking: int = 0
+    holds: bool = True
     wanted: int = 0
     only: tuple[str, ...] | None = None
     _count: Any = field(default_factory=itertools.count)
@@ -70,7 +73,7 @@ class Kind:
             return self._response(body)
         calling = bool(body.get("tools")) and self.calls
         entropies: list[float | None] = list(CALL if calling else PLAIN)
-        answer = Answer(entropies, text=self._text(body))
+        answer = Answer(entropies, text=HELD if self.holds and "response_format" in body else self._text(body))
         if calling:
             answer.tool_calls = [("get_weather", {"city": "Paris"})]
         self._add_logprobs(answer, body, calling)

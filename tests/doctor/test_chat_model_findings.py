@@ -34,10 +34,11 @@ def test_a_model_that_does_everything(model, fake):
     assert marks(report) == dict.fromkeys(marks(report), "yes") | {
         "reasoning": "no",
         "responses": "not asked",
+        "completions": "not asked",
         "n": "not asked",
     }
     assert report.settings == ()
-    assert report.spent.requests == len(fake.asked) == 7
+    assert report.spent.requests == len(fake.asked) == 11
 
 
 # ChatOpenAI says itself how it limits and streams; it drops reasoning_content.

@@ -28,7 +28,9 @@ def report(llama):
 def test_it_passes_with_one_setting(report):
     assert report.verdict is Verdict.WITH_SETTINGS
     assert 'disable_streaming="tool_calling"' in advice(report, needed=True)
-    assert report.spent.requests == 10  # the Responses API is asked a second time, without top_logprobs
+    # The Responses API is asked a second time, without top_logprobs; request_logprobs=True asks for tools and stream,
+    # is refused, and asks for one piece; tool calls as text are tried, for the model made no call.
+    assert report.spent.requests == 20
 
 
 def test_plain_streamed_and_with_tools_it_gives_candidates_and_with_both_it_refuses(report):
@@ -36,6 +38,16 @@ def test_plain_streamed_and_with_tools_it_gives_candidates_and_with_both_it_refu
     assert report.finding("stream").coverage == 1.0
     assert re.search(r"has candidates for (\d+) of \1 tokens", report.finding("tools").detail)
     assert report.finding("tools_stream").detail == REFUSED
+
+
+def test_what_it_says_was_tried(report):
+    main, requested, prompted = report.ways
+    assert main.model["disable_streaming"] == "tool_calling"
+    assert requested.best_of_n == {"request_logprobs": True}
+    assert prompted.prompted == "json_schema"
+    assert prompted.tools
+    assert {way.coverage for way in report.ways} == {1.0}
+    assert "calls with a JSON schema: disable_streaming=True for them" in advice(report, needed=False)
 
 
 def test_the_small_model_calls_no_tool_though_it_is_forced_to(report):
@@ -46,7 +58,12 @@ def test_the_small_model_calls_no_tool_though_it_is_forced_to(report):
 def test_the_rest(report):
     expected = {
         "top_k": "yes",
-        "sampled": "yes",  # at temperature 0
+        "sampled": "yes",  # at temperature 2 too
+        "temperature": "yes",
+        "schema": "yes",
+        "schema_stream": "partly",
+        "grammar": "yes",
+        "model": "yes",
         "tools": "not known",
         "tools_stream": "no",
         "responses": "partly",

@@ -66,8 +66,9 @@ models trained on `<tool_call>`.
   ask in their constructors.
 * Streams of ChatOpenAI with a `base_url`, ChatTogether and ChatDeepSeek report no usage unless `stream_usage=True`:
   thinking without logprobs then cannot be seen to be missing, and of a tool call only that there is one.
-* Where a grammar or a schema holds the answer, the logprobs may be those before it (llama.cpp's are): the receipt's
-  `constrained_calls` counts such calls.
+* Where a grammar or a schema holds the answer, the logprobs may be those before it (llama.cpp's are) or after it (vLLM
+  0.32's); and at another temperature they may be the model's own (both) or the sampler's (mistral.rs 0.9.5). The doctor
+  tells which ([doctor.md](doctor.md)); the receipt's `constrained_calls` counts such calls.
 * mistral.rs 0.9.5 streams one token in the place of a list of one, on which LangChain fails when it adds up the parts
   (`TypeError`, langchain-core 1.8.3). Inside a rollout or `record_calls()` it is handed the list; outside, ChatOpenAI
   fails on it: do not stream there. Its candidates are named by numbers, and shown by the text in their `bytes`; its
