@@ -84,6 +84,10 @@ class Batch:
     over: bool = False
 
 
+OVER = Batch(over=True)
+"""That of every call that has ended: no request is made for it any more."""
+
+
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class OpenCall:
     """An LLM call in progress: a LangChain run, or a bare request of an OpenAI client.

@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage
 from ec_agent.capture.advice import missing
 from ec_agent.capture.answers import Answer
 from ec_agent.capture.asked import RequestSettings, asked_of
-from ec_agent.capture.calls import Batch, OpenCall, current_call, open_call
+from ec_agent.capture.calls import OVER, Batch, OpenCall, current_call, open_call
 from ec_agent.capture.filters import CallInfo, CallPredicate
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
@@ -208,7 +208,7 @@ class Recorder:
             other.done = None
         for other in (*call.inside, *call.beside):
             other.marks = b""
-        call.closed, call.batch, call.inside, call.beside = True, Batch(over=True), [], []
+        call.closed, call.batch, call.inside, call.beside = True, OVER, [], []
         if (progress := self.progress) is not None and call.counted:
             progress.call_ended(call, again)
         if call.done is not None and call.done.generated > again:
