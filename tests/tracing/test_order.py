@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 from clerks import clerk, peak, searching
+from fake_openai import Answer
 from langchain_core.tools import BaseTool, tool
 from langgraph.graph import START, MessagesState, StateGraph
 from openai import AsyncOpenAI, OpenAI
@@ -136,6 +137,7 @@ def test_the_tools_of_an_agent_and_its_calls_are_shown_alike(shown, order):
 def test_requests_of_a_raw_client_are_shown_alike_beside_an_instrumentation_of_it(
     shown, fake, monkeypatch, order, asynchronous
 ):
+    fake.otherwise = Answer(peak(3), text="so far")
     owner = AsyncOpenAI if asynchronous else OpenAI
     client, found = owner(base_url=fake.url, api_key="none"), _innermost(owner.request)
     said = {"model": "m", "messages": [{"role": "user", "content": "how far"}], "logprobs": True, "top_logprobs": 5}

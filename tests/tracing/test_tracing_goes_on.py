@@ -7,6 +7,7 @@ import json
 
 import pytest
 from clerks import clerk, peak
+from fake_openai import Answer
 from langchain_core.tools import tool
 from openai import OpenAI
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -101,6 +102,7 @@ def test_a_processor_that_fails_is_one_warning(provider, run, where, kind):
 
 
 def test_of_a_raw_client_too(provider, run, fake):
+    fake.otherwise = Answer(peak(3), text="so far")
     client = OpenAI(base_url=fake.url, api_key="none")
 
     def agent(state):
