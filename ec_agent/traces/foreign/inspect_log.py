@@ -16,6 +16,7 @@ from math import isfinite
 from typing import Any
 
 from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
+from ec_agent.capture.shapes.reading import count
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.traces.foreign.base import ODD, Found, Reader
@@ -107,12 +108,13 @@ def _calls(sample: Any) -> Iterator[Call]:
         return
     pool = listed(get(sample, "events_data", "messages"))
     for event in of_the_agent(events, listed(sample.get("messages")), pool):
-        call = _call(event["output"])
+        call = _call(event["output"], count(get(event, "config", "top_logprobs")))
         yield replace(call, started=_seconds(event.get("timestamp")), ended=_seconds(event.get("completed")))
 
 
-def _call(output: Any) -> Call:
-    return call_of(payload_of_response(output), (ENTROPY, SURPRISAL))  # the agent goes on with the first
+def _call(output: Any, top_k: int | None = None) -> Call:
+    payload = payload_of_response(output)  # the agent goes on with the first
+    return call_of(replace(payload, top_k=top_k), (ENTROPY, SURPRISAL))
 
 
 def _grade(score: Any) -> float | None:
