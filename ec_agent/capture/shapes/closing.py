@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ec_agent.capture.shapes.reading import get, listed
+from ec_agent.capture.shapes.reading import count, get, listed
 
 FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _REASONS = ("finish_reason", "stop_reason")
@@ -16,11 +17,13 @@ def ends(choice: Any) -> bool:
     return _reason(choice) or _reason(get(choice, "delta"))
 
 
-def says_so(chunk: Any) -> bool:
-    """Whether a chunk or event says why the answer ended, wherever it says it."""
-    if get(chunk, "type") in FINAL_EVENTS or any(map(ends, listed(get(chunk, "choices")))):
+def all_say_so(chunks: Sequence[Any]) -> bool:
+    """Whether chunks or events say why the answer ended, wherever they say it; of several answers, of each."""
+    if any(get(c, "type") in FINAL_EVENTS or _reason(c) or _reason(get(c, "usage")) for c in reversed(chunks)):
         return True
-    return _reason(chunk) or _reason(get(chunk, "usage"))
+    choices = [choice for chunk in chunks for choice in listed(get(chunk, "choices"))]
+    over = {count(get(choice, "index")) or 0 for choice in choices if ends(choice)}
+    return bool(over) and all((count(get(choice, "index")) or 0) in over for choice in choices)
 
 
 def _reason(thing: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ec_agent.capture.shapes.closing import says_so
+from ec_agent.capture.shapes.closing import all_say_so
 from ec_agent.capture.shapes.payloads import heard_in, payload_of_stream
 from ec_agent.capture.shapes.reading import count, get, listed
 from ec_agent.capture.shapes.usage import usage_in
@@ -21,7 +21,7 @@ def finished(chunks: Sequence[Any], marked: bool = False) -> bool:
         chunks: its chunks or events, as far as they came.
         marked: whether ``[DONE]`` came after them.
     """
-    return marked or not chunks or any(map(says_so, reversed(chunks))) or _all_counted(chunks)
+    return marked or not chunks or all_say_so(chunks) or _all_counted(chunks)
 
 
 def _all_counted(chunks: Sequence[Any]) -> bool:
