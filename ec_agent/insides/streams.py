@@ -29,6 +29,12 @@ def without_streaming(callbacks: Any) -> Any:
     return [handler for handler in callbacks or [] if not _streams(handler)]
 
 
+def has_streams(callbacks: Any) -> bool:
+    """Whether those of a stream are among the callbacks: they make a chat model stream."""
+    handlers = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or []
+    return any(map(_streams, handlers))
+
+
 def event_streams(callbacks: Any) -> BaseCallbackManager | None:
     """The callbacks of event streams (``astream_events``, ``astream_log``) alone, as a copy; ``None`` without any."""
     if not isinstance(callbacks, BaseCallbackManager):

@@ -23,7 +23,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import Field
 
 from ec_agent.errors import ConfigError
-from ec_agent.insides.streams import without_streaming
+from ec_agent.insides.streams import has_streams, without_streaming
 from ec_agent.prompted.hermes import HermesProtocol
 from ec_agent.prompted.json_schema import JsonSchemaProtocol
 from ec_agent.prompted.protocol import Offer, ToolProtocol, offered
@@ -51,8 +51,11 @@ class PromptedToolModel(BaseChatModel):
     inner model is asked as it is.
 
     Tracers see the inner call as a child run, with this model's tags and metadata; streams see this model only, and
-    nothing streams token by token. ``record_calls`` and ``best_of_n`` count the inner call, once. An LLM cache works
-    for the inner model; this one has none of its own.
+    nothing streams token by token: a reply is read when it is there. So the inner model is asked for it in one piece,
+    whatever stream mode is listening and even where it was made with ``streaming=True``: streamed, some servers leave
+    out logprobs of a reply that a schema holds (llama.cpp: all that it does not show). ``streamed=True``, or
+    ``stream=True`` bound to a call, leaves that to the inner model. ``record_calls`` and ``best_of_n`` count the inner
+    call, once. An LLM cache works for the inner model; this one has none of its own.
 
     Example:
         >>> model = PromptedToolModel(model=ChatOpenAI(model="...", logprobs=True, top_logprobs=20), protocol="hermes")
@@ -65,12 +68,15 @@ class PromptedToolModel(BaseChatModel):
             object that is a ``ToolProtocol``.
         preamble: opens the instructions that list the tools; ``None`` is the protocol's own.
         examples: worked examples, shown before the conversation whenever tools are bound.
+        streamed: whether the inner model may stream, if it is made to: against a proxy that ends requests that say
+            nothing for long, say.
     """
 
     model: BaseChatModel
     protocol: Literal["json_schema", "hermes"] | ToolProtocol = "json_schema"
     preamble: str | None = None
     examples: tuple[AnyMessage, ...] = ()
+    streamed: bool = False
     # Nothing streams here: a tool call is read from the whole reply.
     disable_streaming: bool | Literal["tool_calling"] = True
     # The inner model has the cache: two of them would hold each answer twice.
@@ -155,13 +161,13 @@ class PromptedToolModel(BaseChatModel):
         tools, choice = options.pop("tools", None) or [], options.pop("tool_choice", None)
         offer = offered(tools, choice) if tools else Offer()
         turns: Sequence[BaseMessage] = messages
-        asked = self.model
+        asked = self.model if self.streamed or options.get("stream") else _in_one_piece(self.model)
         if tools or needs_rendering(messages):
             examples = self.examples if tools else ()
             turns = conversation(self._spoken, messages, offer, examples=examples, preamble=self.preamble)
         if tools:
             options = self._with_protocol(options, offer)
-            asked, stop = self._stopping(_listed(stop), _listed(options.pop("stop", None)))
+            asked, stop = _stopping(asked, _listed(stop), _listed(options.pop("stop", None)))
         callbacks = self._child(run_manager)
         result: LLMResult = yield call(asked, "generate", [list(turns)], stop=stop, callbacks=callbacks, **options)
         generations = [
@@ -180,15 +186,6 @@ class PromptedToolModel(BaseChatModel):
             own = getattr(self.model, "extra_body", None) or {}
             added["extra_body"] = {**own, **options.get("extra_body", {}), **added["extra_body"]}
         return {**options, **added}
-
-    def _stopping(self, given: list[str], added: list[str]) -> tuple[BaseChatModel, list[str] | None]:
-        """What to ask, and with which ``stop``: the protocol's come on top of those that would have held without."""
-        own = next((name for name in _STOPS if getattr(self.model, name, None)), None)
-        if given or not added or own is None:
-            return self.model, list(dict.fromkeys([*given, *added])) or None
-        # A call's take the place of the model's own, or clash with them: ChatOllama raises.
-        joined = dict.fromkeys([*_listed(getattr(self.model, own)), *added])
-        return self.model.model_copy(update={own: list(joined)}), None
 
     def _child(self, run_manager: RunManager | None) -> Any:
         """Callbacks for the inner call: tracers see it, streams do not, or they would show the protocol's text too."""
@@ -224,6 +221,24 @@ class PromptedToolModel(BaseChatModel):
             name=inner.name,
             id=_own_id(inner),
         )
+
+
+def _in_one_piece(model: BaseChatModel) -> BaseChatModel:
+    """The model, which will not stream."""
+    own = {"streaming": False} if hasattr(model, "streaming") else {}
+    if not getattr(model, "streaming", False) and not has_streams(model.callbacks):
+        return model  # a copy would be another one to an LLM cache
+    return model.model_copy(update={**own, "disable_streaming": True})
+
+
+def _stopping(model: BaseChatModel, given: list[str], added: list[str]) -> tuple[BaseChatModel, list[str] | None]:
+    """What to ask, and with which ``stop``: the protocol's come on top of those that would have held without."""
+    own = next((name for name in _STOPS if getattr(model, name, None)), None)
+    if given or not added or own is None:
+        return model, list(dict.fromkeys([*given, *added])) or None
+    # A call's take the place of the model's own, or clash with them: ChatOllama raises.
+    joined = dict.fromkeys([*_listed(getattr(model, own)), *added])
+    return model.model_copy(update={own: list(joined)}), None
 
 
 def _listed(stop: Any) -> list[str]:
