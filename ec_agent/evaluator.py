@@ -88,6 +88,8 @@ class CentroidEvaluator:
                 f"1 - {self.signal} centroid over {len(trajectory)} tokens of {len(trajectory.calls)} LLM calls, "
                 f"{len(trajectory.phases(self.config, self.signal).starts)} phases, coverage {share}"
             )
+            if trajectory.unplaced_tokens:
+                comment += f"; where {trajectory.unplaced_tokens} tokens without logprobs stand is not known for sure"
         return {"key": self.key, "score": score, "comment": comment}
 
 

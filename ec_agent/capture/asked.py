@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ec_agent.capture.shapes import count, get
@@ -54,12 +55,16 @@ def asked_of(params: Mapping[str, Any]) -> Asked:
     prompts = params.get("prompt")
     several = isinstance(prompts, list) and not all(isinstance(each, int) for each in prompts)
     best, returned = (count(params.get(name)) or 1 for name in ("best_of", "n"))
-    return Asked(
-        top_k=numbers[0] if numbers else None,
-        constrained=_constrained(params),
-        prompts=len(prompts) if several and isinstance(prompts, list) else 1,
-        unreturned=max(best - returned, 0) if "prompt" in params else 0,
+    return _asked(
+        numbers[0] if numbers else None,
+        _constrained(params),
+        len(prompts) if several and isinstance(prompts, list) else 1,
+        max(best - returned, 0) if "prompt" in params else 0,
     )
+
+
+_asked = lru_cache(maxsize=64)(Asked)
+"""Most calls ask for the same, and each keeps what it asked for."""
 
 
 def _constrained(params: Mapping[str, Any]) -> bool:

@@ -66,4 +66,4 @@ def _tokens(payload: Payload) -> set[bytes]:
 
 
 def _extent(payload: Payload) -> tuple[int, int]:
-    return len(payload.entries), -1 if payload.tokens is None else payload.tokens
+    return len(payload.entries) + payload.mute, -1 if payload.tokens is None else payload.tokens

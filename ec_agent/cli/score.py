@@ -96,6 +96,7 @@ def _row(file: str, found: Found, evaluator: CentroidEvaluator) -> Row:
         "calls": len(trajectory.calls),
         "tokens": len(trajectory),
         "coverage": trajectory.share(evaluator.signal),
+        "unplaced": trajectory.unplaced_tokens,
         "phases": len(trajectory.phases(evaluator.config, evaluator.signal).starts),
         "centroid": trajectory.centroid(evaluator.config, evaluator.signal) if usable else None,
         "reward": verdict["score"],

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ec_agent.cli.text import plain_console, safe
 from ec_agent.errors import LogprobsError
+from ec_agent.selectors.validity import UNPLACED
 from ec_agent.support.escaping import clipped, shown
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.foreign.source import Remainder
@@ -103,6 +104,7 @@ def print_table(results: Results, signal: str, *, several: bool) -> None:
     judged = any(row["outcome"] is not None for row in results)
     table = _empty_table(results, signal, judged)
     comments: Counter[str] = Counter()
+    unplaced = 0
     few = results.count <= _MOST_ROWS
     for row in results:
         if table.row_count == _MOST_ROWS:
@@ -112,10 +114,16 @@ def print_table(results: Results, signal: str, *, several: bool) -> None:
             table.add_row(*cells, *([_number(row["outcome"], "g")] if judged else []), style=_style(row))
         if row["centroid"] is None:
             comments[row["comment"]] += 1
+        unplaced += row["unplaced"] > UNPLACED * row["tokens"]
     console = plain_console()
     console.print(table)
     for comment, count in comments.items():
         console.print(f"[dim]{count} x[/dim]  {safe(comment)}", highlight=False)
+    if unplaced:
+        told = (
+            "rollouts with tokens without logprobs whose place is not known: their centroids are not certain (--json)"
+        )
+        console.print(f"[dim]{unplaced} x[/dim]  {told}", highlight=False)
     if table.row_count < results.count:
         console.print(f"{table.row_count} of {results.count} rollouts; --json prints all", highlight=False)
 

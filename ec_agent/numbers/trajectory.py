@@ -66,6 +66,7 @@ class Call:
         candidates: the likeliest candidates of each token, where they were kept.
         from_cache: whether an LLM cache on the client's side answered, and no model: it cost nothing.
         beside: generated tokens of other answers to the same request (``n=2``): on the bill, and on no timeline.
+        unplaced: of the tokens without logprobs, how many may be elsewhere in the call than the timeline has them.
     """
 
     entropies: FloatArray
@@ -85,6 +86,7 @@ class Call:
     candidates: tuple[Likeliest, ...] | None = None
     from_cache: bool = False
     beside: int = 0
+    unplaced: int = 0
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
@@ -190,6 +192,11 @@ class Trajectory:
         if len(self) == 0 or any(call.tokens is None for call in self.calls):
             return None
         return self.count(signal) / len(self)
+
+    @property
+    def unplaced_tokens(self) -> int:
+        """How many tokens without an entropy may be elsewhere than the timeline has them; see :class:`Call`."""
+        return sum(call.unplaced for call in self.calls)
 
     def phases(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> Phases:
         """The High Entropy Phases of the timeline; see :func:`ec_agent.high_entropy_phases`.

@@ -165,6 +165,7 @@ def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) 
         partial_calls=sum(call.partial for call in trajectory.calls),
         constrained_calls=sum(call.constrained for call in trajectory.calls),
         cached_calls=sum(call.from_cache for call in trajectory.calls),
+        unplaced_tokens=trajectory.unplaced_tokens,
         **ran,
     )
 

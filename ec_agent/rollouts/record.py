@@ -87,6 +87,7 @@ def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
             "tools": [asdict(use) for use in call.tools],
             "from_cache": call.from_cache,
             "beside": call.beside,
+            "unplaced": call.unplaced,
             "candidates": None if call.candidates is None else [list(map(list, each)) for each in call.candidates],
             **{name: getattr(call, name) for name in _PLAIN},
         }
@@ -107,6 +108,7 @@ def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
                 candidates=None if call.get("candidates") is None else likeliest(call["candidates"]),
                 from_cache=call.get("from_cache", False),
                 beside=call.get("beside", 0),
+                unplaced=call.get("unplaced", 0),
                 **{name: call[name] for name in _PLAIN},
             )
             for call in packed

@@ -39,6 +39,7 @@ class CandidateReceipt:
         sampling: the sampling parameters asked for.
         unsampled_calls: calls to which they could not be applied.
         cached_calls: calls that an LLM cache answered in a model's place: they are on the timeline, and cost nothing.
+        unplaced_tokens: tokens without logprobs that may be elsewhere than the timeline has them.
     """
 
     index: int
@@ -60,6 +61,7 @@ class CandidateReceipt:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     unsampled_calls: int = 0
     cached_calls: int = 0
+    unplaced_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,6 +24,9 @@ MIN_TOP_TOKENS = 10
 """The threshold is an order statistic: with m tokens expected above it, the number that truly belongs there varies by
 about ``sqrt(m)``. At 10 that is a third: "the top 1 %" is then the top 0.7 to 1.3 %. At 1 it is all from 0 to 2 %."""
 
+UNPLACED = 0.02
+"""Share of the timeline that may be out of place without a word: no phase moves by more than by that."""
+
 ARGMAX_TOLERANCE = 0.02
 """As a share of the timeline, and at least a token. A centroid that had nothing to do with the highest token would
 lie so close to it in 4 % of rollouts."""
@@ -49,9 +52,9 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
     Returns:
         Plain sentences, none where nothing speaks against the order. They are about, in this order: too few phases
         (``MIN_PHASES``), thresholds that rest on a handful of tokens (``MIN_TOP_TOKENS``), centroids that are the place
-        of the one highest token (``ARGMAX_TOLERANCE``), low and unequal coverage (``CHANCE``), rollouts left out for
-        theirs, rollouts that called no model, very unequal lengths (``LENGTH_RATIO``). Failed rollouts are in the
-        receipt, not here.
+        of the one highest token (``ARGMAX_TOLERANCE``), tokens whose place is not known (``UNPLACED``), low and unequal
+        coverage (``CHANCE``), rollouts left out for theirs, rollouts that called no model, very unequal lengths
+        (``LENGTH_RATIO``). Failed rollouts are in the receipt, not here.
 
     Raises:
         ConfigError: the candidates' calls were kept without the signal.
@@ -60,6 +63,7 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
     if not known:
         return ()
     found = [_few_phases(known, signal), _few_tokens(known, signal), _argmax(known, signal)] if phases else []
+    found += [_unplaced(known)] if phases else []
     found += [_low_coverage(known, signal), _unequal_coverage(known, signal), _left_out(candidates)]
     found += [_without_a_model(candidates), _unequal_lengths(known)]
     return tuple(sentence for sentence in found if sentence)
@@ -101,6 +105,18 @@ def _at_the_highest(candidate: Candidate, signal: str) -> bool:
     values = candidate.trajectory.signal(signal)
     highest = np.nanargmax(values) + 0.5  # a phase of this token alone sits in its middle
     return bool(abs(centroid * len(values) - highest) <= max(1.0, ARGMAX_TOLERANCE * len(values)))
+
+
+def _unplaced(known: Sequence[Candidate]) -> str | None:
+    # One rollout is enough: it is compared with all others.
+    lost = [c for c in known if c.trajectory.unplaced_tokens > UNPLACED * len(c.trajectory)]
+    most = max((c.trajectory.unplaced_tokens / len(c.trajectory) for c in lost), default=0.0)
+    if not lost:
+        return None
+    return (
+        f"{len(lost)} of {len(known)} rollouts have tokens without logprobs whose place is not known ({most:.0%} of "
+        "the timeline at worst): ask without streaming, or for running counts (docs/providers.md)"
+    )
 
 
 def _low_coverage(known: Sequence[Candidate], signal: str) -> str | None:

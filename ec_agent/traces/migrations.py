@@ -62,9 +62,15 @@ def _answers_from_caches(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls ADD COLUMN from_cache INTEGER NOT NULL DEFAULT 0")
 
 
+def _places_in_doubt(connection: sqlite3.Connection) -> None:
+    """4 to 5: how many tokens without logprobs may be elsewhere in their call."""
+    connection.execute("ALTER TABLE calls ADD COLUMN unplaced INTEGER NOT NULL DEFAULT 0")
+
+
 STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     1: _recorded_selections,
     2: _tools_and_candidates,
     3: _answers_from_caches,
+    4: _places_in_doubt,
 }
 """Version of a file -> what makes it one of the next version."""

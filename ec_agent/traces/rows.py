@@ -26,7 +26,7 @@ COLUMNS = (
 )
 _PLAIN = (
     *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
-    *("capability", "partial", "constrained", "from_cache"),
+    *("capability", "partial", "constrained", "from_cache", "unplaced"),
 )
 _FITTING: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("model", "node"), text_of),

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from ec_agent.errors import TraceError
 from ec_agent.traces.migrations import STEPS
 
-VERSION = 4
+VERSION = 5
 APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
 
 TABLES = """
@@ -75,6 +75,7 @@ CREATE TABLE calls (
     tools         TEXT,               -- JSON: tools run after it and before the next; class ToolUse
     candidates    TEXT,               -- JSON: per token its likeliest, text and probability; NULL where not kept
     from_cache    INTEGER NOT NULL DEFAULT 0,   -- whether an LLM cache answered, and no model
+    unplaced      INTEGER NOT NULL DEFAULT 0,   -- tokens without logprobs that may be elsewhere in the call
     PRIMARY KEY (rollout, place)
 ) WITHOUT ROWID;
 CREATE TABLE timelines (

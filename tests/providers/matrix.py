@@ -69,6 +69,13 @@ models trained on `<tool_call>`.
 * Where a grammar or a schema holds the answer, the logprobs may be those before it (llama.cpp's are) or after it (vLLM
   0.32's); and at another temperature they may be the model's own (both) or the sampler's (mistral.rs 0.9.5). The doctor
   tells which ([doctor.md](doctor.md)); the receipt's `constrained_calls` counts such calls.
+* **Entries that a stream lacks** stand where the text has none (docs/method.md, section 1). llama.cpp (xllamacpp
+  2026.10) leaves out all that it does not show: with a `json_schema` the code fence around the JSON, on both sides,
+  and always the end token; and, streamed or not, all tokens of a character but its last. Of 24 tokens 5 are missing
+  then, and how many of them stand before the JSON is a guess. `extra_body={"timings_per_token": True}` (llama.cpp) and
+  `stream_options={"include_usage": True, "continuous_usage_stats": True}` (vLLM) send running counts, which make it
+  exact where the request itself is heard; without streaming nothing of the fence is missing.
+  `PromptedToolModel` does not have its inner model stream.
 * mistral.rs 0.9.5 streams one token in the place of a list of one, on which LangChain fails when it adds up the parts
   (`TypeError`, langchain-core 1.8.3). Inside a rollout or `record_calls()` it is handed the list; outside, ChatOpenAI
   fails on it: do not stream there. Its candidates are named by numbers, and shown by the text in their `bytes`; its

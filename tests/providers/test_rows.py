@@ -41,11 +41,13 @@ def stands_for(row: Row, mode: str) -> tuple[list[float], list[float]]:
     turn: Turn = turn_of(mode)
     count = len(turn.tokens)
     seen = {"full": turn.tokens, "sampled": turn.tokens, "content": turn.content, "none": ()}[row.modes[mode]]
-    gaps = [NONE] * (count - len(seen))
-    sampled = [token.logprob for token in seen] + gaps
+    # Thinking without logprobs comes before what is said, a call behind it.
+    before = [NONE] * (len(turn.thinking) if len(seen) < count else 0)
+    after = [NONE] * (count - len(seen) - len(before))
+    sampled = [*before, *(token.logprob for token in seen), *after]
     if row.modes[mode] == "sampled":
         return [NONE] * count, sampled
-    return entropies([row.served(token) for token in seen]) + gaps, sampled
+    return [*before, *entropies([row.served(token) for token in seen]), *after], sampled
 
 
 def check(row, mode, recorder):

@@ -129,8 +129,9 @@ def test_it_is_kept_in_checkpoints_receipts_and_trace_files(tmp_path):
 
 def test_checkpoints_and_receipts_of_before_are_read(run):
     result = run.run(best_of_n(kit.chat(fresh()), n=2), ASK)
-    packed = [{k: v for k, v in call.items() if k != "from_cache"} for call in pack_calls(result.trajectories[0])]
-    assert [call.from_cache for call in unpack_calls(packed).calls] == [False]
+    since = ("from_cache", "unplaced")
+    packed = [{k: v for k, v in call.items() if k not in since} for call in pack_calls(result.trajectories[0])]
+    assert [(call.from_cache, call.unplaced) for call in unpack_calls(packed).calls] == [(False, 0)]
     plain = result.selection.to_dict()
     assert "cached_answer_tokens" not in plain["usage"]
     for candidate in plain["candidates"]:

@@ -145,6 +145,17 @@ def test_very_unequal_lengths(length, warned):
     assert not warned or f"from 1000 to {length} tokens" in sentence
 
 
+@pytest.mark.parametrize(("unplaced", "warned"), [(0, False), (20, False), (21, True), (400, True)])
+def test_tokens_whose_place_is_not_known(unplaced, warned):
+    """In one rollout of eight they are enough: it is compared with all others."""
+    alone = Candidate(8, Trajectory([Call(noise(1000, seed=8), unplaced=unplaced)]))
+    group = [*of(*(noise(1000, seed=seed) for seed in range(7))), alone]
+    sentence = one(group, "whose place is not known")
+    assert (sentence is not None) is warned
+    assert not warned or (sentence.startswith("1 of 8") and len(sentence) < 200)
+    assert one(group, "whose place is not known", phases=False) is None
+
+
 def test_without_phases_only_coverage_and_lengths():
     group = of([2.0, 0.0, 0.0], [2.0, None, None, None, None, None])
     said = validity(group, phases=False)

@@ -38,6 +38,7 @@ FULL = Trajectory(
             capability="full",
             partial=True,
             constrained=True,
+            unplaced=1,
         ),
         call(),  # one that reported nothing
         Call(np.array([0.25])),  # no further signal

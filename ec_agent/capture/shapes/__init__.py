@@ -33,8 +33,10 @@ What comes out when a payload is odd, token by token:
     candidates named by ids (``token_id:123``, or numbers)  -> the same; shown by the text in their ``bytes``
     one token in the place of a list of one (mistral.rs)    -> that token
     a prompt echoed before a legacy completion              -> left out, as far as usage says where it ends
-    fewer entries than the reported output tokens           -> the rest is a gap; one missing end token is none
-    a streamed part with text and no logprobs, and no usage -> one token without entropy, at least
+    fewer entries than the reported output tokens           -> the rest are gaps, where the text has no entry; one
+                                                               missing end token is none
+    a streamed part with text and no logprobs, and no usage -> one token without entropy, at least, in its place
+    entries that have nothing to do with the text           -> gaps at the end, and ``Call.unplaced`` counts them
     a streamed part with a number or a place in the text    -> what came twice counts once; what never came is a
     (Responses' ``sequence_number``, ``text_offset``)          gap in its place
     a streamed answer that tells its usage in several

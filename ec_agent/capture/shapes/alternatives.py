@@ -163,4 +163,4 @@ def _shares(missing: int, size: int) -> list[int]:
 
 
 def _size(payload: Payload) -> int:
-    return len(payload.entries) if payload.tokens is None else payload.tokens
+    return len(payload.entries) + payload.mute if payload.tokens is None else payload.tokens

@@ -1,4 +1,4 @@
-"""A chat completion by typed decoding: of its logprobs, only the numbers become objects. Needs msgspec."""
+"""A chat completion by typed decoding: of its candidates, only the numbers become objects. Needs msgspec."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Token(msgspec.Struct, gc=False):
 
     logprob: float
     top_logprobs: list[Candidate]
+    token: str | None = None
 
 
 class Logprobs(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,6 +35,7 @@ class Choice(msgspec.Struct):
     logprobs: Logprobs
     message: Any = None
     text: Any = None
+    finish_reason: Any = None
 
 
 class Completion(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ec_agent.capture.shapes.doubled import alike
 from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.payloads import HOLDS, Payload, believed, named_in
+from ec_agent.capture.shapes.pieces import said_by_message
 from ec_agent.capture.shapes.reading import count, first, get
 from ec_agent.capture.shapes.usage import fits
 
@@ -42,6 +44,7 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         # LangChain zeroes the cost of a cached answer, and only of that.
         cache_hit=get(usage, "total_cost") == 0,
         response=named_in(metadata),
+        said=partial(said_by_message, message, len(entries)),
     )
     return _counted_once(payload, metadata)
 

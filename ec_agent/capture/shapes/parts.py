@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from ec_agent.capture.shapes.alternatives import pick, split
@@ -17,6 +18,7 @@ from ec_agent.capture.shapes.payloads import (
     payload_of_response,
     payload_of_stream,
 )
+from ec_agent.capture.shapes.pieces import Said, joined
 from ec_agent.capture.shapes.reading import first, get, listed
 from ec_agent.capture.shapes.summed import MessageParts
 
@@ -261,7 +263,12 @@ def _joined(payloads: Sequence[Payload], *, summed: bool = False) -> Payload:
         cached_tokens=told("cached_tokens"),
         model=next((each.model for each in payloads if each.model), None),
         response=next((each.response for each in payloads if each.response), None),
+        said=partial(_said_by_all, payloads),
     )
+
+
+def _said_by_all(payloads: Sequence[Payload]) -> Said:
+    return joined([each.said() for each in payloads if each.said is not None])
 
 
 class Streams:

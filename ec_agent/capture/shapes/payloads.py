@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial as bound
 from typing import Any
@@ -12,9 +12,11 @@ from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
 from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import alike, once
 from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.gaps import Gap, Gaps, placed
 from ec_agent.capture.shapes.numbered import in_place
+from ec_agent.capture.shapes.pieces import Said, said_by_response, said_by_stream
 from ec_agent.capture.shapes.reading import count, first, get, listed
-from ec_agent.capture.shapes.usage import Usages, usage_in
+from ec_agent.capture.shapes.usage import Usages, usage_in, with_thinking
 
 _PROMPT_COUNTS = (
     "prompt_tokens",
@@ -48,6 +50,9 @@ class Payload:
         response: the provider's id of the answer, where reported.
         beside: generated tokens of other answers to the same request, which are on the bill alone.
         alternatives: all answers to the request, this one included, where it brought several.
+        mute: tokens at least that came without an entry, where no count of tokens came.
+        unsure: how many tokens without an entry may be in another place than their ``None`` in ``entries``.
+        said: tells what the answer says, which is asked only where tokens are missing: by it they are placed.
     """
 
     entries: Sequence[Any] = ()
@@ -62,6 +67,9 @@ class Payload:
     response: str | None = None
     beside: int = 0
     alternatives: Sequence[Alternative] = ()
+    mute: int = 0
+    unsure: int = 0
+    said: Callable[[], Said] | None = field(default=None, repr=False, compare=False)
 
 
 def payload_of_response(response: Any, prompts: int = 1, unreturned: int = 0) -> Payload:
@@ -117,7 +125,7 @@ def _payload_of_one(response: Any) -> Payload:
         said, thought = (count(first(usage, *names)) for names in _GEMINI_COUNTS)
         tokens = None if said is None else said + (thought or 0)
     prompt = _of_usage(usage, response, *_PROMPT_COUNTS)
-    tokens = _with_thinking(usage, tokens, prompt)
+    tokens = with_thinking(usage, tokens, prompt)
     cached = count(get(usage, "prompt_tokens_details", "cached_tokens"))
     entries = _entries(response, tokens)
     return Payload(
@@ -127,6 +135,7 @@ def _payload_of_one(response: Any) -> Payload:
         cached_tokens=count(get(usage, "input_tokens_details", "cached_tokens")) if cached is None else cached,
         model=first(response, "model", "model_version", "modelVersion"),
         response=named_in(response),
+        said=bound(said_by_response, response, len(entries)),
     )
 
 
@@ -177,15 +186,6 @@ def _echoes(entries: Sequence[Any]) -> bool:
     return bool(entries) and get(entries[0], "logprob") is None and get(entries[0], "top_logprobs") == []
 
 
-def _with_thinking(usage: Any, tokens: int | None, prompt: int | None) -> int | None:
-    # xAI leaves the tokens of thinking out of the completion's, and counts them in the total.
-    thought = count(get(usage, "completion_tokens_details", "reasoning_tokens"))
-    total = count(get(usage, "total_tokens"))
-    if not thought or tokens is None or total is None or total != (prompt or 0) + tokens + thought:
-        return tokens
-    return tokens + thought
-
-
 def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
     return next(
         (n for place in (usage, response) for name in names if (n := count(get(place, name))) is not None), None
@@ -216,9 +216,13 @@ def _stream_of_one(chunks: Sequence[Any]) -> Payload:
         choices = [once(parts, whole.tokens) for parts in choices]
     entries = without_echo([[entry for part in parts for entry in part] for parts in choices], whole.tokens)
     whole = replace(whole, tokens=believed(whole.tokens, entries, heard.usages.spoken > 0))
-    if whole.tokens is None and entries and heard.mute > 0:
-        entries += [None] * heard.mute  # at least: a part may hold several tokens
-    return whole if len(whole.entries) >= len(entries) else replace(whole, entries=entries)
+    if whole.entries and len(whole.entries) >= len(entries):
+        return whole
+    # Of several alternatives it is not known which of them lacks tokens.
+    sizes = heard.sizes([part for parts in choices for part in parts])
+    said = None if several and final is None else bound(said_by_stream, chunks, sizes)
+    # A part without an entry holds a token at least.
+    return replace(whole, entries=entries, mute=max(heard.mute, 0) if entries else 0, said=said)
 
 
 def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) -> list[list[Any]]:
@@ -232,6 +236,7 @@ class StreamHeard:
 
     Attributes:
         choices: of each choice or output, the entries of each of its parts.
+        sources: the choices of chunks, and the events, that these were in.
         usages: what is told of the usage.
         mute: how many parts say something and have no logprobs, less what came of those at another time.
         model: the model's name, where reported.
@@ -239,10 +244,22 @@ class StreamHeard:
     """
 
     choices: dict[Any, list[list[Any]]] = field(default_factory=dict)
+    sources: list[Any] = field(default_factory=list)
     usages: Usages = field(default_factory=Usages)
     mute: int = 0
     model: Any = None
     name: str | None = None
+
+    def add(self, place: Any, source: Any, entries: list[Any]) -> None:
+        """A part comes."""
+        self.choices.setdefault(place, []).append(entries)
+        self.sources.append(source)
+
+    def sizes(self, parts: Sequence[Sequence[Any]]) -> dict[int, int]:
+        """How many entries came with what, by its id; none where that is not known any more."""
+        if len(parts) != len(self.sources):
+            return {}
+        return {id(source): len(part) for source, part in zip(self.sources, parts, strict=True)}
 
 
 def heard_in(chunks: Sequence[Any]) -> StreamHeard:
@@ -266,10 +283,10 @@ def heard_in(chunks: Sequence[Any]) -> StreamHeard:
                 heard.mute -= len(entries)  # the logprobs of what is said later
             elif not entries:
                 heard.mute += 1
-            heard.choices.setdefault(place, []).append(entries)
+            heard.add(place, choice, entries)
         if str(get(chunk, "type")).endswith(".delta"):
             entries = entries_of(get(chunk, "logprobs"))
-            heard.choices.setdefault(count(get(chunk, "output_index")), []).append(entries)
+            heard.add(count(get(chunk, "output_index")), chunk, entries)
             heard.mute += bool(get(chunk, "delta")) and not entries
         heard.usages.hear(usage_in(chunk), speaks_here)
     return heard
@@ -302,9 +319,11 @@ def merge_payloads(payloads: Sequence[Payload]) -> Payload:
     if len(payloads) == 1:
         return payloads[0]
     entries: list[Any] = []
+    unsure = 0
     for payload in payloads:
-        entries += payload.entries
-        entries += [None] * (generated(payload) - len(payload.entries))
+        gaps = gaps_of(payload)
+        entries += spread(payload.entries, gaps, lambda gap, number: None)
+        unsure += gaps.unsure
     unknown = any(payload.tokens is None and not payload.entries for payload in payloads)
 
     def total(name: str) -> int | None:
@@ -322,11 +341,37 @@ def merge_payloads(payloads: Sequence[Payload]) -> Payload:
         constrained=any(p.constrained for p in payloads),
         partial=any(p.partial for p in payloads),
         beside=sum(p.beside for p in payloads),
+        unsure=0 if unknown else unsure,
     )
 
 
 def generated(payload: Payload) -> int:
     """Generated tokens, those without logprobs included; 0 where nothing is known of them."""
+    return len(payload.entries) + gaps_of(payload).total
+
+
+def gaps_of(payload: Payload) -> Gaps:
+    """Where its missing tokens are."""
     known = len(payload.entries)
-    # The end token is counted by some providers and never listed: one missing is not a gap.
-    return known if payload.tokens is None or 0 < known >= payload.tokens - 1 else payload.tokens
+    tokens = known + payload.mute if payload.tokens is None else payload.tokens
+    if tokens <= known:
+        return Gaps(unsure=payload.unsure)
+    said = None if payload.said is None else payload.said()
+    return placed(payload.entries, tokens, said, counted=payload.tokens is not None)
+
+
+def spread(values: Sequence[Any], gaps: Gaps, missing: Callable[[Gap, int], Any]) -> list[Any]:
+    """The values of the entries with one for each missing token in its place.
+
+    Args:
+        values: one per entry.
+        gaps: the missing tokens.
+        missing: makes what stands for one of the gap and the token's number in it.
+    """
+    out: list[Any] = []
+    begin = 0
+    for gap in gaps.each:
+        out += values[begin : gap.place]
+        out += [missing(gap, number) for number in range(gap.tokens)]
+        begin = gap.place
+    return [*out, *values[begin:]]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ec_agent.capture.shapes.payloads import Payload, generated
+from ec_agent.capture.shapes.gaps import Gap, Gaps
+from ec_agent.capture.shapes.payloads import Payload, gaps_of, spread
 from ec_agent.capture.shapes.placeholders import contradicted, several_certain, zeros_alone
 from ec_agent.capture.shapes.reading import get, text_of
 from ec_agent.capture.shapes.repeats import repeats
@@ -170,23 +171,42 @@ def call_with(
     ended: float | None = None,
 ) -> Call:
     """The same of a payload whose entries have been read."""
+    gaps = gaps_of(payload)
     arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
-    entropies = arrays.pop(ENTROPY)
+    capability = capability_of(tokens, arrays[ENTROPY])
+    arrays = {name: _with_gaps(values, gaps) for name, values in arrays.items()}
+    texts, candidates = tokens.texts, tokens.candidates
+    # At the end no empty texts are needed: there may be very many such tokens.
+    ends = [gap if gap.place < len(tokens) else gap._replace(tokens=min(len(gap.text), 1)) for gap in gaps.each]
+    within = gaps._replace(each=tuple(ends))
     return Call(
-        entropies=entropies,
-        tokens=None if payload.tokens is None and not len(tokens) else generated(payload),
+        entropies=arrays.pop(ENTROPY),
+        tokens=None if payload.tokens is None and not len(tokens) else len(tokens) + gaps.total,
         signals=arrays,
-        texts=tokens.texts,
-        candidates=tokens.candidates,
+        texts=None if texts is None else tuple(spread(texts, within, _said)),
+        candidates=None if candidates is None else tuple(spread(candidates, within, lambda gap, number: ())),
         node=node,
         model=payload.model or model,
         started=started,
         ended=ended,
         prompt_tokens=payload.prompt_tokens,
         cached_tokens=payload.cached_tokens,
-        capability=capability_of(tokens, entropies),
+        capability=capability,
         partial=payload.partial,
         constrained=payload.constrained,
         from_cache=payload.cache_hit,
         beside=payload.beside,
+        unplaced=gaps.unsure,
     )
+
+
+def _with_gaps(values: FloatArray, gaps: Gaps) -> FloatArray:
+    if not gaps.each:
+        return values
+    places = np.repeat([gap.place for gap in gaps.each], [gap.tokens for gap in gaps.each])
+    return np.insert(values, places, np.nan)
+
+
+def _said(gap: Gap, number: int) -> str:
+    """Text without entries, as that of the first of the tokens that it is."""
+    return "" if number else gap.text

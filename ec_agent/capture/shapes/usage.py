@@ -124,6 +124,15 @@ def usage_in(part: Any) -> Any:
     return found or get(part, "x_groq", "usage")
 
 
+def with_thinking(usage: Any, tokens: int | None, prompt: int | None) -> int | None:
+    """The count of generated tokens, those of thinking among them: xAI has these in the total alone."""
+    thought = count(get(usage, "completion_tokens_details", "reasoning_tokens"))
+    total = count(get(usage, "total_tokens"))
+    if not thought or tokens is None or total is None or total != (prompt or 0) + tokens + thought:
+        return tokens
+    return tokens + thought
+
+
 def fits(tokens: int | None, entries: int) -> bool:
     """Whether a count is that of the tokens that came with logprobs; the end token may have none."""
     return bool(entries) and tokens in (entries, entries + 1)

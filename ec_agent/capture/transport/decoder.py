@@ -114,11 +114,18 @@ class Choice(Struct, gc=False):
     logprobs: Logprobs | list[Entry] | None = None
 
 
+class Timings(Struct, gc=False):
+    """What llama.cpp says beside a part."""
+
+    predicted_n: int | None = None
+
+
 class Chunk(Struct, gc=False):
     """All that counts of a chunk that is a chunk and reports no usage; read in its place, for it is read sooner."""
 
     choices: list[Choice]
     model: str | None = None
+    timings: Timings | None = None
     usage: None = None
     type: None = None
     # Where some say what others say in a choice; with any of these, the chunk itself is read.

@@ -1,0 +1,191 @@
+"""What an answer says, piece by piece as it came, beside its token entries: by that a missing token's place is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from ec_agent.capture.shapes.reading import count, first, get, listed
+from ec_agent.capture.shapes.usage import usage_in, with_thinking
+
+Channel = Literal["thought", "said", "called"]
+Words = tuple[tuple[Channel, str], ...]
+_REASONS = ("reasoning_content", "reasoning")
+_DELTAS: Mapping[str, Channel] = {
+    "response.reasoning_text.delta": "thought",
+    "response.output_text.delta": "said",
+    "response.refusal.delta": "said",
+    "response.function_call_arguments.delta": "called",
+    "response.custom_tool_call_input.delta": "called",
+}
+
+
+class Piece(NamedTuple):
+    """What came at once: a part of a stream, or all of an answer.
+
+    Attributes:
+        words: what it says, in the order in which it was generated, by channel.
+        entries: how many token entries came with it.
+        total: tokens generated up to its end, where the server says.
+    """
+
+    words: Words
+    entries: int
+    total: int | None = None
+
+    @property
+    def text(self) -> str:
+        """All that it says."""
+        return "".join(text for _, text in self.words)
+
+
+class Said(NamedTuple):
+    """What an answer says.
+
+    Attributes:
+        pieces: in the order in which they came.
+        finish: why it ended, as the provider says it.
+        thought: tokens of thinking, where they are counted apart.
+    """
+
+    pieces: tuple[Piece, ...]
+    finish: str | None = None
+    thought: int = 0
+
+
+def joined(several: Sequence[Said]) -> Said:
+    """One answer out of parts of it."""
+    return Said(
+        tuple(piece for each in several for piece in each.pieces),
+        next((each.finish for each in reversed(several) if each.finish), None),
+        max((each.thought for each in several), default=0),
+    )
+
+
+def said_by_message(message: Any, entries: int) -> Said:
+    """By a LangChain AI message, whose entries are known."""
+    metadata, extra = get(message, "response_metadata"), get(message, "additional_kwargs")
+    content = get(message, "content")
+    blocks: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else listed(content)
+    words = [*_thoughts(extra), *(pair for block in blocks for pair in _block(block)), *_text("said", extra, "refusal")]
+    calls = listed(get(extra, "tool_calls")) or listed(get(message, "tool_calls"))
+    words += [pair for called in calls for pair in _called(called)]
+    return Said(
+        (Piece(tuple(words), entries),),
+        _finish(first(metadata, "finish_reason", "done_reason", "stop_reason")),
+        count(get(message, "usage_metadata", "output_token_details", "reasoning")) or 0,
+    )
+
+
+def said_by_response(response: Any, entries: int) -> Said:
+    """By a whole answer of a provider, with one alternative."""
+    words: list[tuple[Channel, str]] = []
+    finish = None
+    for choice in listed(get(response, "choices"))[:1]:
+        words += [*_text("said", choice, "text"), *_spoken(get(choice, "message"))]
+        finish = finish or get(choice, "finish_reason")
+    for item in listed(get(response, "output")):
+        parts = [(part, get(part, "type")) for part in listed(get(item, "content"))]
+        words += [
+            pair for part, kind in parts for pair in _text("thought" if kind == "reasoning_text" else "said", part)
+        ]
+        words += [*_text("called", item, "name"), *_text("called", item, "arguments", "input")]
+    for candidate in listed(get(response, "candidates"))[:1]:
+        for part in listed(get(candidate, "content", "parts")):
+            words += _text("thought" if get(part, "thought") else "said", part)
+            words += _called(first(part, "functionCall", "function_call"))
+        finish = finish or first(candidate, "finishReason", "finish_reason")
+    if not words:  # Ollama's own, and llama.cpp's
+        words += [*_text("thought", response, "thinking"), *_text("said", response, "response", "content")]
+        words += _spoken(get(response, "message"))
+    finish = finish or first(response, "done_reason", "stop_type", "incomplete_details")
+    return Said(
+        (Piece(tuple(words), entries),),
+        _finish(finish),
+        _thought(first(response, "usage", "usage_metadata", "usageMetadata")),
+    )
+
+
+def said_by_stream(chunks: Sequence[Any], sizes: Mapping[int, int]) -> Said:
+    """By the chunks or events of a streamed OpenAI answer with one alternative.
+
+    Args:
+        chunks: as far as they came.
+        sizes: how many entries count of each choice of a chunk, or event, by its id; what is not in it came twice.
+    """
+    pieces: list[Piece] = []
+    finish, thought = None, 0
+    for chunk in chunks:
+        words: list[tuple[Channel, str]] = []
+        entries = 0
+        for choice in listed(get(chunk, "choices")):
+            if id(choice) in sizes or not sizes:
+                words += [*_text("said", choice, "text"), *_spoken(get(choice, "delta"))]
+                entries += sizes.get(id(choice), 0)
+            finish = get(choice, "finish_reason") or finish
+        kind = str(get(chunk, "type"))
+        if kind.endswith(".delta"):
+            words += _text(_DELTAS[kind], chunk, "delta") if kind in _DELTAS else ()
+            entries += sizes.get(id(chunk), 0)
+        usage, final = usage_in(chunk), get(chunk, "response")
+        finish = get(final, "incomplete_details") or get(usage, "finish_reason") or finish
+        thought = _thought(usage) or _thought(get(final, "usage")) or thought
+        total = count(first(usage, "completion_tokens", "output_tokens"))
+        total = with_thinking(usage, total, count(first(usage, "prompt_tokens", "input_tokens")))
+        if total is None:  # llama.cpp's, with timings_per_token
+            total = count(get(chunk, "timings", "predicted_n"))
+        if words or entries or total:
+            pieces.append(Piece(tuple(words), entries, total))
+    return Said(tuple(pieces), _finish(finish), thought)
+
+
+def _spoken(message: Any) -> list[tuple[Channel, str]]:
+    """What a message of OpenAI's kind says, or a part of one."""
+    words = [*_thoughts(message), *_text("thought", message, "thinking")]
+    blocks = listed(get(message, "content"))
+    words += [*_text("said", message, "content"), *(pair for block in blocks for pair in _block(block))]
+    words += _text("said", message, "refusal")
+    for called in (*listed(get(message, "tool_calls")), get(message, "function_call")):
+        words += _called(called)
+    return words
+
+
+def _thoughts(holder: Any) -> list[tuple[Channel, str]]:
+    return _text("thought", holder, *_REASONS)
+
+
+def _called(call: Any) -> list[tuple[Channel, str]]:
+    """A tool call in OpenAI's, Gemini's or LangChain's form; arguments that are no text are written as JSON."""
+    inner = first(call, "function", "custom") or call
+    arguments = first(inner, "arguments", "input", "args")
+    if isinstance(arguments, Mapping):
+        arguments = json.dumps(arguments, ensure_ascii=False, default=str)
+    said = {"name": get(inner, "name"), "arguments": arguments}
+    return [*_text("called", said, "name"), *_text("called", said, "arguments")]
+
+
+def _block(block: Any) -> Iterator[tuple[Channel, str]]:
+    kind = get(block, "type")
+    if kind in ("text", "output_text", "refusal"):
+        yield from _text("said", block, "text", "refusal")
+    elif kind in ("reasoning", "thinking"):
+        yield from _text("thought", block, "reasoning", "thinking")
+
+
+def _text(channel: Channel, holder: Any, *names: str) -> list[tuple[Channel, str]]:
+    text = first(holder, *(names or ("text",)))
+    return [(channel, text)] if isinstance(text, str) and text else []
+
+
+def _thought(usage: Any) -> int:
+    apart = first(usage, "completion_tokens_details", "output_tokens_details")
+    told = count(get(apart, "reasoning_tokens"))
+    return (count(first(usage, "thoughts_token_count", "thoughtsTokenCount")) if told is None else told) or 0
+
+
+def _finish(reason: Any) -> str | None:
+    """Why it ended, in OpenAI's words where it was cut at a limit."""
+    told = str(get(reason, "reason") or getattr(reason, "name", reason) or "").lower()
+    # LangChain joins the reasons of closing parts: "lengthlength".
+    return "length" if told.startswith(("length", "max_tokens", "max_output_tokens", "limit")) else told or None
