@@ -187,6 +187,7 @@ class OpenCall:
             return None
         if len(payload.alternatives) > 1:
             payload = pick(payload, self.choice)
+        self.text = ""  # it may be long, and has been compared
         # What is passed on is the message, where it has kept its logprobs.
         self._mark(own if own is not None and own.entries else payload)
         asked = [request.asked for request in answered] or [self.asked]
