@@ -20,10 +20,11 @@ from ec_agent.capture.shapes import (
 )
 from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
 from ec_agent.capture.shapes.typed import read_json
-from ec_agent.errors import ConfigError, LogprobsError
+from ec_agent.errors import LogprobsError
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.numbers.signals import ENTROPY, SURPRISAL, check_signals
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL, check_signal
 from ec_agent.numbers.trajectory import Call, Trajectory, reward
+from ec_agent.support.checks import checked, instance, share, text
 
 KEPT = (ENTROPY, SURPRISAL)
 """The signals that are read from what was saved."""
@@ -51,10 +52,10 @@ class CentroidEvaluator:
     signal: str = ENTROPY
 
     def __post_init__(self) -> None:
-        check_signals([self.signal])
-        share = self.min_coverage
-        if not isinstance(share, int | float) or isinstance(share, bool) or not 0.0 <= share <= 1.0:
-            raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
+        check_signal(self.signal)
+        checked(self, "config", instance, HEPConfig, "HEPConfig(...)")
+        checked(self, "key", text)
+        checked(self, "min_coverage", share)
 
     def __call__(
         self, *, inputs: Any = None, outputs: Any, reference_outputs: Any = None, **kwargs: Any
@@ -75,18 +76,18 @@ class CentroidEvaluator:
         """
         trajectory = trajectory_of(outputs)
         coverage = trajectory.share(self.signal)
-        share = "unknown" if coverage is None else f"{coverage:.0%}"
+        covered = "unknown" if coverage is None else f"{coverage:.0%}"
         score = reward(trajectory, self.config, self.signal)
         if trajectory.count(self.signal) == 0:
             comment = f"not scored: {_lacking(trajectory, outputs)}"
             score = None
         elif (coverage or 0.0) < self.min_coverage:
-            comment = f"not scored: coverage {share} is below min_coverage {self.min_coverage:.0%}"
+            comment = f"not scored: coverage {covered} is below min_coverage {self.min_coverage:.0%}"
             score = None
         else:
             comment = (
                 f"1 - {self.signal} centroid over {len(trajectory)} tokens of {len(trajectory.calls)} LLM calls, "
-                f"{len(trajectory.phases(self.config, self.signal).starts)} phases, coverage {share}"
+                f"{len(trajectory.phases(self.config, self.signal).starts)} phases, coverage {covered}"
             )
             if trajectory.unplaced_tokens:
                 comment += f"; where {trajectory.unplaced_tokens} tokens without logprobs stand is not known for sure"

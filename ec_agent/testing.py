@@ -31,6 +31,8 @@ from langchain_core.runnables import Runnable
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.errors import ConfigError
+from ec_agent.support.checks import checked, function, instance, number, or_none, refusal, seconds, several, text, whole
+from ec_agent.support.refusing import Refusing
 
 CANDIDATES = 20
 
@@ -48,6 +50,9 @@ class Reply:
         logprobs: a raw logprobs payload in place of ``entropies``, for odd shapes.
         error: raised instead of answering.
         delay: seconds to wait before answering.
+
+    Raises:
+        ConfigError: one has a value it cannot have.
     """
 
     content: str = ""
@@ -58,11 +63,24 @@ class Reply:
     error: Exception | None = None
     delay: float = 0.0
 
+    def __post_init__(self) -> None:
+        text("content", self.content, empty=True)
+        calls = several("tool_calls", self.tool_calls, tuple, "a list of pairs (name, arguments)")
+        for call in calls:
+            if len(call) != 2 or not isinstance(call[0], str) or not isinstance(call[1], dict):
+                raise refusal("tool_calls", self.tool_calls, "a list of pairs (name, arguments)")
+        if self.entropies is not None:
+            object.__setattr__(self, "entropies", several("entropies", self.entropies, object, "a list of numbers"))
+            logprobs_for(self.entropies)
+        checked(self, "tokens", or_none, whole, 0)
+        or_none("error", self.error, instance, Exception, "an exception, or None")
+        checked(self, "delay", seconds, "seconds, 0 or more", least=0)
+
 
 Script = Sequence[Sequence[Reply]] | Callable[[list[BaseMessage], int], Reply]
 
 
-class ScriptedChatModel(BaseChatModel):
+class ScriptedChatModel(Refusing, BaseChatModel):
     """A chat model that follows a script.
 
     Args:
@@ -74,6 +92,13 @@ class ScriptedChatModel(BaseChatModel):
     model_name: str = "scripted"
 
     def __init__(self, script: Script, **kwargs: Any) -> None:
+        rather = "a list of replies per rollout, or a function of the messages and the rollout's index"
+        if callable(script):
+            function("script", script, "a function of the messages and the rollout's index,", of=2)
+        else:
+            for replies in several("script", script, object, rather) or [()]:
+                if not several("script", replies, Reply, rather):
+                    raise refusal("script", script, rather)
         super().__init__(**{"script": script, **kwargs})
 
     @property
@@ -92,7 +117,7 @@ class ScriptedChatModel(BaseChatModel):
         recorder = current_recorder.get()
         index = recorder.index if recorder is not None else 0
         if callable(self.script):
-            reply: Reply = self.script(messages, index)
+            reply = instance("what the script returned", self.script(messages, index), Reply, "a Reply(...)")
         else:
             replies = self.script[index % len(self.script)]
             asked = max((i for i, m in enumerate(messages) if isinstance(m, HumanMessage)), default=-1)
@@ -197,8 +222,8 @@ def logprobs_for(entropies: Sequence[float | None]) -> list[dict[str, Any]]:
 
 def _row(entropy: float) -> list[float]:
     """One likely candidate and 19 equally unlikely ones, balanced by bisection to the wanted entropy."""
-    if not 0.0 <= entropy <= math.log(CANDIDATES):
-        raise ConfigError(f"entropy {entropy!r} is out of reach; give nats from 0 to ln {CANDIDATES}")
+    rather = f"nats from 0 to ln {CANDIDATES}, or None"
+    entropy = number("an entropy in entropies", entropy, rather, least=0, most=math.log(CANDIDATES))
     if entropy == 0.0:
         return [0.0] + [-math.inf] * (CANDIDATES - 1)
     low, high = 1.0 / CANDIDATES, 1.0 - 1e-12

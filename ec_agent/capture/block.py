@@ -9,7 +9,8 @@ from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.filters import CallPredicate
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.recorder import Recorder, current_recorder, listening, recording, set_here
-from ec_agent.numbers.signals import ENTROPY
+from ec_agent.numbers.signals import ENTROPY, check_signals
+from ec_agent.support.checks import flag, function, or_none, whole
 
 
 @contextmanager
@@ -32,6 +33,9 @@ def record_calls(
         keep_candidates: keep so many of each token's likeliest candidates.
         request_logprobs: ask for logprobs in requests of ``openai`` clients that do not.
 
+    Raises:
+        ConfigError: an argument has a value it cannot have.
+
     Yields:
         A recorder; its ``trajectory()`` is what has been recorded so far.
 
@@ -40,6 +44,11 @@ def record_calls(
         ...     client.chat.completions.create(..., logprobs=True, top_logprobs=20)
         >>> recorder.trajectory().centroid()
     """
+    check_signals(signals)
+    or_none("calls", calls, function, "a CallFilter(...) or a function from CallInfo to bool", of=1)
+    flag("keep_text", keep_text)
+    flag("request_logprobs", request_logprobs)
+    keep_candidates = whole("keep_candidates", keep_candidates, 0)
     requests, kept = RequestSettings(logprobs=request_logprobs), Kept(keep_text, keep_candidates)
     recorder = Recorder(signals=signals, calls=calls, kept=kept, requests=requests)
     alone = current_recorder.get() is None

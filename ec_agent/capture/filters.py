@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.checks import checked, mapping, or_none, repr_of, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,10 @@ class CallFilter:
             if value is None and not name.startswith("exclude"):
                 continue
             if isinstance(value, str):
-                raise ConfigError(f"{name} is the single string {value!r}; give a list: {name}=[{value!r}]")
-            try:
-                object.__setattr__(self, name, frozenset(value))
-            except TypeError as error:
-                raise ConfigError(f"{name} is {value!r} ({error}); give a list of names") from error
-        if not isinstance(self.metadata, Mapping | None):
-            raise ConfigError(f"metadata is {self.metadata!r}; give a dict of the values a call must have")
+                one = repr_of(value)
+                raise ConfigError(f"{name} is the single string {one}; give a list: {name}=[{one}]")
+            object.__setattr__(self, name, frozenset(several(name, value, str, "a list of names")))
+        checked(self, "metadata", or_none, mapping, "a dict of the values a call must have")
 
     def __call__(self, call: CallInfo) -> bool:
         """Whether the call counts."""

@@ -30,6 +30,7 @@ from ec_agent.capture.shapes import Payload, call_of, pick
 from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, check_signals, leading
 from ec_agent.numbers.trajectory import Call, Trajectory
+from ec_agent.support.checks import repr_of
 
 _sequence = itertools.count()
 _FACTS = ("temperature", "seed")
@@ -73,7 +74,7 @@ class Recorder:
     ) -> None:
         unfit = not callable(calls) or inspect.isclass(calls) or inspect.iscoroutinefunction(calls)
         if calls is not None and unfit:
-            raise ConfigError(f"calls is {calls!r}; give a CallFilter(...) or a function from CallInfo to bool")
+            raise ConfigError(f"calls is {repr_of(calls)}; give a CallFilter(...) or a function from CallInfo to bool")
         self.index = index
         # What is heard inside another rollout may become part of it, so that its signals are kept too.
         around = current_recorder.get()

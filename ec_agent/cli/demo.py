@@ -26,7 +26,7 @@ from ec_agent.live.terminal import showing
 from ec_agent.local import shared_server
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
-from ec_agent.rollouts.limits import whole
+from ec_agent.support.checks import whole
 from ec_agent.support.loop import run_to_its_end
 from ec_agent.support.strict_json import strict_json
 from ec_agent.visual.drawing import check_installed

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from langchain_core.tools import BaseTool
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.checks import repr_of
 
 Effect = Literal["commit", "read_only"]
 Commit = Sequence[str | BaseTool] | Literal["unknown"] | None
@@ -46,7 +47,7 @@ def read_only(tool: ToolT) -> ToolT:
 def _marked(tool: Any, effect: Effect) -> Any:
     if not isinstance(tool, BaseTool):
         name = {"commit": "commit_tool", "read_only": "read_only"}[effect]
-        raise ConfigError(f"@{name} was given {tool!r}, which is not a tool; write it above @tool, not below")
+        raise ConfigError(f"@{name} was given {repr_of(tool)}, which is not a tool; write it above @tool, not below")
     tool.metadata = {**(tool.metadata or {}), EFFECT: effect}
     return tool
 
@@ -94,16 +95,17 @@ def policy_of(commit: Any, found: Iterable[BaseTool]) -> CommitPolicy:
             it is none of the tools found.
     """
     tools = {tool.name: tool for tool in found}
-    if commit is None or commit == "unknown":
-        return CommitPolicy(unknown=commit == "unknown", tools=tools)
+    unknown = isinstance(commit, str) and commit == "unknown"
+    if commit is None or unknown:
+        return CommitPolicy(unknown=unknown, tools=tools)
     if isinstance(commit, str | BaseTool | Mapping) or not isinstance(commit, Iterable):
-        raise ConfigError(f"commit is {commit!r}; give a list of tools or tool names, 'unknown', or None")
+        raise ConfigError(f"commit is {repr_of(commit)}; give a list of tools or tool names, 'unknown', or None")
     given = list(commit)
     for each in given:
         if isinstance(each, BaseTool):
             tools[each.name] = each
         elif not (isinstance(each, str) and each):
-            raise ConfigError(f"commit has {each!r} in it; give tools or their names")
+            raise ConfigError(f"commit has {repr_of(each)} in it; give tools or their names")
         elif tools and each not in tools:  # a name mistyped here would be an action done N times
             raise ConfigError(
                 f"commit names {each!r}, which is none of the agent's tools ({', '.join(sorted(tools))}); mend the "

@@ -23,6 +23,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ec_agent.errors import ConfigError, EcAgentError, JournalError
 from ec_agent.insides.langgraph import saver_of
+from ec_agent.support.checks import file_path, instance, is_folder, mapping, refusal, repr_of, seconds, text, whole
 from ec_agent.support.plans import Plan, Step, adrive, call, drive
 from ec_agent.support.private import make_private
 
@@ -92,21 +93,20 @@ class MemoryJournal(_Threaded):
     """
 
     def __init__(self, limit: int = 10_000) -> None:
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise ConfigError(
-                f"the journal's limit is {limit!r}; give how many entries it keeps, a whole number from 1"
-            )
-        self.limit = limit
+        rather = "how many entries it keeps, a whole number from 1"
+        self.limit = whole("the journal's limit", limit, rather=rather)
         self._entries: dict[tuple[str, int], Entry] = {}
         self._lock = threading.Lock()
 
     def read(self, key: str) -> list[Entry]:
         """All attempts so far."""
+        check_key(key)
         with self._lock:
             return [entry for (name, _), entry in sorted(self._entries.items(), key=_in_order) if name == key]
 
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
         """Write an intent down; whether this claim is the one that stands."""
+        check_entry(key, attempt, intent=intent)
         with self._lock:
             mine = self._entries.setdefault((key, attempt), Entry(intent)).intent is intent
             while len(self._entries) > self.limit:
@@ -118,6 +118,7 @@ class MemoryJournal(_Threaded):
 
     def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
         """Write the outcome of an attempt down."""
+        check_entry(key, attempt, outcome=outcome)
         with self._lock:
             found = self._entries.get((key, attempt))
             if found is None:  # more are under way at once than it keeps: what was done counts all the same
@@ -141,14 +142,10 @@ class SQLiteJournal(_Threaded):
     """
 
     def __init__(self, path: str | Path, timeout: float = 30.0) -> None:
-        if not isinstance(path, str | Path):
-            raise ConfigError(f"the journal's path is {path!r}; give a file name")
-        self.path = Path(path)
-        if self.path.is_dir() or not self.path.parent.is_dir():
-            raise ConfigError(f"the journal cannot be at {str(path)!r}; give a file in a folder that exists")
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
-            raise ConfigError(f"the journal's timeout is {timeout!r}; give seconds, 0 or more")
-        self._timeout = timeout
+        self.path = file_path("the journal's path", path, "a file name")
+        if is_folder(self.path) or not is_folder(self.path.parent):
+            raise ConfigError(f"the journal cannot be at {repr_of(str(path))}; give a file in a folder that exists")
+        self._timeout = seconds("the journal's timeout", timeout, "seconds, 0 or more", least=0)
         self._serde = JsonPlusSerializer()
 
     @contextmanager
@@ -176,12 +173,19 @@ class SQLiteJournal(_Threaded):
 
     def read(self, key: str) -> list[Entry]:
         """All attempts so far."""
+        check_key(key)
         columns = "intent_type, intent, outcome_type, outcome"
         with self._open() as connection:
             rows = connection.execute(
                 f"SELECT {columns} FROM commits WHERE key = ? ORDER BY attempt", (key,)
             ).fetchall()
         return [Entry(self._loaded(it, i), self._loaded(ot, o) if ot else None) for it, i, ot, o in rows]
+
+    def _kept(self, name: str, value: Any) -> tuple[str, bytes]:
+        try:
+            return self._serde.dumps_typed(value)
+        except Exception as error:  # of whatever library writes it
+            raise ConfigError(f"the {name} cannot be written down ({repr_of(error)}); give plain values") from error
 
     def _loaded(self, kind: str, blob: bytes) -> dict[str, Any]:
         try:
@@ -201,20 +205,22 @@ class SQLiteJournal(_Threaded):
 
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
         """Write an intent down; whether this claim is the one that stands."""
-        row = (key, attempt, *self._serde.dumps_typed(intent))
+        check_entry(key, attempt, intent=intent)
+        row = (key, attempt, *self._kept("intent", intent))
         with self._open() as connection:
             sql = "INSERT OR IGNORE INTO commits (key, attempt, intent_type, intent) VALUES (?, ?, ?, ?)"
             return connection.execute(sql, row).rowcount == 1
 
     def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
         """Write the outcome of an attempt down."""
-        row = (*self._serde.dumps_typed(outcome), key, attempt)
+        check_entry(key, attempt, outcome=outcome)
+        row = (*self._kept("outcome", outcome), key, attempt)
         with self._open() as connection:
             sql = "UPDATE commits SET outcome_type = ?, outcome = ? WHERE key = ? AND attempt = ?"
             if connection.execute(sql, row).rowcount != 1:
                 raise JournalError(
-                    f"the journal {self.path} no longer has attempt {attempt} of {key!r}; see who changed or removed "
-                    "the file while it was in use"
+                    f"the journal {self.path} no longer has attempt {attempt} of {repr_of(key)}; see who changed or "
+                    "removed the file while it was in use"
                 )
 
 
@@ -257,8 +263,9 @@ class SaverJournal:
     """
 
     def __init__(self, saver: BaseCheckpointSaver[Any], thread_id: str) -> None:
-        self._saver = saver
-        self._thread = thread_id
+        rather = "a checkpointer: InMemorySaver(), SqliteSaver(...)"
+        self._saver: BaseCheckpointSaver[Any] = instance("saver", saver, BaseCheckpointSaver, rather)
+        self._thread = text("thread_id", thread_id, "the thread's id, as text")
 
     def _place(self, key: str) -> dict[str, Any]:
         name = str(uuid.uuid5(uuid.NAMESPACE_URL, key))
@@ -296,10 +303,12 @@ class SaverJournal:
         return Step(sync, wait)
 
     def _read(self, key: str) -> Plan[list[Entry]]:
+        check_key(key)
         found = yield self._asked("get_tuple", self._place(key))
         return entries_of(found)
 
     def _claim(self, key: str, attempt: int, intent: dict[str, Any]) -> Plan[bool]:
+        check_entry(key, attempt, intent=intent)
         place = self._place(key)
         if attempt == 0:
             checkpoint = {**empty_checkpoint(), "id": place["configurable"]["checkpoint_id"]}
@@ -312,9 +321,10 @@ class SaverJournal:
                 "the checkpointer, which keeps the journal of commits, has lost what was just written there; see that "
                 "the thread is not deleted while it runs"
             )
-        return bool(entries[attempt].intent["by"] == intent["by"])
+        return bool(entries[attempt].intent.get("by") == intent.get("by"))
 
     def _note(self, key: str, attempt: int, outcome: dict[str, Any]) -> Plan[None]:
+        check_entry(key, attempt, outcome=outcome)
         yield self._asked("put_writes", self._place(key), [("outcome", outcome)], f"outcome {attempt}")
 
     def read(self, key: str) -> list[Entry]:
@@ -357,4 +367,28 @@ def check_journal(journal: Any) -> None:
         ConfigError: it is not one.
     """
     if journal is not None and (isinstance(journal, type) or not isinstance(journal, Journal)):
-        raise ConfigError(f"journal is {journal!r}; give SQLiteJournal('commits.sqlite'), another Journal, or None")
+        raise refusal("journal", journal, "SQLiteJournal('commits.sqlite'), another Journal, or None")
+
+
+def check_key(key: Any) -> None:
+    """Refuse what is no idempotency key.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    try:
+        text("key", key, "an idempotency key, as text", empty=True).encode()
+    except UnicodeEncodeError as error:
+        raise refusal("key", key, "whole Unicode text") from error
+
+
+def check_entry(key: Any, attempt: Any, **said: Any) -> None:
+    """Refuse what cannot be an entry: a key that is none, an attempt without a number, an intent that is no dict.
+
+    Raises:
+        ConfigError: one of them is something else.
+    """
+    check_key(key)
+    whole("attempt", attempt, 0, 1 << 31)
+    for name, value in said.items():
+        mapping(name, value, "a dict with plain values")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 
-from ec_agent.commits.journal import Entry, Journal
+from ec_agent.commits.journal import Entry, Journal, check_journal, check_key
 from ec_agent.commits.runlog import CLOSED, status_of
 from ec_agent.errors import CommitError, ConfigError
+from ec_agent.support.checks import or_none, refusal, repr_of, text
 from ec_agent.support.plans import Plan, adrive, call, drive
 
 BY_HAND = "by hand"
@@ -35,11 +36,15 @@ async def asettle_commit(journal: Journal, key: str, result: str | None) -> None
 
 
 def _settled(journal: Journal, key: str, result: str | None) -> Plan[None]:
-    if not (result is None or isinstance(result, str)):
-        raise ConfigError(f"the result is {result!r}; give what the tool would have said, as text, or None: not done")
+    if journal is None:
+        raise refusal("journal", journal, "the journal in which the commit was begun")
+    check_journal(journal)
+    check_key(key)
+    rather = "what the tool would have said, as text, or None: not done"
+    or_none("the result", result, text, rather, empty=True)
     entries: list[Entry] = yield call(journal, "read", key)
     if not entries or entries[-1].intent.get("step"):
-        raise ConfigError(f"no commit with the key {key!r} was begun; give the key that CommitUncertain names")
+        raise ConfigError(f"no commit with the key {repr_of(key)} was begun; give the key that CommitUncertain names")
     last = entries[-1]
     status = status_of(last)
     if status in (CLOSED, "paused"):

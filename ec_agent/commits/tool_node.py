@@ -24,6 +24,7 @@ from ec_agent.commits.once import Once, OnUncertain
 from ec_agent.commits.runlog import RunLog
 from ec_agent.errors import CommitError, ConfigError
 from ec_agent.insides.langgraph import number_in_task
+from ec_agent.support.checks import one_of, several
 from ec_agent.support.plans import Plan, adrive, drive
 
 _AT_ONCE = 4  # no pool of threads has fewer, unless max_concurrency says so
@@ -55,10 +56,13 @@ class CommitToolNode(ToolNode):
         on_uncertain: OnUncertain = "raise",
         **kwargs: Any,
     ) -> None:
-        super().__init__(tools, **kwargs)
         check_journal(journal)
-        if on_uncertain not in ("raise", "retry"):
-            raise ConfigError(f"on_uncertain is {on_uncertain!r}; give 'raise' or 'retry'")
+        one_of("on_uncertain", on_uncertain, ("raise", "retry"), "'raise' or 'retry'")
+        given: tuple[Any, ...] = several("tools", tools, object, "a list of tools, or of functions with a docstring")
+        try:
+            super().__init__(given, **kwargs)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(f"tools cannot be used ({error}); give a list of tools, or of functions") from error
         self._journal = journal
         self._memory = MemoryJournal()
         self._on_uncertain: OnUncertain = on_uncertain

@@ -31,6 +31,7 @@ from ec_agent.doctor.refusals import Turned, bare_url, no_api, refusal_of, writt
 from ec_agent.doctor.report import Spent, Way
 from ec_agent.errors import ConfigError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
+from ec_agent.support.checks import or_none, repr_of, seconds, text
 from ec_agent.support.plans import Plan, Step
 
 FROM_OPENAI = "api.openai.com"
@@ -54,13 +55,15 @@ class EndpointTarget:
     first: int | None = 20
 
     def __init__(self, base_url: str, model: str, api_key: str | None = None, timeout: float = 30.0) -> None:
+        text("base_url", base_url, "a URL such as http://127.0.0.1:8080/v1", empty=True)
+        text("model", model, "the name that the endpoint knows it by", empty=True)
+        or_none("api_key", api_key, text, "a text, or None", empty=True)
         parts = _split(base_url)
         if parts.query:
             raise ConfigError("the base URL has a query, which an openai client cannot send; leave it out")
         if not model:
             raise ConfigError("the model has no name; give the one the endpoint knows it by")
-        if not timeout > 0:
-            raise ConfigError(f"timeout is {timeout}; give seconds above 0")
+        seconds("timeout", timeout, "seconds above 0")
         self.base_url, self.model_name = base_url, model
         self.name = f"{model} at {bare_url(base_url)}"
         self.unasked: dict[str, str] = {}
@@ -212,7 +215,7 @@ def _split(base_url: str) -> SplitResult:
     except ValueError:  # brackets that do not close, a port that is no number or too high
         parts, port = None, None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ConfigError(f"the base URL is {bare_url(base_url)!r}; give one such as http://127.0.0.1:8080/v1")
+        raise ConfigError(f"the base URL is {repr_of(bare_url(base_url))}; give one such as http://127.0.0.1:8080/v1")
     return parts
 
 

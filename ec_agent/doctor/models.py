@@ -29,6 +29,7 @@ from langgraph.pregel import Pregel
 from ec_agent.capture.filters import CallFilter, CallPredicate
 from ec_agent.doctor.chat_model import unbound
 from ec_agent.errors import ConfigError
+from ec_agent.support.checks import repr_of
 
 MOST_DEEP = 24
 MOST_OBJECTS = 20_000
@@ -84,8 +85,8 @@ def _by_nodes(calls: CallPredicate | None) -> CallFilter:
     # A subclass may decide by anything, as a function may; tags and metadata may come with the call itself.
     if type(calls) is not CallFilter or calls.tags is not None or calls.exclude_tags or calls.metadata:
         raise ConfigError(
-            f"calls={calls!r} goes by more than the nodes in which calls are made, so the models whose calls count "
-            "cannot be found beforehand; name them: preflight=model, or preflight=[model, ...]"
+            f"calls={repr_of(calls)} goes by more than the nodes in which calls are made, so the models whose calls "
+            "count cannot be found beforehand; name them: preflight=model, or preflight=[model, ...]"
         )
     return calls
 

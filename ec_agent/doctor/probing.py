@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any, cast
 
 from ec_agent.doctor.advice import settings_for, verdict_of
 from ec_agent.doctor.answers import SHORT, Answer, Question, Refusal, Target
@@ -17,6 +18,7 @@ from ec_agent.doctor.plain import (
     top_k_finding,
 )
 from ec_agent.doctor.report import QUESTIONS, Finding, Mark, Report, Spent
+from ec_agent.support.checks import refusal
 from ec_agent.support.plans import Plan, adrive, drive
 
 _SEEDS = (7, 7, 8)
@@ -32,13 +34,20 @@ def diagnose(target: Target) -> Report:
 
     Raises:
         DoctorError: nobody is there, or we are not let in.
+        ConfigError: ``target`` is something else.
     """
-    return drive(probe(target))
+    return drive(probe(_checked(target)))
 
 
 async def adiagnose(target: Target) -> Report:
     """The same on the event loop."""
-    return await adrive(probe(target))
+    return await adrive(probe(_checked(target)))
+
+
+def _checked(target: Any) -> Target:
+    if isinstance(target, type) or not callable(getattr(target, "ask", None)):
+        raise refusal("target", target, "an EndpointTarget(...) or a ChatModelTarget(...)")
+    return cast("Target", target)
 
 
 def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:

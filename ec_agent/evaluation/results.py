@@ -11,7 +11,8 @@ from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import leading
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, Selector
-from ec_agent.selectors.base import NO_MODEL
+from ec_agent.selectors.base import NO_MODEL, check_selector
+from ec_agent.support.checks import checked, number, or_none, repr_of, several, share, text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +38,22 @@ class TaskResult:
     min_coverage: float | None = None
 
     def __post_init__(self) -> None:
-        correct = np.asarray(self.correct, dtype=np.float64)
+        text("task", self.task)
+        checked(self, "candidates", several, Candidate, "a list of Candidate(...) objects")
+        checked(self, "greedy", or_none, number, "a verdict from 0 to 1, or None", least=0, most=1)
+        checked(self, "min_coverage", or_none, share)
+        try:
+            correct = np.asarray(self.correct, dtype=np.float64)
+        except Exception as error:
+            raise ConfigError(
+                f"task {self.task!r}: the verdicts are no numbers ({repr_of(error)}); give one for each rollout"
+            ) from error
         if correct.shape != (len(self.candidates),):
-            raise ConfigError(f"task {self.task!r}: {correct.shape} verdicts for {len(self.candidates)} rollouts")
+            raise ConfigError(
+                f"task {self.task!r}: {correct.shape} verdicts for {len(self.candidates)} candidates; give one each"
+            )
         if not ((correct >= 0) & (correct <= 1)).all():
-            raise ConfigError(f"task {self.task!r}: verdicts {correct.tolist()}; give numbers from 0 to 1")
+            raise ConfigError(f"task {self.task!r}: verdicts {repr_of(correct.tolist())}; give numbers from 0 to 1")
         object.__setattr__(self, "correct", correct)
 
     def read_by(self, selector: Selector) -> TaskResult:
@@ -52,6 +64,7 @@ class TaskResult:
         Raises:
             ConfigError: the candidates' calls were kept without that signal.
         """
+        check_selector(selector)
         signal, least = leading(selector.signals), self.min_coverage
         if signal is None or least is None:
             return self

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ec_agent.errors import ConfigError
-from ec_agent.rollouts.limits import Limits, whole
+from ec_agent.rollouts.limits import Limits
+from ec_agent.support.checks import whole
 from ec_agent.traces.store import Key
 
 BUDGETS = ("token_budget", "call_budget")

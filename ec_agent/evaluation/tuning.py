@@ -20,16 +20,25 @@ import numpy as np
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics.bootstrap import ROUNDING, Estimate, Resampling, differences, estimate
+from ec_agent.evaluation.statistics.bootstrap import (
+    ROUNDING,
+    Estimate,
+    Resampling,
+    differences,
+    estimate,
+    resampling_of,
+)
 from ec_agent.evaluation.statistics.standing import standing
 from ec_agent.evaluation.statistics.summary import ended_mean
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 from ec_agent.selectors.settings import Setting
+from ec_agent.support.checks import several, whole
 
 # The sweep of the method's authors (docs/method.md section 6).
 SWEEP = tuple(HEPConfig(*values) for values in product((1, 3, 5), (30, 50, 80), (2, 3, 5)))
+MOST_REPEATS = 10_000
 _OF_PHASES = ("lowest_centroid", "centroid_weighted_vote")
 
 
@@ -44,7 +53,8 @@ def default_grid(names: Sequence[str] = ()) -> tuple[Setting, ...]:
         ConfigError: there is no such selector.
     """
     settings: list[Setting] = []
-    for name in dict.fromkeys(names) or [name for name in SELECTORS if name not in CONFOUNDS]:
+    named = several("names", names, str, f"a list of names of selectors: {', '.join(SELECTORS)}")
+    for name in dict.fromkeys(named) or [name for name in SELECTORS if name not in CONFOUNDS]:
         Setting(name).build()  # so that an unknown name is told here
         configs = sorted(SWEEP, key=lambda config: config != HEPConfig()) if name in _OF_PHASES else [HEPConfig()]
         settings += [Setting(name, config=config) for config in configs]
@@ -123,13 +133,15 @@ def tune(
     Raises:
         ConfigError: fewer tasks than folds, fewer than two folds, no repeats, or a negative seed.
     """
-    grid = tuple(grid) or default_grid()
-    if not 2 <= folds <= len(results) or repeats < 1 or seed < 0:
-        raise ConfigError(
-            f"folds={folds}, repeats={repeats}, seed={seed} for {len(results)} tasks; give at least 2 folds, a task "
-            "for each, at least 1 repeat, and a seed of at least 0"
-        )
-    resampling = resampling or Resampling()
+    results = several("results", results, TaskResult, "a list of results, as load_results(path) has them")
+    grid = several("grid", grid, Setting, "a list of Setting(...) objects") or default_grid()
+    if not results:
+        raise ConfigError("results is empty; give those of a task or more")
+    here = f", for {len(results)} tasks"
+    whole("folds", folds, 2, len(results), rather=f"at least 2, and a task for each{here}")
+    whole("repeats", repeats, 1, MOST_REPEATS, rather=f"a whole number from 1 to {MOST_REPEATS}{here}")
+    whole("seed", seed, 0, rather=f"a whole number of at least 0{here}")
+    resampling = resampling_of(resampling)
     accuracies = picked(results, grid)
     pass_1 = np.array([result.correct.mean() for result in results])
     outer, votes = _outer(accuracies, folds, repeats, np.random.default_rng(seed))

@@ -18,9 +18,10 @@ from pydantic import Field, SecretStr
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
 from ec_agent.local.server import MODEL_NAME, shared_server
+from ec_agent.support.refusing import Number, Refusing, Whole
 
 
-class LocalChatModel(BaseChatModel):
+class LocalChatModel(Refusing, BaseChatModel):
     """A plain chat model on any OpenAI-compatible endpoint, the embedded model unless told otherwise.
 
     Every message carries ``response_metadata["logprobs"]`` in ChatOpenAI's shape, and ``usage_metadata``. It has no
@@ -54,15 +55,15 @@ class LocalChatModel(BaseChatModel):
     base_url: str | None = None
     model: str = MODEL_NAME
     api_key: SecretStr | None = None
-    temperature: float = 0.8
-    seed: int | None = None
-    max_tokens: int | None = 128
-    top_p: float = 1.0
-    top_k: int | None = 0
-    min_p: float | None = 0.0
-    top_logprobs: int = Field(default=20, ge=1, le=20)
-    timeout: float = Field(default=600.0, gt=0)
-    max_retries: int = Field(default=0, ge=0)
+    temperature: Number = 0.8
+    seed: Whole | None = None
+    max_tokens: Whole | None = 128
+    top_p: Number = 1.0
+    top_k: Whole | None = 0
+    min_p: Number | None = 0.0
+    top_logprobs: Whole = Field(default=20, ge=1, le=20)
+    timeout: Number = Field(default=600.0, gt=0)
+    max_retries: Whole = Field(default=0, ge=0)
     extra_body: dict[str, Any] = Field(default_factory=dict)
     # Nothing streams here, and outer stream modes must not try.
     disable_streaming: bool | Literal["tool_calling"] = True

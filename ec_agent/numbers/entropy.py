@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ec_agent.errors import ConfigError, LogprobsError
+from ec_agent.errors import LogprobsError
+from ec_agent.support.checks import whole
 
 FloatArray = NDArray[np.float64]
 
 BLOCK = 1_024
 """Tokens that are worked on at a time: larger temporaries would be fresh memory each, and every page of it a fault."""
+MOST = 1 << 31
+"""More candidates, or tokens of a call, than fit into memory."""
 _SMALLEST = 5e-324
 _KEPT = 32  # candidates: half a megabyte a thread
 
@@ -43,12 +46,11 @@ def token_entropy(logprobs: ArrayLike, top_k: int | None = None) -> Any:
 
     Source: arXiv 2604.26173; docs/method.md section 1.
     """
-    whole = isinstance(top_k, int | np.integer) and not isinstance(top_k, bool)
-    if top_k is not None and (not whole or top_k < 1):
-        raise ConfigError(f"top_k is {top_k!r}; give a whole number of at least 1, or None for all candidates")
+    if top_k is not None:
+        top_k = min(whole("top_k", top_k, rather="a whole number of at least 1, or None for all candidates"), MOST)
     try:
         rows = _floats(logprobs)
-    except (TypeError, ValueError, OverflowError) as error:
+    except Exception as error:  # objects are asked for their numbers, and may answer anything
         raise LogprobsError(
             f"logprobs cannot be read as numbers ({error}); give one row per token, padded with -inf"
         ) from error
@@ -119,22 +121,26 @@ def _left_to_right(rows: FloatArray) -> FloatArray:
     return total
 
 
-def as_timeline(entropies: ArrayLike | Sequence[float | None]) -> FloatArray:
+def as_timeline(entropies: ArrayLike | Sequence[float | None], name: str = "entropies") -> FloatArray:
     """Entropies as a float array of shape ``(T,)``: ``None`` becomes NaN.
+
+    Args:
+        entropies: the values.
+        name: what errors call them.
 
     Raises:
         LogprobsError: not one-dimensional, not numbers, or infinite.
     """
     try:
         values = _floats(entropies)
-    except (TypeError, ValueError, OverflowError) as error:
+    except Exception as error:  # objects are asked for their numbers, and may answer anything
         raise LogprobsError(
-            f"entropies cannot be read as numbers ({error}); give one number per token, None or NaN where there is none"
+            f"{name} cannot be read as numbers ({error}); give one number per token, None or NaN where there is none"
         ) from error
     if values.ndim != 1:
-        raise LogprobsError(f"entropies have {values.ndim} dimensions; give one number per token, shape (T,)")
+        raise LogprobsError(f"{name} have {values.ndim} dimensions; give one number per token, shape (T,)")
     if len(values) and _may_be_infinite(values) and np.isinf(values).any():
-        raise LogprobsError("entropies contain infinity; give None or NaN where a token has no entropy")
+        raise LogprobsError(f"{name} contain infinity; give None or NaN where a token has no entropy")
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, product
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from ec_agent.numbers.phases import (
     entropy_centroid,
     low_runs,
 )
+from ec_agent.support.checks import repr_of, several
 
 SWEEP = tuple(HEPConfig(top, bottom, low) for top, bottom, low in product((1, 3, 5), (30, 50, 80), (2, 3, 5)))
 """The 27 settings of the reference's sweep (docs/method.md section 5)."""
@@ -59,11 +60,15 @@ def score_many(
 
     Source: arXiv 2604.26173; docs/method.md sections 2 and 3.
     """
-    configs = tuple(configs)
-    if not configs or not all(isinstance(config, HEPConfig) for config in configs):
-        raise ConfigError(f"configs is {configs!r}; give one HEPConfig or more")
+    configs = several("configs", configs, HEPConfig, "one HEPConfig(...) or more")
+    if not configs:
+        raise ConfigError("configs is empty; give one HEPConfig(...) or more")
     given: Any = entropies
     if lengths is None:
+        if not isinstance(given, Iterable) or isinstance(given, str | bytes | type):
+            raise LogprobsError(
+                f"entropies is {repr_of(given)}; give a list of timelines, or one array of them all with lengths="
+            )
         timelines = [as_timeline(each) for each in given]
         counts = np.array([len(timeline) for timeline in timelines], np.int64)
     else:
@@ -86,11 +91,18 @@ def checked_lengths(lengths: ArrayLike, tokens: int) -> IntArray:
     Raises:
         LogprobsError: they are no whole numbers of at least 0, or do not add up to ``tokens``.
     """
-    counts = np.asarray(lengths)
+    try:
+        counts = np.asarray(lengths)
+    except Exception as error:
+        raise LogprobsError(
+            f"lengths cannot be read ({error}); give the tokens of each timeline, shape (R,)"
+        ) from error
     if counts.ndim != 1 or (len(counts) and counts.dtype.kind not in "iu") or (counts < 0).any():
         raise LogprobsError("lengths are not whole numbers of at least 0; give the tokens of each timeline, shape (R,)")
     if int(counts.sum()) != tokens:
-        raise LogprobsError(f"lengths add up to {int(counts.sum())} tokens, and there are {tokens} entropies")
+        raise LogprobsError(
+            f"lengths add up to {int(counts.sum())} tokens, and there are {tokens} entropies; give the tokens of each"
+        )
     return counts.astype(np.int64)
 
 

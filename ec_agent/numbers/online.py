@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.entropy import FloatArray, as_timeline
-from ec_agent.numbers.phases import HEPConfig, centroid_of_sums, entropy_centroid
+from ec_agent.numbers.phases import HEPConfig, centroid_of_sums, config_of, entropy_centroid
+from ec_agent.support.checks import number, refusal
 
 
 class OnlineTrajectory:
@@ -44,7 +45,7 @@ class OnlineTrajectory:
     """
 
     def __init__(self, config: HEPConfig | None = None, *, thresholds: tuple[float, float] | None = None) -> None:
-        self.config = config or HEPConfig()
+        self.config = config_of(config)
         self.thresholds = None if thresholds is None else _checked(thresholds)
         self._length = 0
         self._kept = np.empty(0)
@@ -79,8 +80,10 @@ class OnlineTrajectory:
         Raises:
             LogprobsError: not numbers, infinite, or of more than one dimension. Nothing is added then.
         """
-        given: Any = [entropies] if entropies is None or isinstance(entropies, int | float) else entropies
-        added = as_timeline(np.atleast_1d(given))
+        given: Any = entropies
+        if given is None or isinstance(given, int | float | np.generic) or getattr(given, "shape", None) == ():
+            given = [given]
+        added = as_timeline(given)
         if self.thresholds is not None:
             self._follow(added, *self.thresholds)
         elif self._length + len(added) > len(self._kept):
@@ -123,10 +126,8 @@ class OnlineTrajectory:
 
 
 def _checked(thresholds: tuple[float, float]) -> tuple[float, float]:
-    try:
-        high, low = (float(theta) for theta in thresholds)
-    except (TypeError, ValueError):
-        high = low = np.nan
-    if not np.isfinite([high, low]).all():
-        raise ConfigError(f"thresholds is {thresholds!r}; give two entropies in nats, (theta_high, theta_low)")
+    rather = "two entropies in nats, (theta_high, theta_low)"
+    if not isinstance(thresholds, Sequence | np.ndarray) or len(thresholds) != 2:
+        raise refusal("thresholds", thresholds, rather)
+    high, low = (float(number("thresholds", theta, rather)) for theta in thresholds)
     return high, low

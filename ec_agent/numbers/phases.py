@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ec_agent.errors import ConfigError
 from ec_agent.numbers.entropy import FloatArray, as_timeline
 from ec_agent.numbers.percentiles import percentiles
+from ec_agent.support.checks import checked, instance, number, whole
 
 IntArray = NDArray[np.int64]
 
@@ -36,16 +36,9 @@ class HEPConfig:
 
     def __post_init__(self) -> None:
         for name in ("top_percent", "bottom_percent"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-                raise ConfigError(f"{name} is {value!r}; give a number from 0 to 100")
-            if not 0 <= value <= 100:  # false for NaN too
-                raise ConfigError(f"{name} is {value!r}; give a percentage from 0 to 100")
-            object.__setattr__(self, name, float(value))
-        k = self.consecutive_low
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-            raise ConfigError(f"consecutive_low is {k!r}; give a whole number of at least 1")
-        object.__setattr__(self, "consecutive_low", int(k))
+            checked(self, name, number, "a percentage, a number from 0 to 100", least=0, most=100)
+            object.__setattr__(self, name, float(getattr(self, name)))
+        checked(self, "consecutive_low", whole)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON."""
@@ -54,6 +47,15 @@ class HEPConfig:
 
 USUAL = HEPConfig()
 """What holds where no settings are given."""
+
+
+def config_of(given: HEPConfig | None) -> HEPConfig:
+    """The settings that were given, or the usual ones.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    return USUAL if given is None else instance("config", given, HEPConfig, "HEPConfig(...), or None")
 
 
 class Phases(NamedTuple):
@@ -81,11 +83,12 @@ def high_entropy_phases(entropies: ArrayLike | Sequence[float | None], config: H
 
     Raises:
         LogprobsError: ``entropies`` is not one-dimensional, not numbers, or infinite.
+        ConfigError: ``config`` is no ``HEPConfig``.
 
     Source: arXiv 2604.26173; docs/method.md section 2.
     """
     timeline = as_timeline(entropies)
-    return _spans_of(timeline, config or USUAL)
+    return _spans_of(timeline, config_of(config))
 
 
 def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPConfig | None = None) -> float | None:
@@ -100,11 +103,12 @@ def entropy_centroid(entropies: ArrayLike | Sequence[float | None], config: HEPC
 
     Raises:
         LogprobsError: ``entropies`` is not one-dimensional, not numbers, or infinite.
+        ConfigError: ``config`` is no ``HEPConfig``.
 
     Source: arXiv 2604.26173; docs/method.md section 3.
     """
     timeline = as_timeline(entropies)
-    return centroid_of_phases(_spans_of(timeline, config or USUAL), len(timeline))
+    return centroid_of_phases(_spans_of(timeline, config_of(config)), len(timeline))
 
 
 def centroid_of_phases(phases: Phases, length: int) -> float | None:

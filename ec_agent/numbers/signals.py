@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.entropy import FloatArray, token_entropy
+from ec_agent.support.checks import repr_of, several, text
 
 ENTROPY = "entropy"
 LOGPROB = "logprob"
@@ -100,11 +102,21 @@ def check_signals(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ConfigError: a name is not a known signal.
     """
-    wanted = dict.fromkeys((ENTROPY, *names))
-    for name in wanted:
-        if name not in SIGNALS:
-            raise ConfigError(f"unknown signal {name!r}; the signals are {', '.join(SIGNALS)}")
-    return tuple(wanted)
+    known = ", ".join(SIGNALS)
+    given: tuple[Any, ...] = several("signals", names, object, f"a list of names; the signals are {known}")
+    for name in given:
+        if not isinstance(name, str) or name not in SIGNALS:
+            raise ConfigError(f"unknown signal {repr_of(name)}; the signals are {known}")
+    return tuple(dict.fromkeys((ENTROPY, *given)))
+
+
+def check_signal(name: Any) -> None:
+    """Refuse what is no name of a signal.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    check_signals([text("signal", name, f"its name, one of {', '.join(SIGNALS)}")])
 
 
 def leading(names: Sequence[str]) -> str | None:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ec_agent.errors import ConfigError
-from ec_agent.numbers.entropy import FloatArray, as_timeline
-from ec_agent.numbers.phases import USUAL, HEPConfig, Phases, centroid_of_phases, high_entropy_phases
+from ec_agent.numbers.entropy import MOST, FloatArray, as_timeline
+from ec_agent.numbers.phases import HEPConfig, Phases, centroid_of_phases, config_of, high_entropy_phases
 from ec_agent.numbers.signals import ENTROPY
+from ec_agent.support.checks import flag, instance, mapping, one_of, repr_of, several, text, whole
 
 _FEW = 1 / 16
 """Phases a token up to which they are remembered, of 16 bytes each: a timeline may have one for every other token."""
@@ -90,14 +91,18 @@ class Call:
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
+        one_of("capability", self.capability, ("full", "sampled", "none", None))
+        for name in ("partial", "constrained", "from_cache"):
+            flag(name, getattr(self, name))
         if self.capability is None:
             object.__setattr__(self, "capability", "none" if np.isnan(entropies).all() else "full")
         tokens = (len(entropies) or None) if self.tokens is None else self.tokens
-        if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int | np.integer)):
-            raise ConfigError(f"tokens is {tokens!r}; give a whole number, or leave it out")
+        if tokens is not None:
+            tokens = whole("tokens", tokens, None, MOST, rather="a whole number, or leave it out")
         if tokens is not None and tokens < len(entropies):
             raise ConfigError(f"{len(entropies)} entropies for {tokens} generated tokens; give at most one per token")
-        signals = {name: as_timeline(values) for name, values in self.signals.items()}
+        given = mapping("signals", self.signals, "a dict from the names of signals to one number per token each")
+        signals = {name: as_timeline(values, f"signals[{name!r}]") for name, values in given.items()}
         for name, values in signals.items():
             if len(values) > (tokens or 0):
                 raise ConfigError(
@@ -118,10 +123,12 @@ class Call:
         Raises:
             ConfigError: the signal was not kept.
         """
-        if name == ENTROPY:
+        if text("signal", name) == ENTROPY:
             return self.entropies
         if name not in self.signals:
-            raise ConfigError(f"signal {name!r} was not kept for this call; have the selector declare it in `signals`")
+            raise ConfigError(
+                f"signal {repr_of(name)} was not kept for this call; have the selector declare it in `signals`"
+            )
         return self.signals[name]
 
 
@@ -140,7 +147,7 @@ class Trajectory:
     _counts: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def __init__(self, calls: Sequence[Call] = ()) -> None:
-        object.__setattr__(self, "calls", tuple(calls))
+        object.__setattr__(self, "calls", several("calls", calls, Call, "a list of Call(...) objects"))
         for name in ("_centroids", "_phases", "_counts"):
             object.__setattr__(self, name, {})
 
@@ -166,6 +173,7 @@ class Trajectory:
         """
         if len(self.calls) == 1:
             return self.calls[0].signal(name)
+        text("signal", name)
         return np.concatenate([np.empty(0), *(call.signal(name) for call in self.calls)])
 
     @property
@@ -183,12 +191,13 @@ class Trajectory:
 
     def count(self, signal: str) -> int:
         """How many tokens of the timeline have this signal."""
-        if signal not in self._counts:
+        if text("signal", signal) not in self._counts:
             self._counts[signal] = int(np.count_nonzero(~np.isnan(self.signal(signal))))
         return self._counts[signal]
 
     def share(self, signal: str) -> float | None:
         """Share of the generated tokens that have this signal; ``None`` as for ``coverage``."""
+        text("signal", signal)
         if len(self) == 0 or any(call.tokens is None for call in self.calls):
             return None
         return self.count(signal) / len(self)
@@ -208,7 +217,7 @@ class Trajectory:
         Returns:
             ``Phases(starts, durations)``; the arrays cannot be written to.
         """
-        key = config or USUAL, signal
+        key = config_of(config), text("signal", signal)
         found = self._phases.get(key)
         if found is None:
             found = high_entropy_phases(self.signal(signal), key[0])
@@ -225,7 +234,7 @@ class Trajectory:
             config: the settings; ``None`` is ``HEPConfig()``.
             signal: the per-token signal to look at; the method's is the entropy.
         """
-        key = config or USUAL, signal
+        key = config_of(config), text("signal", signal)
         if key not in self._centroids:
             self._centroids[key] = centroid_of_phases(self.phases(config, signal), len(self))
         return self._centroids[key]
@@ -243,9 +252,13 @@ def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str 
     Returns:
         The reward, or ``None`` where the rollout cannot be scored: not scored is never 0.
 
+    Raises:
+        ConfigError: an argument is of another kind, or the signal was not kept.
+
     Source: arXiv 2604.26173; docs/method.md sections 3 and 4.
     """
-    centroid = trajectory.centroid(config, signal)
+    held = instance("trajectory", trajectory, Trajectory, "a Trajectory; trajectory_of(...) makes one of messages")
+    centroid = held.centroid(config, signal)
     return None if centroid is None else 1.0 - centroid
 
 

@@ -29,7 +29,9 @@ from ec_agent.prompted.json_schema import JsonSchemaProtocol
 from ec_agent.prompted.protocol import Offer, ToolProtocol, offered
 from ec_agent.prompted.replies import after_thinking
 from ec_agent.prompted.turns import conversation, needs_rendering
+from ec_agent.support.checks import flag, or_none, several
 from ec_agent.support.plans import Plan, adrive, call, drive
+from ec_agent.support.refusing import Refusing
 
 _NAMED: dict[str, ToolProtocol] = {"json_schema": JsonSchemaProtocol(), "hermes": HermesProtocol()}
 _FORMATS = ("response_format", "format", "response_schema", "response_json_schema")
@@ -37,7 +39,7 @@ _STOPS = ("stop", "stop_sequences")  # Anthropic's has the second name
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 
 
-class PromptedToolModel(BaseChatModel):
+class PromptedToolModel(Refusing, BaseChatModel):
     """A chat model whose tools are written into the prompt and read out of the replies of another.
 
     Many providers return no logprobs for native tool calls. Here a tool call is text, so its tokens come with
@@ -128,7 +130,15 @@ class PromptedToolModel(BaseChatModel):
         Raises:
             ConfigError: ``tool_choice`` names no such tool, or a tool is one that the provider runs itself.
         """
-        converted = [convert_to_openai_tool(tool) for tool in tools]
+        or_none("strict", strict, flag)
+        or_none("parallel_tool_calls", parallel_tool_calls, flag)
+        given: tuple[Any, ...] = several("tools", tools, object, "a list of tools, functions or schemas")
+        try:
+            converted = [convert_to_openai_tool(tool) for tool in given]
+        except Exception as error:
+            raise ConfigError(
+                f"tools cannot be bound ({error}); give tools, functions with a docstring, or schemas"
+            ) from error
         offered(converted, tool_choice)  # a wrong choice is told here, not at the first call
         return self.bind(tools=converted, tool_choice=tool_choice, **kwargs)
 

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from ec_agent.errors import ConfigError
 from ec_agent.prompted import steps
 from ec_agent.prompted.protocol import Offer
+from ec_agent.support.checks import or_none, repr_of, text
 
 Schema = dict[str, Any]
 
@@ -87,10 +88,12 @@ class JsonSchemaProtocol:
     wrapper: str | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.hand_over) and self.hand_over not in ("auto", *_HAND_OVER):
+        or_none("wrapper", self.wrapper, text)
+        known = isinstance(self.hand_over, str) and self.hand_over in ("auto", *_HAND_OVER)
+        if not callable(self.hand_over) and not known:
             raise ConfigError(
-                f"hand_over={self.hand_over!r} is unknown; use 'auto', one of {sorted(_HAND_OVER)}, or a function from "
-                "the schema to keyword arguments"
+                f"hand_over={repr_of(self.hand_over)} is unknown; use 'auto', one of {sorted(_HAND_OVER)}, or a "
+                "function from the schema to keyword arguments"
             )
 
     def instructions(self, offer: Offer, preamble: str | None) -> str:

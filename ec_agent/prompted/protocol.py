@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.checks import refusal, repr_of
 
 Tool = dict[str, Any]
 
@@ -89,8 +90,11 @@ def offered(tools: Sequence[Tool], tool_choice: Any) -> Offer:
         if "function" not in tool:
             raise ConfigError(f"{tool} is a tool that the provider runs itself and cannot be prompted; bind functions")
     choice = tool_choice
+    if not (choice is None or isinstance(choice, bool | str | Mapping)):
+        raise refusal("tool_choice", choice, "'auto', 'none', 'any', the name of a tool, or None")
     if isinstance(choice, Mapping):
-        choice = choice.get("function", choice).get("name") or choice.get("type")
+        named = choice.get("function", choice)
+        choice = (named.get("name") if isinstance(named, Mapping) else None) or choice.get("type")
     if choice in (None, False, "auto"):
         return Offer(tuple(tools), tuple(tools), True)
     if choice == "none":
@@ -99,5 +103,7 @@ def offered(tools: Sequence[Tool], tool_choice: Any) -> Offer:
         return Offer(tuple(tools), tuple(tools), False)
     chosen = tuple(tool for tool in tools if tool["function"]["name"] == choice)
     if not chosen:
-        raise ConfigError(f"tool_choice={tool_choice!r} names none of {tool_names(tools)}; name one, or use 'any'")
+        raise ConfigError(
+            f"tool_choice={repr_of(tool_choice)} names none of {tool_names(tools)}; name one, or use 'any'"
+        )
     return Offer(tuple(tools), chosen, False)

@@ -22,6 +22,7 @@ from ec_agent.rollouts.options import BestOfNOptions, Options
 from ec_agent.rollouts.pausing import PausingGraph, with_breakpoints
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Listener, listener
+from ec_agent.support.checks import mapping, repr_of
 from ec_agent.support.plans import Plan, Step, adrive, drive
 
 
@@ -76,14 +77,14 @@ class BestOfN(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
-        config = config_here(config)
+        config = config_here(_checked(config))
         if inside_graph(config):
             return self._invoke_node(input, with_breakpoints(config, **kwargs))
         return self.run(input, config, **kwargs).output
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
-        config = config_here(config)
+        config = config_here(_checked(config))
         if inside_graph(config):
             return await self._ainvoke_node(input, with_breakpoints(config, **kwargs))
         return (await self.arun(input, config, **kwargs)).output
@@ -93,7 +94,7 @@ class BestOfN(RunnableLambda[Any, Any]):
 
         Inside a graph, where nodes are streamed when somebody listens, the winner's :class:`Writes` in one part.
         """
-        config = config_here(config)
+        config = config_here(_checked(config))
         if inside_graph(config):
             yield self._invoke_node(input, with_breakpoints(config, **kwargs))
         else:
@@ -101,7 +102,7 @@ class BestOfN(RunnableLambda[Any, Any]):
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
         """The async twin of :meth:`stream`."""
-        config = config_here(config)
+        config = config_here(_checked(config))
         if inside_graph(config):
             yield await self._ainvoke_node(input, with_breakpoints(config, **kwargs))
         else:
@@ -165,10 +166,11 @@ class BestOfN(RunnableLambda[Any, Any]):
             **kwargs: what a compiled graph's ``invoke`` takes besides, ``context=`` above all.
 
         Raises:
-            ConfigError: ``on_event`` cannot be called, or would have to be awaited.
+            ConfigError: ``on_event`` cannot be called, or would have to be awaited; ``config`` is no dict.
             SelectionError: every rollout failed, or none could be scored.
             KeyboardInterrupt: Ctrl-C, within the time of the calls that were under way.
         """
+        _checked(config)
         here = _heard(on_event)
         token = listener.set(here)
         try:
@@ -181,6 +183,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         self, input: Any, config: RunnableConfig | None = None, *, on_event: Emit | None = None, **kwargs: Any
     ) -> BestOfNResult:
         """The async twin of :meth:`run`."""
+        _checked(config)
         here = _heard(on_event)
         token = listener.set(here)
         try:
@@ -221,9 +224,15 @@ class BestOfN(RunnableLambda[Any, Any]):
         return PausingGraph.of(compiled) if agent.has_nodes else compiled
 
 
+def _checked(config: RunnableConfig | None) -> RunnableConfig | None:
+    if config is not None:
+        mapping("config", config, 'a dict such as {"configurable": {"thread_id": "1"}}, or None')
+    return config
+
+
 def _heard(on_event: Emit | None) -> Listener:
     if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
-        raise ConfigError(f"on_event is {on_event!r}; give a plain function of one event, or leave it out")
+        raise ConfigError(f"on_event is {repr_of(on_event)}; give a plain function of one event, or leave it out")
     # Whoever records what is selected around this hears of it, too.
     around = listener.get()
     return Listener(on_event, on_left=None if around is None else around.on_left)

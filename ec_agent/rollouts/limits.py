@@ -13,7 +13,8 @@ from typing import Any, Literal
 from langgraph.types import RetryPolicy
 
 from ec_agent.capture.recorder import Recorder
-from ec_agent.errors import ConfigError, RolloutTimeoutError, TokenBudgetError, TokenLimitError
+from ec_agent.errors import RolloutTimeoutError, TokenBudgetError, TokenLimitError
+from ec_agent.support.checks import checked, one_of, or_none, seconds, whole
 from ec_agent.support.plans import Plan, Step
 
 
@@ -47,14 +48,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("max_concurrency", "max_tokens", "token_budget", "quorum"):
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name))
-        whole("recursion_limit", self.recursion_limit)
-        limit = self.timeout
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0):
-            raise ConfigError(f"timeout is {limit!r}; give seconds, more than 0, or None")
-        if self.over_budget not in ("finish", "cut"):
-            raise ConfigError(f"over_budget is {self.over_budget!r}; give 'finish' or 'cut'")
+            checked(self, name, or_none, whole)
+        checked(self, "recursion_limit", whole)
+        checked(self, "timeout", or_none, seconds, "seconds, more than 0, or None")
+        checked(self, "over_budget", one_of, ("finish", "cut"), "'finish' or 'cut'")
 
 
 class Budget:
@@ -211,14 +208,3 @@ def bounded(step: Step, meter: Meter) -> Step:
             raise (meter.timeout() if clock.expired() else error) from None
 
     return Step(step.sync, wait)
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """``value`` as a whole number of at least ``least``.
-
-    Raises:
-        ConfigError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} is {value!r}; give a whole number of at least {least}")
-    return value

@@ -43,7 +43,7 @@ from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
-from ec_agent.rollouts.limits import Budget, whole
+from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory
 from ec_agent.rollouts.messages import ai_messages, answers_within, message_ids, rebuilt, with_id
 from ec_agent.rollouts.options import Options
@@ -54,6 +54,7 @@ from ec_agent.rollouts.remotes import given_in
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Emit, Session, listener
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
+from ec_agent.support.checks import whole
 from ec_agent.support.plans import Plan, Step, call
 from ec_agent.tracing.seam import QuestionTrace, question
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.types import RetryPolicy, Send
 from typing_extensions import TypedDict
@@ -20,12 +21,35 @@ from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, check_signals, leading
-from ec_agent.rollouts.limits import Limits, whole
+from ec_agent.rollouts.limits import Limits
 from ec_agent.selectors import SELECTORS, Candidate, LowestCentroid, Selector
+from ec_agent.support.checks import (
+    checked,
+    flag,
+    function,
+    instance,
+    one_of,
+    or_none,
+    refusal,
+    repr_of,
+    share,
+    text,
+    whole,
+)
 
 OnMissing = Literal["exclude", "raise", "score"]
 OnUnscored = Literal["raise", "first"]
 OnCommit = Literal["route", "execute"]
+_FUNCTIONS = {
+    "final_action": 2,
+    "route": 1,
+    "output": 1,
+    "calls": 1,
+    "sampling": 1,
+    "environment": 2,
+    "promote": 1,
+}
+"""With how many arguments each is called."""
 _OF_CANDIDATES = (ENTROPY, CONFIDENCE, SELF_CERTAINTY)
 Destination = str | Send | Sequence[str | Send]
 
@@ -147,46 +171,42 @@ class Options:
     promote: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        whole("n", self.n)
+        checked(self, "n", whole)
         if isinstance(self.selector, type) or not isinstance(self.selector, Selector):
-            raise ConfigError(f"selector is {self.selector!r}; {_rather_than(self.selector)}")
+            raise ConfigError(f"selector is {repr_of(self.selector)}; {_rather_than(self.selector)}")
         check_signals(self.selector.signals)
-        if not isinstance(self.config, HEPConfig):
-            raise ConfigError(f"config is {self.config!r}; give a HEPConfig(...)")
-        if not isinstance(self.limits, Limits):
-            raise ConfigError(f"limits is {self.limits!r}; give Limits(...)")
+        instance("config", self.config, HEPConfig, "a HEPConfig(...)")
+        instance("limits", self.limits, Limits, "Limits(...)")
         self._check_safety()
-        for name in ("final_action", "route", "output", "calls", "sampling", "environment", "promote"):
-            value = getattr(self, name)
-            if value is not None and not callable(value):
-                raise ConfigError(f"{name} is {value!r}; give a function or None")
+        for name, takes in _FUNCTIONS.items():
+            or_none(name, getattr(self, name), function, "a function or None", of=takes)
+        for each in self.preflight if isinstance(self.preflight, list | tuple) else (self.preflight,):
+            if not isinstance(each, bool | Runnable) or (isinstance(each, bool) and each is not self.preflight):
+                raise refusal("preflight", self.preflight, "True, False, a chat model, or a list of chat models")
         if self.preflight is not False and leading(self.selector.signals) not in _OF_CANDIDATES:
             raise ConfigError(
                 f"preflight= looks for candidates, which selector {self.selector.name!r} does not read; leave it out"
             )
-        _one_of("on_missing", self.on_missing, ("exclude", "raise", "score"))
-        _one_of("on_unscored", self.on_unscored, ("raise", "first"))
-        share = self.min_coverage
-        if isinstance(share, bool) or not isinstance(share, float | int) or not 0 <= share <= 1:
-            raise ConfigError(f"min_coverage is {share!r}; give a share from 0 to 1")
+        one_of("on_missing", self.on_missing, get_args(OnMissing))
+        one_of("on_unscored", self.on_unscored, get_args(OnUnscored))
+        checked(self, "min_coverage", share)
         for name in ("keep_logprobs", "keep_text", "request_logprobs"):
-            _one_of(name, getattr(self, name), (True, False))
-        whole("keep_candidates", self.keep_candidates, least=0)
-        if self.selection_key is not None and not (self.selection_key and isinstance(self.selection_key, str)):
-            raise ConfigError(f"selection_key is {self.selection_key!r}; give the name of a state key or None")
+            flag(name, getattr(self, name))
+        checked(self, "keep_candidates", whole, 0)
+        or_none("selection_key", self.selection_key, text, "the name of a state key or None")
 
     def _check_safety(self) -> None:
         if not isinstance(self.commit, str | BaseTool | Mapping) and isinstance(self.commit, Iterable):
             object.__setattr__(self, "commit", tuple(self.commit))  # a generator could be read only once
-        _one_of("continue_after_commit", self.continue_after_commit, (True, False))
-        _one_of("on_commit", self.on_commit, ("route", "execute"))
-        _one_of("on_uncertain", self.on_uncertain, ("raise", "retry"))
-        whole("max_rounds", self.max_rounds)
+        flag("continue_after_commit", self.continue_after_commit)
+        one_of("on_commit", self.on_commit, get_args(OnCommit))
+        one_of("on_uncertain", self.on_uncertain, get_args(OnUncertain))
+        checked(self, "max_rounds", whole)
         check_journal(self.journal)
         if self.limits.quorum is not None and self.limits.quorum > self.n:
             raise ConfigError(f"quorum is {self.limits.quorum} of n={self.n} rollouts; give at most n")
         if not all(isinstance(policy, RetryPolicy) for policy in self.retries()):
-            raise ConfigError(f"retry is {self.retry!r}; give a RetryPolicy(...) of langgraph.types, or several")
+            raise ConfigError(f"retry is {repr_of(self.retry)}; give a RetryPolicy(...) of langgraph.types, or several")
         if self.continue_after_commit and self.on_commit != "execute":
             raise ConfigError('continue_after_commit=True needs the commit\'s result; set on_commit="execute" too')
         if self.promote is not None and self.environment is None:
@@ -210,7 +230,7 @@ class Options:
         parameters = self.sampling(index)
         if not isinstance(parameters, Mapping):
             raise ConfigError(
-                f"sampling({index}) returned {parameters!r}; return request parameters: {{'seed': {index}}}, say"
+                f"sampling({index}) returned {repr_of(parameters)}; return request parameters: {{'seed': {index}}}, say"
             )
         return dict(parameters)
 
@@ -227,8 +247,3 @@ def _rather_than(selector: Any) -> str:
         rather = f"selector={kind}(), after `from ec_agent.selectors import {kind}`" if near else f"one of {known}"
         return f"give an object, not its name: {rather}"
     return "give an object with name, signals and select(candidates): LowestCentroid(), say"
-
-
-def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}; give one of {', '.join(map(repr, allowed))}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.selectors.base import Candidate
+from ec_agent.support.checks import function
 
 Normalize = Callable[[Any], Hashable | None]
 
@@ -67,8 +68,7 @@ def check_normalize(normalize: Any) -> None:
     Raises:
         ConfigError: it cannot be called.
     """
-    if not callable(normalize):
-        raise ConfigError(f"normalize is {normalize!r}; give a function from a final action to a hashable answer")
+    function("normalize", normalize, "a function from a final action to a hashable answer", of=1)
 
 
 def _is_message(action: Any) -> bool:

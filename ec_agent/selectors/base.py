@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import check_signals
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.checks import refusal, several
 
 NO_MODEL = "no model"
 """Why a rollout in which no model was called is unscored: nothing is missing of it."""
@@ -55,6 +57,30 @@ class Ranking:
     scores: dict[int, float | None]
     reasons: dict[int, str]
     warnings: tuple[str, ...] = ()
+
+
+def candidates_of(given: Any) -> tuple[Candidate, ...]:
+    """What a selector was given to rank.
+
+    Raises:
+        ConfigError: something else is among it.
+    """
+    return several("candidates", given, Candidate, "a list of Candidate(...) objects")
+
+
+def check_selector(selector: Any, name: str = "selector") -> None:
+    """Refuse what is no selector.
+
+    Args:
+        selector: what was given.
+        name: what errors call it.
+
+    Raises:
+        ConfigError: it is none, a class of them perhaps, or reads a signal that there is not.
+    """
+    if isinstance(selector, type) or not isinstance(selector, Selector):
+        raise refusal(name, selector, "an object with name, signals and select(candidates): LowestCentroid(), say")
+    check_signals(selector.signals)
 
 
 @runtime_checkable

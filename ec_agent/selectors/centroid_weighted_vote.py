@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ec_agent.errors import ConfigError
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.validity import validity
 from ec_agent.selectors.voting import VoteSelector
+from ec_agent.support.checks import checked, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,8 @@ class CentroidWeightedVote(VoteSelector):
 
     def __post_init__(self) -> None:
         VoteSelector.__post_init__(self)
-        power = self.power
         # Above 100 the votes of late centroids underflow to 0.
-        if isinstance(power, bool) or not isinstance(power, float | int) or not 0 <= power <= 100:
-            raise ConfigError(f"power is {power!r}; give a number from 0 to 100")
+        checked(self, "power", number, "a number from 0 to 100", least=0, most=100)
 
     def weight(self, candidate: Candidate) -> float | None:
         """Its reward to the ``power``; ``None`` where there is no phase."""

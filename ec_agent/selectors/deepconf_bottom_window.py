@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ec_agent.errors import ConfigError
 from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import mean, present
 from ec_agent.selectors.windows import WindowSelector, window_means
+from ec_agent.support.checks import checked, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ class DeepConfBottomWindow(WindowSelector):
 
     def __post_init__(self) -> None:
         WindowSelector.__post_init__(self)  # slots take the plain super() away
-        if isinstance(self.share, bool) or not isinstance(self.share, float | int) or not 0 < self.share <= 1:
-            raise ConfigError(f"share is {self.share!r}; give a share of the windows, above 0 and at most 1")
+        checked(self, "share", number, "a share of the windows, above 0 and at most 1", above=0, most=1)
 
     def score(self, candidate: Candidate) -> float | None:
         """The mean of the lowest window means, in nats."""

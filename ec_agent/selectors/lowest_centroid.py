@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ec_agent.numbers.signals import ENTROPY, check_signals
+from ec_agent.numbers.signals import ENTROPY, check_signal
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.validity import validity
@@ -37,7 +37,7 @@ class LowestCentroid(ScoreSelector):
     signal: str = ENTROPY
 
     def __post_init__(self) -> None:
-        check_signals([self.signal])
+        check_signal(self.signal)
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ from ec_agent.selectors.raw_centroid import RawCentroid
 from ec_agent.selectors.scoring import Named
 from ec_agent.selectors.self_certainty import SelfCertainty
 from ec_agent.selectors.shortest import Shortest
+from ec_agent.support.checks import repr_of, text
 
 SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
     {
@@ -64,9 +65,9 @@ def selector_named(name: str, **settings: Any) -> Selector:
     Raises:
         ConfigError: there is no such selector, it has no such setting, or a setting is out of range.
     """
-    kind = SELECTORS.get(name)
+    kind = SELECTORS.get(text("the name of a selector", name))
     if kind is None:
-        raise ConfigError(f"unknown selector {name!r}; the selectors are {', '.join(SELECTORS)}")
+        raise ConfigError(f"unknown selector {repr_of(name)}; the selectors are {', '.join(SELECTORS)}")
     try:
         return kind(**settings)
     except TypeError as error:

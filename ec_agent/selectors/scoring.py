@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ec_agent.numbers.entropy import FloatArray
-from ec_agent.selectors.base import Candidate, Ranking
+from ec_agent.selectors.base import Candidate, Ranking, candidates_of
 from ec_agent.selectors.validity import validity
 
 
@@ -71,6 +71,7 @@ class ScoreSelector(Named):
 
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
         """Rank by score, the best first."""
+        candidates = candidates_of(candidates)
         entrants = self.entrants(candidates)
         scores: dict[int, float | None] = {candidate.index: None for candidate in candidates}
         scores |= {candidate.index: self.score(candidate) for candidate in entrants}

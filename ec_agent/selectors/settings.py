@@ -12,6 +12,7 @@ from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors.base import Selector
 from ec_agent.selectors.registry import selector_named
+from ec_agent.support.checks import file_path, instance, mapping, or_none, text
 
 VERSION = 1
 
@@ -26,11 +27,19 @@ class Setting:
         selector: its name in ``SELECTORS``.
         arguments: its settings where they are not the default ones.
         config: settings of the High Entropy Phases.
+
+    Raises:
+        ConfigError: one is of another kind; which selectors there are is asked when one is built.
     """
 
     selector: str = "lowest_centroid"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     config: HEPConfig = field(default_factory=HEPConfig)
+
+    def __post_init__(self) -> None:
+        text("selector", self.selector)
+        mapping("arguments", self.arguments, "a dict of the selector's settings")
+        instance("config", self.config, HEPConfig, "HEPConfig(...)")
 
     def build(self) -> Selector:
         """The selector.
@@ -59,14 +68,20 @@ def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] |
     Raises:
         ConfigError: the file cannot be written.
     """
+    file = file_path("path", path)
+    instance("setting", setting, Setting, "Setting(...)")
     whole = {
         "ec_agent_settings": VERSION,
         "selector": {"name": setting.selector, **setting.arguments},
         "config": asdict(setting.config),
-        "about": dict(about or {}),
+        "about": dict(or_none("about", about, mapping, "a dict, or None") or {}),
     }
     try:
-        Path(path).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        plain = json.dumps(whole, indent=2) + "\n"
+    except Exception as error:
+        raise ConfigError(f"the settings and about cannot be written ({error}); give what JSON has") from error
+    try:
+        file.write_text(plain, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
 
@@ -85,7 +100,9 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     """
     hint = "give a file that `ec-agent calibrate` wrote"
     try:
-        whole = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        whole = json.loads(file_path("path", path).read_text(encoding="utf-8-sig"))
+    except ConfigError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read {path} ({error}); {hint}") from error
     if not isinstance(whole, dict) or whole.get("ec_agent_settings") != VERSION:

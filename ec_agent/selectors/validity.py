@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ec_agent.numbers.signals import ENTROPY
-from ec_agent.selectors.base import NO_MODEL, Candidate
+from ec_agent.numbers.signals import ENTROPY, check_signal
+from ec_agent.selectors.base import NO_MODEL, Candidate, candidates_of
+from ec_agent.support.checks import flag
 
 MIN_PHASES = 3
 """Fewer, and the centroid is a position: one phase's own, or a point between two where there may be nothing at all."""
@@ -57,8 +58,11 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
         (``LENGTH_RATIO``). Failed rollouts are in the receipt, not here.
 
     Raises:
-        ConfigError: the candidates' calls were kept without the signal.
+        ConfigError: the candidates' calls were kept without the signal, or an argument is of another kind.
     """
+    candidates = candidates_of(candidates)
+    check_signal(signal)
+    flag("phases", phases)
     known = [c for c in candidates if c.eligible and c.trajectory.count(signal)]
     if not known:
         return ()

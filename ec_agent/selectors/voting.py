@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from ec_agent.selectors.answers import Normalize, answer_of, check_normalize, final_answer
-from ec_agent.selectors.base import Candidate, Ranking
+from ec_agent.selectors.base import Candidate, Ranking, candidates_of
 from ec_agent.selectors.scoring import Named
+from ec_agent.support.checks import number, refusal, whole
 
 
 class Ballot(NamedTuple):
@@ -63,6 +64,7 @@ class VoteSelector(Named):
 
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
         """Count the votes."""
+        candidates = candidates_of(candidates)
         entrants = self.entrants(candidates)
         drawn = {candidate.index: self.ballot(candidate) for candidate in entrants}
         ballots = {index: ballot for index, ballot in drawn.items() if ballot is not None}
@@ -95,7 +97,11 @@ def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, .
     Returns:
         Each rollout's score, in (0, 1]: the share its answer has of all weight. And the indices in order, the best
         first.
+
+    Raises:
+        ConfigError: they are no votes by index.
     """
+    _check_ballots(ballots)
     weights: dict[Hashable, list[float]] = {}
     first: dict[Hashable, int] = {}
     for index in sorted(ballots):
@@ -108,3 +114,14 @@ def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, .
     scores = {index: share[ballot.answer] for index, ballot in ballots.items()}
     order = sorted(ballots, key=lambda index: (-scores[index], first[ballots[index].answer], index))
     return scores, tuple(order)
+
+
+def _check_ballots(ballots: Mapping[int, Ballot]) -> None:
+    rather = "a dict from the index of each rollout to its Ballot(answer, weight)"
+    if not isinstance(ballots, Mapping):
+        raise refusal("ballots", ballots, rather)
+    for index, ballot in ballots.items():
+        whole("an index in ballots", index, 0)
+        if not isinstance(ballot, tuple) or len(ballot) != 2 or not isinstance(ballot[0], Hashable):
+            raise refusal(f"ballots[{index}]", ballot, "a Ballot(answer, weight), whose answer is hashable")
+        number(f"the weight in ballots[{index}]", ballot[1], "a number above 0", above=0)

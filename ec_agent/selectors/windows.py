@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from ec_agent.errors import ConfigError
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.validity import affected, validity
+from ec_agent.support.checks import checked, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,7 @@ class WindowSelector(ScoreSelector):
     window: int = 2048
 
     def __post_init__(self) -> None:
-        window = self.window
-        if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1:
-            raise ConfigError(f"window is {window!r}; give a whole number of tokens, at least 1")
+        checked(self, "window", whole, rather="a whole number of tokens, at least 1")
 
     def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """What to know before trusting the order; also where there is no window shorter than a rollout."""

@@ -13,7 +13,7 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from ec_agent.errors import ConfigError
 from ec_agent.prompted import HermesProtocol, JsonSchemaProtocol, PromptedToolModel
@@ -252,7 +252,7 @@ def test_a_protocol_of_ones_own():
 
     message = ask(PromptedToolModel(model=inner("yes"), protocol=Shout()))
     assert (message.content, message.additional_kwargs) == ("YES", {"loud": True})
-    with pytest.raises(ValidationError, match="protocol"):
+    with pytest.raises(ConfigError, match="protocol"):
         PromptedToolModel(model=inner("yes"), protocol="smoke signals")
 
 

@@ -14,6 +14,7 @@ from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 from ec_agent.capture.heard import Event, Taken, below
 from ec_agent.capture.transport.events import Events
 from ec_agent.errors import CaptureWarning, ConfigError
+from ec_agent.support.checks import flag, repr_of
 from ec_agent.support.plans import Plan, Step, adrive, drive
 
 _PACKING = ("content-encoding", "content-length", "transfer-encoding")
@@ -133,6 +134,7 @@ class EntropyTransport(_Taking, httpx2.BaseTransport):
 
     def __init__(self, inner: httpx2.BaseTransport | None = None, *, strip: bool = True) -> None:
         _checked(inner, httpx2.BaseTransport)
+        flag("strip", strip)
         super().__init__(inner or httpx2.HTTPTransport(), strip)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -164,6 +166,7 @@ class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
 
     def __init__(self, inner: httpx2.AsyncBaseTransport | None = None, *, strip: bool = True) -> None:
         _checked(inner, httpx2.AsyncBaseTransport)
+        flag("strip", strip)
         super().__init__(inner or httpx2.AsyncHTTPTransport(), strip)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -190,6 +193,7 @@ def http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.Client:
         strip: as for the transport.
         kwargs: as for ``openai.DefaultHttpxClient``, whose defaults, environment proxies included, hold.
     """
+    flag("strip", strip)
     client = DefaultHttpxClient(**kwargs)
     _put_below(client, partial(EntropyTransport, strip=strip))
     return client
@@ -197,6 +201,7 @@ def http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.Client:
 
 def async_http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.AsyncClient:
     """The same for ``AsyncOpenAI(http_client=...)`` or ``ChatOpenAI(http_async_client=...)``."""
+    flag("strip", strip)
     client = DefaultAsyncHttpxClient(**kwargs)
     _put_below(client, partial(AsyncEntropyTransport, strip=strip))
     return client
@@ -213,4 +218,4 @@ def _put_below(client: Any, around: Any) -> None:
 
 def _checked(inner: Any, kind: type) -> None:
     if inner is not None and not isinstance(inner, kind):
-        raise ConfigError(f"inner is {inner!r}; give an httpx2.{kind.__name__}, or nothing for the usual one")
+        raise ConfigError(f"inner is {repr_of(inner)}; give an httpx2.{kind.__name__}, or nothing for the usual one")

@@ -9,6 +9,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from ec_agent.evaluation.adapters.reading import environment_of
+from ec_agent.support.checks import instance
 
 
 @runtime_checkable
@@ -25,7 +26,11 @@ def in_turns(agent: CompiledStateGraph[Any, Any, Any, Any]) -> CompiledStateGrap
 
     Args:
         agent: over ``{"messages": [...]}``. Its turn ends when it does.
+
+    Raises:
+        ConfigError: it is no compiled graph.
     """
+    instance("agent", agent, CompiledStateGraph, "a compiled graph: builder.compile()")
     builder = StateGraph(MessagesState)
     builder.add_node("agent", agent)
     builder.add_node("user", _user)

@@ -9,12 +9,15 @@ from types import ModuleType
 
 import numpy as np
 
-from ec_agent.errors import ConfigError
 from ec_agent.numbers.entropy import FloatArray
+from ec_agent.support.checks import checked, instance, number, whole
 from ec_agent.support.lazy import needed
 
 BATCH_NUMBERS = 4_000_000
 """How many resampled numbers are held at once: 32 MB."""
+
+MOST_RESAMPLES = 10_000_000
+"""More than these would take hours, and say nothing new."""
 
 ROUNDING = 1e-12
 """Means of equal verdicts, or of the same in another order, differ by less. Taken for differences they would be
@@ -39,8 +42,19 @@ class Resampling:
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        if self.resamples < 100 or self.seed < 0 or not 0 < self.confidence < 1:
-            raise ConfigError(f"{self}; give at least 100 resamples, a seed of at least 0, a confidence like 0.95")
+        rather = "at least 100 resamples, a seed of at least 0, a confidence like 0.95"
+        checked(self, "resamples", whole, 100, MOST_RESAMPLES, rather=rather)
+        checked(self, "seed", whole, 0, rather=rather)
+        checked(self, "confidence", number, rather, above=0, most=1 - 1e-9)
+
+
+def resampling_of(given: Resampling | None) -> Resampling:
+    """What was given, or the usual one.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    return Resampling() if given is None else instance("resampling", given, Resampling, "Resampling(...), or None")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from ec_agent.evaluation.statistics.bootstrap import (
     estimates,
     holm,
     paired_p,
+    resampling_of,
     smallest_detectable,
 )
 from ec_agent.evaluation.statistics.calibration import Bin, calibration
@@ -30,6 +31,8 @@ from ec_agent.evaluation.statistics.subsampling import n_curve, pass_at_k, pass_
 from ec_agent.evaluation.statistics.verdict import Verdict, verdict
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Selector
+from ec_agent.selectors.base import check_selector
+from ec_agent.support.checks import mapping, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +164,12 @@ def summarise(
     Raises:
         ConfigError: no tasks, two with one id, a task without rollouts, a broken selector, or SciPy is missing.
     """
-    resampling = resampling or Resampling()
+    resampling = resampling_of(resampling)
+    results = several("results", results, TaskResult, "a list of results, as load_results(path) has them")
     _check(results)
+    for name, given in (("selectors", selectors), ("panel", panel)):
+        for selector in mapping(name, given, "a dict from names to selectors").values():
+            check_selector(selector, f"a value of {name}")
     pass_1 = np.array([result.correct.mean() for result in results])
     rows = [_Row(name, selector, results, pass_1, resampling) for name, selector in selectors.items()]
     beside = [_Row(name, selector, results, pass_1, resampling) for name, selector in panel.items()]
@@ -292,7 +299,9 @@ def _mean_curve(curves: Sequence[FloatArray], length: int) -> tuple[float, ...]:
 def _check(results: Sequence[TaskResult]) -> None:
     names = [result.task for result in results]
     if not names or len(set(names)) != len(names):
-        raise ConfigError(f"{len(names)} tasks with {len(set(names))} ids; give one task or more, each with its own id")
+        raise ConfigError(
+            f"results has {len(names)} tasks with {len(set(names))} ids; give one task or more, each with its own id"
+        )
     for result in results:
         if not result.candidates:
             raise ConfigError(f"task {result.task!r} has no rollouts; run it, or leave it out")
