@@ -63,7 +63,9 @@ def public_names() -> dict[str, Any]:
 def _modules() -> Iterator[str]:
     for file in (ROOT / "ec_agent").rglob("*.py"):
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        if module not in INTERNAL and re.search(r"^__all__\b", file.read_text(encoding="utf-8"), re.MULTILINE):
+        if module not in INTERNAL and re.search(
+            r"^[^\n#\"]*\b__all__\b.*=", file.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             yield module
 
 

@@ -79,7 +79,11 @@ def journal(make, name, **given):
             found.claim("k", 0, INTENT)
         return found
 
-    return Case(lambda _: {"key": "k", **given}, on=made, told={"key": "key|no longer has attempt"})
+    return Case(
+        lambda _: {"key": "k", **given},
+        on=made,
+        told={"key": "key|no longer has attempt", "attempt": "attempt|was just written"},
+    )
 
 
 def begun(folder):
