@@ -70,7 +70,9 @@ def test_running_counts_say_it_exactly(where):
     assert strip(payload_of_stream(chunks)) == ("#..##..###...", 0)
 
 
-@pytest.mark.parametrize("counts", [[0, 0, 0, 0, 0], [9, 9, 9, 2, 1], [40, 41, 42, 43, 44], [1, 1, 1, 1, 1]])
+@pytest.mark.parametrize(
+    "counts", [[0, 0, 0, 0, 0], [9, 9, 9, 2, 1], [40, 41, 42, 43, 44], [1, 1, 1, 1, 1], [3, 3, 4, 4, 5]]
+)
 def test_counts_that_make_no_sense_are_not_used(counts):
     said = entries("a", "b", "c", "d", "e")
     chunks = [chunk(e["token"], [e], timings=n) for e, n in zip(said, counts, strict=True)]
@@ -182,6 +184,20 @@ def test_half_characters_are_found_by_their_bytes():
     for each in halves:  # Ollama's U+FFFD has the bytes of that sign, vLLM's broken texts none
         each["bytes"] = None
     assert strip(payload_of_response(answer)) == (".####", 0)
+
+
+def test_half_characters_are_no_hole():
+    halves = [entry("\ufffd", raw=b"") for _ in range(3)]
+    answer = {"message": {"content": "\U0001f600 bc d"}, "finish_reason": "length"}
+    answer["logprobs"] = {"content": [*halves, entry(" bc")]}
+    whole = {"choices": [answer], "usage": {"completion_tokens": 6}}
+    assert strip(payload_of_response(whole)) == ("####..", 0)
+
+
+def test_the_reading_with_the_fewest_holes_is_taken():
+    answer = {"message": {"content": "x a y a b"}, "logprobs": {"content": entries("a", " b")}}
+    answer["finish_reason"] = "length"
+    assert strip(payload_of_response({"choices": [answer], "usage": {"completion_tokens": 5}})) == ("...##", 0)
 
 
 def test_hidden_thinking_stands_before_what_is_said():
