@@ -48,11 +48,7 @@ Each message ends with what to do about it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ec_agent.selectors.base import Candidate
-    from ec_agent.traces.rows import StoredRollout
+from typing import Any
 
 
 class EcAgentError(Exception):
@@ -117,7 +113,7 @@ class SelectionError(EcAgentError):
         commits: what earlier stretches of a ``continue_after_commit`` carried out, as the receipt has it.
     """
 
-    def __init__(self, message: str, candidates: Sequence[Candidate] = (), outputs: Sequence[Any] = ()) -> None:
+    def __init__(self, message: str, candidates: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.candidates = tuple(candidates)
         self.outputs = tuple(outputs)
@@ -207,7 +203,7 @@ class NotStoredError(EvaluationError, TraceError):
         rollouts: those that had finished and are not stored: ``TraceStore(path).add(each)`` does it later.
     """
 
-    def __init__(self, message: str, rollouts: Sequence[StoredRollout] = ()) -> None:
+    def __init__(self, message: str, rollouts: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.rollouts = tuple(rollouts)
 

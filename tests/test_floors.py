@@ -12,7 +12,8 @@ import ec_agent
 HOUSE = Path(ec_agent.__file__).parent
 FLOORS = [  # from the ground up; rooms of one floor do not import one another
     ["errors"],
-    ["numbers", "support"],
+    ["support"],
+    ["numbers"],
     ["insides"],
     ["capture", "environments", "local", "selectors"],
     ["commits", "evaluator", "prompted", "testing"],

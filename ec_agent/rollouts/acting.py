@@ -21,10 +21,12 @@ from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.attempt import Attempt, Start
 from ec_agent.rollouts.choosing import asked_a_model, final_action_of
+from ec_agent.rollouts.ending import record_of
 from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.running import run
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.store import put_ops
 from ec_agent.rollouts.writes import joined, set_anew
@@ -266,10 +268,10 @@ def _carried_out(
         return (yield from _called(session, record, calls, config))
     fleeting = session.fleeting.get(record["index"])
     attempt = Attempt(session, {**start, "thread": record["end"]["thread"]}, config, calls)
-    yield from attempt.run()
+    yield from run(attempt)
     assert attempt.committing is not None
     yield from attempt.committing.quiet()
-    done = yield from attempt.record()
+    done = yield from record_of(attempt)
     if done["error"] is not None:
         raise _after(session.errors[record["index"]], attempt.committing.done())
     if done["end"]["kind"] == "interrupt" and attempt.committing.confusable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
@@ -10,12 +10,10 @@ from langgraph.types import Command
 
 from ec_agent.insides.langgraph import BREAKPOINTS, Rescues, own_configurable, own_tags
 from ec_agent.insides.streams import without_streaming
+from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.remotes import ENVIRONMENT, placed
 from ec_agent.tracing import feedback
-
-if TYPE_CHECKING:
-    from ec_agent.rollouts.attempt import Attempt
 
 
 def arguments_of(attempt: Attempt) -> dict[str, Any]:

@@ -11,24 +11,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ec_agent.commits.durability import written_down
 from ec_agent.errors import MemoryWarning
 from ec_agent.insides.langgraph import BOX_NODE, DELTAS, PREVIOUS, REPLAY, graph_called_by, lasting, saver_of
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.messages import private_copy
-from ec_agent.rollouts.parking import AsIs, copied, listed, memory_saver
+from ec_agent.rollouts.parking import AsIs, Parking, copied, listed, memory_saver
 from ec_agent.rollouts.record import End
 from ec_agent.support.plans import Plan, adrive, call, drive
-
-if TYPE_CHECKING:
-    from ec_agent.rollouts.attempt import Attempt
-    from ec_agent.rollouts.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,34 +189,6 @@ def saver_for(memory: Memory | None, thread: str, exact: bool) -> InMemorySaver:
     return InMemorySaver() if exact else memory_saver()
 
 
-def lay_by(attempt: Attempt, end: End) -> Plan[None]:
-    """Park a rollout that may go on, and apart from it what it remembers, until it is known who wins."""
-    if (thread := end.get("thread")) is not None and attempt.saver is not None:
-        yield from written_down(attempt.config)  # a run that starts over would not know of it
-        yield from attempt.session.parking.park(thread, attempt.saver, attempt.thread, attempt.session.agent.sieve)
-        attempt.hold(end)
-    if isinstance(attempt.saver, RecallingSaver) and end["kind"] != "interrupt":
-        yield from _lay_by(attempt, attempt.saver, end)
-
-
-def _lay_by(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None]:
-    left, proposal = saver.left(), attempt.gate.proposal
-    if proposal is not None and end["kind"] == "commit" and attempt.committing is None:
-        # A graph that is stopped in the middle, at a call whose answer it will never see, would begin the next turn so.
-        within = lasting(proposal.task)
-        if halved := [namespace for namespace in left if namespace and within.startswith(f"{namespace}|")]:
-            end["forgotten"] = [_named(namespace) for namespace in halved]
-            left = {namespace: tuples for namespace, tuples in left.items() if namespace not in halved}
-    if not left:
-        return
-    carried = " committed" if attempt.committing is not None else ""
-    end["memory"] = attempt.session.thread(attempt.start["round"], f"{attempt.index}{carried} memory")
-    kept = memory_saver()
-    drive(copied([found for tuples in left.values() for found in tuples], kept, attempt.thread))
-    yield from written_down(attempt.config)  # a run that starts over would not know of it
-    yield from attempt.session.parking.park(end["memory"], kept, attempt.thread, attempt.session.agent.sieve)
-
-
 def remembered(end: End) -> End:
     """The part of a record's end that says what the rollout remembers."""
     kept: End = {}
@@ -232,11 +199,11 @@ def remembered(end: End) -> End:
     return kept
 
 
-def keep(session: Session, end: End, config: RunnableConfig) -> Plan[None]:
+def keep(memory: Memory | None, parking: Parking, end: End, config: RunnableConfig) -> Plan[None]:
     """What the winner remembers is what the next turn finds."""
-    if session.memory is not None and "memory" in end:
+    if memory is not None and "memory" in end:
         # If it is gone, a run that was killed since has put it there.
-        yield from session.memory.keep((yield from session.parking.found(end["memory"])), config)
+        yield from memory.keep((yield from parking.found(end["memory"])), config)
     if graphs := end.get("forgotten"):
         warnings.warn(
             f"{', '.join(graphs)} stopped at a call that is carried out elsewhere, so what it remembers (compiled with "
@@ -246,6 +213,7 @@ def keep(session: Session, end: End, config: RunnableConfig) -> Plan[None]:
         )
 
 
-def _named(namespace: str) -> str:
+def named(namespace: str) -> str:
+    """How errors and warnings name the graph of a namespace."""
     inside = namespace.removeprefix(BOX_NODE).removeprefix("|") or namespace
     return f"the subgraph {inside!r}"

@@ -130,7 +130,7 @@ class Node:
                     raise
                 # A resumed run meets what failed before it: the outage may be over, so the stretch is begun afresh.
                 done = yield self._asked(again(session.stretch), unsaved(own), session)
-            yield from keep(session, last_of(done)["end"], config)
+            yield from keep(session.memory, session.parking, last_of(done)["end"], config)
             yield from session.parking.clear(parked_in(done))
             for record in done["records"]:  # of a killed process: nobody else will leave them
                 if record["index"] not in session.ran and record["token"] is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.types import Interrupt
 
 from ec_agent.errors import AgentError, CommitError, NoFinalActionError, RolloutInterruptedError, StateMismatchError
 from ec_agent.insides.langgraph import BOX_OUT, ROOT, Channel
 from ec_agent.rollouts.agents import Writes, commands, update_and_goto, update_of
+from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.messages import (
     ai_messages,
@@ -24,9 +25,6 @@ from ec_agent.rollouts.parking import nested_states
 from ec_agent.rollouts.record import End, pack_calls
 from ec_agent.rollouts.untracked import parted, untracked_keys, without
 from ec_agent.rollouts.writes import open_writes, outer_writes
-
-if TYPE_CHECKING:
-    from ec_agent.rollouts.attempt import Attempt
 
 MESSAGES = "messages"
 

@@ -8,8 +8,10 @@ from langchain_core.runnables import RunnableConfig
 
 from ec_agent.commits.undeclared import Ran
 from ec_agent.rollouts.attempt import Attempt, Start, described
+from ec_agent.rollouts.ending import record_of
 from ec_agent.rollouts.limits import retry_pause
 from ec_agent.rollouts.record import Record, total
+from ec_agent.rollouts.running import run
 from ec_agent.rollouts.session import Session
 from ec_agent.support.plans import Plan
 
@@ -25,8 +27,8 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
     while True:
         session.around.check()
         attempt = Attempt(session, start, config, ran=ran)
-        yield from attempt.run()
-        record = yield from attempt.record()
+        yield from run(attempt)
+        record = yield from record_of(attempt)
         spent.append(record["usage"])
         try:
             again = retry_pause(session.options.retries(), attempt.failure, len(spent))

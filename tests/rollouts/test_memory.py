@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
 from ec_agent import best_of_n, read_only
-from ec_agent.commits import lineage
+from ec_agent.insides import langgraph
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
@@ -51,7 +51,7 @@ def test_the_count_of_questions_does_not_keep_the_states_of_ended_runs(run):
     for _ in range(3):
         run.invoke(graph, {"messages": "go"})
     gc.collect()
-    before = len(lineage._counts)
+    before = len(langgraph._counts)
     run.invoke(graph, {"messages": "go"})
     gc.collect()
-    assert len(lineage._counts) <= before
+    assert len(langgraph._counts) <= before

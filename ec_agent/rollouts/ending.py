@@ -1,0 +1,96 @@
+"""The end of an attempt, put on record, and parked where it may go on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+from ec_agent.commits.durability import written_down
+from ec_agent.errors import MissingLogprobsError, RolloutError
+from ec_agent.insides.langgraph import lasting
+from ec_agent.rollouts.attempt import Attempt, described
+from ec_agent.rollouts.memory import RecallingSaver, named
+from ec_agent.rollouts.outcome import outcome_of
+from ec_agent.rollouts.parking import copied, memory_saver
+from ec_agent.rollouts.record import End, Record, pack_calls, usage_of
+from ec_agent.support.plans import Plan, drive
+
+
+def record_of(attempt: Attempt) -> Plan[Record]:
+    """The end of the rollout, put on record, and parked where it may go on.
+
+    Raises:
+        MissingLogprobsError: a call came back without logprobs and ``on_missing="raise"`` was set.
+    """
+    if isinstance(attempt.recorder.failure, MissingLogprobsError):
+        raise attempt.recorder.failure
+    try:
+        if attempt.failure is None:
+            attempt.recorder.settle()
+        if (failure := attempt.failure) is not None:
+            raise failure
+        parts = outcome_of(attempt)
+        yield from _lay_by(attempt, parts["end"])
+        record = _record(attempt, **parts, store=attempt.store.writes if attempt.store is not None else [])
+    except Exception as error:
+        if error is attempt.recorder.failure and isinstance(error, MissingLogprobsError):
+            raise  # found in the messages of an agent that runs elsewhere
+        attempt.session.errors[attempt.index] = attempt.error = error
+        # A filter that raised has left calls uncounted.
+        filtered = attempt.recorder.failure is not None and not isinstance(attempt.recorder.failure, RolloutError)
+        calls = [] if filtered else pack_calls(attempt.recorder.heard())
+        record = _record(attempt, error=described(error), end={"kind": "failed"}, calls=calls)
+        if attempt.committing is None:
+            yield from attempt.session.leave(attempt.index)
+    attempt.recorder.release()
+    attempt.halts.clear()  # they lead back here: messages with logprobs must go now, not with the garbage
+    attempt.trace.finished(record, attempt.error or attempt.failure)
+    attempt.emit("finished", error=record["error"], seconds=record["seconds"])
+    return record
+
+
+def _lay_by(attempt: Attempt, end: End) -> Plan[None]:
+    """Park a rollout that may go on, and apart from it what it remembers, until it is known who wins."""
+    if (thread := end.get("thread")) is not None and attempt.saver is not None:
+        yield from written_down(attempt.config)  # a run that starts over would not know of it
+        yield from attempt.session.parking.park(thread, attempt.saver, attempt.thread, attempt.session.agent.sieve)
+        attempt.hold(end)
+    if isinstance(attempt.saver, RecallingSaver) and end["kind"] != "interrupt":
+        yield from _lay_memory_by(attempt, attempt.saver, end)
+
+
+def _lay_memory_by(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None]:
+    left, proposal = saver.left(), attempt.gate.proposal
+    if proposal is not None and end["kind"] == "commit" and attempt.committing is None:
+        # A graph that is stopped in the middle, at a call whose answer it will never see, would begin the next turn so.
+        within = lasting(proposal.task)
+        if halved := [namespace for namespace in left if namespace and within.startswith(f"{namespace}|")]:
+            end["forgotten"] = [named(namespace) for namespace in halved]
+            left = {namespace: tuples for namespace, tuples in left.items() if namespace not in halved}
+    if not left:
+        return
+    carried = " committed" if attempt.committing is not None else ""
+    end["memory"] = attempt.session.thread(attempt.start["round"], f"{attempt.index}{carried} memory")
+    kept = memory_saver()
+    drive(copied([found for tuples in left.values() for found in tuples], kept, attempt.thread))
+    yield from written_down(attempt.config)  # a run that starts over would not know of it
+    yield from attempt.session.parking.park(end["memory"], kept, attempt.thread, attempt.session.agent.sieve)
+
+
+def _record(attempt: Attempt, **parts: Any) -> Record:
+    record: Record = {
+        "index": attempt.index,
+        "seconds": time.perf_counter() - attempt.started,
+        "error": None,
+        "calls": [],
+        "usage": usage_of(attempt.recorder.every_call()),
+        "writes": [],
+        "goto": [],
+        "final_action": None,
+        "facts": attempt.facts(),
+        "fingerprint": None,
+        "end": {"kind": "answer"},
+        "store": [],
+        "token": attempt.session.token(attempt.index),
+    }
+    return cast("Record", {**record, **parts})

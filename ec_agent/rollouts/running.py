@@ -1,0 +1,133 @@
+"""An attempt from its start to its end: the agent runs, is listened to, and whatever it fails with is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
+
+from ec_agent.capture.recorder import current_recorder, recording
+from ec_agent.commits.committing import CommitGate
+from ec_agent.commits.gate import gated
+from ec_agent.environments.worlds import in_environment
+from ec_agent.errors import RolloutCancelledError
+from ec_agent.insides.executors import RolloutLeft, RunLeft
+from ec_agent.insides.langgraph import around_box, no_ambient_run
+from ec_agent.rollouts.arguments import arguments_of
+from ec_agent.rollouts.attempt import Attempt
+from ec_agent.rollouts.limits import bounded, timed
+from ec_agent.rollouts.memory import saver_for
+from ec_agent.rollouts.parking import finished_in
+from ec_agent.rollouts.remotes import sending_as_alone
+from ec_agent.rollouts.session import listener
+from ec_agent.support.loop import on_loop
+from ec_agent.support.plans import Plan, Step
+
+
+def run(attempt: Attempt) -> Plan[None]:
+    """Run it to its end; a failure is kept for the record.
+
+    Raises:
+        RunLeft: nobody waits for it any more.
+    """
+    with attempt.trace.running():
+        try:
+            yield from _run(attempt)
+        except RolloutLeft:
+            raise RunLeft from None
+        finally:
+            if (around := current_recorder.get()) is not None:
+                around.within += attempt.recorder.started_calls()
+        if attempt.left:  # whatever the agent made of that
+            raise RunLeft
+
+
+def _run(attempt: Attempt) -> Plan[None]:
+    session, parked = attempt.session, attempt.start.get("thread")
+    session.ran.add(attempt.index)
+    acting = attempt.committing is not None
+    attempt.emit("started", n=session.n, round=attempt.start["round"], acting=acting)
+    with _failing(attempt):
+        if attempt.committing is None:
+            session.budget.check("not started")
+        exact = session.agent.needs_saver and parked is None
+        attempt.saver = saver_for(session.memory, attempt.thread, exact)
+        if parked is not None:
+            yield from session.parking.fetch(parked, attempt.thread, attempt.saver)
+            attempt.log.finished = finished_in(attempt.saver, attempt.thread, session.agent.state_keys)
+            attempt.unheard.resumed(list(attempt.saver.list(None)))
+        yield from timed(session.enter(attempt.index), attempt.meter)
+    if attempt.error is None:
+        with _failing(attempt), _inside(attempt):
+            yield bounded(Step(partial(_stream, attempt), partial(_astream, attempt)), attempt.meter)
+            while attempt.committing is not None and attempt.interrupts and len(attempt.answers) > 1:
+                yield from _next_answers(attempt, attempt.committing)
+                yield bounded(Step(partial(_stream, attempt), partial(_astream, attempt)), attempt.meter)
+        attempt.late = attempt.meter.expired
+
+
+def _next_answers(attempt: Attempt, committing: CommitGate) -> Plan[None]:
+    """Go on to the next question of a call that begins anew with each: one that was answered, too."""
+    assert attempt.saver is not None
+    yield from committing.quiet()
+    committing.again()
+    attempt.log.again(finished_in(attempt.saver, attempt.thread, attempt.session.agent.state_keys))
+    attempt.held = {}
+    del attempt.answers[0]
+
+
+def _stream(attempt: Attempt) -> None:
+    for found in attempt.graph.stream(**arguments_of(attempt)):
+        if not attempt.hear(*found):
+            return
+
+
+async def _astream(attempt: Attempt) -> None:
+    async for found in attempt.graph.astream(**arguments_of(attempt)):
+        if not attempt.hear(*found):
+            return
+
+
+@contextmanager
+def _inside(attempt: Attempt) -> Iterator[None]:
+    """Around the run: capture on, the gate set, the ambient run out of sight."""
+    heard = listener.set(None)
+    around = around_box.set(attempt.session.outer)
+    try:
+        own = attempt.session.options.environment is not None
+        world = in_environment(attempt.session.environment(attempt.index)) if own else nullcontext()
+        with (
+            recording(attempt.recorder),
+            gated(attempt.committing or attempt.gate),
+            world,
+            attempt.around.heeded(),
+            sending_as_alone(attempt.thread, attempt.session.given),
+            no_ambient_run(),
+        ):
+            yield
+    finally:
+        around_box.reset(around)
+        listener.reset(heard)
+
+
+@contextmanager
+def _failing(attempt: Attempt) -> Iterator[None]:
+    try:
+        yield
+    except ParentCommand as stop:
+        attempt.command = stop.args[0]
+    except GraphInterrupt:
+        pass  # a bare one, from beneath a graph of its own; the stop is known to the gate
+    except GraphBubbleUp:
+        raise  # the runtime's own control flow: a drain, say
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task() if on_loop() else None
+        if task is None or task.cancelling():
+            attempt.broken_off = attempt.committing is None  # it may have threads, which cannot be cancelled
+            raise
+        attempt.error = RolloutCancelledError(f"something in the rollout cancelled it ({error!r}); see what, and why")
+    except Exception as error:
+        attempt.error = error
