@@ -110,7 +110,7 @@ class SelectionError(EcAgentError):
         candidates: every rollout as the selector saw it, in index order.
         outputs: what each rollout wrote, as ``(key, value)`` pairs (``None`` for a failed one), in index order, so
             nothing is lost.
-        commits: what earlier stretches of a ``continue_after_commit`` carried out, as the receipt has it.
+        commits: what earlier rounds of a ``continue_after_commit`` carried out, as the receipt has it.
     """
 
     def __init__(self, message: str, candidates: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:

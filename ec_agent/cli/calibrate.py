@@ -17,7 +17,7 @@ from ec_agent.selectors.settings import save_settings
 
 
 def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool, **dealing: Any) -> None:
-    """Tune on a stored run, show what came of it, and write the settings file; ``dealing`` is for :func:`tune`."""
+    """Tune on a stored run, show what came of it, and write the settings file; ``dealing`` is for ``tune``."""
     results = load_results(run, partial=partial)
     tuning = tune(results, default_grid(names), **dealing)
     console = plain_console()

@@ -45,7 +45,7 @@ class Command:
         tasks: where they are.
         agent: where it is.
         model: what the agent is made with, if it is.
-        out: the file; ``None`` is :func:`default_path`.
+        out: the file; ``None`` is ``default_path``.
         limit: take the first so many tasks.
         fresh: delete what the file holds.
         retry_failed: run failed rollouts again.

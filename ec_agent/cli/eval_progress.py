@@ -28,7 +28,7 @@ Show = Callable[[Progress], None]
 
 
 class Told(TypedDict, total=False):
-    """Who is told of a run: what :func:`ec_agent.evaluation.runner.evaluate` takes."""
+    """Who is told of a run: what ``ec_agent.evaluation.runner.evaluate`` takes."""
 
     on_progress: Show
     on_event: OnEvent
@@ -54,7 +54,7 @@ def showing(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def telling(console: Console, *, live: bool) -> Iterator[Told]:
-    """Show the run: as :func:`showing` does, or each rollout while it runs."""
+    """Show the run: as ``showing`` does, or each rollout while it runs."""
     if live:
         with view_on(console, keep=False) as shown:
             yield _live(shown)

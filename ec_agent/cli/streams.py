@@ -27,7 +27,7 @@ class PlainStream(io.TextIOBase):
         self.behind = behind
 
     def write(self, text: str) -> int:
-        """Write the text, as :func:`ec_agent.support.escaping.shown` has it and the encoding can say it."""
+        """Write the text, as ``ec_agent.support.escaping.shown`` has it and the encoding can say it."""
         if not isinstance(text, str):
             raise TypeError(f"this stream takes text, not {type(text).__name__}")
         # Progress bars of other libraries begin with it: at the begin of the line there is nothing to hide.

@@ -68,7 +68,7 @@ class Proposal:
 
 
 class Done(TypedDict):
-    """A call that an earlier stretch of the rollout carried out, in a step that may be run again.
+    """A call that an earlier round of the rollout carried out, in a step that may be run again.
 
     Attributes:
         task: the graph task that made it.

@@ -56,13 +56,13 @@ class Journal(Protocol):
         """Write the outcome of an attempt down."""
 
     async def aread(self, key: str) -> list[Entry]:
-        """The async twin of :meth:`read`."""
+        """The async twin of ``read``."""
 
     async def aclaim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
-        """The async twin of :meth:`claim`."""
+        """The async twin of ``claim``."""
 
     async def anote(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
-        """The async twin of :meth:`note`."""
+        """The async twin of ``note``."""
 
 
 class _Threaded:
@@ -340,15 +340,15 @@ class SaverJournal:
         drive(self._note(key, attempt, outcome))
 
     async def aread(self, key: str) -> list[Entry]:
-        """The async twin of :meth:`read`."""
+        """The async twin of ``read``."""
         return await adrive(self._read(key))
 
     async def aclaim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
-        """The async twin of :meth:`claim`."""
+        """The async twin of ``claim``."""
         return await adrive(self._claim(key, attempt, intent))
 
     async def anote(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
-        """The async twin of :meth:`note`."""
+        """The async twin of ``note``."""
         await adrive(self._note(key, attempt, outcome))
 
 

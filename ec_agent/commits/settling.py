@@ -31,7 +31,7 @@ def settle_commit(journal: Journal, key: str, result: str | None) -> None:
 
 
 async def asettle_commit(journal: Journal, key: str, result: str | None) -> None:
-    """The async twin of :func:`settle_commit`."""
+    """The async twin of ``settle_commit``."""
     await adrive(_settled(journal, key, result))
 
 

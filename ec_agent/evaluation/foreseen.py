@@ -24,7 +24,7 @@ class Foreseen:
     Attributes:
         rollouts: the greedy ones included.
         calls: model calls.
-        prompt_tokens: what they are shown of questions and tool descriptions, :data:`LETTERS_A_TOKEN` letters each.
+        prompt_tokens: what they are shown of questions and tool descriptions, ``LETTERS_A_TOKEN`` letters each.
             Tool results and what the model itself has said come on top.
         tool_tokens: of the longest tool descriptions of a task: what one prompt holds at least.
         known: whether every task has a known solution. Else a rollout of it is counted as one call.

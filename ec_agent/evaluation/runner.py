@@ -65,7 +65,7 @@ class RunReport:
 
 
 class EvaluateOptions(TypedDict, total=False):
-    """What :func:`evaluate` and :func:`aevaluate` may be told besides.
+    """What ``evaluate`` and ``aevaluate`` may be told besides.
 
     Attributes:
         agent_name: what the agent is called in the file; a file goes on with an agent of the same name only.
@@ -106,7 +106,7 @@ def evaluate(
         agent: anything ``best_of_n`` takes, or a function of one parameter named ``task`` that makes such an agent.
         path: the SQLite file; ``load_results`` reads it.
         settings: how.
-        **options: see :class:`EvaluateOptions`.
+        **options: see ``EvaluateOptions``.
 
     Raises:
         ConfigError: no task, two with the same id, or the call is made inside an event loop.
@@ -135,7 +135,7 @@ async def aevaluate(
     settings: RunSettings | None = None,
     **options: Unpack[EvaluateOptions],
 ) -> RunReport:
-    """The async twin of :func:`evaluate`, on this event loop and its threads."""
+    """The async twin of ``evaluate``, on this event loop and its threads."""
     told = options.get("on_progress", lambda _: None), options.get("on_event")
     run = _Run(tasks, agent, settings or RunSettings(), *told)
     with TraceStore(path, create=True) as store:

@@ -19,7 +19,7 @@ MIN_COVERAGE = 0.5  # as in best_of_n
 def load_results(
     path: str | Path, *, signal: str = ENTROPY, min_coverage: float = MIN_COVERAGE, partial: bool = False
 ) -> list[TaskResult]:
-    """The results of an evaluation, in task order; :func:`iter_results` says what the arguments mean."""
+    """The results of an evaluation, in task order; ``iter_results`` says what the arguments mean."""
     return list(iter_results(path, signal=signal, min_coverage=min_coverage, partial=partial))
 
 

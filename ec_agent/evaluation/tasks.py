@@ -27,7 +27,7 @@ class Outcome:
 
 @runtime_checkable
 class Task(Protocol):
-    """One task. Derive from :class:`BaseTask` to have all but ``verdict`` filled in.
+    """One task. Derive from ``BaseTask`` to have all but ``verdict`` filled in.
 
     Attributes:
         id: its name, unique among the tasks and the same in every run.

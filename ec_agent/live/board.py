@@ -60,7 +60,7 @@ class Choice:
 class _Question:
     number: int
     n: int | None = None
-    stretch: int = 0
+    round: int = 0
 
 
 class Board:
@@ -181,17 +181,17 @@ class Board:
 
     def _ask(self, name: str, event: Mapping[str, Any]) -> None:
         """Know of the question; what was asked before makes room for it."""
-        question, stretch = self._questions.get(name), int(event.get("round") or 0)
+        question, number = self._questions.get(name), int(event.get("round") or 0)
         if question is None:
             for old in [each for each in self._questions if all(row.over for row in self._rows_of(each).values())]:
                 self._close(old)
                 del self._questions[old]
             self._asked += 1
-            question = self._questions[name] = _Question(self._asked, stretch=stretch)
+            question = self._questions[name] = _Question(self._asked, round=number)
             self._choice = None
-        elif stretch > question.stretch:  # it goes on after a commit, all rollouts from there
+        elif number > question.round:  # it goes on after a commit, all rollouts from there
             self._close(name)
-            question.stretch = stretch
+            question.round = number
         question.n = event.get("n", question.n)
 
     def _rows_of(self, question: str) -> dict[Any, Row]:

@@ -26,7 +26,7 @@ def plain_console(*, stderr: bool = False, **more: Any) -> Console:
 
     Args:
         stderr: on standard error.
-        more: for :class:`rich.console.Console`.
+        more: for ``rich.console.Console``.
     """
     stream = sys.stderr if stderr else sys.stdout
     return PlainConsole(file=getattr(stream, "behind", stream), **more)  # behind the gate of ec_agent.cli.streams

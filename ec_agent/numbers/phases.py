@@ -167,7 +167,7 @@ def separate_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tupl
 
     Args:
         highs: indices of the high tokens, at least one.
-        runs: where ``k`` low tokens in a row begin, :func:`low_runs`.
+        runs: where ``k`` low tokens in a row begin, ``low_runs``.
         k: not needed here.
         length: how many tokens there are.
     """
@@ -183,7 +183,7 @@ def separate_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tupl
 
 
 def chained_spans(highs: IntArray, runs: IntArray, k: int, length: int) -> tuple[IntArray, IntArray]:
-    """Start and end (exclusive) of each phase, for any highs and lows; arguments as of :func:`separate_spans`.
+    """Start and end (exclusive) of each phase, for any highs and lows; arguments as of ``separate_spans``.
 
     A phase opened at ``s`` is closed by the first low run that lies wholly after ``s``; the next phase opens at the
     first high token after that. So each high token has one successor, and the phases are the chain of successors

@@ -75,7 +75,7 @@ SIGNALS: Mapping[str, Callable[[TokenLogprobs], FloatArray]] = MappingProxyType(
 )
 """Name of a signal -> array of shape ``(T,)``, NaN where a token has none. All are in nats.
 
-``entropy``: of the candidates returned, renormalised; see :func:`ec_agent.token_entropy`.
+``entropy``: of the candidates returned, renormalised; see ``ec_agent.token_entropy``.
 
 ``logprob``: of the token that was generated.
 

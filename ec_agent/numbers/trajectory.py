@@ -204,11 +204,11 @@ class Trajectory:
 
     @property
     def unplaced_tokens(self) -> int:
-        """How many tokens without an entropy may be elsewhere than the timeline has them; see :class:`Call`."""
+        """How many tokens without an entropy may be elsewhere than the timeline has them; see ``Call``."""
         return sum(call.unplaced for call in self.calls)
 
     def phases(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> Phases:
-        """The High Entropy Phases of the timeline; see :func:`ec_agent.high_entropy_phases`.
+        """The High Entropy Phases of the timeline; see ``ec_agent.high_entropy_phases``.
 
         Args:
             config: the settings; ``None`` is ``HEPConfig()``.

@@ -37,8 +37,8 @@ class Course(TypedDict):
     """How far a question has come.
 
     Attributes:
-        round: number of the stretch.
-        next: ``"round"``: another stretch, n times, with the answers if it goes on from a question; ``"resume"``: the
+        round: which round this is.
+        next: ``"round"``: another round, n times, with the answers if it goes on from a question; ``"resume"``: the
             winner alone goes on, with answers; ``"act"``: on its next action; ``"ask"``: people, then act on what they
             say; ``"pause"``: until somebody has the run go on; ``"end"``.
         thread: where the rollout is parked that goes on.
@@ -61,7 +61,7 @@ BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": Non
 
 
 def last_of(state: Mapping[str, Any]) -> Record:
-    """The record of the winner's latest stretch."""
+    """The record of the winner's latest round."""
     if state["last"] is not None:
         last: Record = state["last"]
         return last
@@ -71,7 +71,7 @@ def last_of(state: Mapping[str, Any]) -> Record:
 
 
 def written_up_to(state: Mapping[str, Any]) -> list[list[list[Any]]]:
-    """The winners' writes by stretch, the latest's last."""
+    """The winners' writes by round, the latest's last."""
     last = last_of(state)
     return [*([] if last["end"].get("whole") else state["written"]), last["writes"]]
 
@@ -184,7 +184,7 @@ def _paused(update: dict[str, Any]) -> dict[str, Any]:
 
 
 def _again(state: Mapping[str, Any], thread: str | None, spent: Sequence[str]) -> dict[str, Any]:
-    """Another stretch, n times, from where the winner has come to."""
+    """Another round, n times, from where the winner has come to."""
     course: Course = {**BEGINNING, "round": state["course"]["round"] + 1, "thread": thread}
     return {
         "course": course,
@@ -224,16 +224,16 @@ def _onward(
         course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
         update = {"course": course, "written": written, "last": carried}
         return {**update, "commits": committed, "spent": spent, "done": made}
-    yield from session.close()  # the next stretch starts from the world the winner's was promoted to
+    yield from session.close()  # the next round starts from the world the winner's was promoted to
     update = _again(state, carried["end"]["thread"], spent)
     update |= {"written": [*written, carried["writes"]], "commits": committed, "done": made}
     return _paused(update) if carried["end"].get("paused") else update
 
 
 def _entered(session: Session, record: Record, state: Mapping[str, Any]) -> Plan[dict[str, Planned]]:
-    stretch = state["course"]["round"]
+    number = state["course"]["round"]
     try:
-        return (yield from entered(session.once, str(stretch), _planned(session, record, stretch)))
+        return (yield from entered(session.once, str(number), _planned(session, record, number)))
     except CommitError as error:
         raise _after(error, done_in(state)) from error.__cause__
 
@@ -347,7 +347,7 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
 
 
 def _world_is_there(session: Session, record: Record, round: int) -> Plan[bool]:
-    """Whether the winner's environment is open, or no longer needed; else its stretch counts as unfinished."""
+    """Whether the winner's environment is open, or no longer needed; else its round counts as unfinished."""
     if (yield from session.reopen(record["index"], record["token"])):
         return True
     if session.options.promote is None:

@@ -43,7 +43,7 @@ class Start(TypedDict):
 
     Attributes:
         index: number of the rollout.
-        round: number of the stretch, from 0.
+        round: which round this is, from 0.
         thread: where the rollout it goes on from is parked; it begins afresh without one.
         answers: to the interrupts that one stopped at, by their ids.
         all: whether all rollouts go on with them, not the winner alone.

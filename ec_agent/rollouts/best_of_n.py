@@ -47,7 +47,7 @@ class BestOfNResult:
 
 
 class BestOfN(RunnableLambda[Any, Any]):
-    """A node and an agent; made by :func:`best_of_n`, which documents it."""
+    """A node and an agent; made by ``best_of_n``, which documents it."""
 
     def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
         self._node = Node(agent, options, alone, notices)
@@ -76,14 +76,14 @@ class BestOfN(RunnableLambda[Any, Any]):
     # As an agent: the agent's own input and output.
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
+        """Inside a graph the winner's ``Writes``; outside one the wrapped agent's full output."""
         config = config_here(_checked(config))
         if inside_graph(config):
             return self._invoke_node(input, with_breakpoints(config, **kwargs))
         return self.run(input, config, **kwargs).output
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Inside a graph the winner's :class:`Writes`; outside one the wrapped agent's full output."""
+        """Inside a graph the winner's ``Writes``; outside one the wrapped agent's full output."""
         config = config_here(_checked(config))
         if inside_graph(config):
             return await self._ainvoke_node(input, with_breakpoints(config, **kwargs))
@@ -92,7 +92,7 @@ class BestOfN(RunnableLambda[Any, Any]):
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
         """Stream the run as a graph streams: ``stream_mode="custom"`` shows the rollouts' progress.
 
-        Inside a graph, where nodes are streamed when somebody listens, the winner's :class:`Writes` in one part.
+        Inside a graph, where nodes are streamed when somebody listens, the winner's ``Writes`` in one part.
         """
         config = config_here(_checked(config))
         if inside_graph(config):
@@ -101,7 +101,7 @@ class BestOfN(RunnableLambda[Any, Any]):
             yield from self.as_agent().stream(input, config, **kwargs)
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
-        """The async twin of :meth:`stream`."""
+        """The async twin of ``stream``."""
         config = config_here(_checked(config))
         if inside_graph(config):
             yield await self._ainvoke_node(input, with_breakpoints(config, **kwargs))
@@ -134,7 +134,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         return_exceptions: bool = False,
         **kwargs: Any | None,
     ) -> list[Any]:
-        """The async twin of :meth:`batch`."""
+        """The async twin of ``batch``."""
         if not inside_graph(config_here(None)):
             return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
         return await adrive(self._in_turn(inputs, config, return_exceptions, kwargs))
@@ -182,7 +182,7 @@ class BestOfN(RunnableLambda[Any, Any]):
     async def arun(
         self, input: Any, config: RunnableConfig | None = None, *, on_event: Emit | None = None, **kwargs: Any
     ) -> BestOfNResult:
-        """The async twin of :meth:`run`."""
+        """The async twin of ``run``."""
         _checked(config)
         here = _heard(on_event)
         token = listener.set(here)
@@ -261,14 +261,14 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
       writes and nothing else, each once. Ordinary edges, ``tools_condition``, or the winner's own
       ``Command(goto=...)`` lead on.
     * **as an agent**, ``best_of_n(agent).invoke(input)``: the wrapped agent's own input and full output.
-    * **inside a node function**: ``return node.invoke(state)`` returns :class:`Writes` for the node to return
+    * **inside a node function**: ``return node.invoke(state)`` returns ``Writes`` for the node to return
       as they are; ``.as_agent().invoke(state)`` returns the full state.
     * ``.run(input)`` / ``.arun(input)``: output, receipt and trajectories together.
 
     Args:
         agent: what to run.
         n: how many rollouts. The run's context may say otherwise, as ``context={"n": 4}``.
-        **options: see :class:`BestOfNOptions`.
+        **options: see ``BestOfNOptions``.
 
     Raises:
         ConfigError: an argument has a value it cannot have.

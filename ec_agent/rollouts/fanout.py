@@ -41,13 +41,13 @@ class FanOutState(TypedDict):
     """What the fan-out graph checkpoints.
 
     Attributes:
-        records: the rollouts of this stretch.
+        records: the rollouts of this round.
         selection: the receipt of the choice among them.
         last: where the winner has come to since, if it went on.
         course: how far the question has come.
-        written: the winners' writes up to here, by stretch.
+        written: the winners' writes up to here, by round.
         commits: the actions carried out.
-        earlier: the receipts of earlier stretches.
+        earlier: the receipts of earlier rounds.
         spent: threads on which rollouts are parked that will not go on from there.
         done: the calls carried out, in steps that may be run again.
         told: what people answered to the questions being asked, by the ids of the rollout's own interrupts.
@@ -83,7 +83,7 @@ NEW: FanOutState = {
 
 
 def again(state: FanOutState) -> FanOutState:
-    """The stretch from its beginning: what was carried out before it stays done."""
+    """The round from its beginning: what was carried out before it stays done."""
     return {**state, "records": [], "selection": None, "last": None}
 
 
@@ -159,7 +159,7 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
         try:
             selection = _choose(session, state)
         except SelectionError as error:
-            session.stretch = state
+            session.unchosen = state
             error.follow(state["commits"])
             raise
         selected(selection)

@@ -118,7 +118,7 @@ class RecallingSaver(InMemorySaver):
         return super().get_tuple(config)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The async twin of :meth:`get_tuple`."""
+        """The async twin of ``get_tuple``."""
         await adrive(self._recall(config["configurable"]))
         return super().get_tuple(config)
 

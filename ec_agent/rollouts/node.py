@@ -122,14 +122,14 @@ class Node:
             try:
                 done = yield self._asked(self._beginning(session), own, session)
             except SelectionError:
-                if session.stretch is None:  # raised while an action was carried out, which can be tried again
+                if session.unchosen is None:  # raised while an action was carried out, which can be tried again
                     raise
                 if session.ran:
-                    yield from session.parking.clear_all(but=session.stretch["course"]["thread"])
+                    yield from session.parking.clear_all(but=session.unchosen["course"]["thread"])
                     self._remember(session)
                     raise
-                # A resumed run meets what failed before it: the outage may be over, so the stretch is begun afresh.
-                done = yield self._asked(again(session.stretch), unsaved(own), session)
+                # A resumed run meets what failed before it: the outage may be over, so the round is begun afresh.
+                done = yield self._asked(again(session.unchosen), unsaved(own), session)
             yield from keep(session.memory, session.parking, last_of(done)["end"], config)
             yield from session.parking.clear(parked_in(done))
             for record in done["records"]:  # of a killed process: nobody else will leave them
@@ -164,14 +164,14 @@ class Node:
 
     def _beginning(self, session: Session) -> FanOutState:
         """Where the question begins: one that is tried again goes on after what it carried out."""
-        stretch, parking = self._failed.pop(session.name, (NEW, session.parking))
+        begun, parking = self._failed.pop(session.name, (NEW, session.parking))
         if not session.parking.lasting:
             session.parking = parking
-        return stretch
+        return begun
 
     def _remember(self, session: Session) -> None:
-        if session.stretch["commits"]:
-            self._failed[session.name] = again(session.stretch), session.parking
+        if session.unchosen["commits"]:
+            self._failed[session.name] = again(session.unchosen), session.parking
             while len(self._failed) > _FAILED:
                 del self._failed[next(iter(self._failed))]
 
@@ -307,7 +307,7 @@ def _answers_told(session: Session, result: Any) -> Plan[None]:
 
 
 def _whole(done: Mapping[str, Any]) -> Selection:
-    """The receipt of the last choice, with what earlier stretches and later steps add to it."""
+    """The receipt of the last choice, with what earlier rounds and later steps add to it."""
     earlier = tuple(Selection.from_dict(plain) for plain in done["earlier"])
     selection = Selection.from_dict(done["selection"])
     after = [done["last"]["usage"]] if done["last"] is not None else []

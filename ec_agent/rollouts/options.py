@@ -72,7 +72,7 @@ class BestOfNOptions(TypedDict, total=False):
         keep_logprobs: leave the provider's logprobs in the winner's messages; by default they are taken out,
             because 20 of them a token make a checkpoint some 170 times as large.
         keep_text: keep the token texts in the trajectories, and what tools were given and returned.
-        keep_candidates: keep so many of each token's likeliest candidates there too, for :meth:`Selection.to_html`.
+        keep_candidates: keep so many of each token's likeliest candidates there too, for ``Selection.to_html``.
         on_missing: a call without logprobs: ``"exclude"`` leaves its rollout unscored where coverage falls
             below ``min_coverage``; ``"score"`` scores what exists, leaving calls of unknown length out of the
             share; ``"raise"`` stops at the first one with ``MissingLogprobsError``.
@@ -99,7 +99,7 @@ class BestOfNOptions(TypedDict, total=False):
             say; ``"execute"`` carries it out here, at most once. Inside another rollout it is always routed.
         continue_after_commit: after an executed commit the winner's rollout goes on, again as the best of n, to the
             next commit or the answer.
-        max_rounds: how many such stretches there may be; the commit at the end of the last is carried out too.
+        max_rounds: how many such rounds there may be; the commit at the end of the last is carried out too.
         on_uncertain: a commit of which only the intent is known, after a kill: ``"raise"`` ``CommitUncertain``, or
             ``"retry"`` with the same idempotency key, for receivers that ignore a key they have seen.
         journal: where commits are written down: by default in the run's checkpointer, and where there is none, in
@@ -140,7 +140,7 @@ class BestOfNOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Everything ``best_of_n`` was told, checked; :class:`BestOfNOptions` says what each field means."""
+    """Everything ``best_of_n`` was told, checked; ``BestOfNOptions`` says what each field means."""
 
     n: int = 8
     selector: Selector = field(default_factory=LowestCentroid)
@@ -213,7 +213,7 @@ class Options:
             raise ConfigError("promote= is given, but no environment= to promote; give both")
         if self.continue_after_commit and self.environment is not None and self.promote is None:
             raise ConfigError(
-                "continue_after_commit=True with environment= needs promote=: the rollouts of the next stretch start "
+                "continue_after_commit=True with environment= needs promote=: the rollouts of the next round start "
                 "from the world that the winner's was promoted to"
             )
 

@@ -33,7 +33,7 @@ class End(TypedDict, total=False):
         memory: the thread on which is laid by what it remembers.
         forgotten: the graphs within it that remember nothing of this turn.
         open: writes of the step it stopped in, by tasks that were done: it makes them itself if it goes on.
-        whole: whether its writes stand for those of the stretches before it, too.
+        whole: whether its writes stand for those of the rounds before it, too.
     """
 
     kind: Literal["answer", "commit", "interrupt", "rest", "failed"]
@@ -96,7 +96,7 @@ def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
 
 
 def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
-    """The inverse of :func:`pack_calls`."""
+    """The inverse of ``pack_calls``."""
     return Trajectory(
         [
             Call(

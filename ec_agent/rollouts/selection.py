@@ -96,8 +96,8 @@ class Selection:
         commits: the actions carried out, in order: ``tool``, ``args``, ``key`` (the idempotency key).
         undeclared_tools: tools that ran in more than one rollout and are neither in ``commit=`` nor marked
             ``@read_only``: what they did to the world, they did once per rollout.
-        earlier: the receipts of earlier stretches, where the winner went on after a commit; ``usage`` is over all.
-        seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of :meth:`to_dict`.
+        earlier: the receipts of earlier rounds, where the winner went on after a commit; ``usage`` is over all.
+        seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of ``to_dict``.
     """
 
     winner: int
@@ -127,7 +127,7 @@ class Selection:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Selection:
-        """The inverse of :meth:`to_dict`. What it is given is data, of a file perhaps, and is looked at as such.
+        """The inverse of ``to_dict``. What it is given is data, of a file perhaps, and is looked at as such.
 
         Raises:
             ConfigError: a field is missing, unknown, or of another type; the winner, or one in the order, is no
@@ -142,7 +142,7 @@ class Selection:
         """The selection as a page, complete in itself: who won, why, and where each rollout hesitated.
 
         What was not kept is not there: texts need ``keep_text=True``, candidates ``keep_candidates=5``; a selection
-        read back with :meth:`from_dict` has no timelines.
+        read back with ``from_dict`` has no timelines.
 
         Args:
             title: what was asked, say.

@@ -101,7 +101,7 @@ class Session:
         notices: who is told of undeclared tools that ran in several rollouts.
         emit: where progress events go.
         heard: whether anybody hears them; if not, none need be made.
-        stretch: the state of the fan-out graph in which none could be chosen.
+        unchosen: the state of the fan-out graph in which none could be chosen.
         events: the event streams (``astream_events``) that are told of the choice.
         around: whose leaving stops it. What its own rollouts raise does not stop those beside them.
         fleeting: what a rollout's record leaves out, for it is not to be checkpointed: writes, and where it wants to go
@@ -138,7 +138,7 @@ class Session:
     seen: dict[str, BaseTool] = field(default_factory=dict)
     notices: Heed = field(default_factory=Notices)
     listener: Listener | None = None
-    stretch: Any = None
+    unchosen: Any = None
     events: BaseCallbackManager | None = None
     around: Around = field(default_factory=around_here)
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)

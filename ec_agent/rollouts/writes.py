@@ -214,7 +214,7 @@ def outer_writes(
     """The agent's writes in terms of the outer state.
 
     A key with a reducer receives every write once; a key without one receives the agent's final value once, if there
-    is one: some live for a step. So does a key that was overwritten, here or in an earlier stretch (``anew``): an
+    is one: some live for a step. So does a key that was overwritten, here or in an earlier round (``anew``): an
     ``Overwrite`` hides the other writes of its step.
     """
     if ROOT in outer:
@@ -339,16 +339,16 @@ class Writes(list[Command[Any]]):
         return cls(commands)
 
 
-def joined(stretches: Sequence[Sequence[Sequence[Any]]], outer: Mapping[str, Channel]) -> Pairs:
-    """The writes of one rollout's stretches, one after the other, as those of one.
+def joined(rounds: Sequence[Sequence[Sequence[Any]]], outer: Mapping[str, Channel]) -> Pairs:
+    """The writes of one rollout's rounds, one after the other, as those of one.
 
     What sets a key anew stands for everything written to it before.
     """
     pairs: Pairs = []
-    for stretch in stretches:
-        anew = {k for k, v in stretch if k in outer and (not accumulates(outer[k]) or overwrites(v))}
+    for written in rounds:
+        anew = {k for k, v in written if k in outer and (not accumulates(outer[k]) or overwrites(v))}
         pairs = [pair for pair in pairs if pair[0] not in anew]
-        pairs += [(key, value) for key, value in stretch]
+        pairs += [(key, value) for key, value in written]
     return pairs
 
 

@@ -47,7 +47,7 @@ class Named(ABC):
 
 @dataclass(frozen=True, slots=True)
 class ScoreSelector(Named):
-    """Ranks by :meth:`score`; ties go to the lowest index. A rollout's score does not depend on the others'.
+    """Ranks by ``score``; ties go to the lowest index. A rollout's score does not depend on the others'.
 
     Attributes:
         lower_is_better: the direction.

@@ -90,7 +90,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     """The arguments in a settings file: ``best_of_n(agent, **load_settings(path))``.
 
     Args:
-        path: a file that ``ec-agent calibrate`` or :func:`save_settings` wrote.
+        path: a file that ``ec-agent calibrate`` or ``save_settings`` wrote.
 
     Returns:
         ``{"selector": ..., "config": ...}``.

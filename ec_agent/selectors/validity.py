@@ -1,6 +1,6 @@
 """Whether an order means something: sentences for the receipt.
 
-One yardstick serves all that concerns positions. The centroid of :data:`MIN_PHASES` phases that lie anywhere, as if by
+One yardstick serves all that concerns positions. The centroid of ``MIN_PHASES`` phases that lie anywhere, as if by
 chance, has a standard error of ``sqrt(1/12 / 3)``, a sixth of the timeline. What alone could move a centroid further
 than that, could have made the order.
 """

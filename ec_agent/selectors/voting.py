@@ -31,7 +31,7 @@ class VoteSelector(Named):
 
     Attributes:
         normalize: makes a final action (an ``AIMessage``, a structured response ...) comparable: to a hashable
-            answer, or ``None`` for no vote. See :func:`~ec_agent.selectors.final_answer`, the default.
+            answer, or ``None`` for no vote. See ``ec_agent.selectors.final_answer``, the default.
 
     Raises:
         ConfigError: ``normalize`` is not a function; from ``select``: it failed, or returned something unhashable.

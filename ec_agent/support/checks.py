@@ -178,7 +178,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder; as :func:`is_file`."""
+    """Whether there is a folder; as ``is_file``."""
     try:
         return path.is_dir()
     except OSError:

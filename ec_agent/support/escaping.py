@@ -23,7 +23,7 @@ def shown(text: object) -> str:
 
 
 def all_shown(texts: Sequence[str]) -> list[str]:
-    """Each of many short texts as :func:`shown` has it."""
+    """Each of many short texts as ``shown`` has it."""
     clean = _UNSEEN.search("".join(texts)) is None  # nearly always, and a tenth of the time
     return list(texts) if clean else [shown(text) for text in texts]
 

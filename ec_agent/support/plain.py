@@ -68,7 +68,7 @@ def made(kind: type[Made], plain: Any, where: str, *, without: Iterable[str] = (
 
 
 def typed(kind: type, plain: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Some fields of a dataclass, as :func:`made` has them.
+    """Some fields of a dataclass, as ``made`` has them.
 
     Raises:
         PlainError: one is of another type than is declared.

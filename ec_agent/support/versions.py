@@ -18,7 +18,7 @@ NEEDED = {"langgraph": ">=1.2,<2", "langchain-core": ">=1.7,<2", "openai": ">=3.
 
 @cache
 def refuse_old() -> None:
-    """See that no installed package of :data:`NEEDED` is too old.
+    """See that no installed package of ``NEEDED`` is too old.
 
     What is not installed, or does not say its version, is left to the import.
 

@@ -33,7 +33,7 @@ def json_of(value: Any) -> str:
 
 
 def action_from_json(text: str) -> Any:
-    """The inverse of :func:`action_to_json`, as far as it goes."""
+    """The inverse of ``action_to_json``, as far as it goes."""
     return json.loads(text, object_hook=_whole)
 
 

@@ -37,7 +37,7 @@ class TraceStore:
     """A trace file. Several processes may have it open and write; each call is one transaction.
 
     A rollout that was added survives a kill of the process, or of the machine, at any moment. A file of an older
-    version is brought up when it is opened. One store is for one thread; :meth:`recording` is for all.
+    version is brought up when it is opened. One store is for one thread; ``recording`` is for all.
 
     Args:
         path: the file.
@@ -139,7 +139,7 @@ class TraceStore:
             self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
     def settings(self) -> dict[str, Any]:
-        """The run's settings; empty before :meth:`begin`."""
+        """The run's settings; empty before ``begin``."""
         query = "SELECT name, value FROM run WHERE name != ?"
         with reading(self.path, "a setting of the run"):
             rows = self._connection.execute(query, (RETRIED,)).fetchall()

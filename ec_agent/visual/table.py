@@ -23,7 +23,7 @@ def header_of(view: View) -> tuple[str, ...]:
 
 
 def cells_of(rollout: Rollout) -> tuple[str, ...]:
-    """A rollout's numbers, in the order of :func:`header_of`."""
+    """A rollout's numbers, in the order of ``header_of``."""
     receipt = rollout.receipt
     counts = (receipt.phases, receipt.tokens, receipt.calls, receipt.tool_calls)
     return (

@@ -186,7 +186,7 @@ def cautions(view: View) -> list[str]:
     notes = [shown(note) for note in view.selection.warnings]
     if view.selection.earlier:
         notes.append(
-            f"the winner went on after a commit: this is the last of {len(view.selection.earlier) + 1} stretches, each "
+            f"the winner went on after a commit: this is the last of {len(view.selection.earlier) + 1} rounds, each "
             "chosen for itself"
         )
     if view.missing:

@@ -28,18 +28,18 @@ def going_on(agent, *commit, n=3, **more):
     return best_of_n(agent, n=n, commit=list(commit), on_commit="execute", continue_after_commit=True, **more)
 
 
-# Which rollout is surest in which stretch: a different one each time.
+# Which rollout is surest in which round: a different one each time.
 PEAKS = ((3, 9, 15), (15, 3, 9), (9, 15, 3))
 
 
 def relay():
-    """Each stretch is won by another rollout: 0 sends, 1 pays, 2 answers."""
+    """Each round is won by another rollout: 0 sends, 1 pays, 2 answers."""
 
     def script(messages, index):
-        stretch = sum(isinstance(m, ToolMessage) for m in messages)
-        calls = [[("send", {"to": f"by {index}"})], [("pay", {"amount": index})], []][stretch]
+        number = sum(isinstance(m, ToolMessage) for m in messages)
+        calls = [[("send", {"to": f"by {index}"})], [("pay", {"amount": index})], []][number]
         text = "" if calls else f"answer {index}"
-        return Reply(text, tool_calls=calls, entropies=kit.peak(PEAKS[stretch][index]))
+        return Reply(text, tool_calls=calls, entropies=kit.peak(PEAKS[number][index]))
 
     return mailing.ScriptedChatModel(script)
 
@@ -47,7 +47,7 @@ def relay():
 RELAY = [("human", "go"), ("ai", ""), ("tool", "sent by 0"), ("ai", ""), ("tool", "sent 1"), ("ai", "answer 2")]
 
 
-def test_each_stretch_has_a_winner_of_its_own(run, post, form, saver):
+def test_each_round_has_a_winner_of_its_own(run, post, form, saver):
     node = going_on(mailing.agent(form, relay(), post.tools), post.send, post.pay)
     done = run.invoke(kit.outer(node, checkpointer=saver), {"messages": "go"}, THREAD)
     assert post.sent == [("by 0", 0), (1, 1)]
@@ -56,7 +56,7 @@ def test_each_stretch_has_a_winner_of_its_own(run, post, form, saver):
     assert saver is None or list(saver.storage) == ["t"]
 
 
-def test_the_receipts_of_all_stretches_are_kept(run, post, form):
+def test_the_receipts_of_all_rounds_are_kept(run, post, form):
     selection = run.run(
         going_on(mailing.agent(form, relay(), post.tools), post.send, post.pay), {"messages": "go"}
     ).selection
@@ -65,7 +65,7 @@ def test_the_receipts_of_all_stretches_are_kept(run, post, form):
     assert [(c["tool"], c["args"]) for c in selection.commits] == [("send", {"to": "by 0"}), ("pay", {"amount": 1})]
     assert [c["key"] for c in selection.commits] == post.keys
     assert len(set(post.keys)) == 2
-    # Three stretches of three calls of twenty tokens.
+    # Three rounds of three calls of twenty tokens.
     assert selection.usage["generated_tokens"] == 180
     assert [each.usage["generated_tokens"] for each in selection.earlier] == [60, 60]
     assert [len(each.candidates) for each in (selection, *selection.earlier)] == [3, 3, 3]
@@ -78,7 +78,7 @@ class Log(TypedDict):
     plain: str
 
 
-def test_keys_that_add_up_are_not_doubled_over_the_stretches(run, post, saver):
+def test_keys_that_add_up_are_not_doubled_over_the_rounds(run, post, saver):
     model = relay()
 
     def ask(state):
@@ -163,7 +163,7 @@ def test_a_commit_behind_a_commit_without_a_model_between_is_the_next_round(run,
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")  # both would send the same
-def test_what_was_done_stays_done_where_the_next_stretch_fails(run, post):
+def test_what_was_done_stays_done_where_the_next_round_fails(run, post):
     broken = [True]
 
     def script(messages, index):
@@ -185,7 +185,7 @@ def test_what_was_done_stays_done_where_the_next_stretch_fails(run, post):
 
 
 @pytest.mark.parametrize("answer", ["yes", "no"])
-def test_a_question_in_the_second_stretch(run, post, form, answer):
+def test_a_question_in_the_second_round(run, post, form, answer):
     @tool
     def pay(amount: int) -> str:
         """Pay, if somebody agrees."""

@@ -133,7 +133,7 @@ def test_a_winner_whose_world_goes_before_it_acts_is_not_run_again_for_ever(run,
     worlds, world_of = Worlds(), Session.reopen
 
     def gone(self, index, token):
-        if self.stretch is None and worlds.entered.count(1) > 1:
+        if self.unchosen is None and worlds.entered.count(1) > 1:
             self.worlds.pop(index, None)
             yield from ()
             return False

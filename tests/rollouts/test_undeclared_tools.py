@@ -252,7 +252,7 @@ def test_within_another_best_of_n_either_may_say_so(run, post, heard, level):
     assert result.output["receipt"]["undeclared_tools"] == []
 
 
-def test_each_stretch_of_a_run_that_goes_on_has_its_own_receipt(run, post, heard):
+def test_each_round_of_a_run_that_goes_on_has_its_own_receipt(run, post, heard):
     def steps(name):
         return [[("pay", {"amount": 1})], [("send", {"to": name})], [("pay", {"amount": 2})], f"done by {name}"]
 

@@ -53,7 +53,7 @@ def contradicted(top: FloatArray, sampled: FloatArray, entries: Sequence[Any]) -
 
 
 def doubted(top: FloatArray, sampled: FloatArray) -> bool:
-    """Whether :func:`contradicted` needs the names of any; the candidates stand in descending order."""
+    """Whether ``contradicted`` needs the names of any; the candidates stand in descending order."""
     highest = top[:, 0]
     return bool(((sampled >= 0.0) & (highest >= SURE) & (highest != sampled)).any())
 

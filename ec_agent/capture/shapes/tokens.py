@@ -155,7 +155,7 @@ def call_of(
     started: float | None = None,
     ended: float | None = None,
 ) -> Call:
-    """The payload as one :class:`~ec_agent.Call`: its signals, and gaps for tokens without logprobs."""
+    """The payload as one ``ec_agent.Call``: its signals, and gaps for tokens without logprobs."""
     tokens = tokens_of(payload.entries, keep_text, payload.top_k, keep_candidates)
     return call_with(payload, tokens, signals, node=node, model=model, started=started, ended=ended)
 

@@ -155,7 +155,7 @@ class EntropyTransport(_Taking, httpx2.BaseTransport):
 
 
 class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
-    """:class:`EntropyTransport` for asynchronous clients.
+    """``EntropyTransport`` for asynchronous clients.
 
     Args:
         inner: the transport that really sends; ``None`` is ``httpx2.AsyncHTTPTransport()``.
@@ -187,7 +187,7 @@ class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
 
 
 def http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.Client:
-    """An HTTP client with :class:`EntropyTransport` below, for ``OpenAI(http_client=...)`` or ``ChatOpenAI``.
+    """An HTTP client with ``EntropyTransport`` below, for ``OpenAI(http_client=...)`` or ``ChatOpenAI``.
 
     Args:
         strip: as for the transport.

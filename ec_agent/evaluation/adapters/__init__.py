@@ -1,6 +1,6 @@
 """Tasks from elsewhere, by name: ``load("bfcl:simple_python")``. Each source has a file of its own.
 
-Every task has, beside what :class:`ec_agent.evaluation.tasks.Task` asks for, ``gold``: a known solution, as tool calls
+Every task has, beside what ``ec_agent.evaluation.tasks.Task`` asks for, ``gold``: a known solution, as tool calls
 or as an answer, which its own verdict accepts. It is for tests of the verdict; agents must not read it.
 """
 

@@ -1,6 +1,6 @@
 """``bfcl:multi_turn``: conversations in which the agent acts on simulated services (files, trading, travel, ...).
 
-The agent needs :func:`ec_agent.evaluation.adapters.turns.in_turns`, which asks it the user's next message. A rollout
+The agent needs ``ec_agent.evaluation.adapters.turns.in_turns``, which asks it the user's next message. A rollout
 has services of its own. BFCL's ``multi_turn_checker`` carries the calls out again and compares, after each turn, the
 services' state, and whether all that the gold calls answer has been seen.
 

@@ -41,7 +41,7 @@ def with_centroid(scored: Scorer, calls: Callable[[Any], bool] | None = None) ->
 
     Args:
         scored: the scorer; its name and metrics stay.
-        calls: which model calls of the transcript count, as for :func:`trajectory_of_events`.
+        calls: which model calls of the transcript count, as for ``trajectory_of_events``.
 
     Raises:
         ConfigError: ``scored`` is no scorer.
@@ -75,7 +75,7 @@ def centroid(calls: Callable[[Any], bool] | None = None) -> Scorer:
     """The rollout's entropy centroid as a score of its own, for the log viewer; not scored is never 0.
 
     Args:
-        calls: as for :func:`with_centroid`.
+        calls: as for ``with_centroid``.
     """
 
     async def score(state: TaskState, target: Target) -> Score:
@@ -118,7 +118,7 @@ def selected_by(name: str) -> ScoreReducer:
 
 
 def lowest_centroid() -> ScoreReducer:
-    """An epoch reducer: the score of the epoch with the lowest entropy centroid; see :func:`selected_by`."""
+    """An epoch reducer: the score of the epoch with the lowest entropy centroid; see ``selected_by``."""
     return selected_by(LowestCentroid.label)
 
 

@@ -33,7 +33,7 @@ RECEIPT = f"{KEY}:receipt"
 
 
 class RolloutSettings(TypedDict, total=False):
-    """How a rollout of :func:`rollout_solver` runs; :class:`RunSettings` says what each means."""
+    """How a rollout of ``rollout_solver`` runs; ``RunSettings`` says what each means."""
 
     seed: int
     temperature: float
@@ -52,9 +52,9 @@ def best_of_n_solver(agent: Any, n: int = 8, input: ToInput | None = None, **opt
 
     Args:
         agent: whatever ``best_of_n`` takes; or a function of one parameter named ``task``, which makes one for each
-            sample (:class:`SampleTask` has the sample's tools and metadata); or the place of either, ``module:name``.
+            sample (``SampleTask`` has the sample's tools and metadata); or the place of either, ``module:name``.
             Where its ``openai`` client asks for the model ``"inspect"``, it gets the model that Inspect evaluates.
-        n: rollouts a sample. They share the sample's sandbox: for tools that change it, take :func:`rollout_solver`.
+        n: rollouts a sample. They share the sample's sandbox: for tools that change it, take ``rollout_solver``.
         input: makes the agent's input out of the state; without it, ``{"messages": [...]}``, the conversation so far.
         **options: those of ``best_of_n``.
 
@@ -96,13 +96,13 @@ def rollout_solver(
 ) -> Solver:
     """Answer each epoch of a sample by one rollout of the agent, and keep what selectors need to know of it.
 
-    With ``epochs=Epochs(8, lowest_centroid())`` and a scorer in :func:`with_centroid` the eight are a best of 8, and
+    With ``epochs=Epochs(8, lowest_centroid())`` and a scorer in ``with_centroid`` the eight are a best of 8, and
     the log holds every one of them. An epoch has a sandbox, a seed and limits of its own. A rollout that fails ends its
     sample with an error.
 
     Args:
-        agent: as for :func:`best_of_n_solver`.
-        input: as for :func:`best_of_n_solver`.
+        agent: as for ``best_of_n_solver``.
+        input: as for ``best_of_n_solver``.
         config: settings of the High Entropy Phases.
         min_coverage: smallest share of generated tokens with the signal that a selector reads, for it to score them.
         **settings: ``seed``, ``temperature``, ``request_logprobs``, ``max_tokens``, ``timeout``, ``recursion_limit``,

@@ -64,7 +64,7 @@ def report_of(
     resampling: Resampling | None = None,
     partial: bool = False,
 ) -> Report:
-    """The report of a trace file; :func:`compare` says what the arguments mean.
+    """The report of a trace file; ``compare`` says what the arguments mean.
 
     Raises:
         TraceError: the file is no trace file, or the run is not finished and ``partial`` is not set.

@@ -30,7 +30,7 @@ class RunFacts:
         costs: ``model_calls``, ``unsampled_calls`` (seed and temperature could not be set), ``prompt_tokens``,
             ``generated_tokens`` and ``seconds`` of all rollouts, greedy ones and those that were run again included.
         failures: first line of an error -> how many rollouts failed with it, greedy ones included; at most
-            :data:`MOST_FAILURES`.
+            ``MOST_FAILURES``.
     """
 
     file: str

@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def to_json(report: Report) -> str:
-    """The report as JSON text; ``summary`` is :meth:`Summary.to_dict`."""
+    """The report as JSON text; ``summary`` is ``Summary.to_dict``."""
     tree: dict[str, Any] = {
         "run": None if report.run is None else asdict(report.run),
         "config": report.config.to_dict(),
@@ -40,7 +40,7 @@ def to_json(report: Report) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """Pass@1, the oracle, greedy, the selectors and the confound panel, one row each, under :data:`COLUMNS`."""
+    """Pass@1, the oracle, greedy, the selectors and the confound panel, one row each, under ``COLUMNS``."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()

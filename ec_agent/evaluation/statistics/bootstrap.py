@@ -145,7 +145,7 @@ def estimate(values: Sequence[float | None] | FloatArray, resampling: Resampling
 
 
 def differences(ours: FloatArray, theirs: FloatArray | float) -> FloatArray:
-    """``ours - theirs``, 0 where that is nothing but :data:`ROUNDING`; shape of ``ours``."""
+    """``ours - theirs``, 0 where that is nothing but ``ROUNDING``; shape of ``ours``."""
     found = ours - theirs
     return np.where(np.abs(found) < ROUNDING, 0.0, found)
 
@@ -213,7 +213,7 @@ def smallest_detectable(gains: FloatArray, power: float = 0.8, level: float = 0.
 
     Returns:
         At most 1; ``None`` where no difference differs from another, and where none could be found however large: of
-        fewer than six tasks :func:`paired_p` is never below 5 %, and no two accuracies are further apart than 1.
+        fewer than six tasks ``paired_p`` is never below 5 %, and no two accuracies are further apart than 1.
     """
     tasks = len(gains)
     if 2.0 ** (1 - tasks) >= level or np.ptp(gains) <= ROUNDING:

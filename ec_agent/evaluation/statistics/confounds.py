@@ -44,7 +44,7 @@ class Confounds:
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """What a selector's ties alone make: its levels in a random order (:meth:`Standing.chance`).
+    """What a selector's ties alone make: its levels in a random order (``Standing.chance``).
 
     Attributes:
         difference: accuracy of that order minus Pass@1.
@@ -93,7 +93,7 @@ def suspicions(
       selector's distance to that order is not clear of 0 on this side.
     * A selector of the panel (fewest or most calls, shortest, longest) differs from Pass@1 in the same direction, with
       an interval that excludes 0 and by at least half as much, and the score's within-task rank correlation with that
-      count is at least :data:`ALIKE` in that selector's direction.
+      count is at least ``ALIKE`` in that selector's direction.
     * The AUROC is clear of 0.5, and among pairs with equal call counts it cannot be told or its distance to 0.5 is
       halved or more, or turned round.
 

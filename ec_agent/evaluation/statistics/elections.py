@@ -24,7 +24,7 @@ def vote_curve(
 ) -> FloatArray:
     """Expected accuracy of the vote's pick by the size of the electorate, ties averaged.
 
-    It is what :func:`ec_agent.selectors.voting.tally` makes of each subset, to the last bit: shares are compared as it
+    It is what ``ec_agent.selectors.voting.tally`` makes of each subset, to the last bit: shares are compared as it
     rounds them.
 
     Args:
@@ -67,7 +67,7 @@ def electorates(voters: int, most: int, seed: int) -> tuple[Members, bool]:
 
     Args:
         voters: how many there are.
-        most: of a size with more subsets than this, so many are drawn; up to :data:`MOST_VOTERS` voters, none is.
+        most: of a size with more subsets than this, so many are drawn; up to ``MOST_VOTERS`` voters, none is.
         seed: of the draw, which is the same in every task.
     """
     return (_all(voters), True) if voters <= MOST_VOTERS else (_drawn(voters, most, seed), False)

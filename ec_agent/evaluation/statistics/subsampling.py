@@ -78,7 +78,7 @@ def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int =
     """One task's expected accuracy from n rollouts, for n = 1 to N.
 
     Scores that stand alone are sub-sampled by combinatorics; votes are counted in all subsets at once (see
-    ``elections``). Other selectors rank each subset anew; of more than :data:`MOST_SUBSETS` of one size, so many are
+    ``elections``). Other selectors rank each subset anew; of more than ``MOST_SUBSETS`` of one size, so many are
     drawn, and so are those of votes by more than ``MOST_VOTERS``.
 
     Args:

@@ -38,7 +38,7 @@ def verdict(
     """Judge one selector against Pass@1.
 
     1. Fewer than two tasks, or the selector is as good as Pass@1 on each: *cannot be told*.
-    2. A corrected p-value of :data:`LEVEL` or more: *no difference found*, with the smallest one that this many tasks
+    2. A corrected p-value of ``LEVEL`` or more: *no difference found*, with the smallest one that this many tasks
        would have shown four times in five, if any. This is not "no difference".
     3. Else, with a suspicion against it: *confounded*. The pick was as good or as bad as the numbers say, but what the
        selector reads need not be why, and with other lengths or fewer duplicates it may not be so.
@@ -50,7 +50,7 @@ def verdict(
         corrected_p: p-value, corrected for the comparisons.
         comparisons: how many selectors were compared.
         detectable: the smallest detectable difference.
-        suspicions: see :func:`ec_agent.evaluation.statistics.confounds.suspicions`.
+        suspicions: see ``ec_agent.evaluation.statistics.confounds.suspicions``.
     """
     nothing = difference.low is None and not difference.value
     if difference.value is None or corrected_p is None or difference.tasks < 2 or nothing:
