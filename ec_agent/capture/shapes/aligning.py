@@ -47,12 +47,14 @@ class Aligned:
         outside: numbers of the entries that are not in the text.
         seams: numbers of the entries before which the text goes on in another channel.
         raw: the bytes of each entry; ``None`` where they cannot be told.
+        rewritten: how many more holes there were, beside entries that are not in the text and may say the same.
     """
 
     holes: list[Hole] = field(default_factory=list)
     outside: set[int] = field(default_factory=set)
     seams: list[int] = field(default_factory=list)
     raw: list[bytes | None] = field(default_factory=list)
+    rewritten: int = 0
 
     @property
     def tells(self) -> bool:
@@ -75,9 +77,14 @@ def aligned(pieces: Sequence[Piece], entries: Sequence[Any], missing: int) -> Al
         ``None`` where the search would take too long.
     """
     raw = [bytes_of(entry) for entry in entries]
+    # Before the end, a token that says nothing is a part of a character (vLLM).
+    raw[:-1] = [told or None for told in raw[:-1]]
     found = _along(pieces, raw, missing)
     with_text = {number for number, piece in _numbered(pieces) if piece.words}
-    if len(pieces) > 1 and (found is None or any(raw[number] for number in found.outside & with_text)):
+    doubtful = found is None or any(raw[number] for number in found.outside & with_text)
+    # A part of a character may have come without the text, which came with the next.
+    doubtful |= found is not None and bool(found.holes) and any(_part(raw[number]) for number in found.outside)
+    if len(pieces) > 1 and doubtful:
         whole = Piece(tuple(pair for piece in pieces for pair in piece.words), len(raw))
         other = _along([whole], raw, missing)
         if found is None or (other is not None and len(other.outside) < len(found.outside)):
@@ -99,6 +106,20 @@ def bytes_of(entry: Any) -> bytes | None:
     except (TypeError, ValueError):
         return None
     return told if told and _BROKEN.encode() not in told else None
+
+
+def part_of_character(entry: Any) -> bool:
+    """Whether a token is a part of a character."""
+    return _part(bytes_of(entry)) or _BROKEN in str(get(entry, "token"))
+
+
+def _part(raw: bytes | None) -> bool:
+    """Whether these bytes are a part of a character."""
+    try:
+        (raw or b"").decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _numbered(pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:
@@ -251,6 +272,8 @@ def _unexplained(found: Aligned) -> list[Hole]:
                 taken.add(number)
         if size > 0:
             left.append(hole._replace(place=place, text=text))
+        elif None not in [found.raw[number] for number in beside]:
+            found.rewritten += 1
     return left
 
 

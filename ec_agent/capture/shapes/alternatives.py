@@ -154,8 +154,15 @@ def _counts(
         shares = dict(zip(mute, _shares(missing, len(mute) + unreturned), strict=False))
         # None is meant for an answer that is not empty.
         return [shares[place] or None if place in shares else size for place, size in enumerate(known)]
-    each = _shares(missing if missing > len(payloads) else 0, len(payloads))
+    each = _shares(missing if missing > _unlisted_ends(payloads, missing) else 0, len(payloads))
     return [size + share for size, share in zip(known, each, strict=True)]
+
+
+def _unlisted_ends(payloads: Sequence[Payload], missing: int) -> int:
+    """How many end tokens may be among the missing: what was cut at its limit has none."""
+    if not 0 < missing <= len(payloads):
+        return 0
+    return sum(payload.said is None or payload.said().finish != "length" for payload in payloads)
 
 
 def _shares(missing: int, size: int) -> list[int]:

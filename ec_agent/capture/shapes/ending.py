@@ -38,10 +38,12 @@ def _all_counted(chunks: Sequence[Any]) -> bool:
     if not alone and (running or (telling[-1].speaks and heard.usages.spoken < 2)):
         return False
     payload = payload_of_stream(chunks)
-    came = sum(entry is not None for entry in payload.entries) + max(heard.mute, 0)
+    each = [alternative.payload for alternative in payload.alternatives] or [payload]
+    came = sum(entry is not None for one in each for entry in one.entries) + max(heard.mute, 0)
     if not any(_thinks(choice) for chunk in chunks for choice in listed(get(chunk, "choices"))):
         came += _hidden(heard.usages.total(came))
-    return payload.tokens is not None and came >= payload.tokens - 1
+    # Of each, the end token may have no entry.
+    return payload.tokens is not None and came >= payload.tokens + payload.beside - len(each)
 
 
 def _hidden(usage: Any) -> int:

@@ -116,6 +116,17 @@ def placed(entries: Sequence[Any], tokens: int, said: Said | None, *, counted: b
     return Gaps(tuple(Gap(slot.place, slot.count, slot.text) for slot in given), placing.unsure)
 
 
+def at_least_missing(entries: Sequence[Any], said: Said) -> int | None:
+    """How many tokens at least came without an entry, by text that no entry says; ``None`` where that tells nothing.
+
+    Args:
+        entries: one per token that came with logprobs.
+        said: what the answer says.
+    """
+    found = aligned([Piece(tuple(pair for piece in said.pieces for pair in piece.words), len(entries))], entries, 1)
+    return None if found is None or not found.tells else len(found.holes) + found.rewritten
+
+
 def _parts(pieces: tuple[Piece, ...], known: int, tokens: int) -> Iterator[_Part]:
     """The answer in parts, each up to where the server says how many tokens there are; in one, if it never does."""
     marks = list(_marks(pieces))

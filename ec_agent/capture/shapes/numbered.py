@@ -24,7 +24,8 @@ def in_place(parts: Sequence[Any]) -> Sequence[Any]:
         return parts
     if any(str(get(part, "type")).startswith("response.") for part in (parts[0], parts[-1])):
         return _events(parts)
-    if any(get(choice, "text") is not None for choice in listed(get(parts[0], "choices"))):
+    first = next((choices for part in parts if (choices := listed(get(part, "choices")))), [])
+    if any(get(choice, "text") is not None for choice in first):
         return _completions(parts)
     return parts
 

@@ -129,7 +129,7 @@ class Stream:
         if kind in ("ollama", "llama.cpp"):
             return not self.over
         if kind == "events":
-            return not self.over and get(part, "type") != _FIRST_EVENT
+            return part == self.parts[-1] or (not self.over and get(part, "type") != _FIRST_EVENT)
         if kind == "gemini" and self.key.name is None and _asked(part) != _asked(self.parts[0]):
             return False
         if self.key.name is not None and self.last is not None and _content(kind, part) == self.last:
@@ -176,11 +176,15 @@ class Stream:
         if len(self.parts) == 1 and kind != "chat":
             return payloads_of_response(self.parts[0])
         if kind in ("chat", "text"):
-            found = zip(_each(payload_of_stream(self.parts)), split(self.parts), strict=True)
-            return [replace(payload, partial=not finished(parts)) for payload, parts in found]
+            alone = zip(_each(payload_of_stream(self.parts)), split(self.parts), strict=True)
+            over = finished(self.parts)
+            return [replace(payload, partial=not (over or finished(parts))) for payload, parts in alone]
         each = [_added([payload_of_response(part) for part in parts]) for parts in split(self.parts)]
-        joined = [_joined(payloads) for payloads in self._each_once(each)]
-        return [replace(payload, partial=not self.over) for payload in joined]
+        found = [_joined(payloads) for payloads in self._each_once(each)]
+        places = sorted({place for part in self.parts for place, _, _ in _said(kind, part)})
+        if len(places) != len(found):
+            return [replace(payload, partial=not self.over) for payload in found]
+        return [replace(one, partial=place not in self.over) for place, one in zip(places, found, strict=True)]
 
     def _each_once(self, told: list[list[Payload]]) -> list[list[Payload]]:
         """The parts of each alternative, less those that came twice, by the count of all, or by that of each."""

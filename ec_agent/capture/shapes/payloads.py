@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial as bound
 from typing import Any
 
+from ec_agent.capture.shapes.aligning import part_of_character
 from ec_agent.capture.shapes.alternatives import Alternative, among, split, spoken, words_of
 from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
 from ec_agent.capture.shapes.cumulative import added
-from ec_agent.capture.shapes.doubled import alike, once
+from ec_agent.capture.shapes.doubled import alike, once, once_in_all
 from ec_agent.capture.shapes.entries import entries_of
-from ec_agent.capture.shapes.gaps import Gap, Gaps, placed
+from ec_agent.capture.shapes.gaps import Gap, Gaps, at_least_missing, placed
 from ec_agent.capture.shapes.numbered import in_place
 from ec_agent.capture.shapes.pieces import Said, said_by_response, said_by_stream
 from ec_agent.capture.shapes.reading import count, first, get, listed
@@ -50,7 +51,8 @@ class Payload:
         response: the provider's id of the answer, where reported.
         beside: generated tokens of other answers to the same request, which are on the bill alone.
         alternatives: all answers to the request, this one included, where it brought several.
-        mute: tokens at least that came without an entry, where no count of tokens came.
+        mute: tokens at least that came without an entry, where no count of tokens came, by the number of parts.
+        silent: whether a part came that says something and has no entry.
         unsure: how many tokens without an entry may be in another place than their ``None`` in ``entries``.
         said: tells what the answer says, which is asked only where tokens are missing: by it they are placed.
     """
@@ -68,6 +70,7 @@ class Payload:
     beside: int = 0
     alternatives: Sequence[Alternative] = ()
     mute: int = 0
+    silent: bool = False
     unsure: int = 0
     said: Callable[[], Said] | None = field(default=None, repr=False, compare=False)
 
@@ -197,11 +200,27 @@ def payload_of_stream(chunks: Sequence[Any], prompts: int = 1, unreturned: int =
     each = split(chunks, prompts)
     if len(each) < 2 and not unreturned:
         return _stream_of_one(chunks)
-    payloads = [_stream_of_one(parts) for parts in each]
+    payloads = [_with_text(_stream_of_one(parts)) for parts in each]
     heard = heard_in(chunks)
     usage = heard.usages.total(sum(len(payload.entries) for payload in payloads))
     whole = _payload_of_one({"usage": usage, "model": heard.model, "id": heard.name})
-    return first_of(_told(each, payloads), whole, unreturned)
+    return first_of(_told(each, _each_once(each, payloads, whole.tokens)), whole, unreturned)
+
+
+def _with_text(payload: Payload) -> Payload:
+    """One of several answers, with what its text tells of tokens without an entry: its own count is not known."""
+    if not payload.silent or payload.tokens is not None or payload.said is None:
+        return payload
+    return replace(payload, mute=_uncounted(payload, payload.said()))
+
+
+def _each_once(each: Sequence[Sequence[Any]], payloads: list[Payload], tokens: int | None) -> list[Payload]:
+    """Several answers less the parts that came twice, as far as the count of all tells."""
+    told = [[part for parts in heard_in(alone).choices.values() for part in parts] for alone in each]
+    if [sum(map(len, parts)) for parts in told] != [len(payload.entries) for payload in payloads]:
+        return payloads
+    kept = [[entry for part in parts for entry in part] for parts in once_in_all(told, tokens)]
+    return [replace(payload, entries=entries) for payload, entries in zip(payloads, kept, strict=True)]
 
 
 def _stream_of_one(chunks: Sequence[Any]) -> Payload:
@@ -222,7 +241,8 @@ def _stream_of_one(chunks: Sequence[Any]) -> Payload:
     sizes = heard.sizes([part for parts in choices for part in parts])
     said = None if several and final is None else bound(said_by_stream, chunks, sizes)
     # A part without an entry holds a token at least.
-    return replace(whole, entries=entries, mute=max(heard.mute, 0) if entries else 0, said=said)
+    mute = max(heard.mute, 0) if entries else 0
+    return replace(whole, entries=entries, mute=mute, silent=bool(entries) and heard.silent, said=said)
 
 
 def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) -> list[list[Any]]:
@@ -239,6 +259,7 @@ class StreamHeard:
         sources: the choices of chunks, and the events, that these were in.
         usages: what is told of the usage.
         mute: how many parts say something and have no logprobs, less what came of those at another time.
+        silent: whether any does.
         model: the model's name, where reported.
         name: the provider's id of the answer, where reported.
     """
@@ -247,6 +268,7 @@ class StreamHeard:
     sources: list[Any] = field(default_factory=list)
     usages: Usages = field(default_factory=Usages)
     mute: int = 0
+    silent: bool = False
     model: Any = None
     name: str | None = None
 
@@ -283,11 +305,13 @@ def heard_in(chunks: Sequence[Any]) -> StreamHeard:
                 heard.mute -= len(entries)  # the logprobs of what is said later
             elif not entries:
                 heard.mute += 1
+                heard.silent = True
             heard.add(place, choice, entries)
         if str(get(chunk, "type")).endswith(".delta"):
             entries = entries_of(get(chunk, "logprobs"))
             heard.add(count(get(chunk, "output_index")), chunk, entries)
-            heard.mute += bool(get(chunk, "delta")) and not entries
+            mute = bool(get(chunk, "delta")) and not entries
+            heard.mute, heard.silent = heard.mute + mute, heard.silent or mute
         heard.usages.hear(usage_in(chunk), speaks_here)
     return heard
 
@@ -353,11 +377,23 @@ def generated(payload: Payload) -> int:
 def gaps_of(payload: Payload) -> Gaps:
     """Where its missing tokens are."""
     known = len(payload.entries)
-    tokens = known + payload.mute if payload.tokens is None else payload.tokens
-    if tokens <= known:
+    if payload.tokens is None:
+        complete = not payload.silent and (payload.said is None or not any(map(part_of_character, payload.entries)))
+    else:
+        complete = payload.tokens <= known
+    if complete:
         return Gaps(unsure=payload.unsure)
     said = None if payload.said is None else payload.said()
+    tokens = known + _uncounted(payload, said) if payload.tokens is None else payload.tokens
     return placed(payload.entries, tokens, said, counted=payload.tokens is not None)
+
+
+def _uncounted(payload: Payload, said: Said | None) -> int:
+    """Tokens at least that came without an entry, where nothing counts them."""
+    holes = None if said is None else at_least_missing(payload.entries, said)
+    if holes is None:
+        return payload.mute
+    return max(holes, payload.mute) if holes else 0
 
 
 def spread(values: Sequence[Any], gaps: Gaps, missing: Callable[[Gap, int], Any]) -> list[Any]:

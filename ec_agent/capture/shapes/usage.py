@@ -84,6 +84,8 @@ class Usages:
             return adds_up and len(set(asked)) > 1
         if fits(counts[-1], entries) or fits(max(counts), entries):
             return False
+        if len({*counts}) >= _RUNNING and counts == sorted(counts) and len(counts) - len({*counts}) <= 1:
+            return False  # each larger than the one before; the last perhaps told once more
         if fits(sum(counts), entries):
             return True
         # Of increments, only one tells the prompt, for else that would be added up as well.
