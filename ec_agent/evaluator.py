@@ -21,6 +21,7 @@ from ec_agent.capture.shapes import (
 from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
 from ec_agent.capture.shapes.typed import read_json
 from ec_agent.errors import LogprobsError
+from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL, check_signal
 from ec_agent.numbers.trajectory import Call, Trajectory, reward
@@ -48,7 +49,7 @@ class CentroidEvaluator:
 
     config: HEPConfig = field(default_factory=HEPConfig)
     key: str = "entropy_centroid_reward"
-    min_coverage: float = 0.5
+    min_coverage: float = MIN_COVERAGE
     signal: str = ENTROPY
 
     def __post_init__(self) -> None:

@@ -16,10 +16,10 @@ from ec_agent.doctor.answers import INCLUDE, Answer, Question, Refusal, Target
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.plain import MOST, Plain
 from ec_agent.doctor.report import Finding, Mark, Way
+from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.support.plans import Plan
 
-ENOUGH = 0.5  # the default of best_of_n(min_coverage=...)
 LEGACY_MOST = 5  # candidates that the older completions API gives
 PROTOCOLS = ("json_schema", "hermes")
 
@@ -47,7 +47,7 @@ class Known:
     def low(self, question: str) -> bool:
         """Whether too few tokens had candidates for a rollout to be scored on them."""
         coverage = self.findings[question].coverage if question in self.findings else None
-        return coverage is not None and coverage < ENOUGH
+        return coverage is not None and coverage < MIN_COVERAGE
 
     def failed(self, question: str) -> bool:
         """Whether a question was not answered for a reason that says nothing of the model."""
@@ -183,7 +183,7 @@ def _versions(target: Target, known: Known) -> Iterator[Version]:
     else:
         return
     best = known.best
-    few = known.signal == ENTROPY and best is not None and best.scored and best.coverage < ENOUGH
+    few = known.signal == ENTROPY and best is not None and best.scored and best.coverage < MIN_COVERAGE
     options = {"on_missing": "score", "min_coverage": _below(best.coverage)} if few and best is not None else {}
     made = [Way(*target.arguments(**each), options, signal=known.signal) for each in plainest]
     if scored and not (known.failed("tools") or known.failed("tools_stream")):
@@ -224,7 +224,7 @@ def _tried(target: Target, known: Known, way: Way, with_tools: bool) -> Plan[Way
     streams = way.model.get("disable_streaming") is not True
     if followed is None or (streams and known.failed("stream")):
         return way
-    need = way.best_of_n.get("min_coverage", ENOUGH)
+    need = way.best_of_n.get("min_coverage", MIN_COVERAGE)
     called_only = way.model.get("streaming") is True  # then a call streams that does not ask for it
     streamed = Question(stream=not called_only, max_tokens=known.plain.max_tokens)
     text = yield from followed.ask(streamed)

@@ -17,6 +17,7 @@ from ec_agent.doctor.chat_model import ChatModelTarget, endpoint_of, unbound
 from ec_agent.doctor.probing import probe
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
 from ec_agent.errors import PreflightError
+from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.support.plans import Plan, Step
 
 MOST_REMEMBERED = 256
@@ -29,7 +30,7 @@ _in_progress: dict[Hashable, Future[Report | None]] = {}
 
 
 def preflight(
-    models: Sequence[Any], *, min_coverage: float = 0.5, tools: bool = True, request_logprobs: bool = False
+    models: Sequence[Any], *, min_coverage: float = MIN_COVERAGE, tools: bool = True, request_logprobs: bool = False
 ) -> Plan[tuple[Report, ...]]:
     """Ask each model what decides whether rollouts can be scored: two requests as a rule, none if it passed before.
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.coverage import unscored
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import leading
-from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate, Selector
-from ec_agent.selectors.base import NO_MODEL, check_selector
+from ec_agent.selectors.base import check_selector
 from ec_agent.support.checks import checked, number, or_none, repr_of, several, share, text
 
 
@@ -73,12 +73,3 @@ class TaskResult:
             for each in self.candidates
         )
         return replace(self, candidates=tuple(candidates))
-
-
-def unscored(trajectory: Trajectory, signal: str, min_coverage: float) -> str | None:
-    """Why a rollout's logprobs cannot be used: no call, or too few tokens with the signal; ``None`` where they can."""
-    if not trajectory.calls:
-        return NO_MODEL
-    if trajectory.count(signal) == 0 or (trajectory.share(signal) or 0.0) < min_coverage:
-        return "coverage"
-    return None

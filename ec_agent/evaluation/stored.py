@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ec_agent.errors import TraceError
-from ec_agent.evaluation.results import TaskResult, unscored
+from ec_agent.evaluation.results import TaskResult
+from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors import Candidate
 from ec_agent.traces.store import StoredRollout, TraceStore
-
-MIN_COVERAGE = 0.5  # as in best_of_n
 
 
 def load_results(

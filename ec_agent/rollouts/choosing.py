@@ -17,6 +17,7 @@ from ec_agent.errors import (
     NoScoredRolloutError,
     QuorumError,
 )
+from ec_agent.numbers.coverage import FEW, NO_MODEL, unscored
 from ec_agent.numbers.signals import ENTROPY, leading
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.final_action import default_final_action
@@ -25,7 +26,6 @@ from ec_agent.rollouts.record import Record, total, unpack_calls, writes_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.rollouts.unheard import notes_of
 from ec_agent.selectors import Candidate, Ranking
-from ec_agent.selectors.base import NO_MODEL
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
 NOTHING_TO_CHOOSE_BY = (
@@ -69,12 +69,9 @@ def _unscored(trajectory: Trajectory, options: Options, asked: bool) -> str | No
         return None
     if not asked:
         return NO_MODEL
-    if trajectory.count(signal) == 0:
-        return "coverage"
-    coverage = trajectory.share(signal)
-    if coverage is None and options.on_missing == "score":  # an unknown call is left out of the share
-        coverage = Trajectory([call for call in trajectory.calls if call.tokens is not None]).share(signal)
-    return "coverage" if (coverage or 0.0) < options.min_coverage else None
+    if not trajectory.calls:  # a model was called, but none of its calls came to anything, or counts
+        return FEW
+    return unscored(trajectory, signal, options.min_coverage, skip_unknown=options.on_missing == "score")
 
 
 def choose(

@@ -19,6 +19,7 @@ from ec_agent.commits.journal import Journal, check_journal
 from ec_agent.commits.once import OnUncertain
 from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, check_signals, leading
 from ec_agent.rollouts.limits import Limits
@@ -154,7 +155,7 @@ class Options:
     keep_text: bool = False
     keep_candidates: int = 0
     on_missing: OnMissing = "exclude"
-    min_coverage: float = 0.5
+    min_coverage: float = MIN_COVERAGE
     on_unscored: OnUnscored = "raise"
     sampling: Callable[[int], Mapping[str, Any]] | None = None
     request_logprobs: bool = False

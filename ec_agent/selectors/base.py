@@ -11,9 +11,6 @@ from ec_agent.numbers.signals import check_signals
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.support.checks import refusal, several
 
-NO_MODEL = "no model"
-"""Why a rollout in which no model was called is unscored: nothing is missing of it."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ec_agent.numbers.coverage import NO_MODEL
 from ec_agent.numbers.signals import ENTROPY, check_signal
-from ec_agent.selectors.base import NO_MODEL, Candidate, candidates_of
+from ec_agent.selectors.base import Candidate, candidates_of
 from ec_agent.support.checks import flag
 
 MIN_PHASES = 3

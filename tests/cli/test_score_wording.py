@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ec_agent.cli.app import app
+from ec_agent.numbers.coverage import MIN_COVERAGE
 
 ENTRY = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}
 
@@ -32,3 +33,8 @@ def test_the_heading_names_the_signal(saved):
     assert done.exit_code == 0
     assert "lowest surprisal centroid" in done.output
     assert "coverage" in done.output
+
+
+def test_the_default_coverage_is_the_one_of_everything_else():
+    (option,) = (each for each in app.commands["score"].params if each.name == "min_coverage")
+    assert option.default == MIN_COVERAGE

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ec_agent.evaluation.results import unscored
-from ec_agent.evaluation.stored import MIN_COVERAGE
+from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL, leading
 from ec_agent.numbers.trajectory import Trajectory

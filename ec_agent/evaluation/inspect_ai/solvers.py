@@ -20,8 +20,8 @@ from ec_agent.evaluation.jsonl import final_text
 from ec_agent.evaluation.one_rollout import agent_for, is_factory, run_rollout, standing_alone
 from ec_agent.evaluation.places import load_agent
 from ec_agent.evaluation.settings import RunSettings
-from ec_agent.evaluation.stored import MIN_COVERAGE
 from ec_agent.evaluation.tasks import Outcome
+from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.rollouts.best_of_n import best_of_n
 from ec_agent.rollouts.options import BestOfNOptions
