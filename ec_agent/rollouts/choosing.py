@@ -96,7 +96,7 @@ def choose(
     ranking = _checked(options.selector.select(candidates), candidates, options)
     notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
     if not ranking.order:
-        notes.append("no rollout could be scored, so the first that ended was taken")
+        notes.append("no rollout could be scored, so the first that ended was taken; each candidate's reason says why")
         # Where all ask somebody before they ask a model, there is nothing to choose yet.
         asks = all(r["end"]["kind"] == "interrupt" and not r["calls"] for r in records if not r["error"])
         unasked = not any(asked_a_model(record) for record in records if not record["error"])

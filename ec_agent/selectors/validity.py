@@ -41,6 +41,10 @@ AFFECTED = 0.3
 """Share of the rollouts from which a warning is given. A selection compares pairs: with 30 % of the rollouts
 affected, half of the pairs are (``1 - 0.7 ** 2``)."""
 
+OTHERWISE = "use longer rollouts or another selector"
+COVER = "ask every call for logprobs, or use MajorityVote()"
+"""What to do, where several warnings end with the same."""
+
 
 def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: bool = True) -> tuple[str, ...]:
     """What to know before trusting an order of these candidates.
@@ -52,11 +56,11 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
             looked at.
 
     Returns:
-        Plain sentences, none where nothing speaks against the order. They are about, in this order: too few phases
-        (``MIN_PHASES``), thresholds that rest on a handful of tokens (``MIN_TOP_TOKENS``), centroids that are the place
-        of the one highest token (``ARGMAX_TOLERANCE``), tokens whose place is not known (``UNPLACED``), low and unequal
-        coverage (``CHANCE``), rollouts left out for theirs, rollouts that called no model, very unequal lengths
-        (``LENGTH_RATIO``). Failed rollouts are in the receipt, not here.
+        Plain sentences, each ending with what to do; none where nothing speaks against the order. They are about, in
+        this order: too few phases (``MIN_PHASES``), thresholds that rest on a handful of tokens (``MIN_TOP_TOKENS``),
+        centroids that are the place of the one highest token (``ARGMAX_TOLERANCE``), tokens whose place is not known
+        (``UNPLACED``), low and unequal coverage (``CHANCE``), rollouts left out for theirs, rollouts that called no
+        model, very unequal lengths (``LENGTH_RATIO``). Failed rollouts are in the receipt, not here.
 
     Raises:
         ConfigError: the candidates' calls were kept without the signal, or an argument is of another kind.
@@ -84,7 +88,8 @@ def _few_phases(known: Sequence[Candidate], signal: str) -> str | None:
     counts = [len(c.trajectory.phases(c.config, signal).starts) for c in known]
     whom = affected([0 < count < MIN_PHASES for count in counts])
     return whom and (
-        f"{whom} have fewer than {MIN_PHASES} phases: the centroid of so few is a position, not a centre of mass"
+        f"{whom} have fewer than {MIN_PHASES} phases: the centroid of so few is a position, not a centre of mass; "
+        f"{OTHERWISE}"
     )
 
 
@@ -92,15 +97,20 @@ def _few_tokens(known: Sequence[Candidate], signal: str) -> str | None:
     above = [c.trajectory.count(signal) * c.config.top_percent / 100 for c in known]
     percent = min(c.config.top_percent for c in known)  # as a rule all have the same settings
     whom = affected([count < MIN_TOP_TOKENS for count in above])
+    enough = (
+        f"use rollouts of {MIN_TOP_TOKENS * 100 / percent:,.0f} tokens, or another selector" if percent else OTHERWISE
+    )
     return whom and (
-        f"{whom} are so short that the top {percent:g} % of their tokens are fewer than "
-        f"{MIN_TOP_TOKENS} (median {np.median(above):.3g}): a handful of tokens decides where phases start"
+        f"{whom} are short: the top {percent:g} % of their tokens are fewer than {MIN_TOP_TOKENS} (median "
+        f"{np.median(above):.3g}), so a handful of tokens decides where phases start; {enough}"
     )
 
 
 def _argmax(known: Sequence[Candidate], signal: str) -> str | None:
     whom = affected([_at_the_highest(c, signal) for c in known])
-    return whom and f"{whom} have their centroid where their highest {signal} is: it tells of that one token alone"
+    return whom and (
+        f"{whom} have their centroid where their highest {signal} is: it tells of that one token alone; {OTHERWISE}"
+    )
 
 
 def _at_the_highest(candidate: Candidate, signal: str) -> bool:
@@ -129,7 +139,7 @@ def _low_coverage(known: Sequence[Candidate], signal: str) -> str | None:
     whom = affected([share < 1 - CHANCE for share in shares])
     return whom and (
         f"{whom} have the {signal} of less than {1 - CHANCE:.0%} of their tokens (of {min(shares):.0%} at worst): "
-        "what was not seen could turn the order"
+        f"what was not seen could turn the order; {COVER}"
     )
 
 
@@ -139,19 +149,21 @@ def _unequal_coverage(known: Sequence[Candidate], signal: str) -> str | None:
         return None
     return (
         f"coverage differs between rollouts, from {min(shares):.0%} to {max(shares):.0%}: "
-        "they are compared by different parts of what they did"
+        f"they are compared by different parts of what they did; {COVER}"
     )
 
 
 def _left_out(candidates: Sequence[Candidate]) -> str | None:
     whom = affected([c.unscored not in (None, NO_MODEL) for c in candidates if c.error is None])
-    return whom and f"{whom} have logprobs for too few of their tokens: the order is that of the others alone"
+    return whom and f"{whom} have logprobs for too few of their tokens: the order is that of the others alone; {COVER}"
 
 
 def _without_a_model(candidates: Sequence[Candidate]) -> str | None:
     whom = affected([c.unscored == NO_MODEL for c in candidates if c.error is None])
     return (
-        whom and f"{whom} called no model, so nothing tells how sure they were: the order is that of the others alone"
+        whom
+        and f"{whom} called no model, so nothing tells how sure they were: the order is that of the others alone; "
+        "leave it where that is meant, else call models through LangChain or an openai client"
     )
 
 
@@ -161,7 +173,7 @@ def _unequal_lengths(known: Sequence[Candidate]) -> str | None:
         return None
     return (
         f"rollouts differ much in length, from {min(lengths)} to {max(lengths)} tokens: "
-        "the order may follow when they stopped"
+        "the order may follow when they stopped; compare with Shortest(), and leave it where that picks another"
     )
 
 

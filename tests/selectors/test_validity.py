@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Call, Trajectory
-from ec_agent.selectors import Candidate, validity
+from ec_agent.selectors import Candidate, DeepConfTail, validity
 from ec_agent.selectors import validity as function
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -183,3 +185,39 @@ def test_each_is_one_sentence_without_a_stop():
         assert "\n" not in note
         assert not note.endswith(".")
         assert len(note) < 200
+
+
+ADVICE = r"; (use|ask|compare|leave|set) [^;:]+(\(\)|logprobs|selector|client|tokens|another|leave it)"
+
+
+def doubtful():
+    """A group of candidates for each kind of doubt, with the signal that is read."""
+    seen = [noise(seen=0.5, seed=seed) for seed in range(16)]
+    fellows = of(*(noise(seed=seed) for seed in range(2)))
+    return {
+        "short": (of(*[bumps(1, 32000)[:400]] * 16), {}),
+        "one token's place": (of(*[bumps(1)] * 16, config=HEPConfig(0.05, 80, 2)), {}),
+        "low coverage": (of(*seen), {}),
+        "unequal coverage": (of(noise(), noise(seen=0.8)), {}),
+        "left out": ([*fellows, Candidate(9, Trajectory(), unscored="coverage")], {}),
+        "no model": ([*fellows, Candidate(9, Trajectory(), unscored="no model")], {}),
+        "lengths": (of(noise(1000), noise(32000)), {"phases": False}),
+    }
+
+
+@pytest.mark.parametrize("kind", doubtful())
+def test_each_warning_ends_with_what_to_do(kind):
+    group, more = doubtful()[kind]
+    notes = validity(group, **more)
+    assert notes
+    for note in notes:
+        assert re.search(f"{ADVICE}$", note), note
+        assert len(note) < 200
+
+
+def test_a_window_that_no_rollout_fills_says_what_to_do():
+    values = np.full(20, 0.5)
+    group = [Candidate(i, Trajectory([Call(values, signals={"confidence": values})])) for i in range(2)]
+    (note,) = [note for note in DeepConfTail(2048).select(group).warnings if "window" in note]
+    assert re.search(f"{ADVICE}$", note)
+    assert len(note) < 200
