@@ -102,11 +102,13 @@ def test_progress_tells_the_length_and_counts_no_cost(run):
 
 
 def test_a_model_around_another_that_a_cache_answers():
+    inner = cached()
+
     class Around(ScriptedChatModel):
         def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-            return ChatResult(generations=[ChatGeneration(message=self.script.invoke(messages))])
+            return ChatResult(generations=[ChatGeneration(message=inner.invoke(messages))])
 
-    around = Around(cached())
+    around = Around([[Reply("unused")]])
     with record_calls() as recorder:
         around.invoke(ASK["messages"])
     (call,) = recorder.trajectory().calls

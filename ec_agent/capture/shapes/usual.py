@@ -47,7 +47,7 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
     if not set(TRUTHS).isdisjoint([type(logprob(listed[0])) for listed in zeros]):
         return None
     sampled[~((sampled > SENTINEL) & (sampled <= ROUNDING))] = np.nan
-    nameless = not isinstance(entries[0], dict) and not hasattr(entries[0], "token")
+    nameless = not isinstance(entries[0], dict) and not hasattr(candidates(entries[0])[0], "token")
     if (nameless and doubted(top, sampled)) or _repeated(top, entries, candidates, get("token")):
         return None
     placeholders = contradicted(top, sampled, entries)
