@@ -80,6 +80,6 @@ from ec_agent.selectors import LowestCentroid as LowestCentroid
 from ec_agent.selectors import Ranking as Ranking
 from ec_agent.selectors import Selector as Selector
 from ec_agent.selectors.settings import load_settings as load_settings
-from ec_agent.traces.store import TraceStore as TraceStore
+from ec_agent.traces.sqlite.store import TraceStore as TraceStore
 
 __version__: str

@@ -29,7 +29,7 @@ from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.support.loop import THREADS
-from ec_agent.traces.store import TraceStore
+from ec_agent.traces.opening import is_there, open_store
 from ec_agent.visual.wording import many
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
@@ -160,9 +160,9 @@ def _round(count: int) -> str:
 
 def _left(path: Path, tasks: Sequence[Task], settings: RunSettings) -> bool:
     """Whether there is a rollout to run."""
-    if not path.is_file():
+    if not is_there(path):
         return True
-    with TraceStore(path, create=True) as store:
+    with open_store(path, create=True) as store:
         return len(store.keys()) < sum(len(settings.keys(task.id)) for task in tasks)
 
 
@@ -178,8 +178,8 @@ def remove(path: Path) -> None:
     Raises:
         TraceError: the file is no trace file, or another process has it open.
     """
-    if path.exists():
-        TraceStore(path, create=True).delete()  # refuses what is not ours; a file without tables is one that was killed
+    if is_there(path):
+        open_store(path, create=True).delete()  # refuses what is not ours; a file without tables is one that was killed
 
 
 def _and_greedy(settings: RunSettings) -> str:
@@ -188,8 +188,8 @@ def _and_greedy(settings: RunSettings) -> str:
 
 def _interrupted(console: Console, path: Path, code: int) -> NoReturn:
     stored = 0
-    if path.exists():
-        with TraceStore(path, create=True) as store:  # it may have come before the tables
+    if is_there(path):
+        with open_store(path, create=True) as store:  # it may have come before the tables
             stored = len(store.keys())
     console.print(f"stopped; {stored} rollouts are in {safe(str(path))}, and the same command goes on from there")
     leave(code)

@@ -17,7 +17,7 @@ from ec_agent.evaluation.runner import Progress
 from ec_agent.live.stored import label_of
 from ec_agent.live.terminal import Shown
 from ec_agent.live.terminal import showing as view_on
-from ec_agent.traces.store import Key, StoredRollout
+from ec_agent.traces.stored import Key, StoredRollout
 
 # A rollout is judged here; what best_of_n has to choose from is one.
 _RUNNING = tuple(f"ec_agent.rollout.{each}" for each in ("started", "call", "tool", "finished"))

@@ -19,7 +19,9 @@ from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored import load_results
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Seen
-from ec_agent.traces.store import StoredSelection, TraceStore
+from ec_agent.traces.base import TraceStoreProtocol
+from ec_agent.traces.opening import open_store
+from ec_agent.traces.stored import StoredSelection
 
 if TYPE_CHECKING:
     from ec_agent.visual.views import View
@@ -85,7 +87,7 @@ def run_report(
 
 def _holds_run(path: Path) -> bool:
     """Whether the file has tasks, or else only recorded selections."""
-    with TraceStore(path) as store:
+    with open_store(path) as store:
         return bool(store.settings()) or not any(True for _ in store.selections())
 
 
@@ -96,14 +98,14 @@ def _pictures(path: Path, task: str | None) -> str:
 
     if _holds_run(path):
         return one_task(load_results(path, partial=True), str(task))
-    with TraceStore(path) as store:
+    with open_store(path) as store:
         shown = [_view(store, stored) for stored in store.selections() if task in (None, stored.label, str(stored.id))]
     if not shown:
         raise ConfigError(f"{path} has no selection {task!r}; `ec-agent traces ls` lists those it has")
     return page_of(shown[0]) if len(shown) == 1 else page_of_many(shown, f"Recorded in {path.name}")
 
 
-def _view(store: TraceStore, stored: StoredSelection) -> View:
+def _view(store: TraceStoreProtocol, stored: StoredSelection) -> View:
     from ec_agent.visual.views import view_of
 
     there = {rollout.key.number: rollout for rollout in store.rollouts(selection=stored.id)}

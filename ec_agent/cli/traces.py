@@ -18,8 +18,9 @@ from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.support.strict_json import strict_json
-from ec_agent.traces.rows import StoredRollout, StoredSelection
-from ec_agent.traces.store import TraceStore
+from ec_agent.traces.base import TraceStoreProtocol
+from ec_agent.traces.opening import open_store
+from ec_agent.traces.stored import StoredRollout, StoredSelection
 
 Row = dict[str, Any]
 
@@ -32,7 +33,7 @@ def run_ls(file: Path, *, each: bool, config: str | None, as_json: bool) -> None
         TraceError: the file cannot be used.
     """
     own = _config(config)
-    with TraceStore(file) as store:
+    with open_store(file) as store:
         rows = _rollouts(store, own) if each else _groups(store, own)
         if as_json:
             for row in rows:
@@ -49,7 +50,7 @@ def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: 
         TraceError: the file cannot be used, or has nothing of that name.
     """
     own = None if config is None else _config(config)
-    with TraceStore(file) as store:
+    with open_store(file) as store:
         place = None if what in store.tasks() else re.fullmatch(r"([rs]?)(\d+)", what)
         if place is not None and place[1] == "s":
             _show_selection(store, int(place[2]), as_json=as_json)
@@ -69,7 +70,7 @@ def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: 
         show_rollout(rollout, each, plain_console(), text=text)
 
 
-def _show_selection(store: TraceStore, number: int, *, as_json: bool) -> None:
+def _show_selection(store: TraceStoreProtocol, number: int, *, as_json: bool) -> None:
     kept, rollouts = store.selection(number), list(store.rollouts(selection=number))
     if as_json:
         print(strict_json(selection_plain(kept, rollouts)))
@@ -77,7 +78,7 @@ def _show_selection(store: TraceStore, number: int, *, as_json: bool) -> None:
         show_selection(kept, rollouts, plain_console())
 
 
-def _settings_of(store: TraceStore, rollout: StoredRollout) -> HEPConfig:
+def _settings_of(store: TraceStoreProtocol, rollout: StoredRollout) -> HEPConfig:
     return HEPConfig() if rollout.selection is None else store.selection(rollout.selection).receipt.config
 
 
@@ -95,7 +96,7 @@ def run_export(file: Path, folder: Path, *, config: str | None) -> None:
         if (error.name or "").split(".")[0] != "pyarrow":
             raise
         raise ConfigError("the export needs pyarrow; install it: pip install 'ec-agent[parquet]'") from error
-    with TraceStore(file) as store:
+    with open_store(file) as store:
         for name, rows in export_parquet(store, folder, own).items():
             print(f"{folder / name}.parquet  {rows} rows")
 
@@ -113,7 +114,7 @@ def _config(text: str | None) -> HEPConfig:
     return HEPConfig(top, bottom, low)
 
 
-def _rollouts(store: TraceStore, config: HEPConfig) -> Iterator[Row]:
+def _rollouts(store: TraceStoreProtocol, config: HEPConfig) -> Iterator[Row]:
     for rollout in store.rollouts():
         trajectory = rollout.trajectory
         yield {
@@ -131,7 +132,7 @@ def _rollouts(store: TraceStore, config: HEPConfig) -> Iterator[Row]:
         }
 
 
-def _groups(store: TraceStore, config: HEPConfig) -> Iterator[Row]:
+def _groups(store: TraceStoreProtocol, config: HEPConfig) -> Iterator[Row]:
     """A row for each task of the run and each selection; of a run's task the lowest centroid is called the winner."""
     for (selection, task), members in groupby(store.rollouts(), lambda rollout: (rollout.selection, rollout.key.task)):
         kept = None if selection is None else store.selection(selection)

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from ec_agent.errors import ConfigError
+from ec_agent.traces.opening import open_store
 from ec_agent.traces.pruning import Prunable, prunable, prune
-from ec_agent.traces.store import TraceStore
 
 _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -25,7 +25,7 @@ def run_prune(file: Path, *, keep: int | None, older_than: str | None, losers: b
     if keep is None and older_than is None and not losers:
         raise ConfigError("nothing says what may go; give --keep, --older-than or --losers")
     age = None if older_than is None else _seconds(older_than)
-    with TraceStore(file) as store:
+    with open_store(file) as store:
         what = prunable(store, keep=keep, older_than=age, losers=losers)
         click.echo(_told(what))
         if dry_run or not what.rollouts:
@@ -36,9 +36,10 @@ def run_prune(file: Path, *, keep: int | None, older_than: str | None, losers: b
             if not click.confirm("Delete?"):
                 click.echo("nothing was deleted")
                 return
-        before = file.stat().st_size
+        before = store.size()
         gone = prune(store, what)
-    click.echo(f"{gone} rollouts deleted; {file} has {file.stat().st_size:,} bytes, of {before:,}")
+        after = store.size()
+    click.echo(f"{gone} rollouts deleted; {file} has {after:,} bytes, of {before:,}")
 
 
 def asked_of_somebody() -> bool:

@@ -20,7 +20,7 @@ from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.traces.actions import action_to_json
-from ec_agent.traces.rows import StoredRollout, StoredSelection
+from ec_agent.traces.stored import StoredRollout, StoredSelection
 from ec_agent.visual.wording import describe, many
 
 

@@ -123,14 +123,14 @@ def _shown(value: Any) -> str:
     return "not set" if value is None else repr(value)
 
 
-def refuse_another(path: Path, changes: list[str]) -> None:
+def refuse_another(name: str, changes: list[str]) -> None:
     """Say that the file is of an agent that has changed since.
 
     Raises:
         TraceError: always.
     """
     raise TraceError(
-        f"{path} was begun with another agent:\n"
+        f"{name} was begun with another agent:\n"
         + "\n".join(f"  {line}" for line in changes)
         + "\nName another file (--out) for the changed agent, or start over with --fresh. If the change makes no "
         "difference to what it does, go on with --same-agent"

@@ -23,7 +23,7 @@ from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
 from ec_agent.rollouts.record import usage_of
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.selectors import Candidate, LowestCentroid, Ranking
-from ec_agent.traces.store import Key, StoredRollout
+from ec_agent.traces.stored import Key, StoredRollout
 
 OnEvent = Callable[[Key, Mapping[str, Any]], None]
 

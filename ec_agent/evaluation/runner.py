@@ -18,7 +18,9 @@ from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
 from ec_agent.support.loop import on_loop, run_to_its_end
-from ec_agent.traces.store import Key, StoredRollout, TaskTotals, TraceStore
+from ec_agent.traces.base import TraceStoreProtocol
+from ec_agent.traces.opening import open_store
+from ec_agent.traces.stored import Key, StoredRollout, TaskTotals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,17 +140,17 @@ async def aevaluate(
     """The async twin of ``evaluate``, on this event loop and its threads."""
     told = options.get("on_progress", lambda _: None), options.get("on_event")
     run = _Run(tasks, agent, settings or RunSettings(), *told)
-    with TraceStore(path, create=True) as store:
+    with open_store(path, create=True) as store:
         named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
         _begin(store, run, named, options)
         if options.get("retry_failed"):
             store.forget_failed()
         await run.to_its_end(store)
         store.see_in_place()
-        return run.report(store)
+        return run.report(store, Path(path))
 
 
-def _begin(store: TraceStore, run: _Run, named: Mapping[str, Any], options: EvaluateOptions) -> None:
+def _begin(store: TraceStoreProtocol, run: _Run, named: Mapping[str, Any], options: EvaluateOptions) -> None:
     """Begin the run, or go on with one of the same settings, tasks and agent."""
     here = json.loads(json.dumps(dict(options.get("agent_about", {}))))
     there = store.settings()
@@ -156,7 +158,7 @@ def _begin(store: TraceStore, run: _Run, named: Mapping[str, Any], options: Eval
     store.begin({**named, **kept}, {task.id: task_fingerprint(task) for task in run.tasks})
     if changes := differences(kept.get(SAID, {}), here):
         if not options.get("same_agent"):
-            refuse_another(store.path, changes)
+            refuse_another(store.name, changes)
         store.amend({CHANGED: list(dict.fromkeys([*kept.get(CHANGED, []), *changes]))})
 
 
@@ -213,7 +215,7 @@ class _Run:
         notices = Notices()
         self._heeds = {task.id: Together(notices) for task in self.tasks}
 
-    async def to_its_end(self, store: TraceStore) -> None:
+    async def to_its_end(self, store: TraceStoreProtocol) -> None:
         """Run what is not stored yet."""
         there = store.keys()
         self._stored = len(there)
@@ -238,7 +240,7 @@ class _Run:
             for key in left:
                 yield task, agent, key
 
-    async def _work(self, waiting: Iterator[tuple[Task, Any, Key]], store: TraceStore) -> None:
+    async def _work(self, waiting: Iterator[tuple[Task, Any, Key]], store: TraceStoreProtocol) -> None:
         while self._failure is None and not self.settings.spent(self._tokens, self._calls):
             due = next(waiting, None)
             if due is None:
@@ -257,14 +259,14 @@ class _Run:
                 self._failure = error
             self._unstored.append(ran)
 
-    def _is_there(self, key: Key, store: TraceStore) -> bool:
+    def _is_there(self, key: Key, store: TraceStoreProtocol) -> bool:
         try:
             return store.has(key)
         except TraceError as error:
             self._failure = error
             return True
 
-    def _try_again(self, store: TraceStore, failure: TraceError) -> None:
+    def _try_again(self, store: TraceStoreProtocol, failure: TraceError) -> None:
         """Store what could not be stored while rollouts ran.
 
         Raises:
@@ -286,17 +288,17 @@ class _Run:
             left,
         ) from failure
 
-    def _keep(self, rollout: StoredRollout, store: TraceStore) -> None:
+    def _keep(self, rollout: StoredRollout, store: TraceStoreProtocol) -> None:
         if store.add(rollout):
             self._stored += 1
         self._tokens += rollout.usage.get("generated_tokens", 0)
         self._calls += len(rollout.trajectory.calls)
         self._on_progress(Progress(self._stored, self.total, self._tokens, rollout))
 
-    def report(self, store: TraceStore) -> RunReport:
+    def report(self, store: TraceStoreProtocol, path: Path) -> RunReport:
         """What it came to."""
         return RunReport(
-            path=store.path,
+            path=path,
             stored=len(store.keys()),
             total=self.total,
             tasks=tuple(store.totals()),

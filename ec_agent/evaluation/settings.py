@@ -9,7 +9,7 @@ from typing import Any
 from ec_agent.errors import ConfigError
 from ec_agent.rollouts.limits import Limits
 from ec_agent.support.checks import whole
-from ec_agent.traces.store import Key
+from ec_agent.traces.stored import Key
 
 BUDGETS = ("token_budget", "call_budget")
 """Of the whole run."""

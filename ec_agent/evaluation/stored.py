@@ -12,7 +12,8 @@ from ec_agent.evaluation.results import TaskResult
 from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors import Candidate
-from ec_agent.traces.store import StoredRollout, TraceStore
+from ec_agent.traces.opening import open_store
+from ec_agent.traces.stored import StoredRollout
 
 
 def load_results(
@@ -40,7 +41,7 @@ def iter_results(
     Raises:
         TraceError: the file is no trace file, or the run is not finished and ``partial`` is not set.
     """
-    with TraceStore(path) as store:
+    with open_store(path) as store:
         settings, totals = store.settings(), store.totals()
         if not settings:
             raise TraceError(f"{path} holds no run; `ec-agent eval` fills it")

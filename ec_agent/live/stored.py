@@ -9,7 +9,8 @@ from typing import Any
 
 from ec_agent.capture.progress import means
 from ec_agent.errors import TraceError
-from ec_agent.traces.store import Key, StoredRollout, TraceStore
+from ec_agent.traces.opening import open_store
+from ec_agent.traces.stored import Key, StoredRollout
 
 EVERY = 1.0  # seconds between looks at the file
 
@@ -54,7 +55,7 @@ def stored_events(path: Path, *, follow: bool) -> Iterator[Event | None]:
         TraceError: the file is missing, is no trace file, or holds recorded selections rather than an evaluation.
     """
     seen: set[Key] = set()
-    with TraceStore(path) as store:
+    with open_store(path) as store:
         while True:
             settings, tasks = store.settings(), store.tasks()
             if not settings and next(store.selections(), None) is not None:

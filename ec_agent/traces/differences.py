@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
+
+from ec_agent.errors import TraceError
 
 _MOST_NAMED = 5
 
@@ -27,3 +30,26 @@ def other_tasks(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
             named = ", ".join(repr(task) for task in ids[:_MOST_NAMED])
             lines.append(f"{len(ids)} {what}: {named}{' ...' if len(ids) > _MOST_NAMED else ''}")
     return lines
+
+
+def see_same_run(
+    name: str, there: tuple[Mapping[str, Any], Mapping[str, str]], here: tuple[Mapping[str, Any], Mapping[str, str]]
+) -> None:
+    """See that a store's run is the one that was asked for.
+
+    Args:
+        name: of the store.
+        there: the settings and the tasks that the store has.
+        here: those that were asked for.
+
+    Raises:
+        TraceError: they differ; the message names where.
+    """
+    changed = differences(there[0], json.loads(json.dumps(dict(here[0]))))
+    changed += other_tasks(there[1], here[1])
+    if changed:
+        raise TraceError(
+            f"{name} holds another run:\n"
+            + "\n".join(f"  {line}" for line in changed)
+            + "\nRepeat that run's own command to go on with it, name another file, or start over with --fresh"
+        )

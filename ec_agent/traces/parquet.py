@@ -1,4 +1,4 @@
-"""A trace file as Parquet tables, for pandas, polars, DuckDB and the like; docs/traces.md says what the columns are.
+"""A store of traces as Parquet tables, for pandas, polars, DuckDB and the like; docs/traces.md names the columns.
 
 Rows go out in groups as they fill up, so that memory holds one rollout and one group a table.
 """
@@ -25,9 +25,8 @@ from ec_agent.support.plain import text_of
 from ec_agent.support.private import make_private
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.actions import action_to_json
-from ec_agent.traces.rows import USAGE, StoredRollout
-from ec_agent.traces.schema import VERSION
-from ec_agent.traces.store import TraceStore
+from ec_agent.traces.base import TraceStoreProtocol
+from ec_agent.traces.stored import USAGE, VERSION, StoredRollout
 
 GROUP = 1 << 16  # rows
 _TIME = pa.timestamp("us", tz="UTC")
@@ -93,7 +92,7 @@ TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
 }
 
 
-def export_parquet(store: TraceStore, folder: Path, config: HEPConfig | None = None) -> dict[str, int]:
+def export_parquet(store: TraceStoreProtocol, folder: Path, config: HEPConfig | None = None) -> dict[str, int]:
     """Write ``selections``, ``rollouts``, ``calls`` and ``tokens`` into the folder, each a ``.parquet`` file.
 
     Args:
@@ -134,7 +133,7 @@ def export_parquet(store: TraceStore, folder: Path, config: HEPConfig | None = N
         raise TraceError(f"{folder} cannot be written ({error}); give another folder") from error
     except (pa.ArrowException, OverflowError, ValueError) as error:
         raise TraceError(
-            f"{store.path} holds what Parquet cannot ({error}); restore it from a copy, or leave it"
+            f"{store.name} holds what Parquet cannot ({error}); restore it from a copy, or leave it"
         ) from error
     return {name: table.count for name, table in tables.items()}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 
-from ec_agent.traces.store import TraceStore
+from ec_agent.traces.base import TraceStoreProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Prunable:
 
 
 def prunable(
-    store: TraceStore, *, keep: int | None = None, older_than: float | None = None, losers: bool = False
+    store: TraceStoreProtocol, *, keep: int | None = None, older_than: float | None = None, losers: bool = False
 ) -> Prunable:
     """What fits all that is asked for.
 
@@ -53,15 +52,12 @@ def prunable(
     return Prunable(tuple(rollouts), 0 if losers else touched, touched if losers else 0, tokens)
 
 
-def prune(store: TraceStore, what: Prunable) -> int:
-    """Take it out of the file and give the room back to the disk; how many rollouts went.
+def prune(store: TraceStoreProtocol, what: Prunable) -> int:
+    """Take it out of the store and give the room back to the disk; how many rollouts went.
 
     Raises:
-        TraceError: the file cannot be written.
+        TraceError: the store cannot be written.
     """
-    # A rollout of a run is spared even if its id should be among them.
-    gone = store.forget(
-        "selection IS NOT NULL AND id IN (SELECT value FROM json_each(?))", (json.dumps(what.rollouts),)
-    )
+    gone = store.forget(what.rollouts)
     store.compact()
     return gone

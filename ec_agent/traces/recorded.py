@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ec_agent.errors import EcAgentError, TraceError, TraceWarning
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.record import usage_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection
-from ec_agent.traces.rows import Key, StoredRollout
+from ec_agent.rollouts.session import Listener, listener
+from ec_agent.traces.stored import Key, StoredRollout
+
+if TYPE_CHECKING:
+    from ec_agent.traces.base import TraceStoreProtocol
 
 
 class Selected(Protocol):
@@ -32,6 +39,47 @@ class Left:
     selection: Selection
     trajectories: Sequence[Trajectory]
     final_actions: Sequence[Any]
+
+
+def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, Trajectory, Any]]]:
+    """A result's receipt, and of each candidate its line in it, its calls and its final action.
+
+    Raises:
+        TraceError: this is no such result.
+    """
+    try:
+        receipt, actions = result.selection, list(result.final_actions)
+        return receipt, list(zip(receipt.candidates, result.trajectories, actions, strict=True))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TraceError(
+            f"cannot record {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
+        ) from error
+
+
+@contextmanager
+def recording(reopened: Callable[[], TraceStoreProtocol], *, name: str | None) -> Iterator[None]:
+    """Record every selection that ends inside, in whichever thread; what cannot be written is a warning.
+
+    Args:
+        reopened: opens the store for the thread that a selection ends in.
+        name: what to call the selections.
+    """
+    outer = listener.get()
+    told = None if outer is None else outer.on_event
+
+    def keep(selection: Selection, trajectories: Sequence[Trajectory], actions: Sequence[Any]) -> None:
+        try:
+            with reopened() as own:
+                own.record(Left(selection, trajectories, actions), name=name)
+        except Exception as error:  # the answer is there, and paid for
+            why = str(error) if isinstance(error, EcAgentError) else f"{type(error).__name__}: {error}"
+            warnings.warn(f"a selection was not recorded: {why}", TraceWarning, stacklevel=2)
+
+    token = listener.set(Listener(told, on_left=keep))
+    try:
+        yield
+    finally:
+        listener.reset(token)
 
 
 def candidate_of(

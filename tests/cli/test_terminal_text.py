@@ -30,7 +30,7 @@ from ec_agent.live.console import PlainConsole
 from ec_agent.numbers.trajectory import ToolUse
 from ec_agent.selectors import Candidate
 from ec_agent.traces.recorded import Left
-from ec_agent.traces.store import StoredRollout
+from ec_agent.traces.stored import StoredRollout
 from ec_agent.visual.candidates import selection_of
 
 BAD = "\x1b[31mred\x1b]8;;http://x.invalid\x07li\x9b1mnk\x08\x7f\u202e\r!"

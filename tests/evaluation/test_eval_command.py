@@ -25,7 +25,7 @@ from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.store import TraceStore
+from ec_agent.traces.sqlite.store import TraceStore
 
 ROOT = Path(__file__).parents[2]
 

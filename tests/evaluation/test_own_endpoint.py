@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from ec_agent.cli.app import app
 from ec_agent.evaluation.stored import load_results
 from ec_agent.local import LocalServer
-from ec_agent.traces.store import TraceStore
+from ec_agent.traces.sqlite.store import TraceStore
 
 pytestmark = pytest.mark.model
 

@@ -24,7 +24,7 @@ from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.store import Key
+from ec_agent.traces.stored import Key
 
 SMALL = RunSettings(n=3, seed=1)
 

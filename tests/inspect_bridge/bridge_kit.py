@@ -17,7 +17,7 @@ from benchmarks import baseline
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
-from ec_agent.traces.store import Key
+from ec_agent.traces.stored import Key
 
 SAMPLES = [Sample(f"question {name}", target="right", id=name, metadata={"topic": name}) for name in ("a", "b", "c")]
 

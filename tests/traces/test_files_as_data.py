@@ -15,7 +15,7 @@ from ec_agent.cli.app import app
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.numbers.trajectory import Call
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.store import StoredRollout
+from ec_agent.traces.stored import StoredRollout
 
 RAW = "<b>INJECTED</b>"
 MARKUP = f'0">{RAW}'
@@ -231,8 +231,8 @@ def test_a_damaged_file_is_an_error_of_ours(run_file, tmp_path):
 def test_losers_that_were_pruned_leave_the_winner_its_own_timeline(result, tmp_path):
     file, page = tmp_path / "traces.db", tmp_path / "page.html"
     with TraceStore(file, create=True) as store:
-        store.record(result, name="x")
-        store.forget("number != ?", (result.selection.winner,))
+        candidates = store.candidates(store.record(result, name="x"))
+        store.forget(rollout for rollout, number, _ in candidates if number != result.selection.winner)
     said_of("report", file, "--html", page)
     text = page.read_text(encoding="utf-8")
     assert "(pruned)" in text

@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 
 from ec_agent import TraceError, TraceStore, TraceWarning, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces import store as module
+from ec_agent.traces.sqlite import store as module
 
 HALF = "x\ud83dy"
 LINES = [[2.0, 0.1, 0.1, 0.1], [0.1, 0.1, 2.0, 0.1]]

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from ec_agent import TraceError, TraceStore
-from ec_agent.traces.migrations import STEPS
-from ec_agent.traces.schema import VERSION
-from ec_agent.traces.store import Key
+from ec_agent.traces.sqlite.migrations import STEPS
+from ec_agent.traces.stored import VERSION, Key
 
 DATA = Path(__file__).parent / "data"
 OLDER = range(1, VERSION)

@@ -150,7 +150,7 @@ def test_recorded_rollouts_are_no_part_of_the_run(store):
 
 def test_a_selection_without_rollouts_goes(store):
     first, second = (store.record(agent().run(ASKED)) for _ in range(2))
-    assert store.forget("selection = ?", (first,)) == 2
+    assert store.forget(rollout for rollout, _, _ in store.candidates(first)) == 2
     assert [kept.id for kept in store.selections()] == [second]
     for table in ("calls", "timelines"):
         with sqlite3.connect(store.path) as other:

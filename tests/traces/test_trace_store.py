@@ -11,8 +11,8 @@ from langchain_core.messages import AIMessage
 
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.numbers.trajectory import Call, Trajectory
-from ec_agent.traces.schema import VERSION
-from ec_agent.traces.store import Key, StoredRollout, TraceStore
+from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.stored import VERSION, Key, StoredRollout
 
 SETTINGS = {"n": 2, "seed": 0, "greedy": False}
 TASKS = {"b": "mark b", "a": "mark a"}

@@ -6,7 +6,8 @@ import pytest
 from test_trace_store import SETTINGS, TASKS, rollout
 
 from ec_agent.errors import TraceError
-from ec_agent.traces.store import Key, TraceStore
+from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.stored import Key
 
 GONE = "was deleted, moved or replaced while it was being written"
 

@@ -26,7 +26,7 @@ from ec_agent.numbers.phases import HEPConfig
 from ec_agent.rollouts.best_of_n import best_of_n
 from ec_agent.rollouts.options import BestOfNOptions
 from ec_agent.rollouts.selection import Selection
-from ec_agent.traces.store import Key, StoredRollout
+from ec_agent.traces.stored import Key, StoredRollout
 
 RECEIPT = f"{KEY}:receipt"
 """Under this name the receipt is in ``state.store``."""

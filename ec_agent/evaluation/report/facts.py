@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.traces.store import TraceStore
+from ec_agent.traces.opening import open_store
 
 MOST_FAILURES = 20
 """So many kinds of failures are named; all are counted."""
@@ -51,7 +51,7 @@ def facts_of(path: Path, results: Sequence[TaskResult]) -> RunFacts:
     Raises:
         TraceError: the file is no trace file.
     """
-    with TraceStore(path) as store:
+    with open_store(path) as store:
         settings, totals, failures, costs = store.settings(), store.totals(), store.failures(), store.costs()
     models = Counter(
         call.model

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 from ec_agent.traces.foreign.base import Found, Reader
 from ec_agent.traces.foreign.source import Source, Trouble
-
-_MAGIC = b"SQLite format 3\0"
+from ec_agent.traces.opening import LONGEST_HEAD, is_trace_file, open_store
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
-    from ec_agent.traces.store import TraceStore  # which loads LangChain: other logs need not wait for it
-
-    with TraceStore(source.path) as store:
+    with open_store(source.path) as store:
         for rollout in store.rollouts():
             key = rollout.key
             if key.kind == "greedy" or rollout.error is not None:
@@ -26,6 +23,6 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 READER = Reader(
     name="traces",
     looks="a trace file of ec-agent; the greedy baseline and failed rollouts are left out",
-    knows=lambda source: source.head(len(_MAGIC)) == _MAGIC,
+    knows=lambda source: is_trace_file(source.head(LONGEST_HEAD)),
     read=_read,
 )

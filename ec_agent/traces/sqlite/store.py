@@ -5,29 +5,26 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from ec_agent.errors import ConfigError, EcAgentError, TraceError, TraceWarning
-from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.errors import ConfigError, TraceError
 from ec_agent.rollouts.selection import Selection
-from ec_agent.rollouts.session import Listener, listener
+from ec_agent.support.checks import several
 from ec_agent.support.plain import of_type, parsed, text_of, typed
 from ec_agent.support.private import make_private
-from ec_agent.traces.differences import differences, other_tasks
+from ec_agent.traces.differences import see_same_run
 from ec_agent.traces.fitting import receipt_of
-from ec_agent.traces.reading import reading
-from ec_agent.traces.recorded import Left, Selected, candidate_of
-from ec_agent.traces.rows import Key, Kind, StoredRollout, StoredSelection, add_rollout, key_of, read_rollout
-from ec_agent.traces.schema import prepare, transaction, writing
-from ec_agent.traces.totals import COSTS, RETRIED, TaskTotals, costs, failures, totals
-from ec_agent.traces.whereabouts import delete, identity_of, see_in_place
-
-__all__ = ["COSTS", "Key", "Kind", "StoredRollout", "StoredSelection", "TaskTotals", "TraceStore"]
-
+from ec_agent.traces.recorded import Selected, candidate_of, parts_of, recording
+from ec_agent.traces.sqlite.reading import reading
+from ec_agent.traces.sqlite.rows import add_rollout, key_of, read_rollout
+from ec_agent.traces.sqlite.schema import prepare, transaction, writing
+from ec_agent.traces.sqlite.totals import RETRIED, costs, failures, totals
+from ec_agent.traces.sqlite.whereabouts import delete, identity_of, see_in_place
+from ec_agent.traces.stored import Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
 _SETTINGS: Mapping[str, Any] = {"n": int, "greedy": bool}
 """Those that are calculated with; the others are shown as they are."""
@@ -81,6 +78,15 @@ class TraceStore:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    @property
+    def name(self) -> str:
+        """The path of the file: what messages call the store."""
+        return str(self.path)
+
+    def reopened(self) -> TraceStore:
+        """The same file, opened once more, for another thread."""
+        return TraceStore(self.path, timeout=self._timeout)
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -123,14 +129,7 @@ class TraceStore:
                 tasked = [(task, place, mark) for place, (task, mark) in enumerate(tasks.items())]
                 self._connection.executemany("INSERT INTO tasks VALUES (?, ?, ?)", tasked)
                 return
-        changed = differences(self.settings(), json.loads(json.dumps(dict(settings))))
-        changed += other_tasks(self.tasks(), tasks)
-        if changed:
-            raise TraceError(
-                f"{self.path} holds another run:\n"
-                + "\n".join(f"  {line}" for line in changed)
-                + "\nRepeat that run's own command to go on with it, name another file, or start over with --fresh"
-            )
+        see_same_run(self.name, (self.settings(), self.tasks()), (settings, tasks))
 
     def amend(self, settings: Mapping[str, Any]) -> None:
         """Set some of the run's settings anew, plain JSON: what is only known in a later part of the run."""
@@ -190,13 +189,7 @@ class TraceStore:
         Raises:
             TraceError: this is no such result, or the file cannot be written, or is not where it was.
         """
-        try:
-            receipt, actions = result.selection, list(result.final_actions)
-            candidates = list(zip(receipt.candidates, result.trajectories, actions, strict=True))
-        except (AttributeError, TypeError, ValueError) as error:
-            raise TraceError(
-                f"cannot record {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
-            ) from error
+        receipt, candidates = parts_of(result)
         now = time.time()
         with self._kept():
             insert = "INSERT INTO selections (name, recorded, receipt) VALUES (?, ?, ?)"
@@ -206,8 +199,7 @@ class TraceStore:
                 add_rollout(self._connection, candidate_of(number, candidate, trajectory, action, now))
         return number
 
-    @contextmanager
-    def recording(self, *, name: str | None = None) -> Iterator[None]:
+    def recording(self, *, name: str | None = None) -> AbstractContextManager[None]:
         """Record every selection made inside, whichever way: a node in a graph, ``invoke``, ``run``.
 
         From all threads and tasks that are started inside. A ``best_of_n`` within a rollout of another is not
@@ -221,22 +213,7 @@ class TraceStore:
             >>> with store.recording(name="question 7"):
             ...     graph.invoke({"messages": [("user", "...")]})
         """
-        outer = listener.get()
-        told = None if outer is None else outer.on_event
-
-        def keep(selection: Selection, trajectories: Sequence[Trajectory], actions: Sequence[Any]) -> None:
-            try:
-                with TraceStore(self.path, timeout=self._timeout) as own:  # of the thread that the selection ends in
-                    own.record(Left(selection, trajectories, actions), name=name)
-            except Exception as error:  # the answer is there, and paid for
-                why = str(error) if isinstance(error, EcAgentError) else f"{type(error).__name__}: {error}"
-                warnings.warn(f"a selection was not recorded: {why}", TraceWarning, stacklevel=2)
-
-        token = listener.set(Listener(told, on_left=keep))
-        try:
-            yield
-        finally:
-            listener.reset(token)
+        return recording(self.reopened, name=name)
 
     def selections(self) -> Iterator[StoredSelection]:
         """The recorded selections, in the order in which they were recorded."""
@@ -315,15 +292,20 @@ class TraceStore:
         with reading(self.path, "what it cost"):
             spent = costs(self._connection, failed=True)
         self.amend({RETRIED: spent})
-        return self.forget("task IS NOT NULL AND error IS NOT NULL")
+        return self._forget("task IS NOT NULL AND error IS NOT NULL")
 
-    def forget(self, where: str, values: Sequence[Any] = ()) -> int:
-        """Take rollouts out of the file, whole; how many there were. A selection that has none left goes with them.
+    def forget(self, rollouts: Iterable[int]) -> int:
+        """Take rollouts of recorded selections out of the file, whole; how many there were.
+
+        A selection that has none left goes with them. Rollouts of an evaluation stay, whatever ids are given.
 
         Args:
-            where: an SQL condition over the table ``rollouts``.
-            values: of its placeholders.
+            rollouts: their ids.
         """
+        ids = json.dumps([int(each) for each in several("rollouts", rollouts, Integral, "ids of rollouts")])
+        return self._forget("selection IS NOT NULL AND id IN (SELECT value FROM json_each(?))", (ids,))
+
+    def _forget(self, where: str, values: Sequence[Any] = ()) -> int:
         chosen = f"SELECT id FROM rollouts WHERE {where}"
         with transaction(self._connection):
             for table in ("timelines", "calls"):
@@ -343,6 +325,12 @@ class TraceStore:
         with writing():
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def size(self) -> int:
+        """The bytes of the file, and of the write-ahead log beside it in which SQLite's latest writes wait."""
+        self.see_in_place()
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return self.path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
     def totals(self) -> list[TaskTotals]:
         """What each task's rollouts came to, in task order, those without a rollout included."""

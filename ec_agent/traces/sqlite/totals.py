@@ -4,45 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from ec_agent.support.plain import made, of_type, parsed
-from ec_agent.traces.rows import Key, key_of
+from ec_agent.traces.sqlite.rows import key_of
+from ec_agent.traces.stored import COSTS, Key, TaskTotals
 
-COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")
 RETRIED = "retried_costs"
 """What a file calls the costs of failed rollouts that were run again: gone, and paid for. No setting of the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskTotals:
-    """What a task's rollouts came to, without their timelines.
-
-    Attributes:
-        task: its id.
-        rollouts: finished rollouts, failed ones included, the greedy one not.
-        failed: those of them that failed.
-        solved: their verdicts added up.
-        best: the highest verdict.
-        greedy: verdict on the greedy rollout; ``None`` where there is none yet.
-        model_calls: LLM calls, the greedy rollout's included, as everywhere below.
-        unsampled_calls: those of them that seed and temperature could not be applied to.
-        prompt_tokens: tokens of the prompts.
-        generated_tokens: tokens generated.
-        seconds: time of the rollouts one after the other.
-    """
-
-    task: str
-    rollouts: int
-    failed: int
-    solved: float
-    best: float
-    greedy: float | None
-    model_calls: int
-    unsampled_calls: int
-    prompt_tokens: int
-    generated_tokens: int
-    seconds: float
 
 
 def totals(connection: sqlite3.Connection) -> list[TaskTotals]:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ec_agent.errors import TraceError
-from ec_agent.traces.migrations import STEPS
+from ec_agent.traces.sqlite.migrations import STEPS
+from ec_agent.traces.stored import VERSION
 
-VERSION = 5
 APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
 
 TABLES = """

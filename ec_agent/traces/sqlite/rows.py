@@ -1,25 +1,23 @@
-"""What a trace file holds, as objects, and how they become rows and back."""
+"""How rollouts become the rows of a trace file, and rows become rollouts."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.numbers.trajectory import Call, Likeliest, Trajectory, likeliest
-from ec_agent.rollouts.selection import Selection
 from ec_agent.support.plain import PlainError, made, of_type, parsed, text_of, typed
 from ec_agent.traces.actions import action_from_json, action_to_json
 from ec_agent.traces.fitting import settings_of, whole_of
+from ec_agent.traces.stored import USAGE, Key, StoredRollout
 
-Kind = Literal["sample", "greedy"]
-USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")
 COLUMNS = (
     *("task", "selection", "kind", "number", "seed", "sampling", "unsampled_calls", "started", "seconds", "error"),
     *("verdict", "final_action", "model_calls", "tool_calls", *USAGE),
@@ -36,85 +34,6 @@ _SURE = 1.001  # what a probability is below, rounding errors included
 _AS_THEY_ARE = ("seed", "error", "started", "seconds", "selection", "tool_calls", "unsampled_calls")
 _TRUTHS = ("partial", "constrained", "from_cache")
 _FLOAT32 = np.dtype("<f4")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Which rollout of a run, or of a selection.
-
-    Attributes:
-        task: the task's id; for a rollout of a recorded selection what that selection is called.
-        kind: ``"sample"``, or ``"greedy"`` for the baseline at temperature 0.
-        number: its index among the task's rollouts of that kind, from 0.
-    """
-
-    task: str
-    kind: Kind
-    number: int
-
-    def __str__(self) -> str:
-        """Which of its task's rollouts it is."""
-        return "greedy rollout" if self.kind == "greedy" else f"rollout {self.number}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredRollout:
-    """One finished rollout.
-
-    Attributes:
-        key: which.
-        seed: the seed it was to be sampled with, where one was given.
-        sampling: the request parameters asked for, the seed among them.
-        trajectory: its LLM calls with every signal that was kept; read back, the signals have single precision.
-        final_action: its final action; ``None`` where it failed.
-        verdict: how it was judged, from 0 to 1; 0 where it failed; NaN where nobody judged, as in a recorded selection.
-        error: what it failed with.
-        started: seconds since the epoch.
-        seconds: how long it took.
-        usage: ``prompt_tokens``, ``cached_tokens`` and ``generated_tokens``, as far as they were reported; where an LLM
-            cache answered, ``cached_answer_tokens``, which are none of these.
-        tool_calls: tools executed.
-        unsampled_calls: model calls to which ``sampling`` could not be applied.
-        selection: id of the recorded selection it is a candidate of; ``None`` for one of an evaluation.
-        id: its id in the file; ``None`` before it is added.
-    """
-
-    key: Key
-    seed: int | None
-    sampling: Mapping[str, Any]
-    trajectory: Trajectory
-    final_action: Any
-    verdict: float
-    error: str | None
-    started: float
-    seconds: float
-    usage: Mapping[str, int]
-    tool_calls: int = 0
-    unsampled_calls: int = 0
-    selection: int | None = None
-    id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSelection:
-    """One recorded selection; its candidates are ``store.rollouts(selection=id)``.
-
-    Attributes:
-        id: its id in the file.
-        name: what it was called when it was recorded.
-        recorded: when, seconds since the epoch.
-        receipt: who ran, who won, and why.
-    """
-
-    id: int
-    name: str | None
-    recorded: float
-    receipt: Selection
-
-    @property
-    def label(self) -> str:
-        """What its rollouts' keys have for a task: its name, or its number."""
-        return self.name or f"selection {self.id}"
 
 
 def key_of(task: Any, kind: Any, number: Any) -> Key:

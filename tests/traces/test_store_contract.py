@@ -1,0 +1,374 @@
+"""What every store of traces keeps its word on, whatever keeps it: ``TraceStoreProtocol``, seen from outside.
+
+A second store is a line in ``STORES``: it says how to open a store, new or old, of a name within a folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from langchain_core.messages import AIMessage
+
+from ec_agent import HEPConfig, Selection, TraceError, Trajectory
+from ec_agent.numbers.trajectory import Call, ToolUse
+from ec_agent.rollouts.best_of_n import BestOfNResult
+from ec_agent.rollouts.selection import CandidateReceipt
+from ec_agent.rollouts.session import listener
+from ec_agent.traces.base import TraceStoreProtocol
+from ec_agent.traces.opening import is_there, open_store
+from ec_agent.traces.pruning import prunable, prune
+from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.stored import COSTS, Key, StoredRollout
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store to be tested."""
+
+    kind: type
+    name_in: Callable[[Path], str]
+
+
+STORES = {"sqlite": Store(TraceStore, lambda folder: str(folder / "deep" / "traces.db"))}
+SETTINGS = {"n": 2, "seed": 0, "greedy": False}
+TASKS = {"b": "mark b", "a": "mark a"}
+FULL = Trajectory(
+    [
+        Call(
+            np.array([0.1, np.nan, 1 / 3]),
+            tokens=4,
+            signals={"surprisal": np.array([1 / 3, 0.5])},
+            model="m",
+            node="n",
+            started=1.5,
+            ended=2.5,
+            prompt_tokens=7,
+            cached_tokens=3,
+            texts=("a", "\ud83d", "é", ""),
+            capability="sampled",
+            partial=True,
+            constrained=True,
+            tools=(ToolUse("look", "{}", None, "no"),),
+            candidates=((("a", 0.75), ("b", 0.25)), ()),
+            from_cache=True,
+            unplaced=1,
+        ),
+        Call([]),  # one that reported nothing
+        Call([0.25]),
+    ]
+)
+
+
+@pytest.fixture(params=STORES)
+def opened(request, tmp_path):
+    """Opens the store under test, as often as a test likes."""
+    name = STORES[request.param].name_in(tmp_path)
+    return lambda **more: open_store(name, **{"create": True, **more})
+
+
+@pytest.fixture
+def store(opened):
+    with opened() as store:
+        yield store
+
+
+@pytest.fixture
+def run(store):
+    store.begin(SETTINGS, TASKS)
+    return store
+
+
+def rollout(task="a", number=0, trajectory=FULL, kind="sample", **more):
+    plain = StoredRollout(
+        key=Key(task, kind, number),
+        seed=5,
+        sampling={"seed": 5, "temperature": 0.8},
+        trajectory=trajectory,
+        final_action=AIMessage("done", id="x"),
+        verdict=0.5,
+        error=None,
+        started=10.0,
+        seconds=1.25,
+        usage={"prompt_tokens": 7, "cached_tokens": 3, "generated_tokens": 5},
+        tool_calls=2,
+        unsampled_calls=1,
+    )
+    return dataclasses.replace(plain, **more)
+
+
+def failed(number, **more):
+    return rollout(number=number, error="ValueError: x", verdict=0.0, final_action=None, **more)
+
+
+def selected(winner=0, tokens=(3, 4)):
+    lines = tuple(CandidateReceipt(i, 0.5, 0.5, None, n, n, 1, 1, 0, 1.0, 0.1) for i, n in enumerate(tokens))
+    usage = {"prompt_tokens": 1, "cached_tokens": 0, "generated_tokens": sum(tokens)}
+    selection = Selection(winner, tuple(range(len(tokens))), lines, 0.0, "lowest_centroid", HEPConfig(), 2, usage)
+    calls = tuple(Trajectory([Call([0.5] * n)]) for n in tokens)
+    return BestOfNResult(None, selection, calls, tuple(f"answer {i}" for i in range(len(tokens))))
+
+
+def numbers_of(store, selection):
+    return [each.key.number for each in store.rollouts(selection=selection)]
+
+
+# The protocol itself
+
+
+@pytest.mark.parametrize("kind", [each.kind for each in STORES.values()], ids=STORES)
+def test_a_store_has_every_method_with_its_arguments(kind):
+    members = {name for name in vars(TraceStoreProtocol) if not name.startswith("_")}
+    assert len(members) > 20
+    for name in members | {"__enter__", "__exit__"}:
+        asked, has = (getattr(owner, name) for owner in (TraceStoreProtocol, kind))
+        if callable(asked) and name != "__exit__":
+            theirs, ours = (
+                [(each.name, each.kind, each.default) for each in inspect.signature(what).parameters.values()]
+                for what in (asked, has)
+            )
+            assert ours == theirs, name
+
+
+# Open and close
+
+
+def test_a_store_is_there_once_it_was_made(opened):
+    with pytest.raises(TraceError, match="there is no"):
+        opened(create=False)
+    opened().close()
+    with opened(create=False) as store:
+        assert (store.settings(), store.tasks(), store.keys(), list(store.selections())) == ({}, {}, set(), [])
+        assert is_there(store.name)
+
+
+def test_what_was_added_is_there_after_closing(opened):
+    with opened() as store:
+        store.begin(SETTINGS, TASKS)
+        store.add(rollout())
+        number = store.record(selected())
+    with opened(create=False) as store, store.reopened() as again:
+        for each in (store, again):
+            assert each.keys() == {Key("a", "sample", 0)}
+            assert numbers_of(each, number) == [0, 1]
+            each.see_in_place()
+
+
+def test_what_reads_or_writes_a_closed_store_is_an_error_of_ours(store):
+    store.begin(SETTINGS, TASKS)
+    store.close()
+    store.close()
+    for attempt in (store.keys, store.totals, lambda: list(store.rollouts()), lambda: store.add(rollout())):
+        with pytest.raises(TraceError):
+            attempt()
+
+
+def test_a_deleted_store_is_gone(opened):
+    with opened() as store:
+        store.begin(SETTINGS, TASKS)
+        name = store.name
+        store.delete()
+    assert not is_there(name)
+    with opened() as store:
+        assert store.settings() == {}
+
+
+# The run
+
+
+def test_a_run_goes_on_with_the_same_settings_and_tasks_only(run, opened):
+    run.begin(SETTINGS, TASKS)
+    with opened() as other:
+        other.begin(SETTINGS, TASKS)
+        assert other.settings() == SETTINGS
+        assert list(other.tasks().items()) == list(TASKS.items())
+    with pytest.raises(TraceError, match=r"(?s)n was 2, and is 3 now.*1 tasks are gone: 'b'.*--fresh"):
+        run.begin({**SETTINGS, "n": 3}, {"a": "mark a"})
+    with pytest.raises(TraceError, match="1 tasks ask something else: 'a'"):
+        run.begin(SETTINGS, {**TASKS, "a": "other"})
+    assert run.settings() == SETTINGS
+
+
+def test_amended_settings_stand_beside_the_others(run):
+    run.amend({"seed": 1, "more": [None, {"x": "é"}]})
+    assert run.settings() == {**SETTINGS, "seed": 1, "more": [None, {"x": "é"}]}
+
+
+def test_a_rollout_comes_back_whole(run):
+    assert run.add(rollout())
+    (back,) = run.rollouts("a")
+    for field in dataclasses.fields(StoredRollout):
+        if field.name not in ("trajectory", "id"):
+            assert getattr(back, field.name) == getattr(rollout(), field.name), field.name
+    assert run.rollout(back.id).key == back.key
+    for kept, given in zip(back.trajectory.calls, FULL.calls, strict=True):
+        for field in dataclasses.fields(Call):
+            if field.name not in ("entropies", "signals"):
+                assert getattr(kept, field.name) == getattr(given, field.name), field.name
+        np.testing.assert_array_equal(kept.entropies, given.entropies.astype(np.float32).astype(np.float64))
+        assert kept.signals.keys() == given.signals.keys()
+        for name, values in given.signals.items():
+            np.testing.assert_array_equal(kept.signal(name), values.astype(np.float32).astype(np.float64))
+
+
+def test_the_first_of_two_rollouts_with_one_key_is_kept(run, opened):
+    assert run.add(rollout(verdict=1.0))
+    with opened() as other:
+        assert not other.add(rollout(verdict=0.0))
+    assert [back.verdict for back in run.rollouts("a")] == [1.0]
+    assert (run.has(Key("a", "sample", 0)), run.has(Key("a", "greedy", 0))) == (True, False)
+
+
+def test_a_rollout_is_there_whole_or_not_at_all(run):
+    odd = Trajectory([Call([0.1]), Call([0.2])])
+    object.__setattr__(odd.calls[1], "capability", object())  # no column takes it
+    with pytest.raises(TraceError):
+        run.add(rollout(trajectory=odd))
+    assert (run.keys(), list(run.rollouts()), run.costs()["model_calls"]) == (set(), [], 0)
+    assert run.add(rollout())
+
+
+def test_a_rollout_of_no_task_of_the_run_is_refused(run):
+    with pytest.raises(TraceError, match="see that its run was begun with this task"):
+        run.add(rollout("c"))
+    assert run.keys() == set()
+
+
+def test_totals_failures_and_costs(run):
+    run.add(rollout(number=1))
+    run.add(failed(0))
+    run.add(rollout(kind="greedy", verdict=1.0))
+    run.record(selected())  # none of the run's
+    first, second = run.totals()
+    assert (first.task, first.rollouts, first.greedy, first.seconds, first.best) == ("b", 0, None, 0.0, 0.0)
+    assert (second.task, second.rollouts, second.failed, second.solved, second.best) == ("a", 2, 1, 0.5, 0.5)
+    assert (second.greedy, second.model_calls, second.unsampled_calls) == (1.0, 9, 3)
+    assert (second.prompt_tokens, second.generated_tokens, second.seconds) == (21, 15, 3.75)
+    assert run.failures() == [(Key("a", "sample", 0), "ValueError: x")]
+    assert set(run.costs()) == set(COSTS)
+    assert (run.costs()["generated_tokens"], run.costs()["model_calls"]) == (15, 9)
+
+
+def test_failed_rollouts_go_and_their_costs_stay_counted(run):
+    run.add(failed(0))
+    run.add(rollout(number=1))
+    before = run.costs()
+    assert (run.forget_failed(), run.forget_failed()) == (1, 0)
+    assert (run.keys(), run.failures(), run.settings()) == ({Key("a", "sample", 1)}, [], SETTINGS)
+    assert run.costs() == before
+    assert run.add(rollout(number=0))
+    assert run.costs()["model_calls"] == before["model_calls"] + 3
+
+
+# Recorded selections
+
+
+def test_a_selection_comes_back_with_its_candidates(store):
+    result = selected(winner=1)
+    number = store.record(result, name="question é")
+    (kept,) = store.selections()
+    assert (kept.id, kept.name, kept.receipt) == (number, "question é", result.selection)
+    assert store.selection(number).receipt == result.selection
+    rollouts = list(store.rollouts(selection=number))
+    assert [(each.key, each.selection) for each in rollouts] == [
+        (Key("question é", "sample", i), number) for i in (0, 1)
+    ]
+    assert [each.final_action for each in rollouts] == ["answer 0", "answer 1"]
+    assert all(np.isnan(each.verdict) for each in rollouts)
+    assert [(index, tokens) for _, index, tokens in store.candidates(number)] == [(0, 3), (1, 4)]
+    assert [rollout for rollout, _, _ in store.candidates(number)] == [each.id for each in rollouts]
+
+
+def test_ids_are_never_given_twice(store):
+    first = store.record(selected())
+    store.forget(rollout for rollout, _, _ in store.candidates(first))
+    second = store.record(selected(), name="later")
+    assert second != first
+    with pytest.raises(TraceError, match=f"has no selection {first}"):
+        store.selection(first)
+    with pytest.raises(TraceError, match="has no rollout 77"):
+        store.rollout(77)
+
+
+def test_a_selection_that_cannot_be_kept_leaves_nothing(store):
+    result = selected()
+    object.__setattr__(result.trajectories[1].calls[0], "capability", object())
+    with pytest.raises(TraceError):
+        store.record(result)
+    assert (list(store.selections()), list(store.rollouts())) == ([], [])
+
+
+def test_recording_writes_from_other_threads(store):
+    result, done = selected(), []
+    with store.recording(name="inside"):
+        heard = listener.get()
+    thread = threading.Thread(
+        target=lambda: done.append(heard.on_left(result.selection, result.trajectories, result.final_actions))
+    )
+    thread.start()
+    thread.join(60)
+    assert done == [None]
+    assert [kept.name for kept in store.selections()] == ["inside"]
+
+
+# Everything in its order
+
+
+def test_of_all_rollouts_the_run_s_come_first_and_groups_are_together(run):
+    later = run.record(selected(), name="a")
+    for each in (rollout("b", 1), rollout("a", 1), rollout("b", 0), rollout("a", kind="greedy"), rollout("a", 0)):
+        run.add(each)
+    found = [(each.selection, each.key.task, each.key.kind, each.key.number) for each in run.rollouts()]
+    assert found == [
+        *[(None, "a", "sample", 0), (None, "a", "sample", 1), (None, "a", "greedy", 0)],
+        *[(None, "b", "sample", 0), (None, "b", "sample", 1)],
+        *[(later, "a", "sample", 0), (later, "a", "sample", 1)],
+    ]
+    assert [each.key.number for each in run.rollouts("b")] == [0, 1]
+    assert [each.key.kind for each in run.rollouts("a", "greedy")] == ["greedy"]
+
+
+def test_what_is_taken_out_while_it_is_read_is_passed_over(store):
+    first, second = store.record(selected()), store.record(selected())
+    reading, kept = store.rollouts(), store.selections()
+    assert (next(reading).selection, next(kept).id) == (first, first)
+    store.forget(rollout for rollout, _, _ in store.candidates(second))
+    assert ([each.key.number for each in reading], list(kept)) == ([1], [])
+
+
+# Taking out
+
+
+def test_rollouts_of_selections_go_and_those_of_the_run_stay(run):
+    run.add(rollout())
+    number = run.record(selected())
+    ids = [each.id for each in run.rollouts()]
+    assert len(set(ids)) == 3
+    assert run.forget(ids) == 2
+    assert (run.keys(), list(run.selections())) == ({Key("a", "sample", 0)}, [])
+    assert run.forget(ids) == 0
+    assert run.candidates(number) == []
+    assert len(next(run.rollouts()).trajectory) == 5
+
+
+def test_losers_are_pruned_and_winners_stay(store):
+    kept = [store.record(selected(winner)) for winner in (0, 1)]
+    what = prunable(store, losers=True)
+    assert (what.thinned, what.selections, what.tokens) == (2, 0, 4 + 3)
+    assert prune(store, what) == 2
+    assert [numbers_of(store, number) for number in kept] == [[0], [1]]
+    assert [each.receipt.winner for each in store.selections()] == [0, 1]
+
+
+def test_the_oldest_are_pruned_and_give_their_room_back(store):
+    numbers = [store.record(selected(tokens=(20_000, 20_000))) for _ in range(3)]
+    before = store.size()
+    assert prune(store, prunable(store, keep=1)) == 4
+    assert [each.id for each in store.selections()] == numbers[-1:]
+    assert 0 < store.size() < before or before == 0
