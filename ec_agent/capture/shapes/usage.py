@@ -94,11 +94,10 @@ class Usages:
         silent = [each.usage for each in told if not each.speaks]
         if len(silent) > 1 and all(usage == silent[0] for usage in silent):
             return False
-        grows = all(before < after for before, after in pairwise(counts))
-        if grows and len(counts) >= _RUNNING:
+        if len(counts) >= _RUNNING and all(before < after for before, after in pairwise(counts)):
             return False
         speaking = len(told) - len(silent)
-        return adds_up or (not grows and speaking > 2 and speaking >= self.spoken > max(counts))
+        return adds_up or (speaking > 2 and speaking >= self.spoken > max(counts))
 
     def _runs(self) -> bool:
         """Whether it is a total that grows as the answer does; what fits on the way is not the end of it."""
