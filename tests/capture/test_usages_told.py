@@ -47,7 +47,7 @@ def test_the_closing_one_is_believed_over_a_larger_one():
     ("counts", "entries", "expected"),
     [
         pytest.param([(6, SILENT), (6, SILENT)], 0, 6, id="the closing part twice"),
-        pytest.param([(1, SPOKEN), (2, SPOKEN), (3, SPOKEN), (4, SPOKEN)], 0, 4, id="four that grow are running totals"),
+        pytest.param([(1, SPOKEN), (2, SPOKEN), (3, SPOKEN), (4, SPOKEN)], 0, 4, id="four that grow are totals"),
         pytest.param([(2, SPOKEN), (3, SPOKEN), (5, SPOKEN)], 0, 10, id="three may grow by chance"),
         pytest.param([(6, SPOKEN), (2, SILENT)], 6, 6, id="the largest is what came"),
     ],
