@@ -111,3 +111,12 @@ def test_every_option_has_its_row_and_its_default():
     assert {name: eval(default, names) for name, default in rows.items()} == {
         name: getattr(Options(), name) for name in Options.__slots__
     }
+
+
+def test_speed_runs(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/speed.md")
+    printed = capsys.readouterr().out.split("\n")
+    assert printed[:2] == ["(100, 27)", "(100, 1)"]
+    assert float(printed[2]) == names["score_many"](names["timelines"], [names["HEPConfig"](1, 80, 2)])[0, 0]
+    assert (tmp_path / "runs.npz").exists()
