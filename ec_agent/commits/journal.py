@@ -23,7 +23,18 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ec_agent.errors import ConfigError, EcAgentError, JournalError
 from ec_agent.insides.langgraph import saver_of
-from ec_agent.support.checks import file_path, instance, is_folder, mapping, refusal, repr_of, seconds, text, whole
+from ec_agent.support.checks import (
+    file_path,
+    instance,
+    is_folder,
+    mapping,
+    refusal,
+    repr_of,
+    seconds,
+    storable,
+    text,
+    whole,
+)
 from ec_agent.support.plans import Plan, Step, adrive, call, drive
 from ec_agent.support.private import make_private
 
@@ -376,10 +387,7 @@ def check_key(key: Any) -> None:
     Raises:
         ConfigError: it is not one.
     """
-    try:
-        text("key", key, "an idempotency key, as text", empty=True).encode()
-    except UnicodeEncodeError as error:
-        raise refusal("key", key, "whole Unicode text") from error
+    storable("key", key, "an idempotency key, as text")
 
 
 def check_entry(key: Any, attempt: Any, **said: Any) -> None:

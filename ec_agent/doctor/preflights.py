@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 from pydantic import SecretStr
 
 from ec_agent.doctor.chat_model import ChatModelTarget, endpoint_of, unbound
@@ -18,6 +19,7 @@ from ec_agent.doctor.probing import probe
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
 from ec_agent.errors import PreflightError
 from ec_agent.numbers.coverage import MIN_COVERAGE
+from ec_agent.support.checks import flag, several, share
 from ec_agent.support.plans import Plan, Step
 
 MOST_REMEMBERED = 256
@@ -56,8 +58,11 @@ def preflight(
     def unfit(report: Report) -> bool:
         return _lacking(report, "logprobs", min_coverage) or (tools and _lacking(report, "tools", min_coverage))
 
+    share("min_coverage", min_coverage)
+    flag("tools", tools)
+    flag("request_logprobs", request_logprobs)
     reports = []
-    for model in models:
+    for model in several("models", models, Runnable, "a list of chat models, or of bindings of them"):
         report = yield from _once(model, request_logprobs, unfit)
         reports.append(report)
     failed = [report for report in reports if unfit(report)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError, PromotionError
+from ec_agent.support.checks import file_path, is_file, is_folder, or_none, repr_of, seconds
 from ec_agent.support.private import make_private
 
 _PREFIX = "ec-agent-copy-"
@@ -76,16 +77,18 @@ class SQLiteCopies:
     def __init__(
         self, path: str | PathLike[str], *, directory: str | PathLike[str] | None = None, timeout: float = 5.0
     ) -> None:
-        self.path = Path(path).resolve()
-        self.directory = Path(directory or tempfile.gettempdir()).resolve()
-        self.timeout = timeout
-        if not self.path.is_file():
-            what = "is a directory" if self.path.is_dir() else "does not exist"
+        given = file_path("path", path, "the file of an SQLite database")
+        kept = or_none("directory", directory, file_path, "a directory, or None") or Path(tempfile.gettempdir())
+        self.timeout = seconds("timeout", timeout, "the seconds to wait for a lock, 0 or more", least=0)
+        try:
+            self.path, self.directory = given.resolve(), kept.resolve()
+        except (OSError, RuntimeError) as error:  # links that lead to each other
+            raise ConfigError(f"path or directory cannot be followed ({error}); give others") from error
+        if not is_file(self.path):
+            what = "is a directory" if is_folder(self.path) else "does not exist"
             raise ConfigError(f"path {str(path)!r} {what}; give the file of an SQLite database")
-        if not self.directory.is_dir():
+        if not is_folder(self.directory):
             raise ConfigError(f"directory {str(directory)!r} is not a directory; create it, or give None")
-        if not timeout >= 0:
-            raise ConfigError(f"timeout is {timeout!r}; give the seconds to wait for a lock, 0 or more")
         # SQLite itself has to look: closing a plain file handle would drop the locks this process holds on the file.
         try:
             with closing(self._connect(self.path)) as source:
@@ -121,10 +124,10 @@ class SQLiteCopies:
             ConfigError: ``token`` is not the token of a copy.
             PromotionError: the copy is gone.
         """
-        match = _TOKEN.fullmatch(token)
+        match = _TOKEN.fullmatch(token) if isinstance(token, str) and "\0" not in token else None
         # Leaving removes the copy's directory, so no other may be named.
         if match is None or not Path(match["path"]).parent.name.startswith(_PREFIX):
-            raise ConfigError(f"token {token!r} names no copy; give the .token of a DatabaseCopy")
+            raise ConfigError(f"token {repr_of(token)} names no copy; give the .token of a DatabaseCopy")
         copy = DatabaseCopy(Path(match["path"]), match["base"])
         copy._must_exist()
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.tasks import BaseTask, Outcome
+from ec_agent.support.checks import file_path, function
 
 Check = Callable[[Outcome, Any], bool | float]
 
@@ -115,8 +116,10 @@ def read_jsonl(path: str | Path, load_check: Callable[[str], Any]) -> list[Jsonl
     Raises:
         ConfigError: the file cannot be read, or a line is no task; the message names the line.
     """
+    file = file_path("path", path, "a JSONL file")
+    function("load_check", load_check, of=1)
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path} ({error}); give a JSONL file in UTF-8") from error
     seen: dict[str, int] = {}

@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.prompted import PromptedToolModel
+from ec_agent.support.checks import mapping, one_of, or_none, text
 
 Tools = Literal["native", "hermes", "json_schema"]
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -55,8 +56,11 @@ class ModelSettings:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.tools not in get_args(Tools):
-            raise ConfigError(f"tools is {self.tools!r}; give {', '.join(get_args(Tools))}")
+        text("name", self.name, "the name that the endpoint knows the model by")
+        or_none("base_url", self.base_url, text, "a URL, or None", empty=True)
+        or_none("api_key_env", self.api_key_env, text, "the name of an environment variable, or None", empty=True)
+        one_of("tools", self.tools, get_args(Tools), ", ".join(get_args(Tools)))
+        mapping("arguments", self.arguments, "a dict of ChatOpenAI's arguments")
         for name in self.arguments:
             if name in _ELSEWHERE:
                 raise ConfigError(f"the model argument {name} is set by {_ELSEWHERE[name]}; give it there")

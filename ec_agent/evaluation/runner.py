@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from langchain_core.runnables import Runnable
+
 from ec_agent.commits.undeclared import Notices, Together, heeded_by
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
@@ -17,6 +19,7 @@ from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
+from ec_agent.support.checks import flag, function, instance, mapping, or_none, refusal, repr_of, several, text
 from ec_agent.support.loop import on_loop, run_to_its_end
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
@@ -138,7 +141,8 @@ async def aevaluate(
     **options: Unpack[EvaluateOptions],
 ) -> RunReport:
     """The async twin of ``evaluate``, on this event loop and its threads."""
-    told = options.get("on_progress", lambda _: None), options.get("on_event")
+    _check(agent, settings, options)
+    told = options.get("on_progress") or (lambda _: None), options.get("on_event")
     run = _Run(tasks, agent, settings or RunSettings(), *told)
     with open_store(path, create=True) as store:
         named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
@@ -148,6 +152,22 @@ async def aevaluate(
         await run.to_its_end(store)
         store.see_in_place()
         return run.report(store, Path(path))
+
+
+def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
+    if not (callable(agent) or isinstance(agent, Runnable)):
+        raise refusal("agent", agent, "a compiled graph, a Runnable, or a function, as best_of_n takes")
+    or_none("settings", settings, instance, RunSettings, "RunSettings(...), or None")
+    or_none("agent_name", options.get("agent_name"), text, empty=True)
+    about = mapping("agent_about", options.get("agent_about", {}), "a dict with values that JSON has")
+    try:
+        json.dumps(dict(about))
+    except Exception as error:
+        raise ConfigError(f"agent_about cannot be stored ({repr_of(error)}); give values that JSON has") from error
+    for name in ("same_agent", "retry_failed"):
+        flag(name, options.get(name, False))
+    or_none("on_progress", options.get("on_progress"), function, of=1)
+    or_none("on_event", options.get("on_event"), function, of=2)
 
 
 def _begin(store: TraceStoreProtocol, run: _Run, named: Mapping[str, Any], options: EvaluateOptions) -> None:
@@ -314,7 +334,8 @@ def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
         ConfigError: there is none, one is no task, or two have the same id.
     """
     found: dict[str, Task] = {}
-    for place, task in enumerate(tasks):
+    given: tuple[Any, ...] = several("tasks", tasks, object, "a list of tasks")
+    for place, task in enumerate(given):
         if isinstance(task, type) or not isinstance(task, Task):
             raise ConfigError(
                 f"task {place} is {type(task).__name__}, which is no task; give objects with id, input, tools, "
@@ -328,5 +349,5 @@ def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
             raise ConfigError(f"two tasks have the id {task.id!r}; give each its own")
         found[task.id] = task
     if not found:
-        raise ConfigError("there is no task; give at least one")
+        raise ConfigError("there is no task: tasks is empty; give at least one")
     return list(found.values())

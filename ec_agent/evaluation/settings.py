@@ -8,7 +8,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.rollouts.limits import Limits
-from ec_agent.support.checks import whole
+from ec_agent.support.checks import checked, flag, number, or_none, whole
 from ec_agent.traces.stored import Key
 
 BUDGETS = ("token_budget", "call_budget")
@@ -50,19 +50,16 @@ class RunSettings:
     call_budget: int | None = None
 
     def __post_init__(self) -> None:
-        whole("n", self.n)
-        whole("concurrency", self.concurrency)
+        checked(self, "n", whole)
+        checked(self, "concurrency", whole)
         for name in BUDGETS:
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise ConfigError(f"seed is {self.seed!r}; give a whole number")
-        warmth = self.temperature
-        if isinstance(warmth, bool) or not isinstance(warmth, int | float) or not 0 < warmth < float("inf"):
-            raise ConfigError(
-                f"temperature is {warmth!r}; give a number above 0: at 0 all rollouts of a task are the same"
-            )
-        if self.timeout == float("inf"):
+            checked(self, name, or_none, whole)
+        checked(self, "seed", whole, None)
+        rather = "a number above 0: at 0 all rollouts of a task are the same"
+        checked(self, "temperature", number, rather, above=0)
+        flag("greedy", self.greedy)
+        flag("request_logprobs", self.request_logprobs)
+        if isinstance(self.timeout, float) and self.timeout == float("inf"):
             raise ConfigError("timeout is inf; leave it out, and a rollout has all the time it needs")
         _ = self.limits
 

@@ -10,8 +10,9 @@ import numpy as np
 from ec_agent.errors import TraceError
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
-from ec_agent.numbers.signals import ENTROPY
+from ec_agent.numbers.signals import ENTROPY, check_signal
 from ec_agent.selectors import Candidate
+from ec_agent.support.checks import flag, share
 from ec_agent.traces.opening import open_store
 from ec_agent.traces.stored import StoredRollout
 
@@ -41,6 +42,9 @@ def iter_results(
     Raises:
         TraceError: the file is no trace file, or the run is not finished and ``partial`` is not set.
     """
+    check_signal(signal)
+    share("min_coverage", min_coverage)
+    flag("partial", partial)
     with open_store(path) as store:
         settings, totals = store.settings(), store.totals()
         if not settings:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ec_agent.errors import ConfigError, ProgressWarning
+from ec_agent.support.checks import file_path
 from ec_agent.support.private import owner_only
 from ec_agent.support.strict_json import strict_json
 
@@ -35,8 +36,9 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
         ConfigError: the file cannot be written.
     """
     lock = threading.Lock()
+    place = file_path("path", path)
     try:
-        file = open(path, "a", encoding="utf-8", opener=owner_only)  # noqa: SIM115  # closed below
+        file = open(place, "a", encoding="utf-8", opener=owner_only)  # noqa: SIM115  # closed below
     except (OSError, TypeError) as error:
         raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
 

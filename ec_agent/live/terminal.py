@@ -14,11 +14,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ec_agent.errors import ConfigError
 from ec_agent.live.board import Board
 from ec_agent.live.console import PlainConsole
 from ec_agent.live.lines import line_of
 from ec_agent.live.screen import Screen
+from ec_agent.support.checks import refusal
 from ec_agent.support.escaping import shown
 
 EVERY = 0.1  # seconds between looks at what is new, and at the terminal's size
@@ -69,8 +69,9 @@ def view(*, file: TextIO | None = None) -> Iterator[OnEvent]:
         ...     for part in graph.stream(question, stream_mode="custom"):
         ...         on_event(part)
     """
-    if file is not None and not hasattr(file, "isatty"):
-        raise ConfigError(f"file is {file!r}; give an open file, or leave it out for standard error")
+    written = not isinstance(file, type) and callable(getattr(file, "write", None)) and hasattr(file, "isatty")
+    if file is not None and not written:
+        raise refusal("file", file, "an open file, or leave it out for standard error")
     with showing(PlainConsole(file=file or sys.stderr, highlight=False)) as shown:
         yield shown.hear
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.fetch import fetch_model
 from ec_agent.local.openmp import load_openmp
+from ec_agent.support.checks import file_path, or_none, repr_of, whole
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
 HOST = "127.0.0.1"
@@ -52,8 +53,10 @@ class LocalServer:
         n_threads: int = 1,
     ) -> None:
         for name, value in (("n_parallel", n_parallel), ("n_ctx", n_ctx), ("n_threads", n_threads)):
-            if value < 1:
-                raise ConfigError(f"{name}={value} must be at least 1; leave it out for the default")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 1 << 31:
+                raise ConfigError(f"{name}={repr_of(value)} must be at least 1; leave it out for the default")
+        whole("port", port, 0, 65535)
+        model_path = or_none("model_path", model_path, file_path, "a GGUF file, or None")
         self.model = MODEL_NAME if model_path is None else model_path.stem
         self._model_path = model_path
         self._port = port

@@ -9,6 +9,7 @@ from typing import Any
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.checks import or_none, text
 from ec_agent.support.plain import PlainError, made
 
 
@@ -150,6 +151,7 @@ class Selection:
         Raises:
             ConfigError: jinja2 or matplotlib is not installed.
         """
+        or_none("title", title, text, empty=True)
         from ec_agent.visual.page import page_of
         from ec_agent.visual.views import view_of
 

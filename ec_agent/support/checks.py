@@ -109,6 +109,14 @@ def text(name: str, value: Any, rather: str = "a text", *, empty: bool = False) 
     raise refusal(name, value, rather)
 
 
+def storable(name: str, value: Any, rather: str = "a text") -> str:
+    """A text, an empty one too, that files and databases take: whole Unicode, without half a surrogate pair."""
+    given = text(name, value, rather, empty=True)
+    if given.encode(errors="replace").decode() == given:
+        return given
+    raise refusal(name, value, f"{rather}, whole Unicode")
+
+
 def instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...], rather: str) -> T:
     """An object of that kind."""
     if isinstance(value, kind):

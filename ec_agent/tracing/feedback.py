@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.uuid import uuid7
 
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.support.checks import seconds
 
 Score = tuple[str, Any, str | None]
 Item = tuple[Mapping[str, str], str, Any, str | None]
@@ -91,7 +92,11 @@ def flush(timeout: float = 30.0) -> bool:
 
     Returns:
         Whether all feedback was handed to LangSmith's client in time.
+
+    Raises:
+        ConfigError: ``timeout`` is no number of seconds.
     """
+    seconds("timeout", timeout, "the seconds to wait at most, 0 or more", least=0)
     end = time.monotonic() + timeout
     done = not wait(tuple(_pending), timeout).not_done
     for client in tuple(_clients):

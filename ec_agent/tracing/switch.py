@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.checks import repr_of
 from ec_agent.tracing.seam import listen
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ def instrument(
         raise ConfigError("instrument() needs opentelemetry-api; pip install 'ec-agent[otel]'")
     for name, value in (("content", content), ("calls", calls), ("tools", tools)):
         if not (isinstance(value, bool) or (name == "content" and value is None)):
-            raise ConfigError(f"{name} is {value!r}; give True or False")
-    if tracer_provider is not None and not hasattr(tracer_provider, "get_tracer"):
-        raise ConfigError(f"tracer_provider is {tracer_provider!r}; give a TracerProvider, or leave it out")
+            raise ConfigError(f"{name} is {repr_of(value)}; give True or False")
+    if tracer_provider is not None and (
+        isinstance(tracer_provider, type) or not callable(getattr(tracer_provider, "get_tracer", None))
+    ):
+        raise ConfigError(f"tracer_provider is {repr_of(tracer_provider)}; give a TracerProvider, or leave it out")
     from opentelemetry.trace import get_tracer
 
     from ec_agent import __version__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import re
 import signal
 import types
 import warnings
@@ -63,9 +64,10 @@ def faults(what: Any, case: Case, argument: Argument, label: str, folder: Path) 
                 case.use(finished(call(*positional, **{**given, **named})))
         except EcAgentError as error:
             yield from _told(error, case, argument, value)
-            if made := [path.name for path in folder.rglob("*") if path not in before and path.exists()]:
+            late = argument.name in case.functions and callable(value)
+            if made := not late and [path.name for path in folder.rglob("*") if path not in before and path.exists()]:
                 yield f"refused after it had made {made}"
-            if Asked.count > asked and argument.name not in case.functions:
+            if Asked.count > asked and not late:
                 yield f"refused after {Asked.count - asked} model calls: {error}"
         except TooLong:
             yield "takes longer than 5 seconds"
@@ -88,7 +90,7 @@ def _told(error: EcAgentError, case: Case, argument: Argument, value: Any) -> It
     word = case.told.get(argument.name, argument.name)
     if not any(each in text for each in word.split("|")) and not (isinstance(value, str | Path) and str(value) in text):
         yield f"does not say that it is about {word}: {text[:200]}"
-    if ";" not in text and ": " not in text:
+    if not re.search(r"[;:]\s", text):
         yield f"does not say what to do: {text[:200]}"
     if len(text) > 2000:
         yield f"an error of {len(text)} letters"

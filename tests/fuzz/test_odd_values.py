@@ -14,10 +14,12 @@ from fuzz_cases import faults
 from fuzz_surface import arguments_of, callables
 from odd_values import LABELS
 from valid_agents import AGENTS
+from valid_exempt import EXEMPT, EXEMPT_METHODS, exempt
 from valid_numbers import NUMBERS, SELECTING
+from valid_stores import STORES
 
 CALLABLES = callables()
-CASES = {**NUMBERS, **SELECTING, **AGENTS}
+CASES = {**NUMBERS, **SELECTING, **AGENTS, **STORES}
 
 
 @pytest.mark.parametrize("place", sorted(CASES))
@@ -36,3 +38,12 @@ def test_every_odd_value_is_taken_or_refused_by_name(place, tmp_path, monkeypatc
             monkeypatch.chdir(tmp_path)
             shutil.rmtree(folder)
     assert not dict(found)
+
+
+def test_no_public_callable_is_forgotten():
+    fed = {place.partition(" ")[0] for place in CASES}
+    forgotten = sorted(place for place in CALLABLES if place not in fed and not exempt(place))
+    assert not forgotten, "give them valid arguments in a table beside this file, or a reason in valid_exempt.py"
+    assert fed <= set(CALLABLES), "there is no such public callable any more"
+    assert {place for place in EXEMPT if place in CALLABLES} == set(EXEMPT)
+    assert all(any(place.startswith(f"{owner}.") for place in CALLABLES) for owner in EXEMPT_METHODS)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.tasks import Task
+from ec_agent.support.checks import or_none, repr_of, text, whole
 
 SOURCES = {
     "sums": "sums",
@@ -22,6 +23,9 @@ SOURCES = {
     "textworld": "textworld",
 }
 """Name of a source -> the module below this package whose ``load`` makes its tasks; imported when it is asked for."""
+
+MOST_TASKS = 1_000_000
+"""Some sources make as many as they are asked for."""
 
 
 def load(name: str, limit: int | None = None, **options: Any) -> list[Task]:
@@ -35,11 +39,10 @@ def load(name: str, limit: int | None = None, **options: Any) -> list[Task]:
     Raises:
         ConfigError: there is no such source, part or option, or its package is not installed.
     """
-    source, _, part = name.partition(":")
+    source, _, part = text("name", name, "the name of a task source").partition(":")
     if source not in SOURCES:
-        raise ConfigError(f"unknown task source {source!r}; the sources are {', '.join(SOURCES)}")
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit={limit} leaves no task; give at least 1")
+        raise ConfigError(f"unknown task source {repr_of(source)}; the sources are {', '.join(SOURCES)}")
+    limit = or_none("limit", limit, whole, 1, MOST_TASKS, rather="at least 1, and at most a million, or None")
     make: Callable[..., list[Task]] = import_module(f"{__name__}.{SOURCES[source]}").load
     try:
         return make(part, limit, **options)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from ec_agent.errors import LogprobsError
+from ec_agent.support.checks import file_path
 from ec_agent.traces.foreign.bounds import BoundError, Bounds, bounded_lines
 from ec_agent.traces.foreign.splitting import Ending, elements_of, keys_of
 
@@ -108,6 +109,7 @@ def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds 
     Raises:
         LogprobsError: it cannot be read, or is empty.
     """
+    path = file_path("path", path, "a file, or - for standard input")
     with tempfile.TemporaryDirectory(prefix="ec_agent_") if str(path) == "-" else _nowhere() as folder:
         source = Source(path if folder is None else Path(folder) / "stdin", str(path), advance, bounds or Bounds())
         try:

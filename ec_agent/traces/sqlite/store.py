@@ -9,11 +9,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.rollouts.selection import Selection
-from ec_agent.support.checks import several
+from ec_agent.support.checks import (
+    file_path,
+    flag,
+    instance,
+    is_file,
+    mapping,
+    one_of,
+    or_none,
+    repr_of,
+    seconds,
+    several,
+    storable,
+    text,
+    whole,
+)
 from ec_agent.support.plain import of_type, parsed, text_of, typed
 from ec_agent.support.private import make_private
 from ec_agent.traces.differences import see_same_run
@@ -26,6 +40,7 @@ from ec_agent.traces.sqlite.totals import RETRIED, costs, failures, totals
 from ec_agent.traces.sqlite.whereabouts import delete, identity_of, see_in_place
 from ec_agent.traces.stored import Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
+_MOST = (1 << 63) - 1
 _SETTINGS: Mapping[str, Any] = {"n": int, "greedy": bool}
 """Those that are calculated with; the others are shown as they are."""
 
@@ -47,15 +62,15 @@ class TraceStore:
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, timeout: float = 60.0) -> None:
-        self.path, self._timeout = Path(path), timeout
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
-            raise ConfigError(f"timeout is {timeout!r}; give the seconds to wait for another process, 0 or more")
+        self.path = file_path("path", path, "the name of a trace file")
+        flag("create", create)
+        self._timeout = seconds("timeout", timeout, "the seconds to wait for another process, 0 or more", least=0)
         if create:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise TraceError(f"the folder of {path} cannot be made ({error}); give another file") from error
-        elif not self.path.is_file():
+        elif not is_file(self.path):
             raise TraceError(f"there is no file {path}; `ec-agent eval` makes one, and TraceStore(path, create=True)")
         try:
             if create:
@@ -122,6 +137,8 @@ class TraceStore:
         Raises:
             TraceError: the file holds a run with other settings or other tasks; the message names them.
         """
+        _plain("settings", settings)
+        _plain("tasks", tasks)
         with transaction(self._connection):
             if not self.settings():
                 rows = [(name, json.dumps(value)) for name, value in settings.items()]
@@ -133,6 +150,7 @@ class TraceStore:
 
     def amend(self, settings: Mapping[str, Any]) -> None:
         """Set some of the run's settings anew, plain JSON: what is only known in a later part of the run."""
+        _plain("settings", settings)
         rows = [(name, json.dumps(value)) for name, value in settings.items()]
         with transaction(self._connection):
             self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
@@ -159,6 +177,7 @@ class TraceStore:
 
     def has(self, key: Key) -> bool:
         """Whether that rollout is there."""
+        instance("key", key, Key, "Key(task, kind, number)")
         query = "SELECT 1 FROM rollouts WHERE task = ? AND kind = ? AND number = ?"
         with reading(self.path, "a rollout"):
             return self._connection.execute(query, (key.task, key.kind, key.number)).fetchone() is not None
@@ -172,6 +191,7 @@ class TraceStore:
         Raises:
             TraceError: the file cannot be written, or is not where it was.
         """
+        instance("rollout", rollout, StoredRollout, "a StoredRollout(...)")
         with self._kept():
             return add_rollout(self._connection, rollout)
 
@@ -189,6 +209,7 @@ class TraceStore:
         Raises:
             TraceError: this is no such result, or the file cannot be written, or is not where it was.
         """
+        or_none("name", name, text, empty=True)
         receipt, candidates = parts_of(result)
         now = time.time()
         with self._kept():
@@ -213,6 +234,7 @@ class TraceStore:
             >>> with store.recording(name="question 7"):
             ...     graph.invoke({"messages": [("user", "...")]})
         """
+        or_none("name", name, text, empty=True)
         return recording(self.reopened, name=name)
 
     def selections(self) -> Iterator[StoredSelection]:
@@ -229,7 +251,7 @@ class TraceStore:
         Raises:
             TraceError: there is none.
         """
-        if (found := self._selection(number)) is None:
+        if (found := self._selection(whole("the number of the selection", number, -_MOST, _MOST))) is None:
             raise TraceError(f"{self.path} has no selection {number}; `ec-agent traces ls` lists those it has")
         return found
 
@@ -251,6 +273,9 @@ class TraceStore:
             kind: ``"sample"``, or ``"greedy"``; of a task alone.
             selection: the selection's id.
         """
+        or_none("task", task, storable)
+        one_of("kind", kind, get_args(Kind))
+        selection = or_none("selection", selection, whole, -_MOST, _MOST)
         values: tuple[Any, ...] = ()
         if task is not None:
             where, values = "task = ? AND kind = ? ORDER BY number", (task, kind)
@@ -268,6 +293,7 @@ class TraceStore:
 
     def candidates(self, selection: int) -> list[tuple[int, int, int]]:
         """Of each rollout of a recorded selection its id, its index and its generated tokens, without its timelines."""
+        selection = whole("selection", selection, -_MOST, _MOST)
         query = "SELECT id, number, generated_tokens FROM rollouts WHERE selection = ? ORDER BY number"
         with reading(self.path, "a rollout"):
             rows = self._connection.execute(query, (selection,)).fetchall()
@@ -283,7 +309,7 @@ class TraceStore:
         Raises:
             TraceError: there is none.
         """
-        if (found := self._rollout(number)) is None:
+        if (found := self._rollout(whole("the number of the rollout", number, -_MOST, _MOST))) is None:
             raise TraceError(f"{self.path} has no rollout {number}; `ec-agent traces ls` lists those it has")
         return found
 
@@ -346,6 +372,15 @@ class TraceStore:
         """What the run has cost, by the names of ``COSTS``: all rollouts that are there, and those run again since."""
         with reading(self.path, "what it cost"):
             return costs(self._connection)
+
+
+def _plain(name: str, given: Any) -> None:
+    try:
+        json.dumps(dict(mapping(name, given, "a dict with values that JSON has"))).encode()
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{name} cannot be stored ({repr_of(error)}); give a dict with values of JSON") from error
 
 
 def _selection_of(number: Any, name: Any, recorded: Any, receipt: Any) -> StoredSelection:
