@@ -40,7 +40,7 @@ from ec_agent.doctor.report import Spent, Way
 from ec_agent.errors import ConfigError
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.prompted.json_schema import handed_over
-from ec_agent.support.checks import flag, or_none, whole
+from ec_agent.support.checks import flag, or_none, seconds, several, whole
 from ec_agent.support.plans import Plan, Step, call
 
 _TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"})
@@ -135,6 +135,8 @@ class ChatModelTarget:
         found, kwargs, self._config = unbound(model)
         first = or_none("first", first, whole, 0)
         flag("request_logprobs", request_logprobs)
+        limit = or_none("limit", limit, seconds)
+        secrets = several("secrets", secrets, str, "a list of texts")
         # An answer out of a cache says nothing of the endpoint; without one the model is asked itself, not a copy.
         cached = found.cache is not False and bool(found.cache or get_llm_cache())
         self._model = found.model_copy(update={"cache": False}) if cached else found

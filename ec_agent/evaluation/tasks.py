@@ -66,7 +66,7 @@ class BaseTask:
     tools: Sequence[BaseTool] = ()
 
     def __init__(self, id: str, input: Any) -> None:
-        self.id = text("the task's id", id)
+        self.id = text("the task's id", id, empty=True)
         self.input = {"messages": [("user", input)]} if isinstance(input, str) else input
 
     def environment(self) -> AbstractContextManager[Any]:

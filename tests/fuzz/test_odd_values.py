@@ -12,7 +12,6 @@ from collections import defaultdict
 import pytest
 from fuzz_cases import faults
 from fuzz_surface import arguments_of, callables
-from odd_values import LABELS
 from valid_agents import AGENTS
 from valid_exempt import EXEMPT, EXEMPT_METHODS, exempt
 from valid_numbers import NUMBERS, SELECTING
@@ -29,7 +28,7 @@ def test_every_odd_value_is_taken_or_refused_by_name(place, tmp_path, monkeypatc
     for argument in arguments_of(what):
         if case.only and argument.name not in case.only:
             continue
-        for label in LABELS:
+        for label in case.labels:
             folder = tmp_path / "f"
             folder.mkdir()
             monkeypatch.chdir(folder)

@@ -63,16 +63,17 @@ def question(**_):
     return {"input": {"messages": [("user", "q")]}}
 
 
-def running():
+def running(twin=True):
     return Case(
         lambda _: question(),
+        twin=twin,
         only=("config", "on_event"),
         on=lambda _: best_of_n(quick, n=2),
         told={"input": "", "config": "config|thread"},
     )
 
 
-def journal(make, name, **given):
+def journal(make, name, twin, **given):
     def made(folder):
         found = make(folder)
         if name.endswith("note"):
@@ -81,6 +82,7 @@ def journal(make, name, **given):
 
     return Case(
         lambda _: {"key": "k", **given},
+        twin=twin,
         on=made,
         told={"key": "key|no longer has attempt", "attempt": "attempt|was just written"},
     )
@@ -111,7 +113,7 @@ AGENTS = {
     "ec_agent.BestOfN.ainvoke": running(),
     "ec_agent.BestOfN.stream": running(),
     "ec_agent.BestOfN.astream": running(),
-    "ec_agent.BestOfN.run": running(),
+    "ec_agent.BestOfN.run": running(twin=False),
     "ec_agent.BestOfN.arun": running(),
     "ec_agent.Limits": Case(use=lambda limits: asked(best_of_n(quick, n=2, limits=limits))),
     "ec_agent.CommitToolNode": Case(lambda _: {"tools": [send]}),
@@ -126,7 +128,7 @@ AGENTS = {
         lambda _: {"saver": InMemorySaver(), "thread_id": "t"}, use=lambda made: made.claim("k", 0, INTENT)
     ),
     "ec_agent.settle_commit": Case(begun),
-    "ec_agent.asettle_commit": Case(begun),
+    "ec_agent.asettle_commit": Case(begun, twin=True),
     "ec_agent.environments.worlds.in_environment": Case(lambda _: {"environment": object()}),
     "ec_agent.testing.Reply": Case(
         functions=frozenset(("error",)),
@@ -163,7 +165,7 @@ AGENTS = {
     "ec_agent.capture.transport.http_client": Case(),
     "ec_agent.capture.transport.async_http_client": Case(),
 } | {
-    f"ec_agent.{kind}.{prefix}{name}": journal(make, name, **given)
+    f"ec_agent.{kind}.{prefix}{name}": journal(make, name, prefix == "a", **given)
     for kind, make in JOURNALS.items()
     for name, given in (
         ("read", {}),

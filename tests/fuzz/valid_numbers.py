@@ -11,7 +11,7 @@ from ec_agent.evaluation.statistics import Resampling
 VALUES = [2.0, 0.1, 0.2, 1.5, 0.0]
 
 
-AS_HEARD = frozenset(("beside", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"))
+AS_HEARD = frozenset(("unplaced", "beside", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"))
 """What a server said: shown, and not calculated with."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,7 +129,7 @@ STORES = {
     "ec_agent.evaluation.BaseTask": Case(lambda _: {"id": "t", "input": "q"}, told={"id": "id"}),
     "ec_agent.evaluation.RunSettings": Case(),
     "ec_agent.evaluation.evaluate": EVALUATING,
-    "ec_agent.evaluation.aevaluate": EVALUATING,
+    "ec_agent.evaluation.aevaluate": replace(EVALUATING, twin=True),
     "ec_agent.evaluation.load_results": Case(lambda folder: {"path": traces(folder)}),
     "ec_agent.evaluation.iter_results": Case(lambda folder: {"path": traces(folder)}),
     "ec_agent.evaluation.adapters.load": Case(lambda _: {"name": "sums", "limit": 2}, told={"name": "source"}),
