@@ -9,8 +9,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from langchain_core.tools import BaseTool
 
-from ec_agent.support.checks import text
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
@@ -66,7 +64,7 @@ class BaseTask:
     tools: Sequence[BaseTool] = ()
 
     def __init__(self, id: str, input: Any) -> None:
-        self.id = text("the task's id", id, empty=True)
+        self.id = id
         self.input = {"messages": [("user", input)]} if isinstance(input, str) else input
 
     def environment(self) -> AbstractContextManager[Any]:

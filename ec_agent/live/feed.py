@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ec_agent.errors import ConfigError, ProgressWarning
-from ec_agent.support.checks import file_path
+from ec_agent.support.checks import file_path, repr_of
 from ec_agent.support.private import owner_only
 from ec_agent.support.strict_json import strict_json
 
@@ -36,7 +36,10 @@ def log(path: str | Path) -> Iterator[Callable[[Any], None]]:
         ConfigError: the file cannot be written.
     """
     lock = threading.Lock()
-    place = file_path("path", path)
+    try:
+        place = file_path("path", path)
+    except ConfigError as error:
+        raise ConfigError(f"cannot write {repr_of(path)}: {error}") from error
     try:
         file = open(place, "a", encoding="utf-8", opener=owner_only)  # noqa: SIM115  # closed below
     except (OSError, TypeError) as error:

@@ -52,7 +52,7 @@ def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, 
         return receipt, list(zip(receipt.candidates, result.trajectories, actions, strict=True))
     except (AttributeError, TypeError, ValueError) as error:
         raise TraceError(
-            f"the result cannot be recorded: {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
+            f"cannot record {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
         ) from error
 
 
