@@ -1,6 +1,7 @@
 """Which of the model events of an Inspect sample are the agent's: as objects of Inspect and as JSON of its logs.
 
-Those of others are: events with a model role (a simulated user, a grader); events inside a scorer; and those of a judge
+Those of others are: events with a model role (a simulated user, a grader); events inside a scorer, which is a span, or
+a step in logs from before there were spans; and those of a judge
 that the agent called itself, as ``react(attempts=2)`` does. Nothing marks the latter but an intermediate ``score``
 event behind them, in the agent's own span (inspect_ai 0.3.285).
 """
@@ -27,6 +28,7 @@ def of_the_agent(
         roles: take those with a model role, too.
     """
     scoring: set[Any] = set()
+    steps = 0  # of scorers that are under way
     kept: list[tuple[int, Any]] = []
     spans: dict[Any, list[tuple[int, Any]]] = {}
     for place, event in enumerate(events):
@@ -35,6 +37,10 @@ def of_the_agent(
             named = get(event, "type") in _SCORING or get(event, "name") == "scorers"
             if named or get(event, "parent_id") in scoring:
                 scoring.add(get(event, "id"))
+        elif kind == "step" and get(event, "type") in _SCORING:
+            steps += 1 if get(event, "action") == "begin" else -1
+        elif steps > 0:
+            continue
         elif kind == "model" and _answered(event) and (roles or not get(event, "role")) and span not in scoring:
             kept.append((place, event))
             spans.setdefault(span, []).append((place, event))

@@ -72,6 +72,8 @@ DIFFERENT = {
     "numbers beside a broken text": [{"token": "\ufffd", "bytes": None, "id": each} for each in (5, 6, 7)],
     "numbers in token_id": [{"token": "", "bytes": [], "token_id": each} for each in (5, 6, 7)],
     "token_id": [{"token": f"token_id:{each}", "bytes": [239, 191, 189]} for each in (5, 6, 7)],
+    "one number for all, broken texts": [{"token": text, "bytes": [], "id": 0} for text in ("", "", "b")],
+    "one number for all, lone surrogates": [{"token": text, "id": 0} for text in ("\ud83d", "\ud83d", "\ud83e")],
     "one number for all": [{**plain(text), "id": 1} for text in "abc"],
     "bytes beside one text": [{"token": "a", "bytes": [97]}, {"token": "a", "bytes": [32, 97]}, plain("b")],
     "texts": [plain("a"), plain(" a"), plain("A")],
@@ -102,6 +104,12 @@ def test_what_differs_in_anything_counts(case):
 def test_a_repeat_has_the_same_logprob():
     row = entry([plain("a"), plain("a"), plain("b")], [log(0.3), log(0.25), log(0.1)])
     assert signal([row]) == pytest.approx([entropy_of([log(0.3), log(0.25), log(0.1)])], abs=1e-12)
+
+
+def test_a_number_with_two_logprobs_tells_nothing():
+    """One token has one: a server that gives all the same number leaves texts alone to tell them apart."""
+    row = entry([{"token": "", "token_id": 0}] * 5, FOUR_AND_ONE)
+    assert signal([row]) == pytest.approx([entropy_of(FOUR_AND_ONE)], abs=1e-12)
 
 
 def test_candidates_named_by_numbers():

@@ -200,6 +200,22 @@ def test_calls_that_are_nobodys_of_the_agent(tmp_path):
     assert calls(tmp_path, log.sample()) == [4]
 
 
+@pytest.mark.parametrize("within", [False, True])
+def test_a_scorers_step_is_not_the_agents(tmp_path, within):
+    """As logs had it before there were spans; a solver's step is the agent's."""
+    log = Log()
+    log.say("user")
+    for kind in ("solver", "scorer"):
+        log.events.append({"event": "step", "action": "begin", "type": kind, "name": "x"})
+        if kind == "scorer" and within:
+            log.events.append({"event": "step", "action": "begin", "type": None, "name": "y"})
+            log.events.append({"event": "step", "action": "end", "type": None, "name": "y"})
+        log.agent() if kind == "solver" else log.judge()
+        log.events.append({"event": "step", "action": "end", "type": kind, "name": "x"})
+    log.agent()
+    assert calls(tmp_path, log.sample()) == [1, 3]
+
+
 def test_a_sample_that_ended_in_an_error_is_no_candidate(tmp_path):
     log = Log()
     log.say("user")

@@ -219,6 +219,8 @@ def test_the_agent_went_on_with_the_first(tmp_path, kind):
     [
         ({"error": "RateLimitError()", "outputs": None}, 3),
         ({"status": "error", "outputs": {}}, 3),
+        ({"status": "pending", "outputs": None}, 3),  # killed: nobody told how it ended
+        ({"status": "pending", "outputs": {"generations": [alternatives(1, SECOND)]}}, 5),
         ({"error": "x", "outputs": {"generations": [[]]}}, 3),
         ({"error": "x", "outputs": {"generations": [alternatives(1, SECOND)]}}, 5),  # it had begun to stream
     ],

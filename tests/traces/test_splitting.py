@@ -156,6 +156,9 @@ FAULTY = {
     "two bad elements": (f"[{GOOD}, {{bad}}, nil, {GOOD}]", 2, "record 2 is not JSON", "2 records"),
     "a cut array": (f"[{GOOD}, {GOOD[:-9]}", 1, "after 1 records is not JSON", "at least 1 records"),
     "an array and more": (f"[{GOOD}] {GOOD}\n{GOOD}", 1, "something after the array's end", "at least 1 records"),
+    "an array in a line and more": (f"[{GOOD}, {GOOD}]\nend of log\n\n", 2, "something after", "at least 1 records"),
+    "an array in a line, more and no array": (f"[{GOOD}, {GOOD}]\nnil\n7", 2, "something after", "at least 1 records"),
+    "two arrays in lines and more": (f"[{GOOD}]\nnil\n[{GOOD}]", 2, "line 2 is not JSON", "1 records"),
     "a document and more": (f"{GOOD}\n\n{{\n nonsense\n {GOOD}", 2, "line 3 is not JSON", "2 records"),
     "two documents and more": (
         f"{json.dumps(answer(0), indent=1)}\n{GOOD}\n{{\nnonsense\n\n",
@@ -175,3 +178,12 @@ def test_what_is_told_is_true(tmp_path, fault):
     assert len(done.stdout.splitlines()) == kept
     assert words in done.stderr
     assert f"\n{count} were left out" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_has_a_rollout_an_element_however_it_is_encoded(tmp_path, encoding, indent):
+    file = tmp_path / "log.json"
+    file.write_bytes(json.dumps([answer(0), answer(1), answer(2)], indent=indent).encode(encoding))
+    found, troubles = told(file)
+    assert ([len(each.trajectory) for each in found], troubles) == ([2, 3, 4], [])

@@ -30,6 +30,8 @@ NEAR = 1 / 4
 any probability above some 1 - 1e-7. A model that often is so sure, is often nearly so: over the four powers of ten
 between. Placeholders have no such company."""
 
+_SPACES = dict.fromkeys(map(ord, " \t\r\n\u2581\u0120\u010a\u0109\u010d"), None)  # SentencePiece's, and GPT-2's
+
 
 def contradicted(top: FloatArray, sampled: FloatArray, entries: Sequence[Any]) -> NDArray[np.bool_]:
     """Tokens that are certain by their own logprob, while their candidates say otherwise, shape ``(T,)``.
@@ -47,8 +49,14 @@ def contradicted(top: FloatArray, sampled: FloatArray, entries: Sequence[Any]) -
         return found
     highest = top[rows].max(axis=1, initial=-np.inf)
     found[rows] = np.isfinite(highest) & (highest < SURE)
-    for row in rows[(highest >= SURE) & (highest != sampled[rows])].tolist():
-        found[row] = _named_otherwise(entries[row], get(entries[row], "top_logprobs")[int(top[row].argmax())])
+    alike = highest == sampled[rows]
+    # Equal logprobs say that it is that candidate, by a name that is told only where nothing else has a probability:
+    # the quick reading has no names.
+    alone = np.isfinite(top[rows]).sum(axis=1) < 2
+    for number in np.flatnonzero((highest >= SURE) & (alone | ~alike)).tolist():
+        row = int(rows[number])
+        likeliest = get(entries[row], "top_logprobs")[int(top[row].argmax())]
+        found[row] = _named_otherwise(entries[row], likeliest, alike=bool(alike[number]))
     return found
 
 
@@ -90,10 +98,18 @@ def _longest(flags: NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
-def _named_otherwise(token: Any, candidate: Any) -> bool:
-    """Whether these are surely two tokens; a number and a text may name one."""
+def _named_otherwise(token: Any, candidate: Any, *, alike: bool) -> bool:
+    """Whether these are surely two tokens; a number and a text may name one.
+
+    Args:
+        token: the token that was generated.
+        candidate: a candidate of it.
+        alike: their logprobs are the same, so that they may well be one token, spelled in two ways.
+    """
     names = get(token, "token"), get(candidate, "token")
-    if not all(isinstance(name, str) and whole(name) for name in names):
+    if names[0] == names[1] or not all(isinstance(name, str) and whole(name) for name in names):
         return False
-    numbered = [name.startswith("token_id:") for name in names]
-    return numbered[0] == numbered[1] and bool(names[0] != names[1])
+    if len({name.startswith("token_id:") for name in names}) > 1:
+        return False
+    spelled = [name.translate(_SPACES) for name in names]
+    return not alike or (all(bare and bare.isascii() for bare in spelled) and spelled[0] != spelled[1])

@@ -26,8 +26,10 @@ def repeats(candidates: Sequence[Any], logprobs: Iterable[float]) -> list[int]:
         logprobs: theirs.
     """
     found, seen = [], set()
-    for place, (candidate, logprob) in enumerate(zip(candidates, logprobs, strict=False)):
-        token = told_by(candidate)
+    listed = list(zip(candidates, logprobs, strict=False))
+    shared = _shared(listed)
+    for place, (candidate, logprob) in enumerate(listed):
+        token = told_by(candidate, numbered=not shared)
         if token is None:
             continue
         if (token, logprob) in seen:
@@ -36,13 +38,27 @@ def repeats(candidates: Sequence[Any], logprobs: Iterable[float]) -> list[int]:
     return found
 
 
-def told_by(candidate: Any) -> Hashable | None:
+def _shared(listed: Sequence[tuple[Any, float]]) -> bool:
+    """Whether one number stands beside several tokens, as where a server gives all the same: it tells nothing then."""
+    found: dict[Any, tuple[Any, float]] = {}
+    for candidate, logprob in listed:
+        text = get(candidate, "token")
+        if (number := _beside(candidate)) is not None and found.setdefault(number, (text, logprob)) != (text, logprob):
+            return True
+    return False
+
+
+def told_by(candidate: Any, *, numbered: bool = True) -> Hashable | None:
     """What a candidate is told by: equal only for what is surely the same token; ``None`` where nothing tells.
 
-    Two tokens may have one number only where a server gives all the same: then their texts still tell them apart.
+    Args:
+        candidate: of a token.
+        numbered: whether numbers beside the texts are the tokens' own.
     """
     text = get(candidate, "token")
-    number = _number(candidate, text)
+    number = _in_place(text)
+    if number is None and numbered:
+        number = _beside(candidate)
     if number is not None:
         return number, str(text)
     if not isinstance(text, str) or not whole(text):
@@ -63,11 +79,15 @@ def _letters(raw: Any) -> str | None:
     return raw if isinstance(raw, str) and whole(raw) else None
 
 
-def _number(candidate: Any, text: Any) -> int | str | None:
-    if type(text) is int:
+def _in_place(text: Any) -> int | str | None:
+    """A number in the place of the text."""
+    if type(text) is int or (isinstance(text, str) and text.startswith(_NUMBERED)):
         return text
-    if isinstance(text, str) and text.startswith(_NUMBERED):
-        return text
+    return None
+
+
+def _beside(candidate: Any) -> int | str | None:
+    """A number beside the text."""
     for name in NUMBERS:
         number = get(candidate, name)
         if type(number) is int and number >= 0:

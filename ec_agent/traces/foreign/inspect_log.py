@@ -46,7 +46,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
     for where, sample in samples(source, trouble):
         try:
             if (error := get(sample, "error")) is not None:
-                said = " ".join(str(get(error, "message")).split())[:80]
+                said = " ".join(str(get(error, "message") or error).split())[:80]
                 trouble(where, f"ended in an error ({said}), so it is no candidate")
                 continue
             yield _rollout(sample)

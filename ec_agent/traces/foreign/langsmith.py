@@ -4,8 +4,8 @@ They may come in any order, as exports do: calls wait on disk until the file has
 order by the last part of ``dotted_order``, which begins with the run's own start, else by ``start_time``. Repetitions
 of a dataset's example (``reference_example_id``) are rollouts of one task.
 
-A call that failed is none, as for those who listen; a trace whose own run failed is no candidate. Of several
-generations of one call, the first is what the agent went on with.
+A call that failed, or never ended, is none, as for those who listen; a trace whose own run failed is no candidate. Of
+several generations of one call, the first is what the agent went on with.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def _failed(run: Mapping[str, Any]) -> bool:
 
 
 def _call(run: Mapping[str, Any], source: Source) -> Call | None:
-    """The call of an ``llm`` run; ``None`` where it failed before anything came."""
+    """The call of an ``llm`` run; ``None`` where it failed, or was killed, before anything came."""
     payload = _payload(_plain(run.get("outputs"), source))
-    if _failed(run):
+    if _failed(run) or run.get("status") == "pending":  # what was killed stays pending
         if not payload.entries and not payload.tokens:
             return None
         payload = replace(payload, partial=True)

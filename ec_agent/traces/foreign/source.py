@@ -28,6 +28,9 @@ _NOT_JSON = (ValueError, RecursionError)  # the first covers bad JSON and bad UT
 _NO_PART = (b"event:", b"id:", b"retry:", b":", b"[DONE]")
 """What begins the lines of a saved event stream that hold no part of an answer."""
 
+_VALUES = (b"{", b"[", b"data:")
+"""What begins the lines of JSONL."""
+
 Trouble = Callable[[str, str], None]
 """Called with the place of a record that cannot be read, and with what is wrong; it may raise."""
 
@@ -155,6 +158,10 @@ def _documents(source: Source, trouble: Trouble) -> Generator[Record, None, bool
     except _NOT_JSON:
         return False
     several = _at(text, end) < len(text)
+    if not several and isinstance(value, list) and value and isinstance(value[0], dict):  # in UTF-16, say
+        for number, element in enumerate(value):
+            yield Record(f"{source.label}, record {number}", element, end // len(value))
+        return True
     number, begin = 0, 0
     while True:
         yield Record(f"{source.label}, document {number}" if several else source.label, value, end - begin)
@@ -250,7 +257,9 @@ def _layout(source: Source) -> Literal["lines", "array", "document"]:
         if not first.endswith(b"\n"):  # one line in all, or a very long one
             return whole if objects or len(first) < _FIRST_LINE else "lines"
         if _is_json(first):
-            return "lines" if any(line.strip() for line in file) else whole
+            # An array of objects may be the document, and what follows may be something else.
+            begins = _VALUES if objects else b""
+            return "lines" if any(text.startswith(begins) for line in file if (text := line.strip())) else whole
         # A bad first line of JSONL, or the first of a document over many lines.
         return "lines" if not objects and _is_record(file.readline(_FIRST_LINE)) else whole
 
