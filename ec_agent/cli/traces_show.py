@@ -132,7 +132,7 @@ def _call_plain(call: Call) -> dict[str, Any]:
     }
     return {
         **plain,
-        **{name: getattr(call, name) for name in ("capability", "partial", "constrained", "unplaced")},
+        **{name: getattr(call, name) for name in ("capability", "partial", "constrained", "unplaced", "beside")},
         "texts": None if call.texts is None else list(call.texts),
         "entropies": _values(call.entropies),
         "signals": {name: _values(values) for name, values in call.signals.items()},

@@ -81,6 +81,7 @@ TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
         "constrained": pa.bool_(),
         "from_cache": pa.bool_(),
         "unplaced": _WHOLE,
+        "beside": _WHOLE,
     },
     "tokens": {
         "rollout": _WHOLE,
@@ -208,7 +209,7 @@ def _call(rollout: StoredRollout, place: int, begins: int, call: Call) -> tuple[
     return (
         *(rollout.id, place, begins, call.tokens, call.model, call.node, _micro(call.started), _micro(call.ended)),
         *(call.prompt_tokens, call.cached_tokens, call.capability, call.partial, call.constrained, call.from_cache),
-        call.unplaced,
+        *(call.unplaced, call.beside),
     )
 
 

@@ -11,7 +11,7 @@ from ec_agent.rollouts.selection import Selection
 
 Kind = Literal["sample", "greedy"]
 
-VERSION = 5
+VERSION = 6
 """Of what is kept of a rollout, whichever the store: one more with each field. Parquet files say it too."""
 
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")

@@ -59,6 +59,7 @@ FULL = Trajectory(
             candidates=((("a", 0.75), ("b", 0.25)), ()),
             from_cache=True,
             unplaced=1,
+            beside=4,
         ),
         Call([]),  # one that reported nothing
         Call([0.25]),

@@ -39,6 +39,7 @@ FULL = Trajectory(
             partial=True,
             constrained=True,
             unplaced=1,
+            beside=4,
         ),
         call(),  # one that reported nothing
         Call(np.array([0.25])),  # no further signal
@@ -153,6 +154,22 @@ def test_a_file_whose_pages_are_damaged_is_said_by_what_writes_and_what_reads(st
         for attempt in (lambda: again.add(rollout(number=1)), lambda: list(again.rollouts()), again.keys, again.totals):
             with pytest.raises(TraceError, match="damaged"):
                 attempt()
+
+
+@pytest.mark.parametrize(
+    ("create", "words"),
+    [(False, "cannot be read: its list of tables is .*malformed"), (True, "is no trace file .*malformed")],
+)
+def test_a_file_whose_list_of_tables_is_damaged_is_said_when_it_is_opened(store, path, create, words):
+    for number in range(40):  # more tables than the first page has room for
+        store._connection.execute(f"CREATE TABLE more_{number} (a_column_with_a_long_name_that_takes_room TEXT)")
+    store.compact()
+    store.close()
+    with open(path, "r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (path.stat().st_size - 4096))
+    with pytest.raises(TraceError, match=f"run.db {words}"):
+        TraceStore(path, create=create)
 
 
 @pytest.mark.parametrize("timeout", [-1, "x", None, True, float("nan")], ids=repr)

@@ -67,10 +67,16 @@ def _places_in_doubt(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls ADD COLUMN unplaced INTEGER NOT NULL DEFAULT 0")
 
 
+def _other_answers(connection: sqlite3.Connection) -> None:
+    """5 to 6: tokens of other answers to the same request, which are on the bill and on no timeline."""
+    connection.execute("ALTER TABLE calls ADD COLUMN beside INTEGER NOT NULL DEFAULT 0")
+
+
 STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     1: _recorded_selections,
     2: _tools_and_candidates,
     3: _answers_from_caches,
     4: _places_in_doubt,
+    5: _other_answers,
 }
 """Version of a file -> what makes it one of the next version."""

@@ -24,7 +24,7 @@ COLUMNS = (
 )
 _PLAIN = (
     *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
-    *("capability", "partial", "constrained", "from_cache", "unplaced"),
+    *("capability", "partial", "constrained", "from_cache", "unplaced", "beside"),
 )
 _FITTING: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("model", "node"), text_of),

@@ -8,6 +8,7 @@ timelines in one transaction; they can be taken out again, whole.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,7 @@ CREATE TABLE calls (
     candidates    TEXT,               -- JSON: per token its likeliest, text and probability; NULL where not kept
     from_cache    INTEGER NOT NULL DEFAULT 0,   -- whether an LLM cache answered, and no model
     unplaced      INTEGER NOT NULL DEFAULT 0,   -- tokens without logprobs that may be elsewhere in the call
+    beside        INTEGER NOT NULL DEFAULT 0,   -- tokens of other answers to the same request
     PRIMARY KEY (rollout, place)
 ) WITHOUT ROWID;
 CREATE TABLE timelines (
@@ -125,7 +127,8 @@ _OURS = "one that `ec-agent eval` or TraceStore.record wrote"
 
 def _make(connection: sqlite3.Connection) -> None:
     for statement in TABLES.split(";\n"):
-        connection.execute(statement)
+        # A file keeps the text: without the columns' layout it fits on the first page, which is read with each opening.
+        connection.execute(re.sub(" {2,}", " ", statement))
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
 

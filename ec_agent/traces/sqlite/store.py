@@ -80,8 +80,9 @@ class TraceStore:
             raise TraceError(f"{path} cannot be opened ({error}); give a file that can be written") from error
         try:
             prepare(self._connection, str(path), create=create)
-            self._connection.execute("PRAGMA synchronous = FULL")  # kept through a power cut, too
-            self._connection.execute("PRAGMA foreign_keys = ON")
+            with reading(self.path, "its list of tables"):
+                self._connection.execute("PRAGMA synchronous = FULL")  # kept through a power cut, too
+                self._connection.execute("PRAGMA foreign_keys = ON")
             self._opened = identity_of(self.path)
         except BaseException:
             self._connection.close()
