@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
 
-.PHONY: demo test chaos gold bench check docs serve clean
+.PHONY: demo test chaos streams gold bench check docs serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -16,6 +16,10 @@ test: $(VENV)/.dev $(INSPECT_VENV)/.dev
 # The long form of the kill and delivery tests; their short form is among the tests.
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/long_form.py
+
+# All of the 10,000 mutated streams, each in every way of reading; a part of them is among the tests.
+streams: $(VENV)/.dev
+	$(BIN)/python tests/streams/streams_long_form.py
 
 # Every gold solution of every third-party task; a sample of them is among the tests.
 gold: $(VENV)/.dev

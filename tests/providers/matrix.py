@@ -114,6 +114,10 @@ models trained on `<tool_call>`.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.
+* Of 10,000 mutated streams (parts dropped, doubled, split, merged, reordered, cut; `make streams`, a part of them in
+  every test run) each gives the whole answer's numbers or says that it does not: coverage below 1, or an error of ours.
+  What nobody can see is counted apart: a part lost or doubled with its text where nothing counts the tokens, and one
+  token short, which is the end token as a rule.
 
 ## Calls that nobody heard
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import ceil
 from typing import Any, NamedTuple
 
 from ec_agent.capture.shapes.alternatives import pick, split
@@ -180,11 +181,20 @@ class Stream:
             over = finished(self.parts)
             return [replace(payload, partial=not (over or finished(parts))) for payload, parts in alone]
         each = [_added([payload_of_response(part) for part in parts]) for parts in split(self.parts)]
-        found = [_joined(payloads) for payloads in self._each_once(each)]
+        found = self._lacking([_joined(payloads) for payloads in self._each_once(each)])
         places = sorted({place for part in self.parts for place, _, _ in _said(kind, part)})
         if len(places) != len(found):
             return [replace(payload, partial=not self.over) for payload in found]
         return [replace(one, partial=place not in self.over) for place, one in zip(places, found, strict=True)]
+
+    def _lacking(self, found: list[Payload]) -> list[Payload]:
+        """Several answers, each with what it may lack of the tokens that are counted for all; one each is no gap."""
+        whole = [payload_of_response(part) for part in reversed(self.parts)] if len(found) > 1 else []
+        counted = next((each.tokens + each.beside for each in whole if each.tokens), 0)
+        missing = counted - sum(len(each.entries) for each in found)
+        if missing <= len(found):
+            return found
+        return [replace(each, tokens=len(each.entries) + ceil(missing / len(found))) for each in found]
 
     def _each_once(self, told: list[list[Payload]]) -> list[list[Payload]]:
         """The parts of each alternative, less those that came twice, by the count of all, or by that of each."""
