@@ -45,7 +45,7 @@ def split(parts: Sequence[Any], prompts: int = 1) -> list[list[Any]]:
         return [list(parts)]
     places = sorted({place for part in parts for place, _ in _numbered(part, held)})
     each = len(places) // prompts if prompts > 0 and len(places) % prompts == 0 else len(places)
-    if each < 2 and (prompts > 1 or len(places) < 2):
+    if each < 2:
         return [list(parts)]
     return [[_only(part, held, places[number::each]) for part in parts] for number in range(each)]
 

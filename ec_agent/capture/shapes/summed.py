@@ -70,7 +70,7 @@ class MessageParts:
         once = payload_of_message({"usage_metadata": total, "response_metadata": {"token_usage": total}})
         return replace(
             payload,
-            tokens=payload.tokens if once.tokens is None else once.tokens,
+            tokens=once.tokens,
             prompt_tokens=once.prompt_tokens,
             cached_tokens=once.cached_tokens,
         )
