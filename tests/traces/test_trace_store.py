@@ -206,6 +206,15 @@ def test_what_failed_can_be_taken_out(store):
     assert store.forget_failed() == 0
 
 
+def test_costs_are_not_counted_twice_where_what_failed_cannot_be_taken_out(store):
+    store.add(rollout(number=0, error="ValueError: x", verdict=0.0))
+    before = store.costs()
+    store._connection.execute("CREATE TRIGGER no BEFORE DELETE ON rollouts BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(TraceError):
+        store.forget_failed()
+    assert (store.costs(), store.keys()) == (before, {Key("a", "sample", 0)})
+
+
 def test_an_error_that_is_no_unicode_is_kept(store):
     store.add(rollout(error="bad \ud800", verdict=0.0))
     assert store.failures()[0][1] == "bad \\ud800"

@@ -152,9 +152,12 @@ class TraceStore:
     def amend(self, settings: Mapping[str, Any]) -> None:
         """Set some of the run's settings anew, plain JSON: what is only known in a later part of the run."""
         _plain("settings", settings)
-        rows = [(name, json.dumps(value)) for name, value in settings.items()]
         with transaction(self._connection):
-            self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+            self._amend(settings)
+
+    def _amend(self, settings: Mapping[str, Any]) -> None:
+        rows = [(name, json.dumps(value)) for name, value in settings.items()]
+        self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
     def settings(self) -> dict[str, Any]:
         """The run's settings; empty before ``begin``."""
@@ -316,10 +319,11 @@ class TraceStore:
 
     def forget_failed(self) -> int:
         """Take the run's rollouts that failed out of the file; how many there were. Their costs stay counted."""
-        with reading(self.path, "what it cost"):
-            spent = costs(self._connection, failed=True)
-        self.amend({RETRIED: spent})
-        return self._forget("task IS NOT NULL AND error IS NOT NULL")
+        with transaction(self._connection):
+            with reading(self.path, "what it cost"):
+                spent = costs(self._connection, failed=True)
+            self._amend({RETRIED: spent})
+            return self._forget("task IS NOT NULL AND error IS NOT NULL")
 
     def forget(self, rollouts: Iterable[int]) -> int:
         """Take rollouts of recorded selections out of the file, whole; how many there were.
@@ -330,17 +334,17 @@ class TraceStore:
             rollouts: their ids.
         """
         ids = json.dumps([int(each) for each in several("rollouts", rollouts, Integral, "ids of rollouts")])
-        return self._forget("selection IS NOT NULL AND id IN (SELECT value FROM json_each(?))", (ids,))
+        with transaction(self._connection):
+            return self._forget("selection IS NOT NULL AND id IN (SELECT value FROM json_each(?))", (ids,))
 
     def _forget(self, where: str, values: Sequence[Any] = ()) -> int:
         chosen = f"SELECT id FROM rollouts WHERE {where}"
-        with transaction(self._connection):
-            for table in ("timelines", "calls"):
-                self._connection.execute(f"DELETE FROM {table} WHERE rollout IN ({chosen})", values)
-            gone = self._connection.execute(f"DELETE FROM rollouts WHERE {where}", values).rowcount
-            self._connection.execute(
-                "DELETE FROM selections WHERE id NOT IN (SELECT selection FROM rollouts WHERE selection IS NOT NULL)"
-            )
+        for table in ("timelines", "calls"):
+            self._connection.execute(f"DELETE FROM {table} WHERE rollout IN ({chosen})", values)
+        gone = self._connection.execute(f"DELETE FROM rollouts WHERE {where}", values).rowcount
+        self._connection.execute(
+            "DELETE FROM selections WHERE id NOT IN (SELECT selection FROM rollouts WHERE selection IS NOT NULL)"
+        )
         return gone
 
     def compact(self) -> None:
