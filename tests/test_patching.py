@@ -115,6 +115,25 @@ def test_a_wrapper_that_goes_past_the_class_is_wrapped_where_it_is(world):
     assert heard(special(), log) == ["ours"]
 
 
+def test_so_it_is_however_far_below_it_is(world):
+    _, special, log, ours = world
+
+    class Further(special):
+        pass
+
+    Theirs(Further, log).on()
+    ours(below=True)
+    assert heard(Further(), log) == ["ours", "theirs"]
+
+
+def test_classes_below_are_left_alone_unless_asked_for(world):
+    client, special, log, ours = world
+    Theirs(special, log).on()
+    ours()
+    assert heard(special(), log) == ["theirs"]
+    assert heard(client(), log) == ["ours"]
+
+
 def test_an_override_that_calls_the_class_is_left_alone(world):
     client, _, log, ours = world
 
