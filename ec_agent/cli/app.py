@@ -9,6 +9,24 @@ from typing import Any
 import click
 
 
+class _Path(click.Path):
+    """A path that the system can be asked about."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; what is none is wrong usage, and told before anything is done."""
+        from ec_agent.errors import ConfigError
+        from ec_agent.support.checks import file_path
+
+        try:
+            file_path("it", value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FILE = _Path(path_type=str, allow_dash=True)
+
+
 @click.group(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ec-agent")
 def app() -> None:
@@ -21,7 +39,7 @@ def app() -> None:
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first rollout; the others count up from it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON and nothing else.")
-@click.option("--html", type=click.Path(path_type=Path), help="Write a page that shows the rollouts token by token.")
+@click.option("--html", type=_Path(path_type=Path), help="Write a page that shows the rollouts token by token.")
 @click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
 def demo(question: str | None, **options: Any) -> None:
     """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
@@ -34,7 +52,7 @@ def demo(question: str | None, **options: Any) -> None:
 
 
 @app.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=_Path(path_type=Path, allow_dash=True))
 @click.option(
     "--format",
     "format_name",
@@ -64,11 +82,11 @@ def demo(question: str | None, **options: Any) -> None:
 @click.option(
     "--max-record",
     metavar="MB",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1 << 20),
     help="Size of a record, unpacked.  [default: 256; of a zip at most 200 times its packed size]",
 )
 @click.option("--sweep", is_flag=True, help="27 settings at once over a file of entropies, .npz or .npy.")
-@click.option("--out", type=click.Path(path_type=Path), help="With --sweep.  [default: FILE.sweep.npy]")
+@click.option("--out", type=_Path(path_type=Path), help="With --sweep.  [default: FILE.sweep.npy]")
 @click.option("--fresh", is_flag=True, help="With --sweep: start over.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout; with --sweep, per setting.")
 def score(
@@ -160,7 +178,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 )
 @click.option("--model-arg", multiple=True, metavar="NAME=VALUE", help="Of that model: max_tokens=4096, top_p=0.95 ...")
 @click.option("-n", "--n", default=8, show_default=True, help="Rollouts per task.")
-@click.option("--out", type=click.Path(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
+@click.option("--out", type=_Path(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
 @click.option("--seed", default=0, show_default=True, help="Of the run; each rollout's seed derives from it.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--concurrency", default=4, show_default=True, help="Rollouts at once.")
@@ -228,8 +246,8 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
 
 
 @app.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("settings.json"), show_default=True)
+@click.argument("run", type=_Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", type=_Path(path_type=Path), default=Path("settings.json"), show_default=True)
 @click.option("--selectors", default="", help="Comma-separated names; left out, all but the confounds.")
 @click.option("--folds", default=5, show_default=True, help="Outer folds, each of whole tasks.")
 @click.option("--repeats", default=20, show_default=True, help="How often to deal the tasks into folds.")
@@ -249,10 +267,14 @@ def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
 
 
 @app.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path), help="Write a page with figures, complete in one file.")
-@click.option("--json", "as_json", metavar="FILE", help="Write all numbers; - prints them and nothing else.")
-@click.option("--csv", "as_csv", metavar="FILE", help="Write one row per selector; - prints them and nothing else.")
+@click.argument("run", type=_Path(path_type=Path))
+@click.option("--html", type=_Path(path_type=Path), help="Write a page with figures, complete in one file.")
+@click.option(
+    "--json", "as_json", metavar="FILE", type=_FILE, help="Write all numbers; - prints them and nothing else."
+)
+@click.option(
+    "--csv", "as_csv", metavar="FILE", type=_FILE, help="Write one row per selector; - prints them and nothing else."
+)
 @click.option("--selectors", help="Names with commas between them; settings as in deepconf_tail:window=64.")
 @click.option("--config", help="Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]")
 @click.option("--resamples", default=9999, show_default=True, help="Of intervals and p-values, each.")
@@ -278,7 +300,7 @@ def traces() -> None:
     """
 
 
-_TRACE_FILE = click.Path(path_type=Path, dir_okay=False)
+_TRACE_FILE = _Path(path_type=Path, dir_okay=False)
 _PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]"
 
 
@@ -312,7 +334,7 @@ def traces_show(file: Path, what: str, config: str | None, text: bool, as_json: 
 
 @traces.command("export")
 @click.argument("file", type=_TRACE_FILE)
-@click.option("--parquet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--parquet", "folder", required=True, type=_Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option("--config", help=_PHASES)
 def traces_export(file: Path, folder: Path, config: str | None) -> None:
     """Write FILE as Parquet tables into DIR: selections, rollouts, calls, tokens."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from ec_agent.cli.files import written
+from ec_agent.cli.files import check_place, written
 from ec_agent.cli.text import plain_console
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import config_in, report_of, selectors_in
@@ -52,6 +52,9 @@ def run_report(
     targets = [str(target) for target in (html, as_json, as_csv) if target is not None]
     if len(set(targets)) < len(targets):
         raise ConfigError(f"--html, --json and --csv are to be written to {', '.join(targets)}; give each its own file")
+    for target in targets:
+        if target != STANDARD_OUTPUT:
+            check_place(Path(target))  # before the work, too
     if html is not None:
         from ec_agent.visual.drawing import check_installed
 

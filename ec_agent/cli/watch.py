@@ -20,6 +20,7 @@ from ec_agent.live.feed import END, event_in, grown_lines, lines_of
 from ec_agent.live.stored import stored_events
 from ec_agent.live.terminal import OnEvent, Shown, showing
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
+from ec_agent.support.checks import is_file
 from ec_agent.support.escaping import shown as visible
 from ec_agent.support.loop import run_to_its_end
 from ec_agent.visual.wording import describe
@@ -42,7 +43,7 @@ def run_watch(source: str, *, given: str | None, n: int | None, follow: bool) ->
         EcAgentError: whatever fails on the way.
     """
     path = Path(source)
-    if source == STANDARD_INPUT or path.is_file():
+    if source == STANDARD_INPUT or is_file(path):
         if given is not None or n is not None:
             raise ConfigError(f"--input and -n go with module:name, and {source!r} is none; leave them out")
         _watch_feed(source, path, follow)

@@ -11,6 +11,8 @@ from ec_agent.rollouts.limits import Limits
 from ec_agent.support.checks import checked, flag, number, or_none, whole
 from ec_agent.traces.stored import Key
 
+MOST = 1_000_000
+"""Rollouts of a task."""
 BUDGETS = ("token_budget", "call_budget")
 """Of the whole run."""
 
@@ -50,7 +52,7 @@ class RunSettings:
     call_budget: int | None = None
 
     def __post_init__(self) -> None:
-        checked(self, "n", whole)
+        checked(self, "n", whole, 1, MOST)
         checked(self, "concurrency", whole)
         for name in BUDGETS:
             checked(self, name, or_none, whole)
