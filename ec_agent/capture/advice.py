@@ -9,6 +9,7 @@ ASK_FOR_LOGPROBS = (
     "through an openai client), or use a model and endpoint that return them; `ec-agent doctor` shows what yours does"
 )
 OR_PLACEHOLDERS = " (or placeholders, which measure nothing: 0.0 in a row, -9999 throughout)"
+COUNT_ANSWERS = "count equal answers, which needs no logprobs: selector=MajorityVote(), from ec_agent.selectors"
 ASK_BY_NAME = "compare by these alone with selector=LowestCentroid(signal='surprisal')"
 
 

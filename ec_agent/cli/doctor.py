@@ -74,7 +74,8 @@ def _target(target: str | None, model: str | None, api_key_env: str | None, time
             raise ConfigError("--model is missing; name the model as the endpoint knows it")
         return EndpointTarget(target, model, _key(api_key_env), timeout)
     if model or api_key_env:
-        raise ConfigError(f"--model and --api-key-env go with a URL, and {target!r} is none; {WHAT_TO_GIVE}")
+        none = f"{target!r} is none, for a URL begins with http:// or https://"
+        raise ConfigError(f"--model and --api-key-env go with a URL, and {none}; {WHAT_TO_GIVE}")
     return ChatModelTarget(load_model(target))
 
 

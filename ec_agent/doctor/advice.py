@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ec_agent.capture.advice import ASK_BY_NAME
+from ec_agent.capture.advice import ASK_BY_NAME, COUNT_ANSWERS
 from ec_agent.doctor.answers import CURE, Answer, Refusal, Target
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.following import LEGACY_MOST, Known, needs
@@ -197,6 +197,7 @@ def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Set
         yield Setting(text, needed=True)
     else:
         yield Setting(
-            "this endpoint returns no logprobs: ec_agent cannot score it; use a model and endpoint that do",
+            "this endpoint returns no logprobs, so nothing can be scored by them: use a model and endpoint that do, or "
+            f"{COUNT_ANSWERS}",
             needed=True,
         )

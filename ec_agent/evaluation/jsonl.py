@@ -12,7 +12,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.tasks import BaseTask, Outcome
-from ec_agent.support.checks import file_path, function
+from ec_agent.support.checks import cause_of, file_path, function
 
 Check = Callable[[Outcome, Any], bool | float]
 
@@ -121,7 +121,7 @@ def read_jsonl(path: str | Path, load_check: Callable[[str], Any]) -> list[Jsonl
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path} ({error}); give a JSONL file in UTF-8") from error
+        raise ConfigError(f"cannot read {path} ({cause_of(error)}); give a JSONL file in UTF-8") from error
     seen: dict[str, int] = {}
     tasks: list[JsonlTask] = []
     for place, line in enumerate(lines, start=1):

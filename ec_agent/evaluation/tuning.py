@@ -137,6 +137,8 @@ def tune(
     grid = several("grid", grid, Setting, "a list of Setting(...) objects") or default_grid()
     if not results:
         raise ConfigError("results is empty; give those of a task or more")
+    if len(results) == 1:
+        raise ConfigError("results has one task, which leaves none to measure a choice on; run two tasks or more")
     here = f", for {len(results)} tasks"
     whole("folds", folds, 2, len(results), rather=f"at least 2, and a task for each{here}")
     whole("repeats", repeats, 1, MOST_REPEATS, rather=f"a whole number from 1 to {MOST_REPEATS}{here}")

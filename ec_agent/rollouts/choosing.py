@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, NOT_FROM_CACHE, OR_PLACEHOLDERS
+from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, COUNT_ANSWERS, NOT_FROM_CACHE, OR_PLACEHOLDERS
 from ec_agent.commits.undeclared import ran_in, repeated, said_of
 from ec_agent.errors import (
     AllRolloutsFailedError,
@@ -250,6 +250,8 @@ def _raise_none_scored(
 ) -> None:
     cached = any(record["facts"]["cache_hits"] for record in records if record["error"] is None)
     what, hint = _why_none_scored(candidates, ranking, options, cached)
+    if any(c.trajectory.calls for c in candidates) and "no_vote" not in ranking.reasons.values():
+        hint = f"{hint}; or {COUNT_ANSWERS}" if leading(options.selector.signals) is not None else hint
     raise NoScoredRolloutError(
         f"none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first "
         'rollout in such a case with best_of_n(..., on_unscored="first")',

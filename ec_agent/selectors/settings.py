@@ -12,7 +12,7 @@ from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors.base import Selector
 from ec_agent.selectors.registry import selector_named
-from ec_agent.support.checks import file_path, instance, mapping, or_none, text
+from ec_agent.support.checks import cause_of, file_path, instance, mapping, or_none, text
 
 VERSION = 1
 
@@ -104,7 +104,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     except ConfigError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read {path} ({error}); {hint}") from error
+        raise ConfigError(f"cannot read {path} ({cause_of(error)}); {hint}") from error
     if not isinstance(whole, dict) or whole.get("ec_agent_settings") != VERSION:
         raise ConfigError(f"{path} is no settings file of version {VERSION}; {hint}")
     if strangers := [key for key in whole if key not in _KEYS]:

@@ -177,6 +177,11 @@ def file_path(name: str, value: Any, rather: str = "the name of a file") -> Path
     raise refusal(name, value, rather)
 
 
+def cause_of(error: Exception) -> str:
+    """Why a file cannot be read, without the path, which the message around it names already."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def is_file(path: Path) -> bool:
     """Whether there is a file; what the system does not even look at (a name too long, a loop of links) is none."""
     try:

@@ -230,7 +230,7 @@ def test_a_chat_model_of_this_directory(module, name):
 WRONG = {
     "nothing": ((), ConfigError, "nothing to ask; give the base URL"),
     "no model": (("http://127.0.0.1:9/v1",), ConfigError, "--model is missing"),
-    "no scheme": (("localhost:8080/v1", "--model", "m"), ConfigError, "go with a URL, and 'localhost:8080/v1' is none"),
+    "no scheme": (("localhost:80/v1", "--model", "m"), ConfigError, "'localhost:80/v1' is none, for a URL begins"),
     "neither": (("localhost:8080/v1",), ConfigError, "neither a URL nor module:name"),
     "a bare word": (("my_models",), ConfigError, "neither a URL nor module:name"),
     "another scheme": (("ftp://x/v1", "--model", "m"), ConfigError, "such as http://127.0.0.1:8080/v1"),

@@ -185,7 +185,7 @@ SAID = {
     "streams only": "streaming=True, stream_usage=True)  (only streamed answers have logprobs)",
     "whole answers only": "leave streaming=True out",
     "no tools, no schemas": 'protocol="json_schema"',
-    "ignored with a 200": "this endpoint returns no logprobs",
+    "ignored with a 200": "selector=MajorityVote(), from ec_agent.selectors",
     "the sampled alone": "LowestCentroid(signal='surprisal')",
 }
 

@@ -153,6 +153,11 @@ def test_on_the_stored_families_tuned_centroids_do_not_beat_a_rollout_at_random(
     assert tuning.leak > 0
 
 
+def test_one_task_leaves_none_to_measure_on():
+    with pytest.raises(ConfigError, match="run two tasks or more"):
+        tune(random_results(tasks=1), CENTROIDS)
+
+
 @pytest.mark.parametrize("change", [{"folds": 1}, {"folds": 9}, {"repeats": 0}, {"seed": -1}])
 def test_wrong_dealing(change):
     with pytest.raises(ConfigError, match="8 tasks"):

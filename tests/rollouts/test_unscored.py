@@ -14,6 +14,7 @@ from ec_agent import (
     NoScoredRolloutError,
     best_of_n,
 )
+from ec_agent.selectors import MajorityVote
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
@@ -53,6 +54,24 @@ def test_a_cache_that_was_told_without_logprobs_is_named(run, on_missing, error)
     assert "'tiny-1', without logprobs" in text
     assert "cache=False on the model" in text
     assert "logprobs=True" not in text
+
+
+@pytest.mark.parametrize("replies", [{"covered": 0}, {"covered": 2}, {"tokens": None, "covered": 0}])
+def test_where_nothing_is_scored_the_selector_that_counts_answers_is_named_and_chooses(run, replies):
+    """The advice is taken: the error's own words make the same agent choose."""
+    told = [says(text, **replies) for text in ("a", "b", "b")]
+    with pytest.raises(NoScoredRolloutError) as caught:
+        run.invoke(of(*told), {"messages": [HumanMessage("go")]})
+    assert "needs no logprobs: selector=MajorityVote()" in str(caught.value)
+    chosen = of(*told, selector=MajorityVote()).run({"messages": [HumanMessage("go")]})
+    assert chosen.selection.winner == 1
+
+
+def test_a_selector_that_found_no_vote_is_not_told_to_count_answers(run):
+    node = of(says("a"), says("b"), selector=MajorityVote(normalize=lambda action: None))
+    with pytest.raises(NoScoredRolloutError) as caught:
+        run.invoke(node, {"messages": [HumanMessage("go")]})
+    assert "MajorityVote()" not in str(caught.value)
 
 
 def test_the_error_loses_nothing(run):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from ec_agent.errors import LogprobsError
-from ec_agent.support.checks import file_path
+from ec_agent.support.checks import cause_of, file_path
 from ec_agent.traces.foreign.bounds import BoundError, Bounds, bounded_lines
 from ec_agent.traces.foreign.splitting import Ending, elements_of, keys_of
 
@@ -122,7 +122,7 @@ def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds 
             blank = not _begins_with(source)
         except OSError as error:
             hint = "give a file, or - for standard input"
-            raise LogprobsError(f"cannot read {path} ({error}); {hint}") from error
+            raise LogprobsError(f"cannot read {path} ({cause_of(error)}); {hint}") from error
         if blank:
             raise LogprobsError(f"{path} is empty; give JSON or JSONL with one rollout per record")
         yield source
