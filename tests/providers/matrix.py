@@ -31,8 +31,8 @@ INTRO = """\
 <!-- Made by `python tests/providers/matrix.py` of tests/providers/table.py; do not edit by hand. -->
 
 Each line below is a test: the real integration is run, with the arguments shown and only its address and key changed,
-against a local server that speaks the provider's wire format as its documents say; the test fails where a line
-promises more than arrives, or less (`tests/providers`, checked {checked}). No hosted service was called, so what
+against a local server that speaks the provider's wire format as its documents say; the test fails if more
+or less arrives than the line says (`tests/providers`, checked {checked}). No hosted service was called, so what
 a provider's models really do on a given day may differ: **`ec-agent doctor` asks yours**. llama.cpp alone is also
 tested as a real server, in every test run. That an integration loses what its provider sends may change with its
 version; these were checked: {versions}.
