@@ -184,7 +184,7 @@ _HEADS = {
     "task": ("id", "name", "rollouts", "failed", "tokens", "winner", "centroid", "outcome", "mean_outcome"),
     "rollout": ("id", "of", "number", "calls", "tokens", "coverage", "centroid", "outcome"),
 }
-_SHORT = {"mean_outcome": "mean", "rollouts": "n", "number": "#", "coverage": "seen"}
+_SHORT = {"mean_outcome": "mean", "rollouts": "n", "number": "#"}
 _WORDS = ("id", "name", "of")
 
 

@@ -75,12 +75,12 @@ def _calls(trajectory: Trajectory) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("call", "node", "model"):
         table.add_column(name, overflow="fold")
-    for name in ("at", "tokens", "seen", "prompt", "mean", "max", "sec"):
+    for name in ("at", "tokens", "coverage", "prompt", "mean", "max", "sec"):
         table.add_column(name, justify="right", no_wrap=True)
     begins = 0
     for place, call in enumerate(trajectory.calls):
         known = call.entropies[~np.isnan(call.entropies)]
-        seen = f"{len(known) / call.tokens:.0%}" if call.tokens else "-"
+        coverage = f"{len(known) / call.tokens:.0%}" if call.tokens else "-"
         sums = [f"{known.mean():.3f}", f"{known.max():.3f}"] if len(known) else ["-", "-"]
         took = f"{call.ended - call.started:.1f}" if call.started is not None and call.ended is not None else "-"
         cells = [
@@ -91,7 +91,7 @@ def _calls(trajectory: Trajectory) -> Table:
             "?" if call.tokens is None else str(call.tokens),
         ]
         prompt = "-" if call.prompt_tokens is None else str(call.prompt_tokens)
-        table.add_row(*(safe(cell) for cell in cells), seen, prompt, *sums, took)
+        table.add_row(*(safe(cell) for cell in cells), coverage, prompt, *sums, took)
         begins += call.tokens or 0
     return table
 

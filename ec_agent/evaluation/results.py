@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import leading
 from ec_agent.selectors import Candidate, Selector
 from ec_agent.selectors.base import check_selector
-from ec_agent.support.checks import checked, number, or_none, repr_of, several, share, text
+from ec_agent.support.checks import checked, instance, number, or_none, repr_of, several, share, text
+from ec_agent.traces.stored import Asked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,7 @@ class TaskResult:
         greedy: the verdict on the rollout at temperature 0; ``None`` where there is none.
         min_coverage: share of its tokens for which a rollout must have what a selector reads; ``None`` leaves the
             candidates' own ``unscored`` as it is.
+        asked: the question and the expected answer, for readers, as far as they are known.
 
     Raises:
         ConfigError: not one verdict a candidate, or a verdict outside [0, 1].
@@ -36,12 +38,14 @@ class TaskResult:
     correct: FloatArray
     greedy: float | None = None
     min_coverage: float | None = None
+    asked: Asked = field(default_factory=Asked)
 
     def __post_init__(self) -> None:
         text("task", self.task)
         checked(self, "candidates", several, Candidate, "a list of Candidate(...) objects")
         checked(self, "greedy", or_none, number, "a verdict from 0 to 1, or None", least=0, most=1)
         checked(self, "min_coverage", or_none, share)
+        instance("asked", self.asked, Asked, "Asked(question, expected)")
         try:
             correct = np.asarray(self.correct, dtype=np.float64)
         except Exception as error:

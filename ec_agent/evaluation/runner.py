@@ -14,6 +14,7 @@ from langchain_core.runnables import Runnable
 
 from ec_agent.commits.undeclared import Notices, Together, heeded_by
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
+from ec_agent.evaluation.asked import asked_of
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
@@ -175,7 +176,8 @@ def _begin(store: TraceStoreProtocol, run: _Run, named: Mapping[str, Any], optio
     here = json.loads(json.dumps(dict(options.get("agent_about", {}))))
     there = store.settings()
     kept = {name: there[name] for name in (SAID, CHANGED) if name in there} if there else {SAID: here}
-    store.begin({**named, **kept}, {task.id: task_fingerprint(task) for task in run.tasks})
+    asked = {task.id: asked_of(task) for task in run.tasks}
+    store.begin({**named, **kept}, {task.id: task_fingerprint(task) for task in run.tasks}, asked)
     if changes := differences(kept.get(SAID, {}), here):
         if not options.get("same_agent"):
             refuse_another(store.name, changes)

@@ -46,7 +46,7 @@ def iter_results(
     share("min_coverage", min_coverage)
     flag("partial", partial)
     with open_store(path) as store:
-        settings, totals = store.settings(), store.totals()
+        settings, totals, asked = store.settings(), store.totals(), store.asked()
         if not settings:
             raise TraceError(f"{path} holds no run; `ec-agent eval` fills it")
         whole = [t for t in totals if t.rollouts == settings["n"] and (t.greedy is not None or not settings["greedy"])]
@@ -63,6 +63,7 @@ def iter_results(
                 correct=np.array([rollout.verdict for rollout in rollouts]),
                 greedy=task.greedy,
                 min_coverage=min_coverage,
+                asked=asked[task.task],
             )
 
 

@@ -33,6 +33,8 @@ class Task(Protocol):
         id: its name, unique among the tasks and the same in every run.
         input: the agent's input: ``{"messages": [...]}`` as a rule.
         tools: tools of its own, for an agent that is made for each task; empty for an agent that has its tools.
+
+    It may have an attribute ``expected`` besides, the right answer: the report shows it.
     """
 
     @property

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ec_agent.traces.recorded import Selected
-from ec_agent.traces.stored import Key, Kind, StoredRollout, StoredSelection, TaskTotals
+from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
 
 class TraceStoreProtocol(Protocol):
@@ -55,8 +55,13 @@ class TraceStoreProtocol(Protocol):
 
     # The evaluation that the store is for: one run
 
-    def begin(self, settings: Mapping[str, Any], tasks: Mapping[str, str]) -> None:
-        """Begin the run, or see that the store was begun with the same settings and tasks (id -> fingerprint)."""
+    def begin(
+        self, settings: Mapping[str, Any], tasks: Mapping[str, str], asked: Mapping[str, Asked] | None = None
+    ) -> None:
+        """Begin the run, or see that the store was begun with the same settings and tasks (id -> fingerprint).
+
+        What tasks ask (id -> question and answer) is kept for readers; a store that goes on gets what it lacks of it.
+        """
         ...
 
     def amend(self, settings: Mapping[str, Any]) -> None:
@@ -69,6 +74,10 @@ class TraceStoreProtocol(Protocol):
 
     def tasks(self) -> dict[str, str]:
         """Each task's id with its fingerprint, in the order in which :meth:`begin` was given them."""
+        ...
+
+    def asked(self) -> dict[str, Asked]:
+        """What each task asks, by its id, in the same order; empty ``Asked()`` where that is not known."""
         ...
 
     def add(self, rollout: StoredRollout) -> bool:

@@ -11,7 +11,7 @@ from ec_agent.rollouts.selection import Selection
 
 Kind = Literal["sample", "greedy"]
 
-VERSION = 6
+VERSION = 7
 """Of what is kept of a rollout, whichever the store: one more with each field. Parquet files say it too."""
 
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")
@@ -38,6 +38,19 @@ class Key:
     def __str__(self) -> str:
         """Which of its task's rollouts it is."""
         return "greedy rollout" if self.kind == "greedy" else f"rollout {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a task asks, for readers; a selector never sees it.
+
+    Attributes:
+        question: the question as plain text; ``None`` where the file does not know it.
+        expected: the right answer as plain text; ``None`` where the task names none.
+    """
+
+    question: str | None = None
+    expected: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

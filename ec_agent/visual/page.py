@@ -19,6 +19,9 @@ from ec_agent.visual.views import Hesitation, Rollout, View
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
 """What a page may do, beside its own script: nothing is loaded or sent, no form, and no link is led elsewhere."""
 
+LISTED = 20
+"""So many selections of a page are listed at once; the others open together."""
+
 MOST_PHASES = 50
 """So many phases of a rollout are listed; all are drawn."""
 
@@ -119,7 +122,7 @@ def rendered(template: str, *rooms: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     usual = {"told": wording, "script": script(), "version": version("ec-agent")}
-    usual |= {"most_phases": MOST_PHASES, "policy": POLICY}
+    usual |= {"most_phases": MOST_PHASES, "policy": POLICY, "listed_at_once": LISTED}
     page: str = surroundings.get_template(template).render({**usual, **values})
     return page
 

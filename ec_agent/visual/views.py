@@ -89,6 +89,8 @@ class View:
         signal: the signal drawn.
         ceiling: its highest value over all rollouts, in nats: the full height of a strip.
         missing: whether the rollouts themselves are not at hand.
+        question: the question in full, where it is known and is not the title.
+        expected: the right answer, where that is known.
     """
 
     selection: Selection
@@ -97,6 +99,8 @@ class View:
     signal: str
     ceiling: float
     missing: bool
+    question: str | None = None
+    expected: str | None = None
 
     @property
     def winner(self) -> Rollout:

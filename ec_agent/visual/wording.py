@@ -12,6 +12,7 @@ from ec_agent.support.escaping import clipped, shown
 from ec_agent.visual.views import Hesitation, Rollout, View
 
 _BEFORE, _WITHIN = 40, 90  # letters quoted of what leads to a hesitation, and of itself
+RIGHT = 0.5  # a verdict from here on counts as right
 _START = 600  # letters of a call without scripts
 _PAID = {
     "prompt_tokens": "prompt",
@@ -74,6 +75,21 @@ def verdict_of(rollout: Rollout) -> str:
     return {0.0: "wrong", 1.0: "right"}.get(rollout.verdict, f"{rollout.verdict:.0%} right")
 
 
+def failed_to_win(rollout: Rollout) -> bool:
+    """Whether it is known to be more wrong than right: nothing to celebrate where it was picked."""
+    return rollout.verdict is not None and rollout.verdict < RIGHT
+
+
+def better_ones(view: View) -> str:
+    """Which rollouts were right where the winner was wrong."""
+    right = [r.receipt.index for r in view.rollouts if r.verdict is not None and r.verdict >= RIGHT]
+    if not right:
+        return "No rollout was right."
+    return (
+        f"Rollout{'s' if len(right) > 1 else ''} {_listed(sorted(right))} {'were' if len(right) > 1 else 'was'} right."
+    )
+
+
 def why_not(rollout: Rollout) -> str:
     """Why it has no score; empty where it has one."""
     if rollout.receipt.error is not None or rollout.place is not None:
@@ -106,7 +122,7 @@ def outcome(view: View) -> str:
         return "every rollout failed"
     said = f"rollout {view.winner.receipt.index} won"
     if view.judged:
-        right = sum((rollout.verdict or 0.0) >= 0.5 for rollout in view.rollouts)
+        right = sum((rollout.verdict or 0.0) >= RIGHT for rollout in view.rollouts)
         said += f", {verdict_of(view.winner)}; {right} of {len(view.rollouts)} are right"
     return said
 

@@ -15,6 +15,7 @@ from ec_agent.evaluation.report import html as page
 from ec_agent.evaluation.report.html import to_html
 from ec_agent.evaluation.report.pictures import outcomes
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.traces.stored import Asked
 from ec_agent.visual.drawing import check_installed
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -89,7 +90,8 @@ def test_every_row_of_a_table_has_as_many_cells(text):
 
 def test_every_figure_is_there_and_says_what_it_shows(report, text):
     found = Page(text)
-    assert found.tags.count("svg") == found.tags.count("figure") == 4
+    assert found.tags.count("figure") == 4
+    assert found.tags.count("svg") == 3 + len(report.summary.selectors)  # of the curves one a selector
     labelled = [value for tag, name, value in found.attributes if tag == "div" and name == "aria-labelledby"]
     assert labelled == ["forest-said", "curves-said", "calibration-said", "confounds-said"]
     for row in report.summary.selectors:
@@ -155,7 +157,8 @@ def test_the_smallest_evaluation_has_a_page():
     found = Page(text)
     assert "cannot be told" in text
     assert "lowest_centroid was not compared" in text
-    assert found.tags.count("svg") == 2  # no curve of one rollout, no calibration without centroids
+    assert found.tags.count("svg") == 0  # one task shows nothing but chance
+    assert "No charts are drawn: in 0 of 1 task" in " ".join("".join(found.said).split())
 
 
 def test_rollouts_that_all_failed_have_a_page():
@@ -228,3 +231,66 @@ def test_a_page_that_would_be_too_large_names_the_rest(monkeypatch):
     assert 0 < text.count('<details class="picture"') < 6
     assert "ec-agent report RUN --task ID --html FILE draws it" in text
     assert '<a href="#task-5">' not in text
+
+
+@pytest.mark.parametrize(("mixed", "alike", "drawn"), [(9, 30, False), (10, 0, True), (10, 30, True)])
+def test_charts_are_drawn_from_enough_tasks_that_tell_selectors_apart(mixed, alike, drawn):
+    results = [task(f"m{place}", [-1.0, -2.0], [place % 2, 1 - place % 2]) for place in range(mixed)]
+    results += [task(f"a{place}", [-1.0, -2.0], [1, 1]) for place in range(alike)]
+    text = to_html(small(results))
+    assert ("<svg" in text) is drawn
+    assert (f"in {mixed} of {mixed + alike} tasks some rollouts are right" in text) is not drawn
+
+
+@pytest.mark.parametrize(("wrong", "drawn"), [(19, False), (20, True)])
+def test_centroids_are_drawn_from_enough_right_and_wrong_rollouts(wrong, drawn):
+    results = [task(f"t{place}", [-1.0, -2.0], [1, 0 if place < wrong else 1]) for place in range(30)]
+    text = to_html(small(results, "lowest_centroid"), results)
+    assert ('id="outcomes-said"' in text, 'id="calibration-said"' in text) == (drawn, drawn)
+    assert ("fewer than 20 rollouts with a centroid are right" in text) is not drawn
+
+
+def asked(name, question, expected, correct):
+    return replace(task(name, [-1.0, -2.0], correct), asked=Asked(question, expected))
+
+
+def test_each_question_stands_on_the_page_with_the_expected_answer():
+    results = [
+        asked("a", f"How many? {HOSTILE}", "391", [1, 0]),
+        asked("b", None, "Canberra", [0, 1]),
+        asked("c", "Which city?", None, [1, 1]),
+        task("d", [-1.0, -2.0], [1, 0]),  # of an older file
+    ]
+    found = Page(to_html(small(results, "lowest_centroid"), results))
+    said = " ".join("".join(found.said).split())
+    assert said.count(f"How many? {HOSTILE}") == 2  # in the list, and in full
+    assert (said.count("391"), said.count("Canberra"), said.count("Which city?")) == (2, 2, 2)
+    assert found.tags.count("dl") == 3
+
+
+@pytest.mark.parametrize(
+    ("correct", "words"),
+    [
+        ([1, 0, 0], "★ Rollout 0 won."),
+        ([0, 1, 1], "✗ Rollout 0 was picked, and it is wrong. Rollouts 1 and 2 were right."),
+        ([0, 0, 1], "✗ Rollout 0 was picked, and it is wrong. Rollout 2 was right."),
+        ([0, 0, 0], "✗ Rollout 0 was picked, and it is wrong. No rollout was right."),
+        ([0.25, 0, 1], "✗ Rollout 0 was picked, and it is 25% right. Rollout 2 was right."),
+        ([0.5, 0, 1], "★ Rollout 0 won."),
+    ],
+)
+def test_a_winner_that_was_wrong_has_no_star(correct, words):
+    results = [task("a", [-1.0, -2.0, -3.0], correct)]
+    text = to_html(small(results, "lowest_centroid"), results)
+    said = " ".join("".join(Page(text).said).split())
+    assert words in said
+    assert ("★" in said) is words.startswith("★")
+    assert text.count(" lost") - text[: text.index("</style>")].count(" lost") == (0 if "★" in words else 2)
+
+
+def test_more_tasks_than_a_screen_holds_open_together():
+    _, text = pictured(23)
+    assert "<summary>3 more</summary>" in text
+    assert text.index('<details class="more">') < text.index('id="task-20"')
+    _, few = pictured(20)
+    assert '<details class="more">' not in few

@@ -34,7 +34,8 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             ("it is long",),
             "no difference found",
             "s: no difference to Pass@1 found, +0.123 [+0.05, +0.20] (corrected p = 0.050, 7 selectors compared); "
-            "smallest detectable 0.09, and a smaller one may exist.",
+            "the interval leaves out 0, but it is for one selector alone: where 7 are compared, chance makes some such "
+            "intervals, and the corrected p allows for that; smallest detectable 0.09, and a smaller one may exist.",
         ),
         (
             UP,
@@ -85,6 +86,16 @@ def test_the_rules(difference, p, detectable, suspicions, kind, sentence):
     found = verdict("s", difference, p, 7, detectable, suspicions)
     assert found.kind == kind
     assert found.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"), [(0.01, 0.2, True), (-0.2, -0.01, True), (0, 0.2, False), (-1, 1, False)]
+)
+@pytest.mark.parametrize(("compared", "words"), [(1, "and the test does not"), (5, "where 5 are compared")])
+def test_an_interval_without_0_beside_no_difference_is_explained(low, high, told, compared, words):
+    found = verdict("s", Estimate(0.1, low, high, 20), 0.06, compared, 0.1)
+    assert found.kind == "no difference found"
+    assert ("leaves out 0" in found.sentence, words in found.sentence) == (told, told)
 
 
 def test_one_selector_is_one():

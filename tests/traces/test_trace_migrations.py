@@ -12,7 +12,7 @@ import pytest
 
 from ec_agent import TraceError, TraceStore
 from ec_agent.traces.sqlite.migrations import STEPS
-from ec_agent.traces.stored import VERSION, Key
+from ec_agent.traces.stored import VERSION, Asked, Key
 
 DATA = Path(__file__).parent / "data"
 OLDER = range(1, VERSION)
@@ -65,6 +65,7 @@ def test_an_older_file_is_read_and_written_on(old, create):
         assert store.add(second)
         assert store.settings() == {"n": 2, "seed": 0, "greedy": False}
         assert list(store.tasks()) == ["b", "a"]
+        assert store.asked() == {"b": Asked(), "a": Asked()}  # nobody wrote them down
     assert version_of(old) == VERSION
 
 

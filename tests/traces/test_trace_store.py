@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.traces.sqlite.store import TraceStore
-from ec_agent.traces.stored import VERSION, Key, StoredRollout
+from ec_agent.traces.stored import VERSION, Asked, Key, StoredRollout
 
 SETTINGS = {"n": 2, "seed": 0, "greedy": False}
 TASKS = {"b": "mark b", "a": "mark a"}
@@ -233,6 +233,20 @@ def test_what_differs_is_named(store):
         store.begin(SETTINGS, {**TASKS, "a": "other"})
     with pytest.raises(TraceError, match=r"7 tasks are new: 't0', 't1', 't2', 't3', 't4' \.\.\."):
         store.begin(SETTINGS, {**TASKS, **{f"t{i}": "" for i in range(7)}})
+
+
+def test_questions_that_a_file_lacks_are_filled_in_and_others_stay(store):
+    first = {"a": Asked("What is a?", "half \ud83d a letter")}
+    store.begin(SETTINGS, TASKS, first)
+    assert store.asked() == {"b": Asked(), "a": Asked("What is a?", "half \\ud83d a letter")}
+    store.begin(SETTINGS, TASKS, {"a": Asked("another"), "b": Asked("What is b?")})
+    assert store.asked() == {"b": Asked("What is b?"), "a": Asked("What is a?", "half \\ud83d a letter")}
+
+
+def test_a_question_that_is_no_text_is_refused(store):
+    store._connection.execute("UPDATE tasks SET question = x'07'")
+    with pytest.raises(TraceError, match="question"):
+        store.asked()
 
 
 def test_another_file_is_refused(tmp_path):

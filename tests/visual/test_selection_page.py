@@ -273,7 +273,7 @@ def test_what_was_carried_out_and_that_this_is_the_last_stretch(usual):
     commits = ({"tool": "send", "args": {"to": "<x>"}, "key": "k"},)
     text = replace(usual, commits=commits, earlier=(usual,)).to_html()
     assert 'Carried out: send({"to": "<x>"})' in Page(text).text
-    assert "this is the last of 2 stretches" in Page(text).text
+    assert "this is the last of 2 rounds" in Page(text).text
 
 
 def test_a_notebook_shows_the_first_of_very_many_rollouts():

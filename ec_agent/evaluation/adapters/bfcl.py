@@ -57,6 +57,7 @@ class SimpleTask(BaseTask):
     def __init__(self, entry: dict[str, Any], answers: list[dict[str, dict[str, list[Any]]]]) -> None:
         super().__init__(entry["id"], {"messages": [(m["role"], m["content"]) for m in entry["question"][0]]})
         self._entry, self._answers = entry, answers
+        self.expected = answers
         (function,) = entry["function"]
         self._name = function["name"]
         # Tools' names have no dots with most providers.

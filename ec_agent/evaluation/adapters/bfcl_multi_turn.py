@@ -96,7 +96,7 @@ class MultiTurnTask(BaseTask):
 
     def __init__(self, entry: dict[str, Any], gold: list[list[str]], functions: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(entry["id"], {"messages": [(m["role"], m["content"]) for m in entry["question"][0]]})
-        self.gold = gold
+        self.gold = self.expected = gold
         self._entry = entry
         # The tools of "turn 3" are missing in the turns 0, 1 and 2.
         self._missing = {int(turn): names for turn, names in entry.get("missed_function", {}).items()}

@@ -97,7 +97,7 @@ class WeighTask(BaseTask):
         super().__init__(id, shown(things))
         self.things = tuple(things)
         self.calls = len(things)
-        self.answer = f"Weight: {sum(WEIGHTS[thing] for thing in things)} g"
+        self.answer = self.expected = f"Weight: {sum(WEIGHTS[thing] for thing in things)} g"
 
     def environment(self) -> AbstractContextManager[Scales]:
         """Scales and the list."""

@@ -32,6 +32,7 @@ class ReasoningTask(BaseTask):
         self._dataset, self._entry = dataset, entry
         answer = entry["answer"]
         self.gold: str | None = answer if answer and self._score(answer) == 1 else None
+        self.expected = self.gold
 
     def verdict(self, outcome: Outcome) -> float:
         """The data set's score of the answer: what ``<answer>...</answer>`` holds, else the whole final text."""

@@ -87,7 +87,7 @@ class SumTask(BaseTask):
         super().__init__(id, f"Sum: {shown(numbers)}")
         self.numbers = tuple(numbers)
         self.calls = len(numbers) - 1
-        self.answer = str(sum(numbers))
+        self.answer = self.expected = str(sum(numbers))
 
     def environment(self) -> AbstractContextManager[Sheet]:
         """A sheet with the sum."""

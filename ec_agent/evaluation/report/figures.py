@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ec_agent.evaluation.report.wording import interval, number
+from ec_agent.evaluation.report.wording import CURVES, LENGTHS, interval, number
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary, Summary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.visual.drawing import ACCENT, INK, LINE, SECOND, drawn
 
 WIDTH = 5.0  # inches: on a phone letters are still 9 pixels high
+SMALL = (2.6, 1.9)  # inches, of one plot among several
 ROW = 0.27  # of height for a selector
 MARKERS = {"better": "^", "worse": "v", "confounded": "D", "no difference found": "o", "cannot be told": "x"}
 
@@ -23,7 +25,7 @@ class Figure:
     Attributes:
         name: its id on the page.
         title: its heading.
-        svg: an ``<svg>`` element.
+        svg: an ``<svg>`` element, or several small ones that the page lays side by side.
         description: what it shows, for those who cannot see it.
         caption: how to read it.
     """
@@ -73,39 +75,40 @@ def n_curves(summary: Summary) -> Figure | None:
     if summary.n < 2 or not summary.selectors:
         return None
     rows = summary.selectors
-    lines = -(-len(rows) // 2)
+    limits = _shared_limits(summary)
 
-    def draw(figure: Any) -> None:
-        grid = figure.subplots(lines, 2, sharex=True, sharey=True, squeeze=False)
-        for axes in grid.flat[len(rows) :]:
-            axes.set_visible(False)
-        for axes, row in zip(grid.flat, rows, strict=False):
-            _curve(axes, row, summary)
-        for axes in grid[:, 0]:
-            axes.set_ylabel("accuracy")
-        for axes in grid.flat[max(0, len(rows) - 2) : len(rows)]:
-            axes.set_xlabel("rollouts n")
-            axes.tick_params(labelbottom=True)
-        handles, labels = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4)
+    def draw(row: SelectorSummary, figure: Any) -> None:
+        axes = figure.add_subplot()
+        _curve(axes, row, summary)
+        axes.set_ylim(*limits)
+        axes.set_ylabel("accuracy")
+        axes.set_xlabel("rollouts n")
 
+    plots = [drawn(f"curve-{at}", SMALL, partial(draw, row)) for at, row in enumerate(rows)]
     said = "; ".join(f"{row.name} {number(row.curve.accuracy[0])} to {number(row.curve.accuracy[-1])}" for row in rows)
     return Figure(
         "curves",
-        "Accuracy by number of rollouts",
-        drawn("curves", (WIDTH, 0.5 + 1.45 * lines), draw),
+        CURVES,
+        "\n".join(plots),
         f"One small plot a selector: its accuracy from 1 to {summary.n} rollouts between Pass@1, "
         f"{number(summary.pass_1.value)} throughout, and the oracle, which rises to {number(summary.pass_at_k[-1])}. "
         f"From 1 to {summary.n} rollouts: {said}.",
-        "Fewer rollouts are sub-sampled from those stored. The band is the interval of the difference to Pass@1. A "
-        "curve that falls gets worse the more there is to choose from.",
+        "Solid: the selector, with the interval of its difference to Pass@1 as a band. Dashed: Pass@1. Dotted: the "
+        "oracle. Fewer rollouts are sub-sampled from those stored. A curve that falls gets worse the more there is to "
+        "choose from.",
     )
+
+
+def lowest_centroid_of(summary: Summary) -> SelectorSummary | None:
+    """The row of Lowest Centroid; ``None`` where it was not compared or scored nothing."""
+    row = next((row for row in summary.selectors if row.name.startswith(LowestCentroid.label)), None)
+    return row if row is not None and row.calibration else None
 
 
 def centroid_calibration(summary: Summary) -> Figure | None:
     """Success by centroid; ``None`` where Lowest Centroid was not compared or scored nothing."""
-    row = next((row for row in summary.selectors if row.name.startswith(LowestCentroid.label)), None)
-    if row is None or not row.calibration:
+    row = lowest_centroid_of(summary)
+    if row is None:
         return None
     bins = row.calibration
 
@@ -166,7 +169,7 @@ def confound_panel(summary: Summary) -> Figure | None:
     )
     return Figure(
         "confounds",
-        "What is left with lengths held equal",
+        LENGTHS,
         drawn("confounds", (WIDTH, 1.2 + 0.42 * len(rows)), draw),
         "AUROC of each selector over all pairs of rollouts, over pairs with equally many calls, and with rollouts cut "
         f"to their shortest sibling. {said}.",
@@ -193,6 +196,17 @@ def _curve(axes: Any, row: SelectorSummary, summary: Summary) -> None:
     axes.plot(places, row.curve.accuracy, color=ACCENT, linewidth=1.8, label="selector")
     axes.set_title(_broken(row.name), loc="left")
     axes.set_xticks(_ticks(summary.n))
+
+
+def _shared_limits(summary: Summary) -> tuple[float, float]:
+    """Of the accuracy, for all plots alike."""
+    base = summary.pass_1.value or 0.0
+    values = [base, *summary.pass_at_k]
+    for row in summary.selectors:
+        lows, highs = _band(row.curve.difference, base)
+        values += [*row.curve.accuracy, *lows, *highs]
+    room = 0.05 * (max(values) - min(values)) or 0.05
+    return min(values) - room, max(values) + room
 
 
 def _broken(name: str) -> str:

@@ -9,13 +9,18 @@ from collections.abc import Sequence
 
 from ec_agent.evaluation.report import figures, wording
 from ec_agent.evaluation.report.content import Report
-from ec_agent.evaluation.report.pictures import outcomes, views
+from ec_agent.evaluation.report.figures import Figure
+from ec_agent.evaluation.report.pictures import centroids_by_outcome, outcomes, views
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.evaluation.statistics.verdict import leaves_out_zero
 from ec_agent.visual.many import pictures
 from ec_agent.visual.page import rendered
 
 MOST_TASKS = 200
 """So many tasks are listed one by one; the JSON has all."""
+
+MIN_EACH = 20
+"""Right rollouts, and wrong ones, from which their centroids are drawn: of fewer a histogram is a row of accidents."""
 
 TEMPLATE = "report.html.j2"
 
@@ -31,13 +36,6 @@ def to_html(report: Report, tasks: Sequence[TaskResult] = ()) -> str:
         ConfigError: jinja2 or matplotlib is not installed.
     """
     summary = report.summary
-    drawings = {
-        "forest": figures.forest(summary) if summary.selectors or summary.panel else None,
-        "curves": figures.n_curves(summary),
-        "calibration": figures.centroid_calibration(summary),
-        "confounds": figures.confound_panel(summary),
-        "outcomes": outcomes(tasks, report.config),
-    }
     shown = list(pictures(views(tasks)))
     return rendered(
         TEMPLATE,
@@ -45,9 +43,28 @@ def to_html(report: Report, tasks: Sequence[TaskResult] = ()) -> str:
         report=report,
         summary=summary,
         say=wording,
-        figures=drawings,
+        figures=_figures(report, tasks),
+        few=wording.too_few_for_charts(report),
+        few_rollouts=MIN_EACH,
+        no_centroids=figures.lowest_centroid_of(summary) is None,
+        leaves_out_zero=leaves_out_zero,
         level=f"{summary.resampling.confidence:.0%}",
         pictures=shown,
         picture_of={picture.view.title: picture.name for picture in shown if picture.rows},
         tasks=list(zip(summary.tasks, summary.by_task, range(MOST_TASKS), strict=False)),
     )
+
+
+def _figures(report: Report, tasks: Sequence[TaskResult]) -> dict[str, Figure | None]:
+    """What is drawn; ``None`` for what is not there, and for what would be drawn of too little."""
+    summary = report.summary
+    drawings: dict[str, Figure | None] = dict.fromkeys(("forest", "curves", "calibration", "confounds", "outcomes"))
+    if wording.too_few_for_charts(report):
+        return drawings
+    drawings["forest"] = figures.forest(summary) if summary.selectors or summary.panel else None
+    drawings["curves"] = figures.n_curves(summary)
+    drawings["confounds"] = figures.confound_panel(summary)
+    if min(map(len, centroids_by_outcome(report.results, report.config))) >= MIN_EACH:
+        drawings["calibration"] = figures.centroid_calibration(summary)
+        drawings["outcomes"] = outcomes(tasks, report.config)
+    return drawings

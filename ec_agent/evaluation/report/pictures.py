@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.figures import WIDTH, Figure
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors import LowestCentroid
 from ec_agent.visual.candidates import selection_of
 from ec_agent.visual.drawing import ACCENT, SECOND, drawn
 from ec_agent.visual.page import page_of
 from ec_agent.visual.views import View, view_of
+from ec_agent.visual.wording import RIGHT
 
 BINS = 20
 
@@ -24,7 +27,8 @@ def views(results: Iterable[TaskResult]) -> Iterator[View]:
     """The tasks as they are shown: as the lowest centroid chooses."""
     for result in results:
         selection = selection_of(result.candidates, LowestCentroid())
-        yield view_of(selection, result.task, result.correct.tolist())
+        view = view_of(selection, result.task, result.correct.tolist())
+        yield replace(view, question=result.asked.question, expected=result.asked.expected)
 
 
 def one_task(results: Sequence[TaskResult], task: str) -> str:
@@ -42,16 +46,20 @@ def one_task(results: Sequence[TaskResult], task: str) -> str:
     )
 
 
-def outcomes(results: Sequence[TaskResult], config: HEPConfig) -> Figure | None:
-    """Centroids of right and of wrong rollouts; ``None`` where not both are there."""
+def centroids_by_outcome(results: Sequence[TaskResult], config: HEPConfig) -> tuple[FloatArray, FloatArray]:
+    """The centroids of the rollouts that were right, and of those that were wrong."""
     pairs = [
-        (centroid, right >= 0.5)
+        (centroid, right >= RIGHT)
         for result in results
         for candidate, right in zip(result.candidates, result.correct.tolist(), strict=True)
         if candidate.eligible and (centroid := candidate.trajectory.centroid(config)) is not None
     ]
-    right = np.array([centroid for centroid, good in pairs if good])
-    wrong = np.array([centroid for centroid, good in pairs if not good])
+    return np.array([each for each, good in pairs if good]), np.array([each for each, good in pairs if not good])
+
+
+def outcomes(results: Sequence[TaskResult], config: HEPConfig) -> Figure | None:
+    """Centroids of right and of wrong rollouts; ``None`` where not both are there."""
+    right, wrong = centroids_by_outcome(results, config)
     if not len(right) or not len(wrong):
         return None
     groups = (("right", right, ACCENT, "-"), ("wrong", wrong, SECOND, "--"))

@@ -27,10 +27,11 @@ def print_report(report: Report, console: Console) -> None:
         console.print(escape(shown(line)))
     print_accuracies(report, console)
     if report.summary.n > 1:
-        console.print("[bold]Accuracy by number of rollouts[/bold]")
+        console.print(f"[bold]{wording.CURVES}[/bold]")
         console.print(_curves(report))
-    console.print("[bold]Confound panel[/bold]: what the length of a rollout explains")
+    console.print(f"[bold]Confound panel[/bold]: {wording.PANEL[0].lower()}{wording.PANEL[1:]}")
     console.print(_panel(report))
+    console.print(f"[bold]{wording.LENGTHS}[/bold]")
     console.print(_lengths(report.summary.selectors))
     console.print()
     _list(console, "Failures", wording.failures(report))
@@ -42,6 +43,7 @@ def print_report(report: Report, console: Console) -> None:
 
 def print_accuracies(report: Report, console: Console) -> None:
     """Print each selector's accuracy, what may be concluded of it, and what not."""
+    console.print(f"[bold]{wording.SELECTORS}[/bold]")
     console.print(_accuracies(report, wide=console.width >= WIDE))
     console.print("[bold]What may be concluded[/bold]")
     for row in report.summary.selectors:
@@ -67,11 +69,10 @@ def _list(console: Console, title: str, lines: Sequence[str]) -> None:
 
 def _accuracies(report: Report, *, wide: bool) -> Table:
     summary = report.summary
-    table = _table(
-        "selector", "accuracy", f"vs Pass@1 [{summary.resampling.confidence:.0%}]", "Holm p", "AUROC", "detectable"
-    )
+    accuracy, difference_to, *others, verdict = wording.COMPARED
+    table = _table("selector", accuracy, f"{difference_to} [{summary.resampling.confidence:.0%}]", *others)
     if wide:
-        table.add_column("verdict", no_wrap=True)
+        table.add_column(verdict, no_wrap=True)
     table.add_row("Pass@1", wording.number(summary.pass_1.value))
     table.add_row(f"oracle@{summary.n_most}", wording.number(summary.oracle.value))
     if summary.greedy.value is not None:
@@ -104,7 +105,8 @@ def _curves(report: Report) -> Table:
 
 
 def _panel(report: Report) -> Table:
-    table = _table("picks", "accuracy", f"vs Pass@1 [{report.summary.resampling.confidence:.0%}]", "AUROC")
+    accuracy, difference_to, _, auroc, *_ = wording.COMPARED
+    table = _table("picks", accuracy, f"{difference_to} [{report.summary.resampling.confidence:.0%}]", auroc)
     for row in report.summary.panel:
         difference = wording.interval(row.difference, signed=True)
         table.add_row(row.name, wording.number(row.accuracy.value), difference, wording.number(row.auroc.value, 2))
@@ -112,11 +114,8 @@ def _panel(report: Report) -> Table:
 
 
 def _lengths(rows: Sequence[SelectorSummary]) -> Table:
-    table = _table("selector", "~tokens", "~calls", "AUROC", "equal calls", "pairs", "prefix")
-    table.caption = (
-        "~: rank correlation with length, + prefers long. AUROC over all pairs, over pairs with equally many calls "
-        "(their share), and with rollouts cut to the shortest one's length; 0.5 is a coin."
-    )
+    table = _table("selector", *wording.HELD_EQUAL)
+    table.caption = wording.ABOUT_LENGTHS
     for row in rows:
         found = row.confounds
         table.add_row(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ec_agent.evaluation.identity import CHANGED
 from ec_agent.evaluation.report.content import Report
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+from ec_agent.evaluation.statistics.verdict import leaves_out_zero
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.selectors.self_certainty import SelfCertainty
 from ec_agent.visual.wording import many
@@ -16,6 +17,21 @@ NONE = "-"
 FEW_MIXED = 10
 """Tasks with different verdicts below which intervals are too narrow: simulated, 95 % ones held 75 to 85 times in a
 hundred below it, about 90 times and more above."""
+
+SELECTORS = "Selectors against Pass@1 on the same tasks"
+CURVES = "Accuracy by number of rollouts"
+PANEL = "What the length of a rollout alone would pick"
+LENGTHS = "What is left with lengths held equal"
+"""Titles of the tables, in the terminal and on the page."""
+
+COMPARED = ("accuracy", "minus Pass@1", "Holm p", "AUROC", "detectable", "verdict")
+HELD_EQUAL = ("with tokens", "with calls", "AUROC", "equal calls", "pairs", "prefix")
+ABOUT_LENGTHS = (
+    "With tokens, with calls: rank correlation within a task, + prefers long. AUROC over all pairs of rollouts, over "
+    "pairs with equally many calls (their share: pairs), and with rollouts cut to the shortest one's length (prefix); "
+    "0.5 is a coin."
+)
+"""Names of the columns, and what the last table's mean."""
 
 AUTHORS = (
     "What the method's authors claim. They report for Lowest Centroid +5.3 points over Pass@1 on average, with models "
@@ -139,7 +155,7 @@ def conclusions(report: Report) -> list[str]:
             "shown."
         )
     if found := _of_kind(rows, "no difference found"):
-        said.append(f"No difference to Pass@1 found: {_names(found)}.{_detectable(found)}")
+        said.append(f"No difference to Pass@1 found: {_names(found)}.{_beside_zero(report)}{_detectable(found)}")
     if found := _of_kind(rows, "cannot be told"):
         said.append(f"Cannot be told from {many(len(report.summary.tasks), 'task')}: {_names(found)}.")
     said.append(room(report))
@@ -199,8 +215,32 @@ def notes(report: Report) -> list[str]:
     return [*said, *_mixed(report)]
 
 
+def too_few_for_charts(report: Report) -> str:
+    """Why the page draws nothing; empty where there are enough tasks that tell selectors apart."""
+    mixed = _tasks_that_differ(report)
+    if not report.results or mixed >= FEW_MIXED:
+        return ""
+    return (
+        f"No charts are drawn: in {mixed} of {many(len(report.results), 'task')} some rollouts are right and others "
+        f"wrong, and from fewer than {FEW_MIXED} such tasks charts show chance. The tables have the numbers; more "
+        "tasks, or harder or easier ones, make charts."
+    )
+
+
+def too_few_outcomes(least: int) -> str:
+    """Why centroids are not drawn against outcomes."""
+    return (
+        f"Centroid against success is not drawn: fewer than {least} rollouts with a centroid are right, or fewer than "
+        f"{least} wrong."
+    )
+
+
+def _tasks_that_differ(report: Report) -> int:
+    return sum(len(set(result.correct.tolist())) > 1 for result in report.results)
+
+
 def _mixed(report: Report) -> list[str]:
-    mixed = sum(len(set(result.correct.tolist())) > 1 for result in report.results)
+    mixed = _tasks_that_differ(report)
     if not report.results or mixed >= FEW_MIXED:
         return []
     return [
@@ -232,6 +272,20 @@ def _names(rows: Sequence[SelectorSummary]) -> str:
 
 def _differences(rows: Sequence[SelectorSummary]) -> str:
     return "; ".join(f"{row.name} {interval(row.difference, signed=True)}" for row in rows)
+
+
+def _beside_zero(report: Report) -> str:
+    """Why an interval that leaves out 0 is no finding, where there is such a one."""
+    found = [
+        row for row in _of_kind(report.summary.selectors, "no difference found") if leaves_out_zero(row.difference)
+    ]
+    if not found:
+        return ""
+    leave = "interval of {} leaves" if len(found) == 1 else "intervals of {} leave"
+    return (
+        f" The {leave.format(_names(found))} out 0 all the same: an interval is for one selector alone. The verdict "
+        f"goes by the Holm p, which allows for the {report.summary.comparisons} compared, and is 0.05 or more."
+    )
 
 
 def _detectable(rows: Sequence[SelectorSummary]) -> str:

@@ -60,8 +60,8 @@ def verdict(
     numbers = f"{difference.value:+.3f}{_ends(difference)}"
     tested = f"corrected p {_p(corrected_p)}, {_count(comparisons, 'selector')} compared"
     if corrected_p >= LEVEL:
-        size = f"; {_detectable(detectable, difference.tasks)}"
-        return Verdict("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){size}.")
+        more = f"{_beside_zero(difference, comparisons)}; {_detectable(detectable, difference.tasks)}"
+        return Verdict("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){more}.")
     kind: Kind = "better" if difference.value > 0 else "worse"
     if suspicions:
         why = f"but confounded, so that what it reads need not be the cause: {'; '.join(suspicions)}"
@@ -73,6 +73,23 @@ def _ends(difference: Estimate) -> str:
     if difference.low is None or difference.high is None:
         return f" on each of {_count(difference.tasks, 'task')}"
     return f" [{difference.low:+.2f}, {difference.high:+.2f}]"
+
+
+def leaves_out_zero(difference: Estimate) -> bool:
+    """Whether the interval of a difference lies on one side of 0."""
+    low, high = difference.low, difference.high
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def _beside_zero(difference: Estimate, comparisons: int) -> str:
+    if not leaves_out_zero(difference):
+        return ""
+    if comparisons < 2:
+        return "; the interval leaves out 0 and the test does not, which counts where the two differ"
+    return (
+        f"; the interval leaves out 0, but it is for one selector alone: where {comparisons} are compared, chance "
+        "makes some such intervals, and the corrected p allows for that"
+    )
 
 
 def _detectable(size: float | None, tasks: int) -> str:

@@ -72,11 +72,18 @@ def _other_answers(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls ADD COLUMN beside INTEGER NOT NULL DEFAULT 0")
 
 
+def _questions(connection: sqlite3.Connection) -> None:
+    """6 to 7: what each task asks, and the answer that is right, for the report."""
+    for column in ("question", "expected"):
+        connection.execute(f"ALTER TABLE tasks ADD COLUMN {column} TEXT")
+
+
 STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     1: _recorded_selections,
     2: _tools_and_candidates,
     3: _answers_from_caches,
     4: _places_in_doubt,
     5: _other_answers,
+    6: _questions,
 }
 """Version of a file -> what makes it one of the next version."""

@@ -3,7 +3,8 @@
 A file holds one run, ``run`` its settings and ``tasks`` what it asks; or ``selections`` that were recorded; or both.
 ``rollouts`` is what came of a task or a selection, one row a finished rollout; ``calls`` the rollout's LLM calls, and
 ``timelines`` the per-token signals of each call. Rows are written once and never changed, a rollout with its calls and
-timelines in one transaction; they can be taken out again, whole.
+timelines in one transaction; they can be taken out again, whole. A task's question is filled in where the run of an
+older file goes on.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ CREATE TABLE run (
 CREATE TABLE tasks (
     task        TEXT PRIMARY KEY,
     place       INTEGER NOT NULL,   -- in the order of the task file
-    fingerprint TEXT NOT NULL       -- of what it asks
+    fingerprint TEXT NOT NULL,      -- of what it asks
+    question    TEXT,               -- NULL where not known
+    expected    TEXT
 ) WITHOUT ROWID;
 CREATE TABLE selections (
-    id       INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given twice
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,   -- not reused
     name     TEXT,                                -- what it was called
     recorded REAL NOT NULL,                       -- seconds since the epoch
     receipt  TEXT NOT NULL                        -- JSON: Selection.to_dict()
@@ -54,7 +57,7 @@ CREATE TABLE rollouts (
     prompt_tokens    INTEGER NOT NULL,
     cached_tokens    INTEGER NOT NULL,
     generated_tokens INTEGER NOT NULL,
-    cached_answer_tokens INTEGER NOT NULL DEFAULT 0,   -- of answers that an LLM cache gave: they cost nothing
+    cached_answer_tokens INTEGER NOT NULL DEFAULT 0,   -- of answers of an LLM cache: they cost nothing
     UNIQUE (task, kind, number),
     UNIQUE (selection, kind, number),
     CHECK ((task IS NULL) <> (selection IS NULL))
@@ -75,7 +78,7 @@ CREATE TABLE calls (
     texts         TEXT,               -- JSON list of token texts
     tools         TEXT,               -- JSON: tools run after it and before the next; class ToolUse
     candidates    TEXT,               -- JSON: per token its likeliest, text and probability; NULL where not kept
-    from_cache    INTEGER NOT NULL DEFAULT 0,   -- whether an LLM cache answered, and no model
+    from_cache    INTEGER NOT NULL DEFAULT 0,   -- an LLM cache answered, and no model
     unplaced      INTEGER NOT NULL DEFAULT 0,   -- tokens without logprobs that may be elsewhere in the call
     beside        INTEGER NOT NULL DEFAULT 0,   -- tokens of other answers to the same request
     PRIMARY KEY (rollout, place)

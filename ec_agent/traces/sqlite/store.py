@@ -28,7 +28,7 @@ from ec_agent.support.checks import (
     text,
     whole,
 )
-from ec_agent.support.plain import of_type, parsed, text_of, typed
+from ec_agent.support.plain import made, of_type, parsed, text_of, typed
 from ec_agent.support.private import make_private
 from ec_agent.traces.differences import see_same_run
 from ec_agent.traces.fitting import receipt_of
@@ -38,7 +38,7 @@ from ec_agent.traces.sqlite.rows import add_rollout, key_of, read_rollout
 from ec_agent.traces.sqlite.schema import prepare, transaction, writing
 from ec_agent.traces.sqlite.totals import RETRIED, costs, failures, totals
 from ec_agent.traces.sqlite.whereabouts import delete, identity_of, see_in_place
-from ec_agent.traces.stored import Key, Kind, StoredRollout, StoredSelection, TaskTotals
+from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
 _MOST = (1 << 63) - 1
 _SETTINGS: Mapping[str, Any] = {"n": int, "greedy": bool}
@@ -128,26 +128,41 @@ class TraceStore:
             ) from error
         self.see_in_place()
 
-    def begin(self, settings: Mapping[str, Any], tasks: Mapping[str, str]) -> None:
+    def begin(
+        self, settings: Mapping[str, Any], tasks: Mapping[str, str], asked: Mapping[str, Asked] | None = None
+    ) -> None:
         """Begin the run that the file is for, or see that it is the one it was begun for.
 
         Args:
             settings: what a rollout depends on besides its task, plain JSON.
             tasks: each task's id with its fingerprint, in order.
+            asked: by a task's id, what it asks, for readers; a file that goes on gets those that it lacks.
 
         Raises:
             TraceError: the file holds a run with other settings or other tasks; the message names them.
         """
         _plain("settings", settings)
         _plain("tasks", tasks)
+        asked = {} if asked is None else mapping("asked", asked, "a dict from a task's id to Asked(question, expected)")
+        for task, each in asked.items():
+            instance(f"asked[{task!r}]", each, Asked, "Asked(question, expected)")
         with transaction(self._connection):
             if not self.settings():
                 rows = [(name, json.dumps(value)) for name, value in settings.items()]
                 self._connection.executemany("INSERT INTO run VALUES (?, ?)", rows)
                 tasked = [(task, place, mark) for place, (task, mark) in enumerate(tasks.items())]
-                self._connection.executemany("INSERT INTO tasks VALUES (?, ?, ?)", tasked)
+                self._connection.executemany("INSERT INTO tasks (task, place, fingerprint) VALUES (?, ?, ?)", tasked)
+                self._ask(asked)
                 return
         see_same_run(self.name, (self.settings(), self.tasks()), (settings, tasks))
+        there = self.asked()
+        if lacking := {task: each for task, each in asked.items() if there.get(task) == Asked() != each}:
+            with transaction(self._connection):
+                self._ask(lacking)
+
+    def _ask(self, asked: Mapping[str, Asked]) -> None:
+        rows = [(text_of(each.question), text_of(each.expected), task) for task, each in asked.items()]
+        self._connection.executemany("UPDATE tasks SET question = ?, expected = ? WHERE task = ?", rows)
 
     def amend(self, settings: Mapping[str, Any]) -> None:
         """Set some of the run's settings anew, plain JSON: what is only known in a later part of the run."""
@@ -172,6 +187,15 @@ class TraceStore:
         with reading(self.path, "a task"):
             rows = self._connection.execute("SELECT task, fingerprint FROM tasks ORDER BY place").fetchall()
             return of_type(dict(rows), Mapping[str, str], "tasks")  # type: ignore[no-any-return]
+
+    def asked(self) -> dict[str, Asked]:
+        """What each task asks, by its id, in order."""
+        with reading(self.path, "a task"):
+            rows = self._connection.execute("SELECT task, question, expected FROM tasks ORDER BY place").fetchall()
+            return {
+                of_type(task, str, "tasks.task"): made(Asked, {"question": question, "expected": expected}, "tasks")
+                for task, question, expected in rows
+            }
 
     def keys(self) -> set[Key]:
         """The run's rollouts that are there."""
