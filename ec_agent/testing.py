@@ -214,9 +214,11 @@ def logprobs_for(entropies: Sequence[float | None]) -> list[dict[str, Any]]:
     """Logprobs entries in the OpenAI form whose token entropies are the given ones, up to rounding."""
     entries = []
     for place, entropy in enumerate(entropies):
-        row = [] if entropy is None else _row(entropy)
-        top = [{"token": f"t{i}", "logprob": lp, "bytes": None} for i, lp in enumerate(row)]
-        entries.append({"token": f"w{place} ", "logprob": row[0] if row else -1.0, "bytes": None, "top_logprobs": top})
+        row, token = [] if entropy is None else _row(entropy), f"w{place} "
+        # The token that was generated is the likeliest candidate.
+        names = [token, *(f"t{i}" for i in range(1, len(row)))]
+        top = [{"token": name, "logprob": lp, "bytes": None} for name, lp in zip(names, row, strict=False)]
+        entries.append({"token": token, "logprob": row[0] if row else -1.0, "bytes": None, "top_logprobs": top})
     return entries
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
@@ -26,6 +27,7 @@ from ec_agent.live.terminal import showing
 from ec_agent.local import shared_server
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
+from ec_agent.rollouts.selection import Seen
 from ec_agent.support.checks import whole
 from ec_agent.support.loop import run_to_its_end
 from ec_agent.support.strict_json import strict_json
@@ -140,7 +142,9 @@ def _chosen(result: BestOfNResult) -> Any:
 
 def show(result: BestOfNResult, console: Console) -> None:
     """Print candidates, timelines and the chosen final action."""
-    selection, view = result.selection, view_of(result.selection)
+    seen = Seen(result.trajectories, result.final_actions)  # a receipt that was read back has none
+    selection = replace(result.selection, seen=seen)
+    view = view_of(selection)
     header = header_of(view)
     table = Table(title=title_of(view), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in header:

@@ -85,7 +85,7 @@ def test_the_likeliest_candidates_first_as_many_as_asked_for():
 def test_candidates_reach_the_trajectory_and_survive_a_checkpoint():
     result = best_of_n(agent(2), n=1, keep_text=True, keep_candidates=3).run({"messages": [("user", "?")]})
     trajectory = result.trajectories[0]
-    assert [text for text, _ in trajectory.calls[0].candidates[0]] == ["t0", "t1", "t2"]
+    assert [text for text, _ in trajectory.calls[0].candidates[0]] == ["w0 ", "t1", "t2"]
     again = unpack_calls(pack_calls(trajectory))
     assert [(call.tools, call.candidates) for call in again.calls] == [
         (call.tools, call.candidates) for call in trajectory.calls
