@@ -93,6 +93,14 @@ def test_of_two_parts_one_token_more_may_be_the_end(tokens, left):
     assert sum(map(len, added([[SO], [SO, BE]], lambda: "So be", tokens))) == left
 
 
+def test_a_count_that_fits_either_way_tells_nothing():
+    """Running totals of usage: their last is the count of all, and their sum that of what came."""
+    told = {3: 3, 6: 6}.get
+    assert flat(added(CUMULATIVE["a token a part"], tokens=told)) == ["So", " be", " it"]
+    assert added(REPEATED, tokens=told) == REPEATED
+    assert sum(map(len, added(REPEATED, lambda: "hahaha", told))) == 3
+
+
 def test_a_resent_text_tells_nothing():
     parts = CUMULATIVE["a token a part"]
     assert flat(added(parts, lambda: "SoSo beSo be it")) == ["So", " be", " it"]
@@ -110,7 +118,10 @@ WORDS = [f"w{place} " for place in range(len(ENTROPIES))]
 
 
 def stream_of(*, text, usage, ends):
-    """Chunks that hold all tokens so far, and with ``text`` all of the text; usage in the ``"last"``, in ``"each"``."""
+    """Chunks that hold all tokens so far, and with ``text`` all of the text.
+
+    Usage is in the ``"last"`` chunk, in ``"each"`` and the last, or only ``"running"`` along.
+    """
     entries = [{**entry, "token": word} for entry, word in zip(logprobs_for(ENTROPIES), WORDS, strict=True)]
     base = {"id": "3", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
     chunks = []
@@ -123,11 +134,11 @@ def stream_of(*, text, usage, ends):
             "finish_reason": None,
         }
         chunks.append({**base, "choices": [choice]})
-        if usage == "each":
+        if usage in ("each", "running"):
             chunks[-1]["usage"] = {"prompt_tokens": 5, "completion_tokens": count, "total_tokens": 5 + count}
     last = {"index": 0, "delta": {}, "logprobs": {"content": entries} if ends else None, "finish_reason": "stop"}
     chunks.append({**base, "choices": [last]})
-    if usage:
+    if usage in ("each", "last"):
         count = len(entries)
         chunks.append(
             {**base, "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": count, "total_tokens": 9}}
@@ -140,6 +151,8 @@ STREAMS = {
     "text and logprobs": stream_of(text=True, usage=None, ends=False),
     "with usage": stream_of(text=True, usage="last", ends=False),
     "with a running usage": stream_of(text=False, usage="each", ends=False),
+    "with a running usage that nothing closes": stream_of(text=False, usage="running", ends=False),
+    "text, too, with a running usage that nothing closes": stream_of(text=True, usage="running", ends=False),
     "closed with all": stream_of(text=False, usage="last", ends=True),
 }
 

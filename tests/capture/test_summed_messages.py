@@ -40,8 +40,20 @@ def said(logprobs=True, usages=()):
     return [part(f"w{place} ", entry if logprobs else None, told.get(place)) for place, entry in enumerate(ENTRIES)]
 
 
+def grown(logprobs=True, usages=()):
+    """Each part has the logprobs of all before it, too."""
+    told = dict(enumerate(usages))
+    for place in range(COUNT):
+        held = {"logprobs": {"content": ENTRIES[: place + 1]}} if logprobs else {}
+        yield part(f"w{place} ", None, told.get(place), **held)
+
+
 def ending(usage=None):
     return part(usage=usage, finish_reason="stop", model_name=MODEL)
+
+
+def closing_with_all(usage):
+    return part(usage=usage, finish_reason="stop", model_name=MODEL, logprobs={"content": ENTRIES})
 
 
 def last(logprobs=True, usage=None):
@@ -64,6 +76,9 @@ def streams(logprobs=True):
         "increments": [*said(logprobs, [counts(1), *[counts(1, 0, 0)] * (COUNT - 1)]), ending()],
         "prompt first": [part(usage=counts(0)), *body, ending(counts(asked=0, cached=0))],
         "early zeros": [part(usage=counts(0, 0, 0)), *body, ending(counts())],
+        "logprobs of all so far": [*grown(logprobs), ending(counts())],
+        "logprobs of all so far, running totals": [*grown(logprobs, running), ending()],
+        "logprobs of all again": [*body, ending(counts()) if not logprobs else closing_with_all(counts())],
     }
 
 
@@ -162,6 +177,53 @@ def test_increments_stay_a_sum():
     with record_calls() as recorder:
         list(Own(parts=parts).stream("hi"))
     assert recorder.trajectory().calls[0].tokens == 10
+
+
+def named(entry, text):
+    return {**entry, "token": text, "bytes": list(text.encode())}
+
+
+MISSING = {"front": {0, 1}, "middle": {2, 3}, "both sides": {0, 4, 5}, "every second": {0, 2, 4}}
+USAGES = {
+    "no usage": ([], None),
+    "usage": ([], counts()),
+    "running totals": ([counts(place + 1) for place in range(COUNT)], None),
+}
+
+
+@pytest.mark.parametrize("told", USAGES)
+@pytest.mark.parametrize("lacks", MISSING)
+@pytest.mark.parametrize("same", [False, True], ids=["words", "one word"])
+def test_parts_without_logprobs_are_gaps_where_they_came(same, lacks, told):
+    usages, closing = USAGES[told]
+    parts = []
+    for place, each in enumerate(said(usages=usages)):
+        text = "ha" if same else each.text
+        entry = None if place in MISSING[lacks] else named(ENTRIES[place], text)
+        parts.append(part(text, entry, each.message.usage_metadata))
+    parts.append(ending(closing))
+    expected = [np.nan if place in MISSING[lacks] else value for place, value in enumerate(ENTROPIES)]
+    with record_calls() as recorder:
+        Own(parts=parts).invoke("hi")
+    saved = [
+        each.message.model_copy(update={"response_metadata": each.generation_info or {}, "id": "1"}) for each in parts
+    ]
+    for (call,) in (recorder.trajectory().calls, trajectory_of(saved).calls):
+        assert np.allclose(call.entropies, expected, equal_nan=True)
+        assert call.unplaced == 0
+
+
+def test_parts_of_a_tool_call_without_logprobs_are_gaps_where_they_came():
+    texts = ["", '{"', "q", '": ', "1", "}"]
+    parts = []
+    for place, text in enumerate(texts):
+        called = {"name": None if place else "look", "args": text, "id": None if place else "1", "index": 0}
+        held = {"logprobs": {"content": [named(ENTRIES[place], text)]}} if place not in (1, 2) else {}
+        parts.append(ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[called]), generation_info=held))
+    with record_calls() as recorder:
+        Own(parts=[*parts, ending()]).invoke("hi")
+    (call,) = recorder.trajectory().calls
+    assert np.isnan(call.entropies).tolist() == [False, True, True, False, False, False]
 
 
 # Messages alone

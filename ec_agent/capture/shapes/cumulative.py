@@ -16,15 +16,17 @@ from ec_agent.capture.shapes.reading import get, listed, text_of
 _TELLING = -1e-6  # a logprob below this is the token's own; those of certain tokens are alike
 
 Entries = list[Any]
+Tokens = int | Callable[[int], int | None]
 
 
-def added(parts: Sequence[Entries], said: Callable[[], str] = str, tokens: int | None = None) -> list[Entries]:
+def added(parts: Sequence[Entries], said: Callable[[], str] = str, tokens: Tokens | None = None) -> list[Entries]:
     """What each part adds to those before it: all of it as a rule.
 
     Args:
         parts: the entries of each part of one answer, in order.
         said: tells the text of them all, where known.
-        tokens: generated tokens, where reported.
+        tokens: generated tokens, where reported; or tells how many these are if so many entries came. Running totals
+            of usage add up to the entries of parts that grow alike, so that they fit either way, and tell nothing.
 
     Returns:
         As many parts, some of them perhaps shorter.
@@ -62,10 +64,12 @@ def _begins_with(entries: Entries, others: Entries) -> bool:
     return all(_mark(one) == _mark(other) for one, other in zip(entries, others, strict=False))
 
 
-def _believable(parts: Sequence[Entries], rest: Sequence[Entries], said: Callable[[], str], tokens: int | None) -> bool:
-    came, left = (sum(map(len, each)) for each in (parts, rest))
-    if tokens and _fits(tokens, came) != _fits(tokens, left):
-        return _fits(tokens, left)
+def _believable(
+    parts: Sequence[Entries], rest: Sequence[Entries], said: Callable[[], str], tokens: Tokens | None
+) -> bool:
+    as_came, as_left = (_fits(tokens, sum(map(len, each))) for each in (parts, rest))
+    if as_came != as_left:
+        return as_left
     # Where the text is resent as well, it is that of all parts, as in a stream that holds each token once.
     if (text := said()) and text == _text(rest) != _text(parts):
         return True
@@ -74,9 +78,10 @@ def _believable(parts: Sequence[Entries], rest: Sequence[Entries], said: Callabl
     return different and any(_tells(entry) for entry in again)
 
 
-def _fits(tokens: int, entries: int) -> bool:
+def _fits(tokens: Tokens | None, entries: int) -> bool:
     """Whether so many tokens may have come with so many entries; the end token may have none."""
-    return tokens in (entries, entries + 1)
+    told = tokens(entries) if callable(tokens) else tokens
+    return bool(told) and told in (entries, entries + 1)
 
 
 def _text(parts: Sequence[Entries]) -> str:

@@ -170,7 +170,7 @@ class Stream:
             heard = MessageParts()
             for part in self.parts:
                 heard.hear(part)
-            told = _added([payload_of_message(part) for part in self.parts])
+            told = [payload_of_message(part) for part in self.parts]
             return [heard.counted_once(_joined(told, summed=True))]
         if kind == "events":
             return [replace(payload_of_stream(self.parts), partial=not self.over)]

@@ -246,8 +246,7 @@ def _stream_of_one(chunks: Sequence[Any]) -> Payload:
 
 
 def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) -> list[list[Any]]:
-    tokens = count(first(usages.total(sum(map(len, parts))), "completion_tokens", "output_tokens"))
-    return added(parts, bound(spoken, chunks), tokens)
+    return added(parts, bound(spoken, chunks), usages.generated)
 
 
 @dataclass(slots=True)

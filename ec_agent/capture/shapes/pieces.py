@@ -63,16 +63,23 @@ def joined(several: Sequence[Said]) -> Said:
     )
 
 
-def said_by_message(message: Any, entries: int) -> Said:
-    """By a LangChain AI message, whose entries are known."""
+def said_by_message(message: Any, entries: int, total: int | None = None) -> Said:
+    """By a LangChain AI message, or a part of one.
+
+    Args:
+        message: an object or its JSON form.
+        entries: how many token entries it has.
+        total: tokens generated up to its end, where it is a part and says so.
+    """
     metadata, extra = get(message, "response_metadata"), get(message, "additional_kwargs")
     content = get(message, "content")
     blocks: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else listed(content)
     words = [*_thoughts(extra), *(pair for block in blocks for pair in _block(block)), *_text("said", extra, "refusal")]
-    calls = listed(get(extra, "tool_calls")) or listed(get(message, "tool_calls"))
+    held = ((extra, "tool_calls"), (message, "tool_call_chunks"), (message, "tool_calls"))
+    calls = next((calls for place, name in held if (calls := listed(get(place, name)))), [])
     words += [pair for called in calls for pair in _called(called)]
     return Said(
-        (Piece(tuple(words), entries),),
+        (Piece(tuple(words), entries, total),),
         _finish(first(metadata, "finish_reason", "done_reason", "stop_reason")),
         count(get(message, "usage_metadata", "output_token_details", "reasoning")) or 0,
     )

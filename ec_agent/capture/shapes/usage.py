@@ -75,6 +75,10 @@ class Usages:
         chosen = self._chosen(entries)
         return _filled(plain[chosen], [*plain[:chosen], *plain[chosen + 1 :]])
 
+    def generated(self, entries: int, *, adds_up: bool = False) -> int | None:
+        """Generated tokens of the whole answer; see ``total``."""
+        return count(first(self.total(entries, adds_up=adds_up), *_GENERATED))
+
     def _increments(self, entries: int, adds_up: bool) -> bool:
         """Whether each usage tells of what came since the one before."""
         told = [each for each in self.told if each.generated]
