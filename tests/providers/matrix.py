@@ -111,6 +111,9 @@ models trained on `<tool_call>`.
   1.7.4) mixes the answers into one message, which is none of them: the first counts, and a warning says it.
 * Routes that resend with every part of a stream the logprobs of all parts before, or with the last those of all, are
   recognised by the count of tokens, by the text, or by numbers that no two tokens have in common; `ha ha ha` is not.
+  Beside running totals of usage, which add up to all that came, the text or the numbers decide.
+* The parts of chat models without an `openai` client, and saved ones, are read like those of requests: what is resent
+  counts once, and a part that says something and has no logprobs is a gap in its place, with or without usage.
 * What becomes of odd payloads (NaN, `-9999.0`, duplicates, missing candidates ...) is listed in
   `ec_agent.capture.shapes`; 10,000 damaged payloads of all these providers are read in every test run, and no number
   comes out that the payload does not hold; sent through the clients, they meet their reader as they do outside.
