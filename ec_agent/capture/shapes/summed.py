@@ -31,6 +31,7 @@ class MessageParts:
         parts: the tokens that came with logprobs, part by part.
         said: what each part says.
         mute: how many parts say something and have no logprobs, less what came of those at another time.
+        silent: whether any does.
         again: which parts are closing ones that came again.
         closing: the tokens of the part that closed the message.
     """
@@ -40,6 +41,7 @@ class MessageParts:
     parts: list[list[Any]] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     mute: int = 0
+    silent: bool = False
     again: set[int] = field(default_factory=set)
     closing: Sequence[Any] | None = None
 
@@ -58,6 +60,7 @@ class MessageParts:
             self.mute -= len(part.entries)  # the logprobs of what is said later
         elif not part.entries:
             self.mute += 1
+            self.silent = True
         self.parts.append(list(part.entries))
         self.said.append(said)
         if isinstance(named := part.model or first(generation_info, "model_name", "model"), str):
@@ -75,11 +78,12 @@ class MessageParts:
         if payload.entries and len(payload.entries) == sum(map(len, self.parts)):
             ends = accumulate(map(len, self.parts))
             kept = [e for end, size in zip(ends, new, strict=True) for e in payload.entries[end - size : end]]
-            payload = replace(payload, entries=kept, mute=max(self.mute, 0), said=partial(self._said, new))
+            said = partial(self._said, new)
+            payload = replace(payload, entries=kept, mute=max(self.mute, 0), silent=self.silent, said=said)
         if payload.model is not None and payload.model == "".join(self.models):
             payload = replace(payload, model=self.models[0])
-        told = self.usages.told
-        if len(told) < 2 or (payload.tokens or 0) != sum(each.generated for each in told):
+        usages = self.usages.told
+        if len(usages) < 2 or (payload.tokens or 0) != sum(each.generated for each in usages):
             return payload
         # Not by the message: LangChain's event protocol (v3) leaves it the logprobs of its last part alone.
         total = self.usages.total(sum(new), adds_up=True)
