@@ -1,0 +1,59 @@
+"""Whose account of a call is believed, case by case."""
+
+from __future__ import annotations
+
+import pytest
+
+from ec_agent.capture.believing import account_of, same_tokens, text_of
+from ec_agent.capture.shapes import Payload, finished
+from ec_agent.testing import logprobs_for
+
+A, B, C = logprobs_for([0.5, 1.5, 0.25])
+
+
+def believed(heard, own, text="a", said="a"):
+    return account_of(heard, own, text, lambda: said)
+
+
+def test_of_two_that_tell_as_much_the_request_is_believed():
+    assert believed(Payload(entries=[A], tokens=1), Payload(entries=[B], tokens=1)).entries == [A]
+
+
+def test_what_was_heard_without_logprobs_counts_as_heard():
+    heard, own = Payload(entries=[A], mute=1), Payload(entries=[B, C])
+    assert believed(heard, own).entries == [A]
+
+
+def test_what_the_request_does_not_say_is_taken_from_above():
+    own = Payload(prompt_tokens=5, cached_tokens=2, model="m", response="r", cache_hit=True)
+    found = believed(Payload(entries=[A], tokens=1), own)
+    assert (found.prompt_tokens, found.cached_tokens, found.model, found.response) == (5, 2, "m", "r")
+    assert found.cache_hit
+
+
+@pytest.mark.parametrize(
+    ("heard", "own", "same"), [([A], [A], True), ([A], [A, A], True), ([A, A], [A], False), ([], [], False)]
+)
+def test_the_same_tokens_perhaps_some_of_them_twice(heard, own, same):
+    assert same_tokens(Payload(entries=heard), Payload(entries=own)) is same
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"choices": [{"delta": {"content": "a"}}]},
+        {"choices": [{"message": {"content": "a"}}]},
+        {"choices": [{"text": "a"}]},
+        {"output": [{"content": [{"text": "a"}]}]},
+        {"type": "response.output_text.delta", "delta": "a"},
+    ],
+)
+def test_the_text_of_every_kind(part):
+    assert text_of([part, part]) == "aa"
+
+
+def test_of_several_answers_each_has_to_end():
+    ended, other = ({"choices": [{"index": place, "delta": {"content": "a"}}]} for place in (0, 1))
+    ended["choices"][0]["finish_reason"] = "stop"
+    assert finished([ended])
+    assert not finished([ended, other])
