@@ -21,7 +21,7 @@ _NOT_SETTINGS = ("model", "base_url", "model_kwargs")
 def verdict_of(known: Known, settings: Sequence[Setting], ways: Sequence[Way]) -> Verdict:
     """What all findings come to."""
     found = known.marked("responses", Mark.YES, Mark.PARTLY) or known.marked("completions", Mark.YES, Mark.PARTLY)
-    if not (known.plain.answers or known.plain.denied or found):
+    if not (known.plain.answers or known.plain.denied or found or _streamed(known)):
         return Verdict.UNANSWERED
     if not any(way.signal == ENTROPY for way in ways):
         return Verdict.UNUSABLE
@@ -41,12 +41,17 @@ def settings_for(target: Target, known: Known, ways: Sequence[Way]) -> tuple[Set
         by_responses = "use_responses_api" in settings
         why = "the Responses API returns logprobs" if by_responses else "whole answers have logprobs"
         found = [Setting(f"{target.constructor(**settings)}: only {why} here{_tried(main)}", needed=True)]
-    elif plain.answers or plain.denied or known.marked("responses", Mark.PARTLY, Mark.YES):
+    elif plain.answers or plain.denied or _streamed(known) or known.marked("responses", Mark.PARTLY, Mark.YES):
         found = [*_hopeless(target, known, ways), *_flags(known, True)]
     else:
         cure = next((refusal.cure for refusal in plain.refusals.values()), CURE)
         found = [Setting(f"nothing was answered: {cure}", needed=True), *_flags(known, True)]
     return tuple(found)
+
+
+def _streamed(known: Known) -> bool:
+    """Whether a streamed answer came."""
+    return isinstance(known.answers.get("stream"), Answer)
 
 
 def _settings(way: Way) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Setting
 def _why(known: Known, settings: dict[str, Any], itself: bool) -> Iterator[str]:
     outcome = known.answers.get("stream")
     if settings.get("streaming") is True:
-        yield "only streamed answers have logprobs"
+        yield "only streams are answered" if known.plain.streams else "only streamed answers have logprobs"
     elif settings.get("disable_streaming") is True:
         if known.marked("stream", Mark.NO):
             yield "streams are refused" if isinstance(outcome, Refusal) else "streamed answers have no logprobs"
@@ -196,8 +201,9 @@ def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Set
             text += f", or {ASK_BY_NAME}{how or ''}{_tried(ways[0])}"
         yield Setting(text, needed=True)
     else:
+        what = "placeholders in the place of logprobs" if known.plain.placeholders else "no logprobs"
         yield Setting(
-            "this endpoint returns no logprobs, so nothing can be scored by them: use a model and endpoint that do, or "
-            f"{COUNT_ANSWERS}",
+            f"this endpoint returns {what}, so nothing can be scored by them: use a model and endpoint that return "
+            f"logprobs, or {COUNT_ANSWERS}",
             needed=True,
         )

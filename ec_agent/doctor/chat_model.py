@@ -45,6 +45,8 @@ from ec_agent.support.plans import Plan, Step, call
 
 _TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"})
 _GOOGLE = ("ChatGoogleGenerativeAI", "ChatVertexAI")  # words of their own, heard with a call only
+_SENT_AS = {"max_tokens": ("max_completion_tokens", "max_output_tokens")}
+"""Under which other names a parameter is sent."""
 _ASKING = frozenset({"logprobs", "top_logprobs", "include", "response_logprobs"})
 
 
@@ -164,7 +166,7 @@ class ChatModelTarget:
             if question.temperature is not None and outcome.about("temperature"):
                 return outcome  # not every temperature is taken everywhere, and others may be
             optional = [name for name in wanted if name not in (*_ASKING, *self._form(question))]
-            unknown = [name for name in optional if outcome.about(name)]
+            unknown = [name for name in optional if outcome.about(name, *_SENT_AS.get(name, ()))]
             if not unknown and outcome.about("TypeError", "ValidationError"):
                 unknown = optional
             if not unknown:

@@ -35,8 +35,9 @@ from ec_agent.support.checks import or_none, repr_of, seconds, text
 from ec_agent.support.plans import Plan, Step
 
 FROM_OPENAI = "api.openai.com"
+_LIMITS = ("max_tokens", "max_completion_tokens")  # the older name, and OpenAI's own
 # Parameters that some endpoints refuse, and can do without.
-_REPLACED = ("max_tokens", "stream_options", "temperature", "tool_choice")
+_REPLACED = (*_LIMITS, "stream_options", "temperature", "tool_choice")
 
 
 class EndpointTarget:
@@ -84,6 +85,8 @@ class EndpointTarget:
             refused = [name for name in _REPLACED if name not in self._left_out and outcome.about(name)]
             if not refused:
                 return outcome
+            if "max_tokens" in refused:  # the refusal may name what to ask for instead
+                refused = [name for name in refused if name != "max_completion_tokens"]
             self._left_out.update(refused)
 
     def takes(self, name: str) -> bool:
@@ -174,8 +177,9 @@ class EndpointTarget:
         body: dict[str, Any] = {
             "model": self.model_name,
             "messages": [{"role": "user", "content": question.text}],
-            "max_completion_tokens" if "max_tokens" in self._left_out else "max_tokens": limit,
         }
+        if name := next((each for each in _LIMITS if each not in self._left_out), None):
+            body[name] = limit
         if (temperature := self._temperature(question)) is not None:
             body["temperature"] = temperature
         if question.top is not None:

@@ -127,7 +127,9 @@ def needs(target: Target, known: Known) -> dict[str, Any]:
         settings |= _not_streaming(target)
     asks_for_itself = isinstance(target, EndpointTarget)
     # ChatOpenAI asks for usage only where it knows the endpoint.
-    unasked = asks_for_itself and "base_url" in target.arguments()[0] and known.marked("usage", Mark.YES)
+    streamed = known.answers.get("stream")
+    told = known.marked("usage", Mark.YES) or (known.streams_only and isinstance(streamed, Answer) and streamed.counted)
+    unasked = asks_for_itself and "base_url" in target.arguments()[0] and told
     lost = not asks_for_itself and known.marked("usage", Mark.PARTLY) and target.takes("stream_usage")
     if unasked or lost:
         settings["stream_usage"] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ec_agent.capture.asking import ABOUT_LOGPROBS
+from ec_agent.capture.shapes import get
 from ec_agent.doctor.answers import LONG, SHORT, Answer, Question, Refusal, Target
 from ec_agent.doctor.report import Finding, Mark
 from ec_agent.support.plans import Plan
@@ -54,6 +55,20 @@ class Plain:
         return {top: found for top, found in self.answers.items() if found.scored}
 
     @property
+    def placeholders(self) -> bool:
+        """Whether what came in the place of logprobs measures nothing."""
+        answers = self.answers.values()
+        if any(answer.scored or answer.sampled_only for answer in answers):
+            return False
+        numbers = (get(entry, "logprob") for answer in answers for entry in answer.payload.entries)
+        return any(isinstance(number, float | int) for number in numbers)
+
+    @property
+    def streams(self) -> bool:
+        """Whether nothing was answered because it was not asked to be streamed, by what the refusals say."""
+        return not self.answers and any(r.about("stream") and not r.hopeless for r in self.refusals.values())
+
+    @property
     def denied(self) -> bool:
         """Whether nothing was answered because logprobs were asked for: a model may not know how not to."""
         return not self.answers and all(refusal.about(*ABOUT_LOGPROBS) for refusal in self.refusals.values())
@@ -63,7 +78,8 @@ class Plain:
         """What to ask for from now on: as at first if that worked, else the most that did, else nothing."""
         if self.first in self.scored or (not self.scored and self.first in self.answers):
             return self.first
-        return max((top for top in self.scored if top is not None), default=None)
+        brought = self.scored or [top for top, answer in self.answers.items() if answer.sampled_only]
+        return max((top for top in brought if top is not None), default=None)
 
     @property
     def best(self) -> Answer | None:
@@ -156,6 +172,8 @@ def logprobs_finding(plain: Plain) -> Finding:
         what = "one candidate a token" if single else "of the sampled tokens only"
         return Finding("logprobs", Mark.NO, f"{what}: no entropy can be taken of that", 0.0)
     refused = next((found for top, found in plain.refusals.items() if top is not None), None)
+    if refused is None and plain.placeholders:
+        return Finding("logprobs", Mark.NO, "placeholders, such as 0.0 for each token, which measure nothing", 0.0)
     return Finding("logprobs", Mark.NO, refused.detail if refused else "asked for, and none came", 0.0)
 
 

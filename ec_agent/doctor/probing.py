@@ -64,12 +64,14 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
     known = Known(plain, found, {})
     if plain.answers:
         yield from _ask_on(target, known, scoring_only)
+    elif plain.streams and not scoring_only:
+        yield from _ask_streamed(target, known)
     elif not any(refusal.hopeless for refusal in plain.refusals.values()) and not scoring_only:
         found["responses"] = yield from _responses(target, plain)
         unknown = any(refusal.status in _NO_ENDPOINT for refusal in plain.refusals.values())
         if unknown and isinstance(target, EndpointTarget) and not known.marked("responses", Mark.YES):
             found["completions"] = yield from _completions(target)
-    if plain.answers or plain.denied:
+    if plain.answers or plain.denied or known.answers:
         found["model"] = model_finding(target, known)
     why = "the plain question was not answered" if not plain.answers else "not needed for scoring"
     for question in QUESTIONS:
@@ -111,6 +113,17 @@ def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
     put((yield from _seed(target)))
 
 
+def _ask_streamed(target: Target, known: Known) -> Plan[None]:
+    """What can be asked of a model that answers with streams alone."""
+    top = target.first
+    known.answers["stream"] = outcome = yield from target.ask(Question(top, stream=True))
+    known.findings["stream"] = stream_finding(outcome, known.plain)
+    if isinstance(outcome, Answer):
+        known.answers["tools_stream"] = both = yield from target.ask(Question(top, tools=True, stream=True))
+        known.findings["tools_stream"] = tools_finding("tools_stream", both, known.plain)
+        known.findings["usage"] = usage_finding(known)
+
+
 def _temperature(target: Target, known: Known) -> Plan[None]:
     """Whose distribution the logprobs are, and whether sampled tokens are among their candidates."""
     found, plain = known.findings, known.plain
@@ -148,7 +161,7 @@ def schema_finding(question: str, outcome: Answer | Refusal) -> Finding:
         return Finding(question, _refused(outcome), outcome.detail)
     loose = "" if held(outcome) else "; the schema is not held"
     if not outcome.scored:
-        return Finding(question, Mark.NO, f"an answer came, without logprobs{loose}", 0.0)
+        return Finding(question, Mark.NO, f"an answer came, {_lacking(outcome)}{loose}", 0.0)
     trajectory = outcome.trajectory
     share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
     mark = Mark.YES if outcome.coverage >= COVERED and not loose else Mark.PARTLY
@@ -177,17 +190,21 @@ def tools_finding(question: str, outcome: Answer | Refusal, plain: Plain) -> Fin
     share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
     if not plain.scored and not outcome.scored:
         called = "a tool call came" if outcome.tool_calls else "no tool call came"
-        return Finding(question, Mark.NO, f"{called}, without logprobs", 0.0)
+        return Finding(question, Mark.NO, f"{called}, {_lacking(outcome)}", 0.0)
     if not outcome.tool_calls:
         if not outcome.scored:
             return Finding(question, Mark.NO, "no tool call came, and its answer has no logprobs", 0.0)
         return Finding(question, Mark.UNKNOWN, f"no tool call came, so not known; the text in its place has {share}")
     if not outcome.scored:
-        return Finding(question, Mark.NO, "a tool call came, without logprobs", 0.0)
+        return Finding(question, Mark.NO, f"a tool call came, {_lacking(outcome)}", 0.0)
     if not outcome.counted:
         return Finding(question, Mark.PARTLY, f"a tool call came; {share}, but no usage says how many there were")
     mark = Mark.YES if outcome.coverage >= COVERED else Mark.PARTLY
     return Finding(question, mark, f"a tool call came; {share}", outcome.coverage)
+
+
+def _lacking(answer: Answer) -> str:
+    return "with the sampled tokens' logprobs only" if answer.sampled_only else "without logprobs"
 
 
 def stream_finding(outcome: Answer | Refusal, plain: Plain) -> Finding:
@@ -196,7 +213,7 @@ def stream_finding(outcome: Answer | Refusal, plain: Plain) -> Finding:
         return Finding("stream", _refused(outcome), outcome.detail)
     if not outcome.scored:
         lost = ", though they come unstreamed" if plain.scored else ""
-        return Finding("stream", Mark.NO, f"streams, without logprobs{lost}", 0.0)
+        return Finding("stream", Mark.NO, f"streams, {_lacking(outcome)}{lost}", 0.0)
     trajectory = outcome.trajectory
     mark = Mark.YES if outcome.coverage >= COVERED else Mark.PARTLY
     share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
@@ -241,7 +258,9 @@ def _choices(target: Target, plain: Plain) -> Plan[Finding]:
         return Finding("n", Mark.NO, f"2 choices asked, {len(outcome.choices)} came")
     with_logprobs = sum(bool(choice.entries) for choice in outcome.choices)
     complete = with_logprobs == len(outcome.choices) or not plain.scored
-    share = f"{len(outcome.choices)} choices came, {with_logprobs} with logprobs"
+    share = f"{len(outcome.choices)} choices came"
+    if not plain.placeholders:
+        share += f", {with_logprobs} with logprobs"
     return Finding("n", Mark.YES if complete else Mark.PARTLY, share)
 
 

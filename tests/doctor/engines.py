@@ -36,6 +36,8 @@ class Engine:
         placeholder: no candidates, and 0.0 for each logprob.
         call_logprobs: whether tool calls have logprobs.
         tools_refused: the message of a 400 for tools; ``together``, of one for tools, streams and logprobs.
+        unstreamed_refused: the message of a 400 for whatever is not streamed.
+        unknown: parameters that it refuses by name.
         calls: whether it calls tools.
         n: whether it takes ``n``.
         name: of the model that answers.
@@ -60,6 +62,8 @@ class Engine:
     call_logprobs: bool = True
     tools_refused: str | None = None
     together: str | None = None
+    unstreamed_refused: str | None = None
+    unknown: tuple[str, ...] = ()
     calls: bool = True
     n: bool = True
     name: str = MODEL
@@ -86,6 +90,10 @@ class Engine:
         return _json(self._completion(tokens, entries, calling, body.get("n", 1)))
 
     def _refusal(self, body: dict[str, Any]) -> str | None:
+        if self.unstreamed_refused and not body.get("stream"):
+            return self.unstreamed_refused
+        if any(name in body for name in self.unknown):
+            return f"Extra inputs are not permitted: {', '.join(self.unknown)}"
         if body.get("temperature", 0) > self.hottest:
             return f"temperature must be at most {self.hottest}"
         if body.get("top_logprobs", 0) > self.most:
@@ -243,4 +251,10 @@ ENGINES: dict[str, Engine] = {
     "no API at all": Engine(chat=False),
     "another model": Engine(name="something-else"),
     "no n": Engine(n=False),
+    "streams are all it answers with": Engine(unstreamed_refused="this model only supports stream mode"),
+    "streams alone, without logprobs": Engine(unstreamed_refused="stream must be true", streamed=False),
+    "streams alone, no tools": Engine(unstreamed_refused="set stream=true", tools_refused="no tools here"),
+    "a limit by the old name alone": Engine(unknown=("max_completion_tokens",)),
+    "a limit by neither name": Engine(unknown=("max_completion_tokens", "max_tokens")),
+    "no number of candidates": Engine(sampled_only=True, unknown=("top_logprobs",)),
 }

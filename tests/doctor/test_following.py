@@ -24,8 +24,14 @@ from ec_agent.prompted import PromptedToolModel
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 GO = {"messages": [("user", "Write one short sentence about the sea.")]}
-NOTHING_HELPS = ("none, refused", "ignored with a 200", "placeholders", "no API at all")
-BY_SURPRISAL = ("the sampled alone", "the sampled alone, whole")
+NOTHING_HELPS = (
+    "none, refused",
+    "ignored with a 200",
+    "placeholders",
+    "no API at all",
+    "streams alone, without logprobs",
+)
+BY_SURPRISAL = ("the sampled alone", "the sampled alone, whole", "no number of candidates")
 
 
 @tool
@@ -164,6 +170,9 @@ FOUND = {
     "another model": {"model": "no"},
     "no n": {"n": "no"},
     "older completions only": {"completions": "yes", "logprobs": "not known"},
+    "streams are all it answers with": {"logprobs": "not known", "stream": "yes", "tools": "not asked", "model": "yes"},
+    "streams alone, no tools": {"stream": "yes", "tools_stream": "no", "usage": "partly"},
+    "a limit by the old name alone": {"logprobs": "yes", "tools": "yes", "stream": "yes"},
     "streams only": {"logprobs": "no", "stream": "yes", "tools": "no", "tools_stream": "yes"},
 }
 
@@ -186,11 +195,15 @@ SAID = {
     "whole answers only": "leave streaming=True out",
     "no tools, no schemas": 'protocol="json_schema"',
     "ignored with a 200": "selector=MajorityVote(), from ec_agent.selectors",
+    "streams alone, without logprobs": "this endpoint returns no logprobs",
+    "placeholders": "this endpoint returns placeholders",
+    "streams are all it answers with": "streaming=True, stream_usage=True)  (only streams are answered)",
     "the sampled alone": "LowestCentroid(signal='surprisal')",
 }
 
 
 ALIKE = {
+    "streams are all it answers with": ("streams alone, no tools",),
     "after temperature": ("bare entries, named by numbers", "not so hot"),
     "whole answers only": (
         "not tools, streams and logprobs",
@@ -210,6 +223,22 @@ def test_what_is_said(reports, name):
             each in words for each in ("start the server", "was asked", "temperature:", "JSON schema", "streaming")
         ):
             assert words not in said or name in alike
+
+
+DETAILS = {
+    "placeholders": {"logprobs": "placeholders, such as 0.0", "n": "2 choices came"},
+    "ignored with a 200": {"logprobs": "asked for, and none came", "stream": "streams, without logprobs"},
+    "the sampled alone": {"stream": "with the sampled tokens' logprobs only", "tools": "the sampled tokens' logprobs"},
+    "no number of candidates": {"stream": "the sampled tokens' logprobs only", "schema": "the sampled tokens'"},
+}
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_a_line_says_what_came(reports, name):
+    for question, words in DETAILS[name].items():
+        assert words in reports(name).finding(question).detail
+    if name == "placeholders":
+        assert "with logprobs" not in reports(name).finding("n").detail
 
 
 @pytest.mark.parametrize("name", ENGINES)
