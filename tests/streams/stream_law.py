@@ -51,16 +51,10 @@ def outside(stream: Stream) -> str | None:
     placed = stream.form.api == "responses" or (stream.form.api == "legacy" and several and not stream.at_an_end)
     cut_at_its_limit = stream.said.finish == "length" and stream.says_why_it_ended()
     gone = stream.lost or stream.unsaid  # with its text, that is
-    if (
-        gone
-        and counted is not None
-        and counted - listed == 1
-        and not cut_at_its_limit
-        and not stream.cut
-        and not placed
-    ):
+    closed = not stream.cut or stream.how.usage == "in finish"  # where nothing else ends it, that does
+    if gone and counted is not None and counted - listed == 1 and not cut_at_its_limit and closed and not placed:
         return "one token short: the end token, which many servers count and do not list, would look the same"
-    if not moved or stream.unlisted or stream.unsaid or stream.cut or placed:
+    if not moved or stream.unlisted or stream.unsaid or not closed or placed:
         return None
     if counted is None:
         return "nothing counts the tokens"
@@ -108,10 +102,10 @@ def verdict(told: Told, whole: Told, stream: Stream) -> Verdict:
     # Where some tokens never have logprobs, it takes a count and the text beside the others to tell their place.
     beside = stream.how.entries == "with"
     placed = stream.said.all_listed or (last_count(stream) is not None and beside)
-    # Where calls come by turns and their logprobs apart from them, the text is not in the order of the tokens.
-    placed &= beside or "calls interleaved" not in stream.done
-    # Where text and logprobs come apart, an end token that is counted and not listed may show as a gap.
-    placed &= not stream.said.end_counted or (beside and "split" not in stream.done)
+    # Where text and logprobs come apart, an end token that is counted and not listed may show as a gap; so may a token
+    # where calls come by turns, and the text is not in the order of the tokens.
+    apart = not beside or not {"split", "calls interleaved"}.isdisjoint(stream.done)
+    placed &= not apart or not (stream.said.end_counted or "calls interleaved" in stream.done)
     if stream.untouched() and placed:
         return wrong(f"all came, and the numbers are not those of the whole answer, at coverage {told.shares}")
     for name in SIGNALS:

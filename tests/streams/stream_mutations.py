@@ -115,9 +115,10 @@ def _drop(stream: Stream, chance: random.Random) -> None:
 
 
 def _count_lost(stream: Stream, gone: Sent) -> None:
-    if gone.tokens and gone.counts == len(gone.tokens):
+    silent = all(token.part == "mark" for token in gone.tokens)
+    if gone.tokens and (silent or gone.counts == len(gone.tokens)):
         stream.lost += len(gone.tokens)
-    else:
+    elif gone.tokens or stream.said.kind != "schema":  # of which the fences have neither text nor logprobs
         stream.unlisted += len(gone.tokens)
         stream.unsaid += gone.counts
     if gone.kind == "finish" or (gone.kind == "said" and _ends(gone)):
@@ -250,7 +251,9 @@ def _unlist(stream: Stream, chance: random.Random) -> None:
     for choice in body["choices"]:
         choice["logprobs"] = None
     tokens = stream.pieces[place].tokens
-    silent = all(token.part == "mark" for token in tokens)  # no text stays behind
+    said = stream.pieces[place].body["choices"][0].get("delta", {}).get("content")
+    nameless = said == "" and stream.form.broken == "empty"  # a part of a character, without bytes
+    silent = nameless or all(token.part == "mark" for token in tokens)  # no text stays behind
     stream.lost += len(tokens) if silent else 0
     stream.unlisted += 0 if silent else len(tokens)
     beside = [t for p in stream.pieces[max(place - 1, 0) : place + 2] for t in p.tokens]

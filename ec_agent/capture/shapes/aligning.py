@@ -81,9 +81,8 @@ def aligned(pieces: Sequence[Piece], entries: Sequence[Any], missing: int) -> Al
     raw[:-1] = [told or None for told in raw[:-1]]
     found = _along(pieces, raw, missing)
     with_text = {number for number, piece in _numbered(pieces) if piece.words}
-    doubtful = found is None or any(raw[number] for number in found.outside & with_text)
-    # A part of a character may have come without the text, which came with the next.
-    doubtful |= found is not None and bool(found.holes) and any(_part(raw[number]) for number in found.outside)
+    # They may have come ahead of their text or behind it; parts of a character come before it.
+    doubtful = found is None or any(raw[n] and (found.holes or n in with_text) for n in found.outside)
     if len(pieces) > 1 and doubtful:
         whole = Piece(tuple(pair for piece in pieces for pair in piece.words), len(raw))
         other = _along([whole], raw, missing)
@@ -97,7 +96,7 @@ def aligned(pieces: Sequence[Piece], entries: Sequence[Any], missing: int) -> Al
 def bytes_of(entry: Any) -> bytes | None:
     """What a token says, as bytes; ``None`` where that cannot be told: half a character without bytes, a mere id."""
     token, raw = get(entry, "token"), get(entry, "bytes")
-    named = not isinstance(token, str) or token.startswith("token_id:")
+    named = not isinstance(token, str) or token.startswith(("token_id:", "bytes:\\x"))  # the second is OpenAI's
     text = raw if named else token  # mistral.rs: named by a number, the text in its bytes
     if isinstance(text, str) and _BROKEN not in text and (text or not named):
         return text.encode(errors="replace")
@@ -110,16 +109,11 @@ def bytes_of(entry: Any) -> bytes | None:
 
 def part_of_character(entry: Any) -> bool:
     """Whether a token is a part of a character."""
-    return _part(bytes_of(entry)) or _BROKEN in str(get(entry, "token"))
-
-
-def _part(raw: bytes | None) -> bool:
-    """Whether these bytes are a part of a character."""
     try:
-        (raw or b"").decode()
+        (bytes_of(entry) or b"").decode()
     except UnicodeDecodeError:
         return True
-    return False
+    return _BROKEN in str(get(entry, "token"))
 
 
 def _numbered(pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:

@@ -15,6 +15,13 @@ from ec_agent.capture.shapes.reading import count, get, listed
 _DELTA = "response.output_text.delta"
 # What follows the last part with text, in this order.
 _CLOSING = ("response.output_text.done", "response.content_part.done", "response.output_item.done")
+# What comes before the first, the latest first.
+_OPENING = (
+    "response.content_part.added",
+    "response.output_item.added",
+    "response.in_progress",
+    "response.created",
+)
 _MOST_HOLES = 1000  # parts: what is farther apart is counted otherwise
 
 
@@ -57,8 +64,10 @@ def _lost(before: Any, after: Any, missing: int) -> list[Any]:
     kinds = [get(event, "type") for event in (before, after)]
     if not missing or _DELTA not in (*kinds, "response.content_part.added" if kinds[1] in _CLOSING else None):
         return []
-    # Towards the end some of the missing are none that have text.
+    # Around the text some of the missing are none that have any.
     closing = _CLOSING.index(kinds[1]) if kinds[1] in _CLOSING else 0 if kinds[1] == _DELTA else len(_CLOSING)
+    opening = _OPENING.index(kinds[0]) if kinds[0] in _OPENING else 0 if kinds[0] == _DELTA else len(_OPENING)
+    closing += opening
     place = {"output_index": get(before if kinds[0] == _DELTA else after, "output_index")}
     return [{"type": _DELTA, **place, "delta": "", "logprobs": [None]}] * max(missing - closing, 0)
 

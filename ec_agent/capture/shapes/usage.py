@@ -90,13 +90,13 @@ class Usages:
             return False
         if len({*counts}) >= _RUNNING and counts == sorted(counts) and len(counts) - len({*counts}) <= 1:
             return False  # each larger than the one before; the last perhaps told once more
+        silent = [each.usage for each in told if not each.speaks]
+        if len(silent) > 1 and all(usage == silent[0] for usage in silent):
+            return False
         if fits(sum(counts), entries):
             return True
         # Of increments, only one tells the prompt, for else that would be added up as well.
         if len(asked) > 1 and asked == sorted(asked):
-            return False
-        silent = [each.usage for each in told if not each.speaks]
-        if len(silent) > 1 and all(usage == silent[0] for usage in silent):
             return False
         if len(counts) >= _RUNNING and all(before < after for before, after in pairwise(counts)):
             return False
