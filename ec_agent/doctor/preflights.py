@@ -62,7 +62,7 @@ def preflight(
     flag("tools", tools)
     flag("request_logprobs", request_logprobs)
     reports = []
-    for model in several("models", models, Runnable, "a list of chat models, or of bindings of them"):
+    for model in several("models", models, Runnable, "a LangChain chat model, or a list of them"):
         report = yield from _once(model, request_logprobs, unfit)
         reports.append(report)
     failed = [report for report in reports if unfit(report)]

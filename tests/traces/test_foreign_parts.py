@@ -169,6 +169,18 @@ def test_a_stream_of_alternatives(tmp_path):
         assert first.trajectory.coverage == second.trajectory.coverage == 1.0
 
 
+def test_parts_of_gemini_that_lost_counts_and_end_lack_nothing_that_is_known_of(tmp_path):
+    path = tmp_path / "parts.json"
+    parts = gemini("a", EARLY)
+    for part in parts:
+        part.pop("usageMetadata", None)
+        part["candidates"][0].pop("finishReason", None)
+    path.write_text(json.dumps(parts))
+    ((rollout,), _) = told(path)
+    assert (len(rollout.trajectory), rollout.trajectory.coverage) == (4, 1.0)
+    assert rollout.trajectory.calls[0].partial
+
+
 def both_of_gemini():
     return zip(gemini("a", EARLY), gemini("a", LATE, index=1), strict=True)
 

@@ -161,8 +161,15 @@ class Stream:
         return self.key == Key("gemini", None) and not self.over
 
     def payloads(self) -> list[Payload]:
-        """The answer; several where it has alternatives. One that broke off lacks a token at least."""
-        return [_lacking_its_end(payload) if payload.partial else payload for payload in self._payloads()]
+        """The answer; several where it has alternatives. One that broke off lacks a token at least.
+
+        Gemini counts in each of its parts. Saved parts in which nothing is counted, and nothing ends, have lost both on
+        their way: that they broke off is not known, so no token is missing that is known of.
+        """
+        found = self._payloads()
+        if self.key.kind == "gemini" and not self.counted and not self.over and len(found) == 1:
+            return found
+        return [_lacking_its_end(payload) if payload.partial else payload for payload in found]
 
     def _payloads(self) -> list[Payload]:
         kind = self.key.kind
