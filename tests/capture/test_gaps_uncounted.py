@@ -36,6 +36,16 @@ def test_logprobs_that_all_come_at_the_end():
     assert gaps([*(chunk(word) for word in WORDS[:-1]), chunk(WORDS[-1], entries(WORDS)), END]) == ([], 5)
 
 
+def test_a_call_beside_parts_that_each_hold_all_logprobs_so_far():
+    """The call's tokens have none; each part has some all the same."""
+    made = entries(WORDS)
+    body = [chunk(word, made[: place + 1]) for place, word in enumerate(WORDS)]
+    call = chunk(None, made)
+    call["choices"][0]["delta"] = {"tool_calls": [{"index": 0, "function": {"name": "look", "arguments": "{}"}}]}
+    places, length = gaps([*body, call, END])
+    assert (places, length) == ([5], 6)
+
+
 @pytest.mark.parametrize("lost", [0, 2, 4])
 def test_one_is_lacking_while_the_text_comes_early(lost):
     made = entries(WORDS)

@@ -54,6 +54,8 @@ def outside(stream: Stream) -> str | None:
     closed = not stream.cut or stream.how.usage == "in finish"  # where nothing else ends it, that does
     if gone and counted is not None and counted - listed == 1 and not cut_at_its_limit and closed and not placed:
         return "one token short: the end token, which many servers count and do not list, would look the same"
+    if counted is None and stream.how.entries in ("ahead", "behind") and stream.unlisted and stream.unsaid:
+        return "nothing counts the tokens, and each part that is left has text and logprobs"
     if not moved or stream.unlisted or stream.unsaid or not closed or placed:
         return None
     if counted is None:

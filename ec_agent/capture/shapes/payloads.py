@@ -242,7 +242,14 @@ def _stream_of_one(chunks: Sequence[Any]) -> Payload:
     said = None if several and final is None else bound(said_by_stream, chunks, sizes)
     # A part without an entry holds a token at least.
     mute = max(heard.mute, 0) if entries else 0
-    return replace(whole, entries=entries, mute=mute, silent=bool(entries) and heard.silent, said=said)
+    # Where each part repeats the logprobs of all, one that adds none has none of its own.
+    came = [part for parts in heard.choices.values() for part in parts]
+    silent = heard.silent or any(map(_repeats, came, (part for parts in choices for part in parts)))
+    return replace(whole, entries=entries, mute=mute, silent=bool(entries) and silent, said=said)
+
+
+def _repeats(part: Sequence[Any], added_by_it: Sequence[Any]) -> bool:
+    return bool(part) and not added_by_it
 
 
 def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) -> list[list[Any]]:
