@@ -209,3 +209,13 @@ def test_geminis_parts():
     entries = logprobs_for(ENTROPIES)
     parts = [part(entries[:count], count == 4) for count in range(1, 5)]
     assert [shown(call.entropies) for call in trajectory_of(parts).calls] == [ENTROPIES]
+
+
+@pytest.mark.parametrize("more", [2, 3, 7])
+def test_parts_that_add_none_of_their_own(more):
+    """A text in one part, and a call in those after it, which repeat its logprobs: more than are counted."""
+    said = [token("It ", -0.5, -2.0), token("is ", -0.25, -3.0), token("so", -0.75, -1.5)]
+    parts = [said] * (1 + more)
+    assert added(parts, lambda: "It is so{}", 5) == [said, *[[]] * more]
+    assert added(parts, lambda: "It is so" * (1 + more), 3 * (1 + more)) == parts
+    assert added(parts, lambda: "It is so" * (1 + more)) == parts

@@ -32,7 +32,10 @@ def added(parts: Sequence[Entries], said: Callable[[], str] = str, tokens: Token
         As many parts, some of them perhaps shorter.
     """
     told = [place for place, part in enumerate(parts) if part]
-    rest = _growing(parts, told) or _summed_up(parts, told)
+    came = sum(map(len, parts))
+    counted = tokens(came) if callable(tokens) else tokens
+    too_many = bool(counted) and came > (counted or 0)
+    rest = _growing(parts, told) or _summed_up(parts, told) or (_constant(parts, told) if too_many else None)
     return list(parts) if rest is None or not _believable(parts, rest, said, tokens) else rest
 
 
@@ -45,6 +48,17 @@ def _growing(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | N
             return None
         rest[later] = after[len(before) :]
     return rest if len(told) > 1 and len(parts[told[-1]]) > len(parts[told[0]]) else None
+
+
+def _constant(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | None:
+    """All parts hold the same tokens: those after the first are such as have no logprobs of their own."""
+    if len(told) < 2 or len(parts[told[0]]) < 2:
+        return None
+    if not all(len(parts[place]) == len(parts[told[0]]) for place in told):
+        return None
+    if not all(_begins_with(parts[place], parts[told[0]]) for place in told[1:]):
+        return None
+    return [part if place == told[0] else [] for place, part in enumerate(parts)]
 
 
 def _summed_up(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | None:
