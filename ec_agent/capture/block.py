@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.filters import CallPredicate
 from ec_agent.capture.kept import Kept
-from ec_agent.capture.recorder import Recorder, current_recorder, listening, recording, set_here
+from ec_agent.capture.recorder import Recorder, current_recorder, listening
+from ec_agent.capture.recording import recording, set_here
 from ec_agent.numbers.signals import ENTROPY, check_signals
 from ec_agent.support.checks import flag, function, or_none, whole
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -241,3 +241,10 @@ def open_call() -> OpenCall | None:
     while call is not None and (call.closed or call.batch.over):
         call = call.around
     return call
+
+
+def answers_of_several(calls: Sequence[OpenCall]) -> dict[str, int]:
+    """How many calls brought several answers, and how many of these LangChain has mixed into one message."""
+    several = [call for call in calls if call.several is not None]
+    mixed = sum(call.speaking for call in several)
+    return {name: number for name, number in (("several", len(several)), ("mixed", mixed)) if number}

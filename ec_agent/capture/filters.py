@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from langchain_core.runnables.config import var_child_runnable_config
 
 from ec_agent.errors import ConfigError
 from ec_agent.support.checks import checked, mapping, or_none, repr_of, several
@@ -31,6 +33,26 @@ class CallInfo:
 
 
 CallPredicate = Callable[[CallInfo], bool]
+
+
+def call_info(
+    metadata: Mapping[str, Any] | None = None, tags: Sequence[str] | None = None, model: Any = None
+) -> CallInfo:
+    """What is known of a call that starts here; the ambient run fills in what the call itself lacks."""
+    ambient = var_child_runnable_config.get() or {}
+    metadata = {**(ambient.get("metadata") or {}), **(metadata or {})}
+    namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
+    path = tuple(part.split(":")[0] for part in namespace.split("|") if part and not part.isdigit())
+    node = metadata.get("langgraph_node")
+    if node is not None and node not in path:
+        path = (*path, node)
+    return CallInfo(
+        node=node,
+        path=path,
+        tags=tuple(dict.fromkeys([*(ambient.get("tags") or ()), *(tags or ())])),
+        metadata=metadata,
+        model=str(model) if model else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

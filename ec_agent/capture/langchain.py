@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -15,13 +15,12 @@ from weakref import WeakValueDictionary
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
-from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 from langgraph.errors import GraphBubbleUp
 
 from ec_agent.capture.answers import Answer
 from ec_agent.capture.calls import OpenCall, current_call
-from ec_agent.capture.filters import CallInfo
+from ec_agent.capture.filters import call_info
 from ec_agent.capture.recorder import current_recorder, listening
 from ec_agent.capture.shapes import (
     MessageParts,
@@ -127,26 +126,6 @@ class CaptureHandler(BaseCallbackHandler):
             payload = _read(call, partial) if isinstance(partial, LLMResult) else None
             some = payload is not None and (payload.entries or payload.tokens)
             call.recorder.end(call, replace(payload, partial=True) if payload is not None and some else None)
-
-
-def call_info(
-    metadata: Mapping[str, Any] | None = None, tags: Sequence[str] | None = None, model: Any = None
-) -> CallInfo:
-    """What is known of a call that starts here; the ambient run fills in what the call itself lacks."""
-    ambient = var_child_runnable_config.get() or {}
-    metadata = {**(ambient.get("metadata") or {}), **(metadata or {})}
-    namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
-    path = tuple(part.split(":")[0] for part in namespace.split("|") if part and not part.isdigit())
-    node = metadata.get("langgraph_node")
-    if node is not None and node not in path:
-        path = (*path, node)
-    return CallInfo(
-        node=node,
-        path=path,
-        tags=tuple(dict.fromkeys([*(ambient.get("tags") or ()), *(tags or ())])),
-        metadata=metadata,
-        model=str(model) if model else None,
-    )
 
 
 def _asking(response: LLMResult) -> list[AIMessage]:

@@ -26,8 +26,8 @@ from ec_agent.capture.asked import asked_of
 from ec_agent.capture.asking import Asker
 from ec_agent.capture.bodies import Marking, as_stream, end_marked, listen, parts_of
 from ec_agent.capture.calls import Request, open_call
+from ec_agent.capture.filters import call_info
 from ec_agent.capture.heard import below
-from ec_agent.capture.langchain import call_info
 from ec_agent.capture.light import light
 from ec_agent.capture.merging import make_mergeable
 from ec_agent.capture.recorder import Recorder, current_recorder

@@ -7,8 +7,8 @@ import itertools
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -21,8 +21,8 @@ from langchain_core.messages import AIMessage
 from ec_agent.capture.advice import missing
 from ec_agent.capture.answers import Answer
 from ec_agent.capture.asked import RequestSettings, asked_of
-from ec_agent.capture.calls import OVER, Batch, OpenCall, current_call, open_call
-from ec_agent.capture.filters import CallInfo, CallPredicate
+from ec_agent.capture.calls import OVER, Batch, OpenCall, answers_of_several, current_call, open_call
+from ec_agent.capture.filters import CallInfo, CallPredicate, call_info
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
 from ec_agent.capture.progress import Progress
@@ -269,8 +269,6 @@ class Recorder:
 
         Those of nested losers are not ``counted``: they cost, but are no part of this timeline.
         """
-        from ec_agent.capture.langchain import call_info
-
         here = call_info()
         for call in calls:
             path = (*here.path, call.node) if call.node else here.path
@@ -371,7 +369,7 @@ class Recorder:
             "sampling": dict(self.requests.sampling),
             "tool_calls": self.tool_calls,
             "unsampled_calls": sum(not c.sampled for c in counted) if self.requests.sampling else 0,
-            **_of_several(counted),
+            **answers_of_several(counted),
         }
 
     def count_tool_call(self, run: UUID, name: str, arguments: Any) -> None:
@@ -398,38 +396,6 @@ class Recorder:
             return sorted(call.sequence for call in self._calls if call.counted)
 
 
-def _of_several(calls: Sequence[OpenCall]) -> dict[str, int]:
-    """How many calls brought several answers, and how many of these LangChain has mixed into one message."""
-    several = [call for call in calls if call.several is not None]
-    mixed = sum(call.speaking for call in several)
-    return {name: number for name, number in (("several", len(several)), ("mixed", mixed)) if number}
-
-
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)
 listening: ContextVar[tuple[Recorder, ...]] = ContextVar("ec_agent_listening", default=())
 """Those who hear what the current recorder does, and leave everything else to it."""
-
-
-@contextmanager
-def recording(recorder: Recorder) -> Iterator[Recorder]:
-    """Everything called inside, in this context and those copied from it, is recorded."""
-    from ec_agent.capture.langchain import HANDLER, handler_var, install_hook
-    from ec_agent.capture.openai_client import install_patch
-
-    install_hook()
-    install_patch()
-    with set_here((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
-        yield recorder
-
-
-@contextmanager
-def set_here(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
-    """Context variables set inside."""
-    tokens = [(variable, variable.set(value)) for variable, value in values]
-    try:
-        yield
-    finally:
-        for variable, token in tokens:
-            # A generator that is stepped by a web server may be left in another context, where nothing was set.
-            with suppress(ValueError):
-                variable.reset(token)

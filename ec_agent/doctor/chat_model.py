@@ -21,7 +21,8 @@ from pydantic import SecretStr
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.calls import OpenCall
 from ec_agent.capture.guard import Guard
-from ec_agent.capture.recorder import Recorder, recording
+from ec_agent.capture.recorder import Recorder
+from ec_agent.capture.recording import recording
 from ec_agent.capture.shapes import Payload, get, payload_of_message
 from ec_agent.doctor.answers import (
     HEARD,

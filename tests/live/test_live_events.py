@@ -16,7 +16,8 @@ from langgraph.errors import GraphInterrupt
 
 from ec_agent import best_of_n
 from ec_agent.capture import progress
-from ec_agent.capture.recorder import Recorder, recording
+from ec_agent.capture.recorder import Recorder
+from ec_agent.capture.recording import recording
 from ec_agent.errors import ConfigError, ProgressWarning
 from ec_agent.testing import Reply, ScriptedChatModel
 

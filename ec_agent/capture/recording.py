@@ -1,0 +1,35 @@
+"""Setting a recorder: what it hears is what is called inside, in this context and those copied from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+
+from ec_agent.capture.calls import current_call
+from ec_agent.capture.langchain import HANDLER, handler_var, install_hook
+from ec_agent.capture.openai_client import install_patch
+from ec_agent.capture.recorder import Recorder, current_recorder, listening
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[Recorder]:
+    """Everything called inside, in this context and those copied from it, is recorded."""
+    install_hook()
+    install_patch()
+    with set_here((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
+        yield recorder
+
+
+@contextmanager
+def set_here(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
+    """Context variables set inside."""
+    tokens = [(variable, variable.set(value)) for variable, value in values]
+    try:
+        yield
+    finally:
+        for variable, token in tokens:
+            # A generator that is stepped by a web server may be left in another context, where nothing was set.
+            with suppress(ValueError):
+                variable.reset(token)
