@@ -124,7 +124,7 @@ def test_the_table(fake, columns):
     assert rows(done.stdout) == {
         "logprobs": "yes",
         "top-k limit": "yes",
-        "sampled token in its top-k": "no",
+        "sampled token in its top-k": "yes",
         "before temperature": "yes",
         "with tools": "yes",
         "with streaming": "yes",

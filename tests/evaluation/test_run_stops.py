@@ -11,9 +11,10 @@ import time
 import pytest
 from eval_fakes import Calls, Right, agent_of, rollouts, tasks
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 
 from ec_agent.cli.eval import remove
-from ec_agent.errors import EvaluationError, TraceError
+from ec_agent.errors import ConfigError, EvaluationError, TraceError
 from ec_agent.evaluation.runner import aevaluate, evaluate
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
@@ -130,7 +131,13 @@ async def test_a_run_that_is_stopped_while_a_world_is_entered_leaves_it(path, as
 
 def test_an_agent_that_cannot_be_run_stops_the_run(path):
     with pytest.raises(EvaluationError, match="the rollout cannot be run"):
+        evaluate(tasks(1), RunnableLambda(lambda state: state) | agent_of(Calls()), path, SMALL)
+
+
+def test_what_is_no_agent_is_refused_before_there_is_a_file(path):
+    with pytest.raises(ConfigError, match="agent is"):
         evaluate(tasks(1), object(), path, SMALL)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])

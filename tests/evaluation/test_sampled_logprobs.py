@@ -80,5 +80,8 @@ def test_a_signal_that_was_not_kept_is_told(run):
     class Odd:
         name, signals = "odd", ("nowhere",)
 
+        def select(self, candidates):
+            raise AssertionError("it is not asked")
+
     with pytest.raises(ConfigError, match="nowhere"):
         load_results(run)[0].read_by(Odd())

@@ -135,21 +135,39 @@ def rows_in(thing):
             yield from rows_in(value)
     elif isinstance(thing, list):
         if thing and all(isinstance(each, dict) for each in thing):
-            yield [(name_of(each), each.get("logprob", each.get("logProbability"))) for each in thing]
+            logprobs = [each.get("logprob", each.get("logProbability")) for each in thing]
+            numbered = not numbers_are_shared(thing, logprobs)
+            yield [(name_of(each, numbered), lp) for each, lp in zip(thing, logprobs, strict=True)]
         for value in thing:
             yield from rows_in(value)
 
 
-def name_of(candidate):
+def number_of(candidate):
+    """The number beside a candidate's text."""
+    for number in (candidate.get(name) for name in ("id", "token_id", "tokenId")):
+        if (type(number) is int and number >= 0) or (type(number) is str and number):
+            return number
+    return None
+
+
+def numbers_are_shared(row, logprobs):
+    """Whether one number stands beside several candidates, and so tells of none."""
+    beside = {}
+    for each, logprob in zip(row, logprobs, strict=True):
+        if (number := number_of(each)) is not None:
+            beside.setdefault(repr(number), set()).add(repr((each.get("token"), logprob)))
+    return any(len(tokens) > 1 for tokens in beside.values())
+
+
+def name_of(candidate, numbered):
     """What surely names a token: its number, or text and bytes of whole characters; ``None`` for a broken one."""
     text, raw = candidate.get("token"), candidate.get("bytes")
     if "logProbability" in candidate and "logprob" not in candidate:
         raw = None
     if type(text) is int or str(text).startswith("token_id:"):
         return repr((text, str(text)))
-    for number in (candidate.get(name) for name in ("id", "token_id", "tokenId")):
-        if (type(number) is int and number >= 0) or (type(number) is str and number):
-            return repr((number, str(text)))
+    if numbered and (number := number_of(candidate)) is not None:
+        return repr((number, str(text)))
     if type(text) is not str or not text or "\ufffd" in text:
         return None
     if type(raw) is list:

@@ -166,8 +166,8 @@ def test_a_failed_selection_ends_every_span(spans, run):
 
 def test_each_attempt_is_a_span(spans, run):
     tries = iter([Reply(error=ConnectionError("gone")), Reply("a", entropies=peak(1))])
-    agent = clerk(), ScriptedChatModel(lambda messages, index: next(tries))
-    builder = StateGraph(MessagesState).add_node("node", lambda s: {"messages": agent[1].invoke(s["messages"])})
+    model = ScriptedChatModel(lambda messages, index: next(tries))
+    builder = StateGraph(MessagesState).add_node("node", lambda s: {"messages": model.invoke(s["messages"])})
     node = best_of_n(
         builder.add_edge(START, "node").compile(name="clerk"),
         n=1,
