@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
 from ec_agent.cli.files import written
 from ec_agent.cli.interrupts import leave_interrupted
@@ -32,9 +30,9 @@ from ec_agent.support.checks import whole
 from ec_agent.support.loop import run_to_its_end
 from ec_agent.support.strict_json import strict_json
 from ec_agent.visual.drawing import check_installed
-from ec_agent.visual.table import cells_of, header_of, title_of
-from ec_agent.visual.views import View, view_of
-from ec_agent.visual.wording import action_of, describe, lead, many
+from ec_agent.visual.table import below, lines_of, title_of
+from ec_agent.visual.views import view_of
+from ec_agent.visual.wording import describe, many
 
 
 class DemoUnavailableError(EcAgentError):
@@ -145,18 +143,12 @@ def show(result: BestOfNResult, console: Console) -> None:
     seen = Seen(result.trajectories, result.final_actions)  # a receipt that was read back has none
     selection = replace(result.selection, seen=seen)
     view = view_of(selection)
-    header = header_of(view)
-    table = Table(title=title_of(view), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(name, justify="right", no_wrap=True, min_width=max(len(name), 2))
-    table.add_column("final action", no_wrap=True)
-    room = max(console.width - sum(max(len(name), 2) + 3 for name in header) - 2, 16)  # what the numbers leave
-    for rollout in view.rollouts:
-        action = safe(shorten(action_of(rollout), room, placeholder=" ..."))
-        table.add_row(*cells_of(rollout), action, style="bold green" if rollout.won else None)
-    console.print(table)
+    styles = ["bold", *("bold green" if rollout.won else "" for rollout in view.rollouts)]
+    console.print(f"[italic]{title_of(view)}[/italic]")
+    for line, style in zip(lines_of(view, console.width), styles, strict=True):
+        console.print(Text(line, style), soft_wrap=True)  # nothing is cut where not even the numbers have room
     _draw(result, [rollout.receipt.index for rollout in view.rollouts], console)
-    console.print(_summary(view))
+    console.print("\n".join([*below(view), f"{many(selection.distinct, 'distinct rollout')}."]))
     for warning in selection.warnings:
         console.print(f"[yellow]note[/yellow]  {safe(warning)}")
     console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {safe(describe(_chosen(result)))}")
@@ -171,9 +163,3 @@ def _draw(result: BestOfNResult, order: list[int], console: Console) -> None:
         bars, marks = timeline(result.trajectories[index], result.selection.config, width, ceiling)
         console.print(f"{'*' if index == result.selection.winner else ' '}{index:>4} ", bars, sep=" ")
         console.print("      ", marks, sep=" ")
-
-
-def _summary(view: View) -> str:
-    usage, ahead = view.selection.usage, lead(view) or ["There is no runner-up."]
-    paid = f"tokens: {usage['prompt_tokens']} prompt, {usage['generated_tokens']} generated"
-    return "\n".join([*ahead, f"{many(view.selection.distinct, 'distinct rollout')}; {paid}"])

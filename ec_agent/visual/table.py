@@ -8,6 +8,7 @@ from ec_agent.visual.views import Rollout, View, view_of
 from ec_agent.visual.wording import action_of, lead, number, paid, percent, score_name
 
 _ACTION = 60  # letters shown of a final action
+_LEAST_ACTION = 16  # however narrow the terminal is
 
 
 def title_of(view: View) -> str:
@@ -17,13 +18,46 @@ def title_of(view: View) -> str:
     return f"{count} rollout{'' if count == 1 else 's'}, {first}"
 
 
-def header_of(view: View) -> tuple[str, ...]:
-    """The names of the columns of numbers."""
-    return ("#", score_name(view), "phases", "tokens", "calls", "tools", "coverage", "sec")
+def lines_of(view: View, width: int | None = None) -> list[str]:
+    """The names of the columns, then a line per rollout: its numbers, and its final action where that is at hand.
+
+    A star stands before the winner.
+
+    Args:
+        view: the selection.
+        width: letters of a line. The final action has what the numbers leave, but 16 at least; left out, it has 60.
+    """
+    header = ("#", score_name(view), "phases", "tokens", "calls", "tools", "coverage", "sec")
+    rows = [header, *(_cells(rollout) for rollout in view.rollouts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    marks = [" ", *("*" if rollout.won else " " for rollout in view.rollouts)]
+    numbers = [
+        f"{mark} {'  '.join(cell.rjust(wide) for cell, wide in zip(row, widths, strict=True))}"
+        for mark, row in zip(marks, rows, strict=True)
+    ]
+    if view.missing:
+        return numbers
+    left = _ACTION if width is None else max(width - len(numbers[0]) - 2, _LEAST_ACTION)
+    actions = ["final action", *(clipped(action_of(rollout), left) for rollout in view.rollouts)]
+    return [f"{row}  {action}".rstrip() for row, action in zip(numbers, actions, strict=True)]
 
 
-def cells_of(rollout: Rollout) -> tuple[str, ...]:
-    """A rollout's numbers, in the order of ``header_of``."""
+def text_of(selection: Selection) -> str:
+    """The table, who is ahead of whom, what it cost, and the warnings, in lines of text.
+
+    Final actions are in it where the rollouts are at hand: in a selection that ``run()`` has just returned.
+    """
+    view = view_of(selection)
+    notes = [f"note: {shown(warning)}" for warning in selection.warnings]
+    return "\n".join([title_of(view), *lines_of(view), *below(view), *notes])
+
+
+def below(view: View) -> list[str]:
+    """What stands below the table: who is ahead of whom, and what all rollouts cost."""
+    return [*(lead(view) or ["There is no runner-up."]), paid(view)]
+
+
+def _cells(rollout: Rollout) -> tuple[str, ...]:
     receipt = rollout.receipt
     counts = (receipt.phases, receipt.tokens, receipt.calls, receipt.tool_calls)
     return (
@@ -33,23 +67,3 @@ def cells_of(rollout: Rollout) -> tuple[str, ...]:
         percent(receipt.coverage),
         f"{receipt.seconds:.0f}",
     )
-
-
-def text_of(selection: Selection) -> str:
-    """The table, who is ahead of whom, what it cost, and the warnings, in lines of text.
-
-    Final actions are in it where the rollouts are at hand: in a selection that ``run()`` has just returned.
-    """
-    view = view_of(selection)
-    rows = [header_of(view), *(cells_of(rollout) for rollout in view.rollouts)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    actions = [""] if view.missing else ["final action"]
-    actions += ["" if view.missing else clipped(action_of(rollout), _ACTION) for rollout in view.rollouts]
-    marks = ["", *("*" if rollout.won else "" for rollout in view.rollouts)]
-    lines = [title_of(view)]
-    for mark, row, action in zip(marks, rows, actions, strict=True):
-        numbers = "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append(f"{mark:1} {numbers}  {action}".rstrip())
-    lines += [*(lead(view) or ["There is no runner-up."]), paid(view)]
-    lines += [f"note: {shown(warning)}" for warning in selection.warnings]
-    return "\n".join(lines)

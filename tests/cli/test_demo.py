@@ -20,13 +20,13 @@ from ec_agent.testing import Reply, ScriptedChatModel, message_of
 ROOT = Path(__file__).parents[2]
 
 
-def shown(scripts):
+def shown(scripts, width=100):
     model = ScriptedChatModel(scripts)
     result = best_of_n(lambda state: {"messages": [model.invoke(state["messages"])]}, n=len(scripts)).run(
         {"messages": [("user", "?")]}
     )
     out = io.StringIO()
-    show(result, Console(file=out, width=100))
+    show(result, Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -39,12 +39,25 @@ def test_winner_first_with_pictures_and_the_chosen_action():
             [Reply(error=RuntimeError("no [bold] luck"))],
         ]
     )
-    rows = [line for line in text.splitlines() if line.strip()[:1].isdigit() and "▁" not in line]
-    assert [row.split()[0] for row in rows[1:5]] == ["1", "0", "2", "3"]
+    rows = [line for line in text.splitlines() if line.strip(" *")[:1].isdigit() and "▁" not in line]
+    assert [row.strip(" *").split()[0] for row in rows[1:5]] == ["1", "0", "2", "3"]
+    assert [row[0] for row in rows[1:5]] == ["*", " ", " ", " "]
     assert "0.125" in rows[1]
     assert "no [bold] luck" in rows[4]
     assert text.count(CENTROID) == 3  # two timelines and the legend
     assert "chosen  rollout 1: early" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("action", ["14.84 pounds", "30 mugs, paid", "Meet at gate 12"])
+def test_a_short_action_is_whole_on_a_narrow_terminal(width, action):
+    long = "[bold] it goes on\nand " * 20
+    lines = shown([[Reply(action, entropies=[2.0, 0.1])], [Reply(long, entropies=[0.1, 2.0])]], width).splitlines()
+    at = lines[1].index("final action")
+    assert lines[2][at:].rstrip() == action
+    assert lines[3][at:].rstrip().endswith(" ...")
+    assert lines[3][at:].startswith("[bold] it")
+    assert all(len(line) <= max(width, at + 16) for line in lines[1:4])
 
 
 def test_a_tool_call_is_described():
