@@ -48,12 +48,7 @@ def token_entropy(logprobs: ArrayLike, top_k: int | None = None) -> Any:
     """
     if top_k is not None:
         top_k = min(whole("top_k", top_k, rather="a whole number of at least 1, or None for all candidates"), MOST)
-    try:
-        rows = _floats(logprobs)
-    except Exception as error:  # objects are asked for their numbers, and may answer anything
-        raise LogprobsError(
-            f"logprobs cannot be read as numbers ({error}); give one row per token, padded with -inf"
-        ) from error
+    rows = _floats(logprobs, "logprobs", "one row per token, padded with -inf")
     if rows.ndim == 1:
         return float(_entropies(rows[np.newaxis, :], top_k)[0])
     if rows.ndim == 2:
@@ -131,12 +126,7 @@ def as_timeline(entropies: ArrayLike | Sequence[float | None], name: str = "entr
     Raises:
         LogprobsError: not one-dimensional, not numbers, or infinite.
     """
-    try:
-        values = _floats(entropies)
-    except Exception as error:  # objects are asked for their numbers, and may answer anything
-        raise LogprobsError(
-            f"{name} cannot be read as numbers ({error}); give one number per token, None or NaN where there is none"
-        ) from error
+    values = _floats(entropies, name, "one number per token, None or NaN where there is none")
     if values.ndim != 1:
         raise LogprobsError(f"{name} have {values.ndim} dimensions; give one number per token, shape (T,)")
     if len(values) and _may_be_infinite(values) and np.isinf(values).any():
@@ -149,11 +139,14 @@ def _may_be_infinite(values: FloatArray) -> bool:
     return not math.isfinite(float(np.maximum.reduce(values)) - float(np.minimum.reduce(values)))
 
 
-def _floats(values: Any) -> FloatArray:
+def _floats(values: Any, name: str, rather: str) -> FloatArray:
     if type(values) is np.ndarray and values.dtype == np.float64:
         return values
-    array = np.asarray(values)
-    kinds = set(map(type, array.flat)) if array.dtype.kind == "O" else {array.dtype.type}
-    if any(issubclass(kind, str | bytes | complex | np.complexfloating) for kind in kinds):
-        raise TypeError("text or complex numbers among them")  # NumPy would read "-1" as a number
-    return np.asarray(array, dtype=np.float64)
+    try:
+        array = np.asarray(values)
+        kinds = set(map(type, array.flat)) if array.dtype.kind == "O" else {array.dtype.type}
+        if any(issubclass(kind, str | bytes | complex | np.complexfloating) for kind in kinds):
+            raise TypeError("text or complex numbers among them")  # NumPy would read "-1" as a number
+        return np.asarray(array, dtype=np.float64)
+    except Exception as error:  # objects are asked for their numbers, and may answer anything
+        raise LogprobsError(f"{name} cannot be read as numbers ({error}); give {rather}") from error

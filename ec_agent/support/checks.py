@@ -25,10 +25,10 @@ _repr.maxlong = 60
 
 
 def repr_of(value: Any) -> str:
-    """A short ``repr`` for errors, of whatever it is: of an object that has none, too."""
+    """A short ``repr`` for errors, of whatever it is: of an object whose own raises, too."""
     try:
         return _repr.repr(value)
-    except Exception:  # somebody else's __repr__, or a number of too many digits
+    except Exception:  # a number of too many digits; reprlib itself sees to a __repr__ that raises
         return f"<{type(value).__name__}>"
 
 
