@@ -60,7 +60,7 @@ class Question:
         n: how many choices.
         seed: the sampler's; it is asked for at temperature 1.
         temperature: the sampler's, where the question is about it; else it is 0, or as the model has it.
-        max_tokens: the longest answer.
+        max_tokens: the longest answer, where no tool call or schema needs more.
     """
 
     top: int | None = None
@@ -78,6 +78,11 @@ class Question:
     def text(self) -> str:
         """What is said to the model."""
         return WEATHER if self.tools else SEA
+
+    @property
+    def longest(self) -> int:
+        """The longest answer that is asked for: a tool call, or what a schema holds, is to fit in."""
+        return max(TOOL_CALL, self.max_tokens) if self.tools or self.schema else self.max_tokens
 
     @property
     def varied(self) -> bool:
@@ -134,6 +139,11 @@ class Answer:
     def coverage(self) -> float:
         """Share of the generated tokens that have an entropy; 0 where nothing is known of them."""
         return self.trajectory.coverage or 0.0
+
+    @property
+    def covered(self) -> str:
+        """How many of the generated tokens had candidates, in words."""
+        return f"candidates for {self.trajectory.scored_tokens} of {len(self.trajectory)} tokens"
 
     @property
     def counted(self) -> bool:

@@ -29,7 +29,6 @@ from ec_agent.doctor.answers import (
     INCLUDE,
     SCHEMA,
     TOOL,
-    TOOL_CALL,
     Answer,
     Question,
     Refusal,
@@ -226,8 +225,7 @@ class ChatModelTarget:
         return handed_over(SCHEMA, self._model) if question.schema else {}
 
     def _parameters(self, question: Question) -> dict[str, Any]:
-        longer = question.tools or question.schema
-        wanted: dict[str, Any] = {"max_tokens": max(TOOL_CALL, question.max_tokens) if longer else question.max_tokens}
+        wanted: dict[str, Any] = {"max_tokens": question.longest}
         if question.seed is not None:
             wanted |= {"seed": question.seed, "temperature": 1.0}
         if question.temperature is not None:

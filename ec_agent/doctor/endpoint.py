@@ -15,7 +15,6 @@ from ec_agent.doctor.answers import (
     SCHEMA,
     SEA,
     TOOL,
-    TOOL_CALL,
     Answer,
     Question,
     Refusal,
@@ -172,14 +171,12 @@ class EndpointTarget:
         return self._chat_body(question)
 
     def _chat_body(self, question: Question) -> dict[str, Any]:
-        longer = question.tools or question.schema
-        limit = max(TOOL_CALL, question.max_tokens) if longer else question.max_tokens
         body: dict[str, Any] = {
             "model": self.model_name,
             "messages": [{"role": "user", "content": question.text}],
         }
         if name := next((each for each in _LIMITS if each not in self._left_out), None):
-            body[name] = limit
+            body[name] = question.longest
         if (temperature := self._temperature(question)) is not None:
             body["temperature"] = temperature
         if question.top is not None:

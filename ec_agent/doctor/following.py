@@ -40,6 +40,12 @@ class Known:
     findings: dict[str, Finding]
     answers: dict[str, Answer | Refusal]
 
+    @property
+    def answered(self) -> list[Answer]:
+        """All answers there are, the plain ones first."""
+        further = [outcome for outcome in self.answers.values() if isinstance(outcome, Answer)]
+        return [*self.plain.answers.values(), *further]
+
     def marked(self, question: str, *marks: Mark) -> bool:
         """Whether a question was answered in one of these ways."""
         return question in self.findings and self.findings[question].mark in marks

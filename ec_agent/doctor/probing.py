@@ -162,16 +162,13 @@ def schema_finding(question: str, outcome: Answer | Refusal) -> Finding:
     loose = "" if held(outcome) else "; the schema is not held"
     if not outcome.scored:
         return Finding(question, Mark.NO, f"an answer came, {_lacking(outcome)}{loose}", 0.0)
-    trajectory = outcome.trajectory
-    share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
     mark = Mark.YES if outcome.coverage >= COVERED and not loose else Mark.PARTLY
-    return Finding(question, mark, share + loose, outcome.coverage)
+    return Finding(question, mark, outcome.covered + loose, outcome.coverage)
 
 
 def model_finding(target: Target, known: Known) -> Finding:
     """Whether the model that answered is the one that was asked."""
-    answers = [*known.plain.answers.values(), *(a for a in known.answers.values() if isinstance(a, Answer))]
-    names = sorted({name for answer in answers if isinstance(name := answer.payload.model, str) and name})
+    names = sorted({name for answer in known.answered if isinstance(name := answer.payload.model, str) and name})
     asked = target.model_name
     if not names or not asked:
         return Finding("model", Mark.UNKNOWN, "the answers name no model" if asked else "the model has no name")
@@ -186,21 +183,21 @@ def tools_finding(question: str, outcome: Answer | Refusal, plain: Plain) -> Fin
     """Whether a tool call comes, and its tokens with candidates."""
     if isinstance(outcome, Refusal):
         return Finding(question, _refused(outcome), outcome.detail)
-    trajectory = outcome.trajectory
-    share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
     if not plain.scored and not outcome.scored:
         called = "a tool call came" if outcome.tool_calls else "no tool call came"
         return Finding(question, Mark.NO, f"{called}, {_lacking(outcome)}", 0.0)
     if not outcome.tool_calls:
         if not outcome.scored:
             return Finding(question, Mark.NO, "no tool call came, and its answer has no logprobs", 0.0)
-        return Finding(question, Mark.UNKNOWN, f"no tool call came, so not known; the text in its place has {share}")
+        text = f"no tool call came, so not known; the text in its place has {outcome.covered}"
+        return Finding(question, Mark.UNKNOWN, text)
     if not outcome.scored:
         return Finding(question, Mark.NO, f"a tool call came, {_lacking(outcome)}", 0.0)
     if not outcome.counted:
-        return Finding(question, Mark.PARTLY, f"a tool call came; {share}, but no usage says how many there were")
+        text = f"a tool call came; {outcome.covered}, but no usage says how many there were"
+        return Finding(question, Mark.PARTLY, text)
     mark = Mark.YES if outcome.coverage >= COVERED else Mark.PARTLY
-    return Finding(question, mark, f"a tool call came; {share}", outcome.coverage)
+    return Finding(question, mark, f"a tool call came; {outcome.covered}", outcome.coverage)
 
 
 def _lacking(answer: Answer) -> str:
@@ -214,25 +211,21 @@ def stream_finding(outcome: Answer | Refusal, plain: Plain) -> Finding:
     if not outcome.scored:
         lost = ", though they come unstreamed" if plain.scored else ""
         return Finding("stream", Mark.NO, f"streams, {_lacking(outcome)}{lost}", 0.0)
-    trajectory = outcome.trajectory
     mark = Mark.YES if outcome.coverage >= COVERED else Mark.PARTLY
-    share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
-    return Finding("stream", mark, share, outcome.coverage)
+    return Finding("stream", mark, outcome.covered, outcome.coverage)
 
 
 def reasoning_finding(known: Known) -> Finding:
     """Whether there is reasoning apart from the answer, and its tokens with candidates."""
-    answers = [*known.plain.answers.values(), *(a for a in known.answers.values() if isinstance(a, Answer))]
-    thought = [a for a in answers if a.reasoning or a.reasoning_tokens]
+    thought = [a for a in known.answered if a.reasoning or a.reasoning_tokens]
     if not thought:
-        inside = any("<think>" in answer.text for answer in answers)
+        inside = any("<think>" in answer.text for answer in known.answered)
         return Finding("reasoning", Mark.YES if inside else Mark.NO, "inside the content" if inside else "none seen")
     best = max(thought, key=lambda answer: answer.coverage)
     reported = f"{best.reasoning_tokens} reasoning tokens reported" if best.reasoning_tokens else "reasoning came"
     if best.counted and best.coverage >= COVERED:
         return Finding("reasoning", Mark.YES, f"{reported}, with candidates", best.coverage)
-    seen = f"candidates for {best.trajectory.scored_tokens} of {len(best.trajectory)} tokens in all"
-    return Finding("reasoning", Mark.PARTLY, f"{reported}; {seen}", best.coverage)
+    return Finding("reasoning", Mark.PARTLY, f"{reported}; {best.covered} in all", best.coverage)
 
 
 def usage_finding(known: Known) -> Finding:
@@ -281,16 +274,12 @@ def _completions(target: Target) -> Plan[Finding]:
         return Finding("completions", _refused(outcome), outcome.detail)
     if not outcome.scored:
         return Finding("completions", Mark.PARTLY, "it answers, without candidates", 0.0)
-    trajectory = outcome.trajectory
-    share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
-    return Finding("completions", Mark.YES, share, outcome.coverage)
+    return Finding("completions", Mark.YES, outcome.covered, outcome.coverage)
 
 
 def _heard_responses(answer: Answer) -> Finding:
     if answer.scored:
-        trajectory = answer.trajectory
-        share = f"candidates for {trajectory.scored_tokens} of {len(trajectory)} tokens"
-        return Finding("responses", Mark.YES, share, answer.coverage)
+        return Finding("responses", Mark.YES, answer.covered, answer.coverage)
     what = "of the sampled tokens only" if answer.sampled_only else "none"
     return Finding("responses", Mark.PARTLY, f"it answers; logprobs: {what}", 0.0)
 
