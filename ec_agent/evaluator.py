@@ -21,7 +21,7 @@ from ec_agent.capture.shapes import (
 from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
 from ec_agent.capture.shapes.typed import read_json
 from ec_agent.errors import LogprobsError
-from ec_agent.numbers.coverage import MIN_COVERAGE
+from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL, check_signal
 from ec_agent.numbers.trajectory import Call, Trajectory, reward
@@ -78,20 +78,19 @@ class CentroidEvaluator:
         trajectory = trajectory_of(outputs)
         coverage = trajectory.share(self.signal)
         covered = "unknown" if coverage is None else f"{coverage:.0%}"
-        score = reward(trajectory, self.config, self.signal)
-        if trajectory.count(self.signal) == 0:
-            comment = f"not scored: {_lacking(trajectory, outputs)}"
-            score = None
-        elif (coverage or 0.0) < self.min_coverage:
-            comment = f"not scored: coverage {covered} is below min_coverage {self.min_coverage:.0%}"
-            score = None
-        else:
+        score = None
+        if unscored(trajectory, self.signal, self.min_coverage) is None:
+            score = reward(trajectory, self.config, self.signal)
             comment = (
                 f"1 - {self.signal} centroid over {len(trajectory)} tokens of {len(trajectory.calls)} LLM calls, "
                 f"{len(trajectory.phases(self.config, self.signal).starts)} phases, coverage {covered}"
             )
             if trajectory.unplaced_tokens:
                 comment += f"; where {trajectory.unplaced_tokens} tokens without logprobs stand is not known for sure"
+        elif trajectory.count(self.signal) == 0:
+            comment = f"not scored: {_lacking(trajectory, outputs)}"
+        else:
+            comment = f"not scored: coverage {covered} is below min_coverage {self.min_coverage:.0%}"
         return {"key": self.key, "score": score, "comment": comment}
 
 
