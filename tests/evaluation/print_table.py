@@ -21,7 +21,7 @@ def table(family: str) -> str:
         f"{len(summary.tasks)} tasks, N = {summary.n}; Pass@1 {summary.pass_1.value:.3f}, "
         f"oracle {summary.oracle.value:.3f}; {summary.comparisons} selectors compared.",
         "",
-        "| selector | minus Pass@1 [95 %] | Holm p | a random order of equal ties | AUROC | smallest detectable |",
+        "| selector | minus Pass@1 [95 %] | corrected p | a random order of equal ties | AUROC | smallest detectable |",
         "|---|---|---|---|---|---|",
     ]
     for row in (*summary.selectors, *summary.panel):

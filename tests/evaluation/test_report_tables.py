@@ -42,11 +42,11 @@ def test_csv_has_a_row_each(report):
     found = report.summary.selectors[1]
     row = rows[3]
     assert float(row["difference"]) == found.difference.value
-    assert float(row["holm_p"]) == found.corrected_p
+    assert float(row["corrected_p"]) == found.corrected_p
     assert (row["verdict"], row["sentence"]) == (found.verdict.kind, found.verdict.sentence)
     assert row["auroc_common_prefix"] == ""  # votes read no signal: there is none, and not 0
     assert rows[-1]["group"] == "confound"
-    assert rows[-1]["holm_p"] == ""
+    assert rows[-1]["corrected_p"] == ""
 
 
 def test_csv_has_greedy_where_there_is_one():

@@ -47,6 +47,16 @@ def test_no_difference_found_comes_with_what_could_have_been_found():
     assert "is as good, or as bad, as Pass@1" in said(wording.cautions(report))
 
 
+@pytest.mark.parametrize("name", ["corrected p", "smallest detectable"])
+def test_a_figure_has_the_same_name_in_the_table_the_verdict_and_the_notes(name):
+    rights = [one.correct for one in (*varied(True, 2), *varied(False, 3))]
+    report = small([task(f"t{place}", [-1.0, -2.0, -3.0], correct) for place, correct in enumerate(rights)])
+    (row,) = report.summary.selectors
+    assert name in wording.COMPARED
+    assert name in row.verdict.sentence
+    assert name in said(wording.notes(report)).lower()
+
+
 def test_confounded_is_said_and_what_it_leaves_open():
     report = family(tasks=100, selectors="lowest_centroid")
     assert report.summary.selectors[0].verdict.kind == "confounded"

@@ -15,7 +15,7 @@ from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 
 COLUMNS = (
     *("group", "name", "tasks", "accuracy", "accuracy_low", "accuracy_high"),
-    *("difference", "difference_low", "difference_high", "p", "holm_p", "detectable"),
+    *("difference", "difference_low", "difference_high", "p", "corrected_p", "detectable"),
     *("auroc", "auroc_low", "auroc_high", "with_tokens", "with_calls", "auroc_equal_calls", "auroc_common_prefix"),
     *("warned_tasks", "fell_back_tasks", "verdict", "sentence"),
 )
@@ -69,7 +69,7 @@ def _row(group: str, row: SelectorSummary) -> dict[str, Any]:
         **_three("accuracy", row.accuracy),
         **_three("difference", row.difference),
         "p": row.p,
-        "holm_p": row.corrected_p,
+        "corrected_p": row.corrected_p,
         "detectable": row.detectable,
         **_three("auroc", row.auroc),
         "with_tokens": found.with_tokens,

@@ -70,7 +70,8 @@ def _list(console: Console, title: str, lines: Sequence[str]) -> None:
 def _accuracies(report: Report, *, wide: bool) -> Table:
     summary = report.summary
     accuracy, difference_to, *others, verdict = wording.COMPARED
-    table = _table("selector", accuracy, f"{difference_to} [{summary.resampling.confidence:.0%}]", *others)
+    narrow = [name.replace(" ", "\n") for name in others]  # their numbers are narrower than their names
+    table = _table("selector", accuracy, f"{difference_to} [{summary.resampling.confidence:.0%}]", *narrow)
     if wide:
         table.add_column(verdict, no_wrap=True)
     table.add_row("Pass@1", wording.number(summary.pass_1.value))

@@ -24,7 +24,7 @@ PANEL = "What the length of a rollout alone would pick"
 LENGTHS = "What is left with lengths held equal"
 """Titles of the tables, in the terminal and on the page."""
 
-COMPARED = ("accuracy", "minus Pass@1", "Holm p", "AUROC", "detectable", "verdict")
+COMPARED = ("accuracy", "minus Pass@1", "corrected p", "AUROC", "smallest detectable", "verdict")
 HELD_EQUAL = ("with tokens", "with calls", "AUROC", "equal calls", "pairs", "prefix")
 ABOUT_LENGTHS = (
     "With tokens, with calls: rank correlation within a task, + prefers long. AUROC over all pairs of rollouts, over "
@@ -208,9 +208,9 @@ def notes(report: Report) -> list[str]:
         said.append("Curves by number of rollouts rest on a seeded draw of subsets where these are very many.")
     said.append(
         f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
-        f"{resampling.seed}. p: sign flips over tasks, Holm-corrected. Ties are averaged. Intervals are not corrected: "
-        "one that leaves out 0 is no finding where the corrected p is 0.05 or more. Detectable: the difference that "
-        "one comparison at 5 % finds four times in five."
+        f"{resampling.seed}. Corrected p: sign flips over tasks, corrected by Holm for the selectors compared. Ties "
+        "are averaged. Intervals are not corrected: one that leaves out 0 is no finding where the corrected p is 0.05 "
+        "or more. Smallest detectable: the difference that one comparison at 5 % finds four times in five."
     )
     return [*said, *_mixed(report)]
 
@@ -284,7 +284,7 @@ def _beside_zero(report: Report) -> str:
     leave = "interval of {} leaves" if len(found) == 1 else "intervals of {} leave"
     return (
         f" The {leave.format(_names(found))} out 0 all the same: an interval is for one selector alone. The verdict "
-        f"goes by the Holm p, which allows for the {report.summary.comparisons} compared, and is 0.05 or more."
+        f"goes by the corrected p, which allows for the {report.summary.comparisons} compared, and is 0.05 or more."
     )
 
 
