@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from fake_openai import MODEL, FakeOpenAI
+from fake_openai import MODEL, Answer, FakeOpenAI
 from langchain_openai import ChatOpenAI
+from pricing import ANSWERING, CALLING, STEP
 
 from ec_agent.local import LocalChatModel
 
@@ -26,6 +27,14 @@ def chat_openai(fake):
         return ChatOpenAI(**common | asking | kwargs)
 
     return make
+
+
+@pytest.fixture
+def told(fake):
+    """The fake, which calls the tool and then answers."""
+    fake.answers["price?"] = Answer(entropies=CALLING, text=STEP)
+    fake.answers["4.50"] = Answer(entropies=ANSWERING, text='{"answer": "4.50 euros"}')
+    return fake
 
 
 @pytest.fixture

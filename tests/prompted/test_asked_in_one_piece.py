@@ -5,36 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fake_openai import Answer
 from inner import Inner
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
-from langchain_core.tools import tool
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
+from pricing import ANSWERING, CALLING, STATE, STEP, price_of
 
-from ec_agent import IdenticalRolloutsWarning, best_of_n, read_only, record_calls
+from ec_agent import IdenticalRolloutsWarning, best_of_n, record_calls
 from ec_agent.prompted import PromptedToolModel
 
-STEP = '{"price_of": {"name": "mug"}}'
-CALLING, ANSWERING = [1.5, 0.25, 0.5], [0.75, 2.0]
-STATE = {"messages": [("user", "price?")]}
 MODES = ["messages", "updates", "values", "custom", ["messages", "updates"]]
-
-
-@read_only
-@tool
-def price_of(name: str) -> str:
-    """The price."""
-    return "4.50"
-
-
-@pytest.fixture
-def told(fake):
-    fake.answers["price?"] = Answer(entropies=CALLING, text=STEP)
-    fake.answers["4.50"] = Answer(entropies=ANSWERING, text='{"answer": "4.50 euros"}')
-    return fake
 
 
 class Streams(BaseCallbackHandler, _StreamingCallbackHandler):

@@ -12,29 +12,12 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
 from openai import AsyncOpenAI, OpenAI
+from pricing import ANSWERING, CALLING, STATE, STEP, price_of
 
-from ec_agent import CallFilter, IdenticalRolloutsWarning, MissingLogprobsError, best_of_n, read_only, record_calls
+from ec_agent import CallFilter, IdenticalRolloutsWarning, MissingLogprobsError, best_of_n, record_calls
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.testing import Reply, message_of
-
-STEP = '{"price_of": {"name": "mug"}}'
-CALLING, ANSWERING = [1.5, 0.25, 0.5], [0.75, 2.0]
-
-
-@read_only
-@tool
-def price_of(name: str) -> str:
-    """The price."""
-    return "4.50"
-
-
-@pytest.fixture
-def told(fake):
-    fake.answers["price?"] = Answer(entropies=CALLING, text=STEP)
-    fake.answers["4.50"] = Answer(entropies=ANSWERING, text='{"answer": "4.50 euros"}')
-    return fake
 
 
 class Raw(type(inner(""))):
@@ -75,9 +58,6 @@ def below(request, told, local, chat_openai):
 
 def timelines(recorder):
     return [[round(h, 6) for h in call.entropies.tolist()] for call in recorder.trajectory().calls]
-
-
-STATE = {"messages": [("user", "price?")]}
 
 
 def check(recorder, messages):

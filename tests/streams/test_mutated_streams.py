@@ -10,8 +10,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from stream_answers import KINDS
-from stream_corpus import SIZE, Findings, judged, wholes
+from stream_answers import GEMINI, KINDS
+from stream_corpus import SIZE, judged, wholes
 from stream_law import agreement, outside, verdict
 from stream_mutations import stream_of
 from stream_readers import SIGNALS, Told
@@ -19,31 +19,28 @@ from stream_readers import SIGNALS, Told
 EVERY = 10
 EACH = len(KINDS)
 NAMES = [f"{kind}, {form.name}" for kind, form in KINDS]
-
-
-@pytest.fixture(scope="module")
-def seen():
-    """The findings of all kinds, in the end."""
-    return Findings()
+# The share of readings, at most, of streams of which nobody can see what was done to them; 1/12 where it is not here.
+OUTSIDE = {
+    "text, mistral.rs": 0.14,
+    "characters in parts, mistral.rs": 0.2,
+    "tools, llama.cpp": 0.14,
+    "schema, llama.cpp": 0.1,
+}
+# The share, at least, that comes whole; 0.55 where it is not here. A streamed schema lacks what is around the JSON.
+WHOLE = {"schema, llama.cpp": 0.25}
 
 
 @pytest.mark.parametrize("place", range(EACH), ids=NAMES)
-def test_a_stream_is_the_whole_answer_or_says_that_it_is_not(readers, seen, place):
+def test_a_stream_is_the_whole_answer_or_says_that_it_is_not(readers, place):
+    """And of each kind most readings are of whole numbers, all outcomes occur, and nearly all are held to the law."""
     found = judged(readers, range(place, SIZE, EACH * EVERY), all_ways=False)
     assert not found.wrong, f"{len(found.wrong)} against the law:\n" + "\n".join(found.wrong[:20])
-    seen.outcomes.update(found.outcomes)
-    seen.excused.update(found.excused)
-
-
-def test_few_are_outside_the_law(seen):
-    """Most readings are of whole numbers, all outcomes occur, and what nobody could see is a small part."""
-    readings = seen.outcomes.total() + seen.excused.total()
-    if readings < SIZE / EVERY:
-        pytest.skip("this process has read a part of the corpus")
-    print(seen)
-    assert seen.outcomes["whole"] > readings / 2
-    assert min(seen.outcomes["gap"], seen.outcomes["refused"]) > readings / 50
-    assert seen.excused.total() < readings / 10
+    readings = found.outcomes.total() + found.excused.total()
+    assert found.outcomes["whole"] > readings * WHOLE.get(NAMES[place], 0.55)
+    assert found.outcomes["gap"] > readings / 50
+    if KINDS[place][1] is not GEMINI:  # read from saved parts alone, which are never refused
+        assert found.outcomes["refused"] > readings / 50
+    assert found.excused.total() < readings * OUTSIDE.get(NAMES[place], 1 / 12)
 
 
 def test_the_corpus_has_all_that_it_is_to_have():

@@ -7,62 +7,17 @@ import sqlite3
 
 import numpy as np
 import pytest
-from langchain_core.messages import AIMessage
+from stored_rollouts import FULL, SETTINGS, TASKS, rollout
 
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.traces.sqlite.store import TraceStore
-from ec_agent.traces.stored import VERSION, Asked, Key, StoredRollout
-
-SETTINGS = {"n": 2, "seed": 0, "greedy": False}
-TASKS = {"b": "mark b", "a": "mark a"}
+from ec_agent.traces.stored import VERSION, Asked, Key
 
 
 def call(*entropies, **more):
     surprisal = np.array([1 / 3, *[0.5] * (len(entropies) - 1)]) if entropies else np.empty(0)
     return Call(np.array(entropies, dtype=float), signals={"surprisal": surprisal}, **more)
-
-
-FULL = Trajectory(
-    [
-        call(
-            *(0.1, np.nan, 2.0),
-            tokens=4,
-            model="m",
-            node="n",
-            started=1.5,
-            ended=2.5,
-            prompt_tokens=7,
-            cached_tokens=3,
-            texts=("a", "\ud83d", "é"),
-            capability="full",
-            partial=True,
-            constrained=True,
-            unplaced=1,
-            beside=4,
-        ),
-        call(),  # one that reported nothing
-        Call(np.array([0.25])),  # no further signal
-    ]
-)
-
-
-def rollout(task="a", number=0, trajectory=FULL, **more):
-    plain = StoredRollout(
-        key=Key(task, "sample", number),
-        seed=5,
-        sampling={"seed": 5, "temperature": 0.8},
-        trajectory=trajectory,
-        final_action=AIMessage("done", id="x"),
-        verdict=0.5,
-        error=None,
-        started=10.0,
-        seconds=1.25,
-        usage={"prompt_tokens": 7, "cached_tokens": 3, "generated_tokens": 5},
-        tool_calls=2,
-        unsampled_calls=1,
-    )
-    return dataclasses.replace(plain, **more)
 
 
 @pytest.fixture
@@ -93,7 +48,7 @@ def test_a_rollout_comes_back(store):
         np.testing.assert_array_equal(kept.entropies, single)
         assert kept.signals.keys() == given.signals.keys()
     np.testing.assert_array_equal(
-        back.trajectory.calls[0].signal("surprisal"), np.float32([1 / 3, 0.5, 0.5, np.nan]).astype(float)
+        back.trajectory.calls[0].signal("surprisal"), np.float32([1 / 3, 0.5, np.nan, np.nan]).astype(float)
     )
 
 

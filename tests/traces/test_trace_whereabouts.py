@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_trace_store import SETTINGS, TASKS, rollout
+from stored_rollouts import SETTINGS, TASKS, rollout
 
 from ec_agent.errors import TraceError
 from ec_agent.traces.sqlite.store import TraceStore
