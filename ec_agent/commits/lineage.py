@@ -18,10 +18,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from ec_agent.errors import CommitError
-from ec_agent.insides.langgraph import READ, checkpoints_of, saver_of
+from ec_agent.insides.langgraph import BEGIN, BRANCH, JOIN, PULL, TASKS, checkpoints_of, saver_of, task_path
 from ec_agent.support.plans import Plan, Step, call
-
-_BEGIN, _BRANCH, _JOIN, _SENDS, _PULL = "__start__", "branch:to:", "join:", "__pregel_tasks", "__pregel_pull"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +177,10 @@ def _on_purpose(saver: BaseCheckpointSaver[Any], thread: str, branch: str, paren
 def _goes_on(values: Mapping[str, Any]) -> bool:
     """Whether a checkpoint with these channels is one that a run goes on from."""
     return any(
-        name == _BEGIN
-        or name.startswith(_BRANCH)
-        or (name == _SENDS and bool(value))
-        or (name.startswith(_JOIN) and _joined(name, value))
+        name == BEGIN
+        or name.startswith(BRANCH)
+        or (name == TASKS and bool(value))
+        or (name.startswith(JOIN) and _joined(name, value))
         for name, value in values.items()
     )
 
@@ -190,7 +188,7 @@ def _goes_on(values: Mapping[str, Any]) -> bool:
 def _joined(name: str, value: Any) -> bool:
     """Whether all nodes that a join waits for have ended: its channel has their names in its own."""
     seen = value[0] if isinstance(value, tuple) else value
-    awaited = name.removeprefix(_JOIN).rpartition(":")[0]
+    awaited = name.removeprefix(JOIN).rpartition(":")[0]
     return bool(seen) and sum(len(each) + 1 for each in seen) == len(awaited) + 1
 
 
@@ -203,29 +201,26 @@ def _named(segment: str, last: CheckpointTuple, path: tuple[Any, ...] | None) ->
     """A task without what is made up for each try, but told from its siblings."""
     names = "|".join(part.partition(":")[0] for part in segment.split("|"))
     if path is not None:
-        return names if path[0] == _PULL else f"{names}{path[1:]}"
+        return names if path[0] == PULL else f"{names}{path[1:]}"
     node, _, made_up = segment.partition("|")[0].partition(":")
     if not made_up:
         return names
     known = last.checkpoint["channel_versions"]
-    follows_edge = any(each == f"{_BRANCH}{node}" or _leads_to(each, node) for each in known)
-    sent = any(getattr(each, "node", None) == node for each in last.checkpoint["channel_values"].get(_SENDS) or [])
+    follows_edge = any(each == f"{BRANCH}{node}" or _leads_to(each, node) for each in known)
+    sent = any(getattr(each, "node", None) == node for each in last.checkpoint["channel_values"].get(TASKS) or [])
     return names if follows_edge and not sent else segment
 
 
 def _leads_to(channel: str, node: str) -> bool:
-    return channel.startswith(_JOIN) and channel.endswith(f":{node}")
+    return channel.startswith(JOIN) and channel.endswith(f":{node}")
 
 
 def _path(conf: Mapping[str, Any]) -> tuple[Any, ...]:
-    """How LangGraph came to the task: by an edge, as the so-manieth of those sent, or called by another."""
     try:
-        path = tuple(conf[READ].args[3].path)
-        assert path[0] in (_PULL, "__pregel_push")
+        return task_path(conf)
     except Exception as error:
         raise CommitError(
             f"this version of LangGraph does not tell a task's path where ec_agent looks for it ({error!r}), so two "
             "runs of one thread could not be told from one, and nothing was carried out; install the version of "
             "langgraph that ec_agent was tested with"
         ) from error
-    return path

@@ -10,9 +10,9 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.messages.tool import ToolOutputMixin
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool
-from pydantic import ValidationError
 
 from ec_agent.insides.langgraph import READ
+from ec_agent.insides.tool_runs import refuses
 
 Talk = tuple[str, list[Any]]
 """A conversation: the state key it is kept under, and its messages."""
@@ -66,13 +66,7 @@ class Use:
     @property
     def misfits(self) -> bool:
         """Whether the tool's own schema refuses what it is called with, before it does anything."""
-        try:
-            self.tool._parse_input(self.input, self.call_id)
-        except ValidationError:
-            return True
-        except Exception:  # the call itself will say what the matter is
-            return False
-        return False
+        return refuses(self.tool, self.input, self.call_id)
 
 
 def alike(some: Any, others: Any) -> bool:

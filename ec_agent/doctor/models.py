@@ -22,13 +22,13 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.base import RunnableBindingBase
-from langgraph.func import _TaskFunction
 from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 
 from ec_agent.capture.filters import CallFilter, CallPredicate
 from ec_agent.doctor.chat_model import unbound
 from ec_agent.errors import ConfigError
+from ec_agent.insides.langgraph import TaskFunction
 from ec_agent.support.checks import repr_of
 
 MOST_DEEP = 24
@@ -142,7 +142,7 @@ class _Search:
                 if _is(node.bound, (ToolNode,)):
                     self._housed |= {id(held): held for held in (node.bound, *node.bound.tools_by_name.values())}
                 yield from ((name, part) for part in (node.bound, *node.subgraphs))
-        elif _is(thing, (_TaskFunction,)):
+        elif _is(thing, (TaskFunction,)):
             yield getattr(thing.func, "__name__", None), thing.func
         else:
             if _is(thing, (ToolNode,)):

@@ -18,7 +18,9 @@ from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.constants import END
+from langgraph.func import _TaskFunction
 from langgraph.pregel._utils import find_subgraph_pregel
+from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.insides.streams import without_streaming
@@ -32,7 +34,7 @@ READ = "__pregel_read"
 RUNTIME = "__pregel_runtime"
 ROOT = "__root__"
 RETURN = "__return__"
-PUSH = "__pregel_push"
+PULL, PUSH = "__pregel_pull", "__pregel_push"
 INTERRUPT = "__interrupt__"
 # Ours, for breakpoints given at run time; what begins like this LangGraph leaves out of its metadata.
 BREAKPOINTS = "__ec_agent_breakpoints"
@@ -40,12 +42,16 @@ STREAM, EVENTS_V3 = "__pregel_stream", "__pregel_stream_messages_v2"
 # What an entrypoint saves for its next turn; what a run that goes back in time hands down; and, in a checkpoint's
 # metadata, what tells that it is made up of the writes of those before it.
 PREVIOUS, REPLAY, DELTAS = "__previous__", "__pregel_replay_state", "counters_since_delta_snapshot"
-TASKS = "__pregel_tasks"
+# Channels: a run's input, those that lead to a node or wait for several, and the tasks that were sent.
+BEGIN, BRANCH, JOIN, TASKS = "__start__", "branch:to:", "join:", "__pregel_tasks"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
 # A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
 BOX_IN, BOX_OUT, BOX_NODE = "ec_agent_in", "ec_agent_out", "function"
 around_box: ContextVar[Mapping[str, Channel] | None] = ContextVar("ec_agent_around_box", default=None)
+
+TaskFunction = _TaskFunction
+"""What ``@task`` makes of a function."""
 
 _PLAIN = (LastValue, LastValueAfterFinish, AnyValue, EphemeralValue, UntrackedValue)
 
@@ -146,6 +152,23 @@ def graph_called_by(function: Any) -> Any:
     return function and find_subgraph_pregel(function)
 
 
+def pairs_of(command: Command[Any]) -> list[tuple[str, Any]]:
+    """What a command writes, by key; an object of a state's class without the defaults that stand for nothing."""
+    return [(key, value) for key, value in command._update_as_tuples()]
+
+
+def task_path(conf: Mapping[str, Any]) -> tuple[Any, ...]:
+    """How LangGraph came to a task: by an edge, as the so-manieth of those sent, or called by another.
+
+    Raises:
+        Exception: of any kind: it is not where we look for it.
+    """
+    path = tuple(conf[READ].args[3].path)
+    if path[0] not in (PULL, PUSH):
+        raise LookupError(f"a path that begins with {path[0]!r}")
+    return path
+
+
 def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
     """The checkpointer of the run this config belongs to."""
     saver = (config.get("configurable") or {}).get(CHECKPOINTER)
@@ -203,7 +226,7 @@ def number_in_task(config: Mapping[str, Any], of: str) -> int:
 
 def has_node(config: Mapping[str, Any], name: str) -> bool:
     """Whether the graph whose task this config belongs to has such a node to go to."""
-    return name == END or f"branch:to:{name}" in config["configurable"][READ].args[1]
+    return name == END or f"{BRANCH}{name}" in config["configurable"][READ].args[1]
 
 
 def _bookkeeping(name: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from langchain_core.tools import BaseTool
+from pydantic import ValidationError
 
 from ec_agent.insides.patching import put_on
 from ec_agent.support.plans import Plan, Step, adrive, drive
@@ -41,6 +42,17 @@ Around = Callable[[ToolRun, Step], Plan[Any] | None]
 """Around a run: a plan that yields the step to run the tool, or what is further in; ``None`` to leave it alone."""
 
 _around: dict[Place, Around] = {}
+
+
+def refuses(tool: BaseTool, given: Any, call_id: str | None) -> bool:
+    """Whether the tool's own schema refuses what it is called with, before it does anything."""
+    try:
+        tool._parse_input(given, call_id)
+    except ValidationError:
+        return True
+    except Exception:  # the call itself will say what the matter is
+        return False
+    return False
 
 
 def hear_tools(place: Place, around: Around) -> None:

@@ -29,6 +29,7 @@ from ec_agent.insides.langgraph import (
     ROOT,
     Channel,
     breakpoints_in,
+    pairs_of,
     rescues,
     with_private_keys,
 )
@@ -201,7 +202,7 @@ class Agent:
                 f"the input is of type {type(state).__name__}; give the agent's state: {{'messages': [...]}}, say"
             )
         if not isinstance(state, Mapping):  # as LangGraph takes an object: without the defaults that stand for nothing
-            values = dict(Command(update=state)._update_as_tuples())
+            values = dict(pairs_of(Command(update=state)))
         return {key: value for key, value in values.items() if key in self.input_keys}
 
     def boxed(self, known: Any) -> dict[str, Any]:
@@ -233,7 +234,7 @@ def update_and_goto(output: Any) -> tuple[Writes, list[Any]]:
     if (mistaken := returned_agent(output)) is not None:
         raise mistaken
     if isinstance(output, Command):
-        writes = [(key, value) for key, value in output._update_as_tuples()] if output.update else []
+        writes = pairs_of(output) if output.update else []
         goto = output.goto if isinstance(output.goto, list | tuple) else [output.goto]
         return writes, list(goto)
     if commands(output):
@@ -241,7 +242,7 @@ def update_and_goto(output: Any) -> tuple[Writes, list[Any]]:
         return [w for writes, _ in parts for w in writes], [g for _, goto in parts for g in goto]
     if state_values(output) is None or isinstance(output, BaseMessage):  # a pydantic model, but not a state
         return [(ROOT, output)], []
-    return list(Command(update=output)._update_as_tuples()), []
+    return pairs_of(Command(update=output)), []
 
 
 _Box = TypedDict("_Box", {BOX_IN: Any, BOX_OUT: Any}, total=False)  # type: ignore[misc]  # names, not literals

@@ -21,10 +21,7 @@ from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate
 from ec_agent.commits.undeclared import Ran
 from ec_agent.insides.executors import NOBODY, RolloutLeft, around_here
-from ec_agent.insides.langgraph import (
-    INTERRUPT,
-    is_breakpoint,
-)
+from ec_agent.insides.langgraph import INTERRUPT, is_breakpoint
 from ec_agent.rollouts.limits import Budget, Limits, Meter
 from ec_agent.rollouts.messages import Said
 from ec_agent.rollouts.pausing import question_of

@@ -431,3 +431,11 @@ def test_a_schema_of_ones_own_adds_keys_to_a_graph_but_not_to_what_it_shows():
 def test_a_tool_looks_at_its_arguments_before_it_runs():
     assert list(signature(BaseTool._parse_input).parameters) == ["self", "tool_input", "tool_call_id"]
     assert "self._parse_input(" in getsource(BaseTool._to_args_and_kwargs)
+
+
+def test_a_task_holds_its_function_and_a_command_tells_its_writes():
+    made = task(len)
+    assert isinstance(made, internals.TaskFunction)
+    assert made.func is len
+    assert internals.pairs_of(Command(update={"a": 1, "b": 2})) == [("a", 1), ("b", 2)]
+    assert internals.pairs_of(Command(update="all")) == [("__root__", "all")]
