@@ -66,11 +66,10 @@ from ec_agent.capture.shapes.payloads import (
     generated,
     merge_payloads,
     payload_of_response,
-    payload_of_stream,
-    streamed_entries,
     without_echo,
 )
 from ec_agent.capture.shapes.reading import count, get, listed
+from ec_agent.capture.shapes.streamed import payload_of_stream, streamed_entries
 from ec_agent.capture.shapes.summed import MessageParts
 from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ec_agent.capture.shapes.closing import all_say_so
-from ec_agent.capture.shapes.payloads import heard_in, payload_of_stream
 from ec_agent.capture.shapes.reading import count, get, listed
+from ec_agent.capture.shapes.streamed import heard_in, payload_of_stream
 from ec_agent.capture.shapes.usage import usage_in
 
 

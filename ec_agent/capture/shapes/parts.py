@@ -14,13 +14,10 @@ from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import once_in_all
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.messages import payload_of_message
-from ec_agent.capture.shapes.payloads import (
-    Payload,
-    payload_of_response,
-    payload_of_stream,
-)
+from ec_agent.capture.shapes.payloads import Payload, payload_of_response
 from ec_agent.capture.shapes.pieces import Said, joined
 from ec_agent.capture.shapes.reading import first, get, listed
+from ec_agent.capture.shapes.streamed import payload_of_stream
 from ec_agent.capture.shapes.summed import MessageParts
 
 # OpenAI's, Gemini's, llama.cpp's own; Ollama's own has none of these.

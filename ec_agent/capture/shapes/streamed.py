@@ -1,0 +1,177 @@
+"""What one LLM call returned, read from the parts of a streamed answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial as bound
+from typing import Any
+
+from ec_agent.capture.shapes.alternatives import split, spoken
+from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
+from ec_agent.capture.shapes.cumulative import added
+from ec_agent.capture.shapes.doubled import alike, once, once_in_all
+from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.numbered import in_place
+from ec_agent.capture.shapes.payloads import (
+    Payload,
+    alternatives_of,
+    believed,
+    first_of,
+    named_in,
+    payload_of_one,
+    uncounted,
+    without_echo,
+)
+from ec_agent.capture.shapes.pieces import said_by_stream
+from ec_agent.capture.shapes.reading import count, first, get, listed
+from ec_agent.capture.shapes.usage import Usages, usage_in
+
+_SAID = ("content", "refusal", "reasoning_content", "reasoning")
+_CALLED = ("name", "arguments", "input")
+
+
+def payload_of_stream(chunks: Sequence[Any], prompts: int = 1, unreturned: int = 0) -> Payload:
+    """The chunks or events of a streamed OpenAI answer, as far as they came; else as ``payload_of_response``."""
+    each = split(chunks, prompts)
+    if len(each) < 2 and not unreturned:
+        return _stream_of_one(chunks)
+    payloads = [_with_text(_stream_of_one(parts)) for parts in each]
+    heard = heard_in(chunks)
+    usage = heard.usages.total(sum(len(payload.entries) for payload in payloads))
+    whole = payload_of_one({"usage": usage, "model": heard.model, "id": heard.name})
+    return first_of(alternatives_of(each, _each_once(each, payloads, whole.tokens)), whole, unreturned)
+
+
+def _with_text(payload: Payload) -> Payload:
+    """One of several answers, with what its text tells of tokens without an entry: its own count is not known."""
+    if not payload.silent or payload.tokens is not None or payload.said is None:
+        return payload
+    return replace(payload, mute=uncounted(payload, payload.said()))
+
+
+def _each_once(each: Sequence[Sequence[Any]], payloads: list[Payload], tokens: int | None) -> list[Payload]:
+    """Several answers less the parts that came twice, as far as the count of all tells."""
+    told = [[part for parts in heard_in(alone).choices.values() for part in parts] for alone in each]
+    if [sum(map(len, parts)) for parts in told] != [len(payload.entries) for payload in payloads]:
+        return payloads
+    kept = [[entry for part in parts for entry in part] for parts in once_in_all(told, tokens)]
+    return [replace(payload, entries=entries) for payload, entries in zip(payloads, kept, strict=True)]
+
+
+def _stream_of_one(chunks: Sequence[Any]) -> Payload:
+    chunks = in_place(chunks)
+    heard = heard_in(chunks)
+    several = len(heard.choices) > 1
+    choices = [added(parts) if several else _added(parts, chunks, heard.usages) for parts in heard.choices.values()]
+    final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in FINAL_EVENTS), None)
+    usage = heard.usages.total(sum(len(part) for parts in choices for part in parts))
+    whole = payload_of_one({"usage": usage, "model": heard.model, "id": heard.name} if final is None else final)
+    if not several:
+        choices = [once(parts, whole.tokens) for parts in choices]
+    entries = without_echo([[entry for part in parts for entry in part] for parts in choices], whole.tokens)
+    whole = replace(whole, tokens=believed(whole.tokens, entries, heard.usages.spoken > 0))
+    if whole.entries and len(whole.entries) >= len(entries):
+        return whole
+    # Of several alternatives it is not known which of them lacks tokens.
+    sizes = heard.sizes([part for parts in choices for part in parts])
+    said = None if several and final is None else bound(said_by_stream, chunks, sizes)
+    # A part without an entry holds a token at least.
+    mute = max(heard.mute, 0) if entries else 0
+    # Where each part repeats the logprobs of all, one that adds none has none of its own.
+    came = [part for parts in heard.choices.values() for part in parts]
+    silent = heard.silent or any(map(_repeats, came, (part for parts in choices for part in parts)))
+    return replace(whole, entries=entries, mute=mute, silent=bool(entries) and silent, said=said)
+
+
+def _repeats(part: Sequence[Any], added_by_it: Sequence[Any]) -> bool:
+    return bool(part) and not added_by_it
+
+
+def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) -> list[list[Any]]:
+    return added(parts, bound(spoken, chunks), usages.generated)
+
+
+@dataclass(slots=True)
+class StreamHeard:
+    """What the parts of a streamed answer hold.
+
+    Attributes:
+        choices: of each choice or output, the entries of each of its parts.
+        sources: the choices of chunks, and the events, that these were in.
+        usages: what is told of the usage.
+        mute: how many parts say something and have no logprobs, less what came of those at another time.
+        silent: whether any does.
+        model: the model's name, where reported.
+        name: the provider's id of the answer, where reported.
+    """
+
+    choices: dict[Any, list[list[Any]]] = field(default_factory=dict)
+    sources: list[Any] = field(default_factory=list)
+    usages: Usages = field(default_factory=Usages)
+    mute: int = 0
+    silent: bool = False
+    model: Any = None
+    name: str | None = None
+
+    def add(self, place: Any, source: Any, entries: list[Any]) -> None:
+        """A part comes."""
+        self.choices.setdefault(place, []).append(entries)
+        self.sources.append(source)
+
+    def sizes(self, parts: Sequence[Sequence[Any]]) -> dict[int, int]:
+        """How many entries came with what, by its id; none where that is not known any more."""
+        if len(parts) != len(self.sources):
+            return {}
+        return {id(source): len(part) for source, part in zip(self.sources, parts, strict=True)}
+
+
+def heard_in(chunks: Sequence[Any]) -> StreamHeard:
+    """What these chunks or events hold; a closing part that comes again holds nothing more."""
+    heard = StreamHeard()
+    closing: dict[Any, tuple[Any, list[Any]]] = {}
+    for chunk in chunks:
+        heard.model = get(chunk, "model") or heard.model
+        heard.name = heard.name or named_in(chunk)
+        speaks_here = False
+        for choice in listed(get(chunk, "choices")):
+            place, entries = count(get(choice, "index")) or 0, streamed_entries(choice)
+            if ends(choice):
+                said = get(choice, "text") or get(choice, "delta", "content"), entries
+                if place in closing and said[0] == closing[place][0] and alike(entries, closing[place][1]):
+                    continue
+                closing[place] = said
+            speaks = _speaks(choice)
+            speaks_here = speaks_here or speaks or bool(entries)
+            if not speaks:
+                heard.mute -= len(entries)  # the logprobs of what is said later
+            elif not entries:
+                heard.mute += 1
+                heard.silent = True
+            heard.add(place, choice, entries)
+        if str(get(chunk, "type")).endswith(".delta"):
+            entries = entries_of(get(chunk, "logprobs"))
+            heard.add(count(get(chunk, "output_index")), chunk, entries)
+            mute = bool(get(chunk, "delta")) and not entries
+            heard.mute, heard.silent = heard.mute + mute, heard.silent or mute
+        heard.usages.hear(usage_in(chunk), speaks_here)
+    return heard
+
+
+def streamed_entries(choice: Any) -> list[Any]:
+    """The token entries of one streamed part; Together sends the bare number, and the candidates beside it."""
+    logprobs = get(choice, "logprobs")
+    if not isinstance(logprobs, float):
+        return entries_of(logprobs)
+    tops = get(choice, "top_logprobs")
+    candidates = [{"token": t, "logprob": lp} for t, lp in tops.items()] if isinstance(tops, Mapping) else []
+    text = first(choice, "text") or get(choice, "delta", "content") or ""
+    return [{"token": text, "logprob": logprobs, "top_logprobs": candidates}]
+
+
+def _speaks(choice: Any) -> bool:
+    delta = get(choice, "delta")
+    if any(get(delta, name) for name in _SAID) or get(choice, "text"):
+        return True
+    called = (get(tool, kind) for tool in listed(get(delta, "tool_calls")) for kind in ("function", "custom"))
+    return any(get(each, name) for each in (*called, get(delta, "function_call")) for name in _CALLED)
