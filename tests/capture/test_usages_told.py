@@ -89,7 +89,8 @@ def test_where_a_part_has_its_usage(part):
     assert usage_in(part) == asked(6)
 
 
+@pytest.mark.parametrize("details", ["completion_tokens_details", "output_tokens_details"])
 @pytest.mark.parametrize(("total", "expected"), [(17, 8), (15, 6), (16, 6), (None, 6)])
-def test_thinking_is_added_only_where_the_total_shows_that_it_is_left_out(total, expected):
-    usage = {"completion_tokens_details": {"reasoning_tokens": 2}, "total_tokens": total}
+def test_thinking_is_added_only_where_the_total_shows_that_it_is_left_out(total, expected, details):
+    usage = {details: {"reasoning_tokens": 2}, "total_tokens": total}
     assert with_thinking(usage, 6, 9) == expected

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ec_agent.capture.shapes.pieces import Piece
-from ec_agent.capture.shapes.reading import get
+from ec_agent.capture.shapes.reading import BROKEN, NUMBERED, get
 
-_BROKEN = "\ufffd"
 _MOST_STEPS = 100_000  # of a search, some tenths of a second
 _SLACK = 3  # holes that a reading may have more than another so far, and still win
 _REACH = 64, 32  # bytes that a hole may have at least, and more for every missing token
@@ -96,15 +95,15 @@ def aligned(pieces: Sequence[Piece], entries: Sequence[Any], missing: int) -> Al
 def bytes_of(entry: Any) -> bytes | None:
     """What a token says, as bytes; ``None`` where that cannot be told: half a character without bytes, a mere id."""
     token, raw = get(entry, "token"), get(entry, "bytes")
-    named = not isinstance(token, str) or token.startswith(("token_id:", "bytes:\\x"))  # the second is OpenAI's
+    named = not isinstance(token, str) or token.startswith((NUMBERED, "bytes:\\x"))  # the second is OpenAI's
     text = raw if named else token  # mistral.rs: named by a number, the text in its bytes
-    if isinstance(text, str) and _BROKEN not in text and (text or not named):
+    if isinstance(text, str) and BROKEN not in text and (text or not named):
         return text.encode(errors="replace")
     try:
         told = bytes(raw) if isinstance(raw, list | tuple | bytes) else b""
     except (TypeError, ValueError):
         return None
-    return told if told and _BROKEN.encode() not in told else None
+    return told if told and BROKEN.encode() not in told else None
 
 
 def part_of_character(entry: Any) -> bool:
@@ -113,7 +112,7 @@ def part_of_character(entry: Any) -> bool:
         (bytes_of(entry) or b"").decode()
     except UnicodeDecodeError:
         return True
-    return _BROKEN in str(get(entry, "token"))
+    return BROKEN in str(get(entry, "token"))
 
 
 def _numbered(pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ec_agent.capture.shapes.reading import get, listed, text_of
+from ec_agent.capture.shapes.reading import get, listed, mark, text_of
+from ec_agent.capture.shapes.usage import fits
 
 _TELLING = -1e-6  # a logprob below this is the token's own; those of certain tokens are alike
 
@@ -33,8 +34,7 @@ def added(parts: Sequence[Entries], said: Callable[[], str] = str, tokens: Token
     """
     told = [place for place, part in enumerate(parts) if part]
     came = sum(map(len, parts))
-    counted = tokens(came) if callable(tokens) else tokens
-    too_many = bool(counted) and came > (counted or 0)
+    too_many = came > (_counted(tokens, came) or came)
     rest = _growing(parts, told) or _summed_up(parts, told) or (_constant(parts, told) if too_many else None)
     return list(parts) if rest is None or not _believable(parts, rest, said, tokens) else rest
 
@@ -75,27 +75,27 @@ def _summed_up(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] |
 def _begins_with(entries: Entries, others: Entries) -> bool:
     if len(entries) < len(others) or _candidates(entries[0]) != _candidates(others[0]):
         return False
-    return all(_mark(one) == _mark(other) for one, other in zip(entries, others, strict=False))
+    return all(mark(one) == mark(other) for one, other in zip(entries, others, strict=False))
 
 
 def _believable(
     parts: Sequence[Entries], rest: Sequence[Entries], said: Callable[[], str], tokens: Tokens | None
 ) -> bool:
-    as_came, as_left = (_fits(tokens, sum(map(len, each))) for each in (parts, rest))
+    sizes = [sum(map(len, each)) for each in (parts, rest)]
+    as_came, as_left = (fits(_counted(tokens, size), size) for size in sizes)
     if as_came != as_left:
         return as_left
     # Where the text is resent as well, it is that of all parts, as in a stream that holds each token once.
     if (text := said()) and text == _text(rest) != _text(parts):
         return True
     again = [entry for part, new in zip(parts, rest, strict=True) for entry in part[: len(part) - len(new)]]
-    different = len({_mark(entry) for part in rest for entry in part}) > 1
+    different = len({mark(entry) for part in rest for entry in part}) > 1
     return different and any(_tells(entry) for entry in again)
 
 
-def _fits(tokens: Tokens | None, entries: int) -> bool:
-    """Whether so many tokens may have come with so many entries; the end token may have none."""
-    told = tokens(entries) if callable(tokens) else tokens
-    return bool(told) and told in (entries, entries + 1)
+def _counted(tokens: Tokens | None, entries: int) -> int | None:
+    """Generated tokens, if so many entries came."""
+    return tokens(entries) if callable(tokens) else tokens
 
 
 def _text(parts: Sequence[Entries]) -> str:
@@ -107,9 +107,5 @@ def _tells(entry: Any) -> bool:
     return isinstance(logprob, int | float) and logprob < _TELLING
 
 
-def _mark(entry: Any) -> tuple[str, str]:
-    return str(get(entry, "token")), str(get(entry, "logprob"))  # as text, for a NaN is not equal to itself
-
-
 def _candidates(entry: Any) -> list[tuple[str, str]]:
-    return [_mark(each) for each in listed(get(entry, "top_logprobs"))]
+    return [mark(each) for each in listed(get(entry, "top_logprobs"))]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from ec_agent.capture.shapes.reading import get, listed
+from ec_agent.capture.shapes.reading import get, listed, mark
 
 
 def alike(entries: Sequence[Any], others: Sequence[Any]) -> bool:
@@ -71,7 +71,5 @@ def _same(entry: Any, other: Any) -> bool:
     return _identity(entry) == _identity(other)
 
 
-def _identity(entry: Any) -> tuple[str, ...]:
-    # As text, for a NaN is not equal to itself.
-    told = [str(get(entry, "token")), str(get(entry, "logprob"))]
-    return (*told, *(f"{get(each, 'token')} {get(each, 'logprob')}" for each in listed(get(entry, "top_logprobs"))))
+def _identity(entry: Any) -> list[tuple[str, str]]:
+    return [mark(entry), *map(mark, listed(get(entry, "top_logprobs")))]

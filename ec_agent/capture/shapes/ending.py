@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ec_agent.capture.shapes.closing import all_say_so
-from ec_agent.capture.shapes.reading import count, get, listed
+from ec_agent.capture.shapes.reading import get, listed
 from ec_agent.capture.shapes.streamed import heard_in, payload_of_stream
-from ec_agent.capture.shapes.usage import usage_in
+from ec_agent.capture.shapes.usage import thought_in, usage_in
 
 
 def finished(chunks: Sequence[Any], marked: bool = False) -> bool:
@@ -41,13 +41,9 @@ def _all_counted(chunks: Sequence[Any]) -> bool:
     each = [alternative.payload for alternative in payload.alternatives] or [payload]
     came = sum(entry is not None for one in each for entry in one.entries) + max(heard.mute, 0)
     if not any(_thinks(choice) for chunk in chunks for choice in listed(get(chunk, "choices"))):
-        came += _hidden(heard.usages.total(came))
+        came += thought_in(heard.usages.total(came))
     # Of each, the end token may have no entry.
     return payload.tokens is not None and came >= payload.tokens + payload.beside - len(each)
-
-
-def _hidden(usage: Any) -> int:
-    return count(get(usage, "completion_tokens_details", "reasoning_tokens")) or 0
 
 
 def _thinks(choice: Any) -> bool:

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from ec_agent.capture.shapes.alternatives import pick, split
-from ec_agent.capture.shapes.closing import ends
+from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
 from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import once_in_all
 from ec_agent.capture.shapes.ending import finished
@@ -23,7 +23,7 @@ from ec_agent.capture.shapes.summed import MessageParts
 # OpenAI's, Gemini's, llama.cpp's own; Ollama's own has none of these.
 _ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
 _MESSAGES = {"AIMessage": "ai", "AIMessageChunk": "AIMessageChunk"}
-_FIRST_EVENT, _LAST_EVENTS = "response.created", ("response.completed", "response.incomplete", "response.failed")
+_FIRST_EVENT = "response.created"
 
 
 def is_response(thing: Any) -> bool:
@@ -191,19 +191,22 @@ class Stream:
             return [replace(payload, partial=not self.over) for payload in found]
         return [replace(one, partial=place not in self.over) for place, one in zip(places, found, strict=True)]
 
+    def _all_tokens(self) -> int | None:
+        """Generated tokens of all alternatives, by the latest part that counts them."""
+        told = map(payload_of_response, reversed(self.parts))
+        return next((each.tokens + each.beside for each in told if each.tokens), None)
+
     def _lacking(self, found: list[Payload]) -> list[Payload]:
         """Several answers, each with what it may lack of the tokens that are counted for all; one each is no gap."""
-        whole = [payload_of_response(part) for part in reversed(self.parts)] if len(found) > 1 else []
-        counted = next((each.tokens + each.beside for each in whole if each.tokens), 0)
-        missing = counted - sum(len(each.entries) for each in found)
+        counted = self._all_tokens() if len(found) > 1 else None
+        missing = (counted or 0) - sum(len(each.entries) for each in found)
         if missing <= len(found):
             return found
         return [replace(each, tokens=len(each.entries) + ceil(missing / len(found))) for each in found]
 
     def _each_once(self, told: list[list[Payload]]) -> list[list[Payload]]:
         """The parts of each alternative, less those that came twice, by the count of all, or by that of each."""
-        whole = [payload_of_response(part) for part in reversed(self.parts)]
-        counted = next((each.tokens + each.beside for each in whole if each.tokens), None)
+        counted = self._all_tokens()
         came = sum(len(each.entries) for payloads in told for each in payloads)
         if counted is None or came == counted * len(told):
             return told
@@ -241,7 +244,7 @@ def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:
             for each in listed(get(part, "candidates"))
         ]
     last = {
-        "events": get(part, "type") in _LAST_EVENTS,
+        "events": get(part, "type") in FINAL_EVENTS,
         "ollama": get(part, "done") is True,
         "llama.cpp": get(part, "stop") is True,
         "message": get(part, "chunk_position") == "last",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ec_agent.capture.shapes.reading import count, first, get, listed
-from ec_agent.capture.shapes.usage import usage_in, with_thinking
+from ec_agent.capture.shapes.usage import thought_in, usage_in, with_thinking
 
 Channel = Literal["thought", "said", "called"]
 Words = tuple[tuple[Channel, str], ...]
@@ -110,7 +110,7 @@ def said_by_response(response: Any, entries: int) -> Said:
     return Said(
         (Piece(tuple(words), entries),),
         _finish(finish),
-        _thought(first(response, "usage", "usage_metadata", "usageMetadata")),
+        thought_in(first(response, "usage", "usage_metadata", "usageMetadata")),
     )
 
 
@@ -137,7 +137,7 @@ def said_by_stream(chunks: Sequence[Any], sizes: Mapping[int, int]) -> Said:
             entries += sizes.get(id(chunk), 0)
         usage, final = usage_in(chunk), get(chunk, "response")
         finish = get(final, "incomplete_details") or get(usage, "finish_reason") or finish
-        thought = _thought(usage) or _thought(get(final, "usage")) or thought
+        thought = thought_in(usage) or thought_in(get(final, "usage")) or thought
         total = count(first(usage, "completion_tokens", "output_tokens"))
         total = with_thinking(usage, total, count(first(usage, "prompt_tokens", "input_tokens")))
         if total is None:  # llama.cpp's, with timings_per_token
@@ -183,12 +183,6 @@ def _block(block: Any) -> Iterator[tuple[Channel, str]]:
 def _text(channel: Channel, holder: Any, *names: str) -> list[tuple[Channel, str]]:
     text = first(holder, *(names or ("text",)))
     return [(channel, text)] if isinstance(text, str) and text else []
-
-
-def _thought(usage: Any) -> int:
-    apart = first(usage, "completion_tokens_details", "output_tokens_details")
-    told = count(get(apart, "reasoning_tokens"))
-    return (count(first(usage, "thoughts_token_count", "thoughtsTokenCount")) if told is None else told) or 0
 
 
 def _finish(reason: Any) -> str | None:

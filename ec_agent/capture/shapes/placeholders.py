@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ec_agent.capture.shapes.reading import get
+from ec_agent.capture.shapes.reading import NUMBERED, get
 from ec_agent.capture.shapes.repeats import whole
 from ec_agent.numbers.entropy import FloatArray
 
@@ -109,7 +109,7 @@ def _named_otherwise(token: Any, candidate: Any, *, alike: bool) -> bool:
     names = get(token, "token"), get(candidate, "token")
     if names[0] == names[1] or not all(isinstance(name, str) and whole(name) for name in names):
         return False
-    if len({name.startswith("token_id:") for name in names}) > 1:
+    if len({name.startswith(NUMBERED) for name in names}) > 1:
         return False
     spelled = [name.translate(_SPACES) for name in names]
     return not alike or (all(bare and bare.isascii() for bare in spelled) and spelled[0] != spelled[1])

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_TOKENS = 10_000_000
+BROKEN = "\ufffd"
+"""What stands for bytes that are no whole character."""
+NUMBERED = "token_id:"
+"""How a token is named by its number, in the place of its text (vLLM)."""
 
 
 def get(thing: Any, *path: str | int) -> Any:
@@ -41,7 +45,7 @@ def count(thing: Any) -> int | None:
 def text_of(token: Any) -> str:
     """The text of a token or candidate; of one that is named by a number, the text in its bytes."""
     name, raw = get(token, "token"), get(token, "bytes")
-    if isinstance(name, str) and not name.startswith("token_id:"):
+    if isinstance(name, str) and not name.startswith(NUMBERED):
         return name
     if isinstance(raw, str):
         return raw
@@ -49,6 +53,11 @@ def text_of(token: Any) -> str:
         return bytes(raw).decode(errors="replace") if isinstance(raw, bytes | list) and raw else _named(name)
     except (TypeError, ValueError):
         return _named(name)
+
+
+def mark(token: Any) -> tuple[str, str]:
+    """What a token or candidate is told by: its name and its logprob, as text, for a NaN is not equal to itself."""
+    return str(get(token, "token")), str(get(token, "logprob"))
 
 
 def _named(name: Any) -> str:

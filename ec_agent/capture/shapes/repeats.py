@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from ec_agent.capture.shapes.reading import get
+from ec_agent.capture.shapes.reading import BROKEN, NUMBERED, get
 
-_NUMBERED = "token_id:"
 NUMBERS = ("id", "token_id", "tokenId")
 """Where a candidate's number stands, beside or in place of its text."""
-_BROKEN = "\ufffd"
 
 
 def repeats(candidates: Sequence[Any], logprobs: Iterable[float]) -> list[int]:
@@ -81,7 +79,7 @@ def _letters(raw: Any) -> str | None:
 
 def _in_place(text: Any) -> int | str | None:
     """A number in the place of the text."""
-    if type(text) is int or (isinstance(text, str) and text.startswith(_NUMBERED)):
+    if type(text) is int or (isinstance(text, str) and text.startswith(NUMBERED)):
         return text
     return None
 
@@ -103,4 +101,4 @@ def whole(text: str) -> bool:
         text.encode()
     except UnicodeEncodeError:  # half a surrogate pair
         return False
-    return bool(text) and _BROKEN not in text
+    return bool(text) and BROKEN not in text

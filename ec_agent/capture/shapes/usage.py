@@ -129,9 +129,16 @@ def usage_in(part: Any) -> Any:
     return found or get(part, "x_groq", "usage")
 
 
+def thought_in(usage: Any) -> int:
+    """Tokens of thinking, where a usage counts them apart: OpenAI's names, and Gemini's; else 0."""
+    apart = first(usage, "completion_tokens_details", "output_tokens_details")
+    told = count(get(apart, "reasoning_tokens"))
+    return (count(first(usage, "thoughts_token_count", "thoughtsTokenCount")) if told is None else told) or 0
+
+
 def with_thinking(usage: Any, tokens: int | None, prompt: int | None) -> int | None:
     """The count of generated tokens, those of thinking among them: xAI has these in the total alone."""
-    thought = count(get(usage, "completion_tokens_details", "reasoning_tokens"))
+    thought = thought_in(usage)
     total = count(get(usage, "total_tokens"))
     if not thought or tokens is None or total is None or total != (prompt or 0) + tokens + thought:
         return tokens
