@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import rows
 from benchmarks.harness import Case, Result, run
 from benchmarks.machine import machine_facts
-from benchmarks.report import lines, write_json, write_table
+from benchmarks.report import lines, write_json, write_tables
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "speed.md"
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios, see docs/speed.md.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(found)}; left out: all")
     parser.add_argument("--json", type=Path, default=HERE / "results.json", help="where the numbers are kept")
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/speed.md")
+    parser.add_argument("--docs", action="store_true", help="write the tables into docs/speed.md")
     wanted = parser.parse_args()
     unknown = set(wanted.rows) - set(found)
     if unknown:
@@ -37,7 +37,7 @@ def main() -> None:
             print("\n".join(lines(results[-1])), flush=True)
             write_json(wanted.json, machine, results)
     if wanted.docs:
-        write_table(PAGE, wanted.json)
+        write_tables(PAGE, wanted.json)
 
 
 def _cases(name: str) -> Iterator[Case]:

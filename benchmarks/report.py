@@ -1,4 +1,4 @@
-"""The results as lines for a terminal, as JSON, and as the table of docs/speed.md."""
+"""The results as lines for a terminal, as JSON, and as the tables of docs/speed.md."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.costs import COSTS, Figure
 from benchmarks.harness import Outcome, Result, Spread
-
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
 def lines(result: Result) -> Iterator[str]:
@@ -29,22 +28,45 @@ def write_json(path: Path, machine: Mapping[str, str], results: Sequence[Result]
     path.write_text(json.dumps({"machine": machine, "rows": list(rows.values())}, indent=1) + "\n")
 
 
-def write_table(path: Path, source: Path) -> None:
-    """Put the table of a JSON file between the marks of a page.
+def write_tables(path: Path, source: Path) -> None:
+    """Put the tables of a JSON file between the marks of a page.
 
     Raises:
         ValueError: the page has no marks.
     """
-    text = path.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no {BEGIN} ... {END}; put these lines where the table belongs")
-    stored = json.loads(source.read_text())
-    path.write_text(f"{before}{BEGIN}\n\n{_table(stored)}\n\n{END}{after}")
+    text, stored = path.read_text(), json.loads(source.read_text())
+    for name, table in TABLES.items():
+        opening, closing = marks(name)
+        before, begin, rest = text.partition(opening)
+        _, end, after = rest.partition(closing)
+        if not begin or not end:
+            raise ValueError(f"{path} has no {opening} ... {closing}; put these lines where the table belongs")
+        text = f"{before}{opening}\n\n{table(stored)}\n\n{closing}{after}"
+    path.write_text(text)
 
 
-def _table(stored: Mapping[str, Any]) -> str:
+def marks(name: str) -> tuple[str, str]:
+    """The lines of a page between which the table of this name stands."""
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
+def _costs(stored: Mapping[str, Any]) -> str:
+    rows = {row["name"]: row for row in stored["rows"]}
+
+    def said(figure: Figure) -> str:
+        row = rows[figure.row]
+        median = row["arms"][figure.arm]["median"]
+        return figure.words.format(*(_scaled(each, row["unit"]) for each in (median, median / (row["tokens"] or 1))))
+
+    lines = [
+        f"| {what} | {'; '.join(map(said, figures))} |"
+        for what, figures in COSTS.items()
+        if all(figure.row in rows for figure in figures)
+    ]
+    return "\n".join(["| what | costs |", "|---|---|", *lines])
+
+
+def _ratios(stored: Mapping[str, Any]) -> str:
     rows = ["| path | ratio | measured (quartiles) | goal | |", "|---|---|---|---|---|"]
     for row in stored["rows"]:
         for claim in row["claims"]:
@@ -80,6 +102,9 @@ def _scaled(amount: float, unit: str) -> str:
                 return f"{amount * factor:.3g} {name}"
         return f"{amount * 1e9:.3g} ns"
     return f"{amount:,.4g} {unit}"
+
+
+TABLES = {"costs": _costs, "bench": _ratios}
 
 
 def _ratio(ratio: Spread) -> str:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from benchmarks.__main__ import HERE, PAGE
+from benchmarks.costs import COSTS
 from benchmarks.harness import Case, at_least, at_most, run, value
-from benchmarks.report import BEGIN, END, lines, write_json, write_table
+from benchmarks.report import TABLES, lines, marks, write_json, write_tables
 
 
 def counting(**amounts):
@@ -40,16 +42,26 @@ def test_a_part_of_the_work_counts_for_the_whole():
 def test_the_page_has_the_table_and_the_file_keeps_other_rows(tmp_path):
     _, arms = counting(a=1.0, b=2.0)
     page, file = tmp_path / "speed.md", tmp_path / "results.json"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text("before\n" + "".join("{}\nold\n{}\n".format(*marks(name)) for name in TABLES) + "after\n")
     for name in ("one", "two", "one"):
         write_json(file, {"cores": "2"}, [run(Case(name, arms, [at_most("b", "a", 3)], gauge=value, rounds=1))])
     assert [row["name"] for row in json.loads(file.read_text())["rows"]] == ["one", "two"]
-    write_table(page, file)
+    write_tables(page, file)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| one | b / a | 2 (2 to 2) | <= 3 | reached |" in text
-    page.write_text("no marks")
+    page.write_text("{}\n{}".format(*marks("costs")))
     with pytest.raises(ValueError, match="bench"):
-        write_table(page, file)
+        write_tables(page, file)
+
+
+def test_the_page_has_what_was_measured(tmp_path):
+    """Its figures are those of the results, none by hand, and no row that a figure names is gone."""
+    page = tmp_path / "speed.md"
+    page.write_text(PAGE.read_text())
+    write_tables(page, HERE / "results.json")
+    assert page.read_text() == PAGE.read_text()
+    rows = {row["name"]: row["arms"] for row in json.loads((HERE / "results.json").read_text())["rows"]}
+    assert all(figure.arm in rows[figure.row] for figures in COSTS.values() for figure in figures)
