@@ -6,6 +6,7 @@ import math
 import re
 from collections import OrderedDict
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -97,3 +98,14 @@ def test_what_has_no_repr_of_its_own_is_named_by_its_type():
 
 def test_a_name_as_long_as_a_file_system_has_them_is_taken():
     assert checks.file_path("n", "a/" + "b" * 255).name == "b" * 255
+
+
+@pytest.mark.parametrize("given", [{}, {"a": [1, None, "\ud800"]}, MappingProxyType({"a": {"b": 1.5}})])
+def test_a_mapping_that_json_holds_is_given_back(given):
+    assert checks.json_mapping("settings", given) is given
+
+
+@pytest.mark.parametrize("given", [[("a", 1)], {1: 2}, {"a": object()}, {"a": {(1, 2): 3}}, {"a": {1}}])
+def test_a_mapping_that_json_cannot_hold_is_refused_by_name(given):
+    with pytest.raises(ConfigError, match=r"^settings .*; give a dict with values"):
+        checks.json_mapping("settings", given)

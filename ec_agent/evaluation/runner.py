@@ -20,7 +20,7 @@ from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
-from ec_agent.support.checks import flag, function, instance, mapping, or_none, refusal, repr_of, several, text
+from ec_agent.support.checks import flag, function, instance, json_mapping, or_none, refusal, several, text
 from ec_agent.support.loop import on_loop, run_to_its_end
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
@@ -160,11 +160,7 @@ def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
         raise refusal("agent", agent, "a compiled graph, a Runnable, or a function, as best_of_n takes")
     or_none("settings", settings, instance, RunSettings, "RunSettings(...), or None")
     or_none("agent_name", options.get("agent_name"), text, empty=True)
-    about = mapping("agent_about", options.get("agent_about", {}), "a dict with values that JSON has")
-    try:
-        json.dumps(dict(about))
-    except Exception as error:
-        raise ConfigError(f"agent_about cannot be stored ({repr_of(error)}); give values that JSON has") from error
+    json_mapping("agent_about", options.get("agent_about", {}))
     for name in ("same_agent", "retry_failed"):
         flag(name, options.get(name, False))
     or_none("on_progress", options.get("on_progress"), function, of=1)

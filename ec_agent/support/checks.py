@@ -7,6 +7,7 @@ Each check takes the argument's name and its value, and gives the value to go on
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import os
 import reprlib
@@ -157,6 +158,16 @@ def mapping(name: str, value: Any, rather: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return value
     raise refusal(name, value, rather)
+
+
+def json_mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """A dict or the like whose keys are texts, and which JSON can hold."""
+    given = mapping(name, value, "a dict with values that JSON has")
+    try:
+        json.dumps(dict(given))
+    except Exception as error:  # whatever somebody's own mapping raises
+        raise ConfigError(f"{name} cannot be stored ({repr_of(error)}); give a dict with values of JSON") from error
+    return given
 
 
 _LONGEST_NAME = 255

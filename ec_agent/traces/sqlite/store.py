@@ -5,44 +5,45 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
-from ec_agent.errors import ConfigError, TraceError
+from ec_agent.errors import TraceError
 from ec_agent.rollouts.selection import Selection
 from ec_agent.support.checks import (
     file_path,
     flag,
     instance,
     is_file,
+    json_mapping,
     mapping,
     one_of,
     or_none,
-    repr_of,
     seconds,
     several,
     storable,
     text,
     whole,
 )
-from ec_agent.support.plain import made, of_type, parsed, text_of, typed
+from ec_agent.support.plain import MOST_WHOLE, of_type, parsed, text_of, typed
 from ec_agent.support.private import make_private
 from ec_agent.traces.differences import see_same_run
 from ec_agent.traces.fitting import receipt_of
 from ec_agent.traces.recorded import Selected, candidate_of, parts_of, recording
 from ec_agent.traces.sqlite.reading import reading
 from ec_agent.traces.sqlite.rows import add_rollout, key_of, read_rollout
+from ec_agent.traces.sqlite.run import read_asked, read_settings, read_tasks, write_asked, write_settings, write_tasks
 from ec_agent.traces.sqlite.schema import prepare, transaction, writing
 from ec_agent.traces.sqlite.totals import RETRIED, costs, failures, totals
 from ec_agent.traces.sqlite.whereabouts import delete, identity_of, see_in_place
 from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
-_MOST = (1 << 63) - 1
-_SETTINGS: Mapping[str, Any] = {"n": int, "greedy": bool}
-"""Those that are calculated with; the others are shown as they are."""
+_Stored = TypeVar("_Stored")
+
+_MOST = MOST_WHOLE - 1
 
 
 class TraceStore:
@@ -141,61 +142,43 @@ class TraceStore:
         Raises:
             TraceError: the file holds a run with other settings or other tasks; the message names them.
         """
-        _plain("settings", settings)
-        _plain("tasks", tasks)
+        json_mapping("settings", settings)
+        json_mapping("tasks", tasks)
         asked = {} if asked is None else mapping("asked", asked, "a dict from a task's id to Asked(question, expected)")
         for task, each in asked.items():
             instance(f"asked[{task!r}]", each, Asked, "Asked(question, expected)")
         with transaction(self._connection):
             if not self.settings():
-                rows = [(name, json.dumps(value)) for name, value in settings.items()]
-                self._connection.executemany("INSERT INTO run VALUES (?, ?)", rows)
-                tasked = [(task, place, mark) for place, (task, mark) in enumerate(tasks.items())]
-                self._connection.executemany("INSERT INTO tasks (task, place, fingerprint) VALUES (?, ?, ?)", tasked)
-                self._ask(asked)
+                write_settings(self._connection, settings)
+                write_tasks(self._connection, tasks)
+                write_asked(self._connection, asked)
                 return
         see_same_run(self.name, (self.settings(), self.tasks()), (settings, tasks))
         there = self.asked()
         if lacking := {task: each for task, each in asked.items() if there.get(task) == Asked() != each}:
             with transaction(self._connection):
-                self._ask(lacking)
-
-    def _ask(self, asked: Mapping[str, Asked]) -> None:
-        rows = [(text_of(each.question), text_of(each.expected), task) for task, each in asked.items()]
-        self._connection.executemany("UPDATE tasks SET question = ?, expected = ? WHERE task = ?", rows)
+                write_asked(self._connection, lacking)
 
     def amend(self, settings: Mapping[str, Any]) -> None:
         """Set some of the run's settings anew, plain JSON: what is only known in a later part of the run."""
-        _plain("settings", settings)
+        json_mapping("settings", settings)
         with transaction(self._connection):
-            self._amend(settings)
-
-    def _amend(self, settings: Mapping[str, Any]) -> None:
-        rows = [(name, json.dumps(value)) for name, value in settings.items()]
-        self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+            write_settings(self._connection, settings)
 
     def settings(self) -> dict[str, Any]:
         """The run's settings; empty before ``begin``."""
-        query = "SELECT name, value FROM run WHERE name != ?"
         with reading(self.path, "a setting of the run"):
-            rows = self._connection.execute(query, (RETRIED,)).fetchall()
-            settings = {of_type(name, str, "run.name"): parsed(value, f"run.{name}") for name, value in rows}
-            return {name: of_type(value, _SETTINGS.get(name, Any), f"run.{name}") for name, value in settings.items()}
+            return read_settings(self._connection)
 
     def tasks(self) -> dict[str, str]:
         """Each task's id with its fingerprint, in order."""
         with reading(self.path, "a task"):
-            rows = self._connection.execute("SELECT task, fingerprint FROM tasks ORDER BY place").fetchall()
-            return of_type(dict(rows), Mapping[str, str], "tasks")  # type: ignore[no-any-return]
+            return read_tasks(self._connection)
 
     def asked(self) -> dict[str, Asked]:
         """What each task asks, by its id, in order."""
         with reading(self.path, "a task"):
-            rows = self._connection.execute("SELECT task, question, expected FROM tasks ORDER BY place").fetchall()
-            return {
-                of_type(task, str, "tasks.task"): made(Asked, {"question": question, "expected": expected}, "tasks")
-                for task, question, expected in rows
-            }
+            return read_asked(self._connection)
 
     def keys(self) -> set[Key]:
         """The run's rollouts that are there."""
@@ -279,9 +262,7 @@ class TraceStore:
         Raises:
             TraceError: there is none.
         """
-        if (found := self._selection(whole("the number of the selection", number, -_MOST, _MOST))) is None:
-            raise TraceError(f"{self.path} has no selection {number}; `ec-agent traces ls` lists those it has")
-        return found
+        return self._found("selection", number, self._selection)
 
     def _selection(self, number: int) -> StoredSelection | None:
         query = "SELECT id, name, recorded, receipt FROM selections WHERE id = ?"
@@ -337,8 +318,12 @@ class TraceStore:
         Raises:
             TraceError: there is none.
         """
-        if (found := self._rollout(whole("the number of the rollout", number, -_MOST, _MOST))) is None:
-            raise TraceError(f"{self.path} has no rollout {number}; `ec-agent traces ls` lists those it has")
+        return self._found("rollout", number, self._rollout)
+
+    def _found(self, what: str, number: int, read: Callable[[int], _Stored | None]) -> _Stored:
+        number = whole(f"the number of the {what}", number, -_MOST, _MOST)
+        if (found := read(number)) is None:
+            raise TraceError(f"{self.path} has no {what} {number}; `ec-agent traces ls` lists those it has")
         return found
 
     def forget_failed(self) -> int:
@@ -346,7 +331,7 @@ class TraceStore:
         with transaction(self._connection):
             with reading(self.path, "what it cost"):
                 spent = costs(self._connection, failed=True)
-            self._amend({RETRIED: spent})
+            write_settings(self._connection, {RETRIED: spent})
             return self._forget("task IS NOT NULL AND error IS NOT NULL")
 
     def forget(self, rollouts: Iterable[int]) -> int:
@@ -401,15 +386,6 @@ class TraceStore:
         """What the run has cost, by the names of ``COSTS``: all rollouts that are there, and those run again since."""
         with reading(self.path, "what it cost"):
             return costs(self._connection)
-
-
-def _plain(name: str, given: Any) -> None:
-    try:
-        json.dumps(dict(mapping(name, given, "a dict with values that JSON has"))).encode()
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{name} cannot be stored ({repr_of(error)}); give a dict with values of JSON") from error
 
 
 def _selection_of(number: Any, name: Any, recorded: Any, receipt: Any) -> StoredSelection:
