@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ec_agent.commits.journal import IN_SAVER, Entry, Journal, SaverJournal, SQLiteJournal, entries_of
+from ec_agent.commits.journal import Entry, Journal, SQLiteJournal
 from ec_agent.commits.runlog import STEP, UNCERTAIN, status_of
+from ec_agent.commits.saver_journal import IN_SAVER, SaverJournal, entries_of
 from ec_agent.errors import ConfigError, EcAgentError, JournalError
 
 _TIMEOUT = 10.0  # seconds to wait for a run that writes

@@ -18,10 +18,11 @@ from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, entered
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
-from ec_agent.commits.journal import Journal, MemoryJournal, check_journal, journal_for
+from ec_agent.commits.journal import Journal, MemoryJournal, check_journal
 from ec_agent.commits.lineage import standing
 from ec_agent.commits.once import Once, OnUncertain
 from ec_agent.commits.runlog import RunLog
+from ec_agent.commits.saver_journal import journal_for
 from ec_agent.errors import CommitError, ConfigError
 from ec_agent.insides.langgraph import number_in_task
 from ec_agent.support.checks import one_of, several

@@ -19,8 +19,9 @@ from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.durability import warn_of_exit
 from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
-from ec_agent.commits.journal import MemoryJournal, journal_for
+from ec_agent.commits.journal import MemoryJournal
 from ec_agent.commits.once import Once
+from ec_agent.commits.saver_journal import journal_for
 from ec_agent.commits.undeclared import Notices, begun_here, heeding
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError

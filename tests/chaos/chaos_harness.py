@@ -41,7 +41,7 @@ from chaos_child import VARIANTS, opened
 from postgres import new_database
 from sinks import HttpSink, http_sink
 
-from ec_agent.commits.journal import SaverJournal
+from ec_agent.commits.saver_journal import SaverJournal
 
 ENOUGH = 4  # kills that one thread has to bear
 

@@ -16,7 +16,8 @@ from langgraph.types import Command
 from naming import named
 
 from ec_agent import ConfigError, Journal, MemoryJournal, SQLiteJournal
-from ec_agent.commits.journal import SaverJournal, check_journal
+from ec_agent.commits.journal import check_journal
+from ec_agent.commits.saver_journal import SaverJournal
 
 SYNC = ("memory", "sqlite", "saver", "sqlite_saver")
 ASYNC = ("memory", "sqlite", "saver", "async_sqlite_saver")
