@@ -169,14 +169,14 @@ def seen(recorder):
 
 
 @pytest.mark.parametrize("transport", [False, True])
-def test_live(chunks, client, transport):
+def test_a_client_hears_each_token_once(chunks, client, transport):
     with record_calls() as recorder:
         client = client.with_options(http_client=http_client()) if transport else client
         list(client.chat.completions.create(**chat("hi"), stream=True))
     assert seen(recorder) == [(ENTROPIES, 4)]
 
 
-async def test_live_async(chunks, aclient):
+async def test_an_asynchronous_client_hears_each_token_once(chunks, aclient):
     with record_calls() as recorder:
         [_ async for _ in await aclient.chat.completions.create(**chat("hi"), stream=True)]
     assert seen(recorder) == [(ENTROPIES, 4)]
@@ -190,7 +190,7 @@ def test_through_langchain(chunks, chat_model, transport):
     assert [(shown(call.entropies), call.tokens) for call in result.trajectories[0].calls] == [(ENTROPIES, 4)]
 
 
-def test_from_a_log(chunks, tmp_path):
+def test_a_log_has_each_token_once(chunks, tmp_path):
     assert [shown(call.entropies) for call in trajectory_of(chunks).calls] == [ENTROPIES]
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(chunk) + "\n" for chunk in chunks))
@@ -199,7 +199,7 @@ def test_from_a_log(chunks, tmp_path):
     assert shown(found.trajectory.entropies) == ENTROPIES
 
 
-def test_geminis_parts():
+def test_parts_of_geminis_have_each_token_once():
     def part(entries, ends):
         tops = [[{"token": c["token"], "logProbability": c["logprob"]} for c in e["top_logprobs"]] for e in entries]
         result = {"chosenCandidates": [row[0] for row in tops], "topCandidates": [{"candidates": row} for row in tops]}

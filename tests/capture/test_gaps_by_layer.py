@@ -85,14 +85,14 @@ def raw_bytes(url):
 
 
 @pytest.mark.parametrize("way", SYNC)
-def test_live(fake, counted, way):
+def test_a_live_stream_has_each_gap_in_its_place(fake, counted, way):
     with record_calls() as recorder:
         SYNC[way](fake.url)
     check(recorder.trajectory(), counted)
 
 
 @pytest.mark.parametrize("way", ["client", "transport", "langchain"])
-async def test_live_async(fake, counted, way):
+async def test_a_live_asynchronous_stream_has_each_gap_in_its_place(fake, counted, way):
     http = {"http_client": async_http_client()} if way == "transport" else {}
     with record_calls() as recorder:
         if way == "langchain":
@@ -111,7 +111,7 @@ def test_a_message_that_langchain_added_up_and_nobody_heard(fake, counted):
     assert shape(call) == "#..##########..."
 
 
-def test_saved_parts(counted):
+def test_saved_parts_have_each_gap_in_its_place(counted):
     check(trajectory_of(list(parts(counted))), counted)
 
 

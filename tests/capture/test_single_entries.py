@@ -86,24 +86,24 @@ def model(request, fake, chunks):
     return ChatOpenAI(model=MODEL, base_url=fake.url, api_key="none", streaming=True, **asking, **more)
 
 
-def test_by_the_client(client, chunks):
+def test_a_client_hears_single_entries(client, chunks):
     with record_calls() as recorder:
         list(client.chat.completions.create(**chat("hi"), stream=True))
     assert timelines(recorder) == [ENTROPIES]
 
 
-async def test_by_the_client_async(aclient, chunks):
+async def test_an_asynchronous_client_hears_single_entries(aclient, chunks):
     with record_calls() as recorder:
         [_ async for _ in await aclient.chat.completions.create(**chat("hi"), stream=True)]
     assert timelines(recorder) == [ENTROPIES]
 
 
-def test_from_a_log(chunks):
+def test_a_log_of_single_entries_is_read(chunks):
     read = trajectory_of(json.loads(json.dumps(chunks)))
     assert ([shown(call.entropies) for call in read.calls], read.coverage) == ([ENTROPIES], 1.0)
 
 
-def test_by_langchain(model):
+def test_langchain_does_not_fail_on_single_entries(model):
     with record_calls() as recorder:
         whole = model.invoke("hi")
         parts = list(model.stream("hi"))
@@ -112,7 +112,7 @@ def test_by_langchain(model):
     assert whole.content == added.content == "So be it"
 
 
-async def test_by_langchain_async(model):
+async def test_asynchronous_langchain_does_not_fail_on_single_entries(model):
     with record_calls() as recorder:
         whole = await model.ainvoke("hi")
         parts = [part async for part in model.astream("hi")]
@@ -120,7 +120,7 @@ async def test_by_langchain_async(model):
     assert whole.content == sum(parts[1:], parts[0]).content == "So be it"
 
 
-def test_by_an_agent(model):
+def test_an_agent_does_not_fail_on_single_entries(model):
     node = best_of_n(create_agent(model, []), n=1)
     results = [node.run({"messages": [("user", "hi")]}), asyncio.run(node.arun({"messages": [("user", "hi")]}))]
     for result in results:

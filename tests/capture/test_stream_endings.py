@@ -143,7 +143,7 @@ def test_a_cut_stream_without_logprobs(name, fake, client):
         recorder.trajectory()
 
 
-def test_a_legacy_completion(fake):
+def test_a_legacy_completion_is_whole_with_its_mark_and_cut_without(fake):
     def parts(count):
         entries = logprobs_for(ENTROPIES)[:count]
         base = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": MODEL}

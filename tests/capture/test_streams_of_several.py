@@ -52,7 +52,7 @@ async def test_one_that_did_not_end_is_cut_async(name, way, fake, chat_model):
         recorder.trajectory()
 
 
-def test_both_ended(fake, chat_model):
+def test_a_stream_is_whole_where_both_answers_ended(fake, chat_model):
     fake.answers["hi"] = answer(both([*FIRST, END], [*SECOND, END]), mark=False)
     with record_calls() as recorder:
         ways(fake, chat_model)["client"]()

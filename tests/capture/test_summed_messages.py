@@ -257,7 +257,7 @@ def test_a_message_whose_sum_nothing_explains_stays_as_it_is():
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_saved_parts(name, tmp_path):
+def test_saved_parts_that_tell_it_twice_count_once(name, tmp_path):
     saved = []
 
     class Saving(BaseCallbackHandler):

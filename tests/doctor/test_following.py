@@ -178,7 +178,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_what_is_found(reports, name):
+def test_what_an_endpoint_does_is_found(reports, name):
     found = marks(reports(name))
     assert {question: found[question] for question in FOUND[name]} == FOUND[name]
 
@@ -213,7 +213,7 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_what_is_said(reports, name):
+def test_each_endpoint_gets_its_own_advice_alone(reports, name):
     said = advice(reports(name))
     for other, words in SAID.items():
         alike = ALIKE.get(other, ())
