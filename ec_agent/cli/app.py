@@ -1,4 +1,4 @@
-"""The commands and their arguments; each imports what it needs when it runs."""
+"""The commands and their arguments; each imports what it needs when it runs. Groups about files are in ``groups``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,10 @@ from typing import Any
 
 import click
 
+from ec_agent.cli.arguments import FilePath
+from ec_agent.cli.groups import commits, traces
 
-class _Path(click.Path):
-    """A path that the system can be asked about."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; what is none is wrong usage, and told before anything is done."""
-        from ec_agent.errors import ConfigError
-        from ec_agent.support.checks import file_path
-
-        try:
-            file_path("it", value)
-        except ConfigError as error:
-            self.fail(str(error), param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_FILE = _Path(path_type=str, allow_dash=True)
+_FILE = FilePath(path_type=str, allow_dash=True)
 
 
 @click.group(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,13 +20,17 @@ def app() -> None:
     """Run a LangGraph agent N times and go on with the rollout its own token entropies trust most."""
 
 
+app.add_command(traces)
+app.add_command(commits)
+
+
 @app.command()
 @click.argument("question", required=False)
 @click.option("-n", "--n", default=8, show_default=True, help="How many rollouts.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first rollout; the others count up from it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON and nothing else.")
-@click.option("--html", type=_Path(path_type=Path), help="Write a page that shows the rollouts token by token.")
+@click.option("--html", type=FilePath(path_type=Path), help="Write a page that shows the rollouts token by token.")
 @click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
 def demo(question: str | None, **options: Any) -> None:
     """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
@@ -52,7 +43,7 @@ def demo(question: str | None, **options: Any) -> None:
 
 
 @app.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=_Path(path_type=Path, allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FilePath(path_type=Path, allow_dash=True))
 @click.option(
     "--format",
     "format_name",
@@ -86,7 +77,7 @@ def demo(question: str | None, **options: Any) -> None:
     help="Size of a record, unpacked.  [default: 256; of a zip at most 200 times its packed size]",
 )
 @click.option("--sweep", is_flag=True, help="27 settings at once over a file of entropies, .npz or .npy.")
-@click.option("--out", type=_Path(path_type=Path), help="With --sweep.  [default: FILE.sweep.npy]")
+@click.option("--out", type=FilePath(path_type=Path), help="With --sweep.  [default: FILE.sweep.npy]")
 @click.option("--fresh", is_flag=True, help="With --sweep: start over.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout; with --sweep, per setting.")
 def score(
@@ -178,7 +169,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 )
 @click.option("--model-arg", multiple=True, metavar="NAME=VALUE", help="Of that model: max_tokens=4096, top_p=0.95 ...")
 @click.option("-n", "--n", default=8, show_default=True, help="Rollouts per task.")
-@click.option("--out", type=_Path(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
+@click.option("--out", type=FilePath(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
 @click.option("--seed", default=0, show_default=True, help="Of the run; each rollout's seed derives from it.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--concurrency", default=4, show_default=True, help="Rollouts at once.")
@@ -246,8 +237,8 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
 
 
 @app.command()
-@click.argument("run", type=_Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--out", type=_Path(path_type=Path), default=Path("settings.json"), show_default=True)
+@click.argument("run", type=FilePath(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", type=FilePath(path_type=Path), default=Path("settings.json"), show_default=True)
 @click.option("--selectors", default="", help="Comma-separated names; left out, all but the confounds.")
 @click.option("--folds", default=5, show_default=True, help="Outer folds, each of whole tasks.")
 @click.option("--repeats", default=20, show_default=True, help="How often to deal the tasks into folds.")
@@ -267,8 +258,8 @@ def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
 
 
 @app.command()
-@click.argument("run", type=_Path(path_type=Path))
-@click.option("--html", type=_Path(path_type=Path), help="Write a page with figures, complete in one file.")
+@click.argument("run", type=FilePath(path_type=Path))
+@click.option("--html", type=FilePath(path_type=Path), help="Write a page with figures, complete in one file.")
 @click.option(
     "--json", "as_json", metavar="FILE", type=_FILE, help="Write all numbers; - prints them and nothing else."
 )
@@ -290,118 +281,6 @@ def report(run: Path, **options: Any) -> None:
     from ec_agent.cli.report import run_report
 
     run_report(run, **options)
-
-
-@app.group()
-def traces() -> None:
-    """Look into trace files: what `ec-agent eval` stored, and selections recorded with TraceStore.
-
-    docs/traces.md says what a file holds and how to read it with pandas or polars.
-    """
-
-
-_TRACE_FILE = _Path(path_type=Path, dir_okay=False)
-_PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]"
-
-
-@traces.command("ls")
-@click.argument("file", type=_TRACE_FILE)
-@click.option("--rollouts", "each", is_flag=True, help="A line per rollout, rather than per task or selection.")
-@click.option("--config", help=_PHASES)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-def traces_ls(file: Path, each: bool, config: str | None, as_json: bool) -> None:
-    """List the tasks and selections in FILE: rollouts, tokens, the winner, its centroid, its outcome."""
-    from ec_agent.cli.traces import run_ls
-
-    run_ls(file, each=each, config=config, as_json=as_json)
-
-
-@traces.command("show")
-@click.argument("file", type=_TRACE_FILE)
-@click.argument("what")
-@click.option("--config", help=f"{_PHASES[:-1]}; of a selection its own]")
-@click.option("--text", is_flag=True, help="Print what each call generated, where token texts were kept.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: receipt, calls, timelines.")
-def traces_show(file: Path, what: str, config: str | None, text: bool, as_json: bool) -> None:
-    """Show one rollout (r12), one recorded selection (s3), or one task of an evaluation, by its id.
-
-    `ec-agent traces ls FILE` names the tasks and selections, with --rollouts the rollouts.
-    """
-    from ec_agent.cli.traces import run_show
-
-    run_show(file, what, config=config, text=text, as_json=as_json)
-
-
-@traces.command("export")
-@click.argument("file", type=_TRACE_FILE)
-@click.option("--parquet", "folder", required=True, type=_Path(path_type=Path, file_okay=False), metavar="DIR")
-@click.option("--config", help=_PHASES)
-def traces_export(file: Path, folder: Path, config: str | None) -> None:
-    """Write FILE as Parquet tables into DIR: selections, rollouts, calls, tokens."""
-    from ec_agent.cli.traces import run_export
-
-    run_export(file, folder, config=config)
-
-
-@traces.command("prune")
-@click.argument("file", type=_TRACE_FILE)
-@click.option("--keep", type=click.IntRange(min=0), help="Spare the latest so many selections.")
-@click.option("--older-than", metavar="AGE", help="Spare what is younger, as 30d, 12h or 8w.")
-@click.option("--losers", is_flag=True, help="Of each selection, take the losing rollouts alone; the receipt stays.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def traces_prune(file: Path, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool) -> None:
-    """Delete recorded selections from FILE that fit all that is asked for, and give the room back.
-
-    The rollouts of an evaluation are never touched: `ec-agent eval` would run them again. Delete its file instead.
-    """
-    from ec_agent.cli.traces_prune import run_prune
-
-    run_prune(file, keep=keep, older_than=older_than, losers=losers, dry_run=dry_run, yes=yes)
-
-
-@app.group()
-def commits() -> None:
-    """Look after commits: actions of winners, and those of which nobody knows whether they were done.
-
-    FILE is what SQLiteJournal(FILE) wrote, or the database of a SQLite checkpointer, where commits are kept by default.
-    """
-
-
-@commits.command("ls")
-@click.argument("file", type=_TRACE_FILE)
-@click.option("--all", "every", is_flag=True, help="Those too whose outcome is known.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-def commits_ls(file: Path, every: bool, as_json: bool) -> None:
-    """List the commits in FILE whose outcome is not known: key, call, when it was begun, thread.
-
-    \b
-    Example:
-      ec-agent commits ls checkpoints.sqlite
-    """  # noqa: D301  # click's own mark
-    from ec_agent.cli.commits import run_ls
-
-    run_ls(file, every=every, as_json=as_json)
-
-
-@commits.command("settle")
-@click.argument("file", type=_TRACE_FILE)
-@click.argument("key")
-@click.option("--done", metavar="RESULT", help="It was done: what the tool would have returned.")
-@click.option("--not-done", is_flag=True, help="It was not done: the resumed run does it, once, under the same key.")
-def commits_settle(file: Path, key: str, done: str | None, not_done: bool) -> None:
-    """Note how the commit with this KEY in FILE turned out, once you have looked; the resumed run goes on from there.
-
-    KEY is the idempotency key that `ec-agent commits ls` and CommitUncertain name, or how it begins.
-
-    \b
-    Examples:
-      ec-agent commits settle checkpoints.sqlite 6aba34e8 --done "sent, I looked"
-      ec-agent commits settle checkpoints.sqlite 6aba34e8 --not-done
-    """  # noqa: D301  # click's own mark
-    from ec_agent.cli.commits import run_settle
-
-    run_settle(file, key, done=done, not_done=not_done)
 
 
 @app.group()

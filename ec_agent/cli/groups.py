@@ -1,0 +1,120 @@
+"""The groups of commands about files that are there: trace files, and journals of commits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ec_agent.cli.arguments import FilePath
+
+_FILE = FilePath(path_type=Path, dir_okay=False)
+_PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]"
+
+
+@click.group()
+def traces() -> None:
+    """Look into trace files: what `ec-agent eval` stored, and selections recorded with TraceStore.
+
+    docs/traces.md says what a file holds and how to read it with pandas or polars.
+    """
+
+
+@traces.command("ls")
+@click.argument("file", type=_FILE)
+@click.option("--rollouts", "each", is_flag=True, help="A line per rollout, rather than per task or selection.")
+@click.option("--config", help=_PHASES)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+def traces_ls(file: Path, each: bool, config: str | None, as_json: bool) -> None:
+    """List the tasks and selections in FILE: rollouts, tokens, the winner, its centroid, its outcome."""
+    from ec_agent.cli.traces import run_ls
+
+    run_ls(file, each=each, config=config, as_json=as_json)
+
+
+@traces.command("show")
+@click.argument("file", type=_FILE)
+@click.argument("what")
+@click.option("--config", help=f"{_PHASES[:-1]}; of a selection its own]")
+@click.option("--text", is_flag=True, help="Print what each call generated, where token texts were kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: receipt, calls, timelines.")
+def traces_show(file: Path, what: str, config: str | None, text: bool, as_json: bool) -> None:
+    """Show one rollout (r12), one recorded selection (s3), or one task of an evaluation, by its id.
+
+    `ec-agent traces ls FILE` names the tasks and selections, with --rollouts the rollouts.
+    """
+    from ec_agent.cli.traces import run_show
+
+    run_show(file, what, config=config, text=text, as_json=as_json)
+
+
+@traces.command("export")
+@click.argument("file", type=_FILE)
+@click.option("--parquet", "folder", required=True, type=FilePath(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--config", help=_PHASES)
+def traces_export(file: Path, folder: Path, config: str | None) -> None:
+    """Write FILE as Parquet tables into DIR: selections, rollouts, calls, tokens."""
+    from ec_agent.cli.traces import run_export
+
+    run_export(file, folder, config=config)
+
+
+@traces.command("prune")
+@click.argument("file", type=_FILE)
+@click.option("--keep", type=click.IntRange(min=0), help="Spare the latest so many selections.")
+@click.option("--older-than", metavar="AGE", help="Spare what is younger, as 30d, 12h or 8w.")
+@click.option("--losers", is_flag=True, help="Of each selection, take the losing rollouts alone; the receipt stays.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def traces_prune(file: Path, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool) -> None:
+    """Delete recorded selections from FILE that fit all that is asked for, and give the room back.
+
+    The rollouts of an evaluation are never touched: `ec-agent eval` would run them again. Delete its file instead.
+    """
+    from ec_agent.cli.traces_prune import run_prune
+
+    run_prune(file, keep=keep, older_than=older_than, losers=losers, dry_run=dry_run, yes=yes)
+
+
+@click.group()
+def commits() -> None:
+    """Look after commits: actions of winners, and those of which nobody knows whether they were done.
+
+    FILE is what SQLiteJournal(FILE) wrote, or the database of a SQLite checkpointer, where commits are kept by default.
+    """
+
+
+@commits.command("ls")
+@click.argument("file", type=_FILE)
+@click.option("--all", "every", is_flag=True, help="Those too whose outcome is known.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+def commits_ls(file: Path, every: bool, as_json: bool) -> None:
+    """List the commits in FILE whose outcome is not known: key, call, when it was begun, thread.
+
+    \b
+    Example:
+      ec-agent commits ls checkpoints.sqlite
+    """  # noqa: D301  # click's own mark
+    from ec_agent.cli.commits import run_ls
+
+    run_ls(file, every=every, as_json=as_json)
+
+
+@commits.command("settle")
+@click.argument("file", type=_FILE)
+@click.argument("key")
+@click.option("--done", metavar="RESULT", help="It was done: what the tool would have returned.")
+@click.option("--not-done", is_flag=True, help="It was not done: the resumed run does it, once, under the same key.")
+def commits_settle(file: Path, key: str, done: str | None, not_done: bool) -> None:
+    """Note how the commit with this KEY in FILE turned out, once you have looked; the resumed run goes on from there.
+
+    KEY is the idempotency key that `ec-agent commits ls` and CommitUncertain name, or how it begins.
+
+    \b
+    Examples:
+      ec-agent commits settle checkpoints.sqlite 6aba34e8 --done "sent, I looked"
+      ec-agent commits settle checkpoints.sqlite 6aba34e8 --not-done
+    """  # noqa: D301  # click's own mark
+    from ec_agent.cli.commits import run_settle
+
+    run_settle(file, key, done=done, not_done=not_done)
