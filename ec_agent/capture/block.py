@@ -10,8 +10,8 @@ from ec_agent.capture.filters import CallPredicate
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.recorder import Recorder, current_recorder, listening
 from ec_agent.capture.recording import recording, set_here
-from ec_agent.numbers.signals import ENTROPY, check_signals
-from ec_agent.support.checks import flag, function, or_none, whole
+from ec_agent.numbers.signals import ENTROPY
+from ec_agent.support.checks import flag, whole
 
 
 @contextmanager
@@ -45,8 +45,6 @@ def record_calls(
         ...     client.chat.completions.create(..., logprobs=True, top_logprobs=20)
         >>> recorder.trajectory().centroid()
     """
-    check_signals(signals)
-    or_none("calls", calls, function, "a CallFilter(...) or a function from CallInfo to bool", of=1)
     flag("keep_text", keep_text)
     flag("request_logprobs", request_logprobs)
     keep_candidates = whole("keep_candidates", keep_candidates, 0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isclass, iscoroutinefunction
 from typing import Any
 
 from langchain_core.runnables.config import var_child_runnable_config
 
 from ec_agent.errors import ConfigError
-from ec_agent.support.checks import checked, mapping, or_none, repr_of, several
+from ec_agent.support.checks import checked, function, mapping, or_none, refusal, repr_of, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class CallInfo:
 
 
 CallPredicate = Callable[[CallInfo], bool]
+_RATHER = "a CallFilter(...) or a function from CallInfo to bool"
 
 
 def call_info(
@@ -53,6 +55,14 @@ def call_info(
         metadata=metadata,
         model=str(model) if model else None,
     )
+
+
+def predicate(name: str, value: Any) -> CallPredicate:
+    """What tells which calls count: no class, and nothing to be awaited, which would count every call."""
+    if isclass(value) or iscoroutinefunction(value) or iscoroutinefunction(type(value).__call__):
+        raise refusal(name, value, _RATHER)
+    told: CallPredicate = function(name, value, _RATHER, of=1)
+    return told
 
 
 @dataclass(frozen=True, slots=True)

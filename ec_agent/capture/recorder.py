@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import threading
 import time
@@ -22,15 +21,15 @@ from ec_agent.capture.advice import missing
 from ec_agent.capture.answers import Answer
 from ec_agent.capture.asked import RequestSettings, asked_of
 from ec_agent.capture.calls import OVER, Batch, OpenCall, answers_of_several, current_call, open_call
-from ec_agent.capture.filters import CallInfo, CallPredicate, call_info
+from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predicate
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
 from ec_agent.capture.progress import Progress
 from ec_agent.capture.shapes import Payload, call_of, pick
-from ec_agent.errors import CaptureWarning, ConfigError, MissingLogprobsError, RolloutError
+from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, check_signals, leading
 from ec_agent.numbers.trajectory import Call, Trajectory
-from ec_agent.support.checks import repr_of
+from ec_agent.support.checks import or_none
 
 _sequence = itertools.count()
 _FACTS = ("temperature", "seed")
@@ -72,9 +71,6 @@ class Recorder:
         guard: Guard | None = None,
         asking: list[AIMessage] | None = None,
     ) -> None:
-        unfit = not callable(calls) or inspect.isclass(calls) or inspect.iscoroutinefunction(calls)
-        if calls is not None and unfit:
-            raise ConfigError(f"calls is {repr_of(calls)}; give a CallFilter(...) or a function from CallInfo to bool")
         self.index = index
         # What is heard inside another rollout may become part of it, so that its signals are kept too.
         around = current_recorder.get()
@@ -87,7 +83,7 @@ class Recorder:
         self.progress: Progress | None = None
         self.guard = guard
         self.asking: list[AIMessage] = [] if asking is None else asking
-        self._filter = calls
+        self._filter = or_none("calls", calls, predicate)
         self._kept = kept or Kept()
         self.tools = ToolLog(self._kept.text)
         self._raise_on_missing = raise_on_missing

@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 from langgraph.types import RetryPolicy, Send
 from typing_extensions import TypedDict
 
-from ec_agent.capture.filters import CallPredicate
+from ec_agent.capture.filters import CallPredicate, predicate
 from ec_agent.commits.effects import Commit
 from ec_agent.commits.journal import Journal, check_journal
 from ec_agent.commits.once import OnUncertain
@@ -45,7 +45,6 @@ _FUNCTIONS = {
     "final_action": 2,
     "route": 1,
     "output": 1,
-    "calls": 1,
     "sampling": 1,
     "environment": 2,
     "promote": 1,
@@ -181,6 +180,7 @@ class Options:
         self._check_safety()
         for name, takes in _FUNCTIONS.items():
             or_none(name, getattr(self, name), function, "a function or None", of=takes)
+        or_none("calls", self.calls, predicate)
         for each in self.preflight if isinstance(self.preflight, list | tuple) else (self.preflight,):
             if not isinstance(each, bool | Runnable) or (isinstance(each, bool) and each is not self.preflight):
                 raise refusal("preflight", self.preflight, "True, False, a chat model, or a list of chat models")

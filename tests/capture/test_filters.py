@@ -192,7 +192,18 @@ async def asynchronous(call):
     return True
 
 
-@pytest.mark.parametrize("calls", [5, "plan", ["plan"], asynchronous, CallFilter])
+class Awaited:
+    """An object that is called like a function, whose answer is to be awaited."""
+
+    async def __call__(self, call):
+        return True
+
+
+@pytest.mark.parametrize("calls", [5, "plan", ["plan"], asynchronous, CallFilter, Awaited()])
 def test_what_is_no_filter(calls):
     with pytest.raises(ConfigError, match="calls"):
         Recorder(calls=calls)
+    with pytest.raises(ConfigError, match="calls"):
+        best_of_n(lambda state: {}, n=2, calls=calls)
+    with pytest.raises(ConfigError, match="calls"), record_calls(calls=calls):
+        pass
