@@ -12,7 +12,6 @@ from ec_agent.evaluation.report.content import Report
 from ec_agent.evaluation.report.figures import Figure
 from ec_agent.evaluation.report.pictures import centroids_by_outcome, outcomes, views
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics.verdict import leaves_out_zero
 from ec_agent.visual.many import pictures
 from ec_agent.visual.page import rendered
 
@@ -47,7 +46,6 @@ def to_html(report: Report, tasks: Sequence[TaskResult] = ()) -> str:
         few=wording.too_few_for_charts(report),
         few_rollouts=MIN_EACH,
         no_centroids=figures.lowest_centroid_of(summary) is None,
-        leaves_out_zero=leaves_out_zero,
         level=f"{summary.resampling.confidence:.0%}",
         pictures=shown,
         picture_of={picture.view.title: picture.name for picture in shown if picture.rows},

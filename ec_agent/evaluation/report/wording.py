@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ec_agent.evaluation.identity import CHANGED
 from ec_agent.evaluation.report.content import Report
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
-from ec_agent.evaluation.statistics.verdict import leaves_out_zero
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.selectors.self_certainty import SelfCertainty
 from ec_agent.visual.wording import many
@@ -276,9 +275,7 @@ def _differences(rows: Sequence[SelectorSummary]) -> str:
 
 def _beside_zero(report: Report) -> str:
     """Why an interval that leaves out 0 is no finding, where there is such a one."""
-    found = [
-        row for row in _of_kind(report.summary.selectors, "no difference found") if leaves_out_zero(row.difference)
-    ]
+    found = [row for row in _of_kind(report.summary.selectors, "no difference found") if row.difference.excludes(0)]
     if not found:
         return ""
     leave = "interval of {} leaves" if len(found) == 1 else "intervals of {} leave"

@@ -75,14 +75,8 @@ def _ends(difference: Estimate) -> str:
     return f" [{difference.low:+.2f}, {difference.high:+.2f}]"
 
 
-def leaves_out_zero(difference: Estimate) -> bool:
-    """Whether the interval of a difference lies on one side of 0."""
-    low, high = difference.low, difference.high
-    return low is not None and high is not None and (low > 0 or high < 0)
-
-
 def _beside_zero(difference: Estimate, comparisons: int) -> str:
-    if not leaves_out_zero(difference):
+    if not difference.excludes(0):
         return ""
     if comparisons < 2:
         return "; the interval leaves out 0 and the test does not, which counts where the two differ"
