@@ -39,7 +39,7 @@ def same_tokens(heard: Payload, own: Payload) -> bool:
     return fewer and _tokens(heard) == _tokens(own)
 
 
-def text_of(parts: Sequence[Any]) -> str:
+def text_in(parts: Sequence[Any]) -> str:
     """The text in a whole answer, or in the chunks or events of a streamed one."""
     return "".join(text for part in parts for text in _texts(part))
 

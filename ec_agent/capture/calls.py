@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ec_agent.capture.answers import Answer, choices_of, made_of, marks_of
 from ec_agent.capture.asked import Asked
-from ec_agent.capture.believing import account_of, same_tokens, text_of
+from ec_agent.capture.believing import account_of, same_tokens, text_in
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.heard import Heard, restored
 from ec_agent.capture.shapes import (
@@ -61,7 +61,7 @@ class Request:
 
     def text(self) -> str:
         """The text of it, as far as it came."""
-        return text_of(self.chunks if self.response is None else [self.response])
+        return text_in(self.chunks if self.response is None else [self.response])
 
     @property
     def answered(self) -> bool:

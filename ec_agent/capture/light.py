@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ec_agent.capture.shapes.repeats import NUMBERS
+from ec_agent.capture.shapes.candidates import NUMBERS
 
 
 def light(chunk: Any) -> Any:

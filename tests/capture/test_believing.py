@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ec_agent.capture.believing import account_of, same_tokens, text_of
+from ec_agent.capture.believing import account_of, same_tokens, text_in
 from ec_agent.capture.shapes import Payload, finished
 from ec_agent.testing import logprobs_for
 
@@ -49,7 +49,7 @@ def test_the_same_tokens_perhaps_some_of_them_twice(heard, own, same):
     ],
 )
 def test_the_text_of_every_kind(part):
-    assert text_of([part, part]) == "aa"
+    assert text_in([part, part]) == "aa"
 
 
 def test_of_several_answers_each_has_to_end():

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ec_agent.capture.shapes.candidates import repeats
 from ec_agent.capture.shapes.placeholders import SURE, contradicted, doubted
-from ec_agent.capture.shapes.repeats import repeats
 from ec_agent.numbers.entropy import FloatArray
 
 CERTAIN = 0.999
