@@ -65,7 +65,7 @@ class CentroidEvaluator:
 
         Args:
             inputs: not looked at: the reward is intrinsic.
-            outputs: a ``ec_agent.Trajectory``; or messages with their logprobs in
+            outputs: an ``ec_agent.Trajectory``; or messages with their logprobs in
                 ``response_metadata`` (a list, or a state with a ``messages`` key); or an OpenAI response, or
                 a list of them.
             reference_outputs: not looked at.
@@ -110,7 +110,7 @@ def trajectory_of(source: Any) -> Trajectory:
     """The trajectory in whatever holds one: messages, a state with messages, OpenAI responses.
 
     Args:
-        source: a ``ec_agent.Trajectory`` (returned as it is); a list of messages, or a mapping or object
+        source: an ``ec_agent.Trajectory`` (returned as it is); a list of messages, or a mapping or object
             with ``messages``, whose AI messages are taken as calls in order (in LangChain's serial forms, too); one
             OpenAI response (object, its JSON, or the bytes of that, which ``ec-agent[fast]`` reads several times
             faster), or a list of them, or of the parts of streamed ones. Of several alternatives in one answer, the

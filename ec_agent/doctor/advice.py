@@ -35,7 +35,7 @@ def settings_for(target: Target, known: Known, ways: Sequence[Way]) -> tuple[Set
         text = f"{main.kind}({written(main.model)}): only the older completions API returns logprobs here"
         return (Setting(f"{text}, {LEGACY_MOST} candidates a token; it takes no tools", needed=True),)
     if (plain.scored or known.streams_only) and main is not None:
-        found = [*_made(target, known, ways), *_around(known, ways), *_flags(known, False), *_to_know(target, known)]
+        found = [*_made(target, known, ways), *_around(known, ways), *_flags(known, False), *_to_know(known)]
     elif main is not None and main.signal == ENTROPY:
         settings = _settings(main)
         by_responses = "use_responses_api" in settings
@@ -173,7 +173,7 @@ def _flags(known: Known, alone: bool) -> Iterator[Setting]:
         yield Setting(how if alone else f"or {how}", needed=alone, server=tuple(flags))
 
 
-def _to_know(target: Target, known: Known) -> Iterator[Setting]:
+def _to_know(known: Known) -> Iterator[Setting]:
     """What bears on the numbers."""
     if known.plain.limit is not None and known.plain.limit < FEW:
         yield Setting(f"{known.plain.limit} candidates make a coarse entropy: compare centroids with care", False)

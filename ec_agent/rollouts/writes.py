@@ -25,8 +25,6 @@ from ec_agent.rollouts.agents import Writes as Pairs
 from ec_agent.rollouts.messages import message_ids
 from ec_agent.rollouts.mistaken import no_update, refuse_message_maker
 
-OutputMap = Callable[[Any], Mapping[str, Any]]
-
 
 class WriteLog:
     """Reads a graph's ``tasks`` stream into its writes, in the order in which the graph applies them.

@@ -15,8 +15,8 @@ class SelfCertainty(ScoreSelector):
     """Prefer the highest mean self-certainty, approximated from the candidates returned.
 
     The paper takes it over the whole vocabulary; here it is taken over the k candidates an endpoint returns (see
-    ``ec_agent.numbers.signals.SIGNALS``), so values for different k do not compare. Tokens
-    without are left out of the mean.
+    ``ec_agent.numbers.signals.SIGNALS``), so values for different k do not compare. Tokens without are left out of
+    the mean.
 
     Source: arXiv 2502.18581.
     """

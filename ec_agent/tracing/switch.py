@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ec_agent.errors import ConfigError
-from ec_agent.support.checks import repr_of
+from ec_agent.support.checks import one_of, or_none, refusal
 from ec_agent.tracing.seam import listen
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def instrument(
     """
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.trace") is None:
         raise ConfigError("instrument() needs opentelemetry-api; pip install 'ec-agent[otel]'")
-    for name, value in (("content", content), ("calls", calls), ("tools", tools)):
-        if not (isinstance(value, bool) or (name == "content" and value is None)):
-            raise ConfigError(f"{name} is {repr_of(value)}; give True or False")
+    or_none("content", content, one_of, (True, False), "True or False")
+    one_of("calls", calls, (True, False), "True or False")
+    one_of("tools", tools, (True, False), "True or False")
     if tracer_provider is not None and (
         isinstance(tracer_provider, type) or not callable(getattr(tracer_provider, "get_tracer", None))
     ):
-        raise ConfigError(f"tracer_provider is {repr_of(tracer_provider)}; give a TracerProvider, or leave it out")
+        raise refusal("tracer_provider", tracer_provider, "a TracerProvider, or leave it out")
     from opentelemetry.trace import get_tracer
 
     from ec_agent import __version__
