@@ -11,7 +11,7 @@ from ec_agent.numbers.coverage import unscored
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import leading
 from ec_agent.selectors import Candidate, Selector
-from ec_agent.selectors.base import check_selector
+from ec_agent.selectors.registry import check_selector
 from ec_agent.support.checks import checked, instance, number, or_none, repr_of, several, share, text
 from ec_agent.traces.stored import Asked
 

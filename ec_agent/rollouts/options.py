@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
@@ -21,9 +20,10 @@ from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, check_signals, leading
+from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, leading
 from ec_agent.rollouts.limits import Limits
-from ec_agent.selectors import SELECTORS, Candidate, LowestCentroid, Selector
+from ec_agent.selectors import Candidate, LowestCentroid, Selector
+from ec_agent.selectors.registry import check_selector
 from ec_agent.support.checks import (
     checked,
     flag,
@@ -172,9 +172,7 @@ class Options:
 
     def __post_init__(self) -> None:
         checked(self, "n", whole)
-        if isinstance(self.selector, type) or not isinstance(self.selector, Selector):
-            raise ConfigError(f"selector is {repr_of(self.selector)}; {_rather_than(self.selector)}")
-        check_signals(self.selector.signals)
+        check_selector(self.selector)
         instance("config", self.config, HEPConfig, "a HEPConfig(...)")
         instance("limits", self.limits, Limits, "Limits(...)")
         self._check_safety()
@@ -234,17 +232,3 @@ class Options:
                 f"sampling({index}) returned {repr_of(parameters)}; return request parameters: {{'seed': {index}}}, say"
             )
         return dict(parameters)
-
-
-def _rather_than(selector: Any) -> str:
-    """What to give in place of something that is no selector."""
-    if isinstance(selector, type):
-        return f"give an object: {selector.__name__}(), not the class"
-    if isinstance(selector, str):
-        plain = {"".join(filter(str.isalnum, label.lower())): kind for label, kind in SELECTORS.items()}
-        near = get_close_matches("".join(filter(str.isalnum, selector.lower())), plain, 1)
-        known = ", ".join(f"{kind.__name__}()" for kind in SELECTORS.values())
-        kind = plain[near[0]].__name__ if near else ""
-        rather = f"selector={kind}(), after `from ec_agent.selectors import {kind}`" if near else f"one of {known}"
-        return f"give an object, not its name: {rather}"
-    return "give an object with name, signals and select(candidates): LowestCentroid(), say"

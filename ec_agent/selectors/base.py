@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.numbers.signals import check_signals
 from ec_agent.numbers.trajectory import Trajectory
-from ec_agent.support.checks import refusal, several
+from ec_agent.support.checks import several
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,21 +62,6 @@ def candidates_of(given: Any) -> tuple[Candidate, ...]:
         ConfigError: something else is among it.
     """
     return several("candidates", given, Candidate, "a list of Candidate(...) objects")
-
-
-def check_selector(selector: Any, name: str = "selector") -> None:
-    """Refuse what is no selector.
-
-    Args:
-        selector: what was given.
-        name: what errors call it.
-
-    Raises:
-        ConfigError: it is none, a class of them perhaps, or reads a signal that there is not.
-    """
-    if isinstance(selector, type) or not isinstance(selector, Selector):
-        raise refusal(name, selector, "an object with name, signals and select(candidates): LowestCentroid(), say")
-    check_signals(selector.signals)
 
 
 @runtime_checkable

@@ -1,13 +1,15 @@
-"""All selectors by name."""
+"""All selectors by name, and what is no selector."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from ec_agent.errors import ConfigError
+from ec_agent.numbers.signals import check_signals
 from ec_agent.selectors.base import Selector
 from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
 from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
@@ -25,7 +27,7 @@ from ec_agent.selectors.raw_centroid import RawCentroid
 from ec_agent.selectors.scoring import Named
 from ec_agent.selectors.self_certainty import SelfCertainty
 from ec_agent.selectors.shortest import Shortest
-from ec_agent.support.checks import repr_of, text
+from ec_agent.support.checks import refusal, repr_of, text
 
 SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
     {
@@ -74,3 +76,32 @@ def selector_named(name: str, **settings: Any) -> Selector:
         known = ", ".join(setting.name for setting in fields(kind))
         has = f"the settings of {name} are {known}" if known else f"{name} has no settings"
         raise ConfigError(f"{name} cannot be made with {settings!r}; {has}") from error
+
+
+def check_selector(selector: Any, name: str = "selector") -> None:
+    """Refuse what is no selector.
+
+    Args:
+        selector: what was given.
+        name: what errors call it.
+
+    Raises:
+        ConfigError: it is none, a class of them perhaps, or reads a signal that there is not.
+    """
+    if isinstance(selector, type) or not isinstance(selector, Selector):
+        raise refusal(name, selector, _rather_than(selector))
+    check_signals(selector.signals)
+
+
+def _rather_than(selector: Any) -> str:
+    """What to give in place of something that is no selector."""
+    if isinstance(selector, type):
+        return f"an object: {selector.__name__}(), not the class"
+    if isinstance(selector, str):
+        plain = {"".join(filter(str.isalnum, label.lower())): kind for label, kind in SELECTORS.items()}
+        near = get_close_matches("".join(filter(str.isalnum, selector.lower())), plain, 1)
+        known = ", ".join(f"{kind.__name__}()" for kind in SELECTORS.values())
+        kind = plain[near[0]].__name__ if near else ""
+        rather = f"selector={kind}(), after `from ec_agent.selectors import {kind}`" if near else f"one of {known}"
+        return f"an object, not its name: {rather}"
+    return "an object with name, signals and select(candidates): LowestCentroid(), say"

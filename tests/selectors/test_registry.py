@@ -11,6 +11,7 @@ from hypothesis import given
 import ec_agent.selectors
 from ec_agent.errors import ConfigError
 from ec_agent.selectors import CONFOUNDS, SELECTORS, DeepConfTail, Selector, selector_named
+from ec_agent.selectors.registry import check_selector
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -70,3 +71,18 @@ def test_none_ranks_what_failed(name):
         assert all(isinstance(score, float | None) for score in ranking.scores.values())
 
     check()
+
+
+@pytest.mark.parametrize(
+    ("given_instead", "rather"),
+    [
+        ("deepconf-tail", r"not its name: selector=DeepConfTail\(\)"),
+        ("best", r"not its name: one of LowestCentroid\(\)"),
+        (DeepConfTail, r"DeepConfTail\(\), not the class"),
+        (None, "name, signals and select"),
+    ],
+    ids=["near-name", "strange-name", "class", "nothing"],
+)
+def test_what_is_no_selector_is_told_what_to_give(given_instead, rather):
+    with pytest.raises(ConfigError, match=f"a value of panel is .*; give an object.*{rather}"):
+        check_selector(given_instead, "a value of panel")

@@ -31,7 +31,7 @@ from ec_agent.evaluation.statistics.subsampling import n_curve, pass_at_k, pass_
 from ec_agent.evaluation.statistics.verdict import Verdict, verdict
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Selector
-from ec_agent.selectors.base import check_selector
+from ec_agent.selectors.registry import check_selector
 from ec_agent.support.checks import mapping, several
 
 
