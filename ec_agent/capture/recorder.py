@@ -27,7 +27,7 @@ from ec_agent.capture.kept import Kept, ToolLog
 from ec_agent.capture.progress import Progress
 from ec_agent.capture.shapes import Payload, call_of, pick
 from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
-from ec_agent.numbers.signals import ENTROPY, check_signals, leading
+from ec_agent.numbers.signals import ENTROPY, known_signals, leading, with_entropy
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.support.checks import or_none
 
@@ -74,8 +74,9 @@ class Recorder:
         self.index = index
         # What is heard inside another rollout may become part of it, so that its signals are kept too.
         around = current_recorder.get()
-        self.signals: tuple[str, ...] = check_signals([*signals, *(around.signals if around is not None else ())])
-        self._leading = leading(signals)
+        given = known_signals(signals)
+        self.signals: tuple[str, ...] = with_entropy([*given, *(around.signals if around is not None else ())])
+        self._leading = leading(given)
         self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
         self.known: list[Answer] = []

@@ -102,12 +102,26 @@ def check_signals(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ConfigError: a name is not a known signal.
     """
+    return with_entropy(known_signals(names))
+
+
+def known_signals(names: Iterable[str]) -> tuple[str, ...]:
+    """The named signals, as they were given.
+
+    Raises:
+        ConfigError: a name is not a known signal.
+    """
     known = ", ".join(SIGNALS)
     given: tuple[Any, ...] = several("signals", names, object, f"a list of names; the signals are {known}")
     for name in given:
         if not isinstance(name, str) or name not in SIGNALS:
             raise ConfigError(f"unknown signal {repr_of(name)}; the signals are {known}")
-    return tuple(dict.fromkeys((ENTROPY, *given)))
+    return given
+
+
+def with_entropy(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, after ``entropy``."""
+    return tuple(dict.fromkeys((ENTROPY, *names)))
 
 
 def check_signal(name: Any) -> None:
