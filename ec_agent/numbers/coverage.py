@@ -1,32 +1,33 @@
-"""Which rollouts can be scored: the one rule, and its default. NumPy only."""
+"""The rule that decides whether a rollout has enough logprobs to be scored. NumPy only."""
 
 from __future__ import annotations
 
 from ec_agent.numbers.trajectory import Trajectory
 
 MIN_COVERAGE = 0.5
-"""Smallest share of a rollout's generated tokens that must have the signal that is read."""
+"""Default of ``min_coverage``: at least this share of a rollout's generated tokens must have the signal."""
 
 NO_MODEL = "no model"
-"""Why a rollout in which no model was called is unscored: nothing is missing of it."""
+"""The reason ``unscored`` gives for a rollout that called no model. No logprobs are missing: it has no tokens."""
 
 FEW = "coverage"
-"""Why a rollout is unscored of whose tokens too few have the signal."""
+"""The reason ``unscored`` gives for a rollout where too few tokens have the signal."""
 
 
 def unscored(
     trajectory: Trajectory, signal: str, min_coverage: float = MIN_COVERAGE, *, skip_unknown: bool = False
 ) -> str | None:
-    """Why a rollout cannot be scored by a signal; ``None`` where it can.
+    """Tell why a rollout cannot be scored by a signal, or return ``None`` if it can be.
 
     Args:
-        trajectory: its calls.
-        signal: the per-token signal.
-        min_coverage: the smallest share of tokens with it.
-        skip_unknown: leave calls of unknown length out of the share, which is else unknown, and so too small.
+        trajectory: the LLM calls of the rollout.
+        signal: name of the per-token signal that the selector reads.
+        min_coverage: the smallest share of tokens that must have the signal, from 0 to 1.
+        skip_unknown: whether to ignore calls that did not report their number of tokens. If such calls are not
+            ignored, the share is unknown, and an unknown share counts as too small.
 
     Returns:
-        ``"no model"`` where no call was made; ``"coverage"`` where no token has the signal, or too few have it.
+        ``"no model"`` if the rollout made no LLM call. ``"coverage"`` if no token or too few tokens have the signal.
     """
     if not trajectory.calls:
         return NO_MODEL

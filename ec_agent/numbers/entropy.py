@@ -1,4 +1,4 @@
-"""From logprobs to token entropies (docs/method.md section 1). NumPy only."""
+"""Computes the entropy of each token from its logprobs (docs/method.md section 1). NumPy only."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from ec_agent.support.checks import whole
 FloatArray = NDArray[np.float64]
 
 BLOCK = 1_024
-"""Tokens that are worked on at a time: larger temporaries would be fresh memory each, and every page of it a fault."""
+"""Number of tokens processed at a time. Arrays of this size stay in memory that is reused. For larger ones the system
+hands out new memory pages at each call, which costs more than the arithmetic."""
 MOST = 1 << 31
-"""More candidates, or tokens of a call, than fit into memory."""
-_SMALLEST = 5e-324
-_KEPT = 32  # candidates: half a megabyte a thread
+"""Upper limit for a number of candidates, and for the tokens of a call. More do not fit into memory."""
+_SMALLEST = 5e-324  # the smallest float above 0
+_KEPT = 32  # up to so many candidates the buffer is kept: it takes half a megabyte in each thread
 
 
 def token_entropy(logprobs: ArrayLike, top_k: int | None = None) -> Any:
-    """Entropy of one token or of many, in nats, from the logprobs of their candidates.
+    """Compute the entropy of one token or of many tokens, in nats, from the logprobs of their candidates.
 
-    The ``top_k`` largest candidates are renormalised to sum 1 and their entropy is accumulated in
-    descending order of probability, which makes the result reproducible bit for bit on one machine.
+    The probabilities of the ``top_k`` likeliest candidates are divided by their sum. The terms of the entropy are
+    then added in descending order of probability, so that the result is the same bit for bit on one machine.
 
     Args:
         logprobs: shape ``(k,)`` for one token or ``(T, k)`` for T tokens, natural logarithms, in any
             order. Padding and absent candidates are ``-inf``.
-        top_k: how many of the largest candidates count; ``None`` counts all that are given.
+        top_k: how many of the likeliest candidates count. ``None`` counts all that are given.
 
     Returns:
-        A ``float`` for ``(k,)``, an array of shape ``(T,)`` for ``(T, k)``. A token has no entropy (NaN)
-        where it has no candidate, where all its candidates' probabilities underflow to 0 (only
-        ``-9999.0``, say), or where a candidate is NaN, ``None`` or ``+inf``: what is not known must not
-        read as confidence.
+        A ``float`` for ``(k,)``, an array of shape ``(T,)`` for ``(T, k)``. The entropy of a token is NaN if it has
+        no candidate, if the probabilities of all its candidates underflow to 0 (all are ``-9999.0``, for example),
+        or if a candidate is NaN, ``None`` or ``+inf``. It is not 0 then, because 0 means a model that was sure.
 
     Raises:
-        LogprobsError: the rows are ragged, not numbers, or have more than two dimensions.
+        LogprobsError: the rows have different lengths, are not numbers, or have more than two dimensions.
         ConfigError: ``top_k`` is not a whole number of at least 1.
 
     Source: arXiv 2604.26173; docs/method.md section 1.
@@ -68,7 +68,7 @@ def _entropies(rows: FloatArray, top_k: int | None) -> FloatArray:
 
 
 class _Scratch(threading.local):
-    """Working memory of a thread: fresh memory for each block would cost more than the sums that are done in it."""
+    """Working memory of one thread. It is reused: new memory for each block would cost more than the arithmetic."""
 
     buffer = np.empty((2, 0, BLOCK))
 
@@ -85,20 +85,21 @@ def _buffer(candidates: int) -> FloatArray:
 
 
 def _entropies_of_block(rows: FloatArray, top_k: int | None, weights: FloatArray, terms: FloatArray) -> FloatArray:
-    # Candidates along the first axis: sums over it run left to right, as the definition's do, and each
-    # step is one contiguous pass over all tokens.
+    # Candidates lie along the first axis. NumPy adds along it from first to last, which is the order of the
+    # definition, and each step of the sum is one contiguous pass over all tokens.
     np.copyto(weights, rows.T)
-    ordered = weights[1:] <= weights[:-1]  # as providers send them
+    ordered = weights[1:] <= weights[:-1]  # providers send the likeliest first, so most rows need no sorting
     if not ordered.all():
-        astray = np.flatnonzero(~ordered.all(axis=0))  # a NaN's neighbours too, so that it ranks first: no cut hides it
-        weights[:, astray] = np.sort(rows[astray], axis=1)[:, ::-1].T
+        # A row with a NaN counts as unordered. Sorting puts the NaN first, so that top_k cannot cut it away.
+        unordered = np.flatnonzero(~ordered.all(axis=0))
+        weights[:, unordered] = np.sort(rows[unordered], axis=1)[:, ::-1].T
     weights, terms = weights[:top_k], terms[:top_k]
     np.exp(weights, out=weights)
     total = _left_to_right(weights)
     weights /= total
     if len(weights) and weights[-1].min() > 0.0:
         np.log(weights, out=terms)
-    else:  # what has underflowed adds 0 times a finite number
+    else:  # a weight of 0 must add 0: its log is taken of the smallest float, for 0 times -inf is NaN
         np.log(np.maximum(weights, _SMALLEST, out=terms), out=terms)
     terms *= weights
     entropy: FloatArray = 0.0 - _left_to_right(terms)
@@ -107,9 +108,9 @@ def _entropies_of_block(rows: FloatArray, top_k: int | None, weights: FloatArray
 
 
 def _left_to_right(rows: FloatArray) -> FloatArray:
-    """Column sums, each accumulated from the first row to the last."""
+    """Sum each column, adding from the first row to the last."""
     if rows.shape[1] == 1 and len(rows):
-        # Alone, a column is the fast axis: reduce would add it up pairwise.
+        # np.add.reduce sums a single column pairwise, which rounds otherwise than adding one row after the other.
         running: FloatArray = np.add.accumulate(rows, axis=0)
         return np.asarray(running[-1])
     total: FloatArray = np.add.reduce(rows, axis=0)
@@ -117,14 +118,14 @@ def _left_to_right(rows: FloatArray) -> FloatArray:
 
 
 def as_timeline(entropies: ArrayLike | Sequence[float | None], name: str = "entropies") -> FloatArray:
-    """Entropies as a float array of shape ``(T,)``: ``None`` becomes NaN.
+    """Return entropies as a float array of shape ``(T,)``, with NaN in place of ``None``.
 
     Args:
-        entropies: the values.
-        name: what errors call them.
+        entropies: one number per token, in nats. NaN or ``None`` where a token has no entropy.
+        name: how error messages call the values.
 
     Raises:
-        LogprobsError: not one-dimensional, not numbers, or infinite.
+        LogprobsError: the values are not one-dimensional, not numbers, or one is infinite.
     """
     values = _floats(entropies, name, "one number per token, None or NaN where there is none")
     if values.ndim != 1:
@@ -135,7 +136,8 @@ def as_timeline(entropies: ArrayLike | Sequence[float | None], name: str = "entr
 
 
 def _may_be_infinite(values: FloatArray) -> bool:
-    # Reductions need no temporary. NaN spreads to both, and then says nothing about infinities.
+    # The maximum and the minimum need no temporary array, unlike np.isinf. Where there is a NaN, both are NaN; the
+    # answer is then "may be", and the caller looks at each value.
     return not math.isfinite(float(np.maximum.reduce(values)) - float(np.minimum.reduce(values)))
 
 
@@ -146,7 +148,7 @@ def _floats(values: Any, name: str, rather: str) -> FloatArray:
         array = np.asarray(values)
         kinds = set(map(type, array.flat)) if array.dtype.kind == "O" else {array.dtype.type}
         if any(issubclass(kind, str | bytes | complex | np.complexfloating) for kind in kinds):
-            raise TypeError("text or complex numbers among them")  # NumPy would read "-1" as a number
+            raise TypeError("some are texts or complex numbers")  # NumPy would read "-1" as a number
         return np.asarray(array, dtype=np.float64)
-    except Exception as error:  # objects are asked for their numbers, and may answer anything
+    except Exception as error:  # the __float__ of somebody's object may raise anything
         raise LogprobsError(f"{name} cannot be read as numbers ({error}); give {rather}") from error

@@ -1,11 +1,12 @@
-"""Files of entropies, many rollouts one after the other, read a part at a time. NumPy only.
+"""Reads files with the entropies of many rollouts, a few megabytes at a time. NumPy only.
 
-The form is NumPy's own, so that one line writes it::
+The files have NumPy's own format. One line writes one::
 
     numpy.savez("runs.npz", entropies=numpy.concatenate(timelines), lengths=[len(t) for t in timelines])
 
-``entropies`` are float32 or float64, nats, NaN where a token has none; ``lengths`` whole numbers, the tokens of each
-rollout. A ``.npy`` file holds entropies alone: shape ``(R, T)``, R rollouts of T tokens, or ``(T,)``, one rollout.
+``entropies`` holds all rollouts one after the other, as float32 or float64, in nats, NaN where a token has no entropy.
+``lengths`` holds whole numbers, the tokens of each rollout. A ``.npy`` file holds entropies without lengths. Its shape
+is ``(R, T)`` for R rollouts of T tokens each, or ``(T,)`` for one rollout.
 """
 
 from __future__ import annotations
@@ -27,25 +28,27 @@ from ec_agent.numbers.phases import IntArray
 
 SUFFIXES = (".npz", ".npy")
 MAX_ROLLOUT = 256 << 20
-"""Bytes of one rollout's entropies, and of all lengths: those are in memory whole."""
+"""Limit in bytes for the entropies of one rollout, and for all lengths together: both are read into memory whole."""
 
 _DAMAGED = (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
 _FORM = "write numpy.savez(file, entropies=..., lengths=...), float32 or float64 and whole numbers"
 
 
 class EntropyFile:
-    """A file of entropies, open for reading from its beginning to its end.
+    """A file of entropies. Its lengths are read at once, its entropies by ``parts()``.
 
     Args:
-        path: where it is.
-        max_rollout: bytes that one rollout's entropies, and all lengths, may take; ``None`` is ``MAX_ROLLOUT``.
+        path: the file, ``.npz`` or ``.npy``.
+        max_rollout: limit in bytes for the entropies of one rollout, and for all lengths together. ``None`` means
+            ``MAX_ROLLOUT``.
 
     Attributes:
-        path: as given.
+        path: the file.
         lengths: shape ``(R,)``, tokens of each rollout.
 
     Raises:
-        LogprobsError: it cannot be read, is of another form, tells of more than it holds, or holds a larger rollout.
+        LogprobsError: the file cannot be read, has another format, is shorter than its header says, or has a rollout
+            larger than ``max_rollout``.
     """
 
     def __init__(self, path: Path, max_rollout: int | None = None) -> None:
@@ -64,17 +67,20 @@ class EntropyFile:
 
     @property
     def tokens(self) -> int:
-        """All tokens of all rollouts."""
+        """Number of tokens of all rollouts together."""
         return int(self.lengths.sum())
 
     def parts(self, first: int = 0) -> Iterator[tuple[FloatArray, IntArray]]:
-        """Entropies of some rollouts, one after the other, and their lengths; a part is a few megabytes.
+        """Read the file part by part. Each part holds whole rollouts, a few megabytes of them.
 
         Args:
-            first: the rollout to begin with.
+            first: index of the rollout to begin with.
+
+        Yields:
+            ``(entropies, lengths)`` of the next rollouts: shapes ``(sum of lengths,)``, nats, and ``(rollouts,)``.
 
         Raises:
-            LogprobsError: the file ends too early.
+            LogprobsError: the file is damaged or ends too early.
         """
         with ExitStack() as stack:
             _, dtype, source = self._opened(stack)
@@ -119,22 +125,28 @@ class EntropyFile:
     def _check_room(self, what: str, size: int) -> None:
         if size > self._most:
             raise LogprobsError(
-                f"{self.path}: {what} would take {size >> 20:,} MB of memory, more than {self._most >> 20:,}; a larger "
-                "--max-record reads it, if you trust the file"
+                f"{self.path}: {what} would take {size >> 20:,} MB of memory, more than the limit of "
+                f"{self._most >> 20:,}; if you trust the file, give a larger --max-record"
             )
 
 
 def _member(stack: ExitStack, file: IO[bytes], name: str) -> tuple[IO[bytes], int]:
-    """A member of an ``.npz``, open, and the size that it unpacks to."""
+    """Open a member of an ``.npz`` file; return it with its size in bytes after unpacking."""
     archive = stack.enter_context(zipfile.ZipFile(file))
     info = archive.getinfo(name)
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack more than is asked for
-        raise ValueError(f"{name} is packed as NumPy does not pack")
+    # For other ways of packing, Python's zipfile unpacks more bytes than read() was asked for: a small hostile file
+    # could fill the memory.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is packed in a way that NumPy does not use")
     return stack.enter_context(archive.open(info)), info.file_size
 
 
 def _header(source: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of the array in a file of so many bytes; a header may tell of more than is there."""
+    """Read the shape and type of an array from the beginning of a file of ``size`` bytes.
+
+    Raises:
+        ValueError: the array cannot be read part by part, or the header claims more bytes than the file has.
+    """
     version = np.lib.format.read_magic(source)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, by_columns, dtype = read(source)
@@ -144,7 +156,7 @@ def _header(source: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any
         raise ValueError("it holds Python objects")
     told, there = math.prod(shape) * dtype.itemsize, size - source.tell()
     if min(shape, default=0) < 0 or told > there:
-        raise ValueError(f"it ends too early: its header tells of {told:,} bytes, and {there:,} are there")
+        raise ValueError(f"it ends too early: its header claims {told:,} bytes, and {there:,} are there")
     return shape, dtype
 
 

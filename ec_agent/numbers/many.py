@@ -28,10 +28,11 @@ SWEEP = tuple(HEPConfig(top, bottom, low) for top, bottom, low in product((1, 3,
 """The 27 settings of the reference's sweep (docs/method.md section 5)."""
 
 BATCH = 1 << 18
-"""Tokens that are worked on at a time: about 60 bytes of memory each."""
+"""Number of tokens processed at a time. Each takes about 60 bytes of memory."""
 
 LONGEST = 1 << 25
-"""Up to so many tokens a timeline's sums are whole numbers that a float holds exactly."""
+"""Timelines of up to this many tokens are scored in batches. The sums of longer ones could exceed 2**53, above which a
+float does not hold every whole number exactly; they are scored one by one."""
 
 
 def score_many(
@@ -40,23 +41,25 @@ def score_many(
     *,
     lengths: ArrayLike | None = None,
 ) -> FloatArray:
-    """The entropy centroids of many timelines under many settings.
+    """Compute the entropy centroids of many timelines under many settings.
 
-    Each is equal to ``ec_agent.entropy_centroid`` of that timeline and setting, at a fraction of the cost:
-    one sort serves the percentiles of all settings, and timelines are looked at side by side.
+    Each result equals that of ``ec_agent.entropy_centroid`` for the timeline and the setting. It costs a fraction of
+    the time, because each timeline is sorted once for all settings and many timelines share each NumPy call.
 
     Args:
-        entropies: one timeline of shape ``(T_i,)`` each, nats, NaN or ``None`` where a token has none; or all of
-            them one after the other, shape ``(sum T_i,)``, with ``lengths``.
-        configs: the settings; left out, ``SWEEP``.
-        lengths: shape ``(R,)``, tokens of each timeline, where ``entropies`` holds them one after the other.
+        entropies: a list of timelines, each of shape ``(T_i,)``, in nats, NaN or ``None`` where a token has no
+            entropy. Or one array of all timelines, one after the other, of shape ``(sum T_i,)``, with ``lengths``.
+        configs: the settings. If left out, the 27 of ``SWEEP``.
+        lengths: shape ``(R,)``, tokens of each timeline, if ``entropies`` is one array of all timelines.
 
     Returns:
-        Shape ``(R, len(configs))``; NaN where a timeline has no phase: not scored is never 0.
+        Array of shape ``(R, len(configs))``, centroids in [0, 1). NaN where a timeline has no phase: it is unscored,
+        which is not a score of 0.
 
     Raises:
-        LogprobsError: a timeline is not one-dimensional, not numbers, or infinite; ``lengths`` does not add up.
-        ConfigError: ``configs`` is empty or holds something else.
+        LogprobsError: a timeline is not one-dimensional, not numbers, or has an infinite value; or the sum of
+            ``lengths`` is not the number of entropies.
+        ConfigError: ``configs`` is empty, or holds something else than ``HEPConfig``.
 
     Source: arXiv 2604.26173; docs/method.md sections 2 and 3.
     """
@@ -86,10 +89,10 @@ def score_many(
 
 
 def checked_lengths(lengths: ArrayLike, tokens: int) -> IntArray:
-    """Lengths of timelines that lie one after the other.
+    """Check the lengths of timelines that one array holds one after the other; return them as integers.
 
     Raises:
-        LogprobsError: they are no whole numbers of at least 0, or do not add up to ``tokens``.
+        LogprobsError: a length is not a whole number of at least 0, or the sum is not ``tokens``.
     """
     try:
         counts = np.asarray(lengths)
@@ -101,13 +104,17 @@ def checked_lengths(lengths: ArrayLike, tokens: int) -> IntArray:
         raise LogprobsError("lengths are not whole numbers of at least 0; give the tokens of each timeline, shape (R,)")
     if int(counts.sum()) != tokens:
         raise LogprobsError(
-            f"lengths add up to {int(counts.sum())} tokens, and there are {tokens} entropies; give the tokens of each"
+            f"lengths add up to {int(counts.sum())} tokens, but there are {tokens} entropies; give the number of "
+            "tokens of each timeline"
         )
     return counts.astype(np.int64)
 
 
 def batches(counts: IntArray) -> Iterator[tuple[int, int]]:
-    """Ranges of timelines of up to ``BATCH`` tokens together; a longer timeline is a range of its own."""
+    """Divide timelines into batches of up to ``BATCH`` tokens; yield the first index and the end of each batch.
+
+    A timeline longer than ``BATCH`` is a batch alone.
+    """
     ends = np.cumsum(counts)
     start = 0
     while start < len(counts):
@@ -118,14 +125,14 @@ def batches(counts: IntArray) -> Iterator[tuple[int, int]]:
 
 
 class _Lows(NamedTuple):
-    """The low tokens under one ``bottom_percent``.
+    """The low tokens of a batch under one ``bottom_percent``. A *run* is a row of neighbouring low tokens.
 
     Attributes:
-        theta: shape ``(R,)``, the thresholds.
-        mask: shape ``(N,)``, which tokens are low.
-        starts: where each stretch of low tokens begins; a stretch ends with its timeline.
-        lengths: tokens of each stretch.
-        following: for each candidate, how many stretches begin before it.
+        theta: shape ``(R,)``, the threshold of each timeline: tokens up to it are low.
+        mask: shape ``(N,)``, whether each token is low.
+        starts: index of the first token of each run. No run reaches from one timeline into the next.
+        lengths: tokens of each run.
+        following: for each candidate, how many runs begin before it.
     """
 
     theta: FloatArray
@@ -136,17 +143,18 @@ class _Lows(NamedTuple):
 
 
 class _Batch:
-    """Timelines side by side, of which those tokens that have an entropy: N tokens of R timelines.
+    """R timelines that are scored together. N tokens of them have an entropy; the others are left out.
 
     Attributes:
-        counts: shape ``(R,)``, tokens of each timeline.
+        counts: shape ``(R,)``, all tokens of each timeline.
         known: shape ``(N,)``, the entropies.
-        positions: shape ``(N,)``, the index of each token in its own timeline; ``None`` where all have an entropy.
-        sizes: shape ``(R,)``, how many of them each timeline has.
-        ends: shape ``(R,)``, where each timeline ends among them.
-        thetas: the thresholds by percentile, shape ``(R,)`` each.
-        candidates: indices of the tokens that are high under one of the settings or another.
-        owners: the timeline of each candidate.
+        positions: shape ``(N,)``, the index of each of the N tokens in its own timeline. ``None`` if no token was left
+            out.
+        sizes: shape ``(R,)``, how many of the N tokens each timeline has.
+        ends: shape ``(R,)``, where each timeline ends among the N tokens (exclusive).
+        thetas: the thresholds by percentile, each of shape ``(R,)``.
+        candidates: indices of the tokens that are high under at least one of the settings.
+        owners: for each candidate, the index of its timeline.
     """
 
     def __init__(self, flat: FloatArray, counts: IntArray, configs: Sequence[HEPConfig]) -> None:
@@ -167,7 +175,7 @@ class _Batch:
         self.owners = self.ends.searchsorted(self.candidates, side="right")
 
     def centroids(self, configs: Sequence[HEPConfig]) -> FloatArray:
-        """Shape ``(R, len(configs))``."""
+        """Return the centroids, shape ``(R, len(configs))``, NaN where a timeline has no phase."""
         scores = np.empty((len(self.counts), len(configs)))
         values = self.known[self.candidates]
         highs = {
@@ -176,7 +184,7 @@ class _Batch:
         }
         columns = sorted(range(len(configs)), key=lambda column: configs[column].bottom_percent)
         for bottom, group in groupby(columns, key=lambda column: configs[column].bottom_percent):
-            lows = self._lows(bottom)  # those of one setting at a time: they are as large as all else together
+            lows = self._lows(bottom)  # one setting at a time: these arrays are as large as all others together
             closings: dict[int, tuple[IntArray, IntArray]] = {}
             for column in group:
                 config = configs[column]
@@ -202,7 +210,8 @@ class _Batch:
                 ranked[start:stop].partition(kth)
         if len(ranked) == 0:
             ranked = np.full(1, np.nan)
-        starts = np.minimum(starts, len(ranked) - 1)  # an empty timeline at the end; its threshold is never looked at
+        # An empty timeline at the end would start beyond the array. Its threshold is never used.
+        starts = np.minimum(starts, len(ranked) - 1)
         thetas = between(ranked[starts + ranks], ranked[starts + nexts], weights)
         return dict(zip(percents, thetas, strict=True))
 
@@ -220,14 +229,17 @@ class _Batch:
         return _Lows(theta, mask, starts, lengths, starts.searchsorted(self.candidates))
 
     def _closings(self, lows: _Lows, k: int) -> tuple[IntArray, IntArray]:
-        """Where a phase that each candidate is in ends (exclusive), and a number that rises from phase to phase."""
+        """For each candidate: where a phase that holds it ends (exclusive), and a number.
+
+        The number is the same for two candidates exactly if they are in the same phase, and it rises with the phases.
+        """
         long = lows.lengths >= min(k, len(self.known) + 1)
         following = np.concatenate(([0], np.cumsum(long)))[lows.following]
         closers = np.append(lows.starts[long], len(self.known))
         return np.minimum(closers[following], self.ends[self.owners]), following + self.owners
 
     def _separate(self, chosen: IntArray, closings: IntArray, numbers: IntArray) -> FloatArray:
-        """Centroids where no token is both high and low; see ``ec_agent.numbers.phases.separate_spans``."""
+        """Centroids, shape ``(R,)``, if no token is both high and low; see ``phases.separate_spans``."""
         number = numbers[chosen]
         opens = np.empty(len(chosen), np.bool_)
         opens[:1] = True
@@ -236,7 +248,7 @@ class _Batch:
         first, owners = self.candidates[opening], self.owners[opening]
         masses = closings[opening] - first
         starts = first - (self.ends - self.sizes)[owners] if self.positions is None else self.positions[first]
-        # Whole numbers below 2**53: the sums are exact.
+        # All terms and sums are whole numbers below 2**53, which a float holds exactly (see LONGEST).
         mass = np.bincount(owners, masses, len(self.counts))
         twice_moment = np.bincount(owners, masses * (2 * starts + masses), len(self.counts))
         with np.errstate(invalid="ignore", divide="ignore"):

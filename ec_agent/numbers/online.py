@@ -1,4 +1,4 @@
-"""A centroid while the rollout is still running. NumPy only."""
+"""The centroid of a rollout that is still running. NumPy only."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from ec_agent.support.checks import number, refusal
 
 
 class OnlineTrajectory:
-    """A timeline that grows, and its centroid so far.
+    """A timeline that grows token by token, and the centroid of its tokens so far.
 
-    Exact by default: the percentiles of a timeline move with every token, so the centroid on demand looks at all
-    tokens so far, some nanoseconds each, and once per growth. It needs 8 bytes a token, up to 16 while it grows.
+    By default the centroid is exact. Each new token can move the percentiles of the timeline, so ``centroid()`` looks
+    at all tokens so far. This takes some nanoseconds a token, and is done again only after tokens were added. The
+    memory is 8 bytes a token, up to 16 while the timeline grows.
 
-    With ``thresholds`` fixed beforehand, from earlier rollouts of the same model and task, say, it is *approximate*:
-    every token is dealt with once, nothing is kept of it, and the centroid costs the same at any length. It is the
-    method's centroid but for the thresholds; where these are the percentiles that the whole timeline turns out to
-    have, the two are equal.
+    With fixed ``thresholds`` the centroid is *approximate*. Take them from earlier rollouts of the same model and
+    task, for example. Each token is then looked at once and not kept, so the centroid costs the same at any length.
+    If the thresholds happen to be the percentiles of the whole timeline, the approximate and the exact centroid are
+    equal.
 
-    A centroid of an unfinished rollout is another quantity than that of the finished one: compare those of equally
-    long beginnings.
+    The centroid of an unfinished rollout is not an estimate of its final one. Compare rollouts after the same number
+    of tokens.
 
     Example:
         >>> online = OnlineTrajectory()
@@ -36,12 +37,12 @@ class OnlineTrajectory:
         0.375
 
     Args:
-        config: the settings; ``None`` is ``HEPConfig()``.
-        thresholds: ``(theta_high, theta_low)`` in nats, for the approximate centroid; the config's percentages then
-            do not matter.
+        config: the settings of the phases. ``None`` means ``HEPConfig()``.
+        thresholds: ``(theta_high, theta_low)`` in nats, for the approximate centroid. The percentages of ``config``
+            are not used then.
 
     Raises:
-        ConfigError: the thresholds are not two finite numbers.
+        ConfigError: ``thresholds`` is not two finite numbers, or ``config`` is not a ``HEPConfig``.
     """
 
     def __init__(self, config: HEPConfig | None = None, *, thresholds: tuple[float, float] | None = None) -> None:
@@ -49,13 +50,13 @@ class OnlineTrajectory:
         self.thresholds = None if thresholds is None else _checked(thresholds)
         self._length = 0
         self._kept = np.empty(0)
-        self._found: tuple[int, float | None] = (0, None)
-        # Of the phases under fixed thresholds: the open one, and the sums of those that ended.
+        self._found: tuple[int, float | None] = (0, None)  # the last exact centroid, and the length it was found at
+        # The rest is used with fixed thresholds only: the phase that is open, and sums over the phases that ended.
         self._start = -1
         self._duration = self._low_run = self._mass = self._twice_moment = 0
 
     def __len__(self) -> int:
-        """Tokens so far, those without an entropy included."""
+        """Number of tokens so far, including those without an entropy."""
         return self._length
 
     @property
@@ -63,22 +64,25 @@ class OnlineTrajectory:
         """The timeline so far, shape ``(T,)``, nats; read-only.
 
         Raises:
-            ConfigError: with fixed thresholds, where no token is kept.
+            ConfigError: the thresholds are fixed; entropies are not kept then.
         """
         if self.thresholds is not None:
-            raise ConfigError("with fixed thresholds no entropies are kept; leave thresholds= out, or keep your own")
+            raise ConfigError(
+                "with fixed thresholds no entropies are kept; leave thresholds= out, or keep the entropies yourself"
+            )
         timeline = self._kept[: self._length]
         timeline.flags.writeable = False
         return timeline
 
     def append(self, entropies: ArrayLike | Sequence[float | None] | None) -> None:
-        """Add the next token, or tokens.
+        """Add one token or several to the end of the timeline.
 
         Args:
-            entropies: one number or shape ``(T,)``, nats; NaN or ``None`` where a token has none.
+            entropies: one number, or shape ``(T,)``, in nats. NaN or ``None`` for a token without an entropy.
 
         Raises:
-            LogprobsError: not numbers, infinite, or of more than one dimension. Nothing is added then.
+            LogprobsError: the values are not numbers, infinite, or have more than one dimension. Nothing is added
+                then.
         """
         given: Any = entropies
         if given is None or isinstance(given, int | float | np.generic) or getattr(given, "shape", None) == ():
@@ -95,10 +99,10 @@ class OnlineTrajectory:
         self._length += len(added)
 
     def centroid(self) -> float | None:
-        """The centroid of the tokens so far, in [0, 1); ``None`` where there is no phase."""
+        """Return the centroid of the tokens so far, in [0, 1), or ``None`` if there is no phase yet."""
         if self.thresholds is not None:
             mass, twice_moment = self._mass, self._twice_moment
-            if self._start >= 0:  # still open: it counts in full
+            if self._start >= 0:  # a phase is still open; all its tokens so far count
                 mass += self._duration
                 twice_moment += self._duration * (2 * self._start + self._duration)
             return centroid_of_sums(mass, twice_moment, self._length)
@@ -107,10 +111,10 @@ class OnlineTrajectory:
         return self._found[1]
 
     def _follow(self, added: FloatArray, theta_high: float, theta_low: float) -> None:
-        """The pass of docs/method.md section 2, taken up where it stood."""
+        """Continue the pass of docs/method.md section 2 over the tokens that were added."""
         k = self.config.consecutive_low
         for index, entropy in enumerate(added.tolist(), start=self._length):
-            if entropy != entropy:
+            if entropy != entropy:  # NaN, the one number that is not equal to itself
                 continue
             if self._start < 0:
                 if entropy >= theta_high:

@@ -1,6 +1,7 @@
-"""``numpy.percentile`` by linear interpolation, bit for bit, at less cost. NumPy only.
+"""Computes what ``numpy.percentile`` computes, bit for bit, in less time. NumPy only.
 
-One partition (or one sort, of a whole sweep) serves every percentile that is asked of the same values.
+``numpy.percentile`` partitions the values once per call and looks at all of them. Here the values are partitioned
+once for all percentiles, and a sample first rules out most values.
 """
 
 from __future__ import annotations
@@ -13,47 +14,53 @@ import numpy as np
 from ec_agent.numbers.entropy import FloatArray
 
 LONG = 6_000
-"""From so many values on, a sample shows where to look: a partition of them all costs more."""
-_SAMPLE = 1_024
+"""From this many values on, a sorted sample shows where each percentile lies. A partition of all values would cost
+more."""
+_SAMPLE = 1_024  # size of that sample
 _MANY = 500
-"""From so many on, a small sample shows what may be left out."""
-_FEW = 128
-_DEVIATIONS = 3.5
+"""From this many values on, a small sample shows which values are too low to matter."""
+_FEW = 128  # size of the small sample
+_DEVIATIONS = 3.5  # margin around the place that a sample tells, in standard deviations of it
 
 
 class Place(NamedTuple):
-    """Where a percentile lies among sorted values: ``weight`` of the way from the value of ``rank`` to the next."""
+    """Where a percentile lies among sorted values.
+
+    Attributes:
+        rank: index of the sorted value at or just below the percentile.
+        weight: how far the percentile lies on the way from that value to the next one, in [0, 1).
+    """
 
     rank: int
     weight: float
 
 
 def place(percent: float, count: int) -> Place:
-    """Where NumPy puts this percentile of ``count`` values, ``count >= 1``."""
+    """Return where NumPy puts the ``percent`` percentile of ``count`` values, ``count >= 1``."""
     exact = (count - 1) * (percent / 100)
     index = int(exact)
-    # The last value has no next one.
+    # There is no value after the last one to interpolate with.
     return Place(count - 1, 0.0) if index >= count - 1 else Place(index, exact - index)
 
 
 def between(lower: FloatArray, upper: FloatArray, weight: FloatArray) -> FloatArray:
-    """The values ``weight`` of the way from one to the next, in NumPy's own order of operations."""
+    """Interpolate between ``lower`` and ``upper``, with NumPy's own order of operations: it decides the last bit."""
     step = upper - lower
     return np.where(weight >= 0.5, upper - step * (1.0 - weight), lower + step * weight)
 
 
 def _between(lower: float, upper: float, weight: float) -> float:
-    # The same for one value, where a NumPy call would cost more than the sum.
+    # The same as ``between`` for one value: calling NumPy would cost more than the arithmetic.
     step = upper - lower
     return upper - step * (1.0 - weight) if weight >= 0.5 else lower + step * weight
 
 
 def percentiles(values: FloatArray, percents: Sequence[float]) -> list[float]:
-    """Equal to ``numpy.percentile(values, percents)``.
+    """Return what ``numpy.percentile(values, percents)`` returns, as a list.
 
     Args:
-        values: shape ``(n,)``, ``n >= 1``, finite; left as they are.
-        percents: from 0 to 100.
+        values: shape ``(n,)``, ``n >= 1``, finite. They are not changed.
+        percents: which percentiles, each from 0 to 100.
     """
     count = len(values)
     places = [place(percent, count) for percent in percents]
@@ -71,10 +78,11 @@ def percentiles(values: FloatArray, percents: Sequence[float]) -> list[float]:
 
 
 def _upper(values: FloatArray, rank: int) -> tuple[FloatArray, int]:
-    """A copy of the values from a little below ``rank`` on, and how many are left out.
+    """Return a copy of the values without most of those below ``rank``, and how many were left out.
 
-    A partition branches on every value it looks at, and half of these branches are foreseen wrongly; a comparison with
-    one value of a sample does without, and spares most of them.
+    A partition takes a branch for every value, and the processor predicts half of these branches wrongly. Comparing
+    all values with one limit has no branches, and leaves few values for the partition. The limit is taken from a
+    sample of the values.
     """
     count = len(values)
     if count >= _MANY:
@@ -83,13 +91,13 @@ def _upper(values: FloatArray, rank: int) -> tuple[FloatArray, int]:
         first = int(len(sample) * share - _DEVIATIONS * (len(sample) * share * (1 - share)) ** 0.5) - 1
         if first > 0:
             kept = values[(values >= sample[first]).nonzero()[0]]
-            if rank >= count - len(kept):  # else the sample has misled
+            if rank >= count - len(kept):  # otherwise the limit was too high, and rank itself was left out
                 return kept, count - len(kept)
     return values.copy(), 0
 
 
 def _pair(values: FloatArray, sample: FloatArray, index: int) -> tuple[float, float]:
-    """The values of ranks ``index`` and ``index + 1``, looked for where a sorted sample expects them."""
+    """Return the values of ranks ``index`` and ``index + 1``. A sorted sample tells where to look for them."""
     count, size = len(values), len(sample)
     following = min(index + 1, count - 1)
     share = index / count
@@ -103,7 +111,8 @@ def _pair(values: FloatArray, sample: FloatArray, index: int) -> tuple[float, fl
     if last < size - 1:
         near &= values <= sample[last]
     found = values[near.nonzero()[0]]
-    # The sample may mislead, as one of a periodic timeline does; the count tells.
+    # A sample can be wrong: one of a periodic timeline may hold the same value every time. Counting shows whether both
+    # ranks are among the values found; if they are not, all values are searched.
     if not below <= index or following >= below + len(found):
         found, below = values.copy(), 0
     found.partition((index - below, following - below))

@@ -1,4 +1,4 @@
-"""Per-token signals: what a selector may ask capture to keep, one float64 a token each. NumPy only."""
+"""The per-token signals that a selector can read, each one float64 per token. NumPy only."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SELF_CERTAINTY = "self_certainty"
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """The logprobs of one call's generated tokens, whatever provider they came from.
+    """The logprobs of the generated tokens of one LLM call, in the same form for all providers.
 
     Attributes:
-        top: shape ``(T, k)``, the candidates of each token as returned, padded with ``-inf``; a token whose
-            candidates are missing or unreadable is a row of NaN.
-        sampled: shape ``(T,)``, the logprob of the token that was generated; NaN where it is unknown.
-        texts: the token texts, where they were asked for.
-        candidates: the likeliest candidates of each token, texts and probabilities, where they were asked for.
+        top: shape ``(T, k)``, natural logarithms: the logprobs of each token's candidates, padded with ``-inf``. A
+            token whose candidates are missing or unreadable is a row of NaN.
+        sampled: shape ``(T,)``, the logprob of the token that was generated, or NaN if it is unknown.
+        texts: the text of each token, or ``None`` if texts are not kept.
+        candidates: the likeliest candidates of each token with their probabilities, or ``None`` if they are not kept.
     """
 
     top: FloatArray
@@ -48,14 +48,17 @@ def _confidence(tokens: TokenLogprobs) -> FloatArray:
 def _self_certainty(tokens: TokenLogprobs) -> FloatArray:
     top = tokens.top
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        highest = np.max(top, axis=1, initial=-np.inf)  # taken out first: exp of the rest cannot overflow
+        highest = np.max(top, axis=1, initial=-np.inf)  # subtracted first, so that exp cannot overflow
         log_mass = highest + np.log(np.exp(top - highest[:, np.newaxis]).sum(axis=1))
         certainty: FloatArray = log_mass - np.log(np.isfinite(top).sum(axis=1)) - _mean_logprob(top)
     return certainty
 
 
 def _mean_logprob(top: FloatArray) -> FloatArray:
-    """Mean over the candidates that have a probability; NaN for rows with fewer than two, or an unreadable one."""
+    """Mean logprob of the candidates with a probability above 0, shape ``(T,)``.
+
+    NaN for a token with fewer than two such candidates, and for one with an unreadable candidate.
+    """
     possible = np.isfinite(top)
     count = possible.sum(axis=1)
     readable = ~(np.isnan(top) | np.isposinf(top)).any(axis=1)
@@ -73,43 +76,45 @@ SIGNALS: Mapping[str, Callable[[TokenLogprobs], FloatArray]] = MappingProxyType(
         SELF_CERTAINTY: _self_certainty,
     }
 )
-"""Name of a signal -> array of shape ``(T,)``, NaN where a token has none. All are in nats.
+"""Maps the name of a signal to the function that computes it from ``TokenLogprobs``: shape ``(T,)``, in nats, NaN where
+a token does not have the signal.
 
-``entropy``: of the candidates returned, renormalised; see ``ec_agent.token_entropy``.
+``entropy``: the entropy of the returned candidates, renormalised; see ``ec_agent.token_entropy``.
 
-``logprob``: of the token that was generated.
+``logprob``: the logprob of the token that was generated.
 
-``confidence`` (DeepConf, arXiv 2508.15260): ``-(1/k) sum_j l_j`` over the logprobs of the k candidates returned, as
-they are, not renormalised. High where all but one are unlikely.
+``confidence`` (DeepConf, arXiv 2508.15260): ``-(1/k) sum_j l_j`` over the logprobs of the k candidates returned, not
+renormalised. It is high if all candidates but one are unlikely.
 
-``self_certainty`` (arXiv 2502.18581): ``-(1/k) sum_j ln(k p_j)`` over the k candidates returned, renormalised. This
-is an *approximation*: the paper's runs over the whole vocabulary, which no endpoint returns. 0 where all k are
-equally likely.
+``self_certainty`` (arXiv 2502.18581): ``-(1/k) sum_j ln(k p_j)`` over the k candidates returned, renormalised. It is 0
+if all k are equally likely. This is an *approximation*: the paper sums over the whole vocabulary, and no endpoint
+returns that.
 
-In the last two a candidate of probability 0 (``-inf``: padding, or a sentinel such as -9999) is left out of k. A
-token with fewer than two candidates left has neither: its formula would give 0, so that the surest token there is,
-the only one that a grammar allows, say, would read as the least sure.
+For ``confidence`` and ``self_certainty``, a candidate of probability 0 does not count (``-inf`` for padding, or a
+sentinel such as -9999). A token with fewer than two candidates left does not have these signals. The formulas would
+give 0, the value of a very unsure token, although a token without alternatives is a sure one (the only token that a
+grammar allows, for example).
 
-``surprisal``: ``-logprob`` of the token that was generated. It needs no candidates, and it is not an entropy: a sure
-model that samples a rare token is surprised, an unsure one that samples its favourite is not. So it stands in for the
-entropy only where somebody asks for it by name, and then for all candidates of a comparison.
+``surprisal``: ``-logprob`` of the token that was generated. It needs no candidates. It is not an entropy: a sure model
+that samples a rare token has a high surprisal, an unsure model that samples its likeliest token has a low one. So it
+never replaces the entropy unless somebody asks for it by name, and then all candidates are compared by it.
 """
 
 
 def check_signals(names: Iterable[str]) -> tuple[str, ...]:
-    """The named signals with ``entropy`` first: its centroid is in every receipt.
+    """Return the names of the signals with ``entropy`` added in front, because every receipt has its centroid.
 
     Raises:
-        ConfigError: a name is not a known signal.
+        ConfigError: a name is not that of a signal.
     """
     return with_entropy(known_signals(names))
 
 
 def known_signals(names: Iterable[str]) -> tuple[str, ...]:
-    """The named signals, as they were given.
+    """Check the names of signals and return them unchanged, as a tuple.
 
     Raises:
-        ConfigError: a name is not a known signal.
+        ConfigError: a name is not that of a signal.
     """
     known = ", ".join(SIGNALS)
     given: tuple[Any, ...] = several("signals", names, object, f"a list of names; the signals are {known}")
@@ -120,19 +125,22 @@ def known_signals(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def with_entropy(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, each once, after ``entropy``."""
+    """Return ``entropy`` and then the other names, each once."""
     return tuple(dict.fromkeys((ENTROPY, *names)))
 
 
 def check_signal(name: Any) -> None:
-    """Refuse what is no name of a signal.
+    """Check that a value is the name of a signal.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not.
     """
     check_signals([text("signal", name, f"its name, one of {', '.join(SIGNALS)}")])
 
 
 def leading(names: Sequence[str]) -> str | None:
-    """The signal that coverage is counted by: a selector's first; ``None`` for one that needs no logprobs."""
+    """Return the signal that coverage is computed from: the first that a selector reads.
+
+    ``None`` for a selector that reads no signal, and so needs no logprobs.
+    """
     return names[0] if names else None

@@ -1,4 +1,4 @@
-"""The LLM calls of one rollout on one timeline, and the reward read off it. NumPy only."""
+"""The LLM calls of one rollout, joined to one timeline, and the reward computed from it. NumPy only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ec_agent.numbers.signals import ENTROPY
 from ec_agent.support.checks import flag, instance, mapping, one_of, repr_of, several, text, whole
 
 _FEW = 1 / 16
-"""Phases a token up to which they are remembered, of 16 bytes each: a timeline may have one for every other token."""
+"""A timeline's phases are kept in memory only if there are at most this many per token. Each takes 16 bytes, and there
+can be one for every second token."""
 
 Capability = Literal["full", "sampled", "none"]
 Likeliest = tuple[tuple[str, float], ...]
-"""Candidates of one token, the likeliest first: texts, and probabilities in [0, 1] as the model gave them."""
+"""The candidates of one token, the likeliest first: pairs of a text and its probability in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,10 @@ class ToolUse:
 
     Attributes:
         name: the tool's name.
-        arguments: what it was given, as text, where texts were kept; cut where it is long.
-        result: what it returned, likewise; ``None`` where it did not return.
-        error: what it failed with, likewise.
+        arguments: its arguments as text, cut if it is long. ``None`` if texts are not kept.
+        result: what it returned, as text, cut if it is long. ``None`` if it failed, or if texts are not kept.
+        error: the error it failed with, as text, cut if it is long. ``None`` if it did not fail, or if texts are not
+            kept.
     """
 
     name: str
@@ -42,32 +44,34 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One LLM call: its tokens' signals, and where and when it happened.
+    """One LLM call: the signals of its tokens, and where and when it was made.
 
     Attributes:
-        entropies: shape ``(tokens,)``, nats; NaN where a token has none. Shorter input is filled up with
-            NaN to ``tokens``: a token without logprobs keeps its place in the timeline.
-        tokens: generated tokens. Left out, it is the number of entropies; it stays ``None`` ("unknown")
-            for a call without any, whose provider reported neither a count nor logprobs.
+        entropies: shape ``(tokens,)``, nats, NaN where a token has no entropy. A shorter input is filled up with NaN
+            to ``tokens``, because a token without logprobs keeps its place in the timeline.
+        tokens: number of generated tokens. If left out, it is the number of entropies. It stays ``None`` ("unknown")
+            if there are no entropies either: the provider reported neither a count nor logprobs.
         model: name of the model, as the provider reported it.
         node: name of the graph node that made the call.
-        started: start of the call, seconds since the epoch.
-        ended: end of the call, seconds since the epoch.
-        prompt_tokens: tokens of the prompt, where reported.
-        cached_tokens: those of them that the provider read from its cache, where reported.
+        started: when the call started, in seconds since the epoch.
+        ended: when the call ended, in seconds since the epoch.
+        prompt_tokens: number of tokens of the prompt, if reported.
+        cached_tokens: how many of the prompt's tokens the provider read from its cache, if reported.
         signals: further per-token signals by name, each of shape ``(tokens,)``.
-        texts: the token texts, where they were kept.
-        capability: what its logprobs are good for: ``"full"``, a token or more came with its candidates; ``"sampled"``,
-            only logprobs of the generated tokens themselves came; ``"none"``, neither. Left out, it is told by the
-            entropies.
-        partial: whether the answer broke off, or its reader did, before its end.
-        constrained: whether the request held the answer to a grammar, a schema or a certain tool. The logprobs may be
-            those before that constraint (llama.cpp's are): they describe the model, not the constrained sampler.
-        tools: the tools that ran after this call had started and before the next one did.
-        candidates: the likeliest candidates of each token, where they were kept.
-        from_cache: whether an LLM cache on the client's side answered, and no model: it cost nothing.
-        beside: generated tokens of other answers to the same request (``n=2``): on the bill, and on no timeline.
-        unplaced: of the tokens without logprobs, how many may be elsewhere in the call than the timeline has them.
+        texts: the text of each token, or ``None`` if texts are not kept.
+        capability: which logprobs came. ``"full"``: at least one token came with its candidates. ``"sampled"``: only
+            the logprobs of the generated tokens came. ``"none"``: no logprobs came. If left out, it is ``"full"`` if
+            there is an entropy, else ``"none"``.
+        partial: whether the answer is incomplete: it broke off, or its reader stopped reading.
+        constrained: whether the request forced the form of the answer by a grammar, a schema or a certain tool. Some
+            servers, llama.cpp for one, return the logprobs from before that constraint. They describe the model then,
+            not the constrained sampler.
+        tools: the tools that ran after this call had started and before the next call started.
+        candidates: the likeliest candidates of each token, or ``None`` if they are not kept.
+        from_cache: whether the answer came from an LLM cache of the client, so that no model ran and nothing was paid.
+        beside: number of tokens of further answers to the same request (``n=2``). They are paid for, but the rollout
+            did not continue from them, so they are not in its timeline.
+        unplaced: number of tokens without logprobs whose place within the call is a guess.
     """
 
     entropies: FloatArray
@@ -114,11 +118,11 @@ class Call:
 
     @property
     def generated(self) -> int:
-        """Tokens that a model generated for it, those of other answers included: none where a cache answered."""
+        """Number of tokens that the model generated, including further answers; 0 if a cache answered."""
         return 0 if self.from_cache else (self.tokens or 0) + self.beside
 
     def signal(self, name: str) -> FloatArray:
-        """The named per-token signal, shape ``(tokens,)``.
+        """Return a per-token signal by its name, shape ``(tokens,)``, NaN where a token does not have it.
 
         Raises:
             ConfigError: the signal was not kept.
@@ -134,14 +138,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
-    """The calls of one rollout, in call-start order, and their concatenated timeline.
+    """The LLM calls of one rollout. Their tokens, one call after the other, are its timeline.
 
     Attributes:
-        calls: the LLM calls that count, in the order in which they started.
+        calls: the LLM calls, in the order in which they started. Calls that a filter left out are not among them.
     """
 
     calls: tuple[Call, ...] = ()
-    # What was found once stays true, for a call cannot change.
+    # Results are kept: they stay true, because a call cannot change.
     _centroids: dict[tuple[HEPConfig, str], float | None] = field(default_factory=dict, init=False, repr=False)
     _phases: dict[tuple[HEPConfig, str], Phases] = field(default_factory=dict, init=False, repr=False)
     _counts: dict[str, int] = field(default_factory=dict, init=False, repr=False)
@@ -153,20 +157,20 @@ class Trajectory:
 
     @classmethod
     def from_entropies(cls, *calls: ArrayLike | Sequence[float | None]) -> Trajectory:
-        """A trajectory from entropies you already have, one sequence of shape ``(T,)`` per LLM call."""
+        """Make a trajectory from entropies that you have, in nats: one sequence of shape ``(T,)`` per LLM call."""
         return cls([Call(as_timeline(entropies)) for entropies in calls])
 
     def __len__(self) -> int:
-        """``L``: generated tokens in the timeline, those without an entropy included."""
+        """Number of generated tokens in the timeline (``L``), including those without an entropy."""
         return sum(call.tokens or 0 for call in self.calls)
 
     @property
     def entropies(self) -> FloatArray:
-        """The timeline: entropies of all calls one after the other, shape ``(L,)``, nats."""
+        """The timeline: the entropies of all calls, one after the other, shape ``(L,)``, nats."""
         return self.signal(ENTROPY)
 
     def signal(self, name: str) -> FloatArray:
-        """A per-token signal over the whole timeline, shape ``(L,)``.
+        """Return a per-token signal of the whole timeline, shape ``(L,)``, NaN where a token does not have it.
 
         Raises:
             ConfigError: the signal was not kept.
@@ -178,25 +182,25 @@ class Trajectory:
 
     @property
     def scored_tokens(self) -> int:
-        """How many tokens of the timeline have an entropy."""
+        """Number of tokens in the timeline that have an entropy."""
         return self.count(ENTROPY)
 
     @property
     def coverage(self) -> float | None:
         """Share of the generated tokens that have an entropy, in [0, 1].
 
-        ``None`` where it is not known: no token at all, or a call that reported neither usage nor logprobs.
+        ``None`` if it is unknown: there is no token, or a call reported neither usage nor logprobs.
         """
         return self.share(ENTROPY)
 
     def count(self, signal: str) -> int:
-        """How many tokens of the timeline have this signal."""
+        """Return the number of tokens in the timeline that have this signal."""
         if text("signal", signal) not in self._counts:
             self._counts[signal] = int(np.count_nonzero(~np.isnan(self.signal(signal))))
         return self._counts[signal]
 
     def share(self, signal: str) -> float | None:
-        """Share of the generated tokens that have this signal; ``None`` as for ``coverage``."""
+        """Return the share of the generated tokens that have this signal; ``None`` if unknown, as for ``coverage``."""
         text("signal", signal)
         if len(self) == 0 or any(call.tokens is None for call in self.calls):
             return None
@@ -204,18 +208,21 @@ class Trajectory:
 
     @property
     def unplaced_tokens(self) -> int:
-        """How many tokens without an entropy may be elsewhere than the timeline has them; see ``Call``."""
+        """Number of tokens without logprobs whose place in their call is a guess; see ``Call.unplaced``."""
         return sum(call.unplaced for call in self.calls)
 
     def phases(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> Phases:
-        """The High Entropy Phases of the timeline; see ``ec_agent.high_entropy_phases``.
+        """Find the High Entropy Phases of the timeline; see ``ec_agent.high_entropy_phases``.
 
         Args:
-            config: the settings; ``None`` is ``HEPConfig()``.
-            signal: the per-token signal to look at; the method's is the entropy.
+            config: the settings. ``None`` means ``HEPConfig()``.
+            signal: the per-token signal to use. The paper's method uses the entropy.
 
         Returns:
-            ``Phases(starts, durations)``; the arrays cannot be written to.
+            ``Phases(starts, durations)``, read-only arrays of shape ``(P,)``.
+
+        Raises:
+            ConfigError: the signal was not kept.
         """
         key = config_of(config), text("signal", signal)
         found = self._phases.get(key)
@@ -228,11 +235,14 @@ class Trajectory:
         return found
 
     def centroid(self, config: HEPConfig | None = None, signal: str = ENTROPY) -> float | None:
-        """The entropy centroid of the timeline, in [0, 1); ``None`` where there is no phase.
+        """Return the entropy centroid of the timeline, in [0, 1), or ``None`` if there is no phase.
 
         Args:
-            config: the settings; ``None`` is ``HEPConfig()``.
-            signal: the per-token signal to look at; the method's is the entropy.
+            config: the settings. ``None`` means ``HEPConfig()``.
+            signal: the per-token signal to use. The paper's method uses the entropy.
+
+        Raises:
+            ConfigError: the signal was not kept.
         """
         key = config_of(config), text("signal", signal)
         if key not in self._centroids:
@@ -241,19 +251,20 @@ class Trajectory:
 
 
 def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str = ENTROPY) -> float | None:
-    """Intrinsic reward of a rollout: ``1 - centroid``, in (0, 1], higher is better.
+    """Compute the reward of a rollout: ``1 - centroid``, in (0, 1]. Higher is better.
 
     Args:
-        trajectory: the rollout's calls. Look at ``trajectory.coverage`` before trusting the number: this
-            function scores whatever part of the timeline has entropies.
-        config: settings of the phases; ``None`` is ``HEPConfig()``.
-        signal: the per-token signal to look at; the method's is the entropy. Compare rewards of one signal only.
+        trajectory: the calls of the rollout. Look at ``trajectory.coverage`` before you trust the number: tokens
+            without an entropy are ignored, however many they are.
+        config: the settings of the phases. ``None`` means ``HEPConfig()``.
+        signal: the per-token signal to use. The paper's method uses the entropy. Rewards from different signals
+            cannot be compared.
 
     Returns:
-        The reward, or ``None`` where the rollout cannot be scored: not scored is never 0.
+        The reward, or ``None`` if the rollout has no phase. It is unscored then, which is not a reward of 0.
 
     Raises:
-        ConfigError: an argument is of another kind, or the signal was not kept.
+        ConfigError: an argument has the wrong type, or the signal was not kept.
 
     Source: arXiv 2604.26173; docs/method.md sections 3 and 4.
     """
@@ -263,12 +274,12 @@ def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str 
 
 
 def likeliest(plain: Sequence[Sequence[Sequence[Any]]]) -> tuple[Likeliest, ...]:
-    """A call's candidates out of the lists that JSON and checkpoints make of them."""
+    """Turn a call's candidates back into tuples; JSON and checkpoints return them as lists."""
     return tuple(tuple((str(text), float(share)) for text, share in each) for each in plain)
 
 
 def _filled(values: FloatArray, tokens: int) -> FloatArray:
-    # A copy of its own: a timeline must not change with an array its maker goes on using.
+    # A copy, because the caller may go on writing to its array, and a call must not change.
     filled = np.full(tokens, np.nan)
     filled[: len(values)] = values
     filled.flags.writeable = False
