@@ -1,4 +1,4 @@
-"""Actions that must not run N times: which tools commit, how a rollout stops at one, how it is done at most once."""
+"""Actions that must not run N times: which tools commit, how a rollout stops at one, how one is done at most once."""
 
 from ec_agent.support.versions import refuse_old
 

@@ -1,4 +1,4 @@
-"""Carrying the calls of a message out, each at most once."""
+"""Carry out the tool calls of the winner's message, each at most once, while the agent runs its own steps again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ec_agent.errors import CommitError
 from ec_agent.support.plans import Plan, Step, pause
 
 CONFUSABLE = (
-    "a tool asks by interrupt(), and its node runs several calls of one message, whose answers LangGraph tells apart "
-    "by order alone; have the model make one call a message (parallel_tool_calls=False), give each call a task of its "
-    'own (Send("tools", [call])), or ask elsewhere'
+    "a tool asks by interrupt(), and its node runs several calls of one message. LangGraph gives the answers to such "
+    "calls by their order alone, so an answer could reach the wrong call. Have the model make one call a message "
+    '(parallel_tool_calls=False), give each call a task of its own (Send("tools", [call])), or ask outside these tools'
 )
-_BEGINNING = 1.0  # seconds; what answers a call without its tool, a wrapper say, has it never begin
+_BEGINNING = 1.0  # seconds to wait for a call to begin; one that a wrapper answers without its tool never begins
 _carrying: ContextVar[bool] = ContextVar("ec_agent_carrying_out", default=False)
 
 
@@ -33,9 +33,10 @@ class Planned:
     Attributes:
         name: the tool's name.
         args: the model's arguments.
-        key: its idempotency key.
-        commits: whether it is carried out under that key; a harmless call is just run.
-        made_up: whether no model asked for it: it is known by its name and arguments.
+        key: the call's idempotency key.
+        commits: whether the call commits and so needs the key; a harmless call runs without it.
+        made_up: whether the agent's own code made the call, and no model's message has it. Such a call has no id of
+            its own and is recognised by its name and arguments.
     """
 
     name: str
@@ -45,12 +46,12 @@ class Planned:
     made_up: bool = False
 
 
-def entered(once: Once, what: str, calls: Mapping[str, Planned]) -> Plan[dict[str, Planned]]:
-    """The calls of a message, by id, with the keys they are carried out under; see ``Once.enter``.
+def begin_calls(once: Once, what: str, calls: Mapping[str, Planned]) -> Plan[dict[str, Planned]]:
+    """Begin the calls of one message as a step of the run, and return them with the keys they have; see ``Once.enter``.
 
     Raises:
-        CommitUncertain: what one of them came to is not known.
-        CommitError: the run has acted on another way.
+        CommitUncertain: one of them may have taken effect in an earlier attempt, and its outcome is not known.
+        CommitError: another run of this thread went another way and has acted already.
     """
     if not any(each.commits for each in calls.values()):
         return dict(calls)
@@ -60,18 +61,19 @@ def entered(once: Once, what: str, calls: Mapping[str, Planned]) -> Plan[dict[st
 
 
 class CommitGate:
-    """The gate under which a message's calls are carried out.
+    """The gate that lets the calls of the winner's message through, each at most once, and stops the run after them.
 
     Attributes:
-        talk: the conversation they are in, with their results, once the run has gone on.
-        failure: a commit that is uncertain, whether or not somebody caught that.
+        talk: the conversation with the calls' results, once all of them are done.
+        failure: the first ``CommitError`` of a call. It is kept here because the agent's own error handling may catch
+            it.
         beyond: as given.
 
     Args:
         calls: the calls to carry out, by id.
-        once: how those that commit are carried out.
-        beyond: the gate for every other call.
-        beside: the names of the tools whose calls run side by side, all in one graph task.
+        once: carries out those that commit.
+        beyond: the rollout's gate, which decides about every other call; ``None`` in the outer graph.
+        beside: names of the tools whose calls one tool node runs side by side, in one graph task.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class CommitGate:
 
     @property
     def heard(self) -> int | None:
-        """How many messages with tool calls models have returned so far."""
+        """How many messages with tool calls the models of the run have returned so far; ``None`` if not known."""
         return None if self.beyond is None else self.beyond.heard
 
     @property
@@ -107,38 +109,44 @@ class CommitGate:
         return len(self._done) == len(self._calls)
 
     def halt(self) -> None:
-        """Stop a run that has carried its calls out, or cannot, and now goes on to something else."""
+        """Stop the run if its calls are done, or one of them failed, and it now goes on to its next step.
+
+        Raises:
+            RolloutStop: all calls are done, or the rollout's own gate has stopped it.
+            CommitError: one of the calls failed.
+        """
         if self.failure is not None:
             raise self.failure
-        if _carrying.get() or self._in_step():  # what a step does around its calls is part of it
+        if _carrying.get() or self._in_step():  # the step of the calls may do more around them: let it end
             return
         if self.complete:
             self.talk = self.talk or talk_with(self._calls)
             raise RolloutStop("committed")
-        if self.beyond is not None:  # a branch beside them, stopped already
+        if self.beyond is not None:  # a parallel branch that has stopped already
             self.beyond.halt()
 
     def _in_step(self) -> bool:
+        """Whether this is called in the graph task of one of the calls, or in a graph within it."""
         here = task_here()
         with self._lock:
             return any(here == task or here.startswith(f"{task}|") for task in self._tasks.values())
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
-        """Carry a call out, or leave it to the gate beyond."""
+        """Carry out a call that is one of ours; leave any other to the gate beyond."""
         if use.inside is not None and use.inside in self._calls:
-            return (yield from self._within(self._calls[use.inside], use, execute))
+            return (yield from self._called_by_a_tool(self._calls[use.inside], use, execute))
         if self.beyond is not None and self.beyond.has(use):
             return (yield from self.beyond.plan(use, execute))
-        call_id = use.call_id if use.call_id is not None else self._bare(use)
+        call_id = use.call_id if use.call_id is not None else self._made_up_call(use)
         planned = self._calls.get(call_id or "")
         if use.outer is not None and planned is not None and not planned.made_up:
-            planned = None  # asked by a model that a tool has asked, and that numbers its calls alike
+            planned = None  # a nested agent's model made this call, and happens to use the same call id
         if planned is None or call_id is None or planned.name != use.tool.name or self._of_another(planned, use):
             return (yield from self.beyond.plan(use, execute)) if self.beyond is not None else (yield execute)
         misfit = planned.commits and use.misfits
         with self._lock:
             self._tasks[call_id] = task_here()
-            if misfit:  # answered with an error, as a rule; nothing is done, so nothing is noted down
+            if misfit:  # the tool's schema refuses the arguments: the tool does nothing, so the journal needs no entry
                 self._done.add(call_id)
                 self._misfits.add(call_id)
             else:
@@ -150,13 +158,13 @@ class CommitGate:
         try:
             value = yield from self._carry_out(planned, use, execute)
             ended = True
-        except ParentCommand:  # an agent within hands the run over
+        except ParentCommand:  # the call is done, and hands the run over to another agent
             ended = True
             raise
         except GraphInterrupt:
             with self._lock:
                 self._asked.add(call_id)
-            yield from self._all_begun()
+            yield from self._wait_for_others()
             raise
         finally:
             _carrying.reset(token)
@@ -169,11 +177,11 @@ class CommitGate:
     def _carry_out(self, planned: Planned, use: Use, execute: Step) -> Plan[Any]:
         if not planned.commits:
             return (yield execute)
-        step = self._surely(planned.key, planned.name, planned.args, execute, use.call_id)
+        step = self._carry_out_once(planned.key, planned.name, planned.args, execute, use.call_id)
         return answering((yield from step), use)
 
     def done(self) -> list[Done]:
-        """The calls that were carried out, for when their steps are run again."""
+        """Return the calls that were carried out, for the next round: it may run their steps again."""
         return [
             {
                 "task": self._tasks[call_id],
@@ -187,10 +195,11 @@ class CommitGate:
             if call_id in self._done
         ]
 
-    def _bare(self, use: Use) -> str | None:
-        """The call that no model asked for that this is: by its tool and its arguments, there is no id to go by.
+    def _made_up_call(self, use: Use) -> str | None:
+        """Return the id of the planned call that this is, where no model asked for it; ``None`` if it is none of them.
 
-        Of two tasks that make the same call it is the first one's.
+        Such a call has no id, so its tool and its arguments tell. Where two tasks make the same call, the first task
+        gets it.
         """
         here = task_here()
         with self._lock:
@@ -201,18 +210,18 @@ class CommitGate:
         return None
 
     def _of_another(self, planned: Planned, use: Use) -> bool:
-        """Whether another message, in which a call has the same id, asked for this: some models number their calls."""
+        """Whether another message asked for this call. Some models number their calls, so that ids repeat."""
         if use.call_id is None or self.beyond is None:
             return False
         asked = {message.id for message in self.beyond.asking(use) if says(message, use)}
         if not use.is_of(planned.args):
             return bool(asked)
         here = task_here()
-        with self._lock:  # where several messages ask for the very same it is the first task's
+        with self._lock:  # where several messages ask for the same call with the same id, the first task gets it
             return len(asked) > 1 and self._tasks.setdefault(use.call_id, here) != here
 
-    def _within(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
-        """A tool called by a tool: if it commits, under a key of its own."""
+    def _called_by_a_tool(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
+        """Run a tool that one of our calls calls in turn. If it commits, it gets a key of its own."""
         if self.beyond is None or not self.beyond.commits(use.tool.name, use.tool):
             return (yield execute)
         with self._lock:
@@ -224,10 +233,11 @@ class CommitGate:
         except CommitError as error:
             self.failure = self.failure or error
             raise
-        return (yield from self._surely(key, use.tool.name, args, execute, use.call_id))
+        return (yield from self._carry_out_once(key, use.tool.name, args, execute, use.call_id))
 
-    def _surely(self, key: str, name: str, args: Any, execute: Step, call_id: str | None) -> Plan[Any]:
-        while not self._begun(key):  # tried again while the first try goes on: an async tool node leaves it behind
+    def _carry_out_once(self, key: str, name: str, args: Any, execute: Step, call_id: str | None) -> Plan[Any]:
+        # An async tool node may have been left while its tool still runs. A second try of the call waits for the first.
+        while not self._enter_key(key):
             yield pause(0.005)
         try:
             return (yield from self._once.plan(key, name, args, execute, call_id))
@@ -238,7 +248,7 @@ class CommitGate:
             with self._lock:
                 self._running.discard(key)
 
-    def _begun(self, key: str) -> bool:
+    def _enter_key(self, key: str) -> bool:
         with self._lock:
             if key in self._running:
                 return False
@@ -246,30 +256,33 @@ class CommitGate:
             return True
 
     @property
-    def confusable(self) -> bool:
-        """Whether several calls are open in one graph task, where answers to their questions go by order alone."""
+    def several_open(self) -> bool:
+        """Whether several calls of one graph task are not done. LangGraph gives them answers by their order alone."""
         tasks = [self._tasks.get(call_id) for call_id in self._calls if call_id not in self._done]
         return len(tasks) > 1 and (None in tasks or len(set(tasks)) < len(tasks))
 
-    def _all_begun(self) -> Plan[None]:
-        """Wait for those beside a call that asks: in threads, its node would leave without having begun them."""
+    def _wait_for_others(self) -> Plan[None]:
+        """Wait, once a call has asked by ``interrupt()``, until the calls beside it have begun.
+
+        The interrupt ends their node. A node that runs its calls in threads would end without having begun them all.
+        """
         until = time.monotonic() + _BEGINNING
-        while self._unbegun and time.monotonic() < until:
+        while self._some_not_begun and time.monotonic() < until:
             yield pause(0.005)
 
     @property
-    def _unbegun(self) -> bool:
+    def _some_not_begun(self) -> bool:
         return any(each.name in self._beside and call_id not in self._tasks for call_id, each in self._calls.items())
 
-    def confused(self, at_once: int) -> bool:
-        """Whether several calls in one graph task have asked, or may do so later: it runs so many ``at_once``."""
-        return len(self._asked) > 1 or (at_once < len(self._calls) and self._unbegun)
+    def several_ask(self, at_once: int) -> bool:
+        """Whether several calls of one graph task have asked, or may still ask: the task runs ``at_once`` together."""
+        return len(self._asked) > 1 or (at_once < len(self._calls) and self._some_not_begun)
 
-    def again(self) -> None:
-        """The calls that are not done begin anew."""
+    def start_over(self) -> None:
+        """Prepare for the calls that are not done to begin again from their start."""
         self._nested.clear()
 
-    def quiet(self) -> Plan[None]:
-        """Wait for calls that go on beside one that asked: an async tool node does not."""
+    def wait_until_idle(self) -> Plan[None]:
+        """Wait until no call runs any more. An async tool node ends at one call while others still run."""
         while self._running or self._under_way:
             yield pause(0.005)

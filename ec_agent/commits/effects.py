@@ -1,4 +1,4 @@
-"""Which tools commit: do something to the world that must not be done once per rollout."""
+"""Which tools commit, that is, act on the world in a way that must not happen once per rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ToolT = TypeVar("ToolT", bound=BaseTool)
 
 
 def commit_tool(tool: ToolT) -> ToolT:
-    """Mark a tool as one that commits; rollouts stop at it, and only the winner's call is carried out.
+    """Mark a tool as one that commits: every rollout stops before it, and only the winner's call is carried out.
 
     Example:
         >>> @commit_tool
@@ -33,9 +33,9 @@ def commit_tool(tool: ToolT) -> ToolT:
 
 
 def read_only(tool: ToolT) -> ToolT:
-    """Mark a tool as harmless: it may run once per rollout, and nobody is warned of that.
+    """Mark a tool as harmless: it may run in every rollout, and no ``UndeclaredToolWarning`` is given for it.
 
-    With ``commit="unknown"`` it is the only kind of tool that runs inside rollouts.
+    With ``commit="unknown"``, only tools with this mark run inside rollouts.
 
     Raises:
         ConfigError: given something that is not a tool.
@@ -53,7 +53,7 @@ def _marked(tool: Any, effect: Effect) -> Any:
 
 
 def effect_of(tool: BaseTool) -> Effect | None:
-    """What the tool is marked as."""
+    """Return the mark of a tool, ``None`` without one."""
     effect: Effect | None = (tool.metadata or {}).get(EFFECT)
     return effect
 
@@ -63,10 +63,10 @@ class CommitPolicy:
     """Which tool calls a rollout stops at.
 
     Attributes:
-        names: tools named in ``commit=``.
-        unknown: whether whatever is not marked read-only commits.
-        none: whether it was said that no tool commits.
-        tools: the tools that are known, by name: those given in ``commit=`` and those of the agent's tool nodes.
+        names: names of the tools listed in ``commit=``.
+        unknown: ``commit="unknown"``: every tool that is not marked read-only commits.
+        none: ``commit=[]``: the user says that no tool commits.
+        tools: the known tools by name: those listed in ``commit=`` and those of the agent's tool nodes.
     """
 
     names: frozenset[str] = frozenset()
@@ -75,7 +75,7 @@ class CommitPolicy:
     tools: Mapping[str, BaseTool] = field(default_factory=dict)
 
     def commits(self, name: str, tool: BaseTool | None = None) -> bool:
-        """Whether a call of this tool commits; ``tool`` where it is at hand."""
+        """Whether a call of the tool with this name commits. Without ``tool``, the known tool of that name counts."""
         if name in self.names:
             return True
         tool = tool or self.tools.get(name)
@@ -83,16 +83,20 @@ class CommitPolicy:
         return effect == "commit" or (self.unknown and effect != "read_only")
 
     def declares(self, tool: BaseTool) -> bool:
-        """Whether it was said of this tool what running it in every rollout does."""
+        """Whether the user has said, by ``commit=`` or a mark, if this tool may run in every rollout."""
         return self.none or self.unknown or tool.name in self.names or effect_of(tool) is not None
 
 
 def policy_of(commit: Any, found: Iterable[BaseTool]) -> CommitPolicy:
-    """The policy that ``commit=`` names for an agent in which these tools were found.
+    """Turn the argument ``commit=`` into a policy.
+
+    Args:
+        commit: the argument as the user gave it.
+        found: the tools found in the agent's tool nodes.
 
     Raises:
-        ConfigError: ``commit`` is neither a list of tools or names, nor ``"unknown"``, nor ``None``; or a name in
-            it is none of the tools found.
+        ConfigError: ``commit`` is neither a list of tools or names, nor ``"unknown"``, nor ``None``; or it has a name
+            that no tool of the agent has.
     """
     tools = {tool.name: tool for tool in found}
     unknown = isinstance(commit, str) and commit == "unknown"
@@ -106,9 +110,9 @@ def policy_of(commit: Any, found: Iterable[BaseTool]) -> CommitPolicy:
             tools[each.name] = each
         elif not (isinstance(each, str) and each):
             raise ConfigError(f"commit has {repr_of(each)} in it; give tools or their names")
-        elif tools and each not in tools:  # a name mistyped here would be an action done N times
+        elif tools and each not in tools:  # refused, for a mistyped name would let the action run once per rollout
             raise ConfigError(
-                f"commit names {each!r}, which is none of the agent's tools ({', '.join(sorted(tools))}); mend the "
+                f"commit names {each!r}, which is none of the agent's tools ({', '.join(sorted(tools))}); correct the "
                 "name, or give the tool itself if it is not in a ToolNode"
             )
     names = frozenset(each if isinstance(each, str) else each.name for each in given)

@@ -1,7 +1,7 @@
-"""Stopping a rollout at a tool that commits, before the tool runs.
+"""Stop a rollout at a tool that commits, before the tool runs.
 
-The gate stands around each run of a LangChain tool (``ec_agent.insides.tool_runs``) from the first rollout of the
-process on, and does nothing where none is set.
+From the first rollout of the process on, each run of a LangChain tool asks the gate of its context first (see
+``ec_agent.insides.tool_runs``). Where no gate is set, the tool just runs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STOPPED = "ec_agent.stopped"
 
 
 class RolloutStop(GraphInterrupt):
-    """Ends a rollout where it stands, the way LangGraph interrupts a run: the step can be taken up again."""
+    """Ends a rollout in the middle of a step, in the way of LangGraph's ``interrupt()``: the step can be resumed."""
 
     def __init__(self, where: str) -> None:
         super().__init__((Interrupt(value={STOPPED: where}, id=uuid.uuid4().hex),))
@@ -53,11 +53,11 @@ class Proposal:
     """The message at whose tool calls a rollout stopped.
 
     Attributes:
-        message: the model's message, unchanged; made up for a tool that no model's message asked for.
-        task: the graph task that was about to run the tools: its checkpoint namespace.
-        commits: ids of those of its calls that commit.
-        made_up: whether the message is.
-        talk: the conversation it is in, where it was stopped, by its state key.
+        message: the model's message, unchanged. Where the agent's own code called the tool, a message made for it.
+        task: checkpoint namespace of the graph task that was about to run the tools.
+        commits: ids of the message's calls that commit.
+        made_up: whether the message was made here, for a call that no model asked for.
+        talk: the conversation the message is in, with its state key; ``None`` if no state has it.
     """
 
     message: AIMessage
@@ -68,15 +68,15 @@ class Proposal:
 
 
 class Done(TypedDict):
-    """A call that an earlier round of the rollout carried out, in a step that may be run again.
+    """A call that an earlier round carried out, in a step that this round may run again from its start.
 
     Attributes:
-        task: the graph task that made it.
-        id: of the call.
-        name: of the tool.
-        args: what it was called with.
+        task: checkpoint namespace of the graph task that made the call.
+        id: the call's id.
+        name: the tool's name.
+        args: the call's arguments.
         key: the idempotency key; ``None`` for a harmless call.
-        made_up: whether no model asked for it.
+        made_up: whether the agent's own code made the call, and no model asked for it.
     """
 
     task: str
@@ -88,14 +88,14 @@ class Done(TypedDict):
 
 
 class Gate(Protocol):
-    """Decides on each tool call in its context."""
+    """Decides about each tool call in its context: whether the tool runs, and what the call gives."""
 
     @property
     def heard(self) -> int | None:
         """How many messages with tool calls models have returned so far, if it knows."""
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
-        """Run the tool by yielding ``execute``, or do not."""
+        """Yield ``execute`` to run the tool; raise, or return an earlier result, to leave it alone."""
 
 
 current_gate: ContextVar[Gate | None] = ContextVar("ec_agent_gate", default=None)
@@ -103,20 +103,21 @@ _outer: ContextVar[Use | None] = ContextVar("ec_agent_outer_call", default=None)
 
 
 class RolloutGate:
-    """The gate of a rollout: it stops at the first message with a call that commits.
+    """The gate of a rollout: it stops the rollout at the first message with a call that commits.
 
     Attributes:
-        proposal: the message it stopped at.
-        names: further tools to stop at, found on the way.
+        proposal: the message that the rollout stopped at; ``None`` before.
+        names: names of further tools to stop at, found while the rollout runs.
 
     Args:
         policy: which calls commit.
-        heard: the AI messages with tool calls that models have returned; more may be added as they come.
-        around: the gate of the rollout around this one; what it stops at, this one does.
-        seen: where the tools it stops at are noted, by name.
-        done: calls that were carried out already, and whose steps may be run again.
-        outcome: the plan that gives what one of them came to.
-        ran: where undeclared tools that run are noted.
+        heard: the AI messages with tool calls that models have returned; the caller may add more at any time.
+        around: the gate of an outer rollout, for a ``best_of_n`` inside another one. This gate also stops at whatever
+            the outer gate stops at.
+        seen: a dict that gets each tool the rollout stops at, by name.
+        done: calls that an earlier round carried out; their steps may run again.
+        outcome: gives the result of one of these calls.
+        ran: notes the undeclared tools that run.
     """
 
     def __init__(
@@ -141,18 +142,18 @@ class RolloutGate:
         self._lock = threading.Lock()
 
     def commits(self, name: str, tool: BaseTool | None = None) -> bool:
-        """Whether a call of this tool is to be stopped at."""
+        """Whether the rollout has to stop at a call of this tool."""
         if name in self.names or any(policy.commits(name, tool) for policy in self._policies):
             return True
         return self._around is not None and self._around.commits(name, tool)
 
     def join(self, policy: CommitPolicy) -> None:
-        """Stop at what this policy names, too."""
+        """Stop at the tools of this policy as well."""
         if policy not in self._policies:
             self._policies.append(policy)
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
-        """Stop, or run the tool; what was carried out already is answered with what it came to."""
+        """Stop at a call that commits; run any other. A call that is already done gives its first result again."""
         done = self._taken(use)
         if done is None:
             self._check(use)
@@ -161,7 +162,7 @@ class RolloutGate:
         asks = False
         try:
             return (yield execute)
-        except GraphInterrupt:  # it asks a person, and is called again with the answer
+        except GraphInterrupt:  # the tool asks a person and will run again with the answer: count it then
             asks = True
             raise
         finally:
@@ -178,13 +179,13 @@ class RolloutGate:
             self._around._note(tool, rollout)
 
     def has(self, use: Use) -> bool:
-        """Whether the call was carried out already: a step that went no further is run from its start."""
+        """Whether an earlier round carried this call out. A step that was not finished runs again from its start."""
         return any(_same(each, use) for each in self._done)
 
     def _taken(self, use: Use) -> Done | None:
         with self._lock:
             done = next((each for each in self._done if _same(each, use)), None)
-            if done is not None and use.call_id is None:  # a further one is another call
+            if done is not None and use.call_id is None:  # without ids, a second equal call counts as a new one
                 self._done.remove(done)
         return done
 
@@ -195,7 +196,11 @@ class RolloutGate:
         self.halt()
 
     def halt(self) -> None:
-        """Stop here too if the rollout has stopped already, whoever caught that."""
+        """Stop again if the rollout has stopped before: the agent's own error handling may have caught the first stop.
+
+        Raises:
+            RolloutStop: it has stopped before.
+        """
         if self.proposal is not None:
             raise RolloutStop("commit")
 
@@ -218,25 +223,25 @@ class RolloutGate:
         return Proposal(message, task, tuple(commits), made_up, talk)
 
     def _message(self, use: Use) -> AIMessage | None:
-        """The message that asked for the call: in the state, or as a model has just returned it."""
+        """Return the message that asked for the call: from the state, else as a model has just returned it."""
         if use.answers is None:
             return None
-        asking = self.asking(use)  # models may number their calls, so that branches have the same ids
+        asking = self.asking(use)  # several where models number their calls: parallel branches then have equal ids
         asking = [m for m in asking if says(m, use.asked)] or asking
         heard = next((m for m in reversed(self._heard) if any(m is each for each in asking)), None)
-        # The state may hold it changed by the agent, or another one of old that had the same call id.
+        # The state may have the message as the agent changed it; it may also have an old message with the same call id.
         same = (m for m in reversed(asking) if m is not heard and (heard is None or m.id == heard.id))
         return next(same, heard)
 
     def asking(self, use: Use) -> list[AIMessage]:
-        """The messages that have such a call: as models have just returned them, then those in the state."""
+        """Return all messages with a call of this id and tool: first those that models returned, then the state's."""
         asked = use.asked
         state = [m for _, talk in talks(asked.place) for m in talk if isinstance(m, AIMessage)]
         return [m for m in (*self._heard[: asked.heard], *state) if asks(m, asked.call_id, asked.tool.name)]
 
     @property
     def heard(self) -> int:
-        """How many messages with tool calls models have returned so far."""
+        """How many messages with tool calls the models of the rollout have returned so far."""
         return len(self._heard)
 
 
@@ -250,7 +255,7 @@ def _same(done: Done, use: Use) -> bool:
 
 @contextmanager
 def gated(gate: Gate) -> Iterator[None]:
-    """Every tool call inside, in this context and those copied from it, comes to this gate."""
+    """Inside the ``with`` block, every tool call in this context, or in a copy of it, asks this gate first."""
     install_patch()
     tokens = current_gate.set(gate), _outer.set(None)
     try:
@@ -261,7 +266,7 @@ def gated(gate: Gate) -> Iterator[None]:
 
 
 def install_patch() -> None:
-    """Put the gate before LangChain's tools; it lets everything through where no gate is set."""
+    """Patch LangChain's tools, so that each run asks the gate of its context; without a gate it just runs."""
     hear_tools("gate", _at_the_gate)
 
 

@@ -1,8 +1,8 @@
-"""What was committed: the intent is written down before an action, its outcome after it.
+"""The journals: where the intent of each action is written down before it, and its outcome after it.
 
-An intent without an outcome says that the action may have been done, and nobody can know. A key has one attempt
-after the other; a later one is begun only where the earlier ended without effect, or by ``on_uncertain="retry"``.
-A journal that cannot be read or written says so with a ``JournalError``.
+An intent without an outcome means that the action may have taken effect, and nobody knows. Attempts under one key come
+one after the other: a new one begins only if the one before ended without effect, or with ``on_uncertain="retry"``.
+A journal that cannot be read or written raises ``JournalError``.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ class Entry:
     """One attempt at an action.
 
     Attributes:
-        intent: what is to be done, plain: ``tool``, ``args``, ``at`` (Unix seconds), ``by`` (who claimed it), ``key``.
-        outcome: how it ended, plain: ``status`` ("done", "raised", "paused", "not done") and ``value``; ``None`` while
-            open.
+        intent: what is to be done, in plain values: ``tool``, ``args``, ``at`` (Unix seconds), ``by`` (a random id of
+            the claim), ``key``.
+        outcome: how it ended, in plain values: ``status`` ("done", "handed over", "raised", "paused", "not done") and
+            ``value``; ``None`` while it is open.
     """
 
     intent: dict[str, Any]
@@ -48,13 +49,13 @@ class Entry:
 
 @runtime_checkable
 class Journal(Protocol):
-    """Where commits are written down; keys are idempotency keys, attempts are numbered from 0."""
+    """Where commits are written down. Keys are idempotency keys; attempts under a key are numbered from 0."""
 
     def read(self, key: str) -> list[Entry]:
-        """All attempts so far."""
+        """Return all attempts under this key so far, in order."""
 
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
-        """Write an intent down, durably; whether this claim, and not another's, is the one that stands."""
+        """Write an intent down durably. Return whether this claim won: of several, only the first may."""
 
     def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
         """Write the outcome of an attempt down."""
@@ -70,7 +71,7 @@ class Journal(Protocol):
 
 
 class _Threaded:
-    """Async twins of a journal whose calls are short, in threads."""
+    """Gives a journal async twins that run its methods in threads, so that files do not block the event loop."""
 
     async def aread(self: Any, key: str) -> list[Entry]:
         """The async twin of ``read``."""
@@ -87,10 +88,10 @@ class _Threaded:
 
 
 class MemoryJournal(_Threaded):
-    """A journal that ends with the process: enough against retries, not against kills.
+    """A journal in memory. It protects against retries in one process, and is lost when the process is killed.
 
     Args:
-        limit: how many entries it keeps, the newest; those whose outcome is known go first.
+        limit: how many entries it keeps. Beyond that it drops old ones, those with a known outcome first.
 
     Raises:
         ConfigError: the limit is no whole number from 1.
@@ -103,20 +104,20 @@ class MemoryJournal(_Threaded):
         self._lock = threading.Lock()
 
     def read(self, key: str) -> list[Entry]:
-        """All attempts so far."""
+        """Return all attempts under this key so far, in order."""
         check_key(key)
         with self._lock:
             return [entry for (name, _), entry in sorted(self._entries.items(), key=_in_order) if name == key]
 
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
-        """Write an intent down; whether this claim is the one that stands."""
+        """Write an intent down. Return whether this claim won, rather than another worker's."""
         check_entry(key, attempt, intent=intent)
         with self._lock:
             mine = self._entries.setdefault((key, attempt), Entry(intent)).intent is intent
             while len(self._entries) > self.limit:
                 others = [place for place in self._entries if place != (key, attempt)]
                 known = (place for place in others if self._entries[place].outcome is not None)
-                # Else of runs that failed, and that nobody retried.
+                # If no outcome is known, drop the oldest: its run has most likely failed, and nobody retried it.
                 del self._entries[next(known, (others or [(key, attempt)])[0])]
             return mine
 
@@ -125,7 +126,7 @@ class MemoryJournal(_Threaded):
         check_entry(key, attempt, outcome=outcome)
         with self._lock:
             found = self._entries.get((key, attempt))
-            if found is None:  # more are under way at once than it keeps: what was done counts all the same
+            if found is None:  # dropped, for more actions run at once than it keeps: the outcome still counts
                 found = Entry({"tool": "an action whose entry was dropped", "args": f"limit={self.limit}", "at": 0.0})
             self._entries[key, attempt] = Entry(found.intent, outcome)
 
@@ -135,14 +136,14 @@ def _in_order(item: tuple[tuple[str, int], Entry]) -> int:
 
 
 class SQLiteJournal(_Threaded):
-    """A journal in a SQLite file, made at its first use. Safe among processes.
+    """A journal in a SQLite file, which is created at its first use. Several processes may use it at once.
 
     Args:
-        path: the file.
-        timeout: seconds to wait for another process that writes.
+        path: the file; its folder must exist.
+        timeout: seconds to wait for another process that is writing.
 
     Raises:
-        ConfigError: there can be no file at that path, or the timeout is no number of seconds.
+        ConfigError: the path is a folder or in a folder that does not exist, or the timeout is no number of seconds.
     """
 
     def __init__(self, path: str | Path, timeout: float = 30.0) -> None:
@@ -154,7 +155,7 @@ class SQLiteJournal(_Threaded):
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with suppress(OSError):  # SQLite says what is wrong
+        with suppress(OSError):  # the connection below fails too, and SQLite's error says more
             make_private(self.path)
         try:
             with closing(sqlite3.connect(self.path, timeout=self._timeout)) as connection:
@@ -170,13 +171,13 @@ class SQLiteJournal(_Threaded):
 
     def _advice(self, error: Exception) -> str:
         if "locked" in str(error) or "busy" in str(error):
-            what = f"another process holds it for longer than {self._timeout} s; end that one, or allow more timeout="
+            what = f"another process holds it for longer than {self._timeout} s; end it, or give a longer timeout="
         else:
-            what = "give another file, and keep this one: it may tell what was done"
+            what = "give another file, and keep this one: it may show which actions were done"
         return f"the journal {self.path} cannot be used ({error}); {what}"
 
     def read(self, key: str) -> list[Entry]:
-        """All attempts so far."""
+        """Return all attempts under this key so far, in order."""
         check_key(key)
         columns = "intent_type, intent, outcome_type, outcome"
         with self._open() as connection:
@@ -188,27 +189,27 @@ class SQLiteJournal(_Threaded):
     def _kept(self, name: str, value: Any) -> tuple[str, bytes]:
         try:
             return self._serde.dumps_typed(value)
-        except Exception as error:  # of whatever library writes it
+        except Exception as error:  # any kind: a serializer of another library may be at work on the values
             raise ConfigError(f"the {name} cannot be written down ({repr_of(error)}); give plain values") from error
 
     def _loaded(self, kind: str, blob: bytes) -> dict[str, Any]:
         try:
             found = self._serde.loads_typed((kind, blob))
-        except Exception as error:  # of whatever library reads it
+        except Exception as error:  # any kind: reading a value may run code of another library
             raise JournalError(self._advice(error)) from error
         if not isinstance(found, dict):
             raise JournalError(self._advice(ValueError(f"an entry is {type(found).__name__}")))
         return found
 
     def keys(self) -> list[str]:
-        """All keys there are, in the order of their first attempts."""
+        """Return all keys in the journal, in the order of their first attempts."""
         if not self.path.exists():
             return []
         with self._open() as connection:
             return [row[0] for row in connection.execute("SELECT key FROM commits GROUP BY key ORDER BY min(rowid)")]
 
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
-        """Write an intent down; whether this claim is the one that stands."""
+        """Write an intent down. Return whether this claim won, rather than another worker's."""
         check_entry(key, attempt, intent=intent)
         row = (key, attempt, *self._kept("intent", intent))
         with self._open() as connection:
@@ -223,35 +224,35 @@ class SQLiteJournal(_Threaded):
             sql = "UPDATE commits SET outcome_type = ?, outcome = ? WHERE key = ? AND attempt = ?"
             if connection.execute(sql, row).rowcount != 1:
                 raise JournalError(
-                    f"the journal {self.path} no longer has attempt {attempt} of {repr_of(key)}; see who changed or "
-                    "removed the file while it was in use"
+                    f"the journal {self.path} no longer has attempt {attempt} of {repr_of(key)}; find out what changed "
+                    "or removed the file while it was in use"
                 )
 
 
 def check_journal(journal: Any) -> None:
-    """Refuse what is no journal.
+    """Refuse an argument that is neither a journal nor ``None``.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: it is neither.
     """
     if journal is not None and (isinstance(journal, type) or not isinstance(journal, Journal)):
         raise refusal("journal", journal, "SQLiteJournal('commits.sqlite'), another Journal, or None")
 
 
 def check_key(key: Any) -> None:
-    """Refuse what is no idempotency key.
+    """Refuse an argument that is no idempotency key.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: it is not a text that can be stored.
     """
     storable("key", key, "an idempotency key, as text")
 
 
 def check_entry(key: Any, attempt: Any, **said: Any) -> None:
-    """Refuse what cannot be an entry: a key that is none, an attempt without a number, an intent that is no dict.
+    """Refuse arguments that cannot make an entry.
 
     Raises:
-        ConfigError: one of them is something else.
+        ConfigError: the key is no text, the attempt no whole number from 0, or the intent or outcome no dict.
     """
     check_key(key)
     whole("attempt", attempt, 0, 1 << 31)

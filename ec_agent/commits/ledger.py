@@ -1,4 +1,4 @@
-"""Every commit in a file: a ``SQLiteJournal``, or the database of a SQLite checkpointer."""
+"""List every commit in a file: a ``SQLiteJournal``, or the database of a SQLite checkpointer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ec_agent.commits.runlog import STEP, UNCERTAIN, status_of
 from ec_agent.commits.saver_journal import IN_SAVER, SaverJournal, entries_of
 from ec_agent.errors import ConfigError, EcAgentError, JournalError
 
-_TIMEOUT = 10.0  # seconds to wait for a run that writes
-_SHORTEST = 6  # characters of a key that may stand for it
+_TIMEOUT = 10.0  # seconds to wait for a run that holds the file's write lock
+_SHORTEST = 6  # characters: a shorter prefix of a key would too easily match the wrong commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,15 @@ class Commit:
     """One action that was begun.
 
     Attributes:
-        key: its idempotency key; empty where an earlier version of ec_agent began it in a checkpointer.
+        key: the idempotency key; empty where an earlier version of ec_agent began the action in a checkpointer.
         tool: the tool's name.
-        args: its arguments, as text.
-        at: when it was begun last, Unix seconds.
-        status: ``"open"`` or ``"raised"`` where nobody knows whether it was done; else ``"done"``, ``"handed over"``,
-            ``"paused"``, ``"not done"`` or ``"closed"``.
-        said: what came of it, or what it raised; ``None`` where it is open.
-        thread: the thread whose action it is; ``None`` in a journal of its own.
+        args: the tool's arguments, as text.
+        at: when its latest attempt began, Unix seconds.
+        status: ``"open"`` or ``"raised"`` where nobody knows whether it was done; else ``"done"``, ``"handed over"``
+            (done, and it sent the run to another agent), ``"paused"`` (it asks a person first), ``"not done"``
+            or ``"closed"`` (it may not be begun any more: another run acted in its place).
+        said: the tool's result, or the error it raised; ``None`` where it is open.
+        thread: the thread in which the action was begun; ``None`` in a ``SQLiteJournal``, which has no threads.
     """
 
     key: str
@@ -43,19 +44,19 @@ class Commit:
 
     @property
     def uncertain(self) -> bool:
-        """Whether somebody has to look."""
+        """Whether a person has to find out if the action took effect."""
         return self.status in UNCERTAIN
 
 
 class Ledger:
-    """The commits in a file.
+    """The commits in a file, to be listed and settled.
 
     Args:
-        path: a ``SQLiteJournal``, or the database of a SQLite checkpointer.
+        path: the file of a ``SQLiteJournal``, or the database of a SQLite checkpointer.
 
     Raises:
-        ConfigError: there is no such file, or it is neither.
-        JournalError: it cannot be read.
+        ConfigError: there is no such file, or the file is neither of the two.
+        JournalError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +73,7 @@ class Ledger:
             )
 
     def commits(self) -> list[Commit]:
-        """All of them, in the order in which they were begun.
+        """Return all commits, in the order in which they were begun.
 
         Raises:
             JournalError: the file cannot be read.
@@ -81,10 +82,10 @@ class Ledger:
         return sorted(found, key=lambda commit: commit.at)
 
     def find(self, key: str) -> Commit:
-        """The commit with this key, or with the only key that begins so.
+        """Return the commit with this key. The first characters of a key are enough where no other key begins so.
 
         Raises:
-            ConfigError: there is none, or there are several.
+            ConfigError: no commit has such a key, or several have.
         """
         every = self.commits()
         found = [each for each in every if each.key == key]
@@ -97,7 +98,7 @@ class Ledger:
 
     @contextmanager
     def journal(self, thread: str | None) -> Iterator[Journal]:
-        """The journal that has the commits of this thread.
+        """Open the journal that holds the commits of this thread.
 
         Raises:
             JournalError: the file cannot be used.
@@ -160,5 +161,5 @@ def _saver(connection: sqlite3.Connection) -> Any:
     except ImportError as error:
         raise ConfigError("a checkpointer's database needs: pip install langgraph-checkpoint-sqlite") from error
     saver = SqliteSaver(connection)
-    saver.is_setup = True  # the tables are there, and a look changes nothing
+    saver.is_setup = True  # or else it would create its tables: listing commits must not change the file
     return saver

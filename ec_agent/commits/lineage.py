@@ -1,9 +1,10 @@
-"""Which run of a thread a task belongs to, and where in it: read from the checkpoints that led to the task.
+"""Find out from the checkpoints which run of a thread a task belongs to, and where in that run it is.
 
-Two workers that resume one thread make checkpoints, and so task ids, of their own. What they share is the input that
-the run began with and the way from there. Going back on purpose in a run that has ended begins another run.
+Two workers that resume one thread each write checkpoints of their own, and so have different task ids. They share the
+input that the run began with and the steps from there, so these identify the action. A user who goes back, on
+purpose, to an old checkpoint of a run that has ended begins another run.
 
-What this relies on of LangGraph is guarded by ``tests/commits/test_lineage.py``.
+``tests/commits/test_lineage.py`` guards what this relies on in LangGraph.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from ec_agent.support.plans import Plan, Step, call
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How far the run of one graph has come: the outermost, or one that is a task of the level before.
+    """How far one graph has come: the outermost graph, or one that runs as a task of the level before.
 
     Attributes:
-        namespace: of its checkpoints.
-        checkpoint: the one that the present superstep starts from.
-        behind: those whose supersteps were completed on the way here.
+        namespace: the namespace of the graph's checkpoints.
+        checkpoint: id of the checkpoint that the present superstep starts from.
+        behind: ids of the earlier checkpoints of this run, whose supersteps are complete.
     """
 
     namespace: str
@@ -39,12 +40,13 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where in which run a task is.
+    """Which run a task belongs to, and its place in that run.
 
     Attributes:
-        run: the thread, and the checkpoint that its present run began with.
-        place: nodes and numbers of supersteps: the same for all who resume the run and go the same way.
-        levels: the graphs it is in, outermost first.
+        run: identifies the run: the thread's id, and the checkpoint that the run began with.
+        place: the nodes and superstep numbers that led to the task: equal for all workers that resume the run and
+            take the same steps.
+        levels: the graphs that the task is in, outermost first.
     """
 
     run: str
@@ -53,11 +55,11 @@ class Standing:
 
     @property
     def position(self) -> list[list[str]]:
-        """The checkpoints it is at, plain, for the record."""
+        """The namespace and checkpoint of each level, as plain lists, for the run's log."""
         return [[level.namespace, level.checkpoint] for level in self.levels]
 
     def follows(self, position: Sequence[Sequence[str]]) -> bool:
-        """Whether what was done at that position lies on the way here, or beside us in the same superstep."""
+        """Whether a step at that position came before this task in the same history, or beside it in one superstep."""
         for (namespace, checkpoint), level in zip(position, self.levels, strict=False):
             if namespace != level.namespace:
                 return True
@@ -67,14 +69,15 @@ class Standing:
 
 
 def standing(config: RunnableConfig, inner: RunnableConfig | None = None) -> Plan[Standing | None]:
-    """Where the task with this config is; ``None`` where no checkpoint tells.
+    """Return where the task with this config is; ``None`` where the run has no checkpoints.
 
     Args:
-        config: of the task.
-        inner: of a task within it that asks; what is told apart by it has no part in the ``place``.
+        config: the task's config.
+        inner: the config of a task inside it, if that one acts. Its checkpoints are among the levels, but it has no
+            part in the ``place``.
 
     Raises:
-        CommitError: LangGraph does not tell the task's path in the way that we know.
+        CommitError: this version of LangGraph keeps the task's path in a place we do not know.
     """
     saver, conf = saver_of(config), config.get("configurable") or {}
     thread, own = conf.get("thread_id"), str(conf.get("checkpoint_ns") or "")
@@ -110,7 +113,7 @@ class _Way:
 
 
 def _way(saver: BaseCheckpointSaver[Any], thread: str, space: str, checkpoint: str) -> Plan[_Way | None]:
-    """From a checkpoint back to the one that its run began with."""
+    """Go back from a checkpoint to the one that its run began with; ``None`` if the checkpoint is not there."""
     last = yield call(saver, "get_tuple", _at(thread, space, checkpoint))
     if last is None:
         return None
@@ -137,7 +140,7 @@ class _Link:
     parent: str | None
 
 
-# Checkpoints do not change: those of a long run are read once, not again for each action.
+# A checkpoint never changes once it is written. So each is read once, and not again for each action of a long run.
 _links: OrderedDict[tuple[str, str, str], _Link] = OrderedDict()
 _links_lock = threading.Lock()
 _MOST_LINKS = 10_000
@@ -162,7 +165,11 @@ def _link(saver: BaseCheckpointSaver[Any], thread: str, space: str, checkpoint: 
 
 
 def _on_purpose(saver: BaseCheckpointSaver[Any], thread: str, branch: str, parent: str) -> Plan[bool]:
-    """Whether a branch was made by going back in a run that had ended, and not by one of several who resume it."""
+    """Whether a user made this branch by going back in a run that had ended.
+
+    A worker makes the same kind of branch when it resumes a run that another worker has resumed too. The newest
+    checkpoint before the branch tells: if a run could still go on from there, the run had not ended.
+    """
     where, before = _at(thread, "", None), _at(thread, "", branch)
 
     async def newest() -> CheckpointTuple | None:
@@ -175,7 +182,7 @@ def _on_purpose(saver: BaseCheckpointSaver[Any], thread: str, branch: str, paren
 
 
 def _goes_on(values: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint with these channels is one that a run goes on from."""
+    """Whether a run goes on from a checkpoint with these channel values: whether a task is waiting in them."""
     return any(
         name == BEGIN
         or name.startswith(BRANCH)
@@ -186,7 +193,7 @@ def _goes_on(values: Mapping[str, Any]) -> bool:
 
 
 def _joined(name: str, value: Any) -> bool:
-    """Whether all nodes that a join waits for have ended: its channel has their names in its own."""
+    """Whether all nodes that a join waits for have ended: the channel's name lists the nodes, its value the ended."""
     seen = value[0] if isinstance(value, tuple) else value
     awaited = name.removeprefix(JOIN).rpartition(":")[0]
     return bool(seen) and sum(len(each) + 1 for each in seen) == len(awaited) + 1
@@ -198,7 +205,7 @@ def _at(thread: str, space: str, checkpoint: str | None) -> RunnableConfig:
 
 
 def _named(segment: str, last: CheckpointTuple, path: tuple[Any, ...] | None) -> str:
-    """A task without what is made up for each try, but told from its siblings."""
+    """Name a task without the random ids of one attempt, but so that it differs from the tasks beside it."""
     names = "|".join(part.partition(":")[0] for part in segment.split("|"))
     if path is not None:
         return names if path[0] == PULL else f"{names}{path[1:]}"
@@ -220,7 +227,7 @@ def _path(conf: Mapping[str, Any]) -> tuple[Any, ...]:
         return task_path(conf)
     except Exception as error:
         raise CommitError(
-            f"this version of LangGraph does not tell a task's path where ec_agent looks for it ({error!r}), so two "
-            "runs of one thread could not be told from one, and nothing was carried out; install the version of "
-            "langgraph that ec_agent was tested with"
+            f"this version of LangGraph does not keep a task's path where ec_agent looks for it ({error!r}). Without "
+            "the path, two runs of one thread could carry out the same action, so nothing was carried out; install the "
+            "version of langgraph that ec_agent was tested with"
         ) from error

@@ -1,4 +1,4 @@
-"""An action, at most once: its intent is written down before it, its outcome after it."""
+"""Carry an action out at most once: write its intent into the journal before it, and its outcome after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from langgraph.types import Command
 
 from ec_agent.commits.gate import Done
 from ec_agent.commits.journal import Entry, Journal
-from ec_agent.commits.runlog import CLOSED, UNCERTAIN, UNDONE, RunLog, advice, last_of, status_of, told
+from ec_agent.commits.runlog import CLOSED, UNCERTAIN, UNDONE, RunLog, action_of, advice, last_of, status_of
 from ec_agent.errors import CommitError, CommitUncertain, JournalError, PromotionError
 from ec_agent.insides.executors import carried_out_whole
 from ec_agent.support.plans import Plan, Step, call
@@ -26,21 +26,22 @@ _key: ContextVar[str | None] = ContextVar("ec_agent_idempotency_key", default=No
 
 
 def get_idempotency_key() -> str | None:
-    """Inside a tool that is being committed: the key of this commit, the same however often it is tried.
+    """Return the idempotency key of the commit that is being carried out; call it inside the tool.
 
-    Send it along: a receiver that has seen the key before can ignore the repetition. ``None`` elsewhere.
+    The key is the same at every attempt. Send it with the request: a receiver that has seen the key before can ignore
+    the repetition. Outside a commit this returns ``None``.
     """
     return _key.get()
 
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """How a call is carried out at most once.
+    """Carries calls out at most once, by a journal.
 
     Attributes:
         journal: where intents and outcomes are written down.
-        on_uncertain: what to do about an intent without an outcome: raise, or send it again with the same key.
-        log: of the run in which it is done; ``None`` where no checkpoints tell which that is.
+        on_uncertain: what to do about an intent without an outcome: ``"raise"``, or ``"retry"`` with the same key.
+        log: the log of the run that acts; ``None`` where the run has no checkpoints to identify it by.
     """
 
     journal: Journal
@@ -51,16 +52,17 @@ class Once:
         """Begin a step of the run, before any of its calls is carried out.
 
         Args:
-            what: which step of the task it is.
-            calls: names and arguments of all its calls.
-            keys: the idempotency keys they would have.
+            what: names the step among the steps of its graph task.
+            calls: names and arguments of all calls of the step.
+            keys: the idempotency keys proposed for these calls.
 
         Returns:
-            The keys that they have.
+            The keys to use. They differ from the proposed ones where another worker came to the same step first.
 
         Raises:
-            CommitUncertain: what one of the calls came to is not known; every such action of the run is named.
-            CommitError: the run has acted on another way.
+            CommitUncertain: one of the calls may have taken effect in an earlier attempt. The error names every action
+                of the run whose outcome is not known.
+            CommitError: another run of this thread went another way and has acted already.
         """
         if self.log is not None:
             keys = yield from self.log.enter(what, calls, keys)
@@ -71,18 +73,19 @@ class Once:
         return list(keys)
 
     def plan(self, key: str, what: str, args: Any, execute: Step, call_id: str | None = None) -> Plan[Any]:
-        """The outcome of the action under this key: from the journal, or by carrying it out.
+        """Return the result of the action with this key: from the journal if it is done, else by carrying it out.
 
         Args:
             key: its idempotency key.
             what: the tool's name.
-            args: its arguments.
-            execute: the action.
-            call_id: the model's tool call that it is the answer to.
+            args: the tool's arguments.
+            execute: carries the action out.
+            call_id: id of the model's tool call that the result answers.
 
         Raises:
-            CommitUncertain: it may have been carried out already, and its outcome is not known; or another
-                action was carried out in its place.
+            CommitUncertain: the action may have taken effect already, and its outcome is not known; or another
+                action was carried out under this key.
+            CommitError: another run of this thread went another way, and closed this key.
         """
         entries: list[Entry] = yield call(self.journal, "read", key)
         last = entries[-1] if entries else None
@@ -91,7 +94,7 @@ class Once:
             if status == CLOSED:
                 raise CommitError(_overtaken(key, what, args))
             if (last.intent["tool"], last.intent["args"]) != (what, repr(args)):
-                raise CommitUncertain(_another(key, last, what, args), key, [told(key, last)])
+                raise CommitUncertain(_another(key, last, what, args), key, [action_of(key, last)])
             if status == "done":
                 return readdressed((last.outcome or {})["value"], last.intent.get("call"), call_id)
             if status == "handed over":
@@ -107,7 +110,7 @@ class Once:
             "call": call_id,
         }
         if not (yield call(self.journal, "claim", key, len(entries), intent)):
-            mine = told(key, Entry(intent))
+            mine = action_of(key, Entry(intent))
             raise CommitUncertain(
                 f"another run is committing {what!r} right now (key {key}); let it end first", key, [mine]
             )
@@ -118,10 +121,10 @@ class Once:
         try:
             with carried_out_whole():
                 value = yield execute
-        except ParentCommand as stop:  # it did it, and sends the run elsewhere
+        except ParentCommand as stop:  # the action is done, and its result sends the run to another agent
             yield from self._keep(key, attempt, intent, stop.args[0], "handed over")
             raise
-        except (GraphBubbleUp, PromotionError):  # it asks somebody first, or says that it changed nothing
+        except (GraphBubbleUp, PromotionError):  # it asks a person first, or failed without changing anything
             yield call(self.journal, "note", key, attempt, {"status": "paused"})
             raise
         except Exception as error:
@@ -134,22 +137,22 @@ class Once:
         return value
 
     def _warn_in(self, error: Exception, key: str, intent: dict[str, Any]) -> None:
-        """Say in a tool's own error that the tool may have acted all the same, and what comes next."""
+        """Add to a tool's own error that the tool may have acted before it failed, and what a resumed run will do."""
         if self.on_uncertain == "raise":
             then = f"raises CommitUncertain and repeats nothing, until it is settled: {advice([key])}"
         else:
             then = 'sends it again under the same key (on_uncertain="retry")'
         error.add_note(
-            f"{intent['tool']}({intent['args']}) raised this while it was carried out as the chosen action, and may "
-            f"have taken effect all the same (idempotency key {key}). Resuming the run, or "
+            f"{intent['tool']}({intent['args']}) raised this while it was carried out as the chosen action. It may "
+            f"have taken effect before it raised (idempotency key {key}). Resuming the run, or "
             f"trying its node again, {then}"
         )
 
     def outcome(self, done: Done) -> Plan[Any]:
-        """What a call that was carried out came to.
+        """Return the result of a call that an earlier round carried out.
 
         Raises:
-            CommitUncertain: the journal does not know.
+            CommitUncertain: the journal no longer has the result.
         """
         key = str(done["key"])
         last: Entry | None = yield from last_of(self.journal, key)
@@ -165,26 +168,26 @@ class Once:
         try:
             try:
                 yield call(self.journal, "note", key, attempt, {"status": status, "value": value})
-            except (TypeError, ValueError):  # it cannot be serialised; what the model is told of it can
+            except (TypeError, ValueError):  # the value cannot be serialised; keep the text that the model gets of it
                 said = value.model_copy(update={"artifact": None}) if isinstance(value, ToolMessage) else str(value)
                 yield call(self.journal, "note", key, attempt, {"status": "done", "value": said})
         except JournalError as error:
             raise CommitUncertain(
                 f"{intent['tool']}({intent['args']}) was carried out, but that could not be written down ({error}). "
-                f"Mend the journal, then note its result: settle_commit(journal, {key!r}, ...)",
+                f"Repair the journal, then write the result into it: settle_commit(journal, {key!r}, ...)",
                 key,
-                [told(key, Entry(intent))],
+                [action_of(key, Entry(intent))],
             ) from error
 
     def _uncertain(self, keys: Sequence[str]) -> Plan[CommitUncertain]:
-        """The error that names these actions as far as they are uncertain, and all others of the run that are."""
+        """Return the error that names every uncertain action of the run, those with these keys first."""
         every = [*keys, *((yield from self.log.keys()) if self.log is not None else [])]
         found = []
         for key in dict.fromkeys(every):
             last: Entry | None = yield from last_of(self.journal, key)
             if last is not None and status_of(last) in UNCERTAIN:
                 found.append((key, last))
-        return CommitUncertain(_named(found), found[0][0] if found else keys[0], [told(*each) for each in found])
+        return CommitUncertain(_named(found), found[0][0] if found else keys[0], [action_of(*each) for each in found])
 
 
 def _named(found: Sequence[tuple[str, Entry]]) -> str:
@@ -192,7 +195,7 @@ def _named(found: Sequence[tuple[str, Entry]]) -> str:
     return (
         f"{lines}\n{_capital(advice([key for key, _ in found]))}. If the receiver ignores a key it has seen, "
         'on_uncertain="retry" sends '
-        + ("it again" if len(found) == 1 else "all of them again, once you have looked after each")
+        + ("it again" if len(found) == 1 else "all of them again: look at each of them first")
     )
 
 
@@ -202,7 +205,7 @@ def _capital(text: str) -> str:
 
 def _begun(entry: Entry) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(entry.intent["at"]))
-    how = "the run ended before its outcome was known, or another run is at it now"
+    how = "the run ended before its outcome was known, or another run is carrying it out now"
     if entry.outcome:
         how = f"it raised {entry.outcome['value']}"
     return f"{entry.intent['tool']}({entry.intent['args']}) was begun at {when}, and {how}: it may have taken effect"
@@ -220,13 +223,16 @@ def _another(key: str, entry: Entry, what: str, args: Any) -> str:
 
 def _overtaken(key: str, what: str, args: Any) -> str:
     return (
-        f"another run of this thread, for the same input, went on in another way before {what}({args!r}) was begun, so "
-        f"it was not done. Read the thread again; if it is left to do, begin a new turn (idempotency key {key})"
+        f"another run of this thread, for the same input, went another way before {what}({args!r}) was begun, so it "
+        f"was not done. Read the thread again; if the action is still needed, begin a new turn (idempotency key {key})"
     )
 
 
 def readdressed(value: Any, old: str | None, new: str | None) -> Any:
-    """A tool's answer to one call as that to another: two runs of a thread number their calls each for itself."""
+    """Change the call id in a tool's answer from ``old`` to ``new``.
+
+    The answer may come from another run of the thread, which has its own ids for the same calls.
+    """
     if old is None or new is None or old == new:
         return value
     if isinstance(value, ToolMessage):

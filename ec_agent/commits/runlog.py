@@ -1,9 +1,12 @@
-"""The acts of one run, on one line: of several who resume it, each either goes the same way or does nothing.
+"""Let several workers that resume one run act as one: each either takes the same steps or does nothing.
 
-Before an act its step is written into the run's log, which all who resume the run share. Then whoever wrote sees what
-else is there. A step that lies on the way here, or beside it, is past; the same step, come to by another worker, is
-the same act under the same keys; any other step was come to on another way, and only one of the two ways may go on.
-It is this one if it can close the other's keys for good, that is, if nothing was begun under them.
+All workers share the run's log. Before a worker acts, it writes its step into the log and then reads the steps that
+are there before its own:
+
+- A step that came before in the same history, or beside it in the same superstep, is no conflict.
+- The same step, written by another worker, is the same action: both use the same idempotency keys.
+- Any other step belongs to a different continuation of the run. Only one of the two may go on. This worker goes on if
+  it can close the keys of the other step for good, which it can while nothing was begun under them.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ STEP = "step"
 
 
 def status_of(entry: Entry | None) -> str:
-    """How an attempt stands: ``"none"``, ``"open"``, ``"closed"``, or what its outcome says."""
+    """Return the status of an attempt: ``"none"``, ``"open"``, ``"closed"``, or the status in its outcome."""
     if entry is None:
         return "none"
     if entry.intent.get(CLOSED):
@@ -32,35 +35,35 @@ def status_of(entry: Entry | None) -> str:
     return str((entry.outcome or {}).get("status", "open"))
 
 
-# Nothing was done under a key that stands so, and it may be claimed.
+# With these statuses nothing was done under a key, so an attempt may claim it.
 UNDONE = ("none", "paused", "not done")
-# It may have been done, and nobody knows.
+# With these statuses the action may have taken effect, and nobody knows.
 UNCERTAIN = ("open", "raised")
 
 
-def told(key: str, entry: Entry) -> dict[str, Any]:
-    """An attempt as an error has it: ``key``, ``tool``, ``args``, ``at`` and ``error``."""
+def action_of(key: str, entry: Entry) -> dict[str, Any]:
+    """Return an attempt in the form of ``CommitUncertain.actions``: ``key``, ``tool``, ``args``, ``at``, ``error``."""
     error = None if entry.outcome is None else entry.outcome.get("value")
     return {"key": key, **{name: entry.intent.get(name) for name in ("tool", "args", "at")}, "error": error}
 
 
 def advice(keys: Sequence[str]) -> str:
-    """What to do about actions that nobody knows the end of."""
+    """Return the sentence that tells what to do about actions whose outcome is not known."""
     settle = "; ".join(f"settle_commit(journal, {key!r}, ...)" for key in keys)
     each = "it" if len(keys) == 1 else "each of them"
     return (
         f"look whether {each} took effect, and note what you found with {settle}: the result if it was done, None if "
-        "it was not; or with `ec-agent commits settle`"
+        "it was not. `ec-agent commits settle` does the same"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RunLog:
-    """The log of the run that somebody is about to act in.
+    """The log of one run: every step in which the run has acted or is about to.
 
     Attributes:
-        journal: where it is kept.
-        standing: where in the run that is.
+        journal: where the log is kept.
+        standing: the run, and the place in it where this worker is about to act.
     """
 
     journal: Journal
@@ -68,22 +71,22 @@ class RunLog:
 
     @property
     def key(self) -> str:
-        """Under which the journal has it."""
+        """The key under which the journal keeps the log: the same for all workers that resume the run."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.standing.run}/acts"))
 
     def enter(self, what: str, calls: Sequence[tuple[str, Any]], keys: Sequence[str]) -> Plan[list[str]]:
-        """Put a step on the line of the run's acts.
+        """Write a step into the log, and make sure that no other continuation of the run acts as well.
 
         Args:
-            what: which step of the task it is.
-            calls: names and arguments of all its calls.
-            keys: the idempotency keys they would have.
+            what: names the step among the steps of its graph task.
+            calls: names and arguments of all calls of the step.
+            keys: the idempotency keys proposed for these calls.
 
         Returns:
-            The keys that they have: another worker may have come to the same step first.
+            The keys to use: those of another worker where it has come to the same step first.
 
         Raises:
-            CommitError: the run has acted on another way.
+            CommitError: another continuation of the run has acted already.
         """
         said = [[name, repr(args)] for name, args in calls]
         bare = {"place": f"{self.standing.place}/{what}", "calls": said}
@@ -99,7 +102,7 @@ class RunLog:
             if (yield call(self.journal, "claim", self.key, len(entries), self._intent(step))):
                 steps.append(step)
                 break
-        # What was logged later sees this step, and gives way or closes its keys; what follows it may lie before us yet.
+        # Only earlier steps are looked at: whoever logs a step later will find this one, and deal with it.
         first = next(place for place, each in enumerate(steps) if _is_same(each, step) and each["keys"] == chosen)
         yield from self._close_others(steps[:first], steps, step)
         return chosen
@@ -109,12 +112,12 @@ class RunLog:
         return {"tool": "a step of the run", "args": step["place"], **by, STEP: dict(step)}
 
     def keys(self) -> Plan[list[str]]:
-        """All keys that the run has acted under, or may have."""
+        """Return all keys under which the run has acted, or may have."""
         entries: list[Entry] = yield call(self.journal, "read", self.key)
         return list(dict.fromkeys(key for entry in entries for key in entry.intent[STEP]["keys"]))
 
     def _free(self, keys: Sequence[str], taken: Collection[str]) -> Plan[list[str]]:
-        """These keys; in the place of one that is another step's, or was closed, one that comes of it."""
+        """Return these keys. A key that another step has, or that was closed, is replaced by one derived from it."""
         free: list[str] = []
         for key in keys:
             tried, number = key, 0
@@ -128,7 +131,8 @@ class RunLog:
         self, before: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]], step: Mapping[str, Any]
     ) -> Plan[None]:
         for other in before:
-            # One message whose calls are made at two places is one act: the journal answers for the second.
+            # One message whose calls are made at two places is one action: its keys are equal, so the journal gives
+            # the second place the result of the first.
             if _is_same(other, step) or other["keys"] == step["keys"]:
                 continue
             ways = [each["position"] for each in steps if _is_same(each, other)]
@@ -151,7 +155,7 @@ class RunLog:
 
 
 def last_of(journal: Journal, key: str) -> Plan[Entry | None]:
-    """The last attempt at what has this key."""
+    """Return the latest attempt at the action with this key; ``None`` without any."""
     entries: list[Entry] = yield call(journal, "read", key)
     return entries[-1] if entries else None
 
@@ -167,12 +171,12 @@ def _elsewhere(entry: Entry, key: str, step: Mapping[str, Any]) -> CommitError:
     if status_of(entry) not in UNCERTAIN:
         return CommitError(
             f"{other} and has carried out {theirs} (idempotency key {key}); {ours} would come in its place, so "
-            "nothing was done here. Let that run end and read the thread again; if something is left to do, begin a "
-            "new turn, or a new thread"
+            "nothing was done here. Let that run end and read the thread again; if the action is still needed, begin "
+            "a new turn, or a new thread"
         )
     return CommitUncertain(
         f"{other} and has begun {theirs}; {ours} would come in its place, so nothing was done here. Let that run end; "
         f"if it has died, {advice([key])}",
         key,
-        [told(key, entry)],
+        [action_of(key, entry)],
     )

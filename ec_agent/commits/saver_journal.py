@@ -1,4 +1,4 @@
-"""The journal of commits in a run's own checkpointer, where no other is given."""
+"""The journal of commits that lives in the run's checkpointer: the default where ``journal=`` is not given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ec_agent.insides.langgraph import saver_of
 from ec_agent.support.checks import instance, text
 from ec_agent.support.plans import Plan, Step, adrive, call, drive
 
-# LangGraph's saver in memory looks whether a place is free and then takes it, which two threads can do at once.
+# InMemorySaver first checks whether a write exists and then stores it, without a lock: two threads could both claim.
 _memory_lock = threading.Lock()
 
 
@@ -27,26 +27,27 @@ def _one_by_one(step: Step) -> Step:
             return step.sync()
 
     async def wait() -> Any:
-        return sync()  # there is nothing to wait for
+        return sync()  # a saver in memory never blocks
 
     return Step(sync, wait)
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _as_journal_errors() -> Iterator[None]:
+    """Turn the checkpointer's own errors into ``JournalError``; errors about the caller's values pass unchanged."""
     try:
         yield
     except (TypeError, ValueError, EcAgentError):
         raise
     except Exception as error:
         raise JournalError(
-            f"the checkpointer, which keeps the journal of commits, failed ({type(error).__name__}: {error}); see "
+            f"the checkpointer, which keeps the journal of commits, failed ({type(error).__name__}: {error}); check "
             "that it can be read and written, then resume the run"
         ) from error
 
 
 def entries_of(found: CheckpointTuple | None) -> list[Entry]:
-    """The attempts at one action, as a checkpointer has them."""
+    """Read the attempts at one action from a checkpoint's pending writes, where ``SaverJournal`` keeps them."""
     written = {(task, channel): value for task, channel, value in (found.pending_writes if found else None) or []}
     entries: list[Entry] = []
     while (intent := written.get((f"intent {len(entries)}", "intent"))) is not None:
@@ -55,17 +56,17 @@ def entries_of(found: CheckpointTuple | None) -> list[Entry]:
 
 
 IN_SAVER = "ec_agent_commit:"
-"""What the namespaces of commits in a checkpointer begin with."""
+"""Prefix of the checkpoint namespaces in which ``SaverJournal`` keeps commits."""
 
 
 class SaverJournal:
     """A journal in the run's own checkpointer, in a namespace beside the graph's.
 
-    Of two writes to one place a saver keeps the first, which makes a claim the first one's.
+    A checkpointer keeps the first of two writes to one place. So where two workers claim one action, the first wins.
 
     Args:
         saver: the checkpointer.
-        thread_id: the thread whose commits these are; deleting it deletes them too.
+        thread_id: the thread whose commits the journal keeps. Deleting the thread deletes them too.
     """
 
     def __init__(self, saver: BaseCheckpointSaver[Any], thread_id: str) -> None:
@@ -79,17 +80,17 @@ class SaverJournal:
         return {"configurable": where}
 
     def _asked(self, name: str, *args: Any) -> Step:
-        """A call of the saver, whose own errors are ours; those of values that it cannot keep are the caller's."""
+        """Call a method of the checkpointer. Its failures become ``JournalError``."""
         step = call(self._saver, name, *args)
         if isinstance(self._saver, InMemorySaver) and name == "put_writes":
             step = _one_by_one(step)
 
         def sync() -> Any:
-            with _said():
+            with _as_journal_errors():
                 return step.sync()
 
         async def wait() -> Any:
-            with _said():
+            with _as_journal_errors():
                 return await step.wait()
 
         return Step(sync, wait)
@@ -110,8 +111,8 @@ class SaverJournal:
         entries = yield from self._read(key)
         if len(entries) <= attempt:
             raise JournalError(
-                "the checkpointer, which keeps the journal of commits, has lost what was just written there; see that "
-                "the thread is not deleted while it runs"
+                "the checkpointer, which keeps the journal of commits, has lost what was just written there; make sure "
+                "that the thread is not deleted while it runs"
             )
         return bool(entries[attempt].intent.get("by") == intent.get("by"))
 
@@ -120,11 +121,11 @@ class SaverJournal:
         yield self._asked("put_writes", self._place(key), [("outcome", outcome)], f"outcome {attempt}")
 
     def read(self, key: str) -> list[Entry]:
-        """All attempts so far."""
+        """Return all attempts under this key so far."""
         return drive(self._read(key))
 
     def claim(self, key: str, attempt: int, intent: dict[str, Any]) -> bool:
-        """Write an intent down; whether this claim is the one that stands."""
+        """Write an intent down. Return whether this claim won, rather than another worker's."""
         return drive(self._claim(key, attempt, intent))
 
     def note(self, key: str, attempt: int, outcome: dict[str, Any]) -> None:
@@ -145,7 +146,7 @@ class SaverJournal:
 
 
 def journal_for(given: Journal | None, config: Mapping[str, Any], memory: MemoryJournal) -> Journal:
-    """The journal of a run: the one that was given, else its checkpointer, else one in memory."""
+    """Return the journal of a run: the one that was given, else one in its checkpointer, else one in memory."""
     saver, thread = saver_of(config), (config.get("configurable") or {}).get("thread_id")
     if given is not None or saver is None or thread is None:
         return given or memory

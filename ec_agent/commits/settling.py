@@ -1,4 +1,4 @@
-"""Settling by hand what became of a commit, once somebody has looked."""
+"""Write into the journal by hand how an uncertain commit ended, once somebody has found out."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ BY_HAND = "by hand"
 
 
 def settle_commit(journal: Journal, key: str, result: str | None) -> None:
-    """Note by hand how an uncertain commit turned out.
+    """Write the outcome of an uncertain commit into the journal by hand.
+
+    A commit is uncertain where the run ended before its outcome was written down. Only a person can find out whether
+    it took effect; this function records what they found.
 
     Args:
         journal: the journal; the one in a checkpointer is ``SaverJournal(saver, thread_id)``.
         key: the idempotency key that ``CommitUncertain`` names.
-        result: what the tool would have returned: a resumed run takes that for its result. ``None`` says that it was
-            not done: a resumed run does it then, once, under the same key.
+        result: what the tool returned or would have returned; a resumed run uses it as the tool's result. ``None``
+            says that the action was not done; a resumed run then does it, once, under the same key.
 
     Raises:
         ConfigError: no commit with this key was begun, or its outcome is known.
-        CommitError: it was settled otherwise before, which a run may have gone by; the same answer again does nothing.
+        CommitError: the commit was settled before with another result, and a run may have used that result. Settling
+            it again with the same result does nothing.
         JournalError: the journal cannot be read or written.
     """
     drive(_settled(journal, key, result))
@@ -36,11 +40,11 @@ async def asettle_commit(journal: Journal, key: str, result: str | None) -> None
 
 
 def _settled(journal: Journal, key: str, result: str | None) -> Plan[None]:
-    if journal is None:
+    if journal is None:  # which check_journal lets through
         raise refusal("journal", journal, "the journal in which the commit was begun")
     check_journal(journal)
     check_key(key)
-    rather = "what the tool would have said, as text, or None: not done"
+    rather = "what the tool returned, as text, or None if the action was not done"
     or_none("the result", result, text, rather, empty=True)
     entries: list[Entry] = yield call(journal, "read", key)
     if not entries or entries[-1].intent.get("step"):
@@ -58,7 +62,9 @@ def _settled(journal: Journal, key: str, result: str | None) -> Plan[None]:
         raise ConfigError(f"the outcome of {key!r} is known: it was done; resume the run, which takes it from there")
     intent = {**last.intent, "by": uuid.uuid4().hex}
     if not (yield call(journal, "claim", key, len(entries), intent)):
-        raise ConfigError(f"something has just happened under the key {key!r}; look again")
+        raise ConfigError(
+            f"a run wrote to the journal under the key {key!r} at the same moment; read the journal again, then settle"
+        )
     yield call(journal, "note", key, len(entries), {**outcome, BY_HAND: True})
 
 
@@ -66,7 +72,7 @@ def _settled_before(key: str, last: Entry, result: str | None) -> str:
     before = "not done" if status_of(last) == "not done" else f"done, with the result {(last.outcome or {})['value']!r}"
     now = "not done" if result is None else f"done, with the result {result!r}"
     return (
-        f"{last.intent['tool']}({last.intent['args']}) was settled by hand before, as {before}; a run may have gone by "
-        f"that, so it is not settled as {now} (idempotency key {key}). Nothing was changed. If what was said before is "
+        f"{last.intent['tool']}({last.intent['args']}) was settled by hand before, as {before}. A run may have used "
+        f"that, so it is not settled as {now} (idempotency key {key}). Nothing was changed. If the earlier result is "
         "wrong, do not resume the run: begin a new turn, or a new thread"
     )

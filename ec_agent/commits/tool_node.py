@@ -14,7 +14,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
-from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, entered
+from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
@@ -28,22 +28,25 @@ from ec_agent.insides.langgraph import number_in_task
 from ec_agent.support.checks import one_of, several
 from ec_agent.support.plans import Plan, adrive, drive
 
-_AT_ONCE = 4  # no pool of threads has fewer, unless max_concurrency says so
+_AT_ONCE = 4  # a thread pool of Python runs at least this many calls side by side, unless max_concurrency is smaller
 
 
 class CommitToolNode(ToolNode):
-    """LangGraph's ``ToolNode``, whose calls have idempotency keys and are written down in a journal.
+    """LangGraph's ``ToolNode`` that carries each call out at most once, also if the run is resumed or retried.
 
-    Takes and gives what a ``ToolNode`` does. A call that was carried out already, in a run that was resumed, retried
-    or replayed, is answered with its first result; one of which only the intent is known raises ``CommitUncertain``.
-    Inside a rollout its tools are not run: the rollout ends at them. A tool may ask by ``interrupt()``; where several
-    calls of one message do, each needs a task of its own, ``Send("tools", [call])``.
+    It takes the inputs of a ``ToolNode`` and gives its outputs. Each call has an idempotency key and is written down
+    in a journal, before it runs and after. If a resumed, retried or replayed run comes to a call that is done, the
+    call gives its first result and does not run again. If the journal has only the call's beginning, nobody knows
+    whether it took effect, and the node raises ``CommitUncertain``. Inside a rollout its tools do not run: the rollout
+    stops before them. A tool may ask a person by ``interrupt()``; where several calls of one message do, give each a
+    task of its own, ``Send("tools", [call])``.
 
     Args:
-        tools: the tools; those marked ``@read_only`` are just run.
-        journal: where commits are written down: by default in the run's checkpointer, else in memory.
-        on_uncertain: ``"raise"``, or ``"retry"`` with the same key.
-        **kwargs: what ``ToolNode`` takes besides.
+        tools: the tools; those marked ``@read_only`` run without a journal.
+        journal: where commits are written down: by default in the run's checkpointer, without one in memory.
+        on_uncertain: what to do with a call that may have taken effect: ``"raise"``, or ``"retry"``, which calls the
+            tool again with the same key.
+        **kwargs: the other arguments of ``ToolNode``.
 
     Example:
         >>> builder.add_node("tools", CommitToolNode([send_email]))
@@ -77,13 +80,14 @@ class CommitToolNode(ToolNode):
             try:
                 return await super()._afunc(input, config, runtime)
             except Exception:
-                # It leaves at the first call that fails. Those beside it go on, and a retry must find their outcomes.
+                # ToolNode raises at the first call that fails, while the calls beside it still run. Wait for them: a
+                # retry must find their outcomes in the journal.
                 if gate is not None:
-                    await adrive(gate.quiet())
+                    await adrive(gate.wait_until_idle())
                 raise
 
     def _gate(self, input: Any, config: RunnableConfig) -> Plan[CommitGate | None]:
-        """The gate that carries the calls out; ``None`` inside a rollout, which ends at them."""
+        """Return the gate that carries the calls out; ``None`` inside a rollout, where no call may run."""
         yield from written_down(config)
         around = current_gate.get()
         rollout = around.beyond if isinstance(around, CommitGate) else around
@@ -97,7 +101,7 @@ class CommitToolNode(ToolNode):
         once = Once(journal, self._on_uncertain, RunLog(journal, here) if here is not None else None)
         said = repr([(each.name, each.args) for each in calls.values()])
         number = number_in_task(config, said) if here is not None else 0
-        planned = yield from entered(once, f"tools/{number}/{said}", calls)
+        planned = yield from begin_calls(once, f"tools/{number}/{said}", calls)
         return CommitGate(planned, once, beside=self.tools_by_name)
 
     @contextmanager
@@ -109,10 +113,10 @@ class CommitToolNode(ToolNode):
             with gated(gate):
                 yield gate
         except GraphInterrupt:
-            if gate.confused(config.get("max_concurrency") or _AT_ONCE):
+            if gate.several_ask(config.get("max_concurrency") or _AT_ONCE):
                 raise CommitError(CONFUSABLE) from None
             raise
-        if gate.failure is not None:  # told to the model as an ordinary error, perhaps
+        if gate.failure is not None:  # ToolNode may have turned it into a message to the model: raise it here
             raise gate.failure
 
     def _planned(self, input: Any, thread: Any, place: Any) -> dict[str, Planned]:
@@ -121,7 +125,8 @@ class CommitToolNode(ToolNode):
         message = _message(input, self._messages_key) if kind != "tool_calls" else None
         for each in calls:
             tool = self.tools_by_name.get(each["name"])
-            # A replay from an older checkpoint is another task with the same message; without one the task must do.
+            # The key is made of the message's id, for a replay from an older checkpoint has the same message and
+            # another task. Where the message has no id, the task's namespace has to do.
             said = message.id if message is not None and message.id else place
             key = str(uuid5(NAMESPACE_URL, f"{thread}/{said}/{each['id']}"))
             planned[str(each["id"])] = Planned(

@@ -1,4 +1,4 @@
-"""Tools of which nobody has said whether they act, and that ran once per rollout: noticed, and told once."""
+"""Warn of undeclared tools that ran in several rollouts: nobody has said whether such a tool acts on the world."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ec_agent.errors import UndeclaredToolWarning
 
 _PATHS = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")]
 _LIBRARIES = (f"{Path(__file__).parents[1]}{os.sep}", "<frozen ", *(f"{path}{os.sep}" for path in _PATHS))
-"""How the file names begin of code that is no user's: ours, Python's, and whatever is installed."""
+"""Prefixes of the file names of code that is not the user's: this package, Python, and installed packages."""
 
 
 class Ran:
-    """The undeclared tools that one rollout ran, in any of its attempts. Thread-safe.
+    """Counts the undeclared tools that one rollout ran, in all its attempts. Thread-safe.
 
     Attributes:
-        rollout: a name for the rollout that no other one has.
+        rollout: a unique name of the rollout.
     """
 
     def __init__(self, rollout: str) -> None:
@@ -35,21 +35,24 @@ class Ran:
         self._lock = threading.Lock()
 
     def note(self, tool: str, rollout: str) -> None:
-        """The tool ran in a rollout: this one, or one of a ``best_of_n`` within it."""
+        """Note that the tool ran in a rollout: this one, or one of a ``best_of_n`` inside it."""
         with self._lock:
             self._rollouts.setdefault(tool, set()).add(rollout)
 
     def counts(self) -> dict[str, int]:
-        """By tool, in how many rollouts it ran."""
+        """Return in how many rollouts each tool ran, by the tool's name."""
         with self._lock:
             return {tool: len(rollouts) for tool, rollouts in sorted(self._rollouts.items())}
 
 
 def ran_in(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """By undeclared tool, in how many of these rollouts it ran; failed ones count, for they acted as well."""
+    """Return in how many of these rollouts each undeclared tool ran, by the tool's name.
+
+    Failed rollouts count too: their tools acted before the failure.
+    """
     counts: Counter[str] = Counter()
     for record in records:
-        counts.update(record["facts"].get("undeclared", {}))  # a checkpoint of an earlier version has none
+        counts.update(record["facts"].get("undeclared", {}))  # records of earlier versions lack the entry
     return dict(counts)
 
 
@@ -59,34 +62,34 @@ def repeated(ran: Mapping[str, int]) -> list[str]:
 
 
 def said_of(tools: Iterable[str]) -> str:
-    """What is to be said of tools that ran in more than one rollout."""
+    """Return the text of the warning about tools that ran in more than one rollout."""
     return (
         f"undeclared tools ran in several rollouts: {', '.join(tools)}. What such a tool does to the world was done "
         "once per rollout. Name those that act in best_of_n(..., commit=[...]), or mark them @commit_tool: then only "
-        "the winner's call is carried out. Mark those that are harmless with @read_only, or read_only(tool); commit=[] "
-        "says that none of them acts"
+        "the winner's call is carried out. Mark those that are harmless with @read_only, or read_only(tool); give "
+        "commit=[] if none of them acts"
     )
 
 
-class Heed(Protocol):
-    """Is told which undeclared tools ran in a question."""
+class UndeclaredListener(Protocol):
+    """Receives, at the end of each question, the undeclared tools that ran in it."""
 
     def hear(self, ran: Mapping[str, int]) -> None:
-        """By tool, in how many of the question's rollouts it ran."""
+        """Take in how many of the question's rollouts each tool ran, by the tool's name."""
 
 
 class Notices:
-    """Warns of undeclared tools that ran in several rollouts, of each tool once. Thread-safe."""
+    """Warns of undeclared tools that ran in several rollouts, once for each tool. Thread-safe."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._lock = threading.Lock()
 
     def hear(self, ran: Mapping[str, int]) -> None:
-        """Warn of those that nobody was warned of yet."""
+        """Warn of the tools among these that ran in several rollouts and were not in an earlier warning."""
         with self._lock:
-            new = [tool for tool in repeated(ran) if tool not in self._told]
-            self._told.update(new)
+            new = [tool for tool in repeated(ran) if tool not in self._warned]
+            self._warned.update(new)
         if new:
             _warn(said_of(new))
 
@@ -103,7 +106,7 @@ _begun_at: ContextVar[_Line | None] = ContextVar("ec_agent_begun_at", default=No
 
 
 def _users_line() -> _Line | None:
-    """The innermost line of the user's on this thread's stack."""
+    """Return the innermost line of the user's own code on this thread's stack; ``None`` without any."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
         frame = frame.f_back
@@ -112,7 +115,10 @@ def _users_line() -> _Line | None:
 
 @contextmanager
 def begun_here() -> Iterator[None]:
-    """Have warnings point at the user's line that led here, from the other threads of the run too."""
+    """Let warnings point at the line of the user's code that called us, also those given on other threads of the run.
+
+    A warning that pointed into this package would not tell the user which of their calls it is about.
+    """
     token = _begun_at.set(_users_line() or _begun_at.get())
     try:
         yield
@@ -130,11 +136,14 @@ def _warn(said: str) -> None:
     warnings.warn_explicit(said, UndeclaredToolWarning, line.file, line.number, name, registry, line.names)
 
 
-class Together:
-    """Takes several questions for one: an evaluation asks anew for each rollout of a task.
+class SummedQuestions:
+    """Adds up the rollouts of several questions, as if they were one question.
+
+    An evaluation runs each rollout of a task as a question of its own. One question alone would never show that a tool
+    ran in several of them.
 
     Args:
-        notices: who warns.
+        notices: gives the warnings.
     """
 
     def __init__(self, notices: Notices) -> None:
@@ -142,19 +151,22 @@ class Together:
         self._ran: Counter[str] = Counter()
 
     def hear(self, ran: Mapping[str, int]) -> None:
-        """Count these rollouts with those before."""
+        """Add a question's counts to those before, and warn by the sums."""
         self._ran.update(ran)
         self._notices.hear(self._ran)
 
 
-heeding: ContextVar[Heed | None] = ContextVar("ec_agent_heeding", default=None)
+undeclared_listener: ContextVar[UndeclaredListener | None] = ContextVar("ec_agent_undeclared_listener", default=None)
 
 
 @contextmanager
-def heeded_by(heed: Heed) -> Iterator[None]:
-    """Tell this one in place of each ``best_of_n`` that is asked inside: for many that serve one purpose."""
-    token = heeding.set(heed)
+def reported_to(listener: UndeclaredListener) -> Iterator[None]:
+    """Inside the ``with`` block, every question reports its undeclared tools to ``listener``, and does not warn itself.
+
+    For many questions that serve one purpose, such as the rollouts of an evaluation.
+    """
+    token = undeclared_listener.set(listener)
     try:
         yield
     finally:
-        heeding.reset(token)
+        undeclared_listener.reset(token)

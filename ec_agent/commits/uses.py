@@ -1,4 +1,4 @@
-"""Calls of tools: who asked for them, where they are made, and in which conversation."""
+"""A tool call: which model message asked for it, in which graph task it is made, and in which conversation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ec_agent.insides.langgraph import READ
 from ec_agent.insides.tool_runs import refuses
 
 Talk = tuple[str, list[Any]]
-"""A conversation: the state key it is kept under, and its messages."""
+"""A conversation: the state key of a list of messages, and that list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,12 @@ class Use:
 
     Attributes:
         tool: the tool.
-        input: what it is called with.
-        call_id: id of the model's tool call that it answers; ``None`` for a call that no model asked for.
-        outer: the call that a model's message of the agent asked for, and in whose course this one is made.
-        place: ``configurable`` of the graph task that it is made in.
-        heard: how many messages models had returned before it.
+        input: what the tool is called with.
+        call_id: id of the model's tool call that this answers; ``None`` where the agent's own code made the call.
+        outer: the call during which this one is made, where a tool calls a tool: the outermost one that a message of
+            the agent's model asked for.
+        place: ``configurable`` of the graph task in which the call is made.
+        heard: how many messages models had returned before the call; ``None`` if not known.
     """
 
     tool: BaseTool
@@ -40,32 +41,32 @@ class Use:
 
     @property
     def inside(self) -> str | None:
-        """Id of the model's tool call in whose course it is made."""
+        """Id of the model's tool call during which this call is made, where a tool calls a tool."""
         return None if self.outer is None else self.outer.call_id
 
     @property
     def asked(self) -> Use:
-        """The call of the agent's own conversation that leads to it: a tool may ask an agent with one of its own."""
+        """The call in the agent's own conversation that led to this one; this one itself where no tool is between."""
         return self.outer or self
 
     @property
     def answers(self) -> str | None:
-        """The model's tool call that leads to it."""
+        """Id of the model's tool call, in the agent's own conversation, that led to this call."""
         return self.asked.call_id
 
     @property
     def args(self) -> dict[str, Any]:
-        """What it is called with, as a model would say it."""
+        """The arguments of the call, in the form of a model's tool call."""
         return self.input if isinstance(self.input, dict) else {"input": self.input}
 
     def is_of(self, args: Mapping[str, Any]) -> bool:
-        """Whether it is called with what a model said; a tool node may have added to that."""
+        """Whether the call has the arguments that the model gave. A tool node may have injected further ones."""
         names = args or self.tool.args
         return alike(args, {name: value for name, value in self.args.items() if name in names})
 
     @property
     def misfits(self) -> bool:
-        """Whether the tool's own schema refuses what it is called with, before it does anything."""
+        """Whether the tool's own schema refuses the arguments, so that the tool does nothing."""
         return refuses(self.tool, self.input, self.call_id)
 
 
@@ -73,44 +74,44 @@ def alike(some: Any, others: Any) -> bool:
     """Whether two calls have the same arguments."""
     try:
         return bool(some == others)
-    except Exception:  # arrays and the like have no one answer
+    except Exception:  # arrays compare element by element, which gives no single truth value
         return repr(some) == repr(others)
 
 
 def answering(value: Any, use: Use) -> Any:
-    """What a tool gave, as the answer to the call; somebody may have noted it by hand."""
+    """Wrap a tool's result in a ``ToolMessage`` where it is plain text, as one that was settled by hand is."""
     if use.call_id is None or isinstance(value, ToolOutputMixin):
         return value
     return ToolMessage(str(value), name=use.tool.name, tool_call_id=use.call_id)
 
 
 def asks(message: AIMessage, call_id: str | None, name: str | None) -> bool:
-    """Whether the message has a call with this id, of this tool."""
+    """Whether the message has a call with this id and of the tool with this name; of any tool if ``name`` is None."""
     return any(call["id"] == call_id and name in (None, call["name"]) for call in message.tool_calls)
 
 
 def says(message: AIMessage, use: Use) -> bool:
-    """Whether the message has this very call, and not merely one with the same id."""
+    """Whether the message has this call: one with the same id and the same arguments."""
     return any(call["id"] == use.call_id and use.is_of(call["args"]) for call in message.tool_calls)
 
 
 def task_here() -> str:
-    """The checkpoint namespace of the graph task that this is called in."""
+    """Return the checkpoint namespace of the graph task in which this is called."""
     return task_of(place_here())
 
 
 def place_here() -> Mapping[str, Any]:
-    """``configurable`` of the graph task that this is called in."""
+    """Return ``configurable`` of the graph task in which this is called; empty outside a graph."""
     return (var_child_runnable_config.get() or {}).get("configurable") or {}
 
 
 def task_of(place: Mapping[str, Any]) -> str:
-    """The checkpoint namespace of a graph task."""
+    """Return the checkpoint namespace of a graph task, given its ``configurable``."""
     return str(place.get("checkpoint_ns") or "")
 
 
 def talks(place: Mapping[str, Any]) -> Iterator[Talk]:
-    """The lists in the state of the graph whose task that is, by state key."""
+    """Yield every list in the state of a task's graph, with its state key; ``place`` is the task's ``configurable``."""
     read = place.get(READ)
     for key, channel in (read.args[1] if read is not None else {}).items():
         value = channel.get() if channel.is_available() else None
@@ -121,9 +122,12 @@ def talks(place: Mapping[str, Any]) -> Iterator[Talk]:
 def talk_with(
     call_ids: Collection[str | None], message: AIMessage | None = None, place: Mapping[str, Any] | None = None
 ) -> Talk | None:
-    """The state key and the messages, in the graph whose task this is called in, that have one of these tool calls.
+    """Find the conversation that has one of these tool calls, in the state of a graph.
 
-    Where several have, the one that this message is in; of the graph of another task where its ``place`` is given.
+    Args:
+        call_ids: ids of the tool calls.
+        message: where several conversations have such a call, the one that contains this message is taken.
+        place: ``configurable`` of a task of the graph; by default of the task in which this is called.
     """
     here = place_here() if place is None else place
     lists = [(key, [m for m in value if isinstance(m, AIMessage)], value) for key, value in talks(here)]

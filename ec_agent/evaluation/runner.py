@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Unpack
 
 from langchain_core.runnables import Runnable
 
-from ec_agent.commits.undeclared import Notices, Together, heeded_by
+from ec_agent.commits.undeclared import Notices, SummedQuestions, reported_to
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
 from ec_agent.evaluation.asked import asked_of
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
@@ -231,7 +231,7 @@ class _Run:
         self._failure: TraceError | None = None
         self._tokens = self._calls = 0
         notices = Notices()
-        self._heeds = {task.id: Together(notices) for task in self.tasks}
+        self._undeclared = {task.id: SummedQuestions(notices) for task in self.tasks}
 
     async def to_its_end(self, store: TraceStoreProtocol) -> None:
         """Run what is not stored yet."""
@@ -266,7 +266,7 @@ class _Run:
             task, agent, key = due
             if self._is_there(key, store):  # another process was here first
                 continue
-            with heeded_by(self._heeds[task.id]):
+            with reported_to(self._undeclared[task.id]):
                 ran = await run_rollout(task, agent, key, self.settings, self._on_event)
             # No await here: what was judged is stored, whoever cancels us.
             try:

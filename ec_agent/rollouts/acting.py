@@ -13,7 +13,7 @@ from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command, Overwrite
 from typing_extensions import TypedDict
 
-from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, entered
+from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
 from ec_agent.environments.worlds import in_environment
@@ -233,7 +233,7 @@ def _onward(
 def _entered(session: Session, record: Record, state: Mapping[str, Any]) -> Plan[dict[str, Planned]]:
     number = state["course"]["round"]
     try:
-        return (yield from entered(session.once, str(number), _planned(session, record, number)))
+        return (yield from begin_calls(session.once, str(number), _planned(session, record, number)))
     except CommitError as error:
         raise _after(error, done_in(state)) from error.__cause__
 
@@ -270,11 +270,11 @@ def _carried_out(
     attempt = Attempt(session, {**start, "thread": record["end"]["thread"]}, config, calls)
     yield from run(attempt)
     assert attempt.committing is not None
-    yield from attempt.committing.quiet()
+    yield from attempt.committing.wait_until_idle()
     done = yield from record_of(attempt)
     if done["error"] is not None:
         raise _after(session.errors[record["index"]], attempt.committing.done())
-    if done["end"]["kind"] == "interrupt" and attempt.committing.confusable:
+    if done["end"]["kind"] == "interrupt" and attempt.committing.several_open:
         raise CommitError(CONFUSABLE)
     if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
         if session.options.continue_after_commit:

@@ -22,7 +22,7 @@ from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal
 from ec_agent.commits.once import Once
 from ec_agent.commits.saver_journal import journal_for
-from ec_agent.commits.undeclared import Notices, begun_here, heeding
+from ec_agent.commits.undeclared import Notices, begun_here, undeclared_listener
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
 from ec_agent.insides.executors import around_here, attended
@@ -239,7 +239,7 @@ class Node:
             max_concurrency=config.get("max_concurrency"),
             breakpoints=breakpoints,
             budget=Budget(options.limits.token_budget),
-            notices=heeding.get() or self.notices,
+            notices=undeclared_listener.get() or self.notices,
             listener=listener.get(),
             events=event_streams(config.get("callbacks")),
             around=around_here(),

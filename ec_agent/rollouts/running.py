@@ -73,8 +73,8 @@ def _run(attempt: Attempt) -> Plan[None]:
 def _next_answers(attempt: Attempt, committing: CommitGate) -> Plan[None]:
     """Go on to the next question of a call that begins anew with each: one that was answered, too."""
     assert attempt.saver is not None
-    yield from committing.quiet()
-    committing.again()
+    yield from committing.wait_until_idle()
+    committing.start_over()
     attempt.log.again(finished_in(attempt.saver, attempt.thread, attempt.session.agent.state_keys))
     attempt.held = {}
     del attempt.answers[0]

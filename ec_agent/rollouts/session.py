@@ -18,7 +18,7 @@ from ec_agent.commits.effects import CommitPolicy
 from ec_agent.commits.lineage import standing
 from ec_agent.commits.once import Once
 from ec_agent.commits.runlog import RunLog
-from ec_agent.commits.undeclared import Heed, Notices
+from ec_agent.commits.undeclared import Notices, UndeclaredListener
 from ec_agent.environments.worlds import World
 from ec_agent.errors import EnvironmentGoneError, ProgressWarning
 from ec_agent.insides.executors import Around, around_here
@@ -136,7 +136,7 @@ class Session:
     ran: set[int] = field(default_factory=set)
     errors: dict[int, Exception] = field(default_factory=dict)
     seen: dict[str, BaseTool] = field(default_factory=dict)
-    notices: Heed = field(default_factory=Notices)
+    notices: UndeclaredListener = field(default_factory=Notices)
     listener: Listener | None = None
     unchosen: Any = None
     events: BaseCallbackManager | None = None

@@ -248,7 +248,7 @@ def test_a_path_that_is_not_where_it_was_is_said():
     graph = chain(InMemorySaver(), look=RunnableLambda(look, name="look"))
     graph.invoke(GO, THREAD)
     moved = {**seen[0]["configurable"], READ: object()}
-    with pytest.raises(CommitError, match="does not tell a task's path"):
+    with pytest.raises(CommitError, match="does not keep a task's path"):
         drive(standing({**seen[0], "configurable": moved}))
 
 

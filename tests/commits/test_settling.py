@@ -125,7 +125,7 @@ def test_every_open_action_is_named(form, names):
             assert f"{each['tool']}({each['args']}) was begun at 20" in str(error)
             assert f"settle_commit(journal, '{each['key']}', ...)" in str(error)
         assert error.key in [each["key"] for each in error.actions]
-        assert "all of them again, once you have looked after each" in str(error)
+        assert "all of them again: look at each of them first" in str(error)
     assert office.done == ["mail"]
 
 
@@ -177,7 +177,7 @@ def test_what_is_settled_is_not_settled_otherwise(journal, api, first, others, s
     for result in others:
         with pytest.raises(CommitError, match="settled by hand before, as ") as caught:
             settle(api, journal, "k", result)
-        assert f"send({INTENT['args']}) was settled by hand before, as {said};" in str(caught.value)
+        assert f"send({INTENT['args']}) was settled by hand before, as {said}." in str(caught.value)
         settle(api, journal, "k", first)  # the same again is harmless
     assert journal.read("k") == before
 
@@ -210,5 +210,5 @@ def test_what_needs_no_settling_is_refused(journal, api):
 @pytest.mark.parametrize("result", [3, True, ["sent"], b"sent"], ids=repr)
 def test_a_result_that_no_tool_says_is_refused(journal, api, result):
     journal.claim("k", 0, INTENT)
-    with pytest.raises(ConfigError, match="give what the tool would have said"):
+    with pytest.raises(ConfigError, match="give what the tool returned"):
         settle(api, journal, "k", result)

@@ -60,7 +60,7 @@ def test_the_first_run_warns_and_says_what_to_do(run, post, form, heard):
     assert names(heard) == [["send"]]  # ``search`` is marked
     assert "commit=[...]" in said
     assert "@read_only" in said
-    assert "commit=[] says that none of them acts" in said
+    assert "give commit=[] if none of them acts" in said
     assert selection.undeclared_tools == ("send",)
     assert said in selection.warnings
     again = run.run(node, GO).selection

@@ -10,7 +10,7 @@ from inspect_ai.log import transcript
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from typing_extensions import TypedDict
 
-from ec_agent.commits.undeclared import Notices, heeded_by
+from ec_agent.commits.undeclared import Notices, reported_to
 from ec_agent.errors import ConfigError, RolloutError
 from ec_agent.evaluation.inspect_ai.models import inspect_models
 from ec_agent.evaluation.inspect_ai.numbers import KEY, numbers_of
@@ -72,7 +72,7 @@ def best_of_n_solver(agent: Any, n: int = 8, input: ToInput | None = None, **opt
         started = time.perf_counter()
         async with inspect_models():
             node = best_of_n(standing_alone(agent_for(task, found)), n, **options)
-            with heeded_by(notices):
+            with reported_to(notices):
                 result = await node.arun(task.input)
         selection, seconds = result.selection, time.perf_counter() - started
         outcome = Outcome(result.final_actions[selection.winner], result.output)
