@@ -80,6 +80,10 @@ from ec_agent.selectors import LowestCentroid as LowestCentroid
 from ec_agent.selectors import Ranking as Ranking
 from ec_agent.selectors import Selector as Selector
 from ec_agent.selectors.settings import load_settings as load_settings
+from ec_agent.stopping.agreement import Agreement as Agreement
+from ec_agent.stopping.base import More as More
+from ec_agent.stopping.base import Stop as Stop
+from ec_agent.stopping.base import StoppingPlan as StoppingPlan
 from ec_agent.traces.sqlite.store import TraceStore as TraceStore
 
 __version__: str

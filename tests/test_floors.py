@@ -16,7 +16,7 @@ FLOORS = [  # from the ground up; rooms of one floor do not import one another
     ["numbers"],
     ["insides"],
     ["capture", "environments", "local", "selectors"],
-    ["commits", "evaluator", "prompted", "testing"],
+    ["commits", "evaluator", "prompted", "stopping", "testing"],
     ["doctor", "tracing"],
     ["rollouts"],
     ["visual"],

@@ -16,6 +16,7 @@ from ec_agent import errors
 
 PUBLIC = [
     "AgentError",
+    "Agreement",
     "AllRolloutsFailedError",
     "BestOfN",
     "BestOfNResult",
@@ -50,6 +51,7 @@ PUBLIC = [
     "MemoryJournal",
     "MemoryWarning",
     "MissingLogprobsError",
+    "More",
     "NoFinalActionError",
     "NoScoredRolloutError",
     "NotStoredError",
@@ -72,6 +74,8 @@ PUBLIC = [
     "SelectionError",
     "Selector",
     "StateMismatchError",
+    "Stop",
+    "StoppingPlan",
     "StreamCutError",
     "TokenBudgetError",
     "TokenLimitError",
@@ -179,7 +183,7 @@ def test_a_wildcard_import_gives_the_surface():
     assert set(PUBLIC) <= set(space)
 
 
-@pytest.mark.parametrize("package", ["", "doctor", "evaluation", "live", "local", "prompted", "tracing"])
+@pytest.mark.parametrize("package", ["", "doctor", "evaluation", "live", "local", "prompted", "stopping", "tracing"])
 def test_each_name_is_listed_once_in_the_stub_and_is_there(package):
     module = importlib.import_module(f"ec_agent.{package}".rstrip("."))
     stub = Path(module.__file__).with_suffix(".pyi").read_text(encoding="utf-8")

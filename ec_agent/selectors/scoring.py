@@ -27,8 +27,7 @@ class Named(ABC):
     @property
     def name(self) -> str:
         """What it is called in receipts: the label, and the settings that are not the default ones."""
-        told = [f"{f.name}={_shown(value)}" for f in fields(self) if (value := getattr(self, f.name)) != f.default]
-        return f"{self.label}({', '.join(told)})" if told else self.label
+        return told_name(self)
 
     @property
     @abstractmethod
@@ -106,6 +105,12 @@ def token_count(candidate: Candidate) -> float | None:
 def call_count(candidate: Candidate) -> float | None:
     """LLM calls; ``None`` where none was seen, for then nobody knows."""
     return float(len(candidate.trajectory.calls)) or None
+
+
+def told_name(owner: Any) -> str:
+    """The label of an object whose settings are its dataclass fields, and those settings that are not the default."""
+    told = [f"{f.name}={_shown(value)}" for f in fields(owner) if (value := getattr(owner, f.name)) != f.default]
+    return f"{owner.label}({', '.join(told)})" if told else str(owner.label)
 
 
 def _shown(value: Any) -> str:

@@ -65,6 +65,9 @@ EXEMPT_METHODS = {
 SELECTING = ("entrants", "score", "warnings", "ballot", "reason", "weight")
 """Methods of selectors: called by ``select()``, which looks at what it was given."""
 
+STOPPING = ("enough", "seen", "usual_waves")
+"""Methods of stopping plans: called by ``ask()``, which looks at what they answer."""
+
 BASES = ("ec_agent.selectors.ScoreSelector", "ec_agent.selectors.VoteSelector")
 """Abstract: fed by those who derive from them."""
 
@@ -73,4 +76,5 @@ def exempt(place: str) -> bool:
     """Whether a public callable need not be fed."""
     owner, _, method = place.rpartition(".")
     selecting = method in SELECTING and ("selectors" in owner or owner == "ec_agent.LowestCentroid")
+    selecting = selecting or method in STOPPING
     return place in EXEMPT or owner in EXEMPT_METHODS or selecting or place in BASES or owner in BASES

@@ -70,6 +70,9 @@ NUMBERS = {
         told={"outputs": ""},
     ),
     "ec_agent.CallFilter": Case(use=lambda accepts: accepts(CallInfo(node="a", path=("a",), metadata={"k": 1}))),
+    "ec_agent.Agreement": Case(use=lambda plan: plan.enough(candidates(), 0, 8), functions=frozenset(("normalize",))),
+    "ec_agent.More": Case(),
+    "ec_agent.Stop": Case(lambda _: {"reason": "seen"}),
     "ec_agent.selectors.final_answer": Case(lambda _: {"action": "x"}),
     "ec_agent.selectors.selector_named": Case(lambda _: {"name": "deepconf_tail"}, told={"name": "selector"}),
     "ec_agent.selectors.tally": Case(

@@ -12,7 +12,8 @@ import pytest
 from ec_agent import numbers
 
 FOREIGN = ("langgraph", "langchain", "langchain_core", "langsmith", "openai", "pydantic", "httpx", "typer", "rich")
-MODULES = [f"numbers.{path.stem}" for path in sorted(Path(numbers.__file__).parent.glob("[a-z]*.py"))] + ["selectors"]
+MODULES = [f"numbers.{path.stem}" for path in sorted(Path(numbers.__file__).parent.glob("[a-z]*.py"))]
+MODULES += ["selectors", "stopping.agreement", "stopping.asking"]
 PROBE = """
 import importlib, json, sys
 for name in sys.argv[1:]:
