@@ -1,44 +1,44 @@
-"""Every error and warning a user of ec_agent can meet, in one tree.
+"""All errors and warnings that a user of ec_agent can meet, in one tree.
 
     EcAgentError
     ├── ConfigError (also ValueError)        an argument is wrong
     ├── AgentError (also TypeError)          the agent cannot be run, or its output cannot be used
     │   └── StateMismatchError               the winner's writes do not fit the outer state
-    ├── RolloutError                         what one rollout ended with; kept in its record
+    ├── RolloutError                         one rollout failed; its record keeps the error
     │   ├── NoFinalActionError               it wrote nothing
     │   ├── RolloutInterruptedError          it stopped at an ``interrupt()`` that nobody can answer
     │   ├── RolloutTimeoutError (also TimeoutError)   it took longer than ``timeout``
-    │   ├── RolloutCancelledError            something in it cancelled it
+    │   ├── RolloutCancelledError            code inside the rollout cancelled it
     │   ├── TokenLimitError                  it generated more than ``max_tokens``
     │   ├── TokenBudgetError                 the ``token_budget`` of all rollouts was spent
     │   ├── StreamCutError                   a streamed answer broke off in the middle
     │   └── MissingLogprobsError             a call came back without logprobs (``on_missing="raise"``)
-    ├── SelectionError                       no winner can be named
+    ├── SelectionError                       no winner can be chosen
     │   ├── AllRolloutsFailedError           every rollout failed
-    │   ├── NoScoredRolloutError             rollouts ended, none could be scored
+    │   ├── NoScoredRolloutError             rollouts ended, but none could be scored
     │   └── QuorumError                      fewer rollouts could be scored than ``quorum`` asks for
     ├── CommitError                          the winner's action cannot be carried out
-    │   ├── CommitUncertain                  it may have been carried out already, and nobody can know
-    │   └── JournalError                     what was done cannot be read or written down
-    ├── EnvironmentGoneError                 rollouts are of no use, for their environments do not stay open
+    │   ├── CommitUncertain                  it may have taken effect already, and nobody knows
+    │   └── JournalError                     the journal of commits cannot be read or written
+    ├── EnvironmentGoneError                 environments are closed as soon as their rollouts end
     ├── PromotionError                       the winner's environment cannot become the real one
-    ├── PreflightError                   a model would leave rollouts unscored (``preflight=``)
-    ├── DoctorError                      an endpoint or a model cannot be asked at all
-    ├── EvaluationError                  an evaluation cannot go on: a task or the harness is at fault, not the agent
-    │   └── NotStoredError (also TraceError)   finished rollouts could not be stored; the error has them
-    ├── TraceError                       a file of stored rollouts cannot be used
+    ├── PreflightError                       a model would leave rollouts unscored (``preflight=``)
+    ├── DoctorError                          an endpoint cannot be reached, or a model cannot be asked
+    ├── EvaluationError                      an evaluation cannot go on: a task or the harness is at fault, not the agent
+    │   └── NotStoredError (also TraceError)   finished rollouts could not be stored; the error holds them
+    ├── TraceError                           a file of stored rollouts cannot be used
     ├── LogprobsError (also ValueError)      a saved payload holds no readable logprobs
     └── LocalModelError                      the embedded model cannot be fetched, verified or served
 
     EcAgentWarning (UserWarning)
-    ├── IdenticalRolloutsWarning             rollouts came out the same: nothing to select from
+    ├── IdenticalRolloutsWarning             all rollouts are the same, so there is nothing to select from
     ├── IsolationWarning                     a state value could not be copied and is shared by the rollouts
     ├── EnvironmentWarning                   an environment could not be closed
-    ├── CommitWarning                        a run ended at ``max_rounds``
-    ├── UndeclaredToolWarning                a tool ran in several rollouts, and nobody said that it may
-    ├── DurabilityWarning                    a kill now would lose, or repeat, what was done
-    ├── MemoryWarning                        an agent will not remember what it would remember alone
-    ├── TraceWarning                         a selection could not be recorded, or spans not be made
+    ├── CommitWarning                        a question ended at ``max_rounds``, perhaps before it was finished
+    ├── UndeclaredToolWarning                a tool ran in several rollouts, and nobody declared it harmless
+    ├── DurabilityWarning                    a killed run would lose rollouts, or repeat actions
+    ├── MemoryWarning                        an agent will forget what it would remember without ``best_of_n``
+    ├── TraceWarning                         a selection could not be recorded, or its spans could not be made
     ├── CaptureWarning                       a call's logprobs could not be read
     └── ProgressWarning                      ``on_event=`` failed, and is not called again
 
@@ -52,11 +52,11 @@ from typing import Any
 
 
 class EcAgentError(Exception):
-    """Base class of every error this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class ConfigError(EcAgentError, ValueError):
-    """An argument has a value it cannot have."""
+    """An argument has a value that is not allowed."""
 
 
 class AgentError(EcAgentError, TypeError):
@@ -68,7 +68,7 @@ class StateMismatchError(AgentError):
 
 
 class RolloutError(EcAgentError):
-    """What a single rollout ended with. It is kept in that rollout's record; the others go on."""
+    """A single rollout failed. The rollout's record keeps the error, and the other rollouts go on."""
 
 
 class NoFinalActionError(RolloutError):
@@ -76,7 +76,7 @@ class NoFinalActionError(RolloutError):
 
 
 class RolloutInterruptedError(RolloutError):
-    """The rollout stopped at an ``interrupt()`` that nobody can answer: its environment cannot be kept."""
+    """The rollout stopped at an ``interrupt()`` that nobody can answer, because its environment cannot be kept open."""
 
 
 class RolloutTimeoutError(RolloutError, TimeoutError):
@@ -84,7 +84,7 @@ class RolloutTimeoutError(RolloutError, TimeoutError):
 
 
 class RolloutCancelledError(RolloutError):
-    """Something within the rollout cancelled it; the run around it goes on."""
+    """Code inside the rollout cancelled it. The other rollouts go on."""
 
 
 class TokenLimitError(RolloutError):
@@ -92,11 +92,11 @@ class TokenLimitError(RolloutError):
 
 
 class TokenBudgetError(RolloutError):
-    """The rollouts together had spent ``Limits(token_budget=...)``: this one was not started, or cut."""
+    """The rollouts together had used up ``Limits(token_budget=...)``, so this one was not started, or was stopped."""
 
 
 class StreamCutError(RolloutError):
-    """A streamed answer broke off in the middle, and the client took that for its end."""
+    """A streamed answer broke off in the middle, but the client treated it as complete."""
 
 
 class MissingLogprobsError(RolloutError):
@@ -104,13 +104,13 @@ class MissingLogprobsError(RolloutError):
 
 
 class SelectionError(EcAgentError):
-    """No winner can be named.
+    """No winner can be chosen.
 
     Attributes:
         candidates: every rollout as the selector saw it, in index order.
-        outputs: what each rollout wrote, as ``(key, value)`` pairs (``None`` for a failed one), in index order, so
-            nothing is lost.
-        commits: what earlier rounds of a ``continue_after_commit`` carried out, as the receipt has it.
+        outputs: the writes of each rollout, as ``(key, value)`` pairs, in index order; ``None`` for a failed one. They
+            are here so that the rollouts' work is not lost.
+        commits: the actions that earlier rounds carried out (``continue_after_commit=True``), as in the receipt.
     """
 
     def __init__(self, message: str, candidates: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:
@@ -120,7 +120,7 @@ class SelectionError(EcAgentError):
         self.commits: tuple[dict[str, Any], ...] = ()
 
     def follow(self, commits: Sequence[dict[str, Any]]) -> None:
-        """Say what was carried out before it."""
+        """Add the actions that earlier rounds carried out to the error and to its message."""
         self.commits = tuple(commits)
         if done := ", ".join(f"{each['tool']}({each['args']})" for each in commits):
             self.args = (
@@ -145,12 +145,14 @@ class CommitError(EcAgentError):
     """The winner's action cannot be carried out."""
 
 
-class CommitUncertain(CommitError):  # noqa: N818  # a state of things that has to be looked into, rather than a fault
-    """Actions may have been carried out already, and their outcome is not known; none was repeated.
+class CommitUncertain(CommitError):  # noqa: N818  # it names a state that a person has to look into, not a fault
+    """Actions may have taken effect already, and nobody knows. None of them was repeated.
+
+    ``settle_commit``, or ``ec-agent commits settle``, records what a person has found out about each.
 
     Attributes:
-        key: the idempotency key of the first.
-        actions: all of them, each with its ``key``, the ``tool``, its ``args`` as text, when it was begun (``at``, Unix
+        key: the idempotency key of the first action.
+        actions: one dict per action: its ``key``, the ``tool``, its ``args`` as text, when it was begun (``at``, Unix
             seconds), and the ``error`` that the tool raised, or ``None``.
     """
 
@@ -165,7 +167,11 @@ class JournalError(CommitError):
 
 
 class EnvironmentGoneError(EcAgentError):
-    """Rollouts have ended, and their environments are gone at once: running them again would never end."""
+    """Environments are closed as soon as their rollouts end, so no winner's environment could be promoted.
+
+    Rollouts that lost their environments run again once. If those that have just ended lose them too, a further try
+    would end in the same way.
+    """
 
 
 class PromotionError(EcAgentError):
@@ -173,14 +179,14 @@ class PromotionError(EcAgentError):
 
 
 class DoctorError(EcAgentError):
-    """The endpoint cannot be reached or does not let us in, or there is no model at the place that was named."""
+    """The endpoint cannot be reached or refuses access, or it has no model of that name."""
 
 
 class PreflightError(EcAgentError):
     """A model would leave rollouts unscored.
 
     Attributes:
-        reports: what was found, one ``ec_agent.doctor.Report`` a model.
+        reports: the findings, one ``ec_agent.doctor.Report`` per model.
     """
 
     def __init__(self, message: str, reports: Sequence[Any] = ()) -> None:
@@ -189,18 +195,18 @@ class PreflightError(EcAgentError):
 
 
 class EvaluationError(EcAgentError):
-    """The evaluation cannot go on, and it is not the agent's failure: a task or the harness is at fault."""
+    """The evaluation cannot go on, because of a task or the harness. An agent's failure never raises this."""
 
 
 class TraceError(EcAgentError):
-    """A trace file cannot be used, or what was asked for is not in it."""
+    """A trace file cannot be used, or it does not have what was asked for."""
 
 
 class NotStoredError(EvaluationError, TraceError):
-    """An evaluation stopped because its file cannot be written; what was stored stays.
+    """An evaluation stopped because its file cannot be written. Rollouts that are stored already stay in the file.
 
     Attributes:
-        rollouts: those that had finished and are not stored: ``TraceStore(path).add(each)`` does it later.
+        rollouts: the finished rollouts that are not stored. Store each later with ``TraceStore(path).add(each)``.
     """
 
     def __init__(self, message: str, rollouts: Sequence[Any] = ()) -> None:
@@ -221,7 +227,7 @@ class EcAgentWarning(UserWarning):
 
 
 class IdenticalRolloutsWarning(EcAgentWarning):
-    """Rollouts came out the same, so there was nothing to select from."""
+    """All rollouts are the same, so there was nothing to select from."""
 
 
 class IsolationWarning(EcAgentWarning):
@@ -233,7 +239,7 @@ class EnvironmentWarning(EcAgentWarning):
 
 
 class CommitWarning(EcAgentWarning):
-    """A run that goes on after its commits came to ``max_rounds``."""
+    """A question with ``continue_after_commit=True`` ended because it reached ``max_rounds``."""
 
 
 class UndeclaredToolWarning(EcAgentWarning):
@@ -241,11 +247,11 @@ class UndeclaredToolWarning(EcAgentWarning):
 
 
 class DurabilityWarning(EcAgentWarning):
-    """The run's durability cannot keep what is promised here: a kill loses or repeats what was done."""
+    """The run's durability setting saves too late: if the run is killed, rollouts are lost, or actions repeated."""
 
 
 class MemoryWarning(EcAgentWarning):
-    """An agent, or a graph within it, will not remember this turn as it would alone."""
+    """An agent, or a graph inside it, will forget this turn, which it would remember without ``best_of_n``."""
 
 
 class TraceWarning(EcAgentWarning):
@@ -253,8 +259,8 @@ class TraceWarning(EcAgentWarning):
 
 
 class CaptureWarning(EcAgentWarning):
-    """A call's logprobs could not be read; its tokens have no entropy."""
+    """The logprobs of a model call could not be read, so its tokens have no entropy."""
 
 
 class ProgressWarning(EcAgentWarning):
-    """The function given as ``on_event`` failed. It is not called again; the run goes on."""
+    """The function given as ``on_event`` raised an error. It is not called again, and the run goes on."""

@@ -1,4 +1,7 @@
-"""The reward outside the node: an evaluator with the signature the LangChain ecosystem uses. NumPy only."""
+"""Compute the reward of a finished run, outside the node: an evaluator with the signature LangSmith expects.
+
+It needs NumPy and no other package.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +31,19 @@ from ec_agent.numbers.trajectory import Call, Trajectory, reward
 from ec_agent.support.checks import checked, instance, share, text
 
 KEPT = (ENTROPY, SURPRISAL)
-"""The signals that are read from what was saved."""
+"""The signals that can be read from saved payloads."""
 
 
 @dataclass(frozen=True, slots=True)
 class CentroidEvaluator:
-    """Scores a run by ``1 - centroid``; callable as evaluators are.
+    """Scores a run by ``1 - centroid``. LangSmith and openevals can call it as an evaluator.
 
     Attributes:
         config: settings of the High Entropy Phases.
-        key: the feedback key.
-        min_coverage: smallest share of generated tokens with an entropy (with that signal) for the run to be scored.
-        signal: ``"entropy"``, or ``"surprisal"`` where only the logprobs of the sampled tokens are there; rewards of
+        key: name of the score in the result.
+        min_coverage: smallest share of generated tokens, 0 to 1, that must have the signal; below it a run is not
+            scored.
+        signal: ``"entropy"``; or ``"surprisal"`` for runs that have logprobs of the sampled tokens alone. Rewards of
             different signals cannot be compared.
 
     Example:
@@ -64,16 +68,19 @@ class CentroidEvaluator:
         """Score one run.
 
         Args:
-            inputs: not looked at: the reward is intrinsic.
+            inputs: not used: the reward needs only the model's own output.
             outputs: an ``ec_agent.Trajectory``; or messages with their logprobs in
                 ``response_metadata`` (a list, or a state with a ``messages`` key); or an OpenAI response, or
                 a list of them.
-            reference_outputs: not looked at.
-            **kwargs: not looked at.
+            reference_outputs: not used.
+            **kwargs: not used.
 
         Returns:
-            ``{"key", "score", "comment"}``; the score is ``None`` where the run cannot be scored, and the
-            comment says why.
+            ``{"key", "score", "comment"}``. The score is from 0 to 1, or ``None`` if the run cannot be scored; then
+            the comment says why.
+
+        Raises:
+            LogprobsError: ``outputs`` has none of these forms.
         """
         trajectory = trajectory_of(outputs)
         coverage = trajectory.share(self.signal)
@@ -86,7 +93,7 @@ class CentroidEvaluator:
                 f"{len(trajectory.phases(self.config, self.signal).starts)} phases, coverage {covered}"
             )
             if trajectory.unplaced_tokens:
-                comment += f"; where {trajectory.unplaced_tokens} tokens without logprobs stand is not known for sure"
+                comment += f"; {trajectory.unplaced_tokens} tokens without logprobs have no certain place"
         elif trajectory.count(self.signal) == 0:
             comment = f"not scored: {_lacking(trajectory, outputs)}"
         else:
@@ -107,14 +114,19 @@ def _lacking(trajectory: Trajectory, outputs: Any) -> str:
 
 
 def trajectory_of(source: Any) -> Trajectory:
-    """The trajectory in whatever holds one: messages, a state with messages, OpenAI responses.
+    """Read the trajectory of a run from messages, a state with messages, or OpenAI responses.
 
     Args:
-        source: an ``ec_agent.Trajectory`` (returned as it is); a list of messages, or a mapping or object
-            with ``messages``, whose AI messages are taken as calls in order (in LangChain's serial forms, too); one
-            OpenAI response (object, its JSON, or the bytes of that, which ``ec-agent[fast]`` reads several times
-            faster), or a list of them, or of the parts of streamed ones. Of several alternatives in one answer, the
-            first is taken, as agents do.
+        source: one of these:
+
+            - an ``ec_agent.Trajectory``, which is returned as it is;
+            - a list of messages, or a mapping or object with ``messages``; each AI message is one call, in order.
+              LangChain's serialized forms of messages count as well;
+            - an OpenAI response: the object, its JSON, or the JSON's bytes (``ec-agent[fast]`` reads bytes several
+              times faster);
+            - a list of responses, or of the chunks of streamed responses.
+
+            Where an answer has several choices, the first is taken, as agents do.
 
     Raises:
         LogprobsError: ``source`` is none of these.

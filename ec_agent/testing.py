@@ -1,4 +1,4 @@
-"""Test your own graphs without a model: a chat model that follows a script, logprobs included.
+"""Test your own graphs without a model: a chat model that gives the replies of a script, with logprobs.
 
     model = ScriptedChatModel(
         [
@@ -9,8 +9,9 @@
     agent = create_agent(model, tools=[search])
     best_of_n(agent, n=2).invoke({"messages": "..."})
 
-Rollout ``i`` follows script ``i``; outside a rollout script 0 is followed. The model keeps no state of its own:
-which reply is due is read off the conversation, so concurrent rollouts cannot disturb each other.
+Rollout ``i`` gets the replies of script ``i``; a call outside a rollout gets those of script 0. The model keeps no
+state of its own: it counts the AI messages in the conversation to find the next reply, so that rollouts that run at the
+same time cannot disturb each other.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ class Reply:
     """One scripted answer of the model.
 
     Attributes:
-        content: its text.
-        tool_calls: its tool calls, each ``(name, arguments)``.
+        content: the text of the answer.
+        tool_calls: the tool calls of the answer, each ``(name, arguments)``.
         entropies: entropy of each generated token in nats, from 0 to ln 20; ``None`` for a token without
-            candidates. ``entropies=None`` is a model that returns no logprobs at all.
-        tokens: generated tokens as reported in the usage; the number of entropies unless given.
-        logprobs: a raw logprobs payload in place of ``entropies``, for odd shapes.
-        error: raised instead of answering.
-        delay: seconds to wait before answering.
+            candidates. ``entropies=None`` stands for a model that returns no logprobs at all.
+        tokens: number of generated tokens that the answer's usage reports; by default the number of entropies.
+        logprobs: a raw logprobs payload instead of ``entropies``, to test unusual shapes.
+        error: an exception that the model raises instead of answering.
+        delay: seconds to wait before the answer.
 
     Raises:
-        ConfigError: one has a value it cannot have.
+        ConfigError: an attribute has a value that is not allowed.
     """
 
     content: str = ""
@@ -81,11 +82,14 @@ Script = Sequence[Sequence[Reply]] | Callable[[list[BaseMessage], int], Reply]
 
 
 class ScriptedChatModel(Refusing, BaseChatModel):
-    """A chat model that follows a script.
+    """A chat model that gives the replies of a script.
 
     Args:
-        script: one sequence of replies per rollout, or a function of the messages and the rollout's index.
-            A rollout beyond the last sequence starts over with the first.
+        script: one sequence of replies per rollout; or a function that gets the messages and the rollout's index, and
+            returns a ``Reply``. With fewer sequences than rollouts, the sequences are used again from the first.
+
+    Raises:
+        ConfigError: ``script`` is neither; or, at a call, a sequence has no reply left.
     """
 
     script: Any
@@ -110,7 +114,7 @@ class ScriptedChatModel(Refusing, BaseChatModel):
         return {"model": self.model_name}
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
-        """Tools are in the script; binding them changes nothing."""
+        """Return the model itself: the script has the tool calls, so binding tools changes nothing."""
         return self
 
     def _reply(self, messages: list[BaseMessage]) -> Reply:
@@ -124,8 +128,8 @@ class ScriptedChatModel(Refusing, BaseChatModel):
             step = sum(isinstance(message, AIMessage) for message in messages[asked + 1 :])
             if step >= len(replies):
                 raise ConfigError(
-                    f"the script of rollout {index} has {len(replies)} replies, and another one was asked for; "
-                    "end it with a reply without tool calls"
+                    f"the script of rollout {index} has {len(replies)} replies, and the agent asked for another one; "
+                    "end the script with a reply without tool calls"
                 )
             reply = replies[step]
         if reply.error is not None:
@@ -187,9 +191,9 @@ class ScriptedChatModel(Refusing, BaseChatModel):
 
 
 def message_of(reply: Reply, model: str = "scripted", turn: int = 0) -> AIMessage:
-    """The reply as the AI message a chat model with ``logprobs=True, top_logprobs=20`` returns.
+    """Turn a reply into the AI message that a chat model with ``logprobs=True, top_logprobs=20`` would return.
 
-    ``turn`` goes into the tool calls' ids, which must differ within a conversation.
+    ``turn`` becomes part of the tool calls' ids, which must differ within a conversation.
     """
     logprobs = reply.logprobs
     if logprobs is None and reply.entropies is not None:
@@ -211,7 +215,7 @@ def message_of(reply: Reply, model: str = "scripted", turn: int = 0) -> AIMessag
 
 
 def logprobs_for(entropies: Sequence[float | None]) -> list[dict[str, Any]]:
-    """Logprobs entries in the OpenAI form whose token entropies are the given ones, up to rounding."""
+    """Make logprobs entries in OpenAI's form, one per token, with these entropies (nats), up to rounding."""
     entries = []
     for place, entropy in enumerate(entropies):
         row, token = [] if entropy is None else _row(entropy), f"w{place} "
@@ -223,7 +227,7 @@ def logprobs_for(entropies: Sequence[float | None]) -> list[dict[str, Any]]:
 
 
 def _row(entropy: float) -> list[float]:
-    """One likely candidate and 19 equally unlikely ones, balanced by bisection to the wanted entropy."""
+    """Return 20 logprobs with this entropy: one likely candidate and 19 equally unlikely ones, found by bisection."""
     rather = f"nats from 0 to ln {CANDIDATES}, or None"
     entropy = number("an entropy in entropies", entropy, rather, least=0, most=math.log(CANDIDATES))
     if entropy == 0.0:
@@ -238,7 +242,7 @@ def _row(entropy: float) -> list[float]:
 
 
 def _chunks(message: AIMessage) -> Iterator[ChatGenerationChunk]:
-    # The usual form comes one entry a chunk; any other form whole, with the first.
+    # Logprobs in the usual form are split, one entry per chunk. Any other form goes whole into the first chunk.
     logprobs = message.response_metadata.get("logprobs")
     entries = logprobs.get("content") if isinstance(logprobs, dict) and len(logprobs) == 1 else None
     parts = [{"content": [entry]} for entry in entries] if isinstance(entries, list) else [logprobs]

@@ -102,31 +102,31 @@ def test_where_theirs_was_taken_off_and_ours_with_it_ours_is_put_on_again(world)
     assert heard(client(), log) == ["ours", "theirs"]
 
 
-def test_a_wrapper_that_goes_past_the_class_is_wrapped_where_it_is(world):
+def test_a_wrapper_on_a_subclass_is_wrapped_there(world):
     client, special, log, ours = world
     theirs = Theirs(special, log)
     theirs.on()
-    ours(below=True)
-    ours(below=True)
+    ours(subclasses=True)
+    ours(subclasses=True)
     assert heard(special(), log) == ["ours", "theirs"]
     assert heard(client(), log) == ["ours"]
     theirs.off()
-    ours(below=True)
+    ours(subclasses=True)
     assert heard(special(), log) == ["ours"]
 
 
-def test_so_it_is_however_far_below_it_is(world):
+def test_a_wrapper_on_a_subclass_of_a_subclass_too(world):
     _, special, log, ours = world
 
     class Further(special):
         pass
 
     Theirs(Further, log).on()
-    ours(below=True)
+    ours(subclasses=True)
     assert heard(Further(), log) == ["ours", "theirs"]
 
 
-def test_classes_below_are_left_alone_unless_asked_for(world):
+def test_subclasses_are_left_alone_unless_asked_for(world):
     client, special, log, ours = world
     Theirs(special, log).on()
     ours()
@@ -141,7 +141,7 @@ def test_an_override_that_calls_the_class_is_left_alone(world):
         def ask(self, what):
             return super().ask(what)
 
-    ours(below=True)
+    ours(subclasses=True)
     assert heard(Own(), log) == ["ours"]
 
 

@@ -17,21 +17,21 @@ def double(number: int) -> int:
 @pytest.fixture
 def told(monkeypatch):
     """Both places log the runs that they see; the listeners there were are put back afterwards."""
-    monkeypatch.setattr(tool_runs, "_around", {})
+    monkeypatch.setattr(tool_runs, "_hooks", {})
     log = []
 
     def listener(place):
-        def around(run, execute):
+        def hook(run, execute):
             def plan():
                 log.append((place, run.call_id, run.given))
                 return (yield execute)
 
             return plan()
 
-        return around
+        return hook
 
     for place in ("span", "gate"):
-        tool_runs.hear_tools(place, listener(place))
+        tool_runs.hook_tools(place, listener(place))
     return log
 
 
@@ -44,12 +44,12 @@ def test_the_gate_is_outside_whoever_came_first(told):
     assert told == expected("c1", {"number": 2})
 
 
-async def test_so_it_is_async(told):
+async def test_the_gate_is_outside_in_async_runs_too(told):
     assert (await double.arun({"number": 2}, tool_call_id="c1")).content == "4"
     assert told == expected("c1", {"number": 2})
 
 
-async def test_one_that_leaves_a_run_alone_is_passed_by(told):
-    tool_runs.hear_tools("gate", lambda run, execute: None)
+async def test_a_hook_that_returns_none_changes_nothing(told):
+    tool_runs.hook_tools("gate", lambda run, execute: None)
     assert (double.run({"number": 2}), await double.arun({"number": 3})) == (4, 6)
     assert told == [("span", None, {"number": 2}), ("span", None, {"number": 3})]

@@ -295,8 +295,8 @@ def _watch(options: Any, client: Any) -> _Watched | None:
 
 def install_patch() -> None:
     """Put the ear on the clients' one request method."""
-    put_on(SyncAPIClient, "request", _listening, below=True)
-    put_on(AsyncAPIClient, "request", _alistening, below=True)
+    put_on(SyncAPIClient, "request", _listening, subclasses=True)
+    put_on(AsyncAPIClient, "request", _alistening, subclasses=True)
 
 
 def _listening(request: Any) -> Any:

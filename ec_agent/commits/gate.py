@@ -35,7 +35,7 @@ from ec_agent.commits.uses import (
     task_here,
     task_of,
 )
-from ec_agent.insides.tool_runs import ToolRun, hear_tools
+from ec_agent.insides.tool_runs import ToolRun, hook_tools
 from ec_agent.support.plans import Plan, Step
 
 STOPPED = "ec_agent.stopped"
@@ -267,7 +267,7 @@ def gated(gate: Gate) -> Iterator[None]:
 
 def install_patch() -> None:
     """Patch LangChain's tools, so that each run asks the gate of its context; without a gate it just runs."""
-    hear_tools("gate", _at_the_gate)
+    hook_tools("gate", _at_the_gate)
 
 
 def _at_the_gate(run: ToolRun, execute: Step) -> Plan[Any] | None:

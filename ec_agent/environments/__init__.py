@@ -1,1 +1,1 @@
-"""Worlds that rollouts can act in without touching each other's or the real one."""
+"""Environments: a copy of the world for each rollout, so that its tools change neither the real one nor another's."""

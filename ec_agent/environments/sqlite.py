@@ -1,4 +1,4 @@
-"""A copy of an SQLite database for every rollout; the winner's becomes the database."""
+"""An environment for SQLite: each rollout works on a copy of the database, and the winner's copy replaces it."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ class DatabaseCopy:
 
     @property
     def token(self) -> str:
-        """What ``SQLiteCopies.reopen`` needs to find the copy again, also in another process."""
+        """A text with which ``SQLiteCopies.reopen`` finds the copy again, also in another process."""
         return f"{self.base}:{self.path}"
 
     def connect(self) -> sqlite3.Connection:
-        """Open a new connection for the calling thread. Commit and close it: ``with closing(copy.connect()) as db``.
+        """Open a new connection to the copy, for the calling thread only.
+
+        The caller commits and closes it: ``with closing(copy.connect()) as db: ...; db.commit()``.
 
         Raises:
             PromotionError: the copy has been removed.
@@ -58,7 +60,7 @@ class DatabaseCopy:
 
 
 class SQLiteCopies:
-    """Gives each rollout a copy of an SQLite database and makes the winner's copy the database.
+    """Gives each rollout a copy of an SQLite database, and replaces the database by the winner's copy.
 
     ::
 
@@ -66,9 +68,9 @@ class SQLiteCopies:
         best_of_n(agent, environment=world, promote=world.promote)
 
     Args:
-        path: the database file. Others may use it meanwhile, in any journal mode.
+        path: the database file. Other processes may use it at the same time, in any journal mode.
         directory: where the copies are kept; ``None`` is the system's directory for temporary files.
-        timeout: seconds to wait for a lock that others hold on the database.
+        timeout: seconds to wait for a lock that another process holds on the database.
 
     Raises:
         ConfigError: ``path`` is not a database, ``directory`` not a directory or ``timeout`` negative.
@@ -82,24 +84,25 @@ class SQLiteCopies:
         self.timeout = seconds("timeout", timeout, "the seconds to wait for a lock, 0 or more", least=0)
         try:
             self.path, self.directory = given.resolve(), kept.resolve()
-        except (OSError, RuntimeError) as error:  # links that lead to each other
+        except (OSError, RuntimeError) as error:  # symbolic links in a circle
             raise ConfigError(f"path or directory cannot be followed ({error}); give others") from error
         if not is_file(self.path):
             what = "is a directory" if is_folder(self.path) else "does not exist"
             raise ConfigError(f"path {str(path)!r} {what}; give the file of an SQLite database")
         if not is_folder(self.directory):
             raise ConfigError(f"directory {str(directory)!r} is not a directory; create it, or give None")
-        # SQLite itself has to look: closing a plain file handle would drop the locks this process holds on the file.
+        # Check the file through SQLite, not by open(): closing a plain file handle drops the locks that this process
+        # holds on the file (POSIX).
         try:
             with closing(self._connect(self.path)) as source:
                 source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
-            if "locked" not in str(error):  # what is locked is a database
+            if "locked" not in str(error):  # if it is locked, it is a database
                 raise ConfigError(f"path {str(path)!r}: {error}; give the file of an SQLite database") from error
 
     @contextmanager
     def __call__(self, index: int, input: Any) -> Iterator[DatabaseCopy]:
-        """Take a copy for one rollout; it is removed on leaving, by whatever thread.
+        """Take a copy for one rollout. Leaving the ``with`` block removes it; any thread may leave it.
 
         Raises:
             PromotionError: the database could not be copied.
@@ -109,7 +112,7 @@ class SQLiteCopies:
             with self._explained("copied"), closing(self._connect(self.path)) as source:
                 base = _backup(source, path)
             yield DatabaseCopy(path, base)
-        except GeneratorExit:  # never left, so it may be reopened
+        except GeneratorExit:  # the block was never left: keep the copy, for reopen() may need it
             raise
         except BaseException:
             _remove(path)
@@ -118,14 +121,14 @@ class SQLiteCopies:
 
     @contextmanager
     def reopen(self, token: str) -> Iterator[DatabaseCopy]:
-        """Find the copy that a killed process left behind; it is removed on leaving.
+        """Open the copy that a killed process left behind. Leaving the ``with`` block removes it.
 
         Raises:
             ConfigError: ``token`` is not the token of a copy.
-            PromotionError: the copy is gone.
+            PromotionError: the copy no longer exists.
         """
         match = _TOKEN.fullmatch(token) if isinstance(token, str) and "\0" not in token else None
-        # Leaving removes the copy's directory, so no other may be named.
+        # Leaving removes the copy's directory. A forged token must not make that any other directory.
         if match is None or not Path(match["path"]).parent.name.startswith(_PREFIX):
             raise ConfigError(f"token {repr_of(token)} names no copy; give the .token of a DatabaseCopy")
         copy = DatabaseCopy(Path(match["path"]), match["base"])
@@ -140,10 +143,10 @@ class SQLiteCopies:
         _remove(copy.path)
 
     def promote(self, copy: DatabaseCopy) -> None:
-        """Make the committed content of ``copy`` the content of the database, in one transaction.
+        """Replace the content of the database by the committed content of ``copy``, in one transaction.
 
-        Others see all of the old content or all of the new; their open connections stay valid. Repeating it is
-        harmless. A copy in which nothing was changed leaves the database alone.
+        Other processes see either the old content or the new, never a mixture, and their open connections stay valid.
+        Promoting a copy twice has the same effect as once. If the copy was not changed, the database is not written.
 
         Raises:
             PromotionError: the database was changed since the copy was taken, is locked by others for longer than
@@ -154,7 +157,8 @@ class SQLiteCopies:
         with self._explained("replaced"), _scratch(copy) as frozen:
             with closing(self._connect(copy.path)) as winner:
                 new = _backup(winner, frozen)
-            # The note: others may have gone on from the promoted content, and that is no reason to fail a repeat.
+            # The note tells that this very content was promoted before. The database may have changed since then, so
+            # its content does not tell; and a repeated promotion must not fail or undo those changes.
             if new == copy.base or (note.exists() and note.read_text() == new):
                 return
             with closing(self._connect(frozen)) as content, closing(self._connect(self.path)) as target:
@@ -162,20 +166,21 @@ class SQLiteCopies:
                 if content.execute("PRAGMA page_count").fetchone()[0] < 2:
                     raise PromotionError(f"{copy.path} has no tables left; empty {self.path} yourself if that is meant")
                 self._replace(target, content, lambda source: self._check(source, copy, new))
-        with suppress(OSError):  # the promotion has succeeded, with or without a note
+        with suppress(OSError):  # the promotion has succeeded, even if the note cannot be written
             note.write_text(new)
 
     def _replace(
         self, target: sqlite3.Connection, content: sqlite3.Connection, check: Callable[[sqlite3.Connection], None]
     ) -> None:
-        # A backup writes its target in one exclusive transaction, journaled as any other: readers wait or see the old
-        # content, and a crash rolls back. It insists on beginning that transaction itself, so what is checked before it
-        # could be outdated when it begins. The check has to happen under a lock that is held until the commit:
+        """Overwrite ``target`` with ``content``, if ``check`` finds it unchanged under the lock of the writing."""
+        # SQLite's backup writes its target in one exclusive transaction with a journal: readers wait or see the old
+        # content, and a crash rolls it back. But the backup always begins that transaction itself. A check before it
+        # could be outdated when it begins, so the check must run under a lock that is held until the commit:
         target.execute("BEGIN EXCLUSIVE")
         wal = target.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         if not wal:
-            # In this mode the lock is kept until the connection is closed. Not set before the lock is held: of two
-            # who wait for it, each would keep a shared lock that the other waits for.
+            # locking_mode=EXCLUSIVE keeps the lock until the connection is closed. It is set only once the lock is
+            # held: set earlier, two processes would each keep a shared lock and wait for the other's.
             target.execute("PRAGMA locking_mode=EXCLUSIVE")
         target.execute("COMMIT")
         if not wal:
@@ -183,8 +188,9 @@ class SQLiteCopies:
             content.backup(target, progress=_refuse_to_wait)
             return
 
-        # In WAL mode the lock above would ask others to close their connections. But there a second connection can
-        # read while the backup, having copied a first page, holds the write lock. An exception rolls the backup back.
+        # In WAL mode that lock cannot be had while others have the database open. But there a second connection can
+        # read while the backup holds the write lock, which it does from its first page on. So check after the first
+        # page; an exception rolls the backup back.
         def check_once(status: int, remaining: int, total: int) -> None:
             _refuse_to_wait(status, remaining, total)
             if remaining == total - 1:
@@ -229,11 +235,11 @@ def _scratch(copy: DatabaseCopy) -> Iterator[Path]:
 
 
 def _backup(source: sqlite3.Connection, path: Path) -> str:
-    """Copy what ``source`` reads in one transaction to the new file ``path`` and return the content's digest.
+    """Copy the committed content of ``source`` into the new file ``path``, and return a digest of that content.
 
-    The digest is what tells whether a database was changed. SQLite's counters cannot: ``data_version`` means nothing to
-    another connection, and in WAL mode a commit need not move the file's change counter. A backup reads through the
-    journal or the WAL, so its pages are the committed ones in every mode, wherever they are stored.
+    Two digests tell whether a database was changed in between. SQLite's own counters cannot tell: ``data_version`` is
+    valid for one connection only, and in WAL mode a commit need not change the file's change counter. A backup reads
+    through the journal or the WAL, so it copies the committed pages in every journal mode.
     """
     make_private(path)
     with closing(sqlite3.connect(path)) as target:
@@ -249,15 +255,15 @@ def _backup(source: sqlite3.Connection, path: Path) -> str:
 
 
 def _refuse_to_wait(status: int, remaining: int, total: int) -> None:
-    # Connection.backup retries for ever; the connection's timeout has already passed when it is told so.
+    # Without this, Connection.backup would retry for ever. When this is called, the connection's timeout has passed.
     if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         raise sqlite3.OperationalError("database is locked")
 
 
 def _remove(path: Path) -> None:
-    # The database first: without its WAL or journal it could be taken for a whole copy.
+    # Remove the database file before its WAL or journal. Left without these, it could pass for a complete copy.
     path.unlink(missing_ok=True)
-    for _ in range(20):  # a tool that is still at work may put a journal into the directory meanwhile
+    for _ in range(20):  # a tool that still runs may create a journal in the directory at the same time
         shutil.rmtree(path.parent, ignore_errors=True)
         if not path.parent.exists():
             return

@@ -1,4 +1,4 @@
-"""A world of its own for each rollout: entered before it, left whatever happens."""
+"""Enter and leave the environment of a rollout: the context manager that ``environment=`` makes for it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _current: ContextVar[Any] = ContextVar("ec_agent_environment", default=None)
 
 
 def get_environment() -> Any:
-    """The environment of the rollout this is called in, from a tool, say; ``None`` where there is none.
+    """Return the environment of the current rollout; call it in a tool or a node. ``None`` outside a rollout.
 
-    It is in the config too: ``config["configurable"]["ec_environment"]``.
+    The config has the environment too: ``config["configurable"]["ec_environment"]``.
     """
     return _current.get()
 
 
 @contextmanager
 def in_environment(environment: Any) -> Iterator[None]:
-    """``get_environment()`` gives this one inside."""
+    """Inside the ``with`` block, ``get_environment()`` returns this environment."""
     token = _current.set(environment)
     try:
         yield
@@ -38,10 +38,16 @@ def in_environment(environment: Any) -> Iterator[None]:
 
 
 class World:
-    """One environment and its context manager.
+    """One rollout's environment, with the context manager that makes it, entered and left in sync or async runs.
+
+    Args:
+        manager: what the function given as ``environment=`` returned.
 
     Attributes:
-        environment: what entering gave.
+        environment: what entering the context manager gave.
+
+    Raises:
+        ConfigError: ``manager`` is no context manager.
     """
 
     def __init__(self, manager: Any) -> None:
@@ -62,11 +68,11 @@ class World:
         self._entered = False
 
     def enter(self) -> Step:
-        """Enter it."""
+        """Enter the environment."""
         return Step(self._enter, self._aenter)
 
     def close(self) -> Step:
-        """Leave it. An error in that is a warning: the rollout is over, and its result stands."""
+        """Leave the environment. An error of leaving becomes a warning: the rollout is over, and its result stands."""
         return Step(self._close, self._aclose)
 
     def _enter(self) -> None:
@@ -78,9 +84,10 @@ class World:
     async def _aenter(self) -> None:
         if self._asynchronous:
             self._entering = asyncio.get_running_loop().create_future()
-            # What opens a task group (an MCP session, say) must be left by the task that entered it.
+            # A context manager that opens a task group (an MCP session does) must be left by the asyncio task that
+            # entered it. So one task holds it open from beginning to end.
             self._host = asyncio.create_task(self._hold(self._entering))
-        else:  # in a thread, for its blocking must not hold up the other rollouts
+        else:  # in a thread: a manager that blocks would stop the event loop, and with it the other rollouts
             self._entering = asyncio.ensure_future(asyncio.to_thread(self._enter))
         await asyncio.shield(self._entering)
 
@@ -103,7 +110,7 @@ class World:
                 _warn(error)
 
     async def _aclose(self) -> None:
-        if self._entering is not None and self._host is None:  # a thread that is entering cannot be stopped
+        if self._entering is not None and self._host is None:  # a thread cannot be stopped: wait until it has entered
             await asyncio.wait([self._entering])
         if self._host is None:
             await asyncio.to_thread(self._close)
@@ -114,7 +121,7 @@ class World:
         try:
             await asyncio.shield(self._host)
         except asyncio.CancelledError:
-            if not self._host.done():  # it is we who are cancelled, in the middle of leaving
+            if not self._host.done():  # this coroutine was cancelled while it waited: cancel the task that holds too
                 self._host.cancel()
                 await asyncio.wait([self._host])
                 raise
@@ -125,4 +132,9 @@ class World:
 
 
 def _warn(error: Exception) -> None:
-    warnings.warn(f"an environment could not be closed: {error!r}", EnvironmentWarning, stacklevel=2)
+    warnings.warn(
+        f"an environment could not be closed: {error!r}; its rollout's result stands. Handle the error in the context "
+        "manager given as environment=",
+        EnvironmentWarning,
+        stacklevel=2,
+    )

@@ -1,4 +1,5 @@
-"""What leans on the insides of LangGraph and LangChain; what leans on openai's is in ``ec_agent.capture``.
+"""All code that depends on private parts of LangGraph and LangChain; ``ec_agent.capture`` has the same for openai.
 
-Each module says why it has to, and has a test that fails by name where the other package moved.
+A new version of those packages may change such parts. Each module here says why it needs them, and has a guard test
+that names what has changed.
 """

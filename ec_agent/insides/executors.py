@@ -1,13 +1,15 @@
-"""Whoever leaves a synchronous run early is not kept waiting: its rollouts stop at their next model or tool call.
+"""Stop the rollouts of a synchronous run when the run ends early, so that nobody waits for work that is not needed.
 
-A run is left by an exception: ``GeneratorExit`` where its stream is closed, ``KeyboardInterrupt``, an error of a node
-beside it. No code of ours is told of that in time: LangGraph and LangChain run what goes on side by side in executors,
-and an executor that is left waits for its threads before anybody hears of the exception. So it is the executor that we
-have to hear from, when it begins to wait. A context variable leads from a rollout to the executors around it, those of
-a graph around the graph among them; every thread that is started gets it with the rest of its context.
+A run ends early by an exception: ``GeneratorExit`` when its stream is closed, ``KeyboardInterrupt``, or the error of a
+node beside it. LangGraph and LangChain run parallel work in executors. The exception first reaches the executor, which
+then waits for all its threads before any code of ours can see it. So we patch the executors: each notes that it is
+being left, and the rollouts in its threads stop at their next model or tool call.
 
-The patch is put in when ``best_of_n`` is imported, since graphs that run at its first question count too.
-``tests/test_executors_left.py`` guards what we rely on.
+A context variable tells a rollout which executors it runs in, those of outer graphs included. Every thread inherits
+it with the rest of its context.
+
+The patch is installed when ``best_of_n`` is imported, not at its first question: a graph that already runs then has
+executors that need it too. ``tests/test_executors_left.py`` guards what this relies on.
 """
 
 from __future__ import annotations
@@ -35,14 +37,17 @@ _changed = threading.Condition()
 
 
 class RolloutLeft(BaseException):
-    """Raised in place of a call of a rollout that nobody waits for.
+    """Raised in place of a rollout's next model or tool call when the run around it has ended early.
 
-    No ``Exception``, as a cancellation is none: nothing in an agent that handles errors has to do with it.
+    It derives from ``BaseException``, as ``CancelledError`` does, so that an agent's error handling does not catch it.
     """
 
 
 class RunLeft(GraphBubbleUp):
-    """Ends a question whose run was left. LangGraph takes it for control flow: no retry, no error handler."""
+    """Ends a question whose run has ended early.
+
+    It derives from ``GraphBubbleUp``, so that LangGraph neither retries the node nor calls an error handler.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -52,7 +57,7 @@ class RunLeft(GraphBubbleUp):
 
 
 class _Pool:
-    """One executor: by what it is being left, while it waits for its threads."""
+    """State of one executor: ``left_by`` is the exception it is being left by, while it waits for its threads."""
 
     __slots__ = ("left_by",)
 
@@ -64,14 +69,14 @@ _pools: ContextVar[tuple[_Pool, ...]] = ContextVar("ec_agent_pools", default=())
 
 
 class Around:
-    """The executors around a place in the code."""
+    """The executors in which a piece of code runs, the innermost first."""
 
     def __init__(self, pools: tuple[_Pool, ...]) -> None:
         self._pools = pools
 
     @property
     def left(self) -> bool:
-        """Whether one of them is being left."""
+        """Whether one of them is being left by an exception."""
         return any(pool.left_by is not None for pool in self._pools)
 
     @property
@@ -80,21 +85,24 @@ class Around:
         return any(pool.left_by is not None and issubclass(pool.left_by, KeyboardInterrupt) for pool in self._pools)
 
     def check(self) -> None:
-        """Go no further if one of them is being left.
+        """Raise if one of them is being left by an exception.
 
         Raises:
-            RunLeft: one is.
+            RunLeft: one of them is.
         """
         if self.left:
             raise RunLeft
 
     def pause(self, seconds: float) -> Step:
-        """A wait that is over when one of them is being left."""
+        """Wait for some seconds, less if one of them is being left by an exception."""
         return Step(lambda: _sleep(self, seconds), lambda: asyncio.sleep(seconds))
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Inside, and in threads started inside, these executors and those inside count, and no others."""
+        """Inside the ``with`` block, code runs as if in these executors alone, plus those that are started inside.
+
+        Threads that are started inside inherit that.
+        """
         token = _pools.set(self._pools)
         try:
             yield
@@ -108,7 +116,7 @@ def _sleep(around: Around, seconds: float) -> None:
 
 
 def around_here() -> Around:
-    """The executors around this place."""
+    """Return the executors in which the caller runs."""
     return Around(_pools.get())
 
 
@@ -116,15 +124,16 @@ NOBODY = Around(())
 
 
 def carried_out_whole() -> AbstractContextManager[None]:
-    """Inside nothing stops because somebody leaves: an action is under way."""
+    """Inside the ``with`` block nothing stops early. An action has begun, and must not be broken off in the middle."""
     return NOBODY.heeded()
 
 
 def attended(work: Callable[[], T]) -> T:
-    """Do something long so that Ctrl-C is heard, and breaks off no action in the middle.
+    """Run ``work`` so that Ctrl-C takes effect soon, but never breaks off an action in the middle.
 
-    Python tells the main thread alone of it, between two steps of its own. If it waits for other threads it may not
-    wake up for that, and if it acts it is torn out of the action. So it has the work done, and looks up now and then.
+    Python raises ``KeyboardInterrupt`` in the main thread only, between two bytecodes. A main thread that waits for
+    other threads may not wake up for it, and one that acts would be interrupted in the action. So the work runs in
+    another thread, while the main thread waits in short steps.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -140,20 +149,20 @@ def _pool_of(executor: Any) -> _Pool:
     return pool
 
 
-def _leading_here(start: Callable[..., Any]) -> Callable[..., Any]:
+def _with_pool_in_context(start: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(start)
     def started(self: Any, *args: Any, **kwargs: Any) -> Any:
         pool, around = _pool_of(self), _pools.get()
         token = _pools.set(around if pool in around else (pool, *around))
         try:
-            return start(self, *args, **kwargs)  # copies the context for the thread
+            return start(self, *args, **kwargs)  # copies the context, with our variable, for the new thread
         finally:
             _pools.reset(token)
 
     return started
 
 
-def _telling(leave: Callable[..., Any]) -> Callable[..., Any]:
+def _noting_how_it_is_left(leave: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(leave)
     def left(self: Any, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> Any:
         if kind is None:
@@ -162,8 +171,8 @@ def _telling(leave: Callable[..., Any]) -> Callable[..., Any]:
         with _changed:
             pool.left_by = kind
             _changed.notify_all()
-        result = leave(self, kind, error, traceback)  # a second Ctrl-C ends this wait, and the mark stays
-        pool.left_by = None  # its threads have ended; what they left running for good is no part of the run
+        result = leave(self, kind, error, traceback)  # a second Ctrl-C raises here, and left_by stays set
+        pool.left_by = None  # all threads have ended: work they started elsewhere is no part of this run
         return result
 
     return left
@@ -173,8 +182,8 @@ def _install() -> None:
     for executor, starting in ((BackgroundExecutor, ("submit",)), (ContextThreadPoolExecutor, ("submit", "map"))):
         if not hasattr(executor.__exit__, "__wrapped__"):
             for name in starting:
-                setattr(executor, name, _leading_here(getattr(executor, name)))
-            executor.__exit__ = _telling(executor.__exit__)  # type: ignore[method-assign]
+                setattr(executor, name, _with_pool_in_context(getattr(executor, name)))
+            executor.__exit__ = _noting_how_it_is_left(executor.__exit__)  # type: ignore[method-assign]
 
 
 _install()

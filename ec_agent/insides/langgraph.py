@@ -1,4 +1,7 @@
-"""What we rely on of LangGraph's insides; ``tests/rollouts/test_internals.py`` guards it."""
+"""The private parts of LangGraph that we use, each behind a function; guarded by ``tests/rollouts/test_internals.py``.
+
+A node cannot run another graph N times, hide it from streams and copy its writes through LangGraph's public API alone.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from ec_agent.insides.streams import without_streaming
 
 Channel = BaseChannel[Any, Any, Any]
 
-# LangGraph's names in the config of a task.
+# LangGraph's own keys in the config of a task.
 CHECKPOINTER = "__pregel_checkpointer"
 DURABILITY = "__pregel_durability"
 READ = "__pregel_read"
@@ -36,30 +39,33 @@ ROOT = "__root__"
 RETURN = "__return__"
 PULL, PUSH = "__pregel_pull", "__pregel_push"
 INTERRUPT = "__interrupt__"
-# Ours, for breakpoints given at run time; what begins like this LangGraph leaves out of its metadata.
+# Our own key, for breakpoints given at run time. LangGraph keeps keys that begin with "__" out of a run's metadata.
 BREAKPOINTS = "__ec_agent_breakpoints"
 STREAM, EVENTS_V3 = "__pregel_stream", "__pregel_stream_messages_v2"
-# What an entrypoint saves for its next turn; what a run that goes back in time hands down; and, in a checkpoint's
-# metadata, what tells that it is made up of the writes of those before it.
+# The channel in which an entrypoint keeps a value for its next turn; the config key by which a run that was started
+# from an old checkpoint tells its subgraphs so; and the key in a checkpoint's metadata that says that the checkpoint
+# has only differences to earlier ones.
 PREVIOUS, REPLAY, DELTAS = "__previous__", "__pregel_replay_state", "counters_since_delta_snapshot"
-# Channels: a run's input, those that lead to a node or wait for several, and the tasks that were sent.
+# Channels: a run's input; prefixes of those that trigger one node, and of those that wait for several; sent tasks.
 BEGIN, BRANCH, JOIN, TASKS = "__start__", "branch:to:", "join:", "__pregel_tasks"
 COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
-# A function agent runs in a small graph of ours, a box; the graph around it, for what it calls, is the outer one.
+# An agent that is a plain function runs in a small graph of ours, the box. For a best_of_n that the function calls,
+# the outer graph is the one around the box; its channels are kept here.
 BOX_IN, BOX_OUT, BOX_NODE = "ec_agent_in", "ec_agent_out", "function"
 around_box: ContextVar[Mapping[str, Channel] | None] = ContextVar("ec_agent_around_box", default=None)
 
 TaskFunction = _TaskFunction
-"""What ``@task`` makes of a function."""
+"""The type that LangGraph's ``@task`` makes of a function."""
 
 _PLAIN = (LastValue, LastValueAfterFinish, AnyValue, EphemeralValue, UntrackedValue)
 
 
 def config_here(config: RunnableConfig | None) -> RunnableConfig:
-    """The config of a call made here: within a graph's task always that task's, whatever the call brings along.
+    """Return the config for a call that is made here: inside a graph's task, always with that task's ``configurable``.
 
-    LangChain drops the ambient ``configurable`` as soon as the call has one of its own.
+    LangChain takes the task's ``configurable`` only where the call has none of its own. Then a call with a
+    ``thread_id``, say, would no longer know the graph around it.
     """
     given = ensure_config(config)
     ambient = (var_child_runnable_config.get() or {}).get("configurable") or {}
@@ -69,21 +75,21 @@ def config_here(config: RunnableConfig | None) -> RunnableConfig:
 
 
 class AllKeys(TypedDict):
-    """Stands for a schema of all the keys of a graph."""
+    """Placeholder schema: a graph's builder maps it to all keys of the graph."""
 
 
 def with_private_keys(builder: Any, made: Any) -> type[Any]:
-    """Give a graph being built the keys that nodes of another graph have among themselves, beside its state schema.
+    """Add the private keys of one graph to another graph that is being built.
 
-    Nodes may name keys in ``input_schema=``, or in their annotations, that are in no schema of the graph. On a thread
-    they are kept as the others are.
+    A key is private if it is in no schema of the graph, only in a node's ``input_schema=`` or annotations. Checkpoints
+    keep private keys like the others, so a graph that stands for the other one needs them.
 
     Args:
-        builder: of the graph.
-        made: the builder of the other graph, which is done.
+        builder: the builder of the graph that gets the keys.
+        made: the finished builder of the graph that has them.
 
     Returns:
-        A schema of all keys for a node of the graph, or for its input; the state schema where no key is private.
+        A schema with all keys, for a node of the graph or its input; the state schema where no key is private.
     """
     if set(made.channels) <= set(made.schemas[made.state_schema]):
         schema: type[Any] = made.state_schema
@@ -94,10 +100,10 @@ def with_private_keys(builder: Any, made: Any) -> type[Any]:
 
 
 def out_of_sight(config: RunnableConfig) -> RunnableConfig:
-    """The config for a nested run whose steps no event stream is to show.
+    """Return the config for a nested run whose steps no event stream may show.
 
-    A stream that asks for ``subgraphs=True`` shows them. ``version="v3"`` of the event streams asks for that always,
-    whoever uses it.
+    A stream with ``subgraphs=True`` still shows them, for its user has asked for them. ``astream_events`` with
+    ``version="v3"`` always streams subgraphs, without being asked, so its stream is taken out here.
     """
     conf = dict(config.get("configurable") or {})
     if conf.get(EVENTS_V3):
@@ -107,7 +113,10 @@ def out_of_sight(config: RunnableConfig) -> RunnableConfig:
 
 @contextmanager
 def no_ambient_run() -> Iterator[None]:
-    """Inside, a run has the config it is given and no more: LangGraph adds the callbacks of the run around."""
+    """Inside the ``with`` block, a run has only the config that it is given.
+
+    Otherwise LangGraph adds the callbacks of the run around it.
+    """
     token = var_child_runnable_config.set(None)
     try:
         yield
@@ -116,52 +125,53 @@ def no_ambient_run() -> Iterator[None]:
 
 
 def unsaved(config: RunnableConfig) -> RunnableConfig:
-    """The config for a nested run that neither finds a checkpoint nor leaves one."""
+    """Return the config for a nested run that neither reads checkpoints nor writes them."""
     conf = {key: value for key, value in config["configurable"].items() if key != DURABILITY}
     return {**config, "configurable": {**conf, CHECKPOINTER: None}}
 
 
 def anybody_hears(writer: Any) -> bool:
-    """Whether what goes to this stream writer may come to anybody.
+    """Whether somebody may receive what goes to this stream writer.
 
-    Where nothing streams custom events, LangGraph's writer is a function that does nothing, and so closes over nothing.
+    Where nobody streams custom events, LangGraph's writer is a function that does nothing. It can be recognised
+    because it closes over no variables.
     """
     idle = getattr(writer, "__closure__", ()) is None
     return not (idle and str(getattr(writer, "__module__", "")).startswith("langgraph."))
 
 
 def is_breakpoint(update: Any) -> bool:
-    """Whether a part of an ``updates`` stream says that the run stops at a breakpoint: an interrupt, nothing asked."""
+    """Whether a part of an ``updates`` stream means a breakpoint, which is an interrupt without a question."""
     return isinstance(update, dict) and update.get(INTERRUPT) == ()
 
 
 def breakpoints_in(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The breakpoints given at run time that a config brings along, as arguments of a graph's ``stream``."""
+    """Return the breakpoints in a config that were given at run time, as arguments of a graph's ``stream``."""
     return dict((config.get("configurable") or {}).get(BREAKPOINTS) or {})
 
 
 def lasting(namespace: str) -> str:
-    """A checkpoint namespace less the ids of tasks: that of a subgraph compiled with ``checkpointer=True``."""
+    """Return a checkpoint namespace without task ids: the one of a subgraph compiled with ``checkpointer=True``."""
     return "|".join(part.split(":")[0] for part in namespace.split("|"))
 
 
 def graph_called_by(function: Any) -> Any:
-    """A graph that a function or a Runnable calls, as far as LangGraph finds it there; else ``None``."""
+    """Return the graph that a function or a Runnable calls, if LangGraph finds one in its code; else ``None``."""
     if not isinstance(function, Runnable):
         function = RunnableLambda(function) if inspect.isroutine(function) else None
     return function and find_subgraph_pregel(function)
 
 
 def pairs_of(command: Command[Any]) -> list[tuple[str, Any]]:
-    """What a command writes, by key; an object of a state's class without the defaults that stand for nothing."""
+    """Return the writes of a command as ``(key, value)`` pairs, without an update object's untouched defaults."""
     return [(key, value) for key, value in command._update_as_tuples()]
 
 
 def task_path(conf: Mapping[str, Any]) -> tuple[Any, ...]:
-    """How LangGraph came to a task: by an edge, as the so-manieth of those sent, or called by another.
+    """Return LangGraph's path of a task: whether an edge, a ``Send`` or another task started it, and its number.
 
     Raises:
-        Exception: of any kind: it is not where we look for it.
+        Exception: any kind; this version of LangGraph does not keep the path where we look for it.
     """
     path = tuple(conf[READ].args[3].path)
     if path[0] not in (PULL, PUSH):
@@ -170,15 +180,16 @@ def task_path(conf: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
-    """The checkpointer of the run this config belongs to."""
+    """Return the checkpointer of the run this config belongs to; ``None`` without one."""
     saver = (config.get("configurable") or {}).get(CHECKPOINTER)
     return saver if isinstance(saver, BaseCheckpointSaver) else None
 
 
 def checkpoints_of(conf: Mapping[str, Any]) -> dict[str, str]:
-    """The checkpoints that the supersteps around a task start from, by namespace, outermost first.
+    """Return the checkpoints from which the present supersteps of all graphs around a task started, outermost first.
 
-    A task that a function calls has its caller among them, as if that were a graph, with the checkpoint that it is in.
+    The keys are the graphs' namespaces. Where a function calls a ``@task``, LangGraph lists the function's own task
+    like a graph, with the checkpoint of the graph it is in; such doubles are left out.
     """
     found: dict[str, str] = {}
     for namespace, checkpoint in sorted((conf.get("checkpoint_map") or {}).items(), key=lambda item: len(item[0])):
@@ -193,7 +204,7 @@ def inside_graph(config: Mapping[str, Any]) -> bool:
 
 
 def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
-    """The channels of the graph whose task this config belongs to, state keys among them."""
+    """Return the channels of the graph whose task this config belongs to: its state keys, without LangGraph's own."""
     channels: Mapping[str, Channel] = config["configurable"][READ].args[1]
     if BOX_OUT in channels:
         channels = around_box.get() or {}
@@ -201,31 +212,32 @@ def outer_channels(config: Mapping[str, Any]) -> Mapping[str, Channel]:
 
 
 def question_number(config: Mapping[str, Any]) -> int:
-    """Which question this is of those asked in the task so far, from 0: a function may ask several."""
+    """Return the number of this question among those of the same task, from 0: a function may ask several."""
     return number_in_task(config, "question")
 
 
-# By task, then by attempt and by what is counted; weakly, for a task holds the whole state of its run.
+# By task, then by attempt and by what is counted. Weak keys, because a task holds the whole state of its run.
 _counts: WeakKeyDictionary[Any, dict[Any, int]] = WeakKeyDictionary()
 _counts_lock = threading.Lock()
 
 
 def number_in_task(config: Mapping[str, Any], of: str) -> int:
-    """How many of these there were before in the task, from 0.
+    """Count the events named ``of`` in a task: 0 at the first call, then 1, and so on.
 
-    A task that is resumed or tried again counts from 0 again. LangGraph's own counter of nested graphs does not.
+    A task that is resumed or retried starts at 0 again, so that the same event gets the same number. LangGraph's own
+    counter of nested graphs does not start again.
     """
     conf = config["configurable"]
     attempt = getattr(getattr(conf.get(RUNTIME), "execution_info", None), "node_attempt", 1)
     with _counts_lock:
-        counts = _counts.setdefault(conf[READ], {})  # which is made anew for each task that is run
+        counts = _counts.setdefault(conf[READ], {})  # LangGraph makes a new READ object for each task that it runs
         count = counts.get((attempt, of), 0)
         counts[attempt, of] = count + 1
     return count
 
 
 def has_node(config: Mapping[str, Any], name: str) -> bool:
-    """Whether the graph whose task this config belongs to has such a node to go to."""
+    """Whether the graph whose task this config belongs to has a node with this name, or it is ``END``."""
     return name == END or f"{BRANCH}{name}" in config["configurable"][READ].args[1]
 
 
@@ -234,17 +246,17 @@ def _bookkeeping(name: str) -> bool:
 
 
 def accumulates(channel: Channel) -> bool:
-    """Whether writes to the channel go through a reducer; else the last write stands, or those of the last step."""
+    """Whether writes to the channel go through a reducer. In other channels the last write, or last step, replaces."""
     return not isinstance(channel, _PLAIN) and not collects(channel)
 
 
 def collects(channel: Channel) -> bool:
-    """Whether the channel is a list of what one step wrote."""
+    """Whether the channel holds a list of everything that one step wrote."""
     return isinstance(channel, Topic) and not channel.accumulate
 
 
 def passing(channel: Channel) -> bool:
-    """Whether the channel may be empty again at a later step, or after a question."""
+    """Whether the channel's value may disappear at a later step, or after a question."""
     return collects(channel) or isinstance(channel, EphemeralValue | AnyValue | UntrackedValue)
 
 
@@ -254,12 +266,12 @@ def untracked(channel: Any) -> bool:
 
 
 def overwrites(value: Any) -> bool:
-    """Whether a write sets a key with a reducer anew: an ``Overwrite``, or a dict that it is spelled as."""
+    """Whether a write replaces a key's value despite its reducer: an ``Overwrite``, or the dict form of one."""
     return bool(_get_overwrite(value)[0])
 
 
 def own_configurable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's part of ``configurable``: no bookkeeping, no checkpoint coordinates."""
+    """Return the user's own entries of ``configurable``, without LangGraph's and without thread and checkpoint ids."""
     return {
         key: value
         for key, value in (config.get("configurable") or {}).items()
@@ -268,27 +280,28 @@ def own_configurable(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_tags(config: Mapping[str, Any]) -> list[str]:
-    """The user's tags: not the ones the runtime adds for each step."""
+    """Return the user's own tags, without those that LangChain and LangGraph add for each step."""
     return [tag for tag in config.get("tags") or [] if not tag.startswith(("seq:step:", "graph:step:"))]
 
 
-# By what LangGraph sorts the tasks of a step when it applies their writes: nodes by name, then what was sent by number.
+# The key by which LangGraph sorts the tasks of a step to apply their writes: first nodes by name, then sent tasks by
+# number. The winner's writes have to come in the same order.
 Place = tuple[int, str | int, int]
 
 _HANDLER = "node_error_handler"
 
 
 def handler_place(rescued: Place) -> Place:
-    """Where an error handler's writes come: right after those of the task that it rescues."""
+    """Return the sorting key of an error handler's task: right after the failed task that it stands in for."""
     kind, name, _ = rescued
     return (kind, name if kind else f"{name}, {_HANDLER}", 1)  # LangGraph compares nodes' paths as text
 
 
 class Rescues(BaseCallbackHandler):
-    """Hears which task an error handler rescues, which no stream says.
+    """Notes which failed task an error handler stands in for; no stream of LangGraph tells.
 
     Attributes:
-        of: the rescued tasks, by the tasks of their handlers.
+        of: ids of the failed tasks, by the ids of their handlers' tasks.
     """
 
     run_inline = True
@@ -298,14 +311,14 @@ class Rescues(BaseCallbackHandler):
         self.of: dict[str, str] = {}
 
     def on_chain_start(self, *_: Any, metadata: Mapping[str, Any] | None = None, **__: Any) -> None:
-        """A task starts, or something within one."""
+        """Called by LangChain when a task starts, or a run inside one."""
         path, place = ((metadata or {}).get(f"langgraph_{name}") for name in ("path", "checkpoint_ns"))
         tasks = [part.rpartition(":")[2] for part in str(place).split("|")]
-        if path and _HANDLER in path and len(tasks) == 2:  # else in a graph within
+        if path and _HANDLER in path and len(tasks) == 2:  # more parts: a task of a nested graph
             self.of[tasks[1]] = tasks[0]
 
     def heard_by(self, callbacks: Any) -> Any:
-        """The callbacks, and this."""
+        """Return a copy of the callbacks with this handler added."""
         if not isinstance(callbacks, BaseCallbackManager):
             return [*(callbacks or ()), self]
         manager = callbacks.copy()
@@ -314,5 +327,5 @@ class Rescues(BaseCallbackHandler):
 
 
 def rescues(graph: Any) -> bool:
-    """Whether nodes of the graph have error handlers."""
+    """Whether any node of the graph has an error handler."""
     return any(getattr(node, "error_handler_node", None) for node in graph.nodes.values())

@@ -1,8 +1,8 @@
-"""Wrapping a method of somebody else's class once, wherever other packages have put wrappers of theirs on it.
+"""Wrap a method of another package's class exactly once, even if other packages wrap the same method.
 
-Other packages come before ours or after it, wrap a subclass in place of the class, and take their wrapper off again by
-putting back what they had found, ours gone with it. So whoever needs a wrapper asks for it each time, before the method
-is called, and it is put on again where it can be seen to be missing.
+Other packages may wrap the method before or after this one, and may wrap it on a subclass. They may also remove their
+wrapper by restoring the function they had found, which removes ours too. So callers ask for the wrapper each time
+before the method is used, and it is put on again where it is missing.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 
-_OURS = "__ec_agent_patch__"  # on our wrappers, and by functools.wraps on those around them
+_OURS = "__ec_agent_patch__"  # marks our wrappers; functools.wraps copies the mark to any wrapper around ours
 _bare: dict[tuple[type, str], Any] = {}
 _lock = threading.Lock()
 
 
-def put_on(owner: type, name: str, wrap: Callable[[Any], Any], *, below: bool = False) -> None:
-    """Have calls of this method come through our wrapper, once each. Thread-safe.
+def put_on(owner: type, name: str, wrap: Callable[[Any], Any], *, subclasses: bool = False) -> None:
+    """Wrap a method, so that each call of it goes through the wrapper once. Thread-safe; repeating it is harmless.
 
     Args:
         owner: the class.
-        name: of the method.
-        wrap: makes the wrapper of the function that is there; with ``functools.wraps``.
-        below: also where a subclass got a wrapper around the class's own function, which goes past the class.
+        name: the method's name.
+        wrap: gets the present function and returns its wrapper, made with ``functools.wraps``.
+        subclasses: whether to look at subclasses too. Another package may have wrapped the class's function on a
+            subclass; calls there never reach the class.
 
     Raises:
         ConfigError: the class has no such method.
@@ -33,15 +34,16 @@ def put_on(owner: type, name: str, wrap: Callable[[Any], Any], *, below: bool = 
     if name not in vars(owner):
         raise ConfigError(
             f"{owner.__module__}.{owner.__qualname__} has no {name}(), which ec_agent has to wrap; install a version "
-            f"of {owner.__module__.partition('.')[0]} that this one knows, or a newer ec_agent"
+            f"of {owner.__module__.partition('.')[0]} that this ec_agent knows, or a newer ec_agent"
         )
     with _lock:
         bare = _bare.setdefault((owner, name), _innermost(vars(owner)[name]))
-        classes: list[type[Any]] = [owner, *(_below(owner) if below else ())]
+        classes: list[type[Any]] = [owner, *(_subclasses(owner) if subclasses else ())]
         for each in classes:
             found = vars(each).get(name)
-            # What is not known to end at the bare function is taken to come through ours: an override that calls
-            # super() does, and so does a wrapper around ours that does not tell what it wraps.
+            # Wrap only what is known to lead straight to the bare function. Anything else is assumed to lead through
+            # our wrapper already: an override that calls super() does, and so does a wrapper made without
+            # functools.wraps around ours.
             if found is not None and not hasattr(found, _OURS) and _innermost(found) is bare:
                 wrapper = wrap(found)
                 setattr(wrapper, _OURS, True)
@@ -54,7 +56,7 @@ def _innermost(function: Any) -> Any:
     return function
 
 
-def _below(owner: type[Any]) -> Iterator[type[Any]]:
+def _subclasses(owner: type[Any]) -> Iterator[type[Any]]:
     for each in owner.__subclasses__():
         yield each
-        yield from _below(each)
+        yield from _subclasses(each)

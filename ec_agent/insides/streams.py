@@ -1,7 +1,10 @@
-"""Keeping streams from what is not meant for them; ``tests/rollouts/test_internals.py`` guards what we rely on.
+"""Hide rollouts from the streams of the outer graph, and show the winner there.
 
-Token and event streams listen by callback handlers. In a rollout these would make nested models stream, which some
-servers refuse together with logprobs, and would show what losers said.
+LangChain's and LangGraph's token and event streams listen by callback handlers, which nested runs inherit. Inside a
+rollout these handlers would do two kinds of harm: they make the rollout's models stream, which some servers refuse
+together with logprobs, and they would show the tokens of losers.
+
+``tests/rollouts/test_internals.py`` guards what this relies on.
 """
 
 from __future__ import annotations
@@ -23,20 +26,23 @@ _MANAGED = signature(BaseCallbackManager.__init__).parameters
 
 
 def without_streaming(callbacks: Any) -> Any:
-    """The callbacks less those of streams, as a copy."""
+    """Return a copy of the callbacks without the handlers of token and event streams."""
     if isinstance(callbacks, BaseCallbackManager):
         return _only(callbacks, lambda handler: not _streams(handler))
     return [handler for handler in callbacks or [] if not _streams(handler)]
 
 
 def has_streams(callbacks: Any) -> bool:
-    """Whether those of a stream are among the callbacks: they make a chat model stream."""
+    """Whether a token or event stream has a handler among the callbacks. Such a handler makes chat models stream."""
     handlers = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or []
     return any(map(_streams, handlers))
 
 
 def event_streams(callbacks: Any) -> BaseCallbackManager | None:
-    """The callbacks of event streams (``astream_events``, ``astream_log``) alone, as a copy; ``None`` without any."""
+    """Return a copy with only the handlers of event streams (``astream_events``, ``astream_log``).
+
+    ``None`` where there is no such handler.
+    """
     if not isinstance(callbacks, BaseCallbackManager):
         return None
     manager = _only(callbacks, lambda h: isinstance(h, _AstreamEventsCallbackHandler | LogStreamCallbackHandler))
@@ -44,7 +50,10 @@ def event_streams(callbacks: Any) -> BaseCallbackManager | None:
 
 
 def tell(manager: BaseCallbackManager, name: str, data: Any) -> Plan[None]:
-    """Tell them of a custom event. Not dispatched: that would tell tracers, too, which have heard of it."""
+    """Send a custom event to these callbacks only.
+
+    LangChain's ``dispatch_custom_event`` would send it to tracers as well, and they have it already.
+    """
     run = manager.parent_run_id
     yield Step(
         lambda: _sync(manager).on_custom_event(name, data, run),
@@ -53,7 +62,10 @@ def tell(manager: BaseCallbackManager, name: str, data: Any) -> Plan[None]:
 
 
 def tell_of_answer(manager: BaseCallbackManager, message: AIMessage) -> Plan[None]:
-    """Tell them of a model's answer, as of a call that starts and ends now."""
+    """Send a model's finished answer to these callbacks, as a call that starts and ends now.
+
+    Event streams show the winner's answer in this way: they did not see the rollout that produced it.
+    """
     name = str(message.response_metadata.get("model_name") or "model")
     result = LLMResult(generations=[[ChatGeneration(message=message)]])
     serialized = {"name": name}
@@ -73,7 +85,7 @@ def tell_of_answer(manager: BaseCallbackManager, message: AIMessage) -> Plan[Non
 
 
 def _sync(manager: BaseCallbackManager) -> CallbackManager:
-    """The same for synchronous code, which may be called in a node of an async graph."""
+    """Return the manager in its synchronous form: a sync node of an async graph gets an async manager."""
     if isinstance(manager, CallbackManager):
         return manager
     return CallbackManager(**{name: value for name, value in vars(manager).items() if name in _MANAGED})

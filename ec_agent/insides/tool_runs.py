@@ -1,8 +1,8 @@
-"""Where runs of LangChain's tools are seen: one point for all who want to know of them, each in a place of its own.
+"""The one patch of LangChain's tools. The gate of a rollout and the tracing of tools both hook in here.
 
-Every LangChain tool call comes through ``BaseTool.run`` or ``arun``. The patch there asks the listeners in the order of
-``PLACES``, whoever was installed first: the gate of a rollout decides whether the tool runs at all, and a span is made
-inside it, of a tool that does run. A node that calls ``tool.func`` by itself goes around all of them.
+Every LangChain tool call goes through ``BaseTool.run`` or ``arun``. The patch calls the hooks in the order of
+``PLACES``, in whatever order they were installed: the gate decides whether the tool runs at all, and the span inside
+it is made only for a tool that runs. A node that calls ``tool.func`` directly avoids the patch, and so both hooks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ec_agent.support.plans import Plan, Step, adrive, drive
 
 Place = Literal["gate", "span"]
 PLACES: tuple[Place, ...] = get_args(Place)
-"""From the outermost inwards."""
+"""The places for hooks, the outermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class ToolRun:
     """A tool that is about to run.
 
     Attributes:
-        tool: which.
+        tool: the tool.
         given: its input.
-        call_id: id of the tool call that it answers, if any.
+        call_id: id of the model's tool call that it answers; ``None`` if no model asked for it.
     """
 
     tool: BaseTool
@@ -38,66 +38,67 @@ class ToolRun:
     call_id: str | None
 
 
-Around = Callable[[ToolRun, Step], Plan[Any] | None]
-"""Around a run: a plan that yields the step to run the tool, or what is further in; ``None`` to leave it alone."""
+Hook = Callable[[ToolRun, Step], Plan[Any] | None]
+"""Gets a run and the step that executes it (with the hooks further in). Returns a plan that yields the step to run the
+tool; or ``None``, and the tool just runs."""
 
-_around: dict[Place, Around] = {}
+_hooks: dict[Place, Hook] = {}
 
 
 def refuses(tool: BaseTool, given: Any, call_id: str | None) -> bool:
-    """Whether the tool's own schema refuses what it is called with, before it does anything."""
+    """Whether the tool's own schema refuses its input, so that the tool does nothing."""
     try:
         tool._parse_input(given, call_id)
     except ValidationError:
         return True
-    except Exception:  # the call itself will say what the matter is
+    except Exception:  # another fault, which the call itself will raise
         return False
     return False
 
 
-def hear_tools(place: Place, around: Around) -> None:
-    """From now on this one is asked at each run of a tool; it takes the place of one that was there before it."""
-    _around[place] = around
-    put_on(BaseTool, "run", _heard)
-    put_on(BaseTool, "arun", _aheard)
+def hook_tools(place: Place, hook: Hook) -> None:
+    """Call this hook at each run of a tool from now on. It replaces an earlier hook at the same place."""
+    _hooks[place] = hook
+    put_on(BaseTool, "run", _hooked)
+    put_on(BaseTool, "arun", _ahooked)
 
 
-def _heard(run: Any) -> Any:
+def _hooked(run: Any) -> Any:
     @functools.wraps(run)
-    def heard_run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+    def hooked_run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
         execute = Step(lambda: run(self, tool_input, *args, **kwargs), _unused)
-        return _among_all(ToolRun(self, tool_input, kwargs.get("tool_call_id")), execute).sync()
+        return _with_hooks(ToolRun(self, tool_input, kwargs.get("tool_call_id")), execute).sync()
 
-    return heard_run
+    return hooked_run
 
 
-def _aheard(arun: Any) -> Any:
+def _ahooked(arun: Any) -> Any:
     @functools.wraps(arun)
-    async def heard_arun(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+    async def hooked_arun(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
         execute = Step(_unused, lambda: arun(self, tool_input, *args, **kwargs))
-        return await _among_all(ToolRun(self, tool_input, kwargs.get("tool_call_id")), execute).wait()
+        return await _with_hooks(ToolRun(self, tool_input, kwargs.get("tool_call_id")), execute).wait()
 
-    return heard_arun
+    return hooked_arun
 
 
-def _among_all(run: ToolRun, execute: Step) -> Step:
-    for place in reversed(PLACES):
-        if (around := _around.get(place)) is not None:
-            execute = _within(around, run, execute)
+def _with_hooks(run: ToolRun, execute: Step) -> Step:
+    for place in reversed(PLACES):  # the innermost first, so that the outermost wraps all others
+        if (hook := _hooks.get(place)) is not None:
+            execute = _with_hook(hook, run, execute)
     return execute
 
 
-def _within(around: Around, run: ToolRun, execute: Step) -> Step:
+def _with_hook(hook: Hook, run: ToolRun, execute: Step) -> Step:
     def sync() -> Any:
-        plan = around(run, execute)
+        plan = hook(run, execute)
         return execute.sync() if plan is None else drive(plan)
 
     async def wait() -> Any:
-        plan = around(run, execute)
+        plan = hook(run, execute)
         return await (execute.wait() if plan is None else adrive(plan))
 
     return Step(sync, wait)
 
 
 def _unused() -> Any:
-    raise AssertionError("a step taken the other way")
+    raise AssertionError("a sync tool run was awaited, or an async one was called")

@@ -16,7 +16,7 @@ from langchain_core.messages import ToolMessage
 from opentelemetry.trace import Span, use_span
 
 from ec_agent.commits.gate import RolloutStop
-from ec_agent.insides.tool_runs import ToolRun, hear_tools
+from ec_agent.insides.tool_runs import ToolRun, hook_tools
 from ec_agent.support.plans import Plan, Step
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.messages import as_json
@@ -37,7 +37,7 @@ def tools_traced(settings: Settings) -> Iterator[None]:
 
 def install_patch() -> None:
     """Put the ear on LangChain's tools, inside the gate of a rollout: a tool that it stops has not run."""
-    hear_tools("span", _span)
+    hook_tools("span", _span)
 
 
 def _span(run: ToolRun, execute: Step) -> Plan[Any] | None:

@@ -120,7 +120,7 @@ def test_the_command_line_says_so(counted, tmp_path):
     log.write_text("".join(json.dumps(each) + "\n" for each in parts(counted)))
     row = json.loads(CliRunner().invoke(app, ["score", str(log), "--json"]).stdout)
     assert (row["tokens"], row["unplaced"]) == (16, 0 if counted else 4)
-    assert ("is not known for sure" in row["comment"]) is not counted
+    assert ("have no certain place" in row["comment"]) is not counted
     table = CliRunner().invoke(app, ["score", str(log)]).stdout
     assert ("whose place is not known" in table) is not counted
 
