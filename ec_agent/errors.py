@@ -24,7 +24,7 @@
     ├── PromotionError                       the winner's environment cannot become the real one
     ├── PreflightError                       a model would leave rollouts unscored (``preflight=``)
     ├── DoctorError                          an endpoint cannot be reached, or a model cannot be asked
-    ├── EvaluationError                      an evaluation cannot go on: a task or the harness is at fault, not the agent
+    ├── EvaluationError                      an evaluation cannot go on, because of a task or the harness
     │   └── NotStoredError (also TraceError)   finished rollouts could not be stored; the error holds them
     ├── TraceError                           a file of stored rollouts cannot be used
     ├── LogprobsError (also ValueError)      a saved payload holds no readable logprobs
