@@ -1,24 +1,22 @@
-"""The Python of the pages for users runs as it stands, a page from top to bottom, against an endpoint that answers."""
+"""The README and some pages, followed from top to bottom against an endpoint; others: test_page_walks.py."""
 
 from __future__ import annotations
 
 import itertools
 import re
-import sys
-import types
-from pathlib import Path
 
 import fake_openai
 import pytest
 from langchain_core.messages import HumanMessage
+from pages_kit import ROOT, Walk, blocks_of
 
 from ec_agent.rollouts.options import Options
 
-ROOT = Path(__file__).parents[1]
+ENDPOINTS = ("http://localhost:8000/v1", "http://127.0.0.1:8080/v1")
 
 
 def blocks(page: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [block.text for block in blocks_of(page) if block.language == "python"]
 
 
 @pytest.fixture
@@ -37,18 +35,18 @@ def endpoint(monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """Run blocks in a module of their own, for hints are looked up in the module of their class."""
+def run(endpoint, tmp_path, monkeypatch):
+    """Follow a page in a folder of its own, its commands too, with the endpoint in the place of the reader's."""
+    monkeypatch.chdir(tmp_path)
+    walks = []
 
-    def run(page, code=None, **given):
-        module = types.ModuleType("a_page")
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        vars(module).update(given)
-        for block in code or blocks(page):
-            exec(compile(block, page, "exec"), vars(module))
-        return vars(module)
+    def run(page, only=None, **given):
+        walks.append(Walk(page, given, dict.fromkeys(ENDPOINTS, endpoint.url)))
+        return walks[-1].follow(only).names
 
-    return run
+    yield run
+    for walk in walks:
+        walk.leave()
 
 
 def test_the_readme_runs(run, endpoint, capsys):
@@ -65,24 +63,8 @@ def test_get_started_runs(run, endpoint, capsys, local_server):
     assert names["state"]["receipt"]["candidates"]
 
 
-def test_choosing_runs(run, endpoint):
-    from langchain_openai import ChatOpenAI
-
-    from ec_agent import best_of_n
-
-    model = ChatOpenAI(model="any", logprobs=True, top_logprobs=20)
-
-    def agent(state):
-        return {"messages": [model.invoke(state["messages"])]}
-
-    names = run("docs/choosing.md", agent=agent)
-    result = best_of_n(agent, n=2, selector=names["FewestTokens"]()).run({"messages": [("user", "?")]})
-    assert result.selection.selector == "fewest_tokens"
-
-
 def test_doctor_runs(run, endpoint):
-    (block,) = blocks("docs/doctor.md")
-    names = run("docs/doctor.md", [block.replace("http://127.0.0.1:8080/v1", endpoint.url)])
+    names = run("docs/doctor.md")
     result = names["better"].run({"messages": [("user", "?")]})
     assert {candidate.coverage for candidate in result.selection.candidates} == {names["way"].coverage} == {1.0}
 
@@ -96,7 +78,7 @@ def test_every_selector_is_on_the_page():
 
 async def test_agents_of_other_frameworks_run(run, endpoint):
     for block in blocks("docs/frameworks.md"):
-        names = run("docs/frameworks.md", [block])
+        names = run("docs/frameworks.md", block)
         ran = await names["better"].arun({"messages": [HumanMessage("?")]})
         assert ran.output["messages"][-1][1].startswith("answer"), block
         assert ran.selection.candidates[ran.selection.winner].coverage == 1.0, block
@@ -113,10 +95,14 @@ def test_every_option_has_its_row_and_its_default():
     }
 
 
-def test_speed_runs(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_contributing_runs(run):
+    run("docs/contributing.md")
+
+
+def test_speed_runs(run, tmp_path, capsys):
     names = run("docs/speed.md")
     printed = capsys.readouterr().out.split("\n")
     assert printed[:2] == ["(100, 27)", "(100, 1)"]
     assert float(printed[2]) == names["score_many"](names["timelines"], [names["HEPConfig"](1, 80, 2)])[0, 0]
     assert (tmp_path / "runs.npz").exists()
+    assert (tmp_path / "runs.sweep.npy").exists()
