@@ -256,7 +256,8 @@ class Board:
     def _selection(self, event: Mapping[str, Any]) -> None:
         receipt = event["selection"]
         index, candidates = int(receipt["winner"]), receipt["candidates"]
-        numbers = candidates[index]["centroid"], receipt["margin"]
+        won = next(each for each in candidates if each["index"] == index)
+        numbers = won["centroid"], receipt["margin"]
         centroid, margin = (None if each is None else _number(each) for each in numbers)
         self._choice = Choice(index, len(candidates), centroid, margin, str(receipt["selector"]))
         winner = self._rows.get((str(event.get("question", "")), index))

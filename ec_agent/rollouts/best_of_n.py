@@ -33,8 +33,9 @@ class BestOfNResult:
     Attributes:
         output: the winner's output, as the wrapped agent alone would have returned it.
         selection: the receipt.
-        trajectories: the LLM calls of every rollout, in index order; empty for one that made none.
-        final_actions: the final action of every rollout, in index order; ``None`` for a failed one.
+        trajectories: the LLM calls of every rollout that was started, in index order; empty for one that made none.
+            A cancelled one has those that it made until then.
+        final_actions: the final action of each of them, in index order; ``None`` for one that failed or was cancelled.
     """
 
     output: Any

@@ -22,7 +22,7 @@ from ec_agent.numbers.signals import ENTROPY, leading
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.options import Options
-from ec_agent.rollouts.record import Record, total, unpack_calls, writes_of
+from ec_agent.rollouts.record import Record, total, unpack_calls, was_cancelled, writes_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.rollouts.unheard import notes_of
 from ec_agent.selectors import Candidate, Ranking
@@ -75,21 +75,27 @@ def _unscored(trajectory: Trajectory, options: Options, asked: bool) -> str | No
 
 
 def choose(
-    records: Sequence[Record], candidates: Sequence[Candidate], options: Options, errors: Mapping[int, Exception]
+    every: Sequence[Record],
+    candidates: Sequence[Candidate],
+    options: Options,
+    errors: Mapping[int, Exception],
+    n: int,
 ) -> Selection:
     """Rank the rollouts and write the receipt.
 
     Args:
-        records: one per rollout, by index.
-        candidates: the same as a selector sees them.
+        every: one record per rollout, by index.
+        candidates: the same as a selector sees them, less those cancelled.
         options: what ``best_of_n`` was told.
         errors: the exceptions of failed rollouts, as far as they are at hand.
+        n: how many rollouts were planned.
 
     Raises:
         AllRolloutsFailedError: every rollout failed.
         NoScoredRolloutError: none could be scored and ``on_unscored="raise"``.
         QuorumError: fewer could be scored than ``quorum``.
     """
+    records = [record for record in every if not was_cancelled(record)]
     ended = [candidate for candidate in candidates if candidate.error is None]
     if not ended:
         _raise_all_failed(candidates, errors)
@@ -107,9 +113,9 @@ def choose(
     if options.limits.quorum is not None and len(ranking.order) < options.limits.quorum:
         _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
     winner = ranking.order[0] if ranking.order else ended[0].index
-    same = identical_to([record["fingerprint"] for record in records])
+    same = identical_to({record["index"]: record["fingerprint"] for record in records})
     notes += _identical_note(records, same)
-    undeclared = repeated(ran_in(records))
+    undeclared = repeated(ran_in(every))
     notes += [said_of(undeclared)] if undeclared else []
     return Selection(
         winner=winner,
@@ -122,10 +128,32 @@ def choose(
         selector=options.selector.name,
         config=options.config,
         distinct=sum(c.error is None and same[place] is None for place, c in enumerate(candidates)),
-        usage=total([record["usage"] for record in records]),
+        usage=total([record["usage"] for record in every]),
         warnings=tuple(notes),
         undeclared_tools=tuple(undeclared),
+        **_counts(every, n),
     )
+
+
+def _counts(records: Sequence[Record], n: int) -> dict[str, Any]:
+    """How many were planned, started, ended and cancelled, and what that has saved."""
+    begun = [record for record in records if not record["end"].get("unbegun")]
+    ended = [record for record in records if record["error"] is None and not was_cancelled(record)]
+    cancelled = [record for record in begun if was_cancelled(record)]
+    waves = Counter(record.get("wave", 0) for record in begun)
+    planned = max(n, len(records))
+    generated = [record["usage"].get("generated_tokens", 0) for record in ended]
+    usual = sum(generated) / max(len(generated), 1)
+    less = [max(usual - record["usage"].get("generated_tokens", 0), 0) for record in cancelled]
+    saved = (planned - len(begun)) * usual + sum(less)
+    return {
+        "planned": planned,
+        "started": len(begun),
+        "ended": len(ended),
+        "cancelled": len(cancelled),
+        "waves": tuple(waves[wave] for wave in sorted(waves)),
+        "saved_tokens": round(saved) if usual or not (cancelled or planned > len(begun)) else None,
+    }
 
 
 def _ran(record: Record, same: int | None) -> dict[str, Any]:

@@ -191,8 +191,7 @@ def _chosen_before(selection: dict[str, Any] | None, records: list[Record]) -> N
     """A run that is taken up again may stop at the next question, with nothing chosen anew: this is its receipt."""
     session = _session()
     if selection is not None and session.listener is not None and not session.listener.left:
-        candidates = session.candidates(sorted(records, key=lambda record: record["index"]))
-        session.leave_behind(Selection.from_dict(selection), candidates)
+        session.leave_behind(Selection.from_dict(selection), records)
 
 
 def _pause(state: FanOutState) -> dict[str, Any]:
@@ -255,8 +254,8 @@ def _choose(session: Session, state: FanOutState) -> dict[str, Any]:
     candidates = session.candidates(records)
     if not session.within:  # else it is told with what the rollouts around did
         session.notices.hear(ran_in(records))
-    selection: Selection = choose(records, candidates, session.options, session.errors)
-    session.leave_behind(selection, candidates)
+    selection: Selection = choose(records, candidates, session.options, session.errors, session.n)
+    session.leave_behind(selection, records)
     for candidate in selection.candidates:
         session.emit(
             {

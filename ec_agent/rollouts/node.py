@@ -263,11 +263,11 @@ class Node:
     def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:
         options, last = session.options, last_of(done)
         selection = _whole(done)
-        candidates = session.candidates(done["records"])
         _hand_over(session, selection, done)
         fleeting, goto = session.fleeting.get(last["index"], ([], list(last["goto"])))
         if options.route is not None:
-            winner = candidates[selection.winner]
+            candidates = session.candidates(done["records"])
+            winner = next(candidate for candidate in candidates if candidate.index == selection.winner)
             more = last["writes"] or last["end"]["kind"] == "commit"  # after a pause there may be nothing to do
             if more and not last["end"].get("carried"):
                 winner = replace(winner, final_action=final_action_of(last))
@@ -317,16 +317,15 @@ def _whole(done: Mapping[str, Any]) -> Selection:
 
 
 def _hand_over(session: Session, selection: Selection, done: Mapping[str, Any]) -> None:
-    candidates = session.candidates(done["records"])
-    left = session.leave_behind(selection, candidates)
+    left = session.leave_behind(selection, done["records"])
     if session.listener is not None and session.listener.on_left is not None:
         session.listener.on_left(*left)
     # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
         said = answers_within([done[name] for name in ("records", "last", "written")])
         around.known += [answer for _, _, answer in answers_in(said)]
-        for candidate in candidates:
-            around.adopt(candidate.trajectory.calls, counted=candidate.index == selection.winner)
+        for index, trajectory in enumerate(left[1]):
+            around.adopt(trajectory.calls, counted=index == selection.winner)
 
 
 def _emitter(runtime: Runtime[Any] | None, name: str) -> Emit | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 import numpy as np
 from typing_extensions import TypedDict
@@ -18,7 +18,7 @@ class End(TypedDict, total=False):
 
     Attributes:
         kind: ``"answer"``; ``"commit"``: at calls that commit; ``"interrupt"``; ``"rest"``: its calls carried out,
-            before it went on; ``"failed"``.
+            before it went on; ``"failed"``; ``"cancelled"``: stopped on its way, or before it began.
         commits: ids of the calls that commit.
         message: the message they are in, unless it is the final action.
         made_up: whether no model sent that message.
@@ -34,9 +34,10 @@ class End(TypedDict, total=False):
         forgotten: the graphs within it that remember nothing of this turn.
         open: writes of the step it stopped in, by tasks that were done: it makes them itself if it goes on.
         whole: whether its writes stand for those of the rounds before it, too.
+        unbegun: whether it was cancelled before it began.
     """
 
-    kind: Literal["answer", "commit", "interrupt", "rest", "failed"]
+    kind: Literal["answer", "commit", "interrupt", "rest", "failed", "cancelled"]
     commits: list[str]
     message: Any
     made_up: bool
@@ -51,10 +52,11 @@ class End(TypedDict, total=False):
     forgotten: list[str]
     open: list[list[Any]]
     whole: bool
+    unbegun: bool
 
 
 class Record(TypedDict):
-    """One finished or failed rollout. Numbers are plain, writes are the agent's own objects."""
+    """One rollout that ended, failed or was cancelled. Numbers are plain, writes are the agent's own objects."""
 
     index: int
     seconds: float
@@ -69,6 +71,12 @@ class Record(TypedDict):
     end: End
     store: list[list[Any]]
     token: str | None
+    wave: NotRequired[int]  # in which it was started, from 0; left out in the first
+
+
+def was_cancelled(record: Record) -> bool:
+    """Whether the rollout was stopped on its way because enough was known: it is neither a candidate nor failed."""
+    return record["end"]["kind"] == "cancelled"
 
 
 def writes_of(record: Record) -> list[tuple[str, Any]]:

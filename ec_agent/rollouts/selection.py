@@ -70,7 +70,7 @@ class Seen:
     """What the rollouts were, beside their receipt: what a picture is drawn from. It is kept in memory only.
 
     Attributes:
-        trajectories: their timelines, in index order.
+        trajectories: the candidates' timelines, in their order.
         final_actions: what they would do next; ``None`` where one failed.
     """
 
@@ -98,6 +98,15 @@ class Selection:
         undeclared_tools: tools that ran in more than one rollout and are neither in ``commit=`` nor marked
             ``@read_only``: what they did to the world, they did once per rollout.
         earlier: the receipts of earlier rounds, where the winner went on after a commit; ``usage`` is over all.
+        planned: how many rollouts there were to be: ``n``.
+        started: how many were started; fewer where ``stop=`` said that enough is known.
+        ended: how many came to an end, those that failed left out. They alone are chosen from.
+        cancelled: how many were stopped on their way by ``cancel=True``: their tokens are in ``usage``, and they are
+            neither candidates nor failed.
+        waves: how many rollouts were started together, wave by wave; they add up to ``started``.
+        stopped: why no more were started, in the plan's own words; ``None`` where all were.
+        saved_tokens: generated tokens that stopping saved. An estimate: had the rest been run to its end, each of it
+            would have generated what the rollouts that ended did on average. ``None`` where they reported none.
         seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of ``to_dict``.
     """
 
@@ -113,13 +122,32 @@ class Selection:
     commits: tuple[Mapping[str, Any], ...] = ()
     undeclared_tools: tuple[str, ...] = ()
     earlier: tuple[Selection, ...] = ()
+    planned: int = 0
+    started: int = 0
+    ended: int = 0
+    cancelled: int = 0
+    waves: tuple[int, ...] = ()
+    stopped: str | None = None
+    saved_tokens: int | None = 0
     seen: Seen | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.planned:  # a receipt of an earlier version: all were run
+            count = len(self.candidates)
+            ended = sum(candidate.error is None for candidate in self.candidates)
+            for name, value in (("planned", count), ("started", count), ("ended", ended), ("waves", (count,))):
+                object.__setattr__(self, name, value)
+
+    @property
+    def won(self) -> CandidateReceipt:
+        """The winner's line."""
+        return next(candidate for candidate in self.candidates if candidate.index == self.winner)
 
     def to_dict(self) -> dict[str, Any]:
         """The receipt as plain JSON."""
         plain = asdict(replace(self, seen=None, earlier=()))
         del plain["seen"]
-        for name in ("order", "warnings", "undeclared_tools"):
+        for name in ("order", "warnings", "undeclared_tools", "waves"):
             plain[name] = list(plain[name])
         plain["candidates"] = [dict(candidate) for candidate in plain["candidates"]]
         plain["commits"] = [dict(commit) for commit in plain["commits"]]
@@ -187,11 +215,11 @@ def _all_earlier(selection: Selection) -> Iterator[Selection]:
         yield from _all_earlier(one)
 
 
-def identical_to(fingerprints: Sequence[str | None]) -> list[int | None]:
-    """For each rollout the lowest index of an earlier one with the same fingerprint."""
+def identical_to(fingerprints: Mapping[int, str | None]) -> list[int | None]:
+    """For each rollout, by index, the lowest index of an earlier one with the same fingerprint."""
     first: dict[str, int] = {}
     same: list[int | None] = []
-    for index, mark in enumerate(fingerprints):
+    for index, mark in fingerprints.items():
         same.append(None if mark is None or mark not in first else first[mark])
         if mark is not None:
             first.setdefault(mark, index)

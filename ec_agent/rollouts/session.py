@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +23,7 @@ from ec_agent.environments.worlds import World
 from ec_agent.errors import EnvironmentGoneError, ProgressWarning
 from ec_agent.insides.executors import Around, around_here
 from ec_agent.insides.langgraph import Channel
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.limits import Budget
@@ -30,7 +31,7 @@ from ec_agent.rollouts.memory import Memory
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
-from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.record import Record, unpack_calls, was_cancelled
 from ec_agent.rollouts.remotes import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
@@ -146,9 +147,11 @@ class Session:
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:
-        """The records as a selector sees them, by index; each record is read once."""
+        """The records as a selector sees them, by index, less those cancelled; each record is read once."""
         found = []
         for record in sorted(records, key=lambda record: record["index"]):
+            if was_cancelled(record):
+                continue
             known, candidate = self._read.get(record["index"], (None, None))
             if candidate is None or known is not record:  # a checkpoint makes another of it
                 candidate = candidate_of(record, self.options)
@@ -156,11 +159,22 @@ class Session:
             found.append(candidate)
         return found
 
-    def leave_behind(self, selection: Selection, candidates: Sequence[Candidate]) -> tuple[Any, ...]:
+    def leave_behind(self, selection: Selection, records: Iterable[Record]) -> tuple[Any, ...]:
         """Tell whoever called ``run()`` of what is not part of the state; what that is."""
-        trajectories = tuple(candidate.trajectory for candidate in candidates)
-        actions = tuple(candidate.final_action for candidate in candidates)
-        left = (replace(selection, seen=Seen(trajectories, actions)), trajectories, actions)
+        records = list(records)
+        candidates = self.candidates(records)
+        seen = Seen(
+            tuple(candidate.trajectory for candidate in candidates),
+            tuple(candidate.final_action for candidate in candidates),
+        )
+        trajectories, actions = seen.trajectories, seen.final_actions
+        if len(candidates) < len(records):  # some were cancelled: what they said until then stands in their places
+            said = {record["index"]: unpack_calls(record["calls"]) for record in records if was_cancelled(record)}
+            said |= {candidate.index: candidate.trajectory for candidate in candidates}
+            ended = {candidate.index: candidate.final_action for candidate in candidates}
+            trajectories = tuple(said.get(index, Trajectory()) for index in range(max(said) + 1))
+            actions = tuple(ended.get(index) for index in range(max(said) + 1))
+        left = (replace(selection, seen=seen), trajectories, actions)
         if self.listener is not None:
             self.listener.left = left
         return left

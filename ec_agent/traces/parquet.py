@@ -31,6 +31,7 @@ from ec_agent.traces.stored import USAGE, VERSION, StoredRollout
 GROUP = 1 << 16  # rows
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
+_COUNTS = ("planned", "started", "ended", "cancelled", "saved_tokens")  # of a receipt
 TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
     "selections": {
         "selection": _WHOLE,
@@ -39,6 +40,8 @@ TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
         "selector": _TEXT,
         "winner": _WHOLE,
         "margin": _REAL,
+        **dict.fromkeys(_COUNTS, _WHOLE),
+        "stopped": _TEXT,
         "receipt": _TEXT,
     },
     "rollouts": {
@@ -120,9 +123,9 @@ def export_parquet(store: TraceStoreProtocol, folder: Path, config: HEPConfig | 
                 receipt = kept.receipt
                 winners[kept.id] = receipt.winner
                 plain = strict_json(receipt.to_dict())
-                tables["selections"].add(
-                    (kept.id, kept.name, _micro(kept.recorded), receipt.selector, receipt.winner, receipt.margin, plain)
-                )
+                named = kept.id, kept.name, _micro(kept.recorded), receipt.selector, receipt.winner, receipt.margin
+                counts = (getattr(receipt, name) for name in _COUNTS)
+                tables["selections"].add((*named, *counts, receipt.stopped, plain))
             for rollout in store.rollouts():
                 tables["rollouts"].add(_rollout(rollout, winners, config))
                 begins = 0

@@ -48,9 +48,11 @@ def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, 
         TraceError: this is no such result.
     """
     try:
-        receipt, actions = result.selection, list(result.final_actions)
-        return receipt, list(zip(receipt.candidates, result.trajectories, actions, strict=True))
-    except (AttributeError, TypeError, ValueError) as error:
+        receipt, calls, actions = result.selection, list(result.trajectories), list(result.final_actions)
+        if not len(calls) == len(actions) >= len(receipt.candidates):
+            raise ValueError(f"{len(receipt.candidates)} candidates, {len(calls)} timelines, {len(actions)} actions")
+        return receipt, [(each, calls[each.index], actions[each.index]) for each in receipt.candidates]
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise TraceError(
             f"cannot record {type(result).__name__} ({error}); give what best_of_n(...).run(...) returned"
         ) from error

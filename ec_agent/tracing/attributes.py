@@ -134,7 +134,7 @@ def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
     return present(
         {
             SELECTOR: receipt["selector"],
-            N: len(receipt["candidates"]),
+            N: receipt["planned"],
             "ec_agent.selection.winner": receipt["winner"],
             "ec_agent.selection.order": list(receipt["order"]),
             "ec_agent.selection.score": winner["score"],
@@ -142,6 +142,12 @@ def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
             "ec_agent.selection.margin": receipt["margin"],
             "ec_agent.selection.distinct": receipt["distinct"],
             "ec_agent.selection.warnings": len(receipt["warnings"]),
+            "ec_agent.selection.started": receipt["started"],
+            "ec_agent.selection.ended": receipt["ended"],
+            "ec_agent.selection.cancelled": receipt["cancelled"],
+            "ec_agent.selection.waves": list(receipt["waves"]),
+            "ec_agent.selection.stopped": receipt["stopped"],
+            "ec_agent.selection.saved_tokens": receipt["saved_tokens"],
             **{f"ec_agent.config.{name}": value for name, value in receipt["config"].items()},
             **{f"ec_agent.usage.{name}": value for name, value in receipt["usage"].items()},
         }

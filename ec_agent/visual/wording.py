@@ -25,6 +25,7 @@ _REASONS = {
     "no model": "no model was called in it",
     "no_phases": "it has no phase of high entropy",
     "no_vote": "no answer was found in it",
+    "passed over": "the rule that stopped (stop=) named others to choose from",
 }
 
 
@@ -262,6 +263,20 @@ def bill(view: View) -> str:
         f"Phases: the top {config.top_percent:g} % of a rollout's tokens start one, {config.consecutive_low} tokens in "
         f"a row of the bottom {config.bottom_percent:g} % end it. {paid(view)}"
     )
+
+
+def stopping(view: View) -> str:
+    """What ``stop=`` came to, in one sentence; empty where all rollouts were started at once and came to their end."""
+    told = view.selection
+    waves = f"in waves of {_listed(list(told.waves))}" if len(told.waves) > 1 else ""
+    if told.stopped is None:
+        return f"All {told.planned} rollouts were started, {waves}." if waves else ""
+    of = f"{told.started} of {told.planned} rollouts were started"
+    said = [", ".join(filter(None, (of, waves)))]
+    if told.cancelled:
+        said.append(f"{told.cancelled} {'was' if told.cancelled == 1 else 'were'} cancelled")
+    saved = f"; about {many(told.saved_tokens, 'token')} saved" if told.saved_tokens else ""
+    return f"{' and '.join(said)}: {clipped(told.stopped, 200)}{saved}."
 
 
 def paid(view: View) -> str:

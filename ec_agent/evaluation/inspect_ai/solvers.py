@@ -149,7 +149,7 @@ def _circumstances(ran: StoredRollout) -> dict[str, Any]:
 
 def _numbers_of_winner(selection: Selection, answer: str) -> dict[str, Any]:
     """The winner as one rollout, for epochs of a best of n."""
-    won = selection.candidates[selection.winner]
+    won = selection.won
     return {
         "scores": {"lowest_centroid": won.centroid, selection.selector: won.score},
         "reason": won.reason,
