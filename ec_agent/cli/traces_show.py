@@ -17,6 +17,7 @@ from ec_agent.cli.text import safe
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.plain import plain_of
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.traces.actions import action_to_json
@@ -126,13 +127,8 @@ def rollout_plain(rollout: StoredRollout, config: HEPConfig) -> dict[str, Any]:
 
 
 def _call_plain(call: Call) -> dict[str, Any]:
-    plain = {
-        name: getattr(call, name)
-        for name in ("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens")
-    }
     return {
-        **plain,
-        **{name: getattr(call, name) for name in ("capability", "partial", "constrained", "unplaced", "beside")},
+        **plain_of(call),
         "texts": None if call.texts is None else list(call.texts),
         "entropies": _values(call.entropies),
         "signals": {name: _values(values) for name, values in call.signals.items()},

@@ -46,6 +46,9 @@ class ToolUse:
 class Call:
     """One LLM call: the signals of its tokens, and where and when it was made.
 
+    Whatever keeps calls (checkpoints, trace files, tables) derives its columns from these fields; see
+    ``ec_agent/numbers/plain.py``.
+
     Attributes:
         entropies: shape ``(tokens,)``, nats, NaN where a token has no entropy. A shorter input is filled up with NaN
             to ``tokens``, because a token without logprobs keeps its place in the timeline.
@@ -58,7 +61,6 @@ class Call:
         prompt_tokens: number of tokens of the prompt, if reported.
         cached_tokens: how many of the prompt's tokens the provider read from its cache, if reported.
         signals: further per-token signals by name, each of shape ``(tokens,)``.
-        texts: the text of each token, or ``None`` if texts are not kept.
         capability: which logprobs came. ``"full"``: at least one token came with its candidates. ``"sampled"``: only
             the logprobs of the generated tokens came. ``"none"``: no logprobs came. If left out, it is ``"full"`` if
             there is an entropy, else ``"none"``.
@@ -66,12 +68,13 @@ class Call:
         constrained: whether the request forced the form of the answer by a grammar, a schema or a certain tool. Some
             servers, llama.cpp for one, return the logprobs from before that constraint. They describe the model then,
             not the constrained sampler.
+        texts: the text of each token, or ``None`` if texts are not kept.
         tools: the tools that ran after this call had started and before the next call started.
         candidates: the likeliest candidates of each token, or ``None`` if they are not kept.
         from_cache: whether the answer came from an LLM cache of the client, so that no model ran and nothing was paid.
+        unplaced: number of tokens without logprobs whose place within the call is a guess.
         beside: number of tokens of further answers to the same request (``n=2``). They are paid for, but the rollout
             did not continue from them, so they are not in its timeline.
-        unplaced: number of tokens without logprobs whose place within the call is a guess.
     """
 
     entropies: FloatArray
@@ -83,15 +86,15 @@ class Call:
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     signals: Mapping[str, FloatArray] = field(default_factory=dict)
-    texts: tuple[str, ...] | None = None
     capability: Capability | None = None
     partial: bool = False
     constrained: bool = False
+    texts: tuple[str, ...] | None = None
     tools: tuple[ToolUse, ...] = ()
     candidates: tuple[Likeliest, ...] | None = None
     from_cache: bool = False
-    beside: int = 0
     unplaced: int = 0
+    beside: int = 0
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)

@@ -8,11 +8,12 @@ from typing import Any, cast
 from ec_agent.commits.durability import written_down
 from ec_agent.errors import MissingLogprobsError, RolloutError
 from ec_agent.insides.langgraph import lasting
+from ec_agent.numbers.plain import pack_calls
 from ec_agent.rollouts.attempt import Attempt, described
 from ec_agent.rollouts.memory import RecallingSaver, named
 from ec_agent.rollouts.outcome import outcome_of
 from ec_agent.rollouts.parking import copied, memory_saver
-from ec_agent.rollouts.record import End, Record, pack_calls, usage_of
+from ec_agent.rollouts.record import End, Record, usage_of
 from ec_agent.support.plans import Plan, drive
 
 

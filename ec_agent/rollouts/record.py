@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal, NotRequired
 
-import numpy as np
 from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
-from ec_agent.numbers.trajectory import Call, ToolUse, Trajectory, likeliest
+from ec_agent.numbers.trajectory import Call
 
 
 class End(TypedDict, total=False):
@@ -82,52 +80,6 @@ def was_cancelled(record: Record) -> bool:
 def writes_of(record: Record) -> list[tuple[str, Any]]:
     """All its writes, those of the step it stopped in included."""
     return [(key, value) for key, value in (*record["writes"], *record["end"].get("open", ()))]
-
-
-def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
-    """The calls as plain values: 8 bytes a token and signal."""
-    return [
-        {
-            "entropies": call.entropies.tobytes(),
-            "tokens": call.tokens,
-            "signals": {name: values.tobytes() for name, values in call.signals.items()},
-            "texts": None if call.texts is None else list(call.texts),
-            "tools": [asdict(use) for use in call.tools],
-            "from_cache": call.from_cache,
-            "beside": call.beside,
-            "unplaced": call.unplaced,
-            "candidates": None if call.candidates is None else [list(map(list, each)) for each in call.candidates],
-            **{name: getattr(call, name) for name in _PLAIN},
-        }
-        for call in trajectory.calls
-    ]
-
-
-def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
-    """The inverse of ``pack_calls``."""
-    return Trajectory(
-        [
-            Call(
-                entropies=np.frombuffer(call["entropies"]),
-                tokens=call["tokens"],
-                signals={name: np.frombuffer(values) for name, values in call["signals"].items()},
-                texts=None if call["texts"] is None else tuple(call["texts"]),
-                tools=tuple(ToolUse(**use) for use in call.get("tools", ())),
-                candidates=None if call.get("candidates") is None else likeliest(call["candidates"]),
-                from_cache=call.get("from_cache", False),
-                beside=call.get("beside", 0),
-                unplaced=call.get("unplaced", 0),
-                **{name: call[name] for name in _PLAIN},
-            )
-            for call in packed
-        ]
-    )
-
-
-_PLAIN = (
-    *("model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
-    *("capability", "partial", "constrained"),
-)
 
 
 def merged(old: list[Record], new: list[Record]) -> list[Record]:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from ec_agent.errors import TraceError
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.plain import PLAIN_FIELDS, plain_of
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.numbers.trajectory import Call
 from ec_agent.support.plain import text_of
@@ -32,6 +33,8 @@ GROUP = 1 << 16  # rows
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
 _COUNTS = ("planned", "started", "ended", "cancelled", "saved_tokens")  # of a receipt
+_KINDS = {int: _WHOLE, float: _REAL, str: _TEXT, bool: pa.bool_()}
+_TIMES = ("started", "ended")
 TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
     "selections": {
         "selection": _WHOLE,
@@ -72,19 +75,7 @@ TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
         "rollout": _WHOLE,
         "call": _WHOLE,
         "begins": _WHOLE,
-        "tokens": _WHOLE,
-        "model": _TEXT,
-        "node": _TEXT,
-        "started": _TIME,
-        "ended": _TIME,
-        "prompt_tokens": _WHOLE,
-        "cached_tokens": _WHOLE,
-        "capability": _TEXT,
-        "partial": pa.bool_(),
-        "constrained": pa.bool_(),
-        "from_cache": pa.bool_(),
-        "unplaced": _WHOLE,
-        "beside": _WHOLE,
+        **{each.name: _TIME if each.name in _TIMES else _KINDS[each.kind] for each in PLAIN_FIELDS},
     },
     "tokens": {
         "rollout": _WHOLE,
@@ -209,11 +200,9 @@ def _rollout(rollout: StoredRollout, winners: Mapping[int, int], config: HEPConf
 
 
 def _call(rollout: StoredRollout, place: int, begins: int, call: Call) -> tuple[Any, ...]:
-    return (
-        *(rollout.id, place, begins, call.tokens, call.model, call.node, _micro(call.started), _micro(call.ended)),
-        *(call.prompt_tokens, call.cached_tokens, call.capability, call.partial, call.constrained, call.from_cache),
-        *(call.unplaced, call.beside),
-    )
+    plain = plain_of(call)
+    plain |= {name: _micro(plain[name]) for name in _TIMES}
+    return rollout.id, place, begins, *plain.values()
 
 
 def _tokens(rollout: StoredRollout, place: int, begins: int, call: Call) -> list[pa.Array]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from ec_agent import TraceError, TraceStore
-from ec_agent.traces.sqlite.migrations import STEPS
 from ec_agent.traces.stored import VERSION, Asked, Key
 
 DATA = Path(__file__).parent / "data"
@@ -25,14 +24,15 @@ def old(request, tmp_path):
 
 
 def layout(path):
-    """Tables and columns, as far as they are behaviour."""
+    """Tables and columns, as far as they are behaviour: a column's default is not, for no row is written without it."""
     with sqlite3.connect(path) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {
-            name: [
-                connection.execute(f"PRAGMA {what}({name})").fetchall() for what in ("table_info", "foreign_key_list")
-            ]
-            + [[row[2:] for row in connection.execute(f"PRAGMA index_list({name})")]]
+            name: (
+                [(*row[:4], row[5]) for row in connection.execute(f"PRAGMA table_info({name})")],
+                connection.execute(f"PRAGMA foreign_key_list({name})").fetchall(),
+                [row[2:] for row in connection.execute(f"PRAGMA index_list({name})")],
+            )
             for name in names
         }
 
@@ -42,8 +42,7 @@ def version_of(path):
         return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
-def test_every_older_version_has_its_step_and_its_file():
-    assert sorted(STEPS) == list(OLDER)
+def test_every_older_version_has_its_file():
     for version in OLDER:
         assert version_of(DATA / f"version_{version}.db") == version
 

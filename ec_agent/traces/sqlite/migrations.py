@@ -1,89 +1,46 @@
-"""From the tables of an older version to those of the next, one step a version.
+"""From the tables of an older version to those of this one.
 
-A step runs inside a transaction in which foreign keys are not enforced; they are checked at its end. ``docs/traces.md``
-says what each version has. A step is never changed once it was released: files that it made are out there.
+A version with one more table, or one more column, needs nothing here: what a file lacks is added. All runs inside a
+transaction in which foreign keys are not enforced; they are checked at its end. ``docs/traces.md`` says what each
+version has.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from contextlib import closing
 
-_NEW_ROLLOUTS = """
-CREATE TABLE rollouts_2 (
-    id               INTEGER PRIMARY KEY,
-    task             TEXT REFERENCES tasks,
-    selection        INTEGER REFERENCES selections,
-    kind             TEXT NOT NULL CHECK (kind IN ('sample', 'greedy')),
-    number           INTEGER NOT NULL,
-    seed             INTEGER,
-    sampling         TEXT NOT NULL,
-    unsampled_calls  INTEGER NOT NULL,
-    started          REAL NOT NULL,
-    seconds          REAL NOT NULL,
-    error            TEXT,
-    verdict          REAL,
-    final_action     TEXT NOT NULL,
-    model_calls      INTEGER NOT NULL,
-    tool_calls       INTEGER NOT NULL,
-    prompt_tokens    INTEGER NOT NULL,
-    cached_tokens    INTEGER NOT NULL,
-    generated_tokens INTEGER NOT NULL,
-    UNIQUE (task, kind, number),
-    UNIQUE (selection, kind, number),
-    CHECK ((task IS NULL) <> (selection IS NULL))
-)
-"""
+from ec_agent.traces.sqlite.tables import TABLES
 
 
-def _recorded_selections(connection: sqlite3.Connection) -> None:
-    """1 to 2: selections outside an evaluation; their rollouts have no task, and nobody judged them."""
-    connection.execute(
-        "CREATE TABLE selections (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, recorded REAL NOT NULL, "
-        "receipt TEXT NOT NULL)"
-    )
-    connection.execute(_NEW_ROLLOUTS)
-    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(rollouts)")]
-    kept = ", ".join(columns)
-    connection.execute(f"INSERT INTO rollouts_2 ({kept}) SELECT {kept} FROM rollouts")
+def bring_up(connection: sqlite3.Connection) -> None:
+    """Give a file of an older version the tables and columns that it lacks; what is in it stays."""
+    if "selection" not in _columns(connection, "rollouts"):
+        _rollouts_without_a_task(connection)
+    with closing(sqlite3.connect(":memory:")) as new:
+        for table, statement in TABLES.items():
+            new.execute(statement)
+            there = _columns(connection, table)
+            if not there:
+                connection.execute(statement)
+                continue
+            for column, definition in _columns(new, table).items():
+                if column not in there:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {definition}")
+
+
+def _rollouts_without_a_task(connection: sqlite3.Connection) -> None:
+    """Rollouts of recorded selections have no task; in version 1 each had, and SQLite wants a new table for it."""
+    kept = ", ".join(_columns(connection, "rollouts"))
+    connection.execute(TABLES["rollouts"].replace("TABLE rollouts", "TABLE new_rollouts", 1))
+    connection.execute(f"INSERT INTO new_rollouts ({kept}) SELECT {kept} FROM rollouts")
     connection.execute("DROP TABLE rollouts")
-    connection.execute("ALTER TABLE rollouts_2 RENAME TO rollouts")
+    connection.execute("ALTER TABLE new_rollouts RENAME TO rollouts")
 
 
-def _tools_and_candidates(connection: sqlite3.Connection) -> None:
-    """2 to 3: what a picture shows besides: tools between the calls, the tokens' candidates."""
-    for column in ("tools", "candidates"):
-        connection.execute(f"ALTER TABLE calls ADD COLUMN {column} TEXT")
-
-
-def _answers_from_caches(connection: sqlite3.Connection) -> None:
-    """3 to 4: answers that an LLM cache gave cost nothing, and are counted apart."""
-    connection.execute("ALTER TABLE rollouts ADD COLUMN cached_answer_tokens INTEGER NOT NULL DEFAULT 0")
-    connection.execute("ALTER TABLE calls ADD COLUMN from_cache INTEGER NOT NULL DEFAULT 0")
-
-
-def _places_in_doubt(connection: sqlite3.Connection) -> None:
-    """4 to 5: how many tokens without logprobs may be elsewhere in their call."""
-    connection.execute("ALTER TABLE calls ADD COLUMN unplaced INTEGER NOT NULL DEFAULT 0")
-
-
-def _other_answers(connection: sqlite3.Connection) -> None:
-    """5 to 6: tokens of other answers to the same request, which are on the bill and on no timeline."""
-    connection.execute("ALTER TABLE calls ADD COLUMN beside INTEGER NOT NULL DEFAULT 0")
-
-
-def _questions(connection: sqlite3.Connection) -> None:
-    """6 to 7: what each task asks, and the answer that is right, for the report."""
-    for column in ("question", "expected"):
-        connection.execute(f"ALTER TABLE tasks ADD COLUMN {column} TEXT")
-
-
-STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
-    1: _recorded_selections,
-    2: _tools_and_candidates,
-    3: _answers_from_caches,
-    4: _places_in_doubt,
-    5: _other_answers,
-    6: _questions,
-}
-"""Version of a file -> what makes it one of the next version."""
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
+    """A table's columns, each with its type and what SQL says of it besides; none where there is no such table."""
+    return {
+        name: kind + " NOT NULL" * needed + (f" DEFAULT {default}" if default is not None else "")
+        for _, name, kind, needed, default, _ in connection.execute(f"PRAGMA table_info({table})")
+    }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.plain import PLAIN_FIELDS, PlainField
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.numbers.trajectory import Call, Likeliest, Trajectory, likeliest
 from ec_agent.support.plain import PlainError, made, of_type, parsed, text_of, typed
@@ -18,21 +19,10 @@ from ec_agent.traces.actions import action_from_json, action_to_json
 from ec_agent.traces.fitting import settings_of, whole_of
 from ec_agent.traces.stored import USAGE, Key, StoredRollout
 
-COLUMNS = (
-    *("task", "selection", "kind", "number", "seed", "sampling", "unsampled_calls", "started", "seconds", "error"),
-    *("verdict", "final_action", "model_calls", "tool_calls", *USAGE),
-)
-_PLAIN = (
-    *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens"),
-    *("capability", "partial", "constrained", "from_cache", "unplaced", "beside"),
-)
-_FITTING: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("model", "node"), text_of),
-    **dict.fromkeys(("prompt_tokens", "cached_tokens"), whole_of),
-}
 _SURE = 1.001  # what a probability is below, rounding errors included
+_TRUTHS = tuple(each.name for each in PLAIN_FIELDS if each.kind is bool)
 _AS_THEY_ARE = ("seed", "error", "started", "seconds", "selection", "tool_calls", "unsampled_calls")
-_TRUTHS = ("partial", "constrained", "from_cache")
+_COLUMNS = ("task", "kind", "number", "sampling", "verdict", "final_action", *_AS_THEY_ARE, *USAGE)
 _FLOAT32 = np.dtype("<f4")
 
 
@@ -47,10 +37,7 @@ def key_of(task: Any, kind: Any, number: Any) -> Key:
 
 def add_rollout(connection: sqlite3.Connection, rollout: StoredRollout) -> bool:
     """Write a rollout with its calls and timelines, inside a transaction; whether it was not there yet."""
-    row = _row(rollout)
-    marks = ", ".join("?" * len(COLUMNS))
-    insert = f"INSERT INTO rollouts ({', '.join(COLUMNS)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-    done = connection.execute(insert, row)
+    done = _insert(connection, "rollouts", _row(rollout), "ON CONFLICT DO NOTHING")
     if not done.rowcount:
         return False
     for place, call in enumerate(rollout.trajectory.calls):
@@ -60,13 +47,13 @@ def add_rollout(connection: sqlite3.Connection, rollout: StoredRollout) -> bool:
 
 def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | None:
     """The rollout with that id, whole."""
-    columns = ", ".join(f"rollouts.{name}" for name in COLUMNS)
+    columns = ", ".join(f"rollouts.{name}" for name in _COLUMNS)
     query = f"SELECT {columns}, name FROM rollouts LEFT JOIN selections ON selections.id = selection"
     found = connection.execute(f"{query} WHERE rollouts.id = ?", (rowid,)).fetchone()
     if found is None:
         return None
     *values, name = found
-    row = dict(zip(COLUMNS, values, strict=True))
+    row = dict(zip(_COLUMNS, values, strict=True))
     task = row["task"] if row["task"] is not None else name or f"selection {row['selection']}"
     sampling = parsed(row["sampling"], "sampling")
     verdict = float("nan") if row["verdict"] is None else row["verdict"]
@@ -81,38 +68,48 @@ def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | 
     )
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _fitting(field: PlainField, value: Any) -> Any:
+    """A value as its column can hold it; what may be lacking in a call comes from a provider, and may be anything."""
+    if not field.optional or field.kind not in (str, int):
+        return value
+    return text_of(value) if field.kind is str else whole_of(value)
 
 
-def _row(rollout: StoredRollout) -> tuple[Any, ...]:
-    key, usage = rollout.key, rollout.usage
-    task = key.task if rollout.selection is None else None
-    return (
-        *(
-            task,
-            rollout.selection,
-            key.kind,
-            key.number,
-            whole_of(rollout.seed),
-            settings_of(rollout.sampling),
-        ),
-        *(rollout.unsampled_calls, rollout.started, rollout.seconds, text_of(rollout.error)),
-        # SQLite keeps NaN, "not judged", as NULL.
-        *(float(rollout.verdict), action_to_json(rollout.final_action)),
-        *(len(rollout.trajectory.calls), rollout.tool_calls, *(usage.get(name, 0) for name in USAGE)),
-    )
+def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any], then: str = "") -> sqlite3.Cursor:
+    marks = ", ".join("?" * len(row))
+    return connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {then}", tuple(row.values()))
+
+
+def _row(rollout: StoredRollout) -> dict[str, Any]:
+    return {
+        "task": rollout.key.task if rollout.selection is None else None,
+        "selection": rollout.selection,
+        "kind": rollout.key.kind,
+        "number": rollout.key.number,
+        "seed": whole_of(rollout.seed),
+        "sampling": settings_of(rollout.sampling),
+        "unsampled_calls": rollout.unsampled_calls,
+        "started": rollout.started,
+        "seconds": rollout.seconds,
+        "error": text_of(rollout.error),
+        "verdict": float(rollout.verdict),  # SQLite keeps NaN, "not judged", as NULL
+        "final_action": action_to_json(rollout.final_action),
+        "model_calls": len(rollout.trajectory.calls),
+        "tool_calls": rollout.tool_calls,
+        **{name: rollout.usage.get(name, 0) for name in USAGE},
+    }
 
 
 def _add_call(connection: sqlite3.Connection, rollout: int, place: int, call: Call) -> None:
-    texts = None if call.texts is None else json.dumps(list(call.texts))
-    tools = json.dumps([asdict(use) for use in call.tools]) if call.tools else None
-    candidates = None if call.candidates is None else json.dumps(call.candidates)
-    values = (rollout, place, *(_FITTING.get(name, _as_it_is)(getattr(call, name)) for name in _PLAIN))
-    values += (texts, tools, candidates)
-    columns = f"rollout, place, {', '.join(_PLAIN)}, texts, tools, candidates"
-    marks = ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO calls ({columns}) VALUES ({marks})", values)
+    row = {
+        "rollout": rollout,
+        "place": place,
+        **{each.name: _fitting(each, getattr(call, each.name)) for each in PLAIN_FIELDS},
+        "texts": None if call.texts is None else json.dumps(list(call.texts)),
+        "tools": json.dumps([asdict(use) for use in call.tools]) if call.tools else None,
+        "candidates": None if call.candidates is None else json.dumps(call.candidates),
+    }
+    _insert(connection, "calls", row)
     signals = {ENTROPY: call.entropies, **call.signals}
     rows = [(rollout, place, name, values.astype(_FLOAT32).tobytes()) for name, values in signals.items()]
     connection.executemany("INSERT INTO timelines VALUES (?, ?, ?, ?)", rows)
@@ -124,9 +121,10 @@ def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
     for place, signal, data in connection.execute(stored, (rollout,)):
         named = of_type(signal, str, "timelines.signal")
         signals.setdefault(place, {})[named] = np.frombuffer(data, _FLOAT32).astype(np.float64)
-    query = f"SELECT place, texts, tools, candidates, {', '.join(_PLAIN)} FROM calls WHERE rollout = ? ORDER BY place"
+    names = [each.name for each in PLAIN_FIELDS]
+    query = f"SELECT place, texts, tools, candidates, {', '.join(names)} FROM calls WHERE rollout = ? ORDER BY place"
     for place, texts, tools, candidates, *values in connection.execute(query, (rollout,)).fetchall():
-        plain = dict(zip(_PLAIN, values, strict=True))
+        plain = dict(zip(names, values, strict=True))
         plain |= {name: {0: False, 1: True}.get(plain[name], plain[name]) for name in _TRUTHS}
         plain |= {"texts": parsed(texts or "null", "calls.texts"), "tools": parsed(tools or "[]", "calls.tools")}
         kept = signals.get(place, {})
