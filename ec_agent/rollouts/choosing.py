@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NoReturn
 
 from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, COUNT_ANSWERS, NOT_FROM_CACHE, OR_PLACEHOLDERS
@@ -159,8 +159,8 @@ def _counts(records: Sequence[Record], n: int) -> dict[str, Any]:
 
 def _ran(record: Record, same: int | None) -> dict[str, Any]:
     facts = record["facts"]
-    named = {name: facts[name] for name in ("tool_calls", "sampling", "unsampled_calls")}
-    return {**named, "seconds": record["seconds"], "same_as": same}
+    told = {each.name: facts[each.name] for each in fields(CandidateReceipt) if each.name in facts}
+    return {**told, "seconds": record["seconds"], "same_as": same}
 
 
 def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) -> CandidateReceipt:

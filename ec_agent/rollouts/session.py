@@ -23,6 +23,7 @@ from ec_agent.environments.worlds import World
 from ec_agent.errors import EnvironmentGoneError, ProgressWarning
 from ec_agent.insides.executors import Around, around_here
 from ec_agent.insides.langgraph import Channel
+from ec_agent.numbers.plain import unpack_calls
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import candidate_of
@@ -31,7 +32,7 @@ from ec_agent.rollouts.memory import Memory
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
-from ec_agent.rollouts.record import Record, unpack_calls, was_cancelled
+from ec_agent.rollouts.record import Record, was_cancelled
 from ec_agent.rollouts.remotes import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate

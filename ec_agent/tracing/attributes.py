@@ -68,10 +68,8 @@ _PROVIDERS = {
     "moonshot": "moonshot_ai",
 }
 
-_OF_CANDIDATE = (
-    *("centroid", "score", "reason", "coverage", "tokens", "scored_tokens", "phases", "calls", "tool_calls"),
-    *("partial_calls", "constrained_calls", "unsampled_calls", "same_as"),
-)
+_NOT_OF_CANDIDATE = ("index", "seconds", "error")
+"""Columns of the receipt that a rollout's span says in its own way, or, as content, not at all."""
 
 
 def present(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +113,11 @@ def usage(prompt: int | None, cached: int | None, generated: int | None) -> dict
 
 def candidate(receipt: Mapping[str, Any], winner: int) -> dict[str, Any]:
     """What the receipt says of one rollout."""
-    own = {f"ec_agent.rollout.{name}": receipt[name] for name in _OF_CANDIDATE}
+    own = {
+        f"ec_agent.rollout.{name}": value
+        for name, value in receipt.items()
+        if isinstance(value, str | int | float) and name not in _NOT_OF_CANDIDATE
+    }
     return present({**own, "ec_agent.rollout.selected": receipt["index"] == winner})
 
 
