@@ -263,4 +263,4 @@ class CaptureWarning(EcAgentWarning):
 
 
 class ProgressWarning(EcAgentWarning):
-    """The function given as ``on_event`` raised an error. It is not called again, and the run goes on."""
+    """An observer of the run, the function given as ``on_event`` say, raised an error. The run goes on without it."""

@@ -79,24 +79,24 @@ class CaptureHandler(BaseCallbackHandler):
             recorder.check()
             name = str((serialized or {}).get("name") or kwargs.get("name") or "tool")
             recorder.count_tool_call(run_id, name, input_str)
-            if (progress := recorder.progress) is not None:
-                progress.tool_started(run_id, name)
+            if (told := recorder.told) is not None:
+                told.tool_started(run_id, name)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """It returned, an error perhaps."""
         if (recorder := current_recorder.get()) is not None:
             for each in (recorder, *listening.get()):
                 each.tools.end(run_id, output)
-            if (progress := recorder.progress) is not None:
-                progress.tool_ended(run_id, failed=getattr(output, "status", None) == "error")
+            if (told := recorder.told) is not None:
+                told.tool_ended(run_id, failed=getattr(output, "status", None) == "error")
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """It raised; one that asks a person raises, too, and has not failed."""
         if (recorder := current_recorder.get()) is not None:
             for each in (recorder, *listening.get()):
                 each.tools.fail(run_id, error)
-            if (progress := recorder.progress) is not None:
-                progress.tool_ended(run_id, failed=not isinstance(error, GraphBubbleUp))
+            if (told := recorder.told) is not None:
+                told.tool_ended(run_id, failed=not isinstance(error, GraphBubbleUp))
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A run streams: from now on, calls in its context may be those of whoever reads the stream."""
@@ -104,8 +104,9 @@ class CaptureHandler(BaseCallbackHandler):
         if call is not None:
             call.speaking = True
             _hear_part(call, kwargs.get("chunk"))
-            if (progress := call.recorder.progress) is not None and call.counted:
-                progress.call_streams(call)
+            if (told := call.recorder.told) is not None and told.parts and call.counted:
+                call.parts += 1
+                told.call_streamed(call)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The same in LangChain's event protocol."""

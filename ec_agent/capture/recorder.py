@@ -24,8 +24,8 @@ from ec_agent.capture.calls import OVER, Batch, OpenCall, answers_of_several, cu
 from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predicate
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
-from ec_agent.capture.progress import Progress
 from ec_agent.capture.shapes import Payload, call_of, pick
+from ec_agent.capture.told import CallsTold
 from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, known_signals, leading, with_entropy
 from ec_agent.numbers.trajectory import Call, Trajectory
@@ -46,7 +46,7 @@ class Recorder:
         remotes: times that something was asked of a remote graph.
         within: calls that were started by questions within this rollout, whether or not they came to their end.
         tools: which, and when.
-        progress: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
+        told: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
 
     Args:
         index: number of the rollout.
@@ -81,7 +81,7 @@ class Recorder:
         self.failure: Exception | None = None
         self.known: list[Answer] = []
         self.tool_calls = self.remotes = self.within = 0
-        self.progress: Progress | None = None
+        self.told: CallsTold | None = None
         self.guard = guard
         self.asking: list[AIMessage] = [] if asking is None else asking
         self._filter = or_none("calls", calls, predicate)
@@ -117,8 +117,8 @@ class Recorder:
         if call.around is not None:
             (call.around.beside if call.around.speaking else call.around.inside).append(call)
         self._enter(call)
-        if (progress := self.progress) is not None and call.counted:
-            progress.call_started(call)
+        if (told := self.told) is not None:
+            told.call_started(call, params or {})
         return call
 
     def _enter(self, call: OpenCall, counted: bool = True) -> None:
@@ -195,6 +195,8 @@ class Recorder:
         """
         if call.closed:
             return  # cancelled: it ended with its request
+        told = self.told
+        requests = call.answered() if told is not None else ()  # before it is closed, and has none
         done = self._read(call, payload)
         call.done = None if done is None or call.passed_on(done) else done
         call.batch.over = True
@@ -207,8 +209,8 @@ class Recorder:
         for other in (*call.inside, *call.beside):
             other.marks = b""
         call.closed, call.batch, call.inside, call.beside = True, OVER, [], []
-        if (progress := self.progress) is not None and call.counted:
-            progress.call_ended(call, again)
+        if told is not None:
+            told.call_ended(call, requests, again)
         if call.done is not None and call.done.generated > again:
             self.spend(call.done.generated - again)
         if self._raise_on_missing and call.counted and call.done is not None:
@@ -290,8 +292,8 @@ class Recorder:
         call = OpenCall(self, info, counted and self._counts(info), place, started, closed=True, done=done)
         call.cache_hit = done.from_cache
         self._enter(call, counted)
-        if (progress := self.progress) is not None and call.counted:
-            progress.call_ended(call)
+        if (told := self.told) is not None:
+            told.call_ended(call, (), 0)
         return call
 
     def now(self) -> float:
@@ -346,7 +348,7 @@ class Recorder:
 
         Calls and messages with logprobs are very many small objects: they must go now, not with the garbage.
         """
-        self.guard = self.progress = None
+        self.guard = self.told = None
         self.asking.clear()
         with self._lock:
             self._calls.clear()

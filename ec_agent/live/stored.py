@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ec_agent.capture.progress import means
 from ec_agent.errors import TraceError
+from ec_agent.rollouts.progress import means
 from ec_agent.traces.opening import open_store
 from ec_agent.traces.stored import Key, StoredRollout
 

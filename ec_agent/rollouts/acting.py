@@ -24,6 +24,7 @@ from ec_agent.rollouts.choosing import asked_a_model, final_action_of
 from ec_agent.rollouts.ending import record_of
 from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
+from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.running import run
@@ -263,7 +264,7 @@ def _carried_out(
     """Carry the calls of the winner's message out, and record what that wrote."""
     for planned in calls.values():
         if planned.commits:
-            session.emit({"type": "ec_agent.commit", "tool": planned.name, "key": planned.key})
+            session.told.tell(Observer.commit_started, planned.name, planned.key)
     if not record["end"]["again"]:
         return (yield from _called(session, record, calls, config))
     fleeting = session.fleeting.get(record["index"])

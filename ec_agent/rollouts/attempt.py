@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextvars import copy_context
 from typing import Any, NotRequired
 
 from langchain_core.messages import AIMessage
@@ -15,7 +14,6 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.kept import Kept
-from ec_agent.capture.progress import Progress
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate
@@ -97,10 +95,9 @@ class Attempt:
         self.trace = current_question.get().rollout(self.index, start["round"])
         self.langsmith = feedback.place_of(config)
         self.recorder = self._new_recorder()
-        # Events from within the agent leave as from here: there, the run around would be taken for the agent's.
-        self._here = copy_context()
-        if session.heard:
-            self.recorder.progress = Progress(self.emit)
+        self.told = session.told.rollout(self.index, start["round"], acting=calls is not None)
+        if self.told.calls:
+            self.recorder.told = self.told
         self.log = WriteLog()
         self.unheard = Unheard(self.recorder, session.known, config)
         self.final: Any = None
@@ -206,13 +203,6 @@ class Attempt:
         """What is known of how its calls were made, for the record."""
         place = {} if self.langsmith is None else {feedback.PLACE: self.langsmith}
         return {**self.recorder.facts(), **self.unheard.facts(), "undeclared": self.ran.counts(), **place}
-
-    def emit(self, event: str, **details: Any) -> None:
-        """Tell those who listen of an event of the rollout."""
-        if self.session.heard:
-            details = {"type": f"ec_agent.rollout.{event}", "index": self.index, **details}
-            # A copy: a context can be entered once at a time, and an agent may make calls side by side.
-            self._here.copy().run(self.session.emit, details)
 
 
 def described(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import iscoroutinefunction
@@ -18,10 +19,12 @@ from ec_agent.insides.executors import attended
 from ec_agent.insides.langgraph import config_here, inside_graph, with_private_keys
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.node import Node
+from ec_agent.rollouts.observer import Chosen, Observer
+from ec_agent.rollouts.observing import Installed, observed
 from ec_agent.rollouts.options import BestOfNOptions, Options
 from ec_agent.rollouts.pausing import PausingGraph, with_breakpoints
+from ec_agent.rollouts.progress import Emit, ProgressEvents
 from ec_agent.rollouts.selection import Selection
-from ec_agent.rollouts.session import Emit, Listener, listener
 from ec_agent.support.checks import mapping, repr_of
 from ec_agent.support.plans import Plan, Step, adrive, drive
 
@@ -172,26 +175,18 @@ class BestOfN(RunnableLambda[Any, Any]):
             KeyboardInterrupt: Ctrl-C, within the time of the calls that were under way.
         """
         _checked(config)
-        here = _heard(on_event)
-        token = listener.set(here)
-        try:
+        with _observed_by(on_event) as last:
             output = self.as_agent().invoke(input, config, **kwargs)
-        finally:
-            listener.reset(token)
-        return _result(output, here)
+        return _result(output, last)
 
     async def arun(
         self, input: Any, config: RunnableConfig | None = None, *, on_event: Emit | None = None, **kwargs: Any
     ) -> BestOfNResult:
         """The async twin of ``run``."""
         _checked(config)
-        here = _heard(on_event)
-        token = listener.set(here)
-        try:
+        with _observed_by(on_event) as last:
             output = await self.as_agent().ainvoke(input, config, **kwargs)
-        finally:
-            listener.reset(token)
-        return _result(output, here)
+        return _result(output, last)
 
     def as_agent(self) -> CompiledStateGraph[Any, Any, Any, Any]:
         """A compiled graph with the wrapped agent's own schema: its input, its full output, its checkpointer."""
@@ -231,18 +226,42 @@ def _checked(config: RunnableConfig | None) -> RunnableConfig | None:
     return config
 
 
-def _heard(on_event: Emit | None) -> Listener:
+class LastChoice(Observer):
+    """Keeps the last choice of a run, with what is not part of the state, for ``run()`` to return."""
+
+    def __init__(self) -> None:
+        self.last: Chosen | None = None
+
+    def chosen(self, chosen: Chosen) -> None:
+        """It may be the last."""
+        self.last = chosen
+
+    def question_waits(self, chosen: Chosen) -> None:
+        """A run that was taken up again may come to its end here, with nothing chosen anew."""
+        self.last = self.last or chosen
+
+    def question_over(self, chosen: Chosen) -> None:
+        """Its receipt is whole."""
+        self.last = chosen
+
+
+@contextmanager
+def _observed_by(on_event: Emit | None) -> Iterator[LastChoice]:
+    """Inside, questions tell ``on_event``, and whoever records them; not what listens to a run around this one."""
     if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
         raise ConfigError(f"on_event is {repr_of(on_event)}; give a plain function of one event, or leave it out")
-    # Whoever records what is selected around this hears of it, too.
-    around = listener.get()
-    return Listener(on_event, on_left=None if around is None else around.on_left)
+    last = LastChoice()
+    observers = [Installed("run", lambda _: last)]
+    if on_event is not None:
+        observers.append(Installed("on_event", lambda _: ProgressEvents(on_event)))
+    with observed(*observers, but=("on_event",)):
+        yield last
 
 
-def _result(output: Any, here: Listener) -> BestOfNResult:
-    if not here.left:
+def _result(output: Any, choice: LastChoice) -> BestOfNResult:
+    if (last := choice.last) is None:
         raise AgentError("nothing was run: the thread has come to its end; give it a new input")
-    return BestOfNResult(output, *here.left)
+    return BestOfNResult(output, last.selection, last.trajectories, last.final_actions)
 
 
 def _invocation(node: BestOfN, each: Any, its: RunnableConfig, kwargs: Any) -> Step:

@@ -46,7 +46,7 @@ def record_of(attempt: Attempt) -> Plan[Record]:
     attempt.recorder.release()
     attempt.halts.clear()  # they lead back here: messages with logprobs must go now, not with the garbage
     attempt.trace.finished(record, attempt.error or attempt.failure)
-    attempt.emit("finished", error=record["error"], seconds=record["seconds"])
+    attempt.told.ended(record, attempt.error or attempt.failure)
     return record
 
 

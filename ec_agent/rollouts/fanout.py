@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from copy import deepcopy
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -21,18 +19,18 @@ from ec_agent.commits.undeclared import ran_in
 from ec_agent.errors import SelectionError
 from ec_agent.insides.executors import carried_out_whole
 from ec_agent.insides.langgraph import outer_channels
-from ec_agent.insides.streams import tell
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.choosing import choose
+from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import rollout
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.writes import set_anew
-from ec_agent.support.plans import Plan, Step, adrive, drive
+from ec_agent.support.plans import Plan, adrive, drive
 from ec_agent.tracing import feedback
 from ec_agent.tracing.seam import current_question
 
@@ -162,16 +160,10 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
             session.unchosen = state
             error.follow(state["commits"])
             raise
-        selected(selection)
-    feedback.send(config, state["records"], selection)
-    told = deepcopy(selection)  # what listeners do to it, LangChain's event streams among them, is their own affair
-    yield Step(
-        lambda: dispatch_custom_event("ec_agent.selection", told, config=config),
-        lambda: adispatch_custom_event("ec_agent.selection", told, config=config),
-    )
-    if session.events is not None:
-        yield from tell(session.events, "ec_agent.selection", deepcopy(selection))
-    return {"selection": selection}
+        selected(selection.to_dict())
+    feedback.send(config, state["records"], selection.to_dict())
+    yield from session.told.telling(Observer.chosen, session.chosen(selection, state["records"], config))
+    return {"selection": selection.to_dict()}
 
 
 def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
@@ -183,19 +175,19 @@ def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
 
 def _ask(question: list[Any], config: RunnableConfig) -> dict[str, Any]:
     channels = outer_channels(config)  # its state is the question alone
-    _chosen_before(channels["selection"].get(), channels["records"].get())
+    _waits(channels["selection"].get(), channels["records"].get(), config)
     return ask(question)
 
 
-def _chosen_before(selection: dict[str, Any] | None, records: list[Record]) -> None:
+def _waits(selection: dict[str, Any] | None, records: list[Record], config: RunnableConfig) -> None:
     """A run that is taken up again may stop at the next question, with nothing chosen anew: this is its receipt."""
     session = _session()
-    if selection is not None and session.listener is not None and not session.listener.left:
-        session.leave_behind(Selection.from_dict(selection), records)
+    if selection is not None and session.told.hears(Observer.question_waits):
+        session.told.tell(Observer.question_waits, session.chosen(Selection.from_dict(selection), records, config))
 
 
-def _pause(state: FanOutState) -> dict[str, Any]:
-    _chosen_before(state["selection"], state["records"])
+def _pause(state: FanOutState, config: RunnableConfig) -> dict[str, Any]:
+    _waits(state["selection"], state["records"], config)
     return {"course": {**state["course"], "next": state["course"]["after"]}}
 
 
@@ -249,22 +241,9 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
     return "act" if course["next"] == "act" else "__end__"
 
 
-def _choose(session: Session, state: FanOutState) -> dict[str, Any]:
+def _choose(session: Session, state: FanOutState) -> Selection:
     records = sorted(state["records"], key=lambda record: record["index"])
     candidates = session.candidates(records)
     if not session.within:  # else it is told with what the rollouts around did
         session.notices.hear(ran_in(records))
-    selection: Selection = choose(records, candidates, session.options, session.errors, session.n)
-    session.leave_behind(selection, records)
-    for candidate in selection.candidates:
-        session.emit(
-            {
-                "type": "ec_agent.rollout.scored",
-                "index": candidate.index,
-                "score": candidate.score,
-                "centroid": candidate.centroid,
-                "reason": candidate.reason,
-            }
-        )
-    session.emit({"type": "ec_agent.selection", "selection": selection.to_dict()})
-    return selection.to_dict()
+    return choose(records, candidates, session.options, session.errors, session.n)

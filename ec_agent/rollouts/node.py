@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime
@@ -30,7 +27,6 @@ from ec_agent.insides.langgraph import (
     ROOT,
     RUNTIME,
     Channel,
-    anybody_hears,
     has_node,
     no_ambient_run,
     out_of_sight,
@@ -39,21 +35,22 @@ from ec_agent.insides.langgraph import (
     saver_of,
     unsaved,
 )
-from ec_agent.insides.streams import event_streams, tell_of_answer
 from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory
-from ec_agent.rollouts.messages import ai_messages, answers_within, message_ids, rebuilt, with_id
+from ec_agent.rollouts.messages import answers_within, rebuilt, with_id
+from ec_agent.rollouts.observer import Observer, OpenedQuestion
+from ec_agent.rollouts.observing import Audience, audience_of
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.pausing import check_breakpoints
 from ec_agent.rollouts.record import total
 from ec_agent.rollouts.remotes import given_in
 from ec_agent.rollouts.selection import Selection
-from ec_agent.rollouts.session import Emit, Session, listener
+from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.support.checks import whole
 from ec_agent.support.plans import Plan, Step, call
@@ -100,20 +97,21 @@ class Node:
             RunLeft: the run around was left.
         """
         around_here().check()
-        thread = (config.get("configurable") or {}).get("thread_id")
-        selector = self.options.selector.name
-        with question(self.agent.name, selector, None if thread is None else str(thread)) as trace:
-            return (yield from self._plan(state, config, trace))
+        opened = OpenedQuestion(self.agent.name, self.options.selector.name, config)
+        told = audience_of(opened)
+        with told.around(Observer.around_question), question(opened.agent, opened.selector, opened.thread) as trace:
+            return (yield from self._plan(state, config, told, trace))
 
-    def _plan(self, state: Any, config: RunnableConfig, trace: QuestionTrace) -> Plan[Any]:
+    def _plan(self, state: Any, config: RunnableConfig, told: Audience, trace: QuestionTrace) -> Plan[Any]:
         if self.options.preflight is not False and current_recorder.get() is None:
             yield from self._preflight()
-        session = self._open(state, config)
+        session = self._open(state, config, told)
         if session.root:
             warn_of_lost_memory(self.agent, config)
         if session.executes and self.options.journal is not None:  # one that cannot be read is told before it costs
             yield call(self.options.journal, "read", session.key(0, 0))
         trace.asked(session.n)
+        told.tell(Observer.question_asked, session.name, session.n)
         own: RunnableConfig = {
             **out_of_sight(config),
             "max_concurrency": session.options.limits.max_concurrency or session.n,
@@ -137,7 +135,7 @@ class Node:
                 if record["index"] not in session.ran and record["token"] is not None:
                     yield from session.reopen(record["index"], record["token"])
             result = self._close(session, done, config)
-            yield from _answers_told(session, result)
+            yield from told.telling(Observer.answer_written, session.known, result)
         except (CommitUncertain, GraphInterrupt):
             session.keep()  # it may go on from there, once somebody has looked
             raise
@@ -194,7 +192,7 @@ class Node:
             request_logprobs=self.options.request_logprobs,
         )
 
-    def _open(self, state: Any, config: RunnableConfig) -> Session:
+    def _open(self, state: Any, config: RunnableConfig, told: Audience) -> Session:
         conf = config.get("configurable") or {}
         runtime: Runtime[Any] | None = conf.get(RUNTIME)
         context = runtime.context if runtime else None
@@ -214,7 +212,6 @@ class Node:
         breakpoints = check_breakpoints(self.agent, options, self._policy, config)
         number = question_number(config)
         name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{number}"
-        emit = _emitter(runtime, name)
         return Session(
             name=name,
             number=number,
@@ -234,14 +231,11 @@ class Node:
             memory=memory_of(config, self.agent, self._alone, number),
             context=context,
             store=runtime.store if runtime else None,
-            emit=emit or _unheard,
-            heard=emit is not None,
+            told=told,
             max_concurrency=config.get("max_concurrency"),
             breakpoints=breakpoints,
             budget=Budget(options.limits.token_budget),
             notices=undeclared_listener.get() or self.notices,
-            listener=listener.get(),
-            events=event_streams(config.get("callbacks")),
             around=around_here(),
         )
 
@@ -263,7 +257,7 @@ class Node:
     def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:
         options, last = session.options, last_of(done)
         selection = _whole(done)
-        _hand_over(session, selection, done)
+        _hand_over(session, selection, done, config)
         fleeting, goto = session.fleeting.get(last["index"], ([], list(last["goto"])))
         if options.route is not None:
             candidates = session.candidates(done["records"])
@@ -296,17 +290,6 @@ class Node:
             raise ConfigError(f"route= leads to {nowhere}, which the graph does not have; add the nodes, or use END")
 
 
-def _answers_told(session: Session, result: Any) -> Plan[None]:
-    """Tell event streams what the winner's models said, as far as it is written."""
-    if session.events is None:
-        return
-    told = set(message_ids(session.known))
-    for message in ai_messages(result):
-        if isinstance(message, AIMessage) and message.id not in told:
-            told.add(message.id)
-            yield from tell_of_answer(session.events, message)
-
-
 def _whole(done: Mapping[str, Any]) -> Selection:
     """The receipt of the last choice, with what earlier rounds and later steps add to it."""
     earlier = tuple(Selection.from_dict(plain) for plain in done["earlier"])
@@ -316,46 +299,15 @@ def _whole(done: Mapping[str, Any]) -> Selection:
     return replace(selection, usage=usage, commits=tuple(done["commits"]), earlier=earlier)
 
 
-def _hand_over(session: Session, selection: Selection, done: Mapping[str, Any]) -> None:
-    left = session.leave_behind(selection, done["records"])
-    if session.listener is not None and session.listener.on_left is not None:
-        session.listener.on_left(*left)
+def _hand_over(session: Session, selection: Selection, done: Mapping[str, Any], config: RunnableConfig) -> None:
+    chosen = session.chosen(selection, done["records"], config)
+    session.told.tell(Observer.question_over, chosen)
     # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
     if (around := current_recorder.get()) is not None:
         said = answers_within([done[name] for name in ("records", "last", "written")])
         around.known += [answer for _, _, answer in answers_in(said)]
-        for index, trajectory in enumerate(left[1]):
+        for index, trajectory in enumerate(chosen.trajectories):
             around.adopt(trajectory.calls, counted=index == selection.winner)
-
-
-def _emitter(runtime: Runtime[Any] | None, name: str) -> Emit | None:
-    """Where progress events go: to the custom stream and to whoever called ``run(on_event=...)``.
-
-    Args:
-        runtime: of the node's task.
-        name: of the question; each event carries a short form of it.
-
-    Returns:
-        The way there; ``None`` where nobody listens.
-    """
-    write = runtime.stream_writer if runtime is not None and anybody_hears(runtime.stream_writer) else None
-    here = listener.get()
-    if write is None and (here is None or here.on_event is None):
-        return None
-    short = hashlib.sha256(name.encode()).hexdigest()[:8]
-
-    def emit(event: Mapping[str, Any]) -> None:
-        whole = {**event, "question": short, "time": round(time.time(), 3)}
-        if write is not None:
-            write(whole)
-        if here is not None:
-            here.hear(whole)
-
-    return emit
-
-
-def _unheard(event: Mapping[str, Any]) -> None:
-    pass
 
 
 def _n_of(context: Any, default: int) -> int:

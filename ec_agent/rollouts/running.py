@@ -21,9 +21,9 @@ from ec_agent.rollouts.arguments import arguments_of
 from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.limits import bounded, timed
 from ec_agent.rollouts.memory import saver_for
+from ec_agent.rollouts.observing import unobserved
 from ec_agent.rollouts.parking import finished_in
 from ec_agent.rollouts.remotes import sending_as_alone
-from ec_agent.rollouts.session import listener
 from ec_agent.support.loop import on_loop
 from ec_agent.support.plans import Plan, Step
 
@@ -34,7 +34,8 @@ def run(attempt: Attempt) -> Plan[None]:
     Raises:
         RunLeft: nobody waits for it any more.
     """
-    with attempt.trace.running():
+    attempt.told.started()
+    with attempt.told.running(), attempt.trace.running():
         try:
             yield from _run(attempt)
         except RolloutLeft:
@@ -49,8 +50,6 @@ def run(attempt: Attempt) -> Plan[None]:
 def _run(attempt: Attempt) -> Plan[None]:
     session, parked = attempt.session, attempt.start.get("thread")
     session.ran.add(attempt.index)
-    acting = attempt.committing is not None
-    attempt.emit("started", n=session.n, round=attempt.start["round"], acting=acting)
     with _failing(attempt):
         if attempt.committing is None:
             session.budget.check("not started")
@@ -95,12 +94,12 @@ async def _astream(attempt: Attempt) -> None:
 @contextmanager
 def _inside(attempt: Attempt) -> Iterator[None]:
     """Around the run: capture on, the gate set, the ambient run out of sight."""
-    heard = listener.set(None)
     around = around_box.set(attempt.session.outer)
     try:
         own = attempt.session.options.environment is not None
         world = in_environment(attempt.session.environment(attempt.index)) if own else nullcontext()
         with (
+            unobserved(),
             recording(attempt.recorder),
             gated(attempt.committing or attempt.gate),
             world,
@@ -111,7 +110,6 @@ def _inside(attempt: Attempt) -> Iterator[None]:
             yield
     finally:
         around_box.reset(around)
-        listener.reset(heard)
 
 
 @contextmanager

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
@@ -20,7 +17,7 @@ from ec_agent.commits.once import Once
 from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.undeclared import Notices, UndeclaredListener
 from ec_agent.environments.worlds import World
-from ec_agent.errors import EnvironmentGoneError, ProgressWarning
+from ec_agent.errors import EnvironmentGoneError
 from ec_agent.insides.executors import Around, around_here
 from ec_agent.insides.langgraph import Channel
 from ec_agent.numbers.plain import unpack_calls
@@ -30,6 +27,8 @@ from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import Memory
 from ec_agent.rollouts.messages import private_copy
+from ec_agent.rollouts.observer import Chosen
+from ec_agent.rollouts.observing import Audience
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.record import Record, was_cancelled
@@ -37,37 +36,6 @@ from ec_agent.rollouts.remotes import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
 from ec_agent.support.plans import Plan
-
-Emit = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(eq=False, slots=True)
-class Listener:
-    """Who called ``run()``: where events go, and where a node leaves what is not part of the state."""
-
-    on_event: Emit | None = None
-    left: tuple[Any, ...] = ()
-    on_left: Callable[..., None] | None = None  # called with as much once a question is over; it may hear of several
-
-    def hear(self, event: Mapping[str, Any]) -> None:
-        """Pass an event on. What fails there must not cost the rollouts, which are paid for."""
-        if (on_event := self.on_event) is None:
-            return
-        try:
-            on_event(event)
-        except Exception as error:
-            self.on_event = None
-            warnings.warn(
-                f"on_event failed at {event['type']} ({error!r}) and is not called again; the run goes on: mend it, "
-                "or see the receipt for what came of it",
-                ProgressWarning,
-                stacklevel=2,
-            )
-
-
-# A nested best_of_n must not be heard here: a rollout hides it.
-listener: ContextVar[Listener | None] = ContextVar("ec_agent_listener", default=None)
-
 
 # Environments that are left as they are: collected as garbage, they would be closed.
 _kept: list[World] = []
@@ -101,10 +69,8 @@ class Session:
         errors: exceptions themselves, by rollout: records carry only their text.
         seen: tools that rollouts stopped at, by name.
         notices: who is told of undeclared tools that ran in several rollouts.
-        emit: where progress events go.
-        heard: whether anybody hears them; if not, none need be made.
+        told: those who observe it.
         unchosen: the state of the fan-out graph in which none could be chosen.
-        events: the event streams (``astream_events``) that are told of the choice.
         around: whose leaving stops it. What its own rollouts raise does not stop those beside them.
         fleeting: what a rollout's record leaves out, for it is not to be checkpointed: writes, and where it wants to go
             with them.
@@ -129,8 +95,7 @@ class Session:
     memory: Memory | None = None
     context: Any = None
     store: Any = None
-    emit: Emit = lambda _: None
-    heard: bool = False
+    told: Audience = field(default_factory=Audience)
     max_concurrency: int | None = None
     breakpoints: dict[str, Any] = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(None))
@@ -139,9 +104,7 @@ class Session:
     errors: dict[int, Exception] = field(default_factory=dict)
     seen: dict[str, BaseTool] = field(default_factory=dict)
     notices: UndeclaredListener = field(default_factory=Notices)
-    listener: Listener | None = None
     unchosen: Any = None
-    events: BaseCallbackManager | None = None
     around: Around = field(default_factory=around_here)
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -160,9 +123,8 @@ class Session:
             found.append(candidate)
         return found
 
-    def leave_behind(self, selection: Selection, records: Iterable[Record]) -> tuple[Any, ...]:
-        """Tell whoever called ``run()`` of what is not part of the state; what that is."""
-        records = list(records)
+    def chosen(self, selection: Selection, records: Sequence[Record], config: RunnableConfig) -> Chosen:
+        """A choice as observers are told of it; ``config`` is of the task in which it was made."""
         candidates = self.candidates(records)
         seen = Seen(
             tuple(candidate.trajectory for candidate in candidates),
@@ -175,10 +137,7 @@ class Session:
             ended = {candidate.index: candidate.final_action for candidate in candidates}
             trajectories = tuple(said.get(index, Trajectory()) for index in range(max(said) + 1))
             actions = tuple(ended.get(index) for index in range(max(said) + 1))
-        left = (replace(selection, seen=seen), trajectories, actions)
-        if self.listener is not None:
-            self.listener.left = left
-        return left
+        return Chosen(replace(selection, seen=seen), trajectories, actions, records, config)
 
     def thread(self, round: int, index: int | str) -> str:
         """The thread of one rollout."""

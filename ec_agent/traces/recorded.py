@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ec_agent.errors import EcAgentError, TraceError, TraceWarning
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.rollouts.observer import Chosen, Observer
+from ec_agent.rollouts.observing import Installed, observed
 from ec_agent.rollouts.record import usage_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection
-from ec_agent.rollouts.session import Listener, listener
 from ec_agent.traces.stored import Key, StoredRollout
 
 if TYPE_CHECKING:
@@ -32,15 +32,6 @@ class Selected(Protocol):
     def final_actions(self) -> Sequence[Any]: ...  # noqa: D102  # as there
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What a finished question left behind, with the names of a ``BestOfNResult``."""
-
-    selection: Selection
-    trajectories: Sequence[Trajectory]
-    final_actions: Sequence[Any]
-
-
 def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, Trajectory, Any]]]:
     """A result's receipt, and of each candidate its line in it, its calls and its final action.
 
@@ -58,30 +49,35 @@ def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, 
         ) from error
 
 
-@contextmanager
-def recording(reopened: Callable[[], TraceStoreProtocol], *, name: str | None) -> Iterator[None]:
-    """Record every selection that ends inside, in whichever thread; what cannot be written is a warning.
+class Recording(Observer):
+    """Keeps each selection once its question is over; what cannot be written is a warning.
+
+    Args:
+        reopened: opens the store for the thread that a question ends in.
+        name: what to call the selections.
+    """
+
+    def __init__(self, reopened: Callable[[], TraceStoreProtocol], name: str | None) -> None:
+        self._reopened, self._name = reopened, name
+
+    def question_over(self, chosen: Chosen) -> None:
+        """Keep it."""
+        try:
+            with self._reopened() as own:
+                own.record(chosen, name=self._name)
+        except Exception as error:  # the answer is there, and paid for
+            why = str(error) if isinstance(error, EcAgentError) else f"{type(error).__name__}: {error}"
+            warnings.warn(f"a selection was not recorded: {why}", TraceWarning, stacklevel=2)
+
+
+def recording(reopened: Callable[[], TraceStoreProtocol], *, name: str | None) -> AbstractContextManager[None]:
+    """Record every selection that ends inside, in whichever thread; those of several stores are recorded in each.
 
     Args:
         reopened: opens the store for the thread that a selection ends in.
         name: what to call the selections.
     """
-    outer = listener.get()
-    told = None if outer is None else outer.on_event
-
-    def keep(selection: Selection, trajectories: Sequence[Trajectory], actions: Sequence[Any]) -> None:
-        try:
-            with reopened() as own:
-                own.record(Left(selection, trajectories, actions), name=name)
-        except Exception as error:  # the answer is there, and paid for
-            why = str(error) if isinstance(error, EcAgentError) else f"{type(error).__name__}: {error}"
-            warnings.warn(f"a selection was not recorded: {why}", TraceWarning, stacklevel=2)
-
-    token = listener.set(Listener(told, on_left=keep))
-    try:
-        yield
-    finally:
-        listener.reset(token)
+    return observed(Installed("recording", lambda _: Recording(reopened, name), key=reopened))
 
 
 def candidate_of(

@@ -19,8 +19,9 @@ from stored_rollouts import FULL, SETTINGS, TASKS, rollout
 from ec_agent import HEPConfig, Selection, TraceError, Trajectory
 from ec_agent.numbers.trajectory import Call
 from ec_agent.rollouts.best_of_n import BestOfNResult
+from ec_agent.rollouts.observer import Chosen, Observer, OpenedQuestion
+from ec_agent.rollouts.observing import audience_of
 from ec_agent.rollouts.selection import CandidateReceipt
-from ec_agent.rollouts.session import listener
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import is_there, open_store
 from ec_agent.traces.pruning import prunable, prune
@@ -262,10 +263,9 @@ def test_a_selection_that_cannot_be_kept_leaves_nothing(store):
 def test_recording_writes_from_other_threads(store):
     result, done = selected(), []
     with store.recording(name="inside"):
-        heard = listener.get()
-    thread = threading.Thread(
-        target=lambda: done.append(heard.on_left(result.selection, result.trajectories, result.final_actions))
-    )
+        audience = audience_of(OpenedQuestion("agent", "selector", {}))
+    chosen = Chosen(result.selection, result.trajectories, result.final_actions, [], {})
+    thread = threading.Thread(target=lambda: done.append(audience.tell(Observer.question_over, chosen)))
     thread.start()
     thread.join(60)
     assert done == [None]

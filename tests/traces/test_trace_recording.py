@@ -86,6 +86,17 @@ def test_whatever_is_selected_inside_is_recorded(store):
     assert heard
 
 
+def test_of_two_stores_each_records_whichever_is_the_inner_one(store, tmp_path):
+    node = agent()
+    with TraceStore(tmp_path / "other.db", create=True) as other:
+        with store.recording(name="a"), other.recording(name="b"):
+            node.run(ASKED)
+        with other.recording(name="c"), store.recording(name="d"), store.recording(name="e"):
+            node.invoke(ASKED)
+        assert [kept.name for kept in store.selections()] == ["a", "e"]
+        assert [kept.name for kept in other.selections()] == ["b", "c"]
+
+
 async def test_recorded_in_async_runs_too(store):
     with store.recording():
         await agent().ainvoke(ASKED)

@@ -1,0 +1,159 @@
+"""Progress events: what a question does while it runs, in small plain dictionaries. docs/live.md lists them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from ec_agent.capture.calls import OpenCall, Request
+from ec_agent.insides.langgraph import RUNTIME, anybody_hears
+from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.trajectory import Call
+from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
+from ec_agent.rollouts.record import Record
+
+MOST_MEANS = 32  # of a call: events stay small, however long the answer is
+STREAMING_EVERY = 0.2  # seconds between events about a streamed answer
+
+Emit = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Told:
+    """What was told of one attempt so far."""
+
+    here: Context
+    tools: dict[UUID, str] = field(default_factory=dict)
+    calls: int = 0
+    tokens: int = 0
+    due: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class ProgressEvents(Observer):
+    """Makes events of what happens, and passes them on.
+
+    Args:
+        emit: takes each event.
+    """
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._question, self._n = "", 0
+        self._told: dict[AttemptId, _Told] = {}
+
+    def question_asked(self, name: str, n: int) -> None:
+        """All events of the question carry a short form of its name."""
+        self._question, self._n = hashlib.sha256(name.encode()).hexdigest()[:8], n
+
+    def rollout_started(self, rollout: AttemptId) -> None:
+        """Events from within the agent leave as from here: there, the run around would be taken for the agent's."""
+        told = self._told[rollout] = _Told(copy_context())
+        self._tell_of(told, rollout, "started", n=self._n, round=rollout.round, acting=rollout.acting)
+
+    def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
+        """Its end; what a thread that it left behind does is told no more."""
+        if (told := self._told.pop(rollout, None)) is not None:
+            self._tell_of(told, rollout, "finished", error=record["error"], seconds=record["seconds"])
+
+    def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
+        """A call that counts."""
+        if call.counted and (told := self._told.get(rollout)) is not None:
+            about = {"call": call.sequence, "model": call.info.model, "node": call.info.node}
+            self._tell_of(told, rollout, "call", state="started", **about)
+
+    def call_streamed(self, rollout: AttemptId, call: OpenCall) -> None:
+        """Told now and then."""
+        told, now = self._told.get(rollout), time.monotonic()
+        if told is not None and now >= told.due:
+            told.due = now + STREAMING_EVERY
+            self._tell_of(told, rollout, "call", state="streaming", call=call.sequence, parts=call.parts)
+
+    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], again: int) -> None:
+        """Its numbers, and those of the rollout so far."""
+        told, done = self._told.get(rollout), call.done
+        if told is None or not call.counted:
+            return
+        with told.lock:
+            told.calls += done is not None
+            told.tokens += max(done.generated - again, 0) if done is not None else 0
+            so_far = {"calls": told.calls, "tokens": told.tokens}
+        about: dict[str, Any] = {"call": call.sequence, "model": call.info.model if done is None else done.model}
+        about |= {"node": call.info.node, **so_far, **_numbers(done, hidden=again > 0)}
+        self._tell_of(told, rollout, "call", state="ended", **about)
+
+    def tool_started(self, rollout: AttemptId, run: UUID, name: str) -> None:
+        """A tool runs."""
+        if (told := self._told.get(rollout)) is not None:
+            told.tools[run] = name
+            self._tell_of(told, rollout, "tool", state="started", tool=name, run=str(run))
+
+    def tool_ended(self, rollout: AttemptId, run: UUID, failed: bool) -> None:
+        """It is over."""
+        told = self._told.get(rollout)
+        if told is not None and (name := told.tools.pop(run, None)) is not None:
+            state = "failed" if failed else "ended"
+            self._tell_of(told, rollout, "tool", state=state, tool=name, run=str(run))
+
+    def chosen(self, chosen: Chosen) -> None:
+        """Every score, and the receipt."""
+        for candidate in chosen.selection.candidates:
+            about = {"index": candidate.index, "score": candidate.score, "centroid": candidate.centroid}
+            self._tell("rollout.scored", **about, reason=candidate.reason)
+        self._tell("selection", selection=chosen.selection.to_dict())
+
+    def commit_started(self, tool: str, key: str) -> None:
+        """The winner's action."""
+        self._tell("commit", tool=tool, key=key)
+
+    def _tell_of(self, told: _Told, rollout: AttemptId, event: str, **details: Any) -> None:
+        # A copy: a context can be entered once at a time, and an agent may make calls side by side.
+        told.here.copy().run(self._tell, f"rollout.{event}", index=rollout.index, **details)
+
+    def _tell(self, event: str, **details: Any) -> None:
+        stamp = {"question": self._question, "time": round(time.time(), 3)}
+        self._emit({"type": f"ec_agent.{event}", **details, **stamp})
+
+
+def custom_stream(question: OpenedQuestion) -> ProgressEvents | None:
+    """Events to the custom stream of the graph around, if anybody listens there."""
+    runtime = (question.config.get("configurable") or {}).get(RUNTIME)
+    write = None if runtime is None else runtime.stream_writer
+    return ProgressEvents(write) if write is not None and anybody_hears(write) else None
+
+
+def _numbers(done: Call | None, *, hidden: bool) -> dict[str, object]:
+    if done is None:
+        return {"answered": False, "generated": None, "entropies": [], "seconds": None}
+    timed = done.started is not None and done.ended is not None
+    return {
+        "answered": True,
+        "generated": done.tokens,
+        "entropies": [] if hidden else means(done.entropies),
+        "seconds": round(done.ended - done.started, 3) if timed else None,  # type: ignore[operator]
+    }
+
+
+def means(entropies: FloatArray, most: int = MOST_MEANS) -> list[float | None]:
+    """Mean entropies over equal stretches, in nats, to three decimals; ``None`` for one in which no token has any.
+
+    Args:
+        entropies: shape ``(T,)``, NaN where a token has none.
+        most: at most so many stretches; of a shorter timeline each token is one.
+    """
+    length = len(entropies)
+    if not length:
+        return []
+    starts = np.linspace(0, length, min(length, most), endpoint=False).astype(int)
+    known = ~np.isnan(entropies)
+    sums = np.add.reduceat(np.where(known, entropies, 0.0), starts)
+    counts = np.add.reduceat(known.astype(int), starts)
+    return [round(float(s / c), 3) if c else None for s, c in zip(sums, counts, strict=True)]
