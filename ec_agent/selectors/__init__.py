@@ -1,8 +1,8 @@
-"""How a winner is chosen: one selector per file.
+"""The selectors, which rank rollouts to choose a winner. Each file has one selector.
 
-``SELECTORS`` has them by name. One of your own is any object with ``name``, ``signals`` and ``select``; to rank by a
-number per rollout derive from ``ScoreSelector``, to count answers from ``VoteSelector``. No selector sees whether a
-rollout was right: a ``Candidate`` has no place for it.
+``SELECTORS`` maps names to selectors. You can write your own: any object with ``name``, ``signals`` and ``select``.
+Derive from ``ScoreSelector`` to rank by one number per rollout, or from ``VoteSelector`` to count equal answers. No
+selector can see whether a rollout was right, because a ``Candidate`` does not hold that.
 """
 
 from ec_agent.selectors.answers import final_answer

@@ -1,4 +1,4 @@
-"""What counts as the same answer: final actions made comparable."""
+"""Turns final actions into answers that votes can count: equal answers must compare equal."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Normalize = Callable[[Any], Hashable | None]
 
 
 def final_answer(action: Any) -> Hashable | None:
-    """A final action as something to count: what the votes use unless they are told otherwise.
+    """Turn a final action into something that can be counted. This is the default ``normalize`` of the votes.
+
+    Two answers count as the same only if the results are equal, character by character. If "14.84 pounds" and "14.84"
+    shall be one answer, give the vote your own ``normalize``.
 
     Args:
-        action: a message, a structured response, a dict, a string ...
+        action: the final action of a rollout: a message, a structured response, a dict, a string ...
 
     Returns:
-        Of a message with tool calls, these as canonical JSON: names and arguments, in a fixed order, without ids. Of
-        any other message or a string, its text without white space around it. Of all else (dicts, dataclasses, pydantic
-        models; of an interrupt, its value), canonical JSON. ``None``, no vote, where there is nothing or where it has
-        no such form.
-
-    Two answers are the same where these are equal to the letter. For "14.84 pounds" and "14.84" to be one answer, give
-    the vote a ``normalize`` of your own.
+        For a message with tool calls: the names and arguments of the calls as canonical JSON, sorted, without ids. For
+        any other message, or a string: its text without surrounding white space. For anything else (a dict, a
+        dataclass, a pydantic model, an interrupt by its value): canonical JSON. ``None``, which is no vote, if there
+        is no text, or if the action cannot be written as JSON.
     """
     if action is None:
         return None
@@ -44,10 +44,10 @@ def final_answer(action: Any) -> Hashable | None:
 
 
 def answer_of(candidate: Candidate, normalize: Normalize) -> Hashable | None:
-    """The candidate's answer; ``None`` for no vote.
+    """Return the answer that a candidate votes for, or ``None`` if it has no vote.
 
     Raises:
-        ConfigError: ``normalize`` failed, or returned what cannot be counted.
+        ConfigError: ``normalize`` failed, or returned something that is not hashable.
     """
     where = f"the final action of rollout {candidate.index} ({type(candidate.final_action).__name__})"
     todo = "return something hashable, such as a string, a number or a tuple, or None for no vote"
@@ -63,16 +63,17 @@ def answer_of(candidate: Candidate, normalize: Normalize) -> Hashable | None:
 
 
 def check_normalize(normalize: Any) -> None:
-    """Refuse what is no function.
+    """Check that ``normalize`` is a function of one argument.
 
     Raises:
-        ConfigError: it cannot be called.
+        ConfigError: it is not.
     """
     function("normalize", normalize, "a function from a final action to a hashable answer", of=1)
 
 
 def _is_message(action: Any) -> bool:
-    # A remote graph's messages are dicts. Told by their parts: the selectors import NumPy and nothing else.
+    # Messages are recognised by their attributes, because the selectors may import nothing but NumPy. The messages of
+    # a remote graph are dicts.
     if isinstance(action, Mapping):
         return action.get("type") == "ai" and "content" in action
     return hasattr(action, "content") and hasattr(action, "additional_kwargs")
@@ -96,7 +97,7 @@ def _text(text: str) -> Hashable | None:
 
 
 def _bare(calls: Any) -> list[Any]:
-    # Calls of one message run side by side: their order says nothing.
+    # The calls of one message run in parallel, so their order has no meaning, and sorting makes equal lists equal.
     return sorted(([call["name"], call["args"]] for call in calls), key=_json)
 
 
@@ -108,7 +109,7 @@ def _plain(value: Any) -> Any:
     if _is_message(value):
         return final_answer(value)
     if f"{type(value).__module__}.{type(value).__name__}" == "langgraph.types.Interrupt":
-        return {"interrupt": value.value}  # its id is another in every rollout
+        return {"interrupt": value.value}  # without its id, which differs in every rollout
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""What a selector is: candidates in, a ranking out."""
+"""The interface of a selector: it takes candidates and returns a ranking."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from ec_agent.support.checks import several
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One rollout as a selector sees it: what it did, never whether it was right.
+    """One rollout as a selector sees it. It does not say whether the rollout was right.
 
     Attributes:
         index: number of the rollout, from 0.
         trajectory: its LLM calls on one timeline.
-        final_action: what it would do next: an answer, a tool call, a structured response.
-        config: settings of the phases.
-        unscored: why its logprobs cannot be used (``"coverage"``, ``"no model"``); ``None`` where they can.
-        error: what it failed with; ``None`` for a rollout that ended.
+        final_action: what the rollout would do next: an answer, a tool call, a structured response.
+        config: settings of the High Entropy Phases.
+        unscored: why its logprobs cannot be used: ``"coverage"`` (too few) or ``"no model"`` (no LLM call). ``None`` if
+            they can be used.
+        error: the error that the rollout failed with, or ``None`` if it did not fail.
     """
 
     index: int
@@ -33,20 +34,21 @@ class Candidate:
 
     @property
     def eligible(self) -> bool:
-        """Whether the rollout ended and its logprobs can be used."""
+        """Whether the rollout did not fail and its logprobs can be used."""
         return self.error is None and self.unscored is None
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A selector's verdict.
+    """The result of a selector.
 
     Attributes:
-        order: indices of the scored candidates, the best first. Empty where none could be scored.
-        scores: score by index, ``None`` for a candidate without one. Which direction is better is the
-            selector's own affair; ``order`` says it.
-        reasons: why an eligible candidate has no score, by index.
-        warnings: what a reader should know before trusting the order.
+        order: indices of the scored candidates, the best first. Empty if no candidate has a score.
+        scores: for each index the score, or ``None`` if the candidate has none. Whether lower or higher is better
+            depends on the selector; ``order`` shows it.
+        reasons: for the index of each eligible candidate without a score: why it has none, as a short code such as
+            ``"no_phases"``.
+        warnings: sentences that a reader should know before trusting the order.
     """
 
     order: tuple[int, ...]
@@ -56,10 +58,10 @@ class Ranking:
 
 
 def candidates_of(given: Any) -> tuple[Candidate, ...]:
-    """What a selector was given to rank.
+    """Check that a selector was given candidates; return them as a tuple.
 
     Raises:
-        ConfigError: something else is among it.
+        ConfigError: it is not a list of candidates.
     """
     return several("candidates", given, Candidate, "a list of Candidate(...) objects")
 
@@ -69,21 +71,22 @@ class Selector(Protocol):
     """An object that ranks candidates.
 
     Attributes:
-        name: what it is called in receipts.
-        signals: the per-token signals it reads (see ``ec_agent.numbers.signals.SIGNALS``). The first is the one that
-            a rollout must have for at least ``min_coverage`` of its tokens. Where it names none, it needs no
-            logprobs, and a rollout without them is as good as any.
+        name: the selector's name in receipts.
+        signals: names of the per-token signals it reads (see ``ec_agent.numbers.signals.SIGNALS``). A rollout must
+            have the first one for at least ``min_coverage`` of its tokens. If empty, the selector needs no logprobs,
+            and rollouts without logprobs take part.
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102  # said above
+    def name(self) -> str: ...  # noqa: D102  # the docstring of the class describes it
 
     @property
-    def signals(self) -> Sequence[str]: ...  # noqa: D102  # said above
+    def signals(self) -> Sequence[str]: ...  # noqa: D102  # the docstring of the class describes it
 
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
-        """Rank the candidates. Those that are not ``eligible`` must not be ranked.
+        """Rank the candidates.
 
-        A selector without ``signals`` may rank those that are ``unscored`` too: it does not read what they lack.
+        Candidates that are not ``eligible`` must not be ranked. One exception: a selector without ``signals`` may rank
+        those that are ``unscored``, because it does not need the logprobs that they lack.
         """
         ...

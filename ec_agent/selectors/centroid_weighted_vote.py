@@ -1,4 +1,4 @@
-"""Centroid-weighted vote: answers counted, each rollout for as much as its centroid is low."""
+"""Centroid-weighted vote: equal answers are counted, and a rollout with a low centroid has more weight."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ec_agent.support.checks import checked, number
 
 @dataclass(frozen=True, slots=True)
 class CentroidWeightedVote(VoteSelector):
-    """Prefer the answer with the most weight; a rollout's vote weighs ``(1 - centroid) ** power``.
+    """Prefer the answer with the most weight. The vote of a rollout has the weight ``(1 - centroid) ** power``.
 
-    ``1 - centroid`` is its reward (see ``ec_agent.reward``), in (0, 1]. A rollout without a centroid has no vote: no
-    weight can be given to it that is not made up.
+    ``1 - centroid`` is the reward of the rollout (see ``ec_agent.reward``), in (0, 1]. A rollout without a centroid has
+    no vote, because any weight for it would be made up.
 
     Attributes:
-        power: how much the centroid matters, at least 0. At 0 all votes are equal; the higher it is, the more the
-            lowest centroid decides alone. At 1, centroids of .4 and .6 make votes of .6 and .4.
+        power: how much the centroid matters, from 0 to 100. At 0 all votes are equal. At 1, centroids of 0.4 and 0.6
+            give weights of 0.6 and 0.4. At large values, the rollout with the lowest centroid decides alone.
 
     Raises:
-        ConfigError: ``power`` is not a number of at least 0, at most 100.
+        ConfigError: ``power`` is not a number from 0 to 100.
     """
 
     label: ClassVar[str] = "centroid_weighted_vote"
@@ -35,18 +35,18 @@ class CentroidWeightedVote(VoteSelector):
 
     def __post_init__(self) -> None:
         VoteSelector.__post_init__(self)
-        # Above 100 the votes of late centroids underflow to 0.
+        # Above 100, the weights of rollouts with a high centroid underflow to 0.
         checked(self, "power", number, "a number from 0 to 100", least=0, most=100)
 
     def weight(self, candidate: Candidate) -> float | None:
-        """Its reward to the ``power``; ``None`` where there is no phase."""
+        """Return the reward raised to ``power``, or ``None`` if the rollout has no phase."""
         centroid = candidate.trajectory.centroid(candidate.config)
         return None if centroid is None else float((1.0 - centroid) ** self.power)
 
     def reason(self, candidate: Candidate) -> str:
-        """Why it has no vote."""
+        """Return why the candidate has no vote: ``"no_phases"``, or ``"no_vote"`` if it has no answer."""
         return "no_phases" if self.weight(candidate) is None else "no_vote"
 
     def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """What to know before trusting the order: the weights rest on centroids."""
+        """Return what to know before trusting the order; see ``validity``."""
         return validity(candidates, ENTROPY)

@@ -1,4 +1,4 @@
-"""DeepConf, bottom window confidence: how sure the least sure stretches are."""
+"""DeepConf's bottom window confidence: the mean confidence of the least confident windows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from ec_agent.support.checks import checked, number
 
 @dataclass(frozen=True, slots=True)
 class DeepConfBottomWindow(WindowSelector):
-    """Prefer the highest mean over the least confident windows.
+    """Prefer the rollout whose least confident windows are the most confident.
 
-    Every run of ``window`` neighbours is a window; the lowest ``share`` of their means, at least one of them, is
-    averaged. A rollout with fewer tokens than a window has one window: all of them.
+    A window is ``window`` neighbouring tokens, and one starts at each token. The score is the mean of the lowest
+    ``share`` of the windows' mean confidences, at least one. A rollout with fewer tokens than ``window`` has one
+    window: all its tokens.
 
     Attributes:
-        window: its length, in tokens that have a confidence; the paper's is 2,048. For shorter rollouts, give less.
-        share: of the window means, the lowest this many, in (0, 1]; rounded up to whole windows. (The authors' code
-            rounds down, which no longer shows where there are a few hundred windows.)
+        window: length of a window, in tokens that have a confidence. The paper uses 2,048. Use less for shorter
+            rollouts.
+        share: which share of the windows counts, in (0, 1], rounded up to whole windows. The authors' code rounds
+            down; with a few hundred windows the difference does not show.
 
     Raises:
-        ConfigError: ``window`` is not a whole number of at least 1, or ``share`` not in (0, 1].
+        ConfigError: ``window`` is not a whole number of at least 1, or ``share`` is not in (0, 1].
 
     Source: arXiv 2508.15260.
     """
@@ -38,11 +40,12 @@ class DeepConfBottomWindow(WindowSelector):
     share: float = 0.1
 
     def __post_init__(self) -> None:
-        WindowSelector.__post_init__(self)  # slots take the plain super() away
+        WindowSelector.__post_init__(self)  # super() fails in a dataclass with slots: the class is made twice
         checked(self, "share", number, "a share of the windows, above 0 and at most 1", above=0, most=1)
 
     def score(self, candidate: Candidate) -> float | None:
-        """The mean of the lowest window means, in nats."""
+        """Return the mean of the lowest window means, in nats, or ``None`` if no token has a confidence."""
         means = window_means(present(candidate, CONFIDENCE), self.window)
-        lowest = math.ceil(self.share * len(means) - 1e-9)  # .1 of 30 is 3 and a rounding error
+        # Without 1e-9, 0.1 of 30 windows would be 4: the product is 3 and a rounding error.
+        lowest = math.ceil(self.share * len(means) - 1e-9)
         return mean(np.sort(means)[:lowest])

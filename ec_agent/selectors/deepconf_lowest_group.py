@@ -1,4 +1,4 @@
-"""DeepConf, lowest group confidence: how sure the least sure stretch is."""
+"""DeepConf's lowest group confidence: the mean confidence of the least confident window."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from ec_agent.selectors.windows import WindowSelector, window_means
 class DeepConfLowestGroup(WindowSelector):
     """Prefer the rollout whose least confident window is the most confident.
 
-    A rollout with fewer tokens than a window has one window: all of them.
+    A window is ``window`` neighbouring tokens, and one starts at each token. A rollout with fewer tokens than
+    ``window`` has one window: all its tokens.
 
     Attributes:
-        window: its length, in tokens that have a confidence; the paper's is 2,048. For shorter rollouts, give less.
+        window: length of a window, in tokens that have a confidence. The paper uses 2,048. Use less for shorter
+            rollouts.
 
     Raises:
         ConfigError: ``window`` is not a whole number of at least 1.
@@ -29,6 +31,6 @@ class DeepConfLowestGroup(WindowSelector):
     label: ClassVar[str] = "deepconf_lowest_group"
 
     def score(self, candidate: Candidate) -> float | None:
-        """The lowest mean confidence of a window, in nats."""
+        """Return the lowest mean confidence of a window, in nats, or ``None`` if no token has a confidence."""
         means = window_means(present(candidate, CONFIDENCE), self.window)
         return float(means.min()) if len(means) else None

@@ -1,4 +1,4 @@
-"""DeepConf, mean confidence of the whole rollout."""
+"""DeepConf's mean confidence of all tokens of the rollout."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 @dataclass(frozen=True, slots=True)
 class DeepConfMean(ScoreSelector):
-    """Prefer the highest mean token confidence (see ``ec_agent.numbers.signals.SIGNALS``).
+    """Prefer the rollout whose tokens have the highest mean confidence (see ``ec_agent.numbers.signals.SIGNALS``).
 
-    Tokens without one are left out of the mean.
+    Tokens without a confidence do not count.
 
     Source: arXiv 2508.15260.
     """
@@ -24,5 +24,5 @@ class DeepConfMean(ScoreSelector):
     signals: ClassVar[tuple[str, ...]] = (CONFIDENCE,)
 
     def score(self, candidate: Candidate) -> float | None:
-        """The mean confidence, in nats."""
+        """Return the mean confidence, in nats, or ``None`` if no token has one."""
         return mean(present(candidate, CONFIDENCE))

@@ -1,4 +1,4 @@
-"""DeepConf, tail confidence: how sure the end of the rollout is."""
+"""DeepConf's tail confidence: the mean confidence of the last tokens of the rollout."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from ec_agent.selectors.windows import WindowSelector
 
 @dataclass(frozen=True, slots=True)
 class DeepConfTail(WindowSelector):
-    """Prefer the highest mean confidence of the last tokens; of all tokens where there are fewer.
+    """Prefer the rollout whose last ``window`` tokens have the highest mean confidence.
+
+    If the rollout has fewer tokens, all of them count.
 
     Attributes:
-        window: its length, in tokens that have a confidence; the paper's is 2,048. For shorter rollouts, give less.
+        window: how many of the last tokens count, among those that have a confidence. The paper uses 2,048. Use less
+            for shorter rollouts.
 
     Raises:
         ConfigError: ``window`` is not a whole number of at least 1.
@@ -27,5 +30,5 @@ class DeepConfTail(WindowSelector):
     label: ClassVar[str] = "deepconf_tail"
 
     def score(self, candidate: Candidate) -> float | None:
-        """The mean confidence of the tail, in nats."""
+        """Return the mean confidence of the last tokens, in nats, or ``None`` if no token has one."""
         return mean(present(candidate, CONFIDENCE)[-self.window :])

@@ -1,4 +1,4 @@
-"""Fewest calls: a confound to look for."""
+"""Fewest calls: a baseline that shows whether the number of calls alone explains a result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ec_agent.selectors.scoring import ScoreSelector, call_count
 class FewestCalls(ScoreSelector):
     """Prefer the rollout with the fewest LLM calls. It needs no logprobs.
 
-    An agent that stops when it has succeeded makes this win, and every signal that goes with the number of calls.
+    If an agent stops as soon as it succeeds, this selector does well, and so does every signal that correlates with
+    the number of calls. Compare your selector with this one.
     """
 
     label: ClassVar[str] = "fewest_calls"
@@ -22,5 +23,5 @@ class FewestCalls(ScoreSelector):
     signals: ClassVar[tuple[str, ...]] = ()
 
     def score(self, candidate: Candidate) -> float | None:
-        """LLM calls that count; ``None`` where none was seen."""
+        """Return the number of LLM calls, or ``None`` if no call was captured."""
         return call_count(candidate)

@@ -1,4 +1,4 @@
-"""Longest: a confound to look for."""
+"""Longest: a baseline that shows whether length alone explains a result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ec_agent.selectors.scoring import ScoreSelector, token_count
 class Longest(ScoreSelector):
     """Prefer the rollout with the most generated tokens. It needs no logprobs.
 
-    Where this does as well as a selector by entropies, that one may have found nothing but the stopping time.
+    If it does as well as a selector that reads entropies, that selector may measure nothing but the length.
     """
 
     label: ClassVar[str] = "longest"
@@ -22,5 +22,5 @@ class Longest(ScoreSelector):
     signals: ClassVar[tuple[str, ...]] = ()
 
     def score(self, candidate: Candidate) -> float | None:
-        """Generated tokens; ``None`` where a call did not say how many, or no call was seen."""
+        """Return the number of generated tokens, or ``None`` if a call did not report it or no call was captured."""
         return token_count(candidate)

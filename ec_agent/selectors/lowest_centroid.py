@@ -14,18 +14,18 @@ from ec_agent.selectors.validity import validity
 
 @dataclass(frozen=True, slots=True)
 class LowestCentroid(ScoreSelector):
-    """Prefer the rollout that was uncertain early and sure later: the lowest entropy centroid.
+    """Prefer the rollout with the lowest entropy centroid: it was unsure early and sure later.
 
-    Ties go to the lowest index. A rollout without a centroid is not ranked, so it never beats one that has
-    a centroid.
+    If centroids are equal, the rollout with the lowest index wins. A rollout without a centroid is not ranked, so it
+    never beats one that has a centroid.
 
     Attributes:
-        signal: the per-token signal whose phases are weighed. The method's is ``"entropy"``; ``"surprisal"`` is a
-            stand-in for endpoints that return the logprob of the sampled token alone. All candidates are compared by
-            this one signal, never some by one and some by another.
+        signal: the per-token signal whose phases make the centroid. The paper uses ``"entropy"``. ``"surprisal"`` is
+            a substitute for endpoints that return only the logprob of the sampled token. All candidates are compared
+            by the same signal.
 
     Raises:
-        ConfigError: there is no such signal.
+        ConfigError: there is no signal of that name.
 
     Source: arXiv 2604.26173 (the entropy; surprisal is not in the paper).
     """
@@ -41,18 +41,18 @@ class LowestCentroid(ScoreSelector):
 
     @property
     def name(self) -> str:
-        """What it is called in receipts."""
+        """The selector's name in receipts; it includes the signal unless that is the entropy."""
         return self.label if self.signal == ENTROPY else f"{self.label}({self.signal})"
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The signal it reads."""
+        """The one signal that the selector reads."""
         return (self.signal,)
 
     def score(self, candidate: Candidate) -> float | None:
-        """The centroid, in [0, 1)."""
+        """Return the centroid, in [0, 1), or ``None`` if the rollout has no phase."""
         return candidate.trajectory.centroid(candidate.config, self.signal)
 
     def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """What to know before trusting the order, phases included."""
+        """Return what to know before trusting the order; see ``validity``."""
         return validity(candidates, self.signal)

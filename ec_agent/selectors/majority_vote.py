@@ -1,4 +1,4 @@
-"""Majority vote, or self-consistency: the most frequent answer."""
+"""Majority vote, also called self-consistency: the most frequent answer wins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ec_agent.selectors.voting import VoteSelector
 
 @dataclass(frozen=True, slots=True)
 class MajorityVote(VoteSelector):
-    """Prefer the answer that most rollouts gave; every rollout has one vote. It needs no logprobs.
+    """Prefer the answer that most rollouts gave. Each rollout has one vote. It needs no logprobs.
 
-    It is the baseline to beat wherever answers can be counted; the entropy centroid does not claim to.
+    It is the baseline to beat if answers can be counted. Nobody claims that the entropy centroid beats it.
 
     Source: self-consistency, arXiv 2203.11171.
     """
@@ -22,5 +22,5 @@ class MajorityVote(VoteSelector):
     signals: ClassVar[tuple[str, ...]] = ()
 
     def weight(self, candidate: Candidate) -> float | None:
-        """One rollout, one vote."""
+        """Return 1: all rollouts have the same weight."""
         return 1.0

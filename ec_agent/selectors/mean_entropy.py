@@ -1,4 +1,4 @@
-"""Mean entropy: the whole rollout, wherever its doubts lie."""
+"""Mean entropy of all tokens of the rollout, wherever in the timeline they are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 @dataclass(frozen=True, slots=True)
 class MeanEntropy(ScoreSelector):
-    """Prefer the rollout whose tokens had the lowest entropy on average.
+    """Prefer the rollout whose tokens have the lowest mean entropy.
 
-    Tokens without an entropy are left out of the mean.
+    Tokens without an entropy do not count.
     """
 
     label: ClassVar[str] = "mean_entropy"
@@ -22,5 +22,5 @@ class MeanEntropy(ScoreSelector):
     signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
 
     def score(self, candidate: Candidate) -> float | None:
-        """The mean entropy, in nats."""
+        """Return the mean entropy, in nats, or ``None`` if no token has one."""
         return mean(present(candidate, ENTROPY))

@@ -1,4 +1,4 @@
-"""Mean logprob, which ranks as perplexity does."""
+"""Mean logprob of the generated tokens. It ranks rollouts in the same order as perplexity."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 @dataclass(frozen=True, slots=True)
 class MeanLogprob(ScoreSelector):
-    """Prefer the rollout whose generated tokens had the highest logprob on average: the lowest perplexity.
+    """Prefer the rollout whose generated tokens have the highest mean logprob, and so the lowest perplexity.
 
-    It needs no candidates, only the logprob of each generated token; tokens without are left out of the mean.
+    It needs only the logprob of each generated token, no candidates. Tokens without a logprob do not count.
     """
 
     label: ClassVar[str] = "mean_logprob"
@@ -22,5 +22,5 @@ class MeanLogprob(ScoreSelector):
     signals: ClassVar[tuple[str, ...]] = (LOGPROB,)
 
     def score(self, candidate: Candidate) -> float | None:
-        """The mean logprob, in nats, at most 0; the perplexity is ``exp`` of its negative."""
+        """Return the mean logprob, in nats, at most 0, or ``None`` if there is none. Perplexity is ``exp(-mean)``."""
         return mean(present(candidate, LOGPROB))

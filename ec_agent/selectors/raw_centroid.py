@@ -1,4 +1,4 @@
-"""The raw-entropy centroid: the paper's ablation of the phases (docs/method.md section 3)."""
+"""The raw-entropy centroid, the paper's ablation without phases (docs/method.md section 3)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ec_agent.selectors.scoring import ScoreSelector
 
 @dataclass(frozen=True, slots=True)
 class RawCentroid(ScoreSelector):
-    """Prefer the lowest centroid of the entropies themselves: each token weighs what its entropy is.
+    """Prefer the lowest centroid where the mass of each token is its entropy, without phases.
 
-    A token without an entropy weighs nothing and keeps its place. A rollout whose entropies are all 0 has no mass, and
-    so no centroid.
+    A token without an entropy has no mass, but keeps its place in the timeline. A rollout whose entropies are all 0
+    has no mass, and so no centroid.
 
     Source: arXiv 2604.26173, the ablation without phases.
     """
@@ -28,7 +28,7 @@ class RawCentroid(ScoreSelector):
     signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
 
     def score(self, candidate: Candidate) -> float | None:
-        """The centroid, in [0, 1)."""
+        """Return the centroid, in [0, 1), or ``None`` if there is no mass."""
         masses = np.nan_to_num(candidate.trajectory.signal(ENTROPY))
         total = masses.sum()
         if total <= 0.0:

@@ -1,4 +1,4 @@
-"""All selectors by name, and what is no selector."""
+"""All selectors by name, and the check that an argument is a selector."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
         )
     }
 )
-"""Name of a selector -> its class, in the order in which tables list them."""
+"""Maps the name of each selector to its class, in the order in which tables list them."""
 
 CONFOUNDS = ("shortest", "longest", "fewest_calls", "most_calls")
-"""The selectors that look at nothing but when a rollout stopped."""
+"""Names of the selectors that look only at how long a rollout is. Results are compared with them: see *confound*."""
 
 
 def selector_named(name: str, **settings: Any) -> Selector:
-    """The selector of that name.
+    """Make the selector with this name.
 
     Args:
-        name: a name in ``SELECTORS``.
-        **settings: its settings where they are not the default ones: ``window=16``.
+        name: a name in ``SELECTORS``, such as ``"lowest_centroid"``.
+        **settings: settings that differ from the defaults, such as ``window=16``.
 
     Raises:
-        ConfigError: there is no such selector, it has no such setting, or a setting is out of range.
+        ConfigError: there is no selector of that name, it has no setting of that name, or a value is out of range.
     """
     kind = SELECTORS.get(text("the name of a selector", name))
     if kind is None:
@@ -79,14 +79,14 @@ def selector_named(name: str, **settings: Any) -> Selector:
 
 
 def check_selector(selector: Any, name: str = "selector") -> None:
-    """Refuse what is no selector.
+    """Check that an argument is a selector.
 
     Args:
-        selector: what was given.
-        name: what errors call it.
+        selector: the argument.
+        name: name of the argument, for the error.
 
     Raises:
-        ConfigError: it is none, a class of them perhaps, or reads a signal that there is not.
+        ConfigError: it is not a selector (it may be the class of one), or reads a signal that does not exist.
     """
     if isinstance(selector, type) or not isinstance(selector, Selector):
         raise refusal(name, selector, _rather_than(selector))
@@ -94,7 +94,7 @@ def check_selector(selector: Any, name: str = "selector") -> None:
 
 
 def _rather_than(selector: Any) -> str:
-    """What to give in place of something that is no selector."""
+    """Return what the error tells the user to give instead."""
     if isinstance(selector, type):
         return f"an object: {selector.__name__}(), not the class"
     if isinstance(selector, str):

@@ -1,4 +1,4 @@
-"""The selectors that give each rollout a number of its own and rank by it."""
+"""The base classes of selectors: ``Named`` for all, ``ScoreSelector`` for those that score each rollout by itself."""
 
 from __future__ import annotations
 
@@ -16,41 +16,49 @@ from ec_agent.selectors.validity import validity
 
 @dataclass(frozen=True, slots=True)
 class Named(ABC):
-    """A selector with a label, whose settings are its dataclass fields.
+    """Base class of all selectors. A subclass has a label, and its dataclass fields are its settings.
 
     Attributes:
-        label: its name in ``SELECTORS``.
+        label: the selector's name in ``SELECTORS``.
     """
 
     label: ClassVar[str]
 
     @property
     def name(self) -> str:
-        """What it is called in receipts: the label, and the settings that are not the default ones."""
+        """The selector's name in receipts: the label, then the settings that differ from the defaults."""
         return told_name(self)
 
     @property
     @abstractmethod
     def signals(self) -> tuple[str, ...]:
-        """The per-token signals it reads, the one that coverage is counted by first; none for no logprobs at all."""
+        """Names of the per-token signals that the selector reads. Coverage is computed from the first.
+
+        Empty if the selector needs no logprobs.
+        """
 
     @abstractmethod
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
-        """Rank those of the candidates that may be ranked, the best first."""
+        """Rank the candidates that may be ranked (``entrants``), the best first."""
 
     def entrants(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that may be ranked, by index: who reads no logprobs does not mind that they cannot be used."""
+        """Return the candidates that may be ranked, by index: those that are eligible.
+
+        If the selector reads no logprobs, candidates that are unscored for want of logprobs may be ranked too.
+        """
         fit = (c for c in candidates if c.eligible or (not self.signals and c.error is None))
         return sorted(fit, key=lambda candidate: candidate.index)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreSelector(Named):
-    """Ranks by ``score``; ties go to the lowest index. A rollout's score does not depend on the others'.
+    """Base class of selectors that give each rollout a score, independent of the other rollouts, and rank by it.
+
+    If scores are equal, the lowest index comes first.
 
     Attributes:
-        lower_is_better: the direction.
-        unscored_reason: why an eligible rollout may have no score.
+        lower_is_better: whether the lowest score wins; otherwise the highest wins.
+        unscored_reason: the reason that the ranking gives for an eligible candidate without a score.
     """
 
     lower_is_better: ClassVar[bool]
@@ -58,18 +66,18 @@ class ScoreSelector(Named):
 
     @abstractmethod
     def score(self, candidate: Candidate) -> float | None:
-        """The candidate's score, ``None`` where it has none: not scored is never 0.
+        """Return the score of a candidate, or ``None`` if it has none. A missing score is not a score of 0.
 
         Raises:
-            ConfigError: the candidate's calls were kept without a signal of ``signals``.
+            ConfigError: one of ``signals`` was not kept for a call of the candidate.
         """
 
     def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """What to know before trusting the order."""
+        """Return what to know before trusting the order: sentences for the receipt; see ``validity``."""
         return validity(candidates, self.signals[0], phases=False) if self.signals else ()
 
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
-        """Rank by score, the best first."""
+        """Score the candidates and rank them, the best first."""
         candidates = candidates_of(candidates)
         entrants = self.entrants(candidates)
         scores: dict[int, float | None] = {candidate.index: None for candidate in candidates}
@@ -85,25 +93,25 @@ class ScoreSelector(Named):
 
 
 def present(candidate: Candidate, signal: str) -> FloatArray:
-    """The signal of the tokens that have it, shape ``(T,)``: gaps are left out, and what is beside them moves up."""
+    """Return the signal of those tokens that have it, one after the other, shape ``(T,)``. Gaps are left out."""
     values = candidate.trajectory.signal(signal)
     return values[~np.isnan(values)]
 
 
 def mean(values: FloatArray) -> float | None:
-    """The mean, ``None`` of nothing."""
+    """Return the mean, or ``None`` if there are no values."""
     return float(values.mean()) if len(values) else None
 
 
 def token_count(candidate: Candidate) -> float | None:
-    """Generated tokens; ``None`` where they are not known."""
+    """Return the number of generated tokens, or ``None`` if a call did not report it or no call was captured."""
     calls = candidate.trajectory.calls
     known = calls and all(call.tokens is not None for call in calls)
     return float(len(candidate.trajectory)) if known else None
 
 
 def call_count(candidate: Candidate) -> float | None:
-    """LLM calls; ``None`` where none was seen, for then nobody knows."""
+    """Return the number of LLM calls, or ``None`` if none was captured: the agent may call models in another way."""
     return float(len(candidate.trajectory.calls)) or None
 
 

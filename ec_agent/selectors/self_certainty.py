@@ -1,4 +1,4 @@
-"""Self-Certainty, as far as top-k candidates can tell."""
+"""Self-Certainty, approximated from the top-k candidates of each token."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 @dataclass(frozen=True, slots=True)
 class SelfCertainty(ScoreSelector):
-    """Prefer the highest mean self-certainty, approximated from the candidates returned.
+    """Prefer the rollout with the highest mean self-certainty, approximated from the candidates returned.
 
-    The paper takes it over the whole vocabulary; here it is taken over the k candidates an endpoint returns (see
-    ``ec_agent.numbers.signals.SIGNALS``), so values for different k do not compare. Tokens without are left out of
-    the mean.
+    The paper computes it over the whole vocabulary. Here it is computed over the k candidates that an endpoint returns
+    (see ``ec_agent.numbers.signals.SIGNALS``), so values for different k cannot be compared. Tokens without the signal
+    do not count.
 
     Source: arXiv 2502.18581.
     """
@@ -26,5 +26,5 @@ class SelfCertainty(ScoreSelector):
     signals: ClassVar[tuple[str, ...]] = (SELF_CERTAINTY,)
 
     def score(self, candidate: Candidate) -> float | None:
-        """The mean of the approximation, in nats, at least 0 up to rounding."""
+        """Return the mean, in nats, at least 0 up to rounding, or ``None`` if no token has the signal."""
         return mean(present(candidate, SELF_CERTAINTY))

@@ -1,4 +1,4 @@
-"""A selector with its hyper-parameters, as ``ec-agent calibrate`` finds it and ``best_of_n`` takes it."""
+"""Settings files: ``ec-agent calibrate`` writes a selector and its hyper-parameters, ``best_of_n`` reads them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Setting:
     """A selector and its hyper-parameters.
 
     Attributes:
-        selector: its name in ``SELECTORS``.
-        arguments: its settings where they are not the default ones.
+        selector: name of the selector in ``SELECTORS``.
+        arguments: those settings of the selector that differ from the defaults.
         config: settings of the High Entropy Phases.
 
     Raises:
-        ConfigError: one is of another kind; which selectors there are is asked when one is built.
+        ConfigError: an argument has the wrong type. Whether the selector exists is checked by ``build()``.
     """
 
     selector: str = "lowest_centroid"
@@ -42,10 +42,10 @@ class Setting:
         instance("config", self.config, HEPConfig, "HEPConfig(...)")
 
     def build(self) -> Selector:
-        """The selector.
+        """Make the selector.
 
         Raises:
-            ConfigError: there is no such selector, or it has no such setting.
+            ConfigError: there is no selector of that name, or it has no setting of that name.
         """
         return selector_named(self.selector, **self.arguments)
 
@@ -61,9 +61,9 @@ def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] |
     """Write a setting to a JSON file.
 
     Args:
-        path: the file.
-        setting: what to write.
-        about: where it comes from and what may be expected of it; kept, and not read again.
+        path: the file. It is overwritten if it exists.
+        setting: the setting to write.
+        about: notes for people, such as where the setting comes from. ``load_settings`` does not read them.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -87,7 +87,7 @@ def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] |
 
 
 def load_settings(path: str | Path) -> dict[str, Any]:
-    """The arguments in a settings file: ``best_of_n(agent, **load_settings(path))``.
+    """Read a settings file as arguments for ``best_of_n``: ``best_of_n(agent, **load_settings(path))``.
 
     Args:
         path: a file that ``ec-agent calibrate`` or ``save_settings`` wrote.
@@ -96,7 +96,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         ``{"selector": ..., "config": ...}``.
 
     Raises:
-        ConfigError: the file cannot be read, or is no settings file of this version.
+        ConfigError: the file cannot be read, or is not a settings file of this version.
     """
     hint = "give a file that `ec-agent calibrate` wrote"
     try:

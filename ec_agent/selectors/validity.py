@@ -1,8 +1,8 @@
-"""Whether an order means something: sentences for the receipt.
+"""Warns where the order of the candidates may mean nothing: one sentence per reason, for the receipt.
 
-One yardstick serves all that concerns positions. The centroid of ``MIN_PHASES`` phases that lie anywhere, as if by
-chance, has a standard error of ``sqrt(1/12 / 3)``, a sixth of the timeline. What alone could move a centroid further
-than that, could have made the order.
+The limits for positions come from one number. If ``MIN_PHASES`` (3) phases lie at random places, their centroid has a
+standard error of ``sqrt(1/12 / 3)``, a sixth of the timeline. If something else alone can move a centroid by more than
+that, it may be what decided the order.
 """
 
 from __future__ import annotations
@@ -17,53 +17,55 @@ from ec_agent.selectors.base import Candidate, candidates_of
 from ec_agent.support.checks import flag
 
 MIN_PHASES = 3
-"""Fewer, and the centroid is a position: one phase's own, or a point between two where there may be nothing at all."""
+"""Below this number of phases, a centroid is no centre of mass. One phase has its own position as centroid, and two
+have a point between them, where the model may have been sure."""
 
 CHANCE = 1 / 6
-"""Standard error, as a share of the timeline, of the mean of ``MIN_PHASES`` places drawn evenly."""
+"""Standard error of the mean of ``MIN_PHASES`` random places, as a share of the timeline."""
 
 MIN_TOP_TOKENS = 10
-"""The threshold is an order statistic: with m tokens expected above it, the number that truly belongs there varies by
-about ``sqrt(m)``. At 10 that is a third: "the top 1 %" is then the top 0.7 to 1.3 %. At 1 it is all from 0 to 2 %."""
+"""Smallest number of tokens expected above the high threshold. With m such tokens, the number that really belongs there
+varies by about ``sqrt(m)``. For m = 10 that is a third: "the top 1 %" can be the top 0.7 to 1.3 %. For m = 1 it can be
+anything from 0 to 2 %."""
 
 UNPLACED = 0.02
-"""Share of the timeline that may be out of place without a word: no phase moves by more than by that."""
+"""Share of the timeline up to which tokens without a known place are accepted. They move a phase by at most this."""
 
 ARGMAX_TOLERANCE = 0.02
-"""As a share of the timeline, and at least a token. A centroid that had nothing to do with the highest token would
-lie so close to it in 4 % of rollouts."""
+"""A centroid this close to the token with the highest signal, as a share of the timeline, counts as being there. By
+chance alone, 4 % of the centroids would be this close."""
 
 LENGTH_RATIO = 2.0
-"""Where one rollout is the other and as much again, a phase in the middle of it moves by a quarter of the timeline:
-more than ``CHANCE``."""
+"""From this ratio of the longest to the shortest rollout on, a warning is given. If a rollout goes on until it is twice
+as long, a phase in its middle moves by a quarter of the timeline, which is more than ``CHANCE``."""
 
 AFFECTED = 0.3
-"""Share of the rollouts from which a warning is given. A selection compares pairs: with 30 % of the rollouts
-affected, half of the pairs are (``1 - 0.7 ** 2``)."""
+"""A warning is given if at least this share of the rollouts is affected. A selection compares pairs of rollouts: if
+30 % of the rollouts are affected, half of the pairs are (``1 - 0.7 ** 2``)."""
 
 OTHERWISE = "use longer rollouts or another selector"
 COVER = "ask every call for logprobs, or use MajorityVote()"
-"""What to do, where several warnings end with the same."""
+"""Advice that several warnings end with."""
 
 
 def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: bool = True) -> tuple[str, ...]:
-    """What to know before trusting an order of these candidates.
+    """Return warnings about an order of these candidates: reasons why it may mean nothing.
 
     Args:
-        candidates: the rollouts. Of those that cannot be ranked, only the number matters.
-        signal: the per-token signal that was read.
-        phases: whether the order is one of centroids of High Entropy Phases. If not, only coverage and lengths are
-            looked at.
+        candidates: the rollouts. Those that cannot be ranked are only counted.
+        signal: the per-token signal that the selector reads.
+        phases: whether the selector ranks by centroids of High Entropy Phases. If not, only coverage and lengths are
+            checked.
 
     Returns:
-        Plain sentences, each ending with what to do; none where nothing speaks against the order. They are about, in
-        this order: too few phases (``MIN_PHASES``), thresholds that rest on a handful of tokens (``MIN_TOP_TOKENS``),
-        centroids that are the place of the one highest token (``ARGMAX_TOLERANCE``), tokens whose place is not known
-        (``UNPLACED``), low and unequal coverage (``CHANCE``), rollouts left out for theirs, rollouts that called no
-        model, very unequal lengths (``LENGTH_RATIO``). Failed rollouts are in the receipt, not here.
+        Plain sentences, each ending with what to do. Empty if there is no objection. The subjects, in this order: too
+        few phases (``MIN_PHASES``), thresholds that depend on a few tokens (``MIN_TOP_TOKENS``), centroids that are
+        just the place of the highest token (``ARGMAX_TOLERANCE``), tokens whose place is not known (``UNPLACED``), low
+        coverage and unequal coverage (``CHANCE``), rollouts left out because of low coverage, rollouts that called no
+        model, very unequal lengths (``LENGTH_RATIO``). Failed rollouts are not mentioned; the receipt lists them.
 
     Raises:
-        ConfigError: the candidates' calls were kept without the signal, or an argument is of another kind.
+        ConfigError: the signal was not kept for a call, or an argument has the wrong type.
     """
     candidates = candidates_of(candidates)
     check_signal(signal)
@@ -79,7 +81,11 @@ def validity(candidates: Sequence[Candidate], signal: str = ENTROPY, *, phases: 
 
 
 def affected(flags: Sequence[bool]) -> str | None:
-    """Whom a warning is about, ``"3 of 8 rollouts"``; ``None`` where these are too few to matter (``AFFECTED``)."""
+    """Return the subject of a warning, such as ``"3 of 8 rollouts"``, or ``None`` if too few are affected.
+
+    Args:
+        flags: for each rollout, whether it is affected. The limit is ``AFFECTED``.
+    """
     count = sum(flags)
     return f"{count} of {len(flags)} rollouts" if count and count >= AFFECTED * len(flags) else None
 
@@ -95,7 +101,7 @@ def _few_phases(known: Sequence[Candidate], signal: str) -> str | None:
 
 def _few_tokens(known: Sequence[Candidate], signal: str) -> str | None:
     above = [c.trajectory.count(signal) * c.config.top_percent / 100 for c in known]
-    percent = min(c.config.top_percent for c in known)  # as a rule all have the same settings
+    percent = min(c.config.top_percent for c in known)  # usually all candidates have the same settings
     whom = affected([count < MIN_TOP_TOKENS for count in above])
     enough = (
         f"use rollouts of {MIN_TOP_TOKENS * 100 / percent:,.0f} tokens, or another selector" if percent else OTHERWISE
@@ -118,12 +124,12 @@ def _at_the_highest(candidate: Candidate, signal: str) -> bool:
     if centroid is None:
         return False
     values = candidate.trajectory.signal(signal)
-    highest = np.nanargmax(values) + 0.5  # a phase of this token alone sits in its middle
+    highest = np.nanargmax(values) + 0.5  # the centroid of a phase of one token is the middle of the token
     return bool(abs(centroid * len(values) - highest) <= max(1.0, ARGMAX_TOLERANCE * len(values)))
 
 
 def _unplaced(known: Sequence[Candidate]) -> str | None:
-    # One rollout is enough: it is compared with all others.
+    # One affected rollout is enough for the warning, because it is compared with all others.
     lost = [c for c in known if c.trajectory.unplaced_tokens > UNPLACED * len(c.trajectory)]
     most = max((c.trajectory.unplaced_tokens / len(c.trajectory) for c in lost), default=0.0)
     if not lost:
@@ -178,5 +184,5 @@ def _unequal_lengths(known: Sequence[Candidate]) -> str | None:
 
 
 def _shares(known: Sequence[Candidate], signal: str) -> list[float]:
-    # Unknown is unknown: such a rollout is ranked only where the user said so (on_missing="score").
+    # Rollouts of unknown coverage are left out. They are ranked only if the user said on_missing="score".
     return [share for c in known if (share := c.trajectory.share(signal)) is not None]

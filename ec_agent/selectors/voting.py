@@ -1,4 +1,4 @@
-"""The selectors that count answers: rollouts vote with what they came to."""
+"""The base class of selectors that count equal answers, and the counting itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ec_agent.support.checks import number, refusal, whole
 
 
 class Ballot(NamedTuple):
-    """One rollout's vote: its answer, and what it weighs (above 0)."""
+    """The vote of one rollout: its answer, and the weight of the vote, above 0."""
 
     answer: Hashable
     weight: float
@@ -23,18 +23,20 @@ class Ballot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VoteSelector(Named):
-    """Ranks rollouts by the share of the weight that their answer has in all the votes.
+    """Base class of selectors that rank rollouts by how many others gave the same answer.
 
-    All rollouts of an answer share its score, so the margin between the first two is 0 where they agree. The rollouts
-    of one answer come together, in index order: the winner is the first of the winning answer. Ties between answers go
-    to the one that was seen first. Where no two votes agree, a warning of the ranking says so.
+    The score of a rollout is the weight of all votes for its answer, divided by the weight of all votes. Rollouts with
+    the same answer have the same score; so the margin is 0 if the first two agree. Within an answer, rollouts are
+    ranked by index, and the winner is the first rollout with the winning answer. If two answers have the same weight,
+    the one with the lower first index wins. If no two votes agree, the ranking has a warning.
 
     Attributes:
-        normalize: makes a final action (an ``AIMessage``, a structured response ...) comparable: to a hashable
-            answer, or ``None`` for no vote. See ``ec_agent.selectors.final_answer``, the default.
+        normalize: turns a final action (an ``AIMessage``, a structured response ...) into a hashable answer, or
+            ``None`` for no vote. The default is ``ec_agent.selectors.final_answer``.
 
     Raises:
-        ConfigError: ``normalize`` is not a function; from ``select``: it failed, or returned something unhashable.
+        ConfigError: ``normalize`` is not a function. Or, from ``select``: it failed, or returned something that is not
+            hashable.
     """
 
     lower_is_better: ClassVar[bool] = False
@@ -46,24 +48,24 @@ class VoteSelector(Named):
 
     @abstractmethod
     def weight(self, candidate: Candidate) -> float | None:
-        """What its vote weighs, above 0; ``None`` where it may not vote."""
+        """Return the weight of a candidate's vote, above 0, or ``None`` if it may not vote."""
 
     def reason(self, candidate: Candidate) -> str:
-        """Why a rollout that ended has no vote."""
+        """Return the reason that the ranking gives for a candidate that may be ranked, but has no vote."""
         return "no_vote"
 
     def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """What to know before trusting the order."""
+        """Return what to know before trusting the order; nothing, unless a subclass adds something."""
         return ()
 
     def ballot(self, candidate: Candidate) -> Ballot | None:
-        """The candidate's vote, which does not depend on the others'; ``None`` where it has none."""
+        """Return the vote of one candidate, or ``None`` if it has no vote. It does not depend on other candidates."""
         weight = self.weight(candidate)
         answer = answer_of(candidate, self.normalize) if weight is not None else None
         return None if weight is None or answer is None else Ballot(answer, weight)
 
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
-        """Count the votes."""
+        """Count the votes and rank the candidates, the best first."""
         candidates = candidates_of(candidates)
         entrants = self.entrants(candidates)
         drawn = {candidate.index: self.ballot(candidate) for candidate in entrants}
@@ -92,14 +94,14 @@ def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, .
     """Count votes.
 
     Args:
-        ballots: by index of the rollout.
+        ballots: the vote of each rollout, by its index.
 
     Returns:
-        Each rollout's score, in (0, 1]: the share its answer has of all weight. And the indices in order, the best
-        first.
+        ``(scores, order)``. The score of each rollout, in (0, 1], is the weight of all votes for its answer, divided
+        by the weight of all votes. ``order`` has the indices, the best first.
 
     Raises:
-        ConfigError: they are no votes by index.
+        ConfigError: ``ballots`` is not a dict from indices to ballots.
     """
     _check_ballots(ballots)
     weights: dict[Hashable, list[float]] = {}
@@ -108,7 +110,7 @@ def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, .
         answer, weight = ballots[index]
         weights.setdefault(answer, []).append(weight)
         first.setdefault(answer, index)
-    # fsum: equal votes must come to equal sums, in whatever order they were cast.
+    # math.fsum does not round in between, so that equal votes have equal sums in any order of adding.
     total = math.fsum(ballot.weight for ballot in ballots.values())
     share = {answer: math.fsum(votes) / total for answer, votes in weights.items()}
     scores = {index: share[ballot.answer] for index, ballot in ballots.items()}

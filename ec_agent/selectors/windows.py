@@ -1,4 +1,4 @@
-"""Sliding windows, and what the selectors that use them share."""
+"""Sliding windows over a timeline, and the base class of the selectors that use them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ec_agent.support.checks import checked, whole
 
 @dataclass(frozen=True, slots=True)
 class WindowSelector(ScoreSelector):
-    """Reads token confidence (DeepConf, arXiv 2508.15260) by windows; higher is better.
+    """Base class of selectors that read token confidence (DeepConf, arXiv 2508.15260) in windows. Higher is better.
 
-    Tokens without a confidence are left out: a window is so many neighbours among those that have one.
+    Tokens without a confidence are removed first, so a window can reach across a gap.
 
     Attributes:
-        window: its length in tokens; the paper's is 2,048. For agents whose rollouts are shorter, give less.
+        window: length of a window, in tokens. The paper uses 2,048. Use less for shorter rollouts.
 
     Raises:
         ConfigError: ``window`` is not a whole number of at least 1.
@@ -38,7 +38,7 @@ class WindowSelector(ScoreSelector):
         checked(self, "window", whole, rather="a whole number of tokens, at least 1")
 
     def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """What to know before trusting the order; also where there is no window shorter than a rollout."""
+        """Return what to know before trusting the order. One warning is about rollouts no longer than a window."""
         lengths = [c.trajectory.count(CONFIDENCE) for c in candidates if c.eligible]
         whom = affected([0 < length <= self.window for length in lengths])
         notes = validity(candidates, CONFIDENCE, phases=False)
@@ -52,12 +52,19 @@ class WindowSelector(ScoreSelector):
 
 
 def window_means(values: FloatArray, window: int) -> FloatArray:
-    """Means of all windows of ``window`` neighbours, shape ``(T - window + 1,)``; of all values where there are fewer.
+    """Return the mean of each window of ``window`` neighbouring values.
 
-    ``values`` has shape ``(T,)``, without gaps. Nothing in, nothing out.
+    Args:
+        values: shape ``(T,)``, without NaN.
+        window: length of a window.
+
+    Returns:
+        Shape ``(T - window + 1,)``. If there are not more than ``window`` values, one mean of all values. Empty if
+        there are no values.
     """
     if len(values) <= window:
         return values[:0] if not len(values) else np.array([values.mean()])
-    # Running sums, from the first token on: rollouts that begin alike get the same means to the last bit, and tie.
+    # Sums run from the first token on. Rollouts that begin with the same tokens then get exactly the same means for
+    # them, and can tie.
     sums = np.concatenate(([0.0], np.cumsum(values)))
     return np.asarray((sums[window:] - sums[:-window]) / window)
