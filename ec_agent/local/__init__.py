@@ -1,6 +1,6 @@
-"""The embedded model: a real llama.cpp server in this process, and a chat model on it or on any other endpoint.
+"""The embedded model: a llama.cpp server in this process, and a chat model for it or for any other endpoint.
 
-Importing this package loads none of it; each name is loaded when it is first used.
+Importing this package is fast: each name is imported when it is first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A LangChain chat model on an OpenAI-compatible endpoint, the embedded model by default."""
+"""A LangChain chat model for any OpenAI-compatible endpoint; by default it uses the embedded model."""
 
 from __future__ import annotations
 
@@ -22,34 +22,43 @@ from ec_agent.support.refusing import Number, Refusing, Whole
 
 
 class LocalChatModel(Refusing, BaseChatModel):
-    """A plain chat model on any OpenAI-compatible endpoint, the embedded model unless told otherwise.
+    """A chat model for any OpenAI-compatible endpoint. It always asks for logprobs.
 
-    Every message carries ``response_metadata["logprobs"]`` in ChatOpenAI's shape, and ``usage_metadata``. It has no
-    tools of its own: wrap it in a ``PromptedToolModel``. Everything else that the endpoint takes can be given with
-    the call, ``response_format`` for one. llama.cpp's logprobs are the model's own, before temperature and before any
-    schema or grammar: entropies of tokens that one forced describe the model, not the sampler.
+    Each message has ``response_metadata["logprobs"]``, in the shape that ``ChatOpenAI`` uses, and ``usage_metadata``.
+    The model cannot call tools by itself: wrap it in a ``PromptedToolModel``. Other parameters of the endpoint, such as
+    ``response_format``, can be given with the call.
 
-    With ``base_url=None`` it speaks to this process's embedded model, started at the first call; the object itself
-    holds no connection and can be copied and pickled.
+    llama.cpp returns the logprobs of the model before temperature, schema and grammar are applied. The entropy of a
+    token that a schema forced therefore describes the model, not what could be sampled.
+
+    With ``base_url=None`` it uses the embedded model of this process, which is started at the first call. The object
+    holds no connection, so it can be copied and pickled.
 
     Example:
         >>> agent = create_agent(PromptedToolModel(model=LocalChatModel()), [price_of])
 
     Attributes:
-        base_url: ends in ``/v1``; ``None`` is the embedded model (``shared_server``).
-        model: the model's name.
-        api_key: for a ``base_url`` only; ``None`` takes ``OPENAI_API_KEY``, if set. The embedded model has none.
-        temperature: 0 is greedy.
-        seed: the sampler's; ``None`` lets the server draw one.
-        max_tokens: the longest reply, in tokens.
-        top_p: with ``top_k`` and ``min_p``, whose defaults leave the model's distribution whole. ``top_k`` and
-            ``min_p`` are extensions; ``None`` leaves them out, for endpoints that do not know them.
-        top_k: see ``top_p``.
-        min_p: see ``top_p``.
-        top_logprobs: candidates returned for each token.
-        timeout: seconds, for one request, the wait for a free slot of the server included.
-        max_retries: 0 by default: a request sent twice generates, and counts, twice.
+        base_url: address of the endpoint, usually ending in ``/v1``. ``None`` means the embedded model
+            (``shared_server``).
+        model: name of the model.
+        api_key: key for ``base_url``. ``None`` means the environment variable ``OPENAI_API_KEY``, if it is set. The
+            embedded model needs no key.
+        temperature: temperature of sampling. 0 always takes the likeliest token.
+        seed: seed of sampling. ``None`` lets the server draw one.
+        max_tokens: the longest reply, in tokens. ``None`` sets no limit.
+        top_p: sample only from the likeliest tokens that together have this probability. The default, 1, allows all.
+        top_k: sample only from this many likeliest tokens. The default, 0, allows all. OpenAI does not have this
+            parameter; ``None`` does not send it.
+        min_p: sample only tokens with at least this share of the likeliest token's probability. The default, 0, allows
+            all. OpenAI does not have this parameter; ``None`` does not send it.
+        top_logprobs: number of candidates returned for each token, from 1 to 20.
+        timeout: seconds for one request, including the time it waits for a free slot of the server.
+        max_retries: how often a failed request is sent again. The default is 0, because the server may generate, and
+            count, the answer of each request.
         extra_body: further fields of the request's JSON.
+
+    Raises:
+        ConfigError: from the constructor: an argument has a wrong value or is unknown.
     """
 
     base_url: str | None = None
@@ -65,7 +74,7 @@ class LocalChatModel(Refusing, BaseChatModel):
     timeout: Number = Field(default=600.0, gt=0)
     max_retries: Whole = Field(default=0, ge=0)
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    # Nothing streams here, and outer stream modes must not try.
+    # This model cannot stream. Without this setting, LangGraph's stream modes would ask it to.
     disable_streaming: bool | Literal["tool_calling"] = True
 
     @property
@@ -105,7 +114,7 @@ class LocalChatModel(Refusing, BaseChatModel):
         return params
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> NoReturn:
-        """It has none.
+        """Refuse tools: this model cannot call them. Wrap it in a ``PromptedToolModel``.
 
         Raises:
             ConfigError: always.
@@ -133,7 +142,7 @@ class LocalChatModel(Refusing, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        # In a thread, because the embedded server may have to be fetched and started.
+        # In a thread: the model may have to be downloaded and the server started, which would block the event loop.
         client = async_client(await asyncio.to_thread(self._endpoint))
         response = await client.chat.completions.create(**self._request(messages, stop, kwargs))
         return self._result(response)
@@ -149,12 +158,12 @@ class LocalChatModel(Refusing, BaseChatModel):
     ) -> dict[str, Any]:
         request = {**self._default_params, **kwargs}
         request["extra_body"] = {**self.extra_body, **kwargs.get("extra_body", {})}
-        for name in ("top_k", "min_p"):  # not OpenAI's own, so its client takes them in the extra body only
+        for name in ("top_k", "min_p"):  # OpenAI does not have these, so its client accepts them only in extra_body
             if (value := request.pop(name, None)) is not None:
                 request["extra_body"].setdefault(name, value)
         if stop:
             request["stop"] = stop
-        # Merged, because many templates refuse two turns of one role in a row.
+        # Neighbouring messages of one role are merged, because many chat templates refuse them.
         request["messages"] = convert_to_openai_messages(merge_message_runs(messages), text_format="string")
         return request
 
@@ -163,7 +172,7 @@ class LocalChatModel(Refusing, BaseChatModel):
         if not reply.get("choices"):
             raise LocalModelError(
                 f"{self.base_url or 'the embedded model'} sent no chat completion ({str(response)[:200]!r}); check "
-                "base_url: it must be an OpenAI-compatible endpoint, ending in /v1 as a rule"
+                "base_url: it must be an OpenAI-compatible endpoint, and usually ends in /v1"
             )
         usage = _usage(reply.get("usage"))
         generations = []

@@ -1,4 +1,4 @@
-"""OpenAI clients that can be shared by threads and that outlive event loops."""
+"""OpenAI clients for the chat model: one per process for sync calls, one per event loop for async calls."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Endpoint(NamedTuple):
-    """Where requests go and how.
+    """Where requests are sent, and how.
 
     Attributes:
-        base_url: ending in ``/v1`` as a rule.
-        api_key: any text where the endpoint asks for none.
-        timeout: seconds, for one request.
+        base_url: address of the endpoint, usually ending in ``/v1``.
+        api_key: its key. Any text will do if the endpoint needs no key.
+        timeout: seconds for one request.
         max_retries: how often a failed request is sent again.
     """
 
@@ -30,7 +30,7 @@ class Endpoint(NamedTuple):
     max_retries: int
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.base_url})"  # the key stays out of tracebacks
+        return f"Endpoint({self.base_url})"  # without the key, which must not be seen in tracebacks
 
     @property
     def is_loopback(self) -> bool:
@@ -39,12 +39,12 @@ class Endpoint(NamedTuple):
 
 
 def sync_client(endpoint: Endpoint) -> OpenAI:
-    """A client for the endpoint, shared by this process's threads."""
+    """Return the client of this process for an endpoint. All threads share it."""
     return _sync_client(endpoint, os.getpid())
 
 
 @lru_cache(maxsize=16)
-def _sync_client(endpoint: Endpoint, pid: int) -> OpenAI:  # the pid keeps a forked child off its parent's sockets
+def _sync_client(endpoint: Endpoint, pid: int) -> OpenAI:  # with the pid, a forked child gets a client with new sockets
     from openai import DefaultHttpxClient, OpenAI
 
     return OpenAI(**_settings(endpoint), http_client=DefaultHttpxClient(**_transport(endpoint)))
@@ -57,7 +57,7 @@ _by_loop_lock = threading.Lock()
 
 
 def async_client(endpoint: Endpoint) -> AsyncOpenAI:
-    """A client for the endpoint, of the running event loop: one used over a closed loop fails."""
+    """Return the client of the running event loop for an endpoint. A client fails if its event loop was closed."""
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     with _by_loop_lock:
@@ -77,9 +77,10 @@ def _transport(endpoint: Endpoint) -> dict[str, Any]:
     import httpx2
 
     return {
-        # No idle connection is kept: nothing is left open when an event loop closes, and none is found closed by the
-        # server, which without retries would fail a request now and then. Against a model call the cost is nothing.
+        # Connections are closed after each request. An idle one would be left open when its event loop closes. And if
+        # the server closed it meanwhile, the next request would fail, because there are no retries. Opening a new
+        # connection takes little time compared with a model call.
         "limits": httpx2.Limits(max_connections=1000, max_keepalive_connections=0),
-        "trust_env": not endpoint.is_loopback,  # a proxy set for the outside world cannot reach this machine
+        "trust_env": not endpoint.is_loopback,  # a proxy from the environment cannot reach a server on this machine
         "timeout": endpoint.timeout,
     }

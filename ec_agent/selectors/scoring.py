@@ -116,7 +116,7 @@ def call_count(candidate: Candidate) -> float | None:
 
 
 def told_name(owner: Any) -> str:
-    """The label of an object whose settings are its dataclass fields, and those settings that are not the default."""
+    """Return the label of an object, then those of its dataclass fields that differ from the defaults."""
     told = [f"{f.name}={_shown(value)}" for f in fields(owner) if (value := getattr(owner, f.name)) != f.default]
     return f"{owner.label}({', '.join(told)})" if told else str(owner.label)
 

@@ -1,1 +1,1 @@
-"""Small tools that know of no agent and no model: sync and async in one text, lazy imports, private files, JSON."""
+"""General helpers without any knowledge of agents or models: argument checks, sync and async, lazy imports, files."""

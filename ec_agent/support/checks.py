@@ -1,7 +1,8 @@
-"""Arguments, looked at where they come in: what cannot be used is refused by name, before anything is done with it.
+"""Checks of arguments. Public functions call them first, so that a wrong argument fails before any work is done.
 
-Each check takes the argument's name and its value, and gives the value to go on with. What it refuses is a
-``ConfigError`` that says what came, and what to give instead. Nothing is imported here that is not in Python itself.
+Each check takes the name of an argument and its value, and returns the value to use. If the value is wrong, it raises a
+``ConfigError`` that names the argument, shows the value and says what to give instead. The parameter ``rather`` is the
+text that says it. This module imports nothing but Python's standard library and our errors.
 """
 
 from __future__ import annotations
@@ -26,34 +27,34 @@ _repr.maxlong = 60
 
 
 def repr_of(value: Any) -> str:
-    """A short ``repr`` for errors, of whatever it is: of an object whose own raises, too."""
+    """Return a short ``repr`` of any value, for error messages. It never raises, even if the value's own does."""
     try:
         return _repr.repr(value)
-    except Exception:  # a number of too many digits; reprlib itself sees to a __repr__ that raises
+    except Exception:  # a whole number with too many digits; reprlib catches errors of a value's own __repr__
         return f"<{type(value).__name__}>"
 
 
 def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind)  # said so that mypy does not take Real and int for strangers
+    return isinstance(value, kind)  # in a function, because mypy would narrow the type: to it, Real excludes int
 
 
 def refusal(name: str, value: Any, rather: str) -> ConfigError:
-    """The error that says what came and what is wanted."""
+    """Make the error that says which value an argument has, and what to give instead (``rather``)."""
     return ConfigError(f"{name} is {repr_of(value)}; give {rather}")
 
 
 def checked(owner: object, name: str, check: Callable[..., Any], *rest: Any, **named: Any) -> None:
-    """A field of a frozen dataclass: what the check gives takes its place."""
+    """Check a field of a frozen dataclass, and set the field to the value that the check returns."""
     object.__setattr__(owner, name, check(name, getattr(owner, name), *rest, **named))
 
 
 def or_none(name: str, value: Any, check: Callable[..., T], *rest: Any, **named: Any) -> T | None:
-    """``None``, or what the check gives."""
+    """Return ``None`` for ``None``, and otherwise what the check returns."""
     return None if value is None else check(name, value, *rest, **named)
 
 
 def whole(name: str, value: Any, least: int | None = 1, most: int | None = None, *, rather: str = "") -> int:
-    """A whole number, of at least ``least`` and at most ``most``; NumPy's are taken too."""
+    """Check a whole number from ``least`` to ``most``. NumPy's whole numbers are accepted, ``True`` is not."""
     is_whole = _is(value, Integral) and not _is(value, bool)
     if is_whole and (least is None or value >= least) and (most is None or value <= most):
         return int(value)
@@ -64,34 +65,34 @@ def whole(name: str, value: Any, least: int | None = 1, most: int | None = None,
 def number(
     name: str, value: Any, rather: str, *, least: float = -math.inf, most: float = math.inf, above: float = -math.inf
 ) -> float:
-    """A finite number, of at least ``least``, at most ``most`` and more than ``above``; NumPy's are taken too."""
+    """Check a finite number: at least ``least``, at most ``most``, and more than ``above``. NumPy's are accepted."""
     if _is(value, Real) and not _is(value, bool):
         try:
             given = float(value)
         except (OverflowError, ValueError):
             given = math.nan
         if math.isfinite(given) and least <= given <= most and given > above:
-            return value if type(value) is int else given  # as it was given: 30 s is not said to be 30.0 s
+            return value if type(value) is int else given  # an int stays one, so that messages say 30 s, not 30.0 s
     raise refusal(name, value, rather)
 
 
 def share(name: str, value: Any) -> float:
-    """A share from 0 to 1."""
+    """Check a number from 0 to 1."""
     return number(name, value, "a share from 0 to 1", least=0, most=1)
 
 
 def seconds(name: str, value: Any, rather: str = "seconds, more than 0", *, least: float | None = None) -> float:
-    """A time in seconds: more than 0, or of at least ``least``. What no clock of a system can count to is none."""
+    """Check a time in seconds: more than 0, or at least ``least``. Times too long for system calls are refused."""
     if least is None:
         return number(name, value, rather, above=0, most=_LONGEST)
     return number(name, value, rather, least=least, most=_LONGEST)
 
 
-_LONGEST = 9e9  # some 285 years: locks, sockets and SQLite overflow a little later
+_LONGEST = 9e9  # seconds, about 285 years: locks, sockets and SQLite fail with slightly longer times
 
 
 def one_of(name: str, value: Any, allowed: Sequence[Any], rather: str = "") -> Any:
-    """One of a few values, of the same type."""
+    """Check that a value is one of those allowed, and of the same type: 1 is not accepted for ``True``."""
     for each in allowed:
         if type(value) is type(each) and value == each:
             return value
@@ -99,19 +100,19 @@ def one_of(name: str, value: Any, allowed: Sequence[Any], rather: str = "") -> A
 
 
 def flag(name: str, value: Any) -> bool:
-    """``True`` or ``False``."""
+    """Check that a value is ``True`` or ``False``."""
     return bool(one_of(name, value, (True, False)))
 
 
 def text(name: str, value: Any, rather: str = "a text", *, empty: bool = False) -> str:
-    """A text, with something in it unless ``empty``."""
+    """Check a text. One that is empty or only white space is accepted if ``empty`` is true."""
     if isinstance(value, str) and (empty or value.strip()):
         return value
     raise refusal(name, value, rather)
 
 
 def storable(name: str, value: Any, rather: str = "a text") -> str:
-    """A text, an empty one too, that files and databases take: whole Unicode, without half a surrogate pair."""
+    """Check a text, maybe empty, that can be written as UTF-8: it must not hold half of a surrogate pair."""
     given = text(name, value, rather, empty=True)
     if given.encode(errors="replace").decode() == given:
         return given
@@ -119,14 +120,14 @@ def storable(name: str, value: Any, rather: str = "a text") -> str:
 
 
 def instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...], rather: str) -> T:
-    """An object of that kind."""
+    """Check that a value is an instance of a class, or of one of several."""
     if isinstance(value, kind):
         return value
     raise refusal(name, value, rather)
 
 
 def function(name: str, value: Any, rather: str = "a function", *, of: int | None = None) -> Any:
-    """What can be called, with ``of`` arguments where that can be told."""
+    """Check that a value can be called, and with ``of`` arguments if Python can tell."""
     if not callable(value):
         raise refusal(name, value, rather)
     if of is not None:
@@ -134,48 +135,50 @@ def function(name: str, value: Any, rather: str = "a function", *, of: int | Non
             inspect.signature(value).bind(*[None] * of)
         except TypeError as error:
             raise ConfigError(f"{name} is {repr_of(value)} ({error}); give {rather} of {of} arguments") from error
-        except ValueError:  # written in C: it says nothing of what it takes
+        except ValueError:  # a function written in C may not say which arguments it takes
             pass
     return value
 
 
 def several(name: str, value: Any, kind: type[T] | tuple[type[T], ...], rather: str) -> tuple[T, ...]:
-    """A list, tuple or the like of objects of that kind; a text or a mapping is none."""
+    """Check a list, a tuple or another iterable of instances of a class. A text or a mapping is not accepted."""
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | type):
         try:
             found = tuple(value)
         except Exception as error:
-            raise ConfigError(f"{name} cannot be gone through ({repr_of(error)}); give {rather}") from error
+            raise ConfigError(f"{name} cannot be iterated over ({repr_of(error)}); give {rather}") from error
         wrong = [each for each in found if not isinstance(each, kind)]
         if not wrong:
             return found
-        raise ConfigError(f"{name} has {repr_of(wrong[0])} in it; give {rather}")
+        raise ConfigError(f"{name} contains {repr_of(wrong[0])}; give {rather}")
     raise refusal(name, value, rather)
 
 
 def mapping(name: str, value: Any, rather: str) -> Mapping[str, Any]:
-    """A dict or the like whose keys are texts."""
+    """Check a dict or another mapping whose keys are texts."""
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return value
     raise refusal(name, value, rather)
 
 
 def json_mapping(name: str, value: Any) -> Mapping[str, Any]:
-    """A dict or the like whose keys are texts, and which JSON can hold."""
-    given = mapping(name, value, "a dict with values that JSON has")
+    """Check a mapping whose keys are texts and whose values can be written as JSON."""
+    given = mapping(name, value, "a dict whose values JSON can hold")
     try:
         json.dumps(dict(given))
-    except Exception as error:  # whatever somebody's own mapping raises
-        raise ConfigError(f"{name} cannot be stored ({repr_of(error)}); give a dict with values of JSON") from error
+    except Exception as error:  # a mapping of somebody else's class may raise anything
+        raise ConfigError(
+            f"{name} cannot be stored ({repr_of(error)}); give a dict whose values JSON can hold"
+        ) from error
     return given
 
 
 _LONGEST_NAME = 255
-"""Bytes of a file's name, in the file systems there are."""
+"""The longest file name, in bytes, that common file systems allow."""
 
 
 def file_path(name: str, value: Any, rather: str = "the name of a file") -> Path:
-    """A path that the system can be asked about; whether there is a file is another question."""
+    """Check a path that can be passed to the operating system. Whether the file exists is not checked."""
     if isinstance(value, str | os.PathLike):
         try:
             place = os.fspath(value)
@@ -183,18 +186,18 @@ def file_path(name: str, value: Any, rather: str = "the name of a file") -> Path
                 if all(len(part) <= _LONGEST_NAME for part in os.fsencode(place).split(os.fsencode(os.sep))):
                     return Path(place)
                 raise OSError("a name in it is too long")
-        except Exception as error:  # half a surrogate pair, or somebody's own __fspath__
+        except Exception as error:  # the path has half of a surrogate pair, or the value's own __fspath__ failed
             raise ConfigError(f"{name} is {repr_of(value)} ({error}); give {rather}") from error
     raise refusal(name, value, rather)
 
 
 def cause_of(error: Exception) -> str:
-    """Why a file cannot be read, without the path, which the message around it names already."""
+    """Return why a file cannot be read, without its path: the message that this is put into names the path."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; what the system does not even look at (a name too long, a loop of links) is none."""
+    """Tell whether there is a file. ``False`` too if the system refuses the path (name too long, loop of links)."""
     try:
         return path.is_file()
     except OSError:
@@ -202,7 +205,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder; as ``is_file``."""
+    """Tell whether there is a folder, as ``is_file`` does for files."""
     try:
         return path.is_dir()
     except OSError:

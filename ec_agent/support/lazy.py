@@ -1,4 +1,4 @@
-"""What is imported when it is first used: names of a package, and packages that only an extra installs."""
+"""Imports that happen at first use: the public names of a package, and packages that only an extra installs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ _LISTED = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
 def lazy_names(
     package: str, file: str, needing: tuple[str, ...] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """A package's ``__getattr__``, ``__dir__`` and ``__all__``, from the stub file beside its ``__init__.py``.
+    """Make a package's ``__getattr__``, ``__dir__`` and ``__all__``, so that its names are imported at first use.
 
-    The stub (``__init__.pyi``) lists each name once, for type checkers and for us: ``from module import name as name``.
+    The stub file ``__init__.pyi`` beside ``__init__.py`` lists each public name once, as ``from module import name as
+    name``. Type checkers read the same list.
 
     Args:
-        package: its ``__name__``.
-        file: its ``__file__``.
-        needing: how the names of modules begin that import other people's packages, of which an old one might do no
-            harm before it is used.
+        package: the ``__name__`` of the package.
+        file: the ``__file__`` of the package.
+        needing: prefixes of the names of modules that need LangGraph, LangChain or openai. Before such a module is
+            imported, the versions of these packages are checked. An old one might import, and fail later.
 
     Raises:
-        ConfigError: from ``__getattr__``: an installed package is too old for the module.
+        ConfigError: from ``__getattr__``: an installed package is too old.
     """
     homes = {name: home for home, name in _LISTED.findall(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))}
 
@@ -39,8 +40,8 @@ def lazy_names(
             if homes[name].startswith(needing):
                 _refuse_old()
             value = getattr(import_module(homes[name]), name)
-        except (ImportError, AttributeError):  # where that is because of an old package, there is a better word for it
-            _refuse_old()
+        except (ImportError, AttributeError):
+            _refuse_old()  # an old package may be the cause, and its error says more
             raise
         vars(sys.modules[package])[name] = value
         return value
@@ -58,15 +59,18 @@ def _refuse_old() -> None:
 
 
 def needed(module: str, who: str, requirement: str) -> Any:
-    """A module of a package that not everybody has.
+    """Import a module of an optional package.
 
     Args:
-        module: its import name.
-        who: who needs it, as in ``"the figures need"``.
-        requirement: what pip is asked for.
+        module: name of the module.
+        who: beginning of the error: who needs the package, such as ``"the figures need"``.
+        requirement: what to install with pip, such as ``"ec_agent[report]"``.
+
+    Returns:
+        The module.
 
     Raises:
-        ConfigError: it is not installed, or not whole: the error then says what it lacks.
+        ConfigError: the package is not installed, or one that it needs is missing. The error says which.
     """
     package = module.partition(".")[0]
     try:

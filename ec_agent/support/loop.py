@@ -1,7 +1,8 @@
-"""One event loop for the sync functions that run async work, alive between their calls.
+"""One event loop, in a thread, for all sync functions that run async work. It stays open between their calls.
 
-Chat models keep their connections, and these belong to the loop they were opened on. With a loop of its own for every
-call (``asyncio.run``) a model that is used twice would find its connections on a closed one, and fail.
+Chat models keep connections open, and a connection works only on the event loop that it was opened on. ``asyncio.run``
+would make and close a loop for each call. A model that is used twice would then have connections on a closed loop, and
+fail.
 """
 
 from __future__ import annotations
@@ -17,28 +18,29 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 THREADS = "ec_agent-work"
-"""How the names of the threads begin in which its blocking calls run."""
+"""Prefix of the names of the threads that run blocking calls."""
 
-_MOST_THREADS = 10_000  # made as they are needed; too few, and calls that block for ever would hold up the others
+# Threads are made when they are needed. With a low limit, calls that never return would keep other calls waiting.
+_MOST_THREADS = 10_000
 
 
 class _Threads(ThreadPoolExecutor):
-    """Threads that nobody waits for: a stopped run must not hang on a call that blocks."""
+    """Threads for blocking calls. Shutting down does not wait for them, so a stopped run never hangs on a call."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more work."""
+        """Accept no more work, and drop work that has not started. ``wait`` is ignored."""
         super().shutdown(wait=False, cancel_futures=True)
 
 
 class _Loop:
-    """The loop, in a thread of its own, and the threads of what runs on it."""
+    """An event loop that runs in a thread of its own, and the threads for blocking calls of work on it."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._running = 0  # or about to
-        self._threads: _Threads | None = None  # none while nothing runs
+        self._running = 0  # how many pieces of work run, or will start
+        self._threads: _Threads | None = None  # None while no work runs
         threading.Thread(target=self._serve, name="ec_agent-loop", daemon=True).start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -50,7 +52,9 @@ class _Loop:
             _until_done(future)
             return future.result()
         except KeyboardInterrupt:
-            if not future.done():  # what it keeps is kept before anybody leaves; a second Ctrl-C does not wait
+            # Cancel the work and wait until it has ended, so that it can save its results. A second Ctrl-C ends the
+            # wait.
+            if not future.done():
                 self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
                 _until_done(future)
             raise
@@ -58,7 +62,8 @@ class _Loop:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         while True:
-            # A task that is to end the process ends the loop; who waits for the task is told.
+            # These two errors of a task leave run_forever, too. The caller that waits for the task gets the error
+            # through its future, and the loop must go on for others.
             with suppress(SystemExit, KeyboardInterrupt):
                 self._loop.run_forever()
 
@@ -85,7 +90,7 @@ class _Loop:
 
 
 def _until_done(future: Future[Any]) -> None:
-    # A Ctrl-C that comes just before the thread falls asleep does not wake it: it looks up now and then.
+    # A Ctrl-C that comes just before the wait begins does not end it. So no wait is long.
     while not wait([future], timeout=0.1).done:
         pass
 
@@ -95,7 +100,7 @@ _alive: _Loop | None = None
 
 
 def on_loop() -> bool:
-    """Whether this is called from within a running event loop."""
+    """Tell whether the caller is running in an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -104,17 +109,18 @@ def on_loop() -> bool:
 
 
 def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run async work from sync code. Blocking calls made with ``asyncio.to_thread`` have threads enough.
+    """Run a coroutine from sync code and return its result.
 
-    Tasks that it leaves behind are cancelled; calls that still block are left, and nobody waits for them.
+    When the last work on the loop has ended, tasks that it left running are cancelled. Blocking calls in threads
+    (``asyncio.to_thread``) cannot be cancelled; nobody waits for them.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the work has been cancelled and has ended.
+        KeyboardInterrupt: Ctrl-C was pressed. The work was cancelled and has ended.
         BaseException: whatever the work raises, ``SystemExit`` included.
     """
     global _alive
     with _lock:
-        if _alive is None or _alive.process != os.getpid():  # a forked child has the loop without its thread
+        if _alive is None or _alive.process != os.getpid():  # after a fork, the child has the loop, but not its thread
             _alive = _Loop()
         loop = _alive
     return loop.run(work)
@@ -122,7 +128,7 @@ def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it at the fork
+    _lock = threading.Lock()  # another thread may have held the lock during the fork; nobody would release it here
 
 
 if hasattr(os, "register_at_fork"):

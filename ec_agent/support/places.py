@@ -1,4 +1,4 @@
-"""What ``module:name`` on a command line means; modules of the current directory are found."""
+"""Loads objects that a command line names as ``module:name``. Modules in the current directory are found."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ec_agent.errors import ConfigError, EcAgentError
 
 
 def is_place(text: str) -> bool:
-    """Whether a text is written as ``module:name``."""
+    """Tell whether a text has the form ``module:name``."""
     module, _, name = text.partition(":")
     return all(part.isidentifier() for part in [*module.split("."), *name.split(".")])
 
 
 def load_object(place: str, what: str, failure: type[EcAgentError]) -> Any:
-    """What is at ``module:name``.
+    """Import the module of ``module:name`` and return the object of that name.
 
     Args:
-        place: where.
-        what: what is looked for, for errors: "an agent".
-        failure: what to raise where the module fails when it is imported.
+        place: where the object is, such as ``"agents.shop:make_agent"``.
+        what: what the object should be, for the error, such as ``"an agent"``.
+        failure: class of the error to raise if the module exists, but fails when it is imported.
 
     Raises:
-        ConfigError: the place is not written so, or there is nothing.
+        ConfigError: ``place`` does not have this form, or there is no such module or name.
     """
     if not is_place(place):
-        raise ConfigError(f"{place!r} is no place of {what}; write module:name")
+        raise ConfigError(f"{place!r} does not say where to find {what}; write module:name")
     module, _, name = place.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -45,26 +45,26 @@ def load_object(place: str, what: str, failure: type[EcAgentError]) -> Any:
                 f"{place}: there is no module {error.name}; run from the directory that it is in, or install it"
             ) from error
         raise failure(f"{place} needs {error.name}, which is not installed; install it") from error
-    except (Exception, SystemExit) as error:  # a script without a main guard ends with the latter
+    except (Exception, SystemExit) as error:  # SystemExit: a script that runs at import, without a main guard
         raise failure(
-            f"{place} cannot be imported ({type(error).__name__}: {error}); see that it works in Python"
+            f"{place} cannot be imported ({type(error).__name__}: {error}); check that Python can import it"
         ) from error
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ConfigError(f"{place}: {module} has no {name}; see how it is spelled")
+            raise ConfigError(f"{place}: {module} has no {name}; check the spelling")
         found = getattr(found, part)
     return found
 
 
 def made(place: str, make: Callable[..., Any], what: str, failure: type[EcAgentError], **arguments: Any) -> Any:
-    """What the function at a place makes.
+    """Call a function that was loaded from a place, and return its result.
 
     Args:
-        place: where it was found.
+        place: where the function was found, for the error.
         make: the function.
-        what: what it is to make, for errors.
-        failure: what to raise where it fails; errors of ours pass.
-        **arguments: what it is called with.
+        what: what the function should return, for the error, such as ``"an agent"``.
+        failure: class of the error to raise if the function fails. Errors of ours are not changed.
+        **arguments: arguments of the call.
     """
     try:
         return make(**arguments)
@@ -73,5 +73,5 @@ def made(place: str, make: Callable[..., Any], what: str, failure: type[EcAgentE
     except Exception as error:
         called = f"with {', '.join(arguments)}" if arguments else "without arguments"
         raise failure(
-            f"{place} failed ({type(error).__name__}: {error}); see that it makes {what}, called {called}"
+            f"{place} failed ({type(error).__name__}: {error}); check that it returns {what} when called {called}"
         ) from error

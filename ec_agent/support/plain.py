@@ -1,7 +1,7 @@
-"""Plain data that was read from somewhere, JSON or rows of a database: of the types its dataclass declares, or refused.
+"""Makes dataclass objects from plain data (JSON, rows of a database), and checks that each value has the declared type.
 
-What a file says is somebody's word. A text where a number belongs would go far before it does harm: it is refused at
-the door.
+A file may be damaged, or written by somebody else. A text in place of a number would cause errors far from its origin,
+so it is refused when it is read.
 """
 
 from __future__ import annotations
@@ -18,43 +18,50 @@ from ec_agent.support.escaping import clipped
 Made = TypeVar("Made")
 
 MOST_WHOLE = 1 << 63
-"""Whole numbers are below this, as in SQLite and NumPy."""
+"""Whole numbers must be below this, because SQLite and NumPy store them in 64 bits with a sign."""
 
 _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
 
 
 def text_of(value: Any) -> str | None:
-    r"""Text that UTF-8 can hold: half a character (a lone surrogate) is written out, ``\ud83d``; ``None`` stays."""
+    r"""Return the value as text that UTF-8 can hold, or ``None`` for ``None``.
+
+    Half of a character (a lone surrogate) is written as an escape, such as ``\ud83d``.
+    """
     return None if value is None else str(value).encode(errors="backslashreplace").decode()
 
 
 class PlainError(ValueError):
-    """A value is not of the type that is declared; the message names its place."""
+    """A value does not have the declared type. The message says where the value is."""
 
 
 def parsed(text: Any, where: str) -> Any:
-    """The value of JSON text.
+    """Return the value of JSON text.
+
+    Args:
+        text: the JSON text.
+        where: name of the text, for the error.
 
     Raises:
-        PlainError: it is no JSON text.
+        PlainError: it is not JSON text.
     """
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise PlainError(f"{where} is no JSON ({clipped(error, 80)})") from error
+        raise PlainError(f"{where} is not JSON ({clipped(error, 80)})") from error
 
 
 def made(kind: type[Made], plain: Any, where: str, *, without: Iterable[str] = ()) -> Made:
-    """An object of a dataclass out of plain data, the inverse of ``dataclasses.asdict``.
+    """Make an object of a dataclass from plain data. It is the inverse of ``dataclasses.asdict``.
 
     Args:
         kind: the dataclass.
-        plain: a mapping from its fields' names to plain values.
-        where: what to call the data in errors.
-        without: fields that data has no business to set.
+        plain: a mapping from the names of its fields to plain values.
+        where: name of the data, for the error.
+        without: fields that the data must not set.
 
     Raises:
-        PlainError: a field is missing, unknown, or of another type than is declared.
+        PlainError: a field is missing, is unknown, or has another type than declared.
     """
     if not isinstance(plain, Mapping):
         raise PlainError(f"{where} is {_shown(plain)}, not an object")
@@ -68,25 +75,26 @@ def made(kind: type[Made], plain: Any, where: str, *, without: Iterable[str] = (
 
 
 def typed(kind: type, plain: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Some fields of a dataclass, as ``made`` has them.
+    """Return the values of some fields of a dataclass, converted as by ``made``.
 
     Raises:
-        PlainError: one is of another type than is declared.
+        PlainError: a value has another type than declared.
     """
     hints = _hints(kind)
     return {name: of_type(value, hints[name], f"{where}.{name}") for name, value in plain.items()}
 
 
 def of_type(value: Any, hint: Any, where: str) -> Any:
-    """The value, where it is of that type: lists as tuples where tuples are declared, mappings as dataclasses.
+    """Return the value if it has the declared type. Lists become tuples and mappings dataclasses, as declared.
 
     Args:
         value: plain data.
-        hint: ``Any``, a type of JSON, ``Literal``, ``|``, ``tuple[x, ...]``, ``Mapping[str, x]``, or a dataclass.
-        where: what to call it in errors.
+        hint: the declared type: ``Any``, a type of JSON, ``Literal``, ``|``, ``tuple[x, ...]``, ``Mapping[str, x]``, or
+            a dataclass.
+        where: name of the value, for the error.
 
     Raises:
-        PlainError: it is not.
+        PlainError: the value has another type.
     """
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
@@ -105,7 +113,7 @@ def of_type(value: Any, hint: Any, where: str) -> Any:
                 raise PlainError(f"{where} has {len(value)} values, not {len(inner)}")
             return tuple(of_type(each, kind, where) for each, kind in zip(value, inner, strict=True))
         if inner[0] is str and all(type(each) is str for each in value):
-            return tuple(value)  # token texts: many, and nearly always right
+            return tuple(value)  # a faster way for token texts, of which there are many
         return tuple(of_type(each, inner[0], f"{where}[{place}]") for place, each in enumerate(value))
     if origin in (Mapping, dict):
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):

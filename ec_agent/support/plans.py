@@ -1,4 +1,4 @@
-"""One text for sync and async: a generator yields its steps, and a driver takes them one way or the other.
+"""Lets one function serve sync and async callers. It is a generator (a *plan*) that yields steps to a driver.
 
     def moved(saver, thread):
         found = yield call(saver, "get_tuple", thread)      # saver.get_tuple(...) or await saver.aget_tuple(...)
@@ -7,7 +7,8 @@
 
     drive(moved(saver, thread))            # or: await adrive(moved(saver, thread))
 
-The body of a plan runs in its driver's own thread or task, so context variables hold across its steps.
+The driver runs each step, sync or async, and sends the result back into the plan. The plan runs in the thread or task
+of its driver, so context variables keep their values from step to step.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to be done: ``sync()``, or ``await wait()``."""
+    """One step of a plan: the driver calls ``sync()``, or awaits ``wait()``."""
 
     sync: Callable[[], Any]
     wait: Callable[[], Awaitable[Any]]
@@ -36,7 +37,7 @@ Plan = Generator[Step, Any, T]
 
 
 def call(target: Any, name: str, *args: Any, **kwargs: Any) -> Step:
-    """``target.name(...)``, whose async twin is ``target.aname(...)``."""
+    """Make a step that calls ``target.name(...)``, or awaits its async form, ``target.aname(...)``."""
     return Step(
         lambda: getattr(target, name)(*args, **kwargs),
         lambda: getattr(target, f"a{name}")(*args, **kwargs),
@@ -44,10 +45,10 @@ def call(target: Any, name: str, *args: Any, **kwargs: Any) -> Step:
 
 
 def hook(func: Callable[..., Any], *args: Any) -> Step:
-    """A user's function, which may be a coroutine function in an async run.
+    """Make a step that calls a user's function. In an async run, it may be a coroutine function.
 
     Raises:
-        ConfigError: it is one in a sync run.
+        ConfigError: when the step is taken in a sync run, and the function is a coroutine function.
     """
 
     def sync() -> Any:
@@ -66,12 +67,12 @@ def hook(func: Callable[..., Any], *args: Any) -> Step:
 
 
 def pause(seconds: float) -> Step:
-    """A wait."""
+    """Make a step that waits for some seconds."""
     return Step(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
 
 
 def drive(plan: Plan[T]) -> T:
-    """Take the steps of a plan synchronously."""
+    """Run a plan synchronously, and return its result."""
 
     async def now(step: Step) -> Any:
         return step.sync()
@@ -85,7 +86,7 @@ def drive(plan: Plan[T]) -> T:
 
 
 async def adrive(plan: Plan[T]) -> T:
-    """Take the steps of a plan on the event loop."""
+    """Run a plan on the event loop, and return its result."""
     return await _taken(plan, lambda step: step.wait())
 
 

@@ -1,7 +1,7 @@
-"""Files for their owner's eyes: traces, journals, logs, copies and reports hold what users and models said.
+"""Makes files that only their owner can read: traces, journals, logs and reports hold what users and models wrote.
 
-They are made with the rights 600, whatever the umask lets through. A file that was there keeps the rights its owner
-gave it. What SQLite puts beside a database (``-wal``, ``-shm``, ``-journal``) has the rights of the database.
+New files get the permissions 600, whatever the umask is. A file that exists keeps its permissions. The files that
+SQLite puts beside a database (``-wal``, ``-shm``, ``-journal``) get the permissions of the database.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ RIGHTS = 0o600
 
 
 def owner_only(path: str, flags: int) -> int:
-    """For ``open(..., opener=owner_only)``: a file that is made by it is its owner's alone."""
+    """Open a file; if it is new, only its owner can read and write it. Use it as ``open(..., opener=owner_only)``."""
     return os.open(path, flags, RIGHTS)
 
 
 def make_private(path: str | Path) -> None:
-    """Make an empty file that is its owner's alone, for a library that opens files by itself; one that is there stays.
+    """Make an empty file that only its owner can read and write, for a library that will open it by itself.
+
+    A file that exists is left as it is.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be made.
     """
     try:
-        # Where a link leads: to make the file at its end is what opening it would do.
+        # If the path is a link to a missing file, make that file, as open() would; O_EXCL alone would refuse the link.
         os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, RIGHTS))
     except FileExistsError:
         return

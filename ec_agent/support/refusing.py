@@ -1,4 +1,4 @@
-"""Pydantic models whose wrong arguments are errors of ours, as everywhere else."""
+"""Turns the validation errors of pydantic models into our ``ConfigError``, so that users catch one kind of error."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ec_agent.support.checks import repr_of
 
 
 class Refusing:
-    """To be written before the model in a class's bases.
+    """Base class for pydantic models, named before the model class: ``class Mine(Refusing, BaseChatModel)``.
 
     Raises:
-        ConfigError: from the constructor: an argument has a value it cannot have, or is not known.
+        ConfigError: from the constructor: an argument has a wrong value or is unknown.
     """
 
     def __init__(self, *args: Any, **data: Any) -> None:
@@ -22,7 +22,7 @@ class Refusing:
             super().__init__(*args, **data)
         except ValidationError as error:
             raise refused(type(self).__name__, error) from error
-        except (AttributeError, TypeError) as error:  # of a field that is a model, and was given something odd
+        except (AttributeError, TypeError) as error:  # validators of LangChain's models raise these for odd values
             raise ConfigError(f"{type(self).__name__} cannot be made ({error}); {_SEE}") from error
 
 
@@ -30,7 +30,12 @@ _SEE = "see its docstring for what each argument takes"
 
 
 def refused(whose: str, error: ValidationError) -> ConfigError:
-    """What pydantic says, in our words: the first argument that it refuses, and why."""
+    """Make a ``ConfigError`` of pydantic's error: the first argument that it refuses, and why.
+
+    Args:
+        whose: name of the class whose argument it is.
+        error: pydantic's error.
+    """
     first = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(map(str, first["loc"][:1])) or "an argument"
     return ConfigError(f"{name} of {whose} is {repr_of(first['input'])}: {first['msg']}; {_SEE}")
@@ -38,7 +43,7 @@ def refused(whose: str, error: ValidationError) -> ConfigError:
 
 def _no_truth(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("True and False are no numbers here")
+        raise ValueError("give a number, not True or False")
     return value
 
 

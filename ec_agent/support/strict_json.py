@@ -1,4 +1,4 @@
-"""JSON that every reader takes: Python's own writes NaN and infinite numbers as words that are no JSON."""
+"""Writes JSON that every reader accepts. Python's own writer puts in ``NaN`` and ``Infinity``, which are not JSON."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 
 def strict_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """The value as JSON text, with ``null`` in place of numbers that are not finite.
+    """Write a value as JSON text, with ``null`` in place of numbers that are not finite.
 
     Args:
-        value: what ``json.dumps`` takes.
-        default: as there.
+        value: anything that ``json.dumps`` accepts.
+        default: function for values that JSON does not know, as in ``json.dumps``.
     """
     try:
         return json.dumps(value, default=default, allow_nan=False)
-    except ValueError:  # a number that is not finite; for anything else it is raised again
+    except ValueError:  # a number is not finite; any other cause raises the same error again in the next line
         return json.dumps(_finite(json.loads(json.dumps(value, default=default))), allow_nan=False)
 
 

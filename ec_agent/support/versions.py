@@ -1,7 +1,7 @@
-"""Which versions of other packages are needed, and one clear error where an older one is installed.
+"""Checks the versions of LangGraph, langchain-core and openai before they are imported.
 
-Old packages fail anywhere: at a name that is not there yet, or in the middle of a run. So whoever needs them asks here
-first, before they are imported.
+An old version may fail at an import, or in the middle of a run, with an error that does not name the cause. The check
+gives one clear error instead.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from importlib.metadata import PackageNotFoundError, version
 from ec_agent.errors import ConfigError
 
 NEEDED = {"langgraph": ">=1.2,<2", "langchain-core": ">=1.7,<2", "openai": ">=3.50,<4"}
-"""As ``pyproject.toml`` has them."""
+"""Required versions, the same as in ``pyproject.toml``."""
 
 
 @cache
 def refuse_old() -> None:
-    """See that no installed package of ``NEEDED`` is too old.
+    """Check that no installed package of ``NEEDED`` is too old.
 
-    What is not installed, or does not say its version, is left to the import.
+    A package that is not installed, or does not tell its version, is not checked; importing it will show.
 
     Raises:
-        ConfigError: one is; the error names every such package, and says how to get what is needed.
+        ConfigError: a package is too old. The error names all of them, and the pip command that helps.
     """
     found = {package: installed for package in NEEDED if (installed := _installed(package)) is not None}
     old = [package for package, installed in found.items() if _release(installed) < _release(NEEDED[package])]
@@ -46,7 +46,10 @@ def _least(package: str) -> str:
 
 
 def _release(said: str) -> tuple[int, ...]:
-    """The numbers that a version, or a requirement, begins with: ``(1, 2)`` of ``1.2.0rc1``, for 1.2.0 is 1.2."""
+    """Return the numbers at the beginning of a version or requirement, such as ``(1, 2)`` for ``1.2.0rc1``.
+
+    Zeros at the end are dropped, because 1.2.0 and 1.2 are the same version.
+    """
     match = re.match(r"(?:>=)?v?(?:\d+!)?(\d+(?:\.\d+)*)", said)
     numbers = [int(each) for each in match[1].split(".")] if match else []
     while numbers and numbers[-1] == 0:
