@@ -84,6 +84,7 @@ from ec_agent.stopping.agreement import Agreement as Agreement
 from ec_agent.stopping.base import More as More
 from ec_agent.stopping.base import Stop as Stop
 from ec_agent.stopping.base import StoppingPlan as StoppingPlan
+from ec_agent.stopping.out_of_reach import OutOfReach as OutOfReach
 from ec_agent.traces.sqlite.store import TraceStore as TraceStore
 
 __version__: str

@@ -56,6 +56,7 @@ PUBLIC = [
     "NoScoredRolloutError",
     "NotStoredError",
     "OnlineTrajectory",
+    "OutOfReach",
     "Phases",
     "PreflightError",
     "ProgressWarning",

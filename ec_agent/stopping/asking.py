@@ -13,7 +13,7 @@ from ec_agent.selectors.base import Candidate, Ranking, Selector
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.voting import VoteSelector
 from ec_agent.stopping.base import More, Stop, StoppingPlan
-from ec_agent.support.checks import refusal, repr_of
+from ec_agent.support.checks import function, refusal, repr_of
 
 PASSED_OVER = "passed over"
 """Why a candidate that ended has no place in the order: the plan said that one of others is to be taken."""
@@ -35,6 +35,9 @@ def check_plan(plan: Any, name: str = "stop") -> None:
         raise refusal(name, plan, f"an object: {plan.__name__}(), not the class")
     if not isinstance(plan, StoppingPlan) or not callable(plan.enough):
         raise refusal(name, plan, "an object with enough(candidates, running, n): Agreement(), say")
+    if inspect.iscoroutinefunction(plan.enough):
+        raise refusal(name, plan, "a plan whose enough() is no coroutine function: it waits for nothing")
+    function(f"{name}.enough", plan.enough, "a method", of=3)
     check_signals(getattr(plan, "signals", ()))
 
 

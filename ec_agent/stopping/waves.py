@@ -16,12 +16,12 @@ from ec_agent.support.checks import refusal, several, whole
 class WavePlan(ABC):
     """A plan with a label, which looks whenever a wave has ended; those that derive from it are dataclasses.
 
-    Waves count rollouts that *ended*: for one that failed another is started before anybody looks, as far as n goes.
-    A list of waves shorter than n is continued by its last number, one that is longer is cut.
+    It says nothing before as many rollouts have *ended* as the first wave has; for those that failed others are
+    started, as far as n goes. A list of waves shorter than n is continued by its last number, a longer one is cut.
 
     Attributes:
         label: its name in ``PLANS``.
-        waves: the sizes of the waves, or ``None`` for ``usual_waves``.
+        waves: the sizes of the waves, or ``None`` for what ``usual_waves`` or ``few`` says.
     """
 
     __slots__ = ()
@@ -34,9 +34,13 @@ class WavePlan(ABC):
         """What it is called in tables: the label, and the settings that are not the default ones."""
         return told_name(self)
 
-    @abstractmethod
     def usual_waves(self, n: int) -> Sequence[int]:
-        """The waves where none are given."""
+        """The waves where none are given; none for ``few`` at a time."""
+        return ()
+
+    def few(self, candidates: Sequence[Candidate], running: int, n: int) -> int:
+        """How many to add where there are no waves: one."""
+        return 1
 
     @abstractmethod
     def seen(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | None:
@@ -45,9 +49,11 @@ class WavePlan(ABC):
     def enough(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | More:
         """``Stop`` where ``seen`` says so, else what is missing of the next wave."""
         waves = self.waves or self.usual_waves(n)
-        if len(candidates) >= waves[0] and (stop := self.seen(candidates, running, n)) is not None:
-            return stop
-        return More(until_next(waves, len(candidates)))
+        if len(candidates) >= (waves[0] if waves else 1):
+            stop = self.seen(candidates, running, n)
+            if stop is not None:
+                return stop
+        return More(until_next(waves, len(candidates)) if waves else self.few(candidates, running, n))
 
 
 def until_next(waves: Sequence[int], ended: int) -> int:

@@ -22,7 +22,7 @@ EXEMPT = {
             *("ec_agent.evaluation.statistics.Estimate", "ec_agent.evaluation.statistics.SelectorSummary"),
             *("ec_agent.evaluation.statistics.Summary", "ec_agent.evaluation.statistics.Verdict"),
             *("ec_agent.selectors.Ballot", "ec_agent.traces.foreign.Found", "ec_agent.traces.foreign.Reader"),
-            *("ec_agent.traces.foreign.Source", "ec_agent.prompted.Offer"),
+            *("ec_agent.traces.foreign.Source", "ec_agent.prompted.Offer", "ec_agent.stopping.Replayed"),
         ),
         _RECORD,
     ),
@@ -65,7 +65,7 @@ EXEMPT_METHODS = {
 SELECTING = ("entrants", "score", "warnings", "ballot", "reason", "weight")
 """Methods of selectors: called by ``select()``, which looks at what it was given."""
 
-STOPPING = ("enough", "seen", "usual_waves")
+STOPPING = ("enough", "few", "said", "seen", "settled", "usual_waves")
 """Methods of stopping plans: called by ``ask()``, which looks at what they answer."""
 
 BASES = ("ec_agent.selectors.ScoreSelector", "ec_agent.selectors.VoteSelector")

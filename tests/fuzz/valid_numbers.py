@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fuzz_cases import Case
 
-from ec_agent import Call, CallInfo, Candidate, LowestCentroid, OnlineTrajectory, Trajectory, selectors
+from ec_agent import Agreement, Call, CallInfo, Candidate, LowestCentroid, OnlineTrajectory, Trajectory, selectors
 from ec_agent.evaluation import TaskResult
 from ec_agent.evaluation.statistics import Resampling
 
@@ -72,6 +72,17 @@ NUMBERS = {
     "ec_agent.CallFilter": Case(use=lambda accepts: accepts(CallInfo(node="a", path=("a",), metadata={"k": 1}))),
     "ec_agent.Agreement": Case(use=lambda plan: plan.enough(candidates(), 0, 8), functions=frozenset(("normalize",))),
     "ec_agent.More": Case(),
+    "ec_agent.OutOfReach": Case(use=lambda plan: plan.enough(candidates(), 0, 8), functions=frozenset(("normalize",))),
+    "ec_agent.stopping.Beta": Case(
+        use=lambda plan: plan.enough(candidates(), 0, 8), functions=frozenset(("normalize",))
+    ),
+    "ec_agent.stopping.ScoreThreshold": Case(
+        lambda _: {"threshold": -0.5}, use=lambda plan: plan.enough(candidates(), 0, 8)
+    ),
+    "ec_agent.stopping.plan_named": Case(lambda _: {"name": "beta"}, told={"name": "stopping plan"}),
+    "ec_agent.stopping.replay": Case(
+        lambda _: {"candidates": candidates(), "plan": Agreement([2]), "selector": LowestCentroid()}
+    ),
     "ec_agent.Stop": Case(lambda _: {"reason": "seen"}),
     "ec_agent.selectors.final_answer": Case(lambda _: {"action": "x"}),
     "ec_agent.selectors.selector_named": Case(lambda _: {"name": "deepconf_tail"}, told={"name": "selector"}),

@@ -9,6 +9,8 @@ from itertools import product
 
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.selectors import Candidate
+from ec_agent.stopping import Stop
+from ec_agent.stopping.asking import ask
 
 FAILED = object()
 
@@ -24,8 +26,12 @@ def came_to(*answers, first=0):
 
 
 def all_ballots(n, kinds):
-    """Every way in which n rollouts may end."""
-    return product(kinds, repeat=n)
+    """Every way in which n rollouts may end, but for what the answers are called."""
+    answers = [kind for kind in kinds if isinstance(kind, str)]
+    for ended in product(kinds, repeat=n):
+        seen = list(dict.fromkeys(each for each in ended if isinstance(each, str)))
+        if seen == answers[: len(seen)]:
+            yield ended
 
 
 def vote(answers):
@@ -43,18 +49,33 @@ def vote(answers):
 def in_turn(decide, answers, waves):
     """What a plan in waves makes of rollouts that would end so, told in one piece: how many start, and who may win.
 
-    ``decide(ended, to_come)`` is given ``(place, answer)`` pairs, and says who may win, or ``None`` to go on.
+    ``decide(ended, to_come)`` is given ``(place, answer)`` pairs, and says who may win, or ``None`` to go on. It is
+    asked each time that nothing runs any more, once as many as the first wave have ended.
     """
-    n, started, sizes = len(answers), 0, iter(waves)
+    started, sizes = 0, iter(waves)
     last = due = next(sizes)
+    ended = []
     while True:
-        while started < n and sum(1 for answer in answers[:started] if answer is not FAILED) < due:
+        for place in range(started, min(len(answers), started + due - len(ended))):
             started += 1
-        if started == n:
-            return n, None
-        ended = [(place, answer) for place, answer in enumerate(answers[:started]) if answer is not FAILED]
-        among = decide(ended, n - started)
+            if answers[place] is not FAILED:
+                ended.append((place, answers[place]))
+        if started == len(answers):
+            return started, None
+        among = decide(ended, len(answers) - started) if len(ended) >= waves[0] else None
         if among is not None:
             return started, among
-        last = next(sizes, last)
-        due += last
+        if len(ended) == due:
+            last = next(sizes, last)
+            due += last
+
+
+def ran(plan, answers):
+    """How many start, and who may win, asking the plan itself."""
+    n, started = len(answers), 0
+    while started < n:
+        said = ask(plan, came_to(*answers[:started]), 0, n - started)
+        if isinstance(said, Stop):
+            return started, set(said.among)
+        started += said.count
+    return n, None

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ended import FAILED, all_ballots, came_to, in_turn, vote
+from ended import FAILED, all_ballots, came_to, in_turn, ran, vote
 
 from ec_agent.errors import ConfigError
 from ec_agent.selectors import MajorityVote
@@ -90,17 +90,6 @@ def slowly(threshold):
         return {place for place, answer in ended if answer == answers[winner]} if share >= threshold else None
 
     return decide
-
-
-def ran(plan, answers):
-    """How many start, and who may win, asking the plan itself."""
-    n, started = len(answers), 0
-    while started < n:
-        said = ask(plan, came_to(*answers[:started]), 0, n - started)
-        if isinstance(said, Stop):
-            return started, set(said.among)
-        started += said.count
-    return n, None
 
 
 @pytest.mark.parametrize(

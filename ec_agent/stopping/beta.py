@@ -1,0 +1,77 @@
+"""The Beta rule of adaptive consistency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import ClassVar
+
+from ec_agent.selectors.answers import Normalize, check_normalize, final_answer
+from ec_agent.stopping.counting import VotePlan, Votes
+from ec_agent.stopping.waves import waves_of
+from ec_agent.support.checks import checked, number, or_none
+
+
+@dataclass(frozen=True, slots=True)
+class Beta(VotePlan):
+    """Stop where the leading answer is likely enough to be more frequent than the next one.
+
+    With ``v1`` and ``v2`` votes, that is ``1 - I_0.5(v1 + 1, v2 + 1) >= confidence``: the chance that of the two the
+    first has the larger share, if every share was as likely as any other beforehand. At .8 two votes of two are enough,
+    then 3 to 1, 5 to 2; at .9 it takes three of three, then 5 to 1; at .95 four of four, 6 to 1.
+
+    It is a bet on what the majority vote over all n would say, and ``confidence`` is no certificate of it: the rule
+    looks again and again, and stops at the first moment that looks well, so that it is wrong more often than
+    ``1 - confidence``. Nor does it say that the answer is right. Replay it over stored rollouts before you trust it.
+
+    Attributes:
+        confidence: above 0.5, less than 1.
+        waves: how many rollouts to look at first, how many to add next ...; the last number is repeated up to n.
+            ``None``: each time as few as could settle it, which costs no token more than one at a time.
+        normalize: makes final actions comparable, as for a vote.
+
+    Raises:
+        ConfigError: an argument is out of range; from ``enough``: ``normalize`` failed, or returned something
+            unhashable.
+
+    Source: Aggarwal, Madaan, Yang and Mausam, "Let's Sample Step by Step: Adaptive-Consistency for Efficient Reasoning
+    and Coding with LLMs", EMNLP 2023 (arXiv 2305.11860), the Beta stopping criterion, whose threshold is 0.95 there.
+    """
+
+    label: ClassVar[str] = "beta"
+
+    confidence: float = 0.8
+    waves: Sequence[int] | None = None
+    normalize: Normalize = final_answer
+
+    def __post_init__(self) -> None:
+        rather = "a probability above 0.5, less than 1"
+        checked(self, "confidence", number, rather, above=0.5, most=1 - 1e-9)
+        checked(self, "waves", or_none, waves_of)
+        check_normalize(self.normalize)
+
+    def settled(self, votes: Votes) -> bool:
+        """Whether the leading answer is likely enough to lead the next one."""
+        return leads(votes.leader, _second(votes)) >= self.confidence
+
+    def said(self, votes: Votes) -> str:
+        """How likely that is."""
+        chance = leads(votes.leader, _second(votes))
+        return (
+            f"the leading answer has {votes.leader} votes and the next {_second(votes)}: {chance:.2f} by the Beta rule"
+        )
+
+
+def _second(votes: Votes) -> int:
+    return max((count for count, _ in votes.rivals), default=0)
+
+
+def leads(first: int, second: int) -> float:
+    """``1 - I_0.5(first + 1, second + 1)``: chance that a coin that fell so is biased towards the first, prior uniform.
+
+    For whole numbers the regularised incomplete beta function is a sum of binomial probabilities: of
+    ``first + second + 1`` throws of a fair coin at most ``first`` fall to one side.
+    """
+    throws = first + second + 1
+    return sum(comb(throws, heads) for heads in range(first + 1)) / (1 << throws)

@@ -1,0 +1,62 @@
+"""Out of reach: no rollout still to come can change the majority vote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ec_agent.selectors.answers import Normalize, check_normalize, final_answer
+from ec_agent.stopping.counting import VotePlan, Votes
+from ec_agent.stopping.waves import waves_of
+from ec_agent.support.checks import checked, or_none
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach(VotePlan):
+    """Stop where the leading answer has won the majority vote, whatever the rollouts still to come would say.
+
+    It is no bet. Beside ``MajorityVote`` with the same ``normalize``, rollouts that would have ended as they did, and
+    waves, the winner is the very rollout that all n would have made it: its answer and its index, ties broken as that
+    vote breaks them. That holds where rollouts fail, and where they have no vote. Where the rest is cancelled instead,
+    the answer is certain, and which of its rollouts is taken is not. It says nothing of votes that weigh, or that break
+    ties in another way, and nothing of other selectors: there it is ``Agreement`` with a majority of n.
+
+    Attributes:
+        waves: how many rollouts to look at first, how many to add next ...; the last number is repeated up to n.
+            ``None``: each time as few as could settle it, at n = 8 four, then at most two at once. That costs no token
+            more than one at a time.
+        normalize: makes final actions comparable, as for the vote.
+
+    Raises:
+        ConfigError: an argument is out of range; from ``enough``: ``normalize`` failed, or returned something
+            unhashable.
+
+    Source: counting.
+    """
+
+    label: ClassVar[str] = "out_of_reach"
+
+    waves: Sequence[int] | None = None
+    normalize: Normalize = final_answer
+
+    def __post_init__(self) -> None:
+        checked(self, "waves", or_none, waves_of)
+        check_normalize(self.normalize)
+
+    def settled(self, votes: Votes) -> bool:
+        """Whether every other answer, one not yet given included, stays behind if all those to come gave it."""
+
+        def stays_behind(count: int, since: int) -> bool:
+            most = count + votes.to_come
+            return votes.leader > most or (votes.leader == most and votes.since < min(since, votes.unseen))
+
+        return all(stays_behind(*rival) for rival in (*votes.rivals, (0, votes.unseen)))
+
+    def said(self, votes: Votes) -> str:
+        """Who leads by how much."""
+        second = max((count for count, _ in votes.rivals), default=0)
+        return (
+            f"{votes.leader} rollouts agree and {second} on the next answer: the {votes.to_come} still to come cannot "
+            "change the majority"
+        )

@@ -1,0 +1,94 @@
+"""A threshold on a score: the first rollout that is good enough is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ec_agent.errors import ConfigError
+from ec_agent.numbers.coverage import unscored
+from ec_agent.numbers.signals import leading
+from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.selectors.mean_logprob import MeanLogprob
+from ec_agent.selectors.raw_centroid import RawCentroid
+from ec_agent.selectors.scoring import ScoreSelector
+from ec_agent.stopping.base import Stop
+from ec_agent.stopping.waves import WavePlan, waves_of
+from ec_agent.support.checks import checked, number, or_none, refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreThreshold(WavePlan):
+    """Stop at the first rollout whose score is good enough, and take it; of several in one wave the selector chooses.
+
+    The threshold comes from *other* tasks of the same model: a quantile of the scores of earlier rollouts, say, as
+    ``ec-agent calibrate --stop`` finds it. It is a bet: that scores of other tasks say what is good on this one.
+
+    A score must be a rollout's own. Votes are none, for they depend on the others. Entropy centroids are a rollout's
+    own once it has ended, but they are positions: where in *its* timeline a rollout was unsure. No threshold on them
+    is known that means the same from task to task, so they are refused.
+
+    Attributes:
+        threshold: the score to reach, in the unit of the selector's scores; whether to be above or below it, the
+            selector's ``lower_is_better`` says. A score equal to it is enough.
+        selector: what scores: a ``ScoreSelector``. It need not be the one that chooses.
+        waves: how many rollouts to look at first, how many to add next ...; the last number is repeated up to n.
+            ``None``: one at a time.
+
+    Raises:
+        ConfigError: an argument is out of range, or the selector gives no score that a threshold could be set on; from
+            ``enough``: the candidates were kept without the signal that it reads.
+    """
+
+    label: ClassVar[str] = "score_threshold"
+
+    threshold: float
+    selector: ScoreSelector = field(default_factory=MeanLogprob)
+    waves: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        checked(self, "threshold", number, "a finite number, in the unit of the selector's scores")
+        checked(self, "selector", _scoring)
+        checked(self, "waves", or_none, waves_of)
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables: the score and its threshold, and the waves where they are given."""
+        sign = "<=" if self.selector.lower_is_better else ">="
+        waves = "" if self.waves is None else f", waves={self.waves}"
+        return f"{self.label}({self.selector.name} {sign} {self.threshold:.6g}{waves})"
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What its selector reads."""
+        return self.selector.signals
+
+    def seen(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | None:
+        """Whether a score is good enough. One that rests on too few tokens (less than half of them) is not."""
+        scores = {candidate.index: self._score(candidate) for candidate in candidates}
+        sign = -1 if self.selector.lower_is_better else 1
+        good = tuple(i for i, score in scores.items() if score is not None and sign * (score - self.threshold) >= 0)
+        if not good:
+            return None
+        best = max(good, key=lambda index: sign * (scores[index] or 0.0))
+        return Stop(f"rollout {best} has a {self.selector.name} of {scores[best]:.6g}", among=good)
+
+    def _score(self, candidate: Candidate) -> float | None:
+        signal = leading(self.selector.signals)
+        if signal is not None and unscored(candidate.trajectory, signal) is not None:
+            return None
+        return self.selector.score(candidate)
+
+
+def _scoring(name: str, value: Any) -> ScoreSelector:
+    if isinstance(value, LowestCentroid | RawCentroid):
+        raise ConfigError(
+            f"{name} is {value.name}: a centroid is a position in the rollout's own timeline, and no threshold on it "
+            "is known to mean the same from task to task; give another score, MeanLogprob() say, or use "
+            "Agreement(), which works with every selector"
+        )
+    if isinstance(value, ScoreSelector):
+        return value
+    raise refusal(name, value, "a selector that scores each rollout on its own: MeanLogprob(), say")
