@@ -40,6 +40,7 @@ from ec_agent.errors import MissingLogprobsError as MissingLogprobsError
 from ec_agent.errors import NoFinalActionError as NoFinalActionError
 from ec_agent.errors import NoScoredRolloutError as NoScoredRolloutError
 from ec_agent.errors import NotStoredError as NotStoredError
+from ec_agent.errors import OtherModelWarning as OtherModelWarning
 from ec_agent.errors import PreflightError as PreflightError
 from ec_agent.errors import ProgressWarning as ProgressWarning
 from ec_agent.errors import PromotionError as PromotionError

@@ -40,6 +40,7 @@
     ├── MemoryWarning                        an agent will forget what it would remember without ``best_of_n``
     ├── TraceWarning                         a selection could not be recorded, or its spans could not be made
     ├── CaptureWarning                       a call's logprobs could not be read
+    ├── OtherModelWarning                    the model that answered is not the one that was asked for
     └── ProgressWarning                      ``on_event=`` failed, and is not called again
 
 Each message ends with what to do about it.
@@ -260,6 +261,10 @@ class TraceWarning(EcAgentWarning):
 
 class CaptureWarning(EcAgentWarning):
     """The logprobs of a model call could not be read, so its tokens have no entropy."""
+
+
+class OtherModelWarning(EcAgentWarning):
+    """The model that answered has another name than the one that was asked for (``preflight=``)."""
 
 
 class ProgressWarning(EcAgentWarning):

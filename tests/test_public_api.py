@@ -56,6 +56,7 @@ PUBLIC = [
     "NoScoredRolloutError",
     "NotStoredError",
     "OnlineTrajectory",
+    "OtherModelWarning",
     "OutOfReach",
     "Phases",
     "PreflightError",

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,6 +19,8 @@ from rich.table import Table
 from ec_agent.cli.eval_progress import first_line, telling
 from ec_agent.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, leave, terminable
 from ec_agent.cli.text import plain_console, safe
+from ec_agent.doctor.chat_model import name_of, unbound
+from ec_agent.doctor.models import models_of
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.foreseen import Foreseen, foresee
 from ec_agent.evaluation.identity import about_agent
@@ -120,7 +122,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     if command.fresh:
         remove(path)
     try:
-        with terminable(), telling(console, live=command.live) as told:
+        with terminable(), telling(console, live=command.live, asked=_asked(command, tested)) as told:
             report = evaluate(
                 tasks,
                 tested,
@@ -138,6 +140,14 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     except KeyboardInterrupt as stop:
         _interrupted(console, path, TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
     return _without_waiting(0 if report.finished else UNFINISHED, console)
+
+
+def _asked(command: Command, agent: Any) -> set[str]:
+    """The names of the models that the agent asks: that of ``--model``, else those of the chat models found in it."""
+    if command.model is not None:
+        return {command.model.name}
+    names = {name_of(unbound(model)[0]) for model in models_of(agent)}
+    return set() if "" in names else names  # a model without a name may be the one that answered
 
 
 def _costs(foreseen: Foreseen) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict
 
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from ec_agent.cli.text import safe
+from ec_agent.doctor.naming import another_answered
 from ec_agent.evaluation.one_rollout import OnEvent
 from ec_agent.evaluation.runner import Progress
 from ec_agent.live.stored import label_of
@@ -35,14 +36,19 @@ class Told(TypedDict, total=False):
 
 
 @contextmanager
-def showing(console: Console) -> Iterator[Show]:
-    """A progress bar on a terminal, lines elsewhere; what is wrong with a rollout is shown as it happens."""
+def showing(console: Console, asked: Collection[str] = ()) -> Iterator[Show]:
+    """A progress bar on a terminal, lines elsewhere; what is wrong with a rollout is shown as it happens.
+
+    Args:
+        console: where to.
+        asked: the names of the models that the agent asks, as far as they are known.
+    """
     if not console.is_terminal:
-        yield _lines(console)
+        yield _lines(console, asked)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Bar(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
-        task, tell = bar.add_task("rollouts"), _Telling(bar.console.print)
+        task, tell = bar.add_task("rollouts"), _Telling(bar.console.print, asked)
 
         def show(progress: Progress) -> None:
             tell(progress.last)
@@ -53,18 +59,18 @@ def showing(console: Console) -> Iterator[Show]:
 
 
 @contextmanager
-def telling(console: Console, *, live: bool) -> Iterator[Told]:
+def telling(console: Console, *, live: bool, asked: Collection[str] = ()) -> Iterator[Told]:
     """Show the run: as ``showing`` does, or each rollout while it runs."""
     if live:
         with view_on(console, keep=False) as shown:
-            yield _live(shown)
+            yield _live(shown, asked)
     else:
-        with showing(console) as show:
+        with showing(console, asked) as show:
             yield {"on_progress": show}
 
 
-def _live(shown: Shown) -> Told:
-    tell = _Telling(shown.say)
+def _live(shown: Shown, asked: Collection[str]) -> Told:
+    tell = _Telling(shown.say, asked)
 
     def show(progress: Progress) -> None:
         tell(progress.last)
@@ -80,8 +86,8 @@ def _live(shown: Shown) -> Told:
     return {"on_progress": show, "on_event": hear}
 
 
-def _lines(console: Console) -> Show:
-    tell, begun = _Telling(console.print), time.monotonic()
+def _lines(console: Console, asked: Collection[str]) -> Show:
+    tell, begun = _Telling(console.print, asked), time.monotonic()
     said, first = begun, -1
 
     def show(progress: Progress) -> None:
@@ -106,11 +112,15 @@ def _lines(console: Console) -> Show:
 
 
 class _Telling:
-    """Says what is wrong with rollouts: each failure, and once, as early as can be, that logprobs are missing."""
+    """Prints what is wrong with rollouts: each failure, missing logprobs, and a model that was not asked for.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    Of the last two the first rollout that shows them is named, and no other.
+    """
+
+    def __init__(self, say: Callable[[str], None], asked: Collection[str]) -> None:
+        self._say, self._asked = say, asked
         self._silent = False
+        self._named: set[str] = set()
 
     def __call__(self, last: StoredRollout | None) -> None:
         """One more was stored."""
@@ -122,6 +132,10 @@ class _Telling:
         elif not self._silent and not last.trajectory.scored_tokens:
             self._silent = True
             self._say(f"[yellow]note[/yellow]  {name}: {_lacking(last)}")
+        for answered in {call.model or "" for call in last.trajectory.calls} - self._named:
+            self._named.add(answered)
+            if told := another_answered(self._asked, answered):
+                self._say(f"[yellow]note[/yellow]  {name}: {safe(told)}")
 
 
 def _lacking(rollout: StoredRollout) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 from ec_agent.doctor.chat_model import ChatModelTarget, endpoint_of, unbound
 from ec_agent.doctor.probing import probe
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
-from ec_agent.errors import PreflightError
+from ec_agent.errors import OtherModelWarning, PreflightError
 from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.support.checks import flag, several, share
 from ec_agent.support.plans import Plan, Step
@@ -37,7 +38,8 @@ def preflight(
     """Ask each model what decides whether rollouts can be scored: two requests as a rule, none if it passed before.
 
     A model that passed is remembered in this process, by its class, parameters and endpoint; one that failed is asked
-    again the next time. Nothing of it shows in the callbacks, streams and records of a run around.
+    again the next time. Where the model that answered is not the one that was asked for, an ``OtherModelWarning`` says
+    so. Nothing of it shows in the callbacks, streams and records of a run around.
 
     Args:
         models: chat models, or bindings of them; ``models_of(agent)`` finds an agent's.
@@ -68,6 +70,10 @@ def preflight(
     failed = [report for report in reports if unfit(report)]
     if failed:
         raise PreflightError("\n".join(_told(report) for report in failed), reports)
+    for report in reports:
+        if (found := report.finding("model")).mark is Mark.NO:
+            told = f"preflight: {found.detail}, at {report.target}: see that it is the model you mean"
+            warnings.warn(told, OtherModelWarning, stacklevel=2)
     return tuple(reports)
 
 

@@ -10,6 +10,7 @@ from ec_agent.doctor.answers import SHORT, Answer, Question, Refusal, Target
 from ec_agent.doctor.candidates import grammar_finding, held, sampled_finding, temperature_finding
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.following import LEGACY_MOST, Known, ways_for
+from ec_agent.doctor.naming import may_be
 from ec_agent.doctor.plain import (
     COVERED,
     Plain,
@@ -175,7 +176,7 @@ def model_finding(target: Target, known: Known) -> Finding:
     if names == [asked]:
         return Finding("model", Mark.YES, f"{asked} answered")
     told = f"{asked} was asked, {', '.join(names)} answered"
-    kin = all(name.lower() in asked.lower() or asked.lower() in name.lower() for name in names)
+    kin = all(may_be(asked, name) for name in names)
     return Finding("model", Mark.PARTLY if kin else Mark.NO, told)
 
 

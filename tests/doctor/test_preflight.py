@@ -55,7 +55,13 @@ def test_the_models_of_an_agent(fly, chat_model, fake):
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "other"}, {"top_logprobs": 5}, {"temperature": 0.3}, {"extra_body": {"x": 1}}, {"streaming": True}],
+    [
+        {"model": "fake-model-2"},
+        {"top_logprobs": 5},
+        {"temperature": 0.3},
+        {"extra_body": {"x": 1}},
+        {"streaming": True},
+    ],
 )
 def test_another_model_is_asked_for_itself(fly, chat_model, fake, change):
     fly([chat_model(Kind(), **ASKING)])
