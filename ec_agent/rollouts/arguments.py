@@ -10,10 +10,10 @@ from langgraph.types import Command
 
 from ec_agent.insides.langgraph import BREAKPOINTS, Rescues, own_configurable, own_tags
 from ec_agent.insides.streams import without_streaming
+from ec_agent.rollouts import langsmith
 from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.messages import private_copy
 from ec_agent.rollouts.remotes import ENVIRONMENT, placed
-from ec_agent.tracing import feedback
 
 
 def arguments_of(attempt: Attempt) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _config(attempt: Attempt) -> RunnableConfig:
     conf = {**own_configurable(config), "thread_id": attempt.thread}
     if session.agent.is_function and session.breakpoints:  # of the graph in the box
         conf[BREAKPOINTS] = session.breakpoints
-    marks = feedback.metadata(attempt.index, options.selector.name, options.config)
+    marks = langsmith.metadata(attempt.index, options.selector.name, options.config)
     own: RunnableConfig = {
         "configurable": {**conf, ENVIRONMENT: environment} if environment is not None else conf,
         "callbacks": callbacks,

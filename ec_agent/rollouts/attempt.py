@@ -20,6 +20,7 @@ from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate
 from ec_agent.commits.undeclared import Ran
 from ec_agent.insides.executors import NOBODY, RolloutLeft, around_here
 from ec_agent.insides.langgraph import INTERRUPT, is_breakpoint
+from ec_agent.rollouts import langsmith
 from ec_agent.rollouts.limits import Budget, Limits, Meter
 from ec_agent.rollouts.messages import Said
 from ec_agent.rollouts.pausing import question_of
@@ -29,8 +30,6 @@ from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
 from ec_agent.rollouts.whole_states import Within
 from ec_agent.rollouts.writes import WriteLog
-from ec_agent.tracing import feedback
-from ec_agent.tracing.seam import current_question
 
 
 class Start(TypedDict):
@@ -92,8 +91,7 @@ class Attempt:
         self.halts = [self._stop_if_left, (self.committing or self.gate).halt]
         limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
         self.meter = Meter(limits, budget, self.halts, current_recorder.get())
-        self.trace = current_question.get().rollout(self.index, start["round"])
-        self.langsmith = feedback.place_of(config)
+        self.langsmith = langsmith.place_of(config)
         self.recorder = self._new_recorder()
         self.told = session.told.rollout(self.index, start["round"], acting=calls is not None)
         if self.told.calls:
@@ -122,7 +120,7 @@ class Attempt:
 
     def _new_recorder(self) -> Recorder:
         options = self.session.options
-        return self.trace.recorder(
+        return Recorder(
             self.index,
             signals=options.selector.signals,
             calls=options.calls,
@@ -201,7 +199,7 @@ class Attempt:
 
     def facts(self) -> dict[str, Any]:
         """What is known of how its calls were made, for the record."""
-        place = {} if self.langsmith is None else {feedback.PLACE: self.langsmith}
+        place = {} if self.langsmith is None else {langsmith.PLACE: self.langsmith}
         return {**self.recorder.facts(), **self.unheard.facts(), "undeclared": self.ran.counts(), **place}
 
 

@@ -45,7 +45,6 @@ def record_of(attempt: Attempt) -> Plan[Record]:
             yield from attempt.session.leave(attempt.index)
     attempt.recorder.release()
     attempt.halts.clear()  # they lead back here: messages with logprobs must go now, not with the garbage
-    attempt.trace.finished(record, attempt.error or attempt.failure)
     attempt.told.ended(record, attempt.error or attempt.failure)
     return record
 

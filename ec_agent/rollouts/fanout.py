@@ -31,8 +31,6 @@ from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.writes import set_anew
 from ec_agent.support.plans import Plan, adrive, drive
-from ec_agent.tracing import feedback
-from ec_agent.tracing.seam import current_question
 
 
 class FanOutState(TypedDict):
@@ -153,15 +151,13 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     if gone := _unfinished(state):
         session.check_sent(gone)
         return {}
-    with current_question.get().selecting() as selected:
+    with session.told.around(Observer.around_choice):
         try:
             selection = _choose(session, state)
         except SelectionError as error:
             session.unchosen = state
             error.follow(state["commits"])
             raise
-        selected(selection.to_dict())
-    feedback.send(config, state["records"], selection.to_dict())
     yield from session.told.telling(Observer.chosen, session.chosen(selection, state["records"], config))
     return {"selection": selection.to_dict()}
 

@@ -54,7 +54,6 @@ from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.support.checks import whole
 from ec_agent.support.plans import Plan, Step, call
-from ec_agent.tracing.seam import QuestionTrace, question
 
 _NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own
 _FAILED = 100  # questions that failed after an action, kept for a retry policy around the node
@@ -97,12 +96,11 @@ class Node:
             RunLeft: the run around was left.
         """
         around_here().check()
-        opened = OpenedQuestion(self.agent.name, self.options.selector.name, config)
-        told = audience_of(opened)
-        with told.around(Observer.around_question), question(opened.agent, opened.selector, opened.thread) as trace:
-            return (yield from self._plan(state, config, told, trace))
+        told = audience_of(OpenedQuestion(self.agent.name, self.options.selector.name, config))
+        with told.around(Observer.around_question):
+            return (yield from self._plan(state, config, told))
 
-    def _plan(self, state: Any, config: RunnableConfig, told: Audience, trace: QuestionTrace) -> Plan[Any]:
+    def _plan(self, state: Any, config: RunnableConfig, told: Audience) -> Plan[Any]:
         if self.options.preflight is not False and current_recorder.get() is None:
             yield from self._preflight()
         session = self._open(state, config, told)
@@ -110,7 +108,6 @@ class Node:
             warn_of_lost_memory(self.agent, config)
         if session.executes and self.options.journal is not None:  # one that cannot be read is told before it costs
             yield call(self.options.journal, "read", session.key(0, 0))
-        trace.asked(session.n)
         told.tell(Observer.question_asked, session.name, session.n)
         own: RunnableConfig = {
             **out_of_sight(config),

@@ -21,6 +21,7 @@ from uuid import UUID
 from ec_agent.capture.calls import OpenCall, Request
 from ec_agent.errors import ProgressWarning
 from ec_agent.rollouts.langchain_events import langchain_events
+from ec_agent.rollouts.langsmith import langsmith_feedback
 from ec_agent.rollouts.observer import AttemptId, Observer, OpenedQuestion
 from ec_agent.rollouts.progress import custom_stream
 from ec_agent.support.plans import Plan
@@ -33,7 +34,11 @@ Place = Literal["custom stream", "on_event", "run", "recording", "tracing", "Lan
 PLACES: tuple[Place, ...] = get_args(Place)
 """In this order observers are called, whoever was installed first."""
 
-ALWAYS: Mapping[Place, Observes] = {"custom stream": custom_stream, "LangChain's callbacks": langchain_events}
+ALWAYS: Mapping[Place, Observes] = {
+    "custom stream": custom_stream,
+    "LangSmith": langsmith_feedback,
+    "LangChain's callbacks": langchain_events,
+}
 
 
 @dataclass(eq=False, slots=True)

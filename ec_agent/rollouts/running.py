@@ -35,7 +35,7 @@ def run(attempt: Attempt) -> Plan[None]:
         RunLeft: nobody waits for it any more.
     """
     attempt.told.started()
-    with attempt.told.running(), attempt.trace.running():
+    with attempt.told.running():
         try:
             yield from _run(attempt)
         except RolloutLeft:

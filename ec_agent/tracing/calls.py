@@ -21,9 +21,7 @@ from langchain_core.tracers.context import register_configure_hook
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from ec_agent.capture import langchain as capture
-from ec_agent.capture.calls import OpenCall, current_call
-from ec_agent.capture.filters import CallInfo
-from ec_agent.capture.recorder import Recorder
+from ec_agent.capture.calls import OpenCall, Request, current_call
 from ec_agent.capture.shapes import Payload, get, listed, payload_of_message, said_once
 from ec_agent.numbers.trajectory import Call
 from ec_agent.tracing import attributes as names
@@ -43,6 +41,7 @@ class CallSpans:
         self.settings = settings
         self.of_calls: WeakKeyDictionary[OpenCall, Span] = WeakKeyDictionary()
         self._open: dict[int, Span] = {}
+        self._requests: WeakKeyDictionary[OpenCall, Span] = WeakKeyDictionary()
 
     def start(self, operation: str, given: Mapping[str, Any], params: Mapping[str, Any], around: Span | None) -> Span:
         """A call starts, in the course of that one."""
@@ -60,6 +59,19 @@ class CallSpans:
         """It ended."""
         self._open.pop(id(span), None)
         end(span)
+
+    def request_started(self, call: OpenCall, body: Mapping[str, Any]) -> None:
+        """A call starts; LangChain's say so in their metadata, and have a span already, or presently."""
+        if "ls_model_type" not in call.info.metadata:
+            with harmless():
+                self._requests[call] = _asked(self, call, body)
+
+    def request_ended(self, call: OpenCall, requests: Sequence[Request]) -> None:
+        """A call ended, with these requests of the client answered."""
+        if (span := self._requests.pop(call, None)) is not None:
+            with harmless():
+                _answered(span, call, requests, self.settings.content)
+            self.end(span)
 
     def close(self) -> None:
         """End those that were never told to have ended: cancelled ones, and streams left half-way."""
@@ -140,42 +152,6 @@ class CallHandler(BaseCallbackHandler):
             spans.end(span)
 
 
-class TracedRecorder(Recorder):
-    """A recorder that makes spans of the requests that no LangChain run makes."""
-
-    def begin(
-        self,
-        info: CallInfo,
-        params: Mapping[str, Any] | None = None,
-        batch: int = 1,
-        around: OpenCall | None = None,
-    ) -> OpenCall:
-        """A call starts; LangChain's say so in their metadata, and have a span already, or presently."""
-        call = super().begin(info, params, batch, around)
-        spans = _spans.get()
-        if spans is not None and "ls_model_type" not in info.metadata:
-            with harmless():
-                _requests[call] = spans, _asked(spans, call, params or {})
-        return call
-
-    def end(self, call: OpenCall, payload: Payload | None) -> None:
-        """A call ended."""
-        started = _requests.pop(call, None)  # not by the context: a stream may be read to its end in another one
-        requests = call.answered()
-        try:
-            super().end(call, payload)
-        finally:
-            if started is not None:
-                spans, span = started
-                with harmless():
-                    _answered(span, call, requests, spans.settings.content)
-                spans.end(span)
-
-
-# The spans of requests under way, by their calls.
-_requests: WeakKeyDictionary[OpenCall, tuple[CallSpans, Span]] = WeakKeyDictionary()
-
-
 def _asked(spans: CallSpans, call: OpenCall, body: Mapping[str, Any]) -> Span:
     given = {
         names.REQUEST_MODEL: call.info.model,
@@ -187,7 +163,7 @@ def _asked(spans: CallSpans, call: OpenCall, body: Mapping[str, Any]) -> Span:
     return span
 
 
-def _answered(span: Span, call: OpenCall, requests: Sequence[Any], content: bool) -> None:
+def _answered(span: Span, call: OpenCall, requests: Sequence[Request], content: bool) -> None:
     tell(span, _usage_of(call.done))
     if not requests:  # what it failed with, the caller knows
         fail(span, names.OTHER_ERROR)
@@ -241,16 +217,16 @@ def _finish_reason(generation: Any) -> str | None:
 
 
 @contextmanager
-def hearing_calls(settings: Settings) -> Iterator[None]:
-    """LLM calls made inside, in this context and those copied from it, have spans, if they are to have any."""
+def calls_traced(settings: Settings) -> Iterator[CallSpans | None]:
+    """LLM calls made inside, in this context and those copied from it, have spans, if they are to have any: these."""
     if not settings.calls:
-        yield
+        yield None
         return
     _install_hook()
     spans = CallSpans(settings)
     tokens = _spans.set(spans), _handler_var.set(_HANDLER)
     try:
-        yield
+        yield spans
     finally:
         _spans.reset(tokens[0])
         _handler_var.reset(tokens[1])

@@ -3,135 +3,110 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.trace import Link, Span
 
+from ec_agent.capture.calls import OpenCall, Request
+from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
+from ec_agent.rollouts.record import Record
 from ec_agent.tracing import attributes as names
-from ec_agent.tracing.calls import TracedRecorder, hearing_calls
-from ec_agent.tracing.seam import QuestionTrace, RolloutTrace
+from ec_agent.tracing.calls import CallSpans, calls_traced
 from ec_agent.tracing.spans import Settings, end, entered, failed, harmless, tell
 from ec_agent.tracing.tools import tools_traced
 
 
-@dataclass(frozen=True, slots=True)
-class SpanListener:
-    """Makes spans of what it is told."""
-
-    settings: Settings
-
-    @contextmanager
-    def question(self, agent: str, selector: str, thread: str | None) -> Iterator[QuestionTrace]:
-        """A span around everything that is done for one question."""
-        given = {
-            names.OPERATION: "invoke_workflow",
-            names.AGENT: agent,
-            names.CONVERSATION: thread,
-            names.SELECTOR: selector,
-        }
-        span = self.settings.begin(f"best_of_n {agent}", given)
-        trace = SpanQuestion(self.settings, span, agent, selector)
-        with entered(span), tools_traced(self.settings):
-            try:
-                yield trace
-            finally:
-                trace.close()
-
-
-class SpanQuestion(QuestionTrace):
-    """The span of one question, and those of its rollouts, which wait for their scores.
+class _Held:
+    """A span that is over before all of its attributes are known: it ends later, as of then.
 
     Attributes:
-        settings: what is traced.
-        agent: name of the agent.
+        span: the span.
+        ended: when it was over, in nanoseconds since the epoch.
+        calls: the spans of the LLM calls beneath it, if these are traced.
     """
 
-    def __init__(self, settings: Settings, span: Span, agent: str, selector: str) -> None:
-        self.settings, self.agent = settings, agent
-        self._span, self._selector = span, selector
-        self._held: dict[int, SpanRollout] = {}
-        self._attempts: Counter[tuple[int, int]] = Counter()
-
-    def asked(self, n: int) -> None:
-        """It will be asked so many times."""
-        tell(self._span, {names.N: n})
-
-    def rollout(self, index: int, round: int) -> RolloutTrace:
-        """An attempt at a rollout begins; the one before it is over for good."""
-        if (before := self._held.pop(index, None)) is not None:
-            before.end()
-        attempt = self._attempts[round, index]
-        self._attempts[round, index] += 1
-        self._held[index] = rollout = SpanRollout(
-            self, {names.INDEX: index, names.ROUND: round, names.ATTEMPT: attempt, names.SELECTOR: self._selector}
-        )
-        return rollout
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self.ended: int | None = None
+        self.calls: CallSpans | None = None
 
     @contextmanager
-    def selecting(self) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """A span around the choice, linked to the rollouts chosen from."""
-        links = [
-            Link(rollout.span.get_span_context(), {names.INDEX: index})
-            for index, rollout in sorted(self._held.items())
-            if rollout.span is not None
-        ]
-        span = self.settings.begin("ec_agent.select", {names.SELECTOR: self._selector}, links=links)
-
-        def selected(receipt: Mapping[str, Any]) -> None:
-            with harmless():
-                verdict = names.selection(receipt)
-                tell(span, verdict)
-                tell(self._span, verdict)
-            for each in receipt["candidates"]:
-                if (rollout := self._held.pop(each["index"], None)) is not None:
-                    rollout.scored(each, receipt)
-                    rollout.end()
-
-        with entered(span), hearing_calls(self.settings):
-            yield selected
-
-    def close(self) -> None:
-        """End what no selection has ended."""
-        while self._held:
-            self._held.popitem()[1].end()
-
-
-class SpanRollout(RolloutTrace):
-    """The span of one attempt at a rollout: the current one while the agent runs, ended with its scores.
-
-    Its end is the agent's; only its attributes wait for the selection.
-    """
-
-    recorder = TracedRecorder
-
-    def __init__(self, question: SpanQuestion, given: Mapping[str, Any]) -> None:
-        self.span: Span | None = None
-        self._question, self._given = question, given
-        self._ended: int | None = None
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Its span is the current one: what the agent and other instrumentations trace goes beneath."""
-        question = self._question
-        given = {names.OPERATION: "invoke_agent", names.AGENT: question.agent, **self._given}
-        self.span = question.settings.begin(f"invoke_agent {question.agent}", given)
+    def running(self, settings: Settings) -> Iterator[None]:
+        """It is the current span: what the agent and other instrumentations trace goes beneath."""
         try:
-            with entered(self.span, ending=False), hearing_calls(question.settings):
+            with entered(self.span, ending=False), calls_traced(settings) as self.calls:
                 yield
         finally:
-            self._ended = time.time_ns()
+            self.ended = time.time_ns()
 
-    def finished(self, record: Mapping[str, Any], failure: BaseException | None) -> None:
-        """It is over; what is known before the selection."""
-        if self.span is None:
+    def end(self) -> None:
+        """Let it go."""
+        end(self.span, self.ended)
+
+
+class SpanObserver(Observer):
+    """Makes the spans of one question.
+
+    Args:
+        settings: what is traced.
+        question: which.
+    """
+
+    def __init__(self, settings: Settings, question: OpenedQuestion) -> None:
+        self._settings, self._asked = settings, question
+        self._span: Span | None = None
+        self._choice: _Held | None = None
+        self._rollouts: dict[int, tuple[AttemptId, _Held]] = {}
+
+    @contextmanager
+    def around_question(self) -> Iterator[None]:
+        """A span around everything that is done for the question."""
+        asked = self._asked
+        given = {
+            names.OPERATION: "invoke_workflow",
+            names.AGENT: asked.agent,
+            names.CONVERSATION: asked.thread,
+            names.SELECTOR: asked.selector,
+        }
+        self._span = self._settings.begin(f"best_of_n {asked.agent}", given)
+        with entered(self._span), tools_traced(self._settings):
+            try:
+                yield
+            finally:
+                self._end_choice()
+                while self._rollouts:
+                    self._rollouts.popitem()[1][1].end()
+
+    def question_asked(self, name: str, n: int) -> None:
+        """How often."""
+        self._tell({names.N: n})
+
+    @contextmanager
+    def around_rollout(self, rollout: AttemptId) -> Iterator[None]:
+        """A span of the attempt, ended with its scores; the rollout's attempt before is over for good."""
+        self._end_rollout(rollout.index)
+        given = {
+            names.OPERATION: "invoke_agent",
+            names.AGENT: self._asked.agent,
+            names.INDEX: rollout.index,
+            names.ROUND: rollout.round,
+            names.ATTEMPT: rollout.attempt,
+            names.SELECTOR: self._asked.selector,
+        }
+        held = _Held(self._settings.begin(f"invoke_agent {self._asked.agent}", given))
+        self._rollouts[rollout.index] = rollout, held
+        with held.running(self._settings):
+            yield
+
+    def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
+        """What is known before the selection."""
+        if (held := self._held(rollout)) is None:
             return
         used, facts = record["usage"], record["facts"]
         tell(
-            self.span,
+            held.span,
             {
                 **names.usage(used["prompt_tokens"], used["cached_tokens"], used["generated_tokens"]),
                 names.RESPONSE_MODEL: names.only([call["model"] for call in record["calls"]]),
@@ -141,19 +116,67 @@ class SpanRollout(RolloutTrace):
             },
         )
         if failure is not None:
-            failed(self.span, failure)
+            failed(held.span, failure)
 
-    def scored(self, candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> None:
-        """What the selection says of it."""
-        if self.span is not None:
-            tell(self.span, names.candidate(candidate, receipt["winner"]))
-            if candidate["score"] is not None:
-                verdict = names.fitting(names.evaluation(candidate, receipt["selector"], receipt["winner"]))
-                with harmless():
-                    # It has the time at which there was something to evaluate: later, it would lie outside the span.
-                    self.span.add_event(names.EVALUATION, verdict, timestamp=self._ended)
+    def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
+        """A call of a raw client; LangChain's have spans by its callbacks, which know more."""
+        if (held := self._held(rollout)) is not None and held.calls is not None:
+            held.calls.request_started(call, asked)
 
-    def end(self) -> None:
-        """Let it go."""
-        if self.span is not None:
-            end(self.span, self._ended)
+    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], again: int) -> None:
+        """It is over, if it was one of a raw client."""
+        if (held := self._held(rollout)) is not None and held.calls is not None:
+            held.calls.request_ended(call, requests)
+
+    @contextmanager
+    def around_choice(self) -> Iterator[None]:
+        """A span around the choice, linked to the rollouts chosen from."""
+        links = [
+            Link(held.span.get_span_context(), {names.INDEX: index})
+            for index, (_, held) in sorted(self._rollouts.items())
+        ]
+        self._end_choice()
+        given = {names.SELECTOR: self._asked.selector}
+        self._choice = _Held(self._settings.begin("ec_agent.select", given, links=links))
+        with self._choice.running(self._settings):
+            yield
+
+    def chosen(self, chosen: Chosen) -> None:
+        """What the choice says of the question and of each rollout, whose spans end with it."""
+        receipt = chosen.selection.to_dict()
+        with harmless():
+            verdict = names.selection(receipt)
+            self._tell(verdict)
+            if self._choice is not None:
+                tell(self._choice.span, verdict)
+        self._end_choice()
+        for candidate in receipt["candidates"]:
+            if candidate["index"] in self._rollouts:
+                self._score(self._rollouts[candidate["index"]][1], candidate, receipt)
+                self._end_rollout(candidate["index"])
+
+    def _score(self, held: _Held, candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> None:
+        tell(held.span, names.candidate(candidate, receipt["winner"]))
+        if candidate["score"] is not None:
+            verdict = names.fitting(names.evaluation(candidate, receipt["selector"], receipt["winner"]))
+            with harmless():
+                # It has the time at which there was something to evaluate: later, it would lie outside the span.
+                held.span.add_event(names.EVALUATION, verdict, timestamp=held.ended)
+
+    def _held(self, rollout: AttemptId) -> _Held | None:
+        """The span of an attempt, unless it has ended."""
+        which, held = self._rollouts.get(rollout.index, (None, None))
+        return held if which == rollout else None
+
+    def _tell(self, attributes: Mapping[str, Any]) -> None:
+        if self._span is not None:
+            tell(self._span, attributes)
+
+    def _end_choice(self) -> None:
+        if self._choice is not None:
+            self._choice.end()
+            self._choice = None
+
+    def _end_rollout(self, index: int) -> None:
+        if index in self._rollouts:
+            self._rollouts.pop(index)[1].end()

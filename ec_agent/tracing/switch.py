@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ec_agent.errors import ConfigError
+from ec_agent.rollouts.observing import observe_everywhere
 from ec_agent.support.checks import one_of, or_none, refusal
-from ec_agent.tracing.seam import listen
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -50,19 +51,20 @@ def instrument(
     from opentelemetry.trace import get_tracer
 
     from ec_agent import __version__
-    from ec_agent.tracing.questions import SpanListener
+    from ec_agent.tracing.questions import SpanObserver
     from ec_agent.tracing.spans import Settings, heard_anew
     from ec_agent.tracing.tools import install_patch
 
     install_patch()
     heard_anew()
     tracer = get_tracer("ec_agent", __version__, tracer_provider)
-    listen(SpanListener(Settings(tracer, _content_asked() if content is None else content, calls, tools)))
+    settings = Settings(tracer, _content_asked() if content is None else content, calls, tools)
+    observe_everywhere("tracing", partial(SpanObserver, settings))
 
 
 def uninstrument() -> None:
     """Make no more spans; of questions under way, those already begun are ended."""
-    listen(None)
+    observe_everywhere("tracing", None)
 
 
 def _content_asked() -> bool:

@@ -42,7 +42,7 @@ def anew(monkeypatch):
             (AsyncAPIClient, "request"),
         ):
             monkeypatch.setattr(owner, name, _innermost(getattr(owner, name)))
-        monkeypatch.setattr(tool_runs, "_around", {})
+        monkeypatch.setattr(tool_runs, "_hooks", {})
 
     return anew
 

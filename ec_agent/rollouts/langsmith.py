@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.uuid import uuid7
 
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.rollouts.observer import Chosen, Observer, OpenedQuestion
 from ec_agent.support.checks import seconds
 
 Score = tuple[str, Any, str | None]
@@ -32,6 +33,19 @@ _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
 _pending: set[Future[None]] = set()
 _clients: list[Any] = []
+
+
+class LangSmithFeedback(Observer):
+    """Sends each rollout's run its scores once there is a choice."""
+
+    def chosen(self, chosen: Chosen) -> None:
+        """Every score, in the background."""
+        send(chosen.config, chosen.records, chosen.selection.to_dict())
+
+
+def langsmith_feedback(question: OpenedQuestion) -> LangSmithFeedback:
+    """For every question: where LangSmith is not tracing, nothing is sent."""
+    return LangSmithFeedback()
 
 
 def metadata(index: int, selector: str, config: HEPConfig) -> dict[str, Any]:
