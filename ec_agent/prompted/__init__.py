@@ -1,6 +1,6 @@
-"""Tool calls as text: a chat model around any other, so that the tokens of its tool calls come with logprobs.
+"""Lets any chat model call tools in the text of its replies, so that the tokens of tool calls have logprobs.
 
-Importing this package loads none of it; each name is loaded when it is first used.
+Importing this package is fast: each name is imported when it is first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A chat model around any other that lets it call tools in the text of its replies."""
+"""A chat model that wraps another one and lets it call tools in the text of its replies."""
 
 from __future__ import annotations
 
@@ -35,43 +35,49 @@ from ec_agent.support.refusing import Refusing
 
 _NAMED: dict[str, ToolProtocol] = {"json_schema": JsonSchemaProtocol(), "hermes": HermesProtocol()}
 _FORMATS = ("response_format", "format", "response_schema", "response_json_schema")
-_STOPS = ("stop", "stop_sequences")  # Anthropic's has the second name
+_STOPS = ("stop", "stop_sequences")  # the attribute of a chat model with its stop sequences; ChatAnthropic's is the 2nd
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 
 
 class PromptedToolModel(Refusing, BaseChatModel):
-    """A chat model whose tools are written into the prompt and read out of the replies of another.
+    """A chat model that wraps another one (the *inner model*) and lets it call tools in the text of its replies.
 
-    Many providers return no logprobs for native tool calls. Here a tool call is text, so its tokens come with
-    logprobs like any other: the timeline of an agent holds all it generated. The inner model is given no native
-    tools; its reply becomes an ordinary ``AIMessage`` with ``tool_calls``, so ``create_agent`` works unchanged.
+    Many providers return no logprobs for native tool calls. Here a tool call is text, so its tokens have logprobs like
+    all others, and an agent's timeline holds every token that it generated. The tools are described in the prompt, and
+    the inner model gets no native tools. Its reply becomes an ordinary ``AIMessage`` with ``tool_calls``, so
+    ``create_agent`` works unchanged. If no tools are bound, the inner model is called as it is.
 
-    The message carries all that the inner one did, untouched: ``response_metadata`` (logprobs, in whatever shape the
-    integration leaves them there), ``usage_metadata``, ``additional_kwargs``, blocks of reasoning, a provider's own
-    id. An opening ``<think>`` block is taken off the text and kept as ``additional_kwargs["reasoning_content"]``. A
-    tool call that cannot be read becomes an ``invalid_tool_call``; reading never raises. Without tools bound the
-    inner model is asked as it is.
+    **The message** keeps what the inner model's message had: ``response_metadata`` (with the logprobs, in the shape of
+    the integration), ``usage_metadata``, ``additional_kwargs``, blocks of reasoning, the provider's id. A ``<think>``
+    block at the beginning of the text is moved to ``additional_kwargs["reasoning_content"]``. A tool call that cannot
+    be parsed becomes an ``invalid_tool_call``; parsing never raises.
 
-    Tracers see the inner call as a child run, with this model's tags and metadata; streams see this model only, and
-    nothing streams token by token: a reply is read when it is there. So the inner model is asked for it in one piece,
-    whatever stream mode is listening and even where it was made with ``streaming=True``: streamed, some servers leave
-    out logprobs of a reply that a schema holds (llama.cpp: all that it does not show). ``streamed=True``, or
-    ``stream=True`` bound to a call, leaves that to the inner model. ``record_calls`` and ``best_of_n`` count the inner
-    call, once. An LLM cache works for the inner model; this one has none of its own.
+    **Streaming**: this model returns a reply only when it is complete, because tool calls are parsed from the whole
+    text. The inner model is asked not to stream either, even if it was made with ``streaming=True``. The reason: in
+    streamed replies that follow a schema, some servers leave out logprobs (llama.cpp leaves out those of all text that
+    it does not show). ``streamed=True``, or ``stream=True`` bound to a call, allows the inner model to stream.
+
+    **Who sees what**: tracers see the call of the inner model as a child run, with the tags and metadata of this
+    model. LangGraph's stream modes see this model only. ``record_calls`` and ``best_of_n`` count the inner call, once.
+    An LLM cache works on the inner model; this model has no cache.
 
     Example:
         >>> model = PromptedToolModel(model=ChatOpenAI(model="...", logprobs=True, top_logprobs=20), protocol="hermes")
         >>> agent = create_agent(model, [price_of])
 
     Attributes:
-        model: any chat model that returns logprobs for plain text; ask it for them where you make it.
-        protocol: ``"json_schema"`` (``JsonSchemaProtocol()``: one step a reply, enforced where the provider takes a
-            schema), ``"hermes"`` (``HermesProtocol()``: free text and any number of calls, nothing enforced), or an
-            object that is a ``ToolProtocol``.
-        preamble: opens the instructions that list the tools; ``None`` is the protocol's own.
-        examples: worked examples, shown before the conversation whenever tools are bound.
-        streamed: whether the inner model may stream, if it is made to: against a proxy that ends requests that say
-            nothing for long, say.
+        model: the inner model: any chat model that returns logprobs for plain text. Ask for logprobs when you make it.
+        protocol: how tools and tool calls are written. ``"json_schema"`` (``JsonSchemaProtocol()``): each reply is one
+            tool call or the answer, and the form is enforced if the provider supports schemas. ``"hermes"``
+            (``HermesProtocol()``): free text and any number of calls; nothing is enforced. Or your own
+            ``ToolProtocol``.
+        preamble: first sentences of the instructions that list the tools. ``None`` means those of the protocol.
+        examples: example messages, put before the conversation if tools are bound.
+        streamed: whether the inner model may stream if it is set to. Useful with a proxy that ends requests that send
+            nothing for a long time.
+
+    Raises:
+        ConfigError: from the constructor: an argument has a wrong value or is unknown.
     """
 
     model: BaseChatModel
@@ -79,9 +85,9 @@ class PromptedToolModel(Refusing, BaseChatModel):
     preamble: str | None = None
     examples: tuple[AnyMessage, ...] = ()
     streamed: bool = False
-    # Nothing streams here: a tool call is read from the whole reply.
+    # This model cannot stream, because a tool call is parsed from the whole reply.
     disable_streaming: bool | Literal["tool_calling"] = True
-    # The inner model has the cache: two of them would hold each answer twice.
+    # An LLM cache works on the inner model. If this model used it too, each answer would be stored twice.
     cache: BaseCache | bool | None = Field(default=False, exclude=True)
 
     @property
@@ -90,7 +96,7 @@ class PromptedToolModel(Refusing, BaseChatModel):
 
     @property
     def model_name(self) -> str:
-        """A name that says nothing of the inner model: by it ``create_agent`` would guess at native abilities."""
+        """A neutral name. ``create_agent`` guesses from a model's name which native features it has."""
         return self._llm_type
 
     @property
@@ -117,18 +123,19 @@ class PromptedToolModel(Refusing, BaseChatModel):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools.
+        """Return this model with tools bound to it.
 
         Args:
-            tools: anything ``convert_to_openai_tool`` takes that is a function.
-            tool_choice: ``None``/``"auto"``, ``"none"``, ``"any"``/``"required"``/``True``, a tool's name, or a
-                provider's dict of these; how far it is enforced is the protocol's affair.
-            strict: accepted and not used: the JSON schema always holds, Hermes has none.
-            parallel_tool_calls: accepted and not used: a JSON step is one call, a Hermes reply any number.
-            **kwargs: bound to every call of the inner model, as with ``bind``.
+            tools: tools, functions or schemas: what ``convert_to_openai_tool`` accepts, if it is a function.
+            tool_choice: ``None`` or ``"auto"``, ``"none"``, ``"any"`` or ``"required"`` or ``True``, the name of a
+                tool, or a provider's dict with one of these. Whether it is enforced depends on the protocol.
+            strict: accepted, but without effect: a JSON schema is always strict, and Hermes has no schema.
+            parallel_tool_calls: accepted, but without effect: the JSON protocol has one call per reply, Hermes any
+                number.
+            **kwargs: arguments for every call of the inner model, as in ``bind``.
 
         Raises:
-            ConfigError: ``tool_choice`` names no such tool, or a tool is one that the provider runs itself.
+            ConfigError: ``tool_choice`` names no bound tool, or a tool is one that the provider itself runs.
         """
         or_none("strict", strict, flag)
         or_none("parallel_tool_calls", parallel_tool_calls, flag)
@@ -139,7 +146,7 @@ class PromptedToolModel(Refusing, BaseChatModel):
             raise ConfigError(
                 f"tools cannot be bound ({error}); give tools, functions with a docstring, or schemas"
             ) from error
-        offered(converted, tool_choice)  # a wrong choice is told here, not at the first call
+        offered(converted, tool_choice)  # a wrong choice must fail here, not at the first call
         return self.bind(tools=converted, tool_choice=tool_choice, **kwargs)
 
     def _generate(
@@ -188,17 +195,20 @@ class PromptedToolModel(Refusing, BaseChatModel):
         return ChatResult(generations=generations, llm_output=result.llm_output)
 
     def _with_protocol(self, options: dict[str, Any], offer: Offer) -> dict[str, Any]:
-        """The options of the inner call, the protocol's among them."""
+        """Add the options of the protocol to those of the inner call."""
         if given := [name for name in _FORMATS if name in options]:
-            raise ConfigError(f"{given[0]} cannot be joined with tools here; use a ToolStrategy, or drop one")
+            raise ConfigError(f"{given[0]} cannot be combined with tools here; use a ToolStrategy, or drop one of them")
         added = dict(self._spoken.options(offer, self.model))
-        if "extra_body" in added:  # a call's extra body takes the place of the model's own
-            own = getattr(self.model, "extra_body", None) or {}
-            added["extra_body"] = {**own, **options.get("extra_body", {}), **added["extra_body"]}
+        if "extra_body" in added:  # extra_body given with a call would replace that of the model, so both are merged
+            models_body = getattr(self.model, "extra_body", None) or {}
+            added["extra_body"] = {**models_body, **options.get("extra_body", {}), **added["extra_body"]}
         return {**options, **added}
 
     def _child(self, run_manager: RunManager | None) -> Any:
-        """Callbacks for the inner call: tracers see it, streams do not, or they would show the protocol's text too."""
+        """Make the callbacks of the inner call: those of this call, as a child run, without the handlers that stream.
+
+        Stream handlers would show the raw text of the protocol besides the parsed message.
+        """
         if run_manager is None:
             return None
         kind = AsyncCallbackManager if isinstance(run_manager, AsyncCallbackManagerForLLMRun) else CallbackManager
@@ -234,21 +244,31 @@ class PromptedToolModel(Refusing, BaseChatModel):
 
 
 def _in_one_piece(model: BaseChatModel) -> BaseChatModel:
-    """The model, which will not stream."""
-    own = {"streaming": False} if hasattr(model, "streaming") else {}
+    """Return the model, or a copy of it that does not stream."""
+    switch = {"streaming": False} if hasattr(model, "streaming") else {}
     if not getattr(model, "streaming", False) and not has_streams(model.callbacks):
-        return model  # a copy would be another one to an LLM cache
-    return model.model_copy(update={**own, "disable_streaming": True})
+        return model  # not a copy, which an LLM cache would take for another model
+    return model.model_copy(update={**switch, "disable_streaming": True})
 
 
 def _stopping(model: BaseChatModel, given: list[str], added: list[str]) -> tuple[BaseChatModel, list[str] | None]:
-    """What to ask, and with which ``stop``: the protocol's come on top of those that would have held without."""
-    own = next((name for name in _STOPS if getattr(model, name, None)), None)
-    if given or not added or own is None:
+    """Add the protocol's stop sequences to those of the call, or to those of the model if the call has none.
+
+    Args:
+        model: the inner model.
+        given: stop sequences of the call.
+        added: stop sequences of the protocol.
+
+    Returns:
+        The model to call, and the ``stop`` to call it with.
+    """
+    attribute = next((name for name in _STOPS if getattr(model, name, None)), None)
+    if given or not added or attribute is None:
         return model, list(dict.fromkeys([*given, *added])) or None
-    # A call's take the place of the model's own, or clash with them: ChatOllama raises.
-    joined = dict.fromkeys([*_listed(getattr(model, own)), *added])
-    return model.model_copy(update={own: list(joined)}), None
+    # Given with the call, the stop sequences would replace those of the model, or clash with them: ChatOllama raises.
+    # So a copy of the model gets both.
+    joined = dict.fromkeys([*_listed(getattr(model, attribute)), *added])
+    return model.model_copy(update={attribute: list(joined)}), None
 
 
 def _listed(stop: Any) -> list[str]:
@@ -256,12 +276,15 @@ def _listed(stop: Any) -> list[str]:
 
 
 def _own_id(message: BaseMessage) -> str | None:
-    """The id that the provider gave the message; one made from the inner run's is left to this model's run."""
+    """Return the id of a message if the provider gave it.
+
+    LangChain makes ids from the id of the run. ``None`` in place of such an id lets it make one for this model's run.
+    """
     return None if (message.id or "").startswith(LC_ID_PREFIX) else message.id
 
 
 def _with_text(content: str | list[Any], text: str) -> str | list[Any]:
-    """The content with its text replaced; blocks of other kinds, such as reasoning, stay."""
+    """Replace the text of a message's content. Blocks of other kinds, such as reasoning, stay."""
     if isinstance(content, str) or AIMessage(content).text == text:
         return text if isinstance(content, str) else content
     others = [block for block in content if isinstance(block, dict) and block.get("type") != "text"]

@@ -1,4 +1,4 @@
-"""Tool calls as Hermes and Qwen models write them: ``<tool_call>{"name": ..., "arguments": ...}</tool_call>``."""
+"""The protocol of Hermes and Qwen models for tool calls: ``<tool_call>{"name": ..., "arguments": ...}</tool_call>``."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ _NAME = re.compile(r'"name"\s*:\s*"([^"\\]+)"')
 
 @dataclass(frozen=True)
 class HermesProtocol:
-    """The format of NousResearch's Hermes models and of Qwen2.5's and Qwen3's chat templates.
+    """The format for tool calls of NousResearch's Hermes models, and of the chat templates of Qwen2.5 and Qwen3.
 
-    Tools stand in ``<tools>`` in the system message, in Qwen2.5's wording; results in ``<tool_response>`` in a user
-    turn. One reply may hold several calls. Text before the first stays the message's content, text after it is
-    dropped; a call that cannot be read becomes an ``invalid_tool_call`` with the block as its arguments.
+    The system message lists the tools in ``<tools>``, in the wording of Qwen2.5. Results of tools are user messages
+    with ``<tool_response>``. One reply may hold several calls. Text before the first call becomes the content of the
+    message, and text after it is dropped. A call that cannot be parsed becomes an ``invalid_tool_call``, with the raw
+    block as its arguments.
 
-    Nothing holds the sampler to the format, so ``tool_choice`` is said in the prompt and **not enforced**, but for
-    ``"none"``, under which nothing is read as a call. Where you need it enforced, take the JSON schema.
+    The format is only described in the prompt, so ``tool_choice`` is **not enforced**. One exception is ``"none"``: no
+    text is then parsed as a call. If you need it enforced, use ``JsonSchemaProtocol``.
 
     Attributes:
-        stop: stop sequences on top of the call's or the inner model's own, sent when tools are bound.
-            ``("<tool_response>",)`` ends a reply in which the model would go on to invent the result.
+        stop: further stop sequences, sent if tools are bound, besides those of the call or of the inner model. Some
+            models go on after a call and invent its result; ``("<tool_response>",)`` stops them.
     """
 
     stop: tuple[str, ...] = ()
 
     def instructions(self, offer: Offer, preamble: str | None) -> str:
-        """The preamble, the tools in ``<tools>``, the form of a call, and what ``tool_choice`` asks for."""
+        """Return the preamble, the tools in ``<tools>``, the form of a call, and what ``tool_choice`` demands."""
         if not offer.choices:
             return "Do not call a function now; answer in plain text."
         tools = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in offer.choices)
@@ -54,7 +55,7 @@ class HermesProtocol:
         return "\n\n".join(part for part in parts if part)
 
     def said(self, message: AIMessage, offer: Offer) -> str:
-        """The content, then each call in its tags; an unreadable call as it was."""
+        """Return the content, then each call in its tags. A call that could not be parsed is written as it was."""
         calls = [
             json.dumps({"name": call["name"], "arguments": call["args"]}, ensure_ascii=False)
             for call in message.tool_calls
@@ -64,15 +65,15 @@ class HermesProtocol:
         return "\n".join(part for part in (message.text, *blocks) if part)
 
     def result(self, message: ToolMessage) -> str:
-        """The result in its tags."""
+        """Return the result in its tags."""
         return f"<tool_response>\n{message.text}\n</tool_response>"
 
     def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:
-        """The stop sequences, if any."""
+        """Return the stop sequences, if there are any."""
         return {"stop": list(self.stop)} if self.stop else {}
 
     def parse(self, text: str, offer: Offer) -> AIMessage:
-        """Every ``<tool_call>`` outside ``<think>`` as a call, the text before the first as content. Never raises."""
+        """Parse each ``<tool_call>`` outside of ``<think>``; the text before the first is the content. Never raises."""
         if not offer.choices:
             return AIMessage(readable(text))
         message = AIMessage("")
@@ -87,13 +88,13 @@ class HermesProtocol:
 
 
 def _read_call(text: str, start: int, message: AIMessage) -> int:
-    """Add the call whose opening tag ends at ``start`` to the message.
+    """Parse the call whose opening tag ends at ``start``, and add it to the message.
 
     Returns:
-        Where it ends: after its closing tag, if it has one.
+        The index after the call, and after its closing tag if there is one.
     """
     try:
-        # By its JSON, not by the next closing tag, which an argument may hold.
+        # The JSON decoder finds the end of the call. The next closing tag may stand inside an argument.
         value, end = decode_from(text, start)
         end += len(text[end:]) - len(text[end:].lstrip())
         if end < len(text) and not text.startswith((_CLOSE, _OPEN), end):
@@ -121,7 +122,7 @@ def _name_and_args(value: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise ValueError('a call is {"name": ..., "arguments": {...}}')
     args = value.get("arguments")
-    if isinstance(args, str):  # as in OpenAI's own format, where the arguments are JSON in a string
+    if isinstance(args, str):  # in OpenAI's format, the arguments are a string that holds JSON
         args = decode(args)
     if not isinstance(args, dict | None):
         raise ValueError("the arguments are not a JSON object")

@@ -1,4 +1,4 @@
-"""Tool calls as JSON objects that a schema holds the model to."""
+"""The protocol in which each reply is one JSON object, whose form a JSON schema enforces."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HandOver = (
 
 
 def _by_class(model: BaseChatModel) -> str:
-    classes = {base.__name__ for base in type(model).__mro__}  # by name: none of them need be installed
+    classes = {base.__name__ for base in type(model).__mro__}  # names, because these packages may not be installed
     if "ChatOllama" in classes:
         return "ollama"
     if "ChatGoogleGenerativeAI" in classes:
@@ -47,41 +47,45 @@ def _by_class(model: BaseChatModel) -> str:
 
 
 def handed_over(schema: Schema, model: BaseChatModel) -> dict[str, Any]:
-    """The parameters of a call that hold the answer to a schema, in the words of the model's class."""
+    """Return the arguments that make a chat model of this class follow a schema, for its call."""
     return _HAND_OVER[_by_class(model)](schema)
 
 
 def _on_responses(model: Any) -> bool:
-    """Whether a ``ChatOpenAI`` speaks the Responses API, where it turns a ``response_format`` into ``text.format``."""
+    """Tell whether a ``ChatOpenAI`` uses the Responses API. It then translates ``response_format`` by itself."""
     return bool(model._use_responses_api(model._default_params))
 
 
 @dataclass(frozen=True)
 class JsonSchemaProtocol:
-    """One JSON object a reply: ``{"price_of": {"product": "mug"}}``, or ``{"answer": "4.50"}``.
+    """Each reply is one JSON object: a tool call, ``{"price_of": {"product": "mug"}}``, or ``{"answer": "4.50"}``.
 
-    A reply is one step, so never several calls. The schema enforces ``tool_choice``, the names and the arguments, as
-    far as the provider keeps to it; ``hand_over`` says how the provider is given it:
+    So a reply never holds several calls. The schema enforces ``tool_choice``, the names of tools and their arguments,
+    if the provider follows it. ``hand_over`` says how the provider gets the schema:
 
-    * ``"auto"``: one of the next four, by the inner model's class; the first where its class is none of those named.
+    * ``"auto"``: one of the next four, chosen by the class of the inner model; ``"response_format"`` for a class that
+      is not named below.
     * ``"response_format"``: OpenAI's ``response_format={"type": "json_schema", ...}``. ``LocalChatModel`` and most
-      integrations take it; llama.cpp, vLLM and SGLang do behind them.
-    * ``"extra_body"``: the same in the ``openai`` client's ``extra_body``, for ``ChatOpenAI`` and its subclasses on
-      Chat Completions: given a ``response_format``, they have the client parse the reply, which raises
-      ``openai.LengthFinishReasonError`` on one cut at the token limit.
+      integrations accept it, and so do llama.cpp, vLLM and SGLang.
+    * ``"extra_body"``: the same, in ``extra_body`` of the ``openai`` client, for ``ChatOpenAI`` and its subclasses with
+      Chat Completions. They would let the client parse the reply if they got ``response_format``, and the client
+      raises ``openai.LengthFinishReasonError`` for a reply that was cut at the token limit.
     * ``"ollama"``: ``format=schema``, for ``ChatOllama``.
     * ``"gemini"``: ``response_mime_type`` and ``response_json_schema``, for ``ChatGoogleGenerativeAI``.
-    * ``"none"``: prompted only; nothing is enforced.
-    * a function from the schema to keyword arguments of the inner model's call.
+    * ``"none"``: the form is only described in the prompt; nothing is enforced.
+    * a function that turns the schema into keyword arguments for the call of the inner model.
 
-    **The logprobs may be those before the schema.** Where a schema constrains the sampler, a provider may return the
-    model's own distribution, as llama.cpp does: entropies of tokens that the schema forced then describe the model,
-    not the sampler.
+    **The logprobs may be from before the schema.** A provider may return the probabilities that the model gave before
+    the schema removed tokens; llama.cpp does. The entropy of a token that the schema forced then describes the model,
+    not what could be sampled.
 
     Attributes:
-        hand_over: see above.
-        wrapper: wraps every step: ``{"step": {...}}`` with ``wrapper="step"``. For APIs that refuse ``anyOf`` at a
-            schema's root, as OpenAI documents of its own.
+        hand_over: how the provider gets the schema; see above.
+        wrapper: a key around every reply, as in ``{"step": {...}}`` for ``wrapper="step"``. Use it for APIs that refuse
+            ``anyOf`` at the root of a schema; OpenAI documents this for its own.
+
+    Raises:
+        ConfigError: ``hand_over`` or ``wrapper`` has a wrong value.
     """
 
     hand_over: HandOver = "auto"
@@ -97,29 +101,29 @@ class JsonSchemaProtocol:
             )
 
     def instructions(self, offer: Offer, preamble: str | None) -> str:
-        """The preamble, then the form of each step on offer."""
+        """Return the preamble, then the form of each possible reply."""
         opening = steps.PREAMBLE if preamble is None else preamble
         return steps.instructions(opening, offer.choices, self._answer(offer), self.wrapper)
 
     def said(self, message: AIMessage, offer: Offer) -> str:
-        """The steps it was; as it is where no tools are bound and it called none."""
+        """Return an earlier message as JSON, or its text unchanged if it called no tool and no tools are bound."""
         if not (offer.tools or message.tool_calls):
             return message.text
         return steps.said(message, steps.answer_key(offer.tools), self.wrapper)
 
     def result(self, message: ToolMessage) -> str:
-        """The result as it is."""
+        """Return the result unchanged."""
         return message.text
 
     def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:
-        """The schema of the next step, in the way the provider takes it."""
+        """Return the schema of the reply, as arguments that the provider understands (``hand_over``)."""
         schema = steps.step_schema(offer.choices, self._answer(offer), self.wrapper)
         if callable(self.hand_over):
             return self.hand_over(schema)
         return handed_over(schema, model) if self.hand_over == "auto" else _HAND_OVER[self.hand_over](schema)
 
     def parse(self, text: str, offer: Offer) -> AIMessage:
-        """The step as an answer or a tool call. Never raises."""
+        """Parse the reply as an answer or a tool call. Never raises."""
         return steps.parse_step(text, offer.names, steps.answer_key(offer.tools), self.wrapper)
 
     def _answer(self, offer: Offer) -> str | None:

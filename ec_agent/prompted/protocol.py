@@ -1,4 +1,4 @@
-"""What a prompt protocol is, and what it is told of the tools on offer."""
+"""The interface of a protocol for tool calls in text, and the tools that it is given."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Tool = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The tools of one model call.
+    """The tools that the model may use in one reply.
 
     Attributes:
-        tools: all bound tools, OpenAI-style: ``{"type": "function", "function": {"name": ...}}``.
-        choices: those that ``tool_choice`` leaves.
-        may_answer: whether an answer will do as well; ``False`` where a tool must be called.
+        tools: all bound tools, in OpenAI's form: ``{"type": "function", "function": {"name": ...}}``.
+        choices: the tools that ``tool_choice`` allows.
+        may_answer: whether the reply may be an answer. If ``False``, it must call a tool.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -31,64 +31,66 @@ class Offer:
 
     @property
     def names(self) -> list[str]:
-        """What a reply may call, in order: every bound tool, or none under ``tool_choice="none"``."""
+        """Names of the tools that a reply is parsed for: all bound tools, or none with ``tool_choice="none"``."""
         return tool_names(self.tools) if self.choices else []
 
 
 @runtime_checkable
 class ToolProtocol(Protocol):
-    """How tools, tool calls and tool results are written as text, and read again.
+    """How tools, tool calls and tool results are written as text, and how tool calls are parsed.
 
-    Implement the five methods for a format of your own and give an object of the class as
-    ``PromptedToolModel(protocol=...)``. Blocks in ``<think>`` at the start of a reply are taken off before ``parse``.
+    For your own format, write a class with these five methods, and give an object of it as
+    ``PromptedToolModel(protocol=...)``. A ``<think>`` block at the beginning of a reply is removed before ``parse``.
     """
 
     def instructions(self, offer: Offer, preamble: str | None) -> str:
-        """What the system message says of the tools.
+        """Return the part of the system message that describes the tools.
 
         Args:
-            offer: the tools; there is at least one.
-            preamble: opens the instructions; ``None`` is the protocol's own.
+            offer: the tools, at least one.
+            preamble: first sentences of the instructions. ``None`` means those of the protocol.
         """
         ...
 
     def said(self, message: AIMessage, offer: Offer) -> str:
-        """An earlier message of the model as the text it was; ``offer`` is empty where no tools are bound."""
+        """Return an earlier message of the model as the text that it was. Without bound tools, ``offer`` is empty."""
         ...
 
     def result(self, message: ToolMessage) -> str:
-        """A tool's result as the text of a user turn."""
+        """Return the result of a tool as the text of a user message."""
         ...
 
     def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:
-        """Keyword arguments for the call of the inner ``model``, such as a schema or ``stop``."""
+        """Return keyword arguments for the call of the inner ``model``, such as a schema or ``stop``."""
         ...
 
     def parse(self, text: str, offer: Offer) -> AIMessage:
-        """The reply as the message a tool-calling model would have sent. Must not raise."""
+        """Return the reply as the message that a model with native tool calls would have sent. Must not raise."""
         ...
 
 
 def tool_names(tools: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The names of OpenAI-style tools, in order."""
+    """Return the names of tools in OpenAI's form, in order."""
     return [tool["function"]["name"] for tool in tools]
 
 
 def offered(tools: Sequence[Tool], tool_choice: Any) -> Offer:
-    """What a reply may be under a ``tool_choice``.
+    """Return what the model may do in a reply, given the bound tools and ``tool_choice``.
 
     Args:
-        tools: OpenAI-style tools.
+        tools: the bound tools, in OpenAI's form.
         tool_choice: ``None``/``"auto"`` (any tool or the answer), ``"none"`` (the answer), ``"any"``/
             ``"required"``/``True`` (any tool), a tool's name, or a provider's dict of these: OpenAI's
             ``{"type": "function", "function": {"name": ...}}``, Anthropic's ``{"type": "tool", "name": ...}``.
 
     Raises:
-        ConfigError: the choice names no such tool, or a tool is no function.
+        ConfigError: ``tool_choice`` names no bound tool, or a tool is not a function.
     """
     for tool in tools:
         if "function" not in tool:
-            raise ConfigError(f"{tool} is a tool that the provider runs itself and cannot be prompted; bind functions")
+            raise ConfigError(
+                f"{tool} is a tool that the provider itself runs, so it cannot be called in text; bind functions only"
+            )
     choice = tool_choice
     if not (choice is None or isinstance(choice, bool | str | Mapping)):
         raise refusal("tool_choice", choice, "'auto', 'none', 'any', the name of a tool, or None")

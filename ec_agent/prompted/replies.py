@@ -1,4 +1,4 @@
-"""Reading what a model wrote: JSON that may be spoilt, thoughts, tool calls. Nothing here raises but ``ValueError``."""
+"""Parses what a model wrote: JSON that may be damaged, thoughts, tool calls. Raises nothing but ``ValueError``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from uuid import uuid4
 from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-# Models write raw line breaks into JSON strings now and then; what they meant is plain.
+# Not strict: models sometimes write raw line breaks into JSON strings, and what they mean is clear.
 _DECODER = json.JSONDecoder(strict=False)
 
 CUT = "the reply ended before its JSON did; raise max_tokens"
 
 
 def decode(text: str) -> Any:
-    """The JSON value that ``text`` is.
+    """Return the value of JSON text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not one JSON value.
     """
     value, end = decode_from(text, 0)
     if text[end:].strip():
@@ -28,10 +28,10 @@ def decode(text: str) -> Any:
 
 
 def decode_from(text: str, start: int) -> tuple[Any, int]:
-    """The JSON value that begins at ``start``, or after white space there, and where it ends.
+    """Return the JSON value that begins at index ``start``, or after white space there, and the index of its end.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no JSON value begins there.
     """
     start += len(text[start:]) - len(text[start:].lstrip())
     try:
@@ -42,7 +42,7 @@ def decode_from(text: str, start: int) -> tuple[Any, int]:
 
 
 def readable(value: Any) -> Any:
-    r"""The value with every half of a surrogate pair replaced: ``"\ud83d"`` cannot be sent, printed or stored."""
+    r"""Replace each half of a surrogate pair in a JSON value: such a half, ``"\ud83d"``, cannot be written as UTF-8."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
@@ -53,12 +53,12 @@ def readable(value: Any) -> Any:
 
 
 def called(name: str, args: dict[str, Any]) -> ToolCall:
-    """A tool call, with an id of its own."""
+    """Make a tool call with a new id."""
     return tool_call(name=name, args=args, id=_call_id())
 
 
 def spoilt(name: str | None, args: str, error: str) -> InvalidToolCall:
-    """A tool call that cannot be carried out."""
+    """Make an invalid tool call with a new id. ``error`` tells the model what is wrong."""
     return invalid_tool_call(name=name, args=args, id=_call_id(), error=error)
 
 
@@ -67,16 +67,16 @@ def _call_id() -> str:
 
 
 def after_thinking(text: str) -> tuple[str, str]:
-    """Divide a reply into its opening ``<think>`` block, without the tags, and the rest.
+    """Split a reply into the thoughts in its ``<think>`` block at the beginning, without the tags, and the rest.
 
-    A reply that was cut while thinking is all thought. Where the chat template opens the block in the prompt, the
-    reply holds its end alone.
+    If the reply was cut inside the block, all of it is thoughts. If the chat template put the opening tag into the
+    prompt, the reply has only the closing tag.
     """
     bare = text.lstrip()
     opened = bare.startswith("<think>")
     thought, closing, rest = bare.removeprefix("<think>").partition("</think>")
     if closing:
-        # A call's argument may quote the closing tag.
+        # A closing tag without an opening one may also be part of an argument of a tool call.
         if opened or not ("<think>" in thought or bare.startswith(("{", "<tool_call>"))):
             return thought.strip(), rest.lstrip()
     elif opened:

@@ -1,8 +1,9 @@
-"""One agent step as JSON: tools to a schema, earlier messages to steps, a reply to tool calls. Pure functions.
+"""Writes and parses the steps of ``JsonSchemaProtocol``. A *step* is one reply: a tool call, or the answer.
 
-A small model never calls tools natively, but it can be held to a JSON schema. So a step is one JSON object with one
-key: the name of a tool with its arguments, ``{"price_of": {"product": "mug"}}``, or ``{"answer": "4.50"}``. Where the
-schema's root must be a plain object, the step is wrapped: ``{"step": {"answer": "4.50"}}``.
+A small model does not call tools natively, but a JSON schema can force the form of its reply. So a step is a JSON
+object with one key. The key is the name of a tool, with the tool's arguments, ``{"price_of": {"product": "mug"}}``. Or
+it is ``"answer"``: ``{"answer": "4.50"}``. If the root of a schema must be a plain object, a wrapper is put around the
+step: ``{"step": {"answer": "4.50"}}``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _FENCE = re.compile(r"\A\s*```(?:json)?\s*(\{.*\})\s*```\s*\Z", re.DOTALL)
 
 
 def answer_key(tools: Sequence[Mapping[str, Any]]) -> str:
-    """The key of the answer branch: ``"answer"``, or another name where a tool has that one."""
+    """Return the key for the answer: ``"answer"``, or another name if a tool is called so."""
     key = "answer"
     while key in tool_names(tools):
         key = f"final_{key}"
@@ -34,12 +35,12 @@ def answer_key(tools: Sequence[Mapping[str, Any]]) -> str:
 
 
 def step_schema(tools: Sequence[Mapping[str, Any]], key: str | None, wrapper: str | None = None) -> dict[str, Any]:
-    """The JSON schema of one step: ``anyOf`` a branch per tool and, under ``key``, the answer.
+    """Return the JSON schema of a step: ``anyOf`` with one branch for each tool, and one for the answer.
 
     Args:
-        tools: the OpenAI-style tools on offer.
-        key: the answer's key; ``None`` where only tools are on offer.
-        wrapper: the key that the step is wrapped in, if it is.
+        tools: the tools that may be called, in OpenAI's form.
+        key: the key for the answer. ``None`` if a tool must be called.
+        wrapper: the key around the step, or ``None`` for no wrapper.
     """
     branches = [_branch(tool["function"]["name"], _arguments(tool)) for tool in tools]
     if key is not None:
@@ -53,20 +54,23 @@ def _branch(key: str, value: dict[str, Any]) -> dict[str, Any]:
 
 def _arguments(tool: Mapping[str, Any]) -> dict[str, Any]:
     schema = tool["function"].get("parameters") or {"type": "object", "properties": {}}
-    # Each tool's references point into its own schema, which is not the root here.
+    # References ($ref) point to the root of a tool's schema, which is not the root of this one. So they are resolved.
     schema = {k: v for k, v in dereference_refs(schema).items() if k not in ("$defs", "definitions")}
     return {"additionalProperties": False, **_anchored(schema)}
 
 
 def _anchored(schema: Any) -> Any:
-    """Anchor every ``pattern`` at both ends: a JSON schema's is a search, a grammar knows whole strings only."""
+    """Add ``^`` and ``$`` to each ``pattern`` of a schema.
+
+    In JSON Schema a pattern may match anywhere in a string. Servers turn it into a grammar for the whole string.
+    """
     if isinstance(schema, list):
         return [_anchored(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     done = {key: _anchored(value) for key, value in schema.items()}
     pattern = done.get("pattern")
-    if isinstance(pattern, str):  # otherwise a property that happens to be called so
+    if isinstance(pattern, str):  # if not, it is the schema of a property with the name "pattern"
         start, end = pattern.startswith("^"), pattern.endswith("$") and not pattern.endswith(r"\$")
         if not (start and end):
             core = pattern[int(start) : len(pattern) - int(end)]
@@ -75,7 +79,7 @@ def _anchored(schema: Any) -> Any:
 
 
 def instructions(preamble: str, tools: Sequence[Mapping[str, Any]], key: str | None, wrapper: str | None = None) -> str:
-    """The preamble, then one line for each step on offer with an example of its form."""
+    """Return the preamble, then one line for each possible step with its form. Arguments as of ``step_schema``."""
     lines = [preamble] if preamble else []
     for tool in tools:
         function = tool["function"]
@@ -89,12 +93,12 @@ def instructions(preamble: str, tools: Sequence[Mapping[str, Any]], key: str | N
 
 
 def said(message: AIMessage, key: str, wrapper: str | None = None) -> str:
-    """An earlier message of the model as the step or steps it was.
+    """Write an earlier message of the model as a step, or as several, one a line.
 
     Args:
         message: the message.
-        key: the answer's key.
-        wrapper: the key that steps are wrapped in, if they are.
+        key: the key for the answer.
+        wrapper: the key around each step, or ``None`` for no wrapper.
     """
     if message.invalid_tool_calls and not message.tool_calls:
         return message.text
@@ -107,16 +111,17 @@ def _dumped(step: dict[str, Any], wrapper: str | None) -> str:
 
 
 def parse_step(text: str, names: Iterable[str], key: str, wrapper: str | None = None) -> AIMessage:
-    """Turn a reply into the message a tool-calling model would have sent. Never raises.
+    """Turn a reply into the message that a model with native tool calls would have sent. Never raises.
 
-    A reply that is no step (cut off at the token limit, or from an endpoint that ignores the schema) becomes an
-    answer where the answer can be read, else an ``invalid_tool_call`` where a tool can be, with the text as content.
+    Some replies are not a step: they were cut at the token limit, or the endpoint ignored the schema. If the answer can
+    be read from such a reply, it is used. If the name of a tool can be read, the message has an ``invalid_tool_call``,
+    and the text as content. Otherwise the text is the answer.
 
     Args:
-        text: the model's reply; a code fence around it is overlooked.
-        names: the tools on offer.
-        key: the answer's key.
-        wrapper: the key that steps are wrapped in; a step without it is read as well.
+        text: the model's reply. A code fence around it is ignored.
+        names: the names of the tools that may be called.
+        key: the key for the answer.
+        wrapper: the key around a step, or ``None``. A step without the wrapper is accepted, too.
     """
     names = set(names)
     fenced = _FENCE.match(text)
@@ -155,8 +160,9 @@ def _salvage(text: str, names: set[str], key: str, wrapper: str | None) -> AIMes
 
 
 def _cut_string(text: str) -> str | None:
-    """The readable part of a JSON string that was cut off; ``None`` if it is no string."""
-    for end in range(len(text), max(0, len(text) - 7), -1):  # an escape such as \\u00e9 may be cut in its middle
+    """Return the readable part of a JSON string that was cut off, or ``None`` if the text is not a JSON string."""
+    # If an escape of six characters, such as \\u00e9, was cut in its middle, a shorter beginning is readable.
+    for end in range(len(text), max(0, len(text) - 7), -1):
         try:
             return str(decode(f'{text[:end]}"'))
         except ValueError:

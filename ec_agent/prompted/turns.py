@@ -1,4 +1,4 @@
-"""A conversation with tools as plain chat that any template knows: one system message, then user and assistant."""
+"""Writes a conversation with tool calls as plain chat: one system message, then user and assistant messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROLES: dict[str, type[BaseMessage]] = {
 
 
 def needs_rendering(messages: Sequence[BaseMessage]) -> bool:
-    """Whether the conversation holds tool calls or results, which a model without tools may refuse."""
+    """Tell whether a conversation holds tool calls or results, which a model without tools may refuse."""
     return any(
         isinstance(message, ToolMessage)
         or (isinstance(message, AIMessage) and bool(message.tool_calls or message.invalid_tool_calls))
@@ -43,17 +43,17 @@ def conversation(
     examples: Sequence[BaseMessage] = (),
     preamble: str | None = None,
 ) -> list[BaseMessage]:
-    """Write a conversation in a protocol.
+    """Write a conversation as plain chat, with tool calls and results as text.
 
     Args:
-        protocol: how calls and results are written.
-        messages: the conversation. User messages keep content that is no text, such as images.
-        offer: the tools; an empty offer adds no instructions.
-        examples: worked examples, placed between the system message and the conversation.
-        preamble: opens the instructions; ``None`` is the protocol's own.
+        protocol: how tool calls and results are written.
+        messages: the conversation. User messages keep content that is not text, such as images.
+        offer: the tools. If it is empty, no instructions are added.
+        examples: example messages, put between the system message and the conversation.
+        preamble: first sentences of the instructions. ``None`` means those of the protocol.
 
     Returns:
-        At most one system message, then user and assistant messages in turns.
+        At most one system message, then alternating user and assistant messages.
     """
     plain = [_of_known_kind(message) for message in messages]
     system = [message.text for message in plain if isinstance(message, SystemMessage)]
@@ -65,7 +65,8 @@ def conversation(
             continue
         turn = _turn(protocol, message, offer)
         if turns and type(turn) is type(turns[-1]) and not isinstance(turn, ChatMessage):
-            turns[-1] = type(turn)(content=_joined(turns[-1].content, turn.content))  # many templates refuse a run
+            # Many chat templates refuse two messages of one role in a row, so they are joined.
+            turns[-1] = type(turn)(content=_joined(turns[-1].content, turn.content))
         else:
             turns.append(turn)
     return turns
