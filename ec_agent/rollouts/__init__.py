@@ -1,4 +1,4 @@
-"""Fan out, select, route: n rollouts of one agent and the winner's writes."""
+"""Run one agent n times, choose a winner, and give its writes to the outer graph."""
 
 from ec_agent.support.versions import refuse_old
 

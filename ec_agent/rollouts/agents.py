@@ -1,4 +1,4 @@
-"""Whatever can be wrapped, made alike: a graph that is streamed, and a way to read what it wrote."""
+"""Bring every kind of agent (graph, Runnable, function) into one form: a graph that can be streamed and read."""
 
 from __future__ import annotations
 
@@ -42,18 +42,30 @@ Writes = list[tuple[str, Any]]
 
 
 class Agent:
-    """The agent under ``best_of_n``.
+    """The agent that ``best_of_n`` runs.
+
+    A function is put into a small graph of one node, the box, so that it can be streamed as other agents are.
+
+    Args:
+        agent: what the user gave.
+        whole: whether the outer graph gets all of the agent's state, and not only its output schema's keys: so it is
+            in ``as_agent()``, which stands for the agent itself.
 
     Attributes:
-        graph: what is streamed in a rollout.
-        state_keys: keys of its state, all of them.
+        original: what the user gave.
+        name: the agent's name.
+        state_keys: all keys of its state.
         drawn: the user's own graph, for drawings; ``None`` for a function.
-        channels: the channels it shows to the graph around it: its output schema's, or with ``whole`` all of
-            its state; ``None`` for a function, which has no state of its own.
-        needs_saver: whether a subgraph keeps its state in a checkpointer.
+        channels: its channels that the outer graph may receive, by key; ``None`` for a function, which has no state of
+            its own.
+        needs_saver: whether one of its subgraphs is compiled with ``checkpointer=True``.
         tools: the tools of its tool nodes, by name.
-        rescues: whether nodes of it have error handlers.
-        sieve: takes what is not to be checkpointed out of its checkpoints.
+        rescues: whether any of its nodes has an error handler.
+        sieve: removes values from its checkpoints that may not be saved.
+        async_only: whether it is an async function, which has no sync form.
+
+    Raises:
+        AgentError: the object is no agent, or returns its whole state where an update is needed.
     """
 
     def __init__(self, agent: Any, whole: bool = False) -> None:
@@ -87,7 +99,7 @@ class Agent:
             self._take_graph(agent)
         elif isinstance(agent, PregelProtocol):
             raise AgentError(
-                "a remote graph returns its whole state, not an update; wrap it in a function that returns "
+                "a remote graph returns its whole state, not an update; wrap it in a function that returns only "
                 "the new part: best_of_n(lambda state: {...})"
             )
         elif isinstance(agent, Runnable):
@@ -120,7 +132,7 @@ class Agent:
         self._box(RunnableLambda(call, afunc=acall, name=name), name)
 
     def _take_callable(self, func: Callable[..., Any]) -> None:
-        # The wrappers keep the signature, so that config, runtime, store and writer are injected as usual.
+        # functools.wraps keeps the signature, by which LangGraph injects config, runtime, store and writer.
         name = getattr(func, "__name__", type(func).__name__)
         plain = func if inspect.isroutine(func) or isinstance(func, functools.partial) else func.__call__  # type: ignore[operator]
         wrapper: Callable[..., Any]
@@ -136,7 +148,7 @@ class Agent:
             def wrapper(state: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
                 return {BOX_OUT: plain(state[BOX_IN], *args, **kwargs)}
 
-        # The hints are those of the user's state, which is not the box's.
+        # Drop the other hints: they describe the user's state, and LangGraph would take them for the box's.
         wrapper.__annotations__ = {k: v for k, v in getattr(plain, "__annotations__", {}).items() if k in INJECTED}
         self._box(wrapper, name)
 
@@ -156,79 +168,90 @@ class Agent:
 
     @property
     def has_nodes(self) -> bool:
-        """Whether it is a graph: one whose nodes a breakpoint may name."""
+        """Whether it is a graph, whose nodes can have breakpoints."""
         return isinstance(self.original, Pregel)
 
     def breakpoints(self) -> list[tuple[str, Any]]:
-        """The breakpoints that it and the graphs within were compiled with, by kind."""
+        """Return the breakpoints that the agent and its subgraphs were compiled with, as pairs of kind and nodes."""
         graphs = (_graphs_in(self.original) if isinstance(self.original, Pregel) else {}).values()
         kinds = ("interrupt_before", "interrupt_after")
         found = [(kind, getattr(graph, f"{kind}_nodes")) for graph in graphs for kind in kinds]
         return [(kind, nodes if nodes == "*" else list(nodes)) for kind, nodes in found if nodes]
 
     def graph(self, store: Any, saver: Any, lasting: bool = False) -> Any:
-        """The graph to stream: on this store and saver, without the agent's own, and without its node cache.
+        """Return the graph to stream, with this store and saver instead of the agent's own, and without a node cache.
 
-        ``lasting``: with a state that lasts over turns, where it is a graph in a box.
+        ``lasting`` concerns a graph in a box: whether its state lasts over the turns of a thread.
         """
         graph = self._lasting if lasting and self._lasting is not None else self._graph
-        # A node answered from a node cache is the same rollout again, and its writes are not streamed.
+        # With LangGraph's node cache, rollouts would repeat one another's nodes, and cached writes are not streamed.
         return graph.copy({"checkpointer": saver, "cache": None, "store": store})
 
     @property
     def lasts(self) -> bool:
-        """Whether its own state lasts over the turns of a graph around it."""
+        """Whether it was compiled with ``checkpointer=True``, so that its state lasts over the turns of a thread."""
         return self.has_nodes and self.original.checkpointer is True
 
     @property
     def store(self) -> Any:
-        """The store it was compiled with."""
+        """The store that it was compiled with; ``None`` without one."""
         return getattr(self._graph, "store", None)
 
     def context_of(self, context: Any) -> Any:
-        """The run's context for the agent: less an ``n`` that was meant for us and that its schema would refuse."""
+        """Return the run's context without ``n``, which sets the number of rollouts and is not for the agent.
+
+        ``n`` stays if the agent's own context schema has it.
+        """
         schema = getattr(self._graph, "context_schema", None)
         if isinstance(context, Mapping) and schema is not None and "n" not in getattr(schema, "__annotations__", {}):
             return {key: value for key, value in context.items() if key != "n"}
         return context
 
     def input_of(self, state: Any) -> Any:
-        """The part of the outer state the agent knows; a function is given the state as it is."""
+        """Return the keys of the outer state that the agent takes as input. A function gets the whole state.
+
+        Raises:
+            AgentError: ``state`` is not a state.
+        """
         if self.is_function:
             return state
         values = state_values(state)
         if values is None:
             raise AgentError(
-                f"the input is of type {type(state).__name__}; give the agent's state: {{'messages': [...]}}, say"
+                f"the input is of type {type(state).__name__}; give the agent's state, such as {{'messages': [...]}}"
             )
-        if not isinstance(state, Mapping):  # as LangGraph takes an object: without the defaults that stand for nothing
+        if not isinstance(state, Mapping):  # read an object as LangGraph does: fields left at their defaults are absent
             values = dict(pairs_of(Command(update=state)))
         return {key: value for key, value in values.items() if key in self.input_keys}
 
     def boxed(self, known: Any) -> dict[str, Any]:
-        """What ``input_of`` gave, as the input of the graph that is streamed."""
+        """Turn what ``input_of`` returned into the input of the graph that is streamed."""
         return {BOX_IN: known} if self.is_function else known
 
     def writes_of(self, writes: Writes) -> tuple[Writes, list[Any]]:
-        """The rollout's writes by key of the outer state, and where it wants to go next."""
+        """Return the rollout's writes by state key, and the nodes to go to next, which only a function may name."""
         if not self.is_function:
             return writes, []
         return update_and_goto(writes[-1][1]) if writes else ([], [])
 
 
 def update_of(writes: Writes) -> Any:
-    """Writes as one update: a dict of state keys, or the value of a state without keys."""
+    """Turn writes into one update: a dict of state keys, or the value itself for a state without keys."""
     return writes[0][1] if len(writes) == 1 and writes[0][0] == ROOT else dict(writes)
 
 
 def commands(output: Any) -> bool:
-    """Whether a node's return value is a command, or a list with commands in it."""
+    """Whether a node's return value is a ``Command``, or a list that contains one."""
     parts = output if isinstance(output, list | tuple) else [output]
     return any(isinstance(part, Command) for part in parts)
 
 
 def update_and_goto(output: Any) -> tuple[Writes, list[Any]]:
-    """A node's return value as writes and destinations."""
+    """Split a node's return value into writes and the nodes to go to next.
+
+    Raises:
+        AgentError: the value is an agent.
+    """
     if output is None:
         return [], []
     if (mistaken := returned_agent(output)) is not None:
@@ -240,23 +263,23 @@ def update_and_goto(output: Any) -> tuple[Writes, list[Any]]:
     if commands(output):
         parts = [update_and_goto(item) for item in output]
         return [w for writes, _ in parts for w in writes], [g for _, goto in parts for g in goto]
-    if state_values(output) is None or isinstance(output, BaseMessage):  # a pydantic model, but not a state
+    if state_values(output) is None or isinstance(output, BaseMessage):  # a message is a pydantic model, but no state
         return [(ROOT, output)], []
     return pairs_of(Command(update=output)), []
 
 
-_Box = TypedDict("_Box", {BOX_IN: Any, BOX_OUT: Any}, total=False)  # type: ignore[misc]  # names, not literals
+_Box = TypedDict("_Box", {BOX_IN: Any, BOX_OUT: Any}, total=False)  # type: ignore[misc]  # the keys are constants
 
 
 def _innermost(runnable: Any) -> Any:
-    """What a binding, a retry or a fallback is put around."""
+    """Return the Runnable inside bindings, retries and fallbacks."""
     while (held := getattr(runnable, "bound", None) or getattr(runnable, "runnable", None)) is not None:
         runnable = held
     return runnable
 
 
 def _stopping(invoke: Callable[..., Any]) -> Callable[..., Any]:
-    """Called in a box, the graph is told of breakpoints given at run time, and nothing within it is."""
+    """Wrap a boxed graph's ``invoke``, so that breakpoints given at run time reach that graph and none inside it."""
 
     def call(state: Any, config: RunnableConfig) -> Any:
         within: RunnableConfig = {**config, "configurable": {**config["configurable"], BREAKPOINTS: None}}
@@ -266,7 +289,10 @@ def _stopping(invoke: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _wide(agent: CompiledStateGraph[Any, Any, Any, Any]) -> Any:
-    """The agent taking all of its state as input: on a thread, a turn goes on from what the last one left."""
+    """Return the agent with all keys of its state as input keys.
+
+    On a thread, a turn goes on from the state of the last one, which has more keys than the agent's input schema.
+    """
     builder = copy.copy(agent.builder)
     builder.schemas = dict(builder.schemas)
     builder.input_schema = with_private_keys(builder, agent.builder)
@@ -280,6 +306,6 @@ def _tools_in(graph: Pregel[Any, Any, Any, Any]) -> Iterable[BaseTool]:
 
 
 def _graphs_in(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Pregel[Any, Any, Any, Any]]:
-    """The graph and those within it, by namespace."""
+    """Return the graph and all its subgraphs, by namespace; the graph's own is empty."""
     nested = {name: sub for name, sub in graph.get_subgraphs(recurse=True) if isinstance(sub, Pregel)}
     return {"": graph, **nested}

@@ -1,4 +1,4 @@
-"""How a rollout's agent is run: its input, its config and its context, on a fresh thread."""
+"""Build the arguments with which a rollout streams its agent: the input, the config and the context."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ec_agent.rollouts.remotes import ENVIRONMENT, placed
 
 
 def arguments_of(attempt: Attempt) -> dict[str, Any]:
-    """What the agent's ``stream`` is called with: the user's own config and context, nothing of the run around.
+    """Return the arguments of the agent's ``stream``: the user's own config and context, without the outer run's.
 
     Args:
-        attempt: the try of the rollout; it is told of the error handlers, if there are any.
+        attempt: the attempt. If the agent has error handlers, its write log gets to know which tasks they stand in for.
     """
     session = attempt.session
     arguments = {
@@ -32,7 +32,8 @@ def arguments_of(attempt: Attempt) -> dict[str, Any]:
         "subgraphs": session.agent.is_function,  # those that the function calls
         **({} if session.agent.is_function else session.breakpoints),
     }
-    # A subgraph with a memory of its own reads it within the rollout; else the end alone is written.
+    # A subgraph with checkpointer=True reads its checkpoints during the rollout. Otherwise it is enough to save once,
+    # at the end, which is faster.
     return arguments if session.agent.needs_saver else {**arguments, "durability": "exit"}
 
 
@@ -43,7 +44,7 @@ def _config(attempt: Attempt) -> RunnableConfig:
     if session.agent.rescues:
         callbacks, attempt.log.rescued = (rescues := Rescues()).heard_by(callbacks), rescues.of
     conf = {**own_configurable(config), "thread_id": attempt.thread}
-    if session.agent.is_function and session.breakpoints:  # of the graph in the box
+    if session.agent.is_function and session.breakpoints:  # they are for the graph inside the box
         conf[BREAKPOINTS] = session.breakpoints
     marks = langsmith.metadata(attempt.index, options.selector.name, options.config)
     own: RunnableConfig = {
@@ -55,7 +56,7 @@ def _config(attempt: Attempt) -> RunnableConfig:
     }
     if attempt.langsmith is not None:
         own["run_id"] = UUID(attempt.langsmith["run_id"])
-    if session.max_concurrency is not None:  # the outer run's own, for the agent's parallel nodes
+    if session.max_concurrency is not None:  # the user's limit also holds for the agent's own parallel nodes
         own["max_concurrency"] = session.max_concurrency
     return own
 
@@ -65,5 +66,5 @@ def _input(attempt: Attempt) -> Any:
     if start.get("thread") is None:
         return agent.boxed(private_copy(attempt.session.known))
     answers, held = attempt.answers[0] or None, private_copy(attempt.held, "the state") or None
-    # No answers are needed to go on from a breakpoint.
+    # After a breakpoint there are no answers; without a command, None as the input resumes the run.
     return Command(resume=answers, update=held) if answers or held else None

@@ -1,4 +1,4 @@
-"""What a rollout would do next: the thing that is routed onward."""
+"""Read a rollout's final action, that is, what it would do next, from its writes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from ec_agent.rollouts.messages import ai_messages
 
 
 def default_final_action(writes: Writes) -> Any:
-    """A new structured response, else the last AI message written, else everything that was written.
+    """Return the structured response if there is a new one, else the last AI message, else everything written.
 
-    The last AI message may carry tool calls that nobody has executed yet; tool messages that follow it are
-    answers to its other calls.
+    The last AI message may have tool calls that are not executed yet. Tool messages after it answer its other calls.
     """
     for key, value in reversed(writes):
         if key == "structured_response" and value is not None:

@@ -1,9 +1,10 @@
-"""What an agent remembers from turn to turn: each rollout finds it, and the winner's is what the next turn finds.
+"""Let an agent remember from turn to turn: every rollout reads its memory, and only the winner's changes are kept.
 
-LangGraph keeps the state of a subgraph compiled with ``checkpointer=True``, an entrypoint's ``previous`` among it, over
-the turns of a thread, in a namespace without the ids of tasks. A rollout has a thread of its own, so its saver reads
-such a namespace from where the agent alone would find it, and what the rollout leaves there is laid by, beside its
-record. Once all is chosen and done, the winner's is put where the agent alone would have put it; before, nobody's is.
+LangGraph keeps the state of a subgraph compiled with ``checkpointer=True`` over the turns of a thread, in a checkpoint
+namespace without task ids; an entrypoint's ``previous`` is such a state. A rollout runs on a thread of its own. So its
+saver reads the memory from the user's thread, where the agent would find it without ``best_of_n``. What the rollout
+writes to its memory is parked beside its record. Once a winner is chosen and has acted, its memory is copied to the
+user's thread. Until then the user's thread stays as it was.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ from ec_agent.support.plans import Plan, adrive, call, drive
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Where the agent of one question would keep what it remembers, if it ran alone.
+    """Where the agent of one question keeps its memory: the place it would use without ``best_of_n``.
 
     Attributes:
         saver: the run's checkpointer.
-        thread: the run's thread.
-        place: the namespace that stands for the agent.
-        boxed: whether the agent is a function, in a box of ours.
-        root: whether its own state lasts, too.
-        before: the checkpoint that the run goes back to, if it does: what was put down later is not known yet.
+        thread: the run's thread id.
+        place: the checkpoint namespace that the agent would have.
+        boxed: whether the agent is a function, which runs in a graph of ours, the box.
+        root: whether the agent's own state lasts over turns, and not only that of its subgraphs.
+        before: id of the checkpoint from which the run was started, if it goes back in time: memory that was written
+            later must not be read.
     """
 
     saver: BaseCheckpointSaver[Any]
@@ -47,17 +49,20 @@ class Memory:
     before: str | None = None
 
     def lasts(self, namespace: str) -> bool:
-        """Whether what a rollout has in this namespace is found by the next turn."""
+        """Whether the next turn will read what a rollout writes in this namespace."""
         return lasting(namespace) == namespace and (namespace != "" or self.root)
 
     def where(self, namespace: str) -> RunnableConfig:
-        """The place of a rollout's namespace in the run's thread."""
+        """Translate a namespace of the rollout's thread into the place in the run's thread, as a config."""
         within = namespace.removeprefix(BOX_NODE).removeprefix("|") if self.boxed else namespace
         there = "|".join(filter(None, (self.place, within)))
         return {"configurable": {"thread_id": self.thread, "checkpoint_ns": there}}
 
     def read(self, namespace: str) -> Plan[list[CheckpointTuple]]:
-        """What earlier turns left in a namespace, oldest first: one checkpoint, or as many as it is made up of."""
+        """Return what earlier turns left in a namespace, oldest first.
+
+        That is one checkpoint; or several, where the last holds only differences to those before it.
+        """
         where, found = self.where(namespace), None
         if self.before is not None:
             earlier: RunnableConfig = {"configurable": {"checkpoint_id": self.before}}
@@ -72,14 +77,14 @@ class Memory:
         return [each for each in reversed((yield listed(self.saver, where))) if each.checkpoint["id"] <= last]
 
     def _begun_alone(self) -> Plan[list[CheckpointTuple]]:
-        """What an entrypoint left on its thread when it ran there without us."""
+        """Return the memory of an entrypoint that ran on this thread before without ``best_of_n``."""
         where: RunnableConfig = {"configurable": {"thread_id": self.thread, "checkpoint_ns": ""}}
         earlier: Any = None if self.before is None else {"configurable": {"checkpoint_id": self.before}}
         tuples = yield listed(self.saver, where, before=earlier)
         return [found for found in tuples if PREVIOUS in found.checkpoint["channel_values"]][:1]
 
     def keep(self, tuples: Sequence[CheckpointTuple], config: RunnableConfig) -> Plan[None]:
-        """Put what the winner remembers in its place. Done again, after a kill, it changes nothing."""
+        """Copy the winner's memory to the run's thread. A resumed run may repeat that: it changes nothing more."""
         conf = config.get("configurable") or {}
         for found in tuples:
             where = self.where(found.config["configurable"]["checkpoint_ns"])
@@ -97,10 +102,10 @@ class Memory:
 
 
 class RecallingSaver(InMemorySaver):
-    """The saver a rollout runs on: what lasts over turns it finds where the agent alone would.
+    """A rollout's saver: it is in memory, but reads the agent's memory of earlier turns from the run's checkpointer.
 
     Attributes:
-        recalled: ids of the checkpoints that it found there.
+        recalled: ids of the checkpoints that were read there.
     """
 
     def __init__(self, memory: Memory, thread: str, serde: Any = None) -> None:
@@ -109,11 +114,11 @@ class RecallingSaver(InMemorySaver):
         self.recalled: set[str] = set()
 
     def get_next_version(self, current: Any, channel: None) -> Any:
-        """As the run's checkpointer counts them: versions of both are compared."""
+        """Return the next version of a channel, as the run's checkpointer would: versions of both are compared."""
         return self._memory.saver.get_next_version(current, channel)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As of any saver."""
+        """Return a checkpoint, as any saver does, after reading the agent's memory if it lies there."""
         drive(self._recall(config["configurable"]))
         return super().get_tuple(config)
 
@@ -133,25 +138,25 @@ class RecallingSaver(InMemorySaver):
         drive(copied(own, self, thread))
 
     def left(self) -> dict[str, list[CheckpointTuple]]:
-        """What the rollout left that lasts, by namespace, oldest first."""
+        """Return what the rollout wrote to the agent's memory, by namespace, oldest first."""
         found: dict[str, list[CheckpointTuple]] = {}
         for namespace in [name for name, kept in self.storage[self._thread].items() if kept]:
             if self._memory.lasts(namespace):
                 where: RunnableConfig = {"configurable": {"thread_id": self._thread, "checkpoint_ns": namespace}}
                 new = [each for each in self.list(where) if each.checkpoint["id"] not in self.recalled]
-                # Later ones make earlier ones superfluous, unless they are made up of them.
+                # The newest checkpoint is enough, unless it holds only differences to those before it.
                 found[namespace] = new[::-1] if new and new[0].metadata.get(DELTAS) else new[:1]
         return {namespace: tuples for namespace, tuples in found.items() if tuples}
 
 
 def memory_of(config: RunnableConfig, agent: Agent, alone: bool, number: int) -> Memory | None:
-    """Where the agent of a question would keep its memory; ``None`` where nothing is kept.
+    """Return where the agent of a question keeps its memory; ``None`` where the run has no checkpointer.
 
     Args:
-        config: of the task that asks it.
+        config: the config of the task in which the question is asked.
         agent: the agent.
-        alone: whether the graph around is that of ``as_agent()``: it stands for the agent, and keeps its state.
-        number: which question this is of those asked in the task.
+        alone: whether the outer graph is that of ``as_agent()``, which stands for the agent and keeps its state.
+        number: the question's number among those asked in the task.
     """
     conf = config.get("configurable") or {}
     if (saver := saver_of(config)) is None:
@@ -167,30 +172,30 @@ def memory_of(config: RunnableConfig, agent: Agent, alone: bool, number: int) ->
 
 
 def warn_of_lost_memory(agent: Agent, config: RunnableConfig) -> None:
-    """Say so where a function keeps a graph that would remember, were the function not run in rollouts."""
+    """Warn where the agent is a function that calls a graph with a checkpointer: in rollouts that graph forgets."""
     if agent.has_nodes or not agent.is_function or (config.get("configurable") or {}).get("thread_id") is None:
         return
     graph = graph_called_by(agent.original)
     if isinstance(getattr(graph, "checkpointer", None), BaseCheckpointSaver):
         warnings.warn(
             f"the agent {agent.name!r} calls the graph {graph.get_name()!r}, which has a checkpointer of its own. In a "
-            "rollout it runs on a thread of that rollout and remembers nothing of earlier turns; on a thread that the "
-            "function names itself, all rollouts write. Pass the graph itself as the agent, or keep what is to last in "
-            "the state of the graph around",
+            "rollout it runs on the rollout's own thread and remembers nothing of earlier turns. If the function names "
+            "a thread itself, all rollouts write to that one. Pass the graph itself as the agent, or keep what must "
+            "last in the state of the outer graph",
             MemoryWarning,
             stacklevel=2,
         )
 
 
 def saver_for(memory: Memory | None, thread: str, exact: bool) -> InMemorySaver:
-    """A saver for the rollout on this thread; ``exact``: one that makes copies of all that it is given."""
+    """Return a new saver for a rollout. An ``exact`` one serialises values as a real checkpointer does."""
     if memory is not None:
         return RecallingSaver(memory, thread, None if exact else AsIs())
     return InMemorySaver() if exact else memory_saver()
 
 
 def remembered(end: End) -> End:
-    """The part of a record's end that says what the rollout remembers."""
+    """Return the fields of a record's end that concern the agent's memory."""
     kept: End = {}
     if "memory" in end:
         kept["memory"] = end["memory"]
@@ -200,20 +205,21 @@ def remembered(end: End) -> End:
 
 
 def keep(memory: Memory | None, parking: Parking, end: End, config: RunnableConfig) -> Plan[None]:
-    """What the winner remembers is what the next turn finds."""
+    """Make the winner's memory the one that the next turn reads, and warn of graphs in it that forget this turn."""
     if memory is not None and "memory" in end:
-        # If it is gone, a run that was killed since has put it there.
+        # If it is no longer parked, an earlier attempt of this run, killed since, has copied it already.
         yield from memory.keep((yield from parking.found(end["memory"])), config)
     if graphs := end.get("forgotten"):
         warnings.warn(
-            f"{', '.join(graphs)} stopped at a call that is carried out elsewhere, so what it remembers (compiled with "
-            "checkpointer=True) stays as it was before this turn; on_commit='execute' brings its step to an end",
+            f"{', '.join(graphs)} (compiled with checkpointer=True) stopped at a call that the outer graph carries "
+            "out, so it forgets this turn: its memory stays as it was before. Set on_commit='execute' to let its step "
+            "end",
             MemoryWarning,
             stacklevel=2,
         )
 
 
 def named(namespace: str) -> str:
-    """How errors and warnings name the graph of a namespace."""
+    """Return the name that errors and warnings use for the graph of a namespace."""
     inside = namespace.removeprefix(BOX_NODE).removeprefix("|") or namespace
     return f"the subgraph {inside!r}"

@@ -1,4 +1,4 @@
-"""What happens to messages and state on their way in and out of a rollout. Nothing here mutates its input."""
+"""Copy, clean and compare the messages and states of rollouts. No function here changes its input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOGPROBS = "logprobs"
 
 
 def state_values(state: Any) -> dict[str, Any] | None:
-    """A state of any schema (dict, pydantic, dataclass) by key; ``None`` for anything else."""
+    """Return a state of any kind (dict, pydantic model, dataclass) as a dict; ``None`` for anything else."""
     if isinstance(state, Mapping):
         return dict(state)
     if isinstance(state, BaseModel):
@@ -32,9 +32,10 @@ def state_values(state: Any) -> dict[str, Any] | None:
 
 
 def private_copy(value: Any, name: str = "the input") -> Any:
-    """A deep copy, so that no rollout sees what another does to its input.
+    """Return a deep copy, so that no rollout sees what another one does to its input.
 
-    What cannot be copied (an open connection, a lock) is shared, with an ``IsolationWarning``.
+    A value that cannot be copied, such as an open connection or a lock, is shared, with an ``IsolationWarning``.
+    ``name`` is what the warning calls the value.
     """
     try:
         return copy.deepcopy(value)
@@ -51,7 +52,10 @@ def private_copy(value: Any, name: str = "the input") -> Any:
 
 
 def rebuilt(value: Any, change: Any) -> Any:
-    """``value`` with ``change`` applied to every message in it, copying only what changes."""
+    """Apply ``change`` to every message in a value, and return the value with the results in their places.
+
+    Messages are found in lists, dicts, ``Overwrite``, ``Send`` and ``Command``, at any depth.
+    """
     if isinstance(value, BaseMessage) or _is_message_dict(value):
         return change(value)
     if isinstance(value, list):
@@ -74,7 +78,10 @@ def _is_message_dict(value: Any) -> bool:
 
 
 def without_logprobs(message: Any) -> Any:
-    """The message less the logprobs in its metadata; a copy where there were any: a cache may hold it."""
+    """Return the message without the logprobs in its metadata.
+
+    The message itself is not changed, for an LLM cache may hold the same object.
+    """
     metadata = message["response_metadata"] if isinstance(message, dict) else message.response_metadata
     if LOGPROBS not in metadata:
         return message
@@ -85,14 +92,17 @@ def without_logprobs(message: Any) -> Any:
 
 
 def with_id(message: Any) -> Any:
-    """The message with an id: one that is replayed or resumed must stay the same message."""
+    """Return the message with an id, a new one if it has none.
+
+    LangGraph's message reducer compares ids, so a message without one would be added twice where it is replayed.
+    """
     if isinstance(message, BaseMessage) and message.id is None:
         return message.model_copy(update={"id": str(uuid4())})
     return message
 
 
 def messages_in(value: Any) -> list[Any]:
-    """Every message in a value, in order: objects, or the dicts a ``RemoteGraph`` returns."""
+    """Return every message in a value, in order: message objects, or the dicts that a ``RemoteGraph`` returns."""
     found: list[Any] = []
 
     def note(message: Any) -> Any:
@@ -104,12 +114,15 @@ def messages_in(value: Any) -> list[Any]:
 
 
 def ai_messages(value: Any) -> list[Any]:
-    """The AI messages among them."""
+    """Return every AI message in a value, in order."""
     return [message for message in messages_in(value) if is_answer(message)]
 
 
 def answers_within(value: Any, around: frozenset[int] = frozenset()) -> Iterator[Any]:
-    """Every AI message in a value, in order, those in a tool's artifact or in an object among them."""
+    """Yield every AI message in a value, in order, also those in a tool's artifact, a dataclass or a pydantic model.
+
+    ``around`` holds the ids of the objects that are being searched, so that circular values end.
+    """
     if isinstance(value, str | bytes | int | float | None) or id(value) in around:
         return
     if is_answer(value):
@@ -133,32 +146,33 @@ def answers_within(value: Any, around: frozenset[int] = frozenset()) -> Iterator
 
 
 class Said:
-    """The messages that a state has held, by key, in the order in which they came, those that are gone among them."""
+    """Remembers every message that the run's state has held, by state key, also those that were removed later."""
 
     def __init__(self) -> None:
         self._by_key: dict[str, dict[str | None, BaseMessage]] = {}
 
     def hear(self, state: Any) -> None:
-        """A state of the run, later than those before."""
+        """Take in a later state of the run."""
         for key, value in state.items() if isinstance(state, Mapping) else ():
             if isinstance(value, list) and value and isinstance(value[-1], BaseMessage):
                 there, new = self._by_key.setdefault(key, {}), []
-                for message in reversed(value):  # what is new is at the end
+                for message in reversed(value):  # new messages are at the end, so stop at the first known one
                     if not isinstance(message, BaseMessage) or message.id in there:
                         break
                     new.append(message)
                 there.update((message.id, message) for message in reversed(new))
 
     def identified(self, writes: Sequence[tuple[str, Any]], known: Any) -> list[tuple[str, Any]]:
-        """What was written to messages keys, as the messages that the state made of it.
+        """Replace messages that were written as tuples, dicts or strings by the messages that the state made of them.
 
-        A message written as a tuple, a dict or a string was given its id only there; replayed as it was, it would
-        become another message. Of those that say the same it is the first that was not there before: not in ``known``,
-        and in nothing that was written earlier. Later it may be written again under its id, by a graph within, say.
+        LangGraph gives such a message its id only when it adds it to the state. Replayed in its written form, it would
+        get another id and become another message. The message in the state is found by its content: among those with
+        equal content, the first that was neither in ``known`` nor written earlier. A nested graph may write the same
+        message again later, under its id.
 
         Args:
             writes: state keys and values, in the order in which they were applied.
-            known: what was there before; none of it is a message that was written.
+            known: the state before the writes.
         """
         taken = {each for each in message_ids(known) if each is not None}
         return [(key, self._identified(key, value, taken)) for key, value in writes]
@@ -169,7 +183,7 @@ class Said:
         try:
             made = not isinstance(written, Overwrite) and not all(isinstance(item, BaseMessage) for item in items)
             messages = convert_to_messages(items) if said and made else None
-        except (NotImplementedError, ValueError):  # no messages, after all
+        except (NotImplementedError, ValueError):  # the key holds something other than messages
             messages = None
         for place, message in enumerate(messages or ()):
             alike = (m for m in said.values() if m.id not in taken and _says_the_same(m, message))
@@ -185,12 +199,12 @@ def _says_the_same(one: BaseMessage, other: BaseMessage) -> bool:
 
 
 def message_ids(value: Any) -> list[str | None]:
-    """The ids of every message in a value."""
+    """Return the ids of all messages in a value."""
     return [m.get("id") if isinstance(m, dict) else m.id for m in messages_in(value)]
 
 
 def fingerprint(value: Any) -> str:
-    """Equal for values that say the same, whatever ids and metadata their messages carry."""
+    """Return a hash that is equal for values with equal content. Ids and metadata of messages do not count."""
     return hashlib.sha256(repr(_said(value)).encode()).hexdigest()
 
 

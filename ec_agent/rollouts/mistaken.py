@@ -1,4 +1,4 @@
-"""What is easily given in place of an agent, told apart before anything runs, with what to write instead."""
+"""Refuse, before anything runs, what users easily pass instead of an agent, and tell them what to pass."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from langgraph.pregel.protocol import PregelProtocol
 from ec_agent.errors import AgentError
 
 INJECTED = ("config", "runtime", "store", "writer", "previous")
-"""What LangGraph gives a function besides the state, by the names of its parameters."""
+"""Names of the parameters that LangGraph fills in when it calls a function; the first argument is the state."""
 
 ANYTHING = "pass a compiled graph, a Runnable, or a function from state to state update"
 
 AS_UPDATE = 'best_of_n(lambda state: {"messages": [(prompt | model).invoke(state)]})'
-"""The agent that a prompt and a model make, as a function of the state."""
+"""Example for errors: how to turn a prompt and a model into an agent."""
 
-_MODEL = ("model", "llm", "chat_model")  # a function of one of these, and of nothing else, makes an agent for it
+_MODEL = ("model", "llm", "chat_model")  # a function with only such a parameter builds an agent from a model
 _MADE = re.compile(r"\b(CompiledStateGraph|CompiledGraph|StateGraph|Pregel|Runnable\w*)\b")
 
 
 def refuse_mistaken(agent: Any) -> None:
-    """Refuse what is no agent, and say what it is taken for.
+    """Refuse an object that is not an agent, and say what it seems to be.
 
-    Seen are classes, graphs that are not compiled, models and tools, lists, and functions that make an agent: those
-    that cannot be called with a state, that take a model, or whose annotations say that they return a graph. A function
-    of one parameter that merely happens to return a graph is seen when it has run.
+    Refused are classes, graphs that are not compiled, models, tools, lists, and functions that build an agent: such a
+    function cannot be called with a state, takes a model, or has annotations that say it returns a graph. A function
+    of one parameter that returns a graph can be recognised only after it has run; see ``returned_agent``.
 
     Raises:
-        AgentError: it is one of these.
+        AgentError: the object is one of these.
     """
     if inspect.isclass(agent):
         raise AgentError(f"the agent is the class {agent.__name__}; pass an object made from it")
@@ -47,8 +47,8 @@ def refuse_mistaken(agent: Any) -> None:
         raise AgentError("the agent is a graph that is not compiled; pass builder.compile()")
     if isinstance(agent, list | tuple | set | frozenset):
         raise AgentError(
-            f"the agent is a {type(agent).__name__} of {len(agent)}; best_of_n runs one agent n times, so give each a "
-            f"best_of_n of its own: {ANYTHING}"
+            f"the agent is a {type(agent).__name__} of {len(agent)}, but best_of_n runs one agent n times; give each "
+            f"agent its own best_of_n: {ANYTHING}"
         )
     if isinstance(agent, Runnable):
         _refuse_part(agent)
@@ -60,17 +60,17 @@ def refuse_mistaken(agent: Any) -> None:
 
 
 def returned_agent(output: Any) -> AgentError | None:
-    """The error for a function that returned an agent in place of an update; ``None`` for anything else."""
+    """Return the error for a function that returned an agent instead of an update; ``None`` for any other output."""
     if not isinstance(output, Runnable | StateGraph):
         return None
     return AgentError(
         f"the agent is a function that returned a {type(output).__name__}, so it makes an agent rather than being one; "
-        "pass what it returns, made beforehand: best_of_n(make_agent(...))"
+        "call it first and pass what it returns: best_of_n(make_agent(...))"
     )
 
 
 def no_update(output: Any) -> AgentError:
-    """The error for an agent that returned this where a graph around it expects a state update."""
+    """Return the error for an agent whose output is not a state update, which the outer graph needs."""
     kind = "str" if isinstance(output, str) else type(output).__name__
     said = isinstance(output, BaseMessage | str)
     rather = f'{{"messages": [...]}}, say; in place of prompt | model pass {AS_UPDATE}' if said else "{...}"
@@ -78,10 +78,10 @@ def no_update(output: Any) -> AgentError:
 
 
 def refuse_message_maker(agent: Any) -> None:
-    """Refuse a sequence that visibly ends in a model, or in the text of one, where a state update is needed.
+    """Refuse a sequence such as ``prompt | model``: it returns a message or a text, and a node needs a state update.
 
     Raises:
-        AgentError: it does.
+        AgentError: the sequence ends in a model, or in a parser that returns a model's text.
     """
     end = _part(agent, "last")
     if end is not agent and isinstance(end, BaseLanguageModel | StrOutputParser):
@@ -98,7 +98,7 @@ def _refuse_part(agent: Runnable[Any, Any]) -> None:
     if isinstance(inner, BaseLanguageModel):
         name = type(inner).__name__
         raise AgentError(
-            f"the agent is a model ({name}), which takes messages and returns one, and knows no state; make an agent "
+            f"the agent is a model ({name}), which takes messages and returns one, not a state; make an agent "
             "of it: create_agent(model, tools) of LangChain, or a function: "
             "best_of_n(lambda state: {'messages': [model.invoke(state['messages'])]})"
         )
@@ -109,7 +109,7 @@ def _refuse_part(agent: Runnable[Any, Any]) -> None:
 
 
 def _part(runnable: Any, end: str) -> Any:
-    """What a binding, a retry or a fallback is put around; of a sequence its ``"first"`` or its ``"last"`` part."""
+    """Return the Runnable inside bindings, retries and fallbacks; of a sequence its ``"first"`` or ``"last"`` part."""
     if isinstance(runnable, PregelProtocol):
         return runnable
     held = (getattr(runnable, name, None) for name in ("bound", "runnable", "default", end))
@@ -117,13 +117,13 @@ def _part(runnable: Any, end: str) -> Any:
 
 
 def _refuse_maker(func: Callable[..., Any], injected: Collection[str]) -> None:
-    """Refuse a function that makes an agent, or that cannot be called with a state."""
+    """Refuse a function that builds an agent, or that cannot be called with a state."""
     try:
-        # Not that of what it wraps: a decorator may take a state where the function beneath does not. One of contextlib
-        # takes whatever that function takes.
+        # Look at the decorated function's own signature, not at the one of the function inside: a decorator may take a
+        # state where the inner function does not. Only decorators of contextlib take whatever the inner function takes.
         passes_on = getattr(func, "__globals__", None) is vars(contextlib)
         signature = inspect.signature(func, follow_wrapped=passes_on)
-    except (TypeError, ValueError):  # some that are written in C have none
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return
     name = getattr(func, "__name__", type(func).__name__)
     shown = "the function" if name == "<lambda>" else name
@@ -135,8 +135,8 @@ def _refuse_maker(func: Callable[..., Any], injected: Collection[str]) -> None:
         signature.bind(None, **{each: None for each in injected or INJECTED if each in takes})
     except TypeError:
         raise AgentError(
-            f"{shown} takes {signature if takes else 'nothing'}, and an agent that is a function takes the state first "
-            f"(then, if it likes, {', '.join(INJECTED)}). If it makes an agent, pass what it makes: best_of_n({made})"
+            f"{shown} takes {signature if takes else 'nothing'}, but an agent that is a function takes the state first "
+            f"(then, optionally, {', '.join(INJECTED)}). If it makes an agent, pass what it makes: best_of_n({made})"
         ) from None
     if takes.keys() <= {"task", *_MODEL} and takes.keys() & set(_MODEL):
         reason = f"takes {signature}, a model and no state"
@@ -156,7 +156,7 @@ def _is_async(func: Any) -> bool:
 
 
 def _makes(func: Callable[..., Any]) -> bool:
-    """Whether its annotations say that it returns an agent."""
+    """Whether the function's annotations say that it returns an agent."""
     plain: Any = func
     while isinstance(plain, functools.partial):
         plain = plain.func
@@ -164,7 +164,7 @@ def _makes(func: Callable[..., Any]) -> bool:
     said = getattr(plain, "__annotations__", {}).get("return")
     try:
         returned = get_type_hints(plain).get("return", said)
-    except Exception:  # names that exist for type checkers alone
+    except Exception:  # annotations may use names that exist only for type checkers
         returned = said
     kind = get_origin(returned) or returned
     if isinstance(kind, str):

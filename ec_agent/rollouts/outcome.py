@@ -1,4 +1,4 @@
-"""What a rollout that ran to its end came to: its writes, its final action, where it may go on."""
+"""Read the outcome of a finished rollout: its writes, its final action, and whether and where it can go on."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ MESSAGES = "messages"
 
 
 def outcome_of(attempt: Attempt) -> dict[str, Any]:
-    """The parts of its record that say so.
+    """Return the outcome of a rollout, as the fields of its record.
 
     Raises:
-        RolloutError: it cannot be a candidate.
-        AgentError: what it wrote cannot be used.
+        RolloutError: the rollout cannot be a candidate: it wrote nothing, or stopped where nobody can resume it.
+        AgentError: its writes cannot be used.
     """
     session, options = attempt.session, attempt.session.options
     end = _end(attempt)
@@ -45,14 +45,14 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         end = _open_call(attempt, written) or end
         if end.get("paused"):
             raise RolloutInterruptedError(
-                "the rollout stopped at a breakpoint, not at a call that commits, and without a checkpointer around "
-                "nothing can go on from there; compile the graph with one, or take the breakpoint out"
+                "the rollout stopped at a breakpoint, not at a call that commits, and without a checkpointer nothing "
+                "can go on from there; compile the outer graph with one, or take the breakpoint out"
             )
     begun = attempt.start.get("thread") is None
     if not written and not goto and end["kind"] == "answer" and begun:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
     outer, opened = _outer(attempt, written, final, end)
-    # What is not to be checkpointed goes around the record.
+    # Untracked values may not be checkpointed, and the record will be: the session keeps them in memory instead.
     keys = untracked_keys(session.agent.channels, session.outer)
     session.fleeting[attempt.index] = parted(outer, keys)[1], goto
     (outer, _), (opened, _), (tracked, _) = parted(outer, keys), parted(opened, keys), parted(written, keys)
@@ -81,12 +81,15 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
 def _mark(said: Any) -> str | None:
     try:
         return fingerprint(said)
-    except Exception:  # in a circle, too deep, a number too long, a ``repr`` that raises: like nothing else
+    except Exception:  # circular, too deep, or a ``repr`` that raises: then the rollout counts as unlike all others
         return None
 
 
 def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Writes, Writes]:
-    """What it wrote in terms of the outer state, and apart from that what it will write again if it goes on."""
+    """Return the writes for the outer state, and apart from them the writes that it repeats if it goes on.
+
+    The second part are the writes of the step in which it stopped.
+    """
     session, mapping = attempt.session, attempt.session.options.output
     if attempt.command is not None or (mapping is not None and final is not None):
         end["whole"] = True
@@ -103,7 +106,7 @@ def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Wri
 
 
 def _tidied(attempt: Attempt, value: Any) -> Any:
-    """The value with its messages as they go on record: bare, with ids."""
+    """Return the value with its messages in the form for the record: with ids, and as a rule without logprobs."""
     keep = attempt.session.options.keep_logprobs
     return rebuilt(value, lambda message: with_id(message if keep else without_logprobs(message)))
 
@@ -113,8 +116,9 @@ def _end(attempt: Attempt) -> End:
     carried = " committed" if attempt.committing is not None else ""
     thread = session.thread(attempt.start["round"], f"{attempt.index}{carried}")
     open_still = attempt.committing is not None and not attempt.committing.complete
-    if proposal is not None and not (open_still and attempt.interrupts):  # a branch stopped beside a call that asks
-        # Taken up again, the step must not ask the model again: that would be another action.
+    # While a call is open and asks a person, a parallel branch that has stopped must wait: the question comes first.
+    if proposal is not None and not (open_still and attempt.interrupts):
+        # The step may be resumed only if it does not call the model again: the model might choose another action.
         again = (
             not session.agent.is_function
             and not attempt.log.caught
@@ -130,9 +134,9 @@ def _end(attempt: Attempt) -> End:
             end["thread"] = thread
         if session.options.continue_after_commit and session.executes and not again:
             raise CommitError(
-                "the commit tool was called in the very step that asked the model, or something around it caught the "
-                "stop, so the rollout cannot go on after it; give the tools a node of their own, let middleware pass "
-                "GraphBubbleUp on, or leave continue_after_commit out"
+                "the commit tool was called in the same step as the model, or code around it caught the exception that "
+                "stops the rollout, so the rollout cannot go on after it; give the tools a node of their own, let "
+                "middleware raise GraphBubbleUp again, or leave continue_after_commit out"
             )
         return end
     done = attempt.committing is not None and attempt.committing.complete
@@ -143,8 +147,8 @@ def _end(attempt: Attempt) -> End:
             return {"kind": "answer", "paused": True}
         if session.options.environment is not None and attempt.committing is None:
             raise RolloutInterruptedError(
-                "the rollout stopped at an interrupt() or a breakpoint, and its environment cannot be kept meanwhile; "
-                "ask people in a node of the outer graph, after the selection"
+                "the rollout stopped at an interrupt() or a breakpoint, and its environment cannot be kept open until "
+                "it goes on; ask people in a node of the outer graph, after the selection"
             )
         asked: End = {"kind": "interrupt", "interrupts": interrupts}
         return {**asked, "thread": thread} if attempt.committing is None else asked
@@ -155,27 +159,31 @@ def _end(attempt: Attempt) -> End:
 
 
 _PAUSED_TOOL = (
-    "a tool that is being carried out stopped at a breakpoint (interrupt_before=, interrupt_after=) of a graph in it, "
-    "and would begin anew after the pause; take the breakpoint out, or have the graph ask by interrupt()"
+    "a tool that is being carried out stopped at a breakpoint (interrupt_before=, interrupt_after=) of a graph in it. "
+    "After the pause it would act from its start again; take the breakpoint out, or have the graph ask by interrupt()"
 )
 
 
 def _step(attempt: Attempt, task: str) -> tuple[str, bool]:
-    """The task that would be taken up again, and whether with all that is in it.
+    """Return the task that a resumed rollout runs again, and whether that includes the tasks of graphs inside it.
 
-    A graph within that keeps no checkpoints (``checkpointer=False``) begins anew, so it is the step around that graph.
+    A nested graph without checkpoints (``checkpointer=False``) starts from its beginning. Then it is the task around
+    that graph which runs again.
     """
     parts = task.split("|")
     kept = attempt.saver.storage[attempt.thread] if attempt.saver is not None else {}
     for place in range(1, len(parts)):
-        # A node's second graph is numbered: node:id|1|...
+        # A second graph of one node has a number in its namespace: node:id|1|...
         if not parts[place].isdigit() and "|".join(parts[:place]) not in kept:
             return "|".join(parts[:place]), True
     return task, False
 
 
 def _open_call(attempt: Attempt, written: Writes) -> End | None:
-    """An agent may end by itself at a call that commits: before its tools, or with what a nested winner would do."""
+    """Return the end of an agent that ended by itself with an open call that commits; ``None`` without such a call.
+
+    So do agents that leave their tools to the outer graph, and those that return the message of a nested winner.
+    """
     said = default_final_action(written)
     answered = {getattr(m, "tool_call_id", None) for _, value in written for m in messages_in(value)}
     calls = [call for call in getattr(said, "tool_calls", ()) if call["id"] not in answered]
@@ -184,10 +192,10 @@ def _open_call(attempt: Attempt, written: Writes) -> End | None:
 
 
 def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
-    """What the agent wrote, the state it ended in, and where it wants to go next: bare, with ids."""
+    """Return the agent's writes, its final state, and the nodes to go to next, all in the form for the record."""
     session = attempt.session
     agent = session.agent
-    # As everywhere in LangGraph, a command to the parent stands for the whole of the agent's output.
+    # A command to the parent graph replaces the agent's whole output, as everywhere in LangGraph.
     done = attempt.command is None
     raw, goto = agent.writes_of(attempt.log.writes()) if done else update_and_goto(attempt.command)
     final = attempt.final
@@ -205,12 +213,12 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
 
 
 def _talk(attempt: Attempt, end: End, written: Writes) -> list[Any] | None:
-    """The conversation that a rollout was stopped in, as the state key and the messages."""
+    """Return the new messages of the conversation in which the rollout stopped, with their state key."""
     talk = attempt.committing.talk if attempt.committing is not None else None
     proposal = attempt.gate.proposal
     if proposal is not None and not (proposal.made_up and attempt.session.executes and end.get("again")):
         key, messages = proposal.talk or (MESSAGES, [])
-        # What was about to be acted on before it was written belongs to what is routed onward.
+        # The rollout may have stopped before the message was written to the state. The outer graph needs it.
         there = any(getattr(message, "id", None) == proposal.message.id for message in messages)
         talk = (key, messages if there else [*messages, proposal.message])
     if talk is None:
@@ -241,7 +249,7 @@ def _final_action(attempt: Attempt, end: End, final: Any, written: Writes, track
 
 
 def _left(attempt: Attempt, end: End) -> list[Any]:
-    """What was said beside the writes: in a command to the parent, or in a step that did not come to its end."""
+    """Return where models' answers may be besides the writes: a command to the parent, and an unfinished step."""
     left: list[Any] = [attempt.command]
     if attempt.saver is not None and end["kind"] != "answer":
         left += nested_states(attempt.saver, attempt.thread)

@@ -1,7 +1,7 @@
-"""Where a rollout that stopped is kept until it goes on: on a thread of its own in the run's checkpointer.
+"""Park a rollout that stopped until it goes on: store its checkpoints on a thread of its own in the run's checkpointer.
 
-A rollout runs on a saver in memory that serialises nothing and is written once, when the rollout ends. Only one that
-stopped where it may go on, at an interrupt or at an action to be carried out, is parked.
+A rollout runs on a saver in memory that serialises nothing and is written only when the rollout ends. It is parked only
+if it may go on: at an interrupt, or at an action that is to be carried out.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
 from ec_agent.rollouts.untracked import Sieve
 from ec_agent.support.plans import Plan, Step, call, drive
 
-# What a task that did not come to its end leaves among its writes.
+# The channels to which an unfinished task writes. A task with other writes has finished.
 UNFINISHED = (INTERRUPT, "__error__", "__resume__")
 _WITHIN = "ec_agent_within:"
 
 
 class AsIs:
-    """A serialiser that copies lists and dicts, which LangGraph changes after it gave them away, and no more."""
+    """A serialiser that keeps objects as they are and copies only lists and dicts.
+
+    These must be copied, because LangGraph changes them after it has saved them.
+    """
 
     def dumps_typed(self, obj: Any) -> tuple[str, Any]:
-        """The object, with lists and dicts of its own."""
+        """Return the object, with its lists and dicts copied."""
         return "as is", _structure(obj)
 
     def loads_typed(self, data: tuple[str, Any]) -> Any:
-        """Another such object."""
+        """Return another copy of that kind."""
         return _structure(data[1])
 
 
@@ -44,14 +47,14 @@ def _structure(value: Any) -> Any:
 
 
 def memory_saver() -> InMemorySaver:
-    """The saver a rollout runs on."""
+    """Return a new saver for a rollout: in memory, and without serialisation."""
     return InMemorySaver(serde=AsIs())
 
 
 def finished_in(memory: InMemorySaver, thread: str, keys: Collection[str]) -> dict[str, list[tuple[str, Any]]]:
-    """What the tasks wrote to these keys that were done when the rollout stopped beside them.
+    """Return the writes, to these keys, of tasks that were finished when the rollout stopped in their step, by task id.
 
-    When it goes on, its stream says that they start, and no more.
+    A resumed run does not run these tasks again. Its stream shows that they start, but not what they wrote.
     """
     found = memory.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
     done: dict[str, list[tuple[str, Any]]] = {}
@@ -63,9 +66,9 @@ def finished_in(memory: InMemorySaver, thread: str, keys: Collection[str]) -> di
 
 
 def nested_states(memory: InMemorySaver, thread: str) -> list[Any]:
-    """What the rollout's nested graphs have in their states so far, in the order in which they got there.
+    """Return the states and pending writes of the rollout's nested graphs, the oldest first.
 
-    Rollouts of a question within are left out: they are on record there.
+    The graphs of an inner ``best_of_n`` are left out: its own records have their calls.
     """
     found: dict[str, CheckpointTuple] = {}
     for each in memory.list({"configurable": {"thread_id": thread}}):  # the newest first
@@ -82,8 +85,8 @@ class Parking:
     """The parked rollouts of one question.
 
     Args:
-        saver: the run's checkpointer; without one they last as long as this object.
-        logprobs: whether messages keep their logprobs.
+        saver: the run's checkpointer; ``None`` keeps them in this object only.
+        logprobs: whether parked messages keep their logprobs, which make checkpoints much larger.
     """
 
     def __init__(self, saver: BaseCheckpointSaver[Any] | None, logprobs: bool = False) -> None:
@@ -92,12 +95,16 @@ class Parking:
         self._here: dict[str, list[CheckpointTuple]] = {}
 
     def park(self, thread: str, memory: InMemorySaver, own: str, sieve: Sieve) -> Plan[None]:
-        """Keep what a rollout, on its ``own`` thread, left in its saver, as a rule less the logprobs.
+        """Park a rollout: store what it left in its saver, without untracked values and, as a rule, without logprobs.
 
-        The sieve takes out what its agent keeps out of checkpoints.
+        Args:
+            thread: the thread to park it on.
+            memory: the rollout's saver.
+            own: the rollout's thread id in that saver.
+            sieve: removes the untracked values.
         """
         inner = memory_saver()
-        # Those of other threads are of rollouts within this one, parked in its saver.
+        # Checkpoints of other threads belong to an inner best_of_n, which parks its rollouts in this rollout's saver.
         left = [sieve.sifted(found) if _thread(found) == own else found for found in memory.list(None)][::-1]
         drive(copied(left if self._logprobs else [_bare(found) for found in left], inner, thread, within=own))
         self._here[thread] = tuples = list(reversed(list(inner.list(None))))
@@ -106,46 +113,49 @@ class Parking:
             yield from copied(tuples, self._saver, _named(thread))
 
     def found(self, parked: str) -> Plan[list[CheckpointTuple]]:
-        """What is parked on a thread, oldest first; nothing if it is gone."""
+        """Return the checkpoints parked on a thread, oldest first; none if they were deleted."""
         if parked not in self._here and self._saver is not None:
             where: RunnableConfig = {"configurable": {"thread_id": _named(parked)}}
             self._here[parked] = list(reversed((yield listed(self._saver, where))))
         return self._here.get(parked, [])
 
     def fetch(self, parked: str, thread: str, memory: InMemorySaver) -> Plan[None]:
-        """Put a parked rollout into a saver, for another thread.
+        """Copy a parked rollout into the saver of the rollout that goes on from it.
 
         Raises:
-            CommitError: it is gone.
+            CommitError: the checkpointer no longer has it.
         """
         if not (tuples := (yield from self.found(parked))):
-            raise CommitError(f"the stopped rollout (thread {parked!r}) is no longer in the checkpointer; begin anew")
+            raise CommitError(
+                f"the stopped rollout (thread {parked!r}) is no longer in the checkpointer, so it cannot go on; ask "
+                "the question again"
+            )
         own = [found._replace(checkpoint=private_copy(found.checkpoint, "the state")) for found in tuples]
         drive(copied(own, memory, thread, unpack=True))
 
     def clear_all(self, but: str | None) -> Plan[None]:
-        """Forget every rollout that was parked here and now, ``but`` this one."""
+        """Delete every rollout that was parked or fetched by this object, except the one on thread ``but``."""
         yield from self.clear([thread for thread in self._here if thread != but])
 
     @property
     def lasting(self) -> bool:
-        """Whether what is parked is kept in a checkpointer."""
+        """Whether parked rollouts are stored in a checkpointer, and so outlast this object."""
         return self._saver is not None
 
     def clear(self, threads: Iterable[str], *, forget: bool = True) -> Plan[None]:
-        """Forget rollouts that will not go on."""
+        """Delete parked rollouts that will not go on. ``forget=False`` keeps them in memory."""
         for thread in threads:
             if forget:
                 self._here.pop(thread, None)
             if self._saver is not None:
                 try:
                     yield call(self._saver, "delete_thread", _named(thread))
-                except NotImplementedError:  # a saver that cannot delete keeps them
+                except NotImplementedError:  # this kind of saver cannot delete threads: they stay
                     return
 
 
 def _named(thread: str) -> str:
-    """The thread's id in the checkpointer: some take nothing but UUIDs."""
+    """Return the thread's id in the checkpointer. It is a UUID, since some checkpointers take no other ids."""
     return str(uuid5(NAMESPACE_URL, thread))
 
 
@@ -160,7 +170,7 @@ def _bare(found: CheckpointTuple) -> CheckpointTuple:
 
 
 def listed(saver: BaseCheckpointSaver[Any], where: RunnableConfig, **more: Any) -> Step:
-    """Checkpoints of a thread, newest first."""
+    """Return the step that lists the checkpoints of a thread, newest first."""
 
     async def wait() -> list[CheckpointTuple]:
         return [found async for found in saver.alist(where, **more)]
@@ -177,14 +187,21 @@ def copied(
     within: str | None = None,
     unpack: bool = False,
 ) -> Plan[None]:
-    """Copy checkpoints to a thread, with what is in the config besides.
+    """Copy checkpoints into a saver, onto a thread.
 
-    With ``within``, those of other threads than that one go into namespaces of it; with ``unpack``, back to threads.
+    Args:
+        tuples: the checkpoints, the oldest first.
+        saver: where they go.
+        thread: the thread they go to.
+        config: further entries for the config of each write, such as metadata.
+        within: the thread whose checkpoints keep their namespaces. Those of other threads, which an inner
+            ``best_of_n`` has parked, are packed into special namespaces of ``thread``.
+        unpack: whether to put checkpoints from such namespaces back on their own threads.
     """
     for found in tuples:
         own, namespace = (found.config["configurable"].get(name, "") for name in ("thread_id", "checkpoint_ns"))
         above = {"thread_id": thread, "checkpoint_ns": namespace}
-        if within is not None and own != within:  # of rollouts within this one, parked in its saver
+        if within is not None and own != within:  # parked by an inner best_of_n
             above["checkpoint_ns"] = f"{_WITHIN}{own}/{namespace}"
         elif unpack and namespace.startswith(_WITHIN):
             above["thread_id"], _, above["checkpoint_ns"] = namespace.removeprefix(_WITHIN).partition("/")

@@ -1,8 +1,8 @@
-"""Where the graph around stops for people: at questions, asked side by side, and at breakpoints.
+"""Stop the outer graph for people: at the questions that an agent asks, and at breakpoints.
 
-A breakpoint (``interrupt_before``, ``interrupt_after``) stops a rollout as ``interrupt()`` does, with nothing asked.
-Those that an agent was compiled with come along; those given at run time, to ``as_agent()`` say, name nodes that run
-within the rollouts, so they are handed on to these.
+A breakpoint (``interrupt_before``, ``interrupt_after``) stops a rollout as ``interrupt()`` does, but asks nothing. The
+breakpoints that an agent was compiled with work in its rollouts. Those given at run time, for example to the graph of
+``as_agent()``, name nodes that exist only inside the rollouts, so they are passed on to them.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ KINDS = ("interrupt_before", "interrupt_after")
 
 
 def question_of(asked: Mapping[str, Any]) -> list[Any]:
-    """An interrupt as a stream of tasks shows it: its id, its value and, where it has one, the answer's schema."""
+    """Return the id and value of an interrupt from a ``tasks`` stream, and the answer's schema if it has one."""
     schema = asked.get("response_schema")
     return [asked["id"], asked["value"], *([schema] if schema else [])]
 
 
 def ask(question: Sequence[Any]) -> dict[str, Any]:
-    """A node that asks people one question; what they say, by the id of the rollout's own interrupt."""
+    """Ask people one question of the winner; used as a node. The update holds the answer and the interrupt's id."""
     asked, value, *schema = question
     answer = interrupt(value, response_schema=schema[0]) if schema else interrupt(value)
     return {"told": [[asked, answer]]}
 
 
 def with_breakpoints(config: RunnableConfig, **given: Any) -> RunnableConfig:
-    """The config with the breakpoints that are among what was ``given`` to a call."""
+    """Return the config with the breakpoints that are among a call's keyword arguments."""
     found = {kind: given[kind] for kind in KINDS if given.get(kind)}
     if not found:
         return config
@@ -45,47 +45,48 @@ def with_breakpoints(config: RunnableConfig, **given: Any) -> RunnableConfig:
 
 
 def check_breakpoints(agent: Agent, options: Options, policy: CommitPolicy, config: RunnableConfig) -> dict[str, Any]:
-    """The breakpoints given at run time, to be handed on to the agent.
+    """Return the breakpoints given at run time, to be passed on to the agent.
 
     Raises:
-        AgentError: nothing could go on from a breakpoint of this agent.
-        ConfigError: its environment could not wait.
+        AgentError: there is a breakpoint, but no checkpointer from which a run could go on after it.
+        ConfigError: there is a breakpoint, but the rollouts' environments cannot stay open during the pause.
     """
     given = breakpoints_in(config) if agent.has_nodes else {}
-    # Without a checkpointer an agent ends at its breakpoint. Before an action that is done elsewhere, that is right.
+    # Without a checkpointer an agent ends at its breakpoint. That is wanted where the breakpoint stands before an
+    # action that the outer graph carries out.
     acts = policy.unknown or any(map(policy.commits, [*policy.names, *policy.tools]))
     named = ", ".join(f"{kind}={nodes!r}" for kind, nodes in [*agent.breakpoints(), *given.items()])
     if named and saver_of(config) is None and not acts:
         raise AgentError(
-            f"the agent {agent.name!r} has breakpoints ({named}), and there is no checkpointer around to go on from "
-            "after the pause; compile the graph with one (as_agent() has the agent's), or take the breakpoints out"
+            f"the agent {agent.name!r} has breakpoints ({named}), but the run has no checkpointer to go on from after "
+            "the pause; compile the outer graph with one (as_agent() has the agent's), or take the breakpoints out"
         )
     if named and options.environment is not None:
         raise ConfigError(
-            f"the agent {agent.name!r} has breakpoints ({named}), and the environment of a rollout cannot be kept "
-            "while it pauses; take the breakpoints out, or leave environment= out"
+            f"the agent {agent.name!r} has breakpoints ({named}), but the environment of a rollout cannot be kept "
+            "open while it pauses; take the breakpoints out, or leave environment= out"
         )
     return given
 
 
 class PausingGraph(CompiledStateGraph[Any, Any, Any, Any]):
-    """The graph around ``best_of_n`` alone: breakpoints given at run time are for the nodes of the agent within.
+    """The graph that ``as_agent()`` returns: it passes breakpoints given at run time on to the agent's nodes.
 
-    One at the node itself (``"best_of_n"``) is the graph's own.
+    A breakpoint at its own node (``"best_of_n"``) works in the graph itself.
     """
 
     @classmethod
     def of(cls, graph: CompiledStateGraph[Any, Any, Any, Any]) -> PausingGraph:
-        """The graph, as one of these."""
+        """Return the compiled graph as a ``PausingGraph``."""
         return cls(**{name: value for name, value in vars(graph).items() if name != "__orig_class__"})
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
-        """As of any compiled graph."""
+        """Stream the graph as any compiled graph; see the class about breakpoints."""
         config, kwargs = self._handed_on(config, kwargs)
         return super().stream(input, config, **kwargs)
 
     def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
-        """As of any compiled graph."""
+        """Stream the graph as any compiled graph; see the class about breakpoints."""
         config, kwargs = self._handed_on(config, kwargs)
         return super().astream(input, config, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Runnables with a graph in them: what hands that graph's whole state on gives no update."""
+"""Refuse Runnables such as ``prepare | graph``: they return the graph's whole state, and a node needs an update."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NEW_PART = (
 
 
 def graph_handed_on(runnable: Any) -> Any:
-    """The graph whose state passes through a Runnable, to its end or to what comes after; ``None`` without one."""
+    """Return a graph inside a Runnable whose whole state goes to the Runnable's output or next step; else ``None``."""
     if isinstance(runnable, PregelProtocol):
-        # An entrypoint returns what its function returns.
+        # An entrypoint is a graph too, but it returns what its function returns, not a state.
         return None if isinstance(runnable, Pregel) and isinstance(runnable.output_channels, str) else runnable
     held = [getattr(runnable, name, None) for name in ("bound", "runnable", "default")]
     held += getattr(runnable, "fallbacks", None) or []
@@ -30,10 +30,10 @@ def graph_handed_on(runnable: Any) -> Any:
 
 
 def check_pipe(runnable: Any) -> None:
-    """Refuse a Runnable that hands a graph's state on.
+    """Refuse a Runnable that contains a graph and returns that graph's whole state.
 
     Raises:
-        AgentError: it does.
+        AgentError: the Runnable contains such a graph.
     """
     if (graph := graph_handed_on(runnable)) is not None:
         raise AgentError(

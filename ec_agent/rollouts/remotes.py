@@ -1,7 +1,8 @@
-"""What a ``RemoteGraph`` sends to its server from within a rollout: what it would send if the agent ran alone.
+"""Let a ``RemoteGraph`` inside a rollout send to its server what it would send without ``best_of_n``.
 
-A rollout runs on a thread that we made up, with marks and limits of ours. No server has that thread. What goes out is
-made of a config in one function of LangGraph's, which is replaced here by one that puts back what the user gave.
+A rollout runs on a thread id that we invented, with metadata and limits of ours. The server does not know that thread.
+LangGraph builds each request from a config, in one function. That function is replaced here by one that first puts the
+user's own values back into the config.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ _BAGGAGE = "langsmith-metadata="
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user gave, where a rollout has something of ours.
+    """The user's own values that a rollout's config replaces by ours.
 
     Attributes:
-        configurable: the thread, the environment and the durability, as far as there were any.
-        metadata: what our marks are written over, likewise, and what LangGraph makes of the above.
-        recursion_limit: of the run around; ``None`` where it is the one that LangChain fills in.
-        namespace: the place of the agent in the graph around; ``""`` where it stands alone.
-        task: for a function, which runs in a graph of ours, what the metadata says of the task that it stands in.
+        configurable: the user's thread, environment and durability; each is missing if the user gave none.
+        metadata: the user's metadata under the keys that we set, and under those that LangGraph derives from the above.
+        recursion_limit: the outer run's limit; ``None`` where the user gave none.
+        namespace: checkpoint namespace of the agent in the outer graph; ``""`` where there is no outer graph.
+        task: for an agent that is a function and so runs in a graph of ours: the metadata of the task it stands for.
     """
 
     configurable: Mapping[str, Any]
@@ -46,28 +47,28 @@ class Given:
     task: Mapping[str, Any] | None = None
 
 
-_OWN = ("thread_id", ENVIRONMENT, DURABILITY)  # the thread first
+_OWN = ("thread_id", ENVIRONMENT, DURABILITY)  # the thread must be first: as_alone() may leave it out
 _PLACE = "checkpoint_ns"
 _TASK, _TASK_PLACE = "langgraph_", "langgraph_checkpoint_ns"
 _BOX = f"{BOX_NODE}:"
 _MARKS = ("ec_rollout", "ec_selector", "ec_config", "thread_id", ENVIRONMENT)
-# By the thread of a rollout: a node may send from a thread without the context. Questions without a thread of their own
-# may have rollouts of one name at a time.
+# By a rollout's thread id, because a node may send from an OS thread that does not inherit our context variable. The
+# value is a list, because two questions without a thread of their own may use the same id at one time.
 _running: dict[str, list[Given]] = {}
 _lock = threading.Lock()
 _here: ContextVar[Given | None] = ContextVar("ec_agent_given", default=None)
 
 
 def given_in(config: RunnableConfig, alone: bool, boxed: bool) -> Given:
-    """What the user gave to the run that this is the config of; within a rollout, to the one around it all.
+    """Read the user's own values from a config. Inside another rollout, they are those of the outermost run.
 
     Args:
-        config: of the task that the question is asked in.
-        alone: whether that is the task of a graph of ours, in the agent's place.
+        config: the config of the task in which the question is asked.
+        alone: whether that task belongs to the graph of ``as_agent()``, which stands for the agent.
         boxed: whether the agent is a function.
 
     Raises:
-        AgentError: LangGraph's remote graphs are not made as we know them.
+        AgentError: this version of LangGraph builds the requests of remote graphs in a way we do not know.
     """
     _install()
     configurable, metadata = config.get("configurable") or {}, config.get("metadata") or {}
@@ -92,13 +93,13 @@ def given_in(config: RunnableConfig, alone: bool, boxed: bool) -> Given:
 
 
 def placed(metadata: Mapping[str, Any], given: Given) -> dict[str, Any]:
-    """The metadata for a rollout, which stands where the agent would stand."""
+    """Return the metadata with the checkpoint namespace that the agent would have without ``best_of_n``."""
     return _restored(metadata, (_PLACE,), {_PLACE: given.namespace} if given.namespace else {})
 
 
 @contextmanager
 def sending_as_alone(thread: str, given: Given) -> Iterator[None]:
-    """While a rollout runs on this thread, its remote graphs are sent what was given."""
+    """Inside the ``with`` block, remote graphs of the rollout with this thread id send the user's own values."""
     with _lock:
         _running.setdefault(thread, []).append(given)
     before = _here.set(given)
@@ -118,12 +119,12 @@ def _given_on(thread: Any) -> Given | None:
 
 
 def as_alone(config: RunnableConfig | None) -> RunnableConfig | None:
-    """The config without what is of ours; itself outside a rollout."""
+    """Return the config with the user's own values in place of ours; outside a rollout the config itself."""
     configurable, metadata = (config or {}).get("configurable") or {}, (config or {}).get("metadata") or {}
     own: tuple[str, ...] = _OWN
     given = _given_on(configurable.get("thread_id"))
     if given is None and _MARKS[0] in metadata:
-        # Made of a rollout's config, with a thread that the user's code names itself.
+        # The config comes from a rollout, but the user's code has set a thread id of its own: keep that id.
         given, own = _here.get(), _OWN[1:]
     if config is None or given is None:
         return config
@@ -157,7 +158,7 @@ def _restored(values: Mapping[str, Any], names: tuple[str, ...], given: Mapping[
 
 
 def _headers_as_alone(headers: dict[str, str] | None) -> dict[str, str] | None:
-    """Tracing headers, which carry the metadata of the run that LangSmith traces in this context."""
+    """Return the tracing headers with the user's own metadata: LangSmith sends the traced run's metadata in them."""
     given = _here.get()
     if given is None or not headers or _BAGGAGE not in headers.get("baggage", ""):
         return headers
@@ -180,7 +181,7 @@ _installed = False
 
 
 def _install() -> None:
-    """Replace the three functions through which all that a remote graph sends passes, once per process."""
+    """Replace, once per process, the three functions of LangGraph that build everything a remote graph sends."""
     global _installed
     with _install_lock:
         if _installed:
@@ -195,8 +196,9 @@ def _install() -> None:
         gone = [name for place, name, _ in replaced if not callable(getattr(place, name, None))]
         if gone:
             raise AgentError(
-                f"langgraph.pregel.remote has no {gone[0]}, which ec_agent knows what a RemoteGraph sends by; install "
-                "a version of langgraph that ec_agent is tested with, or a newer ec_agent"
+                f"langgraph.pregel.remote has no {gone[0]}, which ec_agent has to wrap so that a RemoteGraph in a "
+                "rollout sends the right thread; install a version of langgraph that ec_agent is tested with, or a "
+                "newer ec_agent"
             )
         for place, name, around in replaced:
             setattr(place, name, around(getattr(place, name)))
@@ -222,11 +224,11 @@ def _tracing(merge: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _listening(stream_modes: Callable[..., Any]) -> Callable[..., Any]:
-    # We listen to the graphs that a function calls; a server would be asked for what is heard here.
+    # We stream the graphs that a function calls. Without this, the server would be asked to stream for us too.
     @functools.wraps(stream_modes)
     def listening(self: Any, stream_mode: Any, config: RunnableConfig | None = None, *args: Any, **kwargs: Any) -> Any:
         configurable = (config or {}).get("configurable") or {}
-        # The thread may be one that the user names.
+        # The context variable is looked at too, because the user's code may have set a thread id of its own.
         if config and (_here.get() is not None or _given_on(configurable.get("thread_id")) is not None):
             config = {**config, "configurable": {k: v for k, v in configurable.items() if k != STREAM}}
         return stream_modes(self, stream_mode, config, *args, **kwargs)

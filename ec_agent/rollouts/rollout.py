@@ -1,4 +1,4 @@
-"""One rollout: as many attempts as ``retry=`` allows, and the record of the last."""
+"""Run one rollout: make attempts until one succeeds or ``retry=`` allows no more; the last attempt gives the record."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from ec_agent.support.plans import Plan
 
 
 def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Record]:
-    """Run one rollout to its end, again where it fails and ``retry=`` says so.
+    """Run one rollout to its end, and start it anew if it fails and ``retry=`` allows that.
+
+    The record's usage counts the tokens of all attempts.
 
     Raises:
-        RunLeft: nobody waits for it any more; one that has waited for its turn, or for its next try, does not start.
+        RunLeft: the run has ended early. An attempt that still waits for its start does not start then.
     """
     spent: list[Mapping[str, int]] = []
     ran = Ran(session.thread(start["round"], start["index"]))
@@ -32,7 +34,7 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
         spent.append(record["usage"])
         try:
             again = retry_pause(session.options.retries(), attempt.failure, len(spent))
-        except Exception as error:  # retry_on= raised: nobody can tell
+        except Exception as error:  # the user's retry_on= raised, so whether to retry is not known: do not
             record, again = {**record, "error": described(error)}, None
         if again is None:
             return {**record, "usage": total(spent)}

@@ -1,4 +1,7 @@
-"""A store over a store: one rollout's writes to long-term memory stay with the rollout."""
+"""Give each rollout a store of its own: it reads from the real store, and its writes go to the overlay alone.
+
+The winner's writes are put into the real store after the choice.
+"""
 
 from __future__ import annotations
 
@@ -24,31 +27,33 @@ from langgraph.store.base import (
 )
 from langgraph.store.memory import InMemoryStore
 
-_ALL = 2**31 - 1  # as a limit; databases take it too
-_NOT_PROVIDED = "NOT_PROVIDED"  # what NOT_PROVIDED is in `StoreOverlay.writes`
+_ALL = 2**31 - 1  # the largest limit that databases accept
+_NOT_PROVIDED = "NOT_PROVIDED"  # stands for NOT_PROVIDED in `StoreOverlay.writes`, which must be plain
 
-_Step = tuple[Sequence[Op], Callable[..., Result]]  # what to ask the store below, and what its results make
+# One operation: what to ask the real store, and a function that makes the result from its answers.
+_Step = tuple[Sequence[Op], Callable[..., Result]]
 
 
 class StoreOverlay(BaseStore):
-    """Reads through to a store, and keeps all writes to itself.
+    """A store that reads from another store, and keeps all writes to itself.
 
-    As in langgraph's own stores, every read of a batch sees the state before the batch, and of several writes
-    to one key in a batch the last one counts. What is read is a copy, so nobody can change the store through it.
+    As in LangGraph's own stores, every read of a batch sees the state before the batch, and of several writes to one
+    key in a batch the last one counts. Results are copies: changing one does not change the store.
 
     Args:
-        below: The store to read from; no write reaches it.
+        below: the store to read from. No write reaches it.
     """
 
     def __init__(self, below: BaseStore) -> None:
         core: Any = below
-        while isinstance(getattr(core, "_store", None), BaseStore):  # the LangGraph server's store is in a wrapper
+        while isinstance(getattr(core, "_store", None), BaseStore):  # the LangGraph server wraps its store
             core = core._store
         self.supports_ttl = below.supports_ttl
         self.ttl_config = below.ttl_config
         self.index_config: IndexConfig | None = getattr(core, "index_config", None)
         self._below = below
-        # An InMemoryStore lists namespaces that are empty and searches the oldest first; databases do neither.
+        # An InMemoryStore also lists empty namespaces, and a search gives the oldest items first. Stores in databases
+        # leave empty namespaces out, and give the newest first.
         self._in_memory = isinstance(core, InMemoryStore) or bool(getattr(core, "_in_memory", False))
         self._index = _own_index(self.index_config) if self.index_config else None
         self._own = InMemoryStore(index=self._index)
@@ -58,22 +63,23 @@ class StoreOverlay(BaseStore):
 
     @property
     def writes(self) -> list[list[Any]]:
-        """All puts and deletes in order, each ``[namespace, key, value, index, ttl]``; see `put_ops`."""
+        """All puts and deletes in order, each ``[namespace, key, value, index, ttl]``; `put_ops` turns them back."""
         with self._lock:
             return deepcopy(self._log)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Run the operations, the writes on the overlay alone."""
+        """Run the operations; writes go to the overlay only."""
         ops = [_copied(op) for op in ops]
         if self._index:
-            InMemoryStore(index=self._index).batch(ops)  # embeds the texts before the lock is taken
+            # Embeds the texts, which may take long, before the lock is taken. `_Memo` keeps the results.
+            InMemoryStore(index=self._index).batch(ops)
         steps, asked = self._plan(ops)
         found = self._below.batch(asked) if asked else []
         self._write(ops)
         return _results(steps, found)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """Run the operations, the writes on the overlay alone."""
+        """Run the operations; writes go to the overlay only."""
         ops = [_copied(op) for op in ops]
         if self._index:
             await InMemoryStore(index=self._index).abatch(ops)
@@ -83,7 +89,7 @@ class StoreOverlay(BaseStore):
         return _results(steps, found)
 
     def _plan(self, ops: list[Op]) -> tuple[list[_Step], list[Op]]:
-        with self._lock:  # over all reads of what is written here: a write of another thread comes before or after
+        with self._lock:  # one lock for all reads of the batch: a write of another thread comes before it or after it
             steps = [self._step(op) for op in ops]
         return steps, [ask for asks, _ in steps for ask in asks]
 
@@ -113,7 +119,7 @@ class StoreOverlay(BaseStore):
             if op.query and self._index:
                 scored = [item for item in [*below, *own] if item.score is not None]
                 best: list[Any] = sorted(scored, key=lambda item: item.score or 0.0, reverse=True)[op.offset : end]
-                if self._in_memory:  # fills up with what has no vector, whatever the offset; databases leave it out
+                if self._in_memory:  # it fills the result up with items without a vector; databases leave these out
                     best += [item for item in [*below, *own] if item.score is None][: op.limit - len(best)]
                 return best
             if self._in_memory:
@@ -137,7 +143,7 @@ class StoreOverlay(BaseStore):
             names = {*found, *own} - (emptied - alive)
             if op.max_depth is not None:
                 names = {name[: op.max_depth] for name in names}
-            ordered = sorted(names, key=None if self._in_memory else ".".join)  # databases sort the joined text
+            ordered = sorted(names, key=None if self._in_memory else ".".join)  # databases store and sort joined text
             return ordered[op.offset : op.offset + op.limit]
 
         return [every, *(SearchOp(name, limit=_ALL, refresh_ttl=False) for name in emptied)], merge
@@ -152,9 +158,9 @@ class StoreOverlay(BaseStore):
 
 
 def put_ops(writes: Iterable[Sequence[Any]]) -> list[PutOp]:
-    """The operations that `StoreOverlay.writes` lists, to be given to a store's ``batch`` or ``abatch``.
+    """Turn `StoreOverlay.writes` back into operations for a store's ``batch`` or ``abatch``.
 
-    An `InMemoryStore` with an index refuses a batch in which two texts are equal: give it one write at a time.
+    Give them to the store one at a time: an `InMemoryStore` with an index refuses a batch with two equal texts.
     """
     return [
         PutOp(tuple(namespace), key, deepcopy(value), _original(index), _original(ttl))
@@ -186,13 +192,13 @@ def _results(steps: list[_Step], found: list[Result]) -> list[Result]:
 
 
 def _own_index(config: Any) -> Any:
-    # SqliteStore takes its paths from another key than the rest; what it made of them is under this one.
+    # SqliteStore reads its paths from another key than other stores; "__tokenized_fields" has them in parsed form.
     paths = [path for path, _ in config.get("__tokenized_fields") or ()] or config.get("fields")
     return {**config, "embed": _Memo(ensure_embeddings(config.get("embed"))), "fields": paths}
 
 
 class _Memo(Embeddings):
-    """Embeds a text once, so that texts embedded in advance are at hand without waiting."""
+    """Embeds each text only once, so that texts that were embedded in advance need no waiting under the lock."""
 
     def __init__(self, model: Embeddings) -> None:
         self._model = model

@@ -1,7 +1,8 @@
-"""Calls that nobody heard: made in another process or in a thread of its own, and known by the messages they left.
+"""Find the model calls that our callbacks did not hear, by the messages that they left in the agent's writes.
 
-A message that comes with logprobs, or that says in another way that a model made it, stands for a call. Most are of
-calls that were heard; of the others each counts once, in its place among those that were heard.
+A call is not heard if it is made in another process, or in a thread without our context. A message with logprobs, or
+with another sign that a model made it, stands for a call. Most such messages belong to calls that were heard. Each of
+the others counts as one more call, at its place among those that were heard.
 """
 
 from __future__ import annotations
@@ -19,16 +20,21 @@ from ec_agent.capture.shapes import Payload, may_be_summed, payload_of_message, 
 from ec_agent.insides.langgraph import PUSH, RETURN, own_tags
 from ec_agent.rollouts.messages import answers_within
 
-_TOLD = ("unplaced", "repeated", "unmeasured", "summed", "silent", "several", "chosen", "mixed")
+_NOTED = ("unplaced", "repeated", "unmeasured", "summed", "silent", "several", "chosen", "mixed")
 _BEFORE = -1.0
-"""The place of what was there before the rollout began."""
+"""Stands for the place of a message that was there before the rollout began."""
 
 
 @dataclass(slots=True)
 class _Task:
-    """A task of the agent's graph: its name, its place in its step, since when it runs, and what was said in it.
+    """A task of the agent's graph.
 
-    ``said`` is what models said, as far as a message tells that one did; ``written`` are all messages and texts.
+    Attributes:
+        name: the node's name.
+        order: sorts the tasks of one step, as LangGraph does.
+        since: when it started, on the recorder's clock.
+        said: the messages it wrote that a model has made, with their payloads and answers.
+        written: all messages and texts that it wrote.
     """
 
     name: str
@@ -40,7 +46,7 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """An answer of a call that nobody heard."""
+    """An answer from a call that was not heard."""
 
     task: _Task
     message: Any
@@ -50,12 +56,12 @@ class _New:
 
 @dataclass(slots=True)
 class Unheard:
-    """Finds a rollout's calls that nobody heard, step by step, and adds them to its record.
+    """Finds a rollout's calls that were not heard, step by step, and adds them to its recorder.
 
     Args:
-        recorder: the record.
-        known: what the agent was asked: messages in it are no work of this rollout.
-        config: the config of the task that the rollout runs in.
+        recorder: the rollout's recorder.
+        known: the agent's input. Messages in it are older than the rollout, so they stand for no call of it.
+        config: the config of the task in which the rollout runs.
     """
 
     recorder: Recorder
@@ -72,11 +78,11 @@ class Unheard:
     _repeated: int = 0
 
     def resumed(self, parked: Any) -> None:
-        """The rollout goes on from where it was parked: what it said until then was counted then."""
+        """Note the messages of a parked rollout that now goes on: their calls were counted before the pause."""
         self._parked += [answer for _, _, answer in _said_in(parked)]
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """A task of the agent's graph starts, or has a result."""
+        """Take in an event of the agent's ``tasks`` stream: a task starts, or has a result."""
         if "triggers" in event:
             pushed = tuple(event["triggers"]) == (PUSH,)
             order = (1, len(self._tasks)) if pushed else (0, event["name"])
@@ -89,16 +95,18 @@ class Unheard:
             self._ended.append(task)
 
     def settle(self) -> None:
-        """The step is over: count what its tasks wrote.
+        """Count the calls behind the messages of a finished step.
 
         Raises:
-            Exception: as ``Recorder.end``: a limit was reached, say.
+            Exception: whatever ``Recorder.end`` raises, for example because a limit was reached.
         """
         ended, self._ended = sorted(self._ended, key=lambda task: task.order), []
         self._count(ended)
 
     def finish(self, left: Any) -> None:
-        """The rollout is over: count what it said beside its writes, in a step that did not come to its end.
+        """Count the calls behind messages that are not among the writes, after the rollout's end.
+
+        Such messages are left by a step that did not finish.
 
         Raises:
             Exception: as ``settle``.
@@ -145,7 +153,10 @@ class Unheard:
             since = since if until is None else max(since, until)
 
     def _choose(self, written: Sequence[Any]) -> None:
-        """Of several answers to one request, that counts which the agent went on with, where what it wrote shows it."""
+        """Find out which answer the agent used, where a request had several (``n > 1``): only that one counts.
+
+        What the agent wrote shows it. If it shows nothing, or more than one, the first answer counts.
+        """
         several = [(place, answer) for place, answer in self.recorder.answers() if isinstance(answer, Choice)]
         before = {hash(word) for message in answers_within(self.known) for word in words_of([message])}
         for each in written:
@@ -162,11 +173,11 @@ class Unheard:
             self.recorder.choose(place, min(chosen) if len(chosen) == 1 else 0)
 
     def _place(self, each: _New, new: Sequence[_New]) -> float | None:
-        """Where the call is that this is the answer of; ``None`` where nobody heard of it yet."""
+        """Return the place of the call that gave this answer; ``None`` where that call is not known yet."""
         if (seen := self._seen.get(id(each.message))) is not None:
             return seen[1]
         place = self._known_place(each, new)
-        # The message is kept, so that no other can come to have its identity.
+        # Keep the message: if it were freed, a new object could get the same id().
         self._seen[id(each.message)] = each.message, _BEFORE if place is None else place
         return place
 
@@ -199,7 +210,7 @@ class Unheard:
         self.recorder.take(each.payload, info, place)
 
     def facts(self) -> dict[str, int]:
-        """Whether any call was made, and what a reader of the receipt should know of those that nobody heard."""
+        """Return whether any call was made, and the counts behind the receipt's warnings about calls not heard."""
         taken = [each for _, each in self._taken]
         facts = {
             "unheard": len(taken),
@@ -219,7 +230,7 @@ def _said_in(value: Any) -> list[tuple[Any, Payload, Answer]]:
 
 
 def _texts_in(written: Any, depth: int = 3) -> Iterator[str]:
-    """The texts that were written by themselves, or under keys."""
+    """Yield the texts in a write, also those in lists and dicts up to some depth."""
     if isinstance(written, str):
         yield written
     elif isinstance(written, Mapping | list | tuple) and depth:
@@ -232,7 +243,10 @@ def _between(places: Iterable[float], since: float, until: float | None) -> bool
 
 
 def _may_be_two(one: _New, other: _New) -> bool:
-    """Whether one may be the answer of another call, word for word the same: the state names what had no name."""
+    """Whether two messages with equal content may come from two calls: neither has an id from the model or server.
+
+    LangGraph's state gives ids to messages without one, so different ids do not mean different calls.
+    """
     named = (one.answer.run, one.answer.response, other.answer.run, other.answer.response)
     if one.message is other.message or one.answer.message == other.answer.message or any(named):
         return False
@@ -240,7 +254,7 @@ def _may_be_two(one: _New, other: _New) -> bool:
 
 
 def _may_be_heard(answer: Answer, heard: Sequence[Answer]) -> bool:
-    """Whether a message without logprobs, under a name of its own, may be of a call that was heard."""
+    """Whether a message without logprobs may come from a call that was heard, judged by ids and token counts."""
     if answer.run is not None or not heard:
         return False
     if answer.response is not None and all(other.response is not None for other in heard):
@@ -254,49 +268,50 @@ def _said(message: Any) -> Any:
 
 
 def notes_of(facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What to know before trusting a choice between rollouts some of whose calls nobody heard.
+    """Return the receipt's warnings about calls that were not heard.
 
     Args:
-        facts: those of each rollout that ended.
+        facts: the facts of each rollout that ended without an error.
     """
-    counts = {name: sum(each.get(name, 0) for each in facts) for name in _TOLD}
+    counts = {name: sum(each.get(name, 0) for each in facts) for name in _NOTED}
     notes = []
     if counts["unplaced"]:
         notes.append(
-            f"the place of {counts['unplaced']} calls is not known: they were made where they could not be heard, "
-            "beside others, and stand where the graph took their messages; make them in nodes of their own, one after "
+            f"the place of {counts['unplaced']} calls is not known: ec_agent could not hear them, and they ran beside "
+            "others, so they stand where the graph received their messages; make them in nodes of their own, one after "
             "the other"
         )
     if counts["repeated"]:
         notes.append(
-            f"{counts['repeated']} messages say word for word what another says, and count as one call with it; if "
-            "calls of their own answered so, keep the ids that the model or its server gave their messages"
+            f"{counts['repeated']} messages have the same content as another message, and count as one call with it; "
+            "if they come from different calls, keep the ids that the model or its server gave the messages"
         )
     if counts["unmeasured"]:
         notes.append(
-            f"{counts['unmeasured']} messages came without logprobs from calls that could not be heard: they count as "
-            "gaps; have the other side return logprobs in response_metadata, or leave the node out of calls="
+            f"{counts['unmeasured']} messages came without logprobs from calls that ec_agent could not hear, so their "
+            "tokens count as gaps; have the other side return logprobs in response_metadata, or leave the node out of "
+            "calls="
         )
     if counts["summed"]:
         notes.append(
-            f"the usage of {counts['summed']} messages is a whole multiple of the tokens that came with logprobs, as "
-            "where LangChain adds up a usage that a stream tells several times: the surplus counts as gaps; have the "
-            "other side answer without streaming, and compare"
+            f"the usage of {counts['summed']} messages is a whole multiple of the tokens that came with logprobs. "
+            "LangChain may have added up a usage that a stream reports several times. The surplus counts as gaps; have "
+            "the other side answer without streaming, and compare"
         )
     if counts["silent"]:
         notes.append(
-            f"{counts['silent']} rollouts asked a RemoteGraph, and no message came of it that tells of a model's call: "
-            "what its models generated is not on the timeline; have it return its messages, with their logprobs"
+            f"{counts['silent']} rollouts called a RemoteGraph that returned no message of a model, so what its models "
+            "generated is not on the timeline; have it return its messages, with their logprobs"
         )
     if counts["several"]:
         notes.append(
-            f"{counts['several']} calls brought several answers each (n > 1), of which one counts: of "
-            f"{counts['chosen']} calls the one that the agent went on with, of the rest the first, for nothing shows "
-            "more. The other answers are on the bill and on no timeline; to compare them, ask for one answer a call"
+            f"{counts['several']} calls returned several answers each (n > 1), of which one counts: in "
+            f"{counts['chosen']} calls the answer that the agent used, in the rest the first answer, because it is not "
+            "known which one was used. The other answers are paid for but on no timeline; ask for one answer a call"
         )
     if counts["mixed"]:
         notes.append(
-            f"of {counts['mixed']} streamed calls LangChain mixed the answers into one message, which is none of them: "
-            "what the agent went on with has no timeline of its own; ask for one answer a call, or do not stream"
+            f"in {counts['mixed']} streamed calls LangChain mixed several answers into one message, so the answer that "
+            "the agent used has no timeline of its own; ask for one answer a call, or do not stream"
         )
     return notes

@@ -1,8 +1,8 @@
-"""Values that are never checkpointed: they stay in memory, on the way through a question too.
+"""Keep untracked values, such as an open handle or a secret, out of our checkpoints.
 
-LangGraph keeps what is declared ``UntrackedValue`` (an open handle, a secret) out of its checkpoints. A rollout's
-record and the thread it is parked on are checkpoints of ours, so these values go around them, in the session. A run
-that is resumed goes on without them, as the agent alone does.
+LangGraph keeps a state key that is declared ``UntrackedValue`` out of its checkpoints. A rollout's record and its
+parked state are stored in checkpoints too, so these values are removed from both, and the session keeps them in memory.
+A resumed run goes on without them, as the agent does without ``best_of_n``.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ec_agent.insides.langgraph import TASKS, untracked
 
 Pairs = list[tuple[str, Any]]
 
-# Channels that hold states, or parts of them: the input, and what is sent.
+# Channels whose values are whole states or updates: the input, and the arguments of ``Send``.
 _WHOLE = (START, TASKS)
 
 
 def untracked_keys(*states: Mapping[str, Any] | None) -> frozenset[str]:
-    """The keys that one of these states (channels by key) keeps out of checkpoints."""
+    """Return the untracked keys of these states, each given as its channels by key."""
     return frozenset(key for channels in states for key, channel in (channels or {}).items() if untracked(channel))
 
 
 def parted(writes: Iterable[Sequence[Any]], keys: Collection[str]) -> tuple[Pairs, Pairs]:
-    """The writes that may be put on record, and those to the keys that may not."""
+    """Split writes into those that may be recorded, and those to ``keys``, which may not."""
     pairs = [(key, value) for key, value in writes]
     return [pair for pair in pairs if pair[0] not in keys], [pair for pair in pairs if pair[0] in keys]
 
 
 def without(value: Any, keys: Collection[str]) -> Any:
-    """A state or an update less these keys, also where it is what something is sent with."""
+    """Return a state or an update without these keys. A ``Send`` is returned with its argument treated so."""
     if isinstance(value, Send):
         return Send(value.node, without(value.arg, keys), timeout=value.timeout)
     if not isinstance(value, Mapping) or not any(key in value for key in keys):
@@ -43,15 +43,16 @@ def without(value: Any, keys: Collection[str]) -> Any:
 
 
 class Sieve:
-    """Takes what is untracked out of an agent's checkpoints.
+    """Removes untracked values from an agent's checkpoints.
 
-    LangGraph leaves it in the input, and with durability "exit" in the writes of tasks beside one that asks.
+    LangGraph itself leaves them in two places: in the input, and, with durability "exit", in the writes of tasks that
+    ended in the same step as one that asks a question.
 
     Args:
-        graphs: the agent and the graphs in it, by namespace without ids; the agent's is empty.
+        graphs: the agent and its subgraphs, by namespace without task ids; the agent's namespace is empty.
 
     Attributes:
-        own: the keys of the agent's own state that are untracked.
+        own: the untracked keys of the agent's own state.
     """
 
     def __init__(self, graphs: Mapping[str, Any]) -> None:
@@ -60,7 +61,7 @@ class Sieve:
         self._all = frozenset().union(*self._keys.values())
 
     def sifted(self, found: CheckpointTuple) -> CheckpointTuple:
-        """The checkpoint less what is untracked in its graph."""
+        """Return the checkpoint without the untracked values of its graph."""
         if not self._all:
             return found
         keys = self._of(str(found.config["configurable"].get("checkpoint_ns") or ""))
@@ -77,7 +78,8 @@ class Sieve:
         return found._replace(checkpoint={**found.checkpoint, "channel_values": values}, pending_writes=writes)
 
     def _of(self, namespace: str) -> frozenset[str]:
-        # A node's second graph is numbered: node:id|1. A graph that is called by a function may not be known.
+        # A second graph of one node has a number in its namespace: node:id|1. A graph that a function calls may not be
+        # among the known ones; then every untracked key of the agent counts.
         parts = [part.partition(":")[0] for part in namespace.split("|") if not part.isdigit()]
         return self._keys.get("|".join(parts), self._all)
 

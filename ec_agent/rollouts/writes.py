@@ -1,4 +1,4 @@
-"""From what an agent wrote, step by step, to what the outer graph is to receive."""
+"""Turn the writes of an agent, step by step, into the writes that the outer graph receives."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ from ec_agent.rollouts.mistaken import no_update, refuse_message_maker
 
 
 class WriteLog:
-    """Reads a graph's ``tasks`` stream into its writes, in the order in which the graph applies them.
+    """Reads a graph's writes from its ``tasks`` stream, in the order in which the graph applies them.
 
-    Within one step tasks finish in any order; their writes are applied in the order of their paths: nodes by
-    name, then ``Send`` tasks by number, an error handler right after the task that it rescues. A step that stopped in
-    the middle (a question, an action) is applied once the tasks that were left have run: what the others wrote before
-    comes in at its place then.
+    The tasks of one step finish in any order, but LangGraph applies their writes in a fixed order: nodes by name, then
+    ``Send`` tasks by number, an error handler right after the task that failed. A step that stops in the middle, at a
+    question or an action, is applied only after its remaining tasks have run, together with the writes of the others.
 
     Attributes:
-        finished: writes of the tasks that were done when the rollout stopped beside them, by task.
-        rescued: the tasks that failed, by those of their error handlers.
-        interrupts: what tasks asked.
-        split: whether a task stopped, so that its step is not applied.
+        finished: writes of the tasks that were finished when the rollout stopped in their step, by task id.
+        rescued: ids of the tasks that failed, by the ids of their error handlers' tasks.
+        interrupts: the interrupts of the step's tasks.
+        split: whether a task stopped in the middle, so that the step's writes are not applied yet.
     """
 
     def __init__(self) -> None:
@@ -56,21 +55,21 @@ class WriteLog:
         self._results: dict[str, Pairs] = {}
 
     def stop(self, task: str) -> None:
-        """The rollout stopped in this task: what it writes, and what the steps after it do, does not count."""
+        """Note the task in which the rollout was stopped: its own writes do not count, and no later step does."""
         self._stopped = task
 
     @property
     def over(self) -> bool:
-        """Whether the agent began another step after it was stopped."""
+        """Whether the agent began another step after it was stopped, because something in it caught the stop."""
         return self._over
 
     @property
     def caught(self) -> bool:
-        """Whether something in the agent caught the stop: its step is done, and cannot be taken up again."""
+        """Whether something in the agent caught the stop, so that its step has finished and cannot be resumed."""
         return self._caught or self._over
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """One event: a task starts, or has a result."""
+        """Take in an event of the stream: a task starts, or has a result."""
         if self._over:
             return
         if "triggers" in event:
@@ -81,18 +80,18 @@ class WriteLog:
     def _start(self, event: Mapping[str, Any]) -> None:
         if self._ended:
             self._wave, self._ended = self._wave + 1, False
-            if not self._running:  # else a node calls a functional task in the middle of a step
+            if not self._running:  # otherwise a running node has called a functional task, inside the same step
                 self._close_step()
         wave = self._waves.setdefault(event["id"], self._wave)
         if event["id"] == self._stopped:
             return
         pushed = tuple(event["triggers"]) == (PUSH,)
         place = (1, len(self._order), 0) if pushed else (0, event["name"], 0)
-        if event["id"] in self.finished:  # it does not run again: the graph takes what it wrote before
+        if event["id"] in self.finished:  # LangGraph does not run it again, but applies what it wrote before
             self._order[event["id"]] = place
             self._results.setdefault(event["id"], self.finished[event["id"]])
             return
-        # Nodes of one step start together, though that may be heard late. What is pushed may start in between.
+        # Nodes of one step start together, though their events may come late. A ``Send`` task may start in between.
         if self._stopped is not None and not pushed and wave > self._waves.get(self._stopped, wave):
             self._over = True
             return
@@ -113,13 +112,13 @@ class WriteLog:
         self._results[event["id"]] = _unfolded(event.get("result") or {})
 
     def again(self, finished: Mapping[str, Pairs]) -> None:
-        """The run goes on with the step that it stopped in, of which these tasks are done."""
+        """Prepare for the run to resume the step in which it stopped; these tasks of it are finished."""
         self.finished, self.interrupts, self.split = finished, [], False
         self._ended, self._running = False, set()
         self._results, self._order = {}, {}
 
     def applied(self) -> None:
-        """The graph applied the writes of its step."""
+        """Note that the graph has applied the writes of its step."""
         if not self._over:
             self._close_step()
 
@@ -132,25 +131,25 @@ class WriteLog:
         return [write for task in tasks for write in self._results[task]]
 
     def writes(self) -> Pairs:
-        """All writes so far, those of a step that is not done last."""
+        """Return all writes so far; those of an unfinished step come last."""
         return [*self._done, *self._open()]
 
     @property
     def running(self) -> bool:
-        """Whether a task has begun and not ended."""
+        """Whether a task has started and not ended."""
         return bool(self._running)
 
     @property
     def open(self) -> int:
-        """How many of them are of a step that is not done."""
+        """How many of ``writes()`` belong to an unfinished step."""
         return len(self._open()) if self.split else 0
 
 
 def _unfolded(result: Mapping[str, Any]) -> Pairs:
-    """The stream folds several writes of one task to one key into ``{"$writes": [...]}``."""
+    """Return a task's result as single writes. The stream folds several writes to a key into ``{"$writes": [...]}``."""
     pairs: Pairs = []
     for key, value in result.items():
-        if key == RETURN:  # of a functional task, to the node that called it
+        if key == RETURN:  # the return value of a functional task goes to its caller, not to the state
             continue
         several = value.get("$writes") if isinstance(value, dict) else None
         pairs += [(key, each) for each in several] if isinstance(several, list) else [(key, value)]
@@ -161,9 +160,9 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
     """Refuse, before any rollout runs, an outer state that cannot take the winner's writes.
 
     Raises:
-        StateMismatchError: no key in common, a reducer over a key that is plain in the agent, or no key for
-            the receipt.
-        AgentError: it visibly returns a message, or text.
+        StateMismatchError: the two states have no key in common; the outer state has a reducer for a key that the
+            agent sets as a plain value; or the outer state has no key for the receipt.
+        AgentError: the agent is a sequence that returns a message or a text.
     """
     if not outer:
         raise StateMismatchError(
@@ -194,8 +193,8 @@ def check_fit(agent: Agent, outer: Mapping[str, Channel], selection_key: str | N
     clashes = [key for key in plain if accumulates(outer[key])]
     if clashes:
         raise StateMismatchError(
-            f"the outer state has a reducer for {_names(clashes)}, which the agent sets as plain values; it "
-            "would add whole values to what is there. Give the agent's schema the reducer, or map the "
+            f"the outer state has a reducer for {_names(clashes)}, which the agent sets as plain values. The reducer "
+            "would add each whole value to the present one. Give the agent's schema the same reducer, or map the "
             "output: best_of_n(agent, output=lambda state: {...})"
         )
 
@@ -209,11 +208,23 @@ def outer_writes(
     *,
     ended: bool = True,
 ) -> Pairs:
-    """The agent's writes in terms of the outer state.
+    """Turn the agent's writes into writes to the outer state.
 
-    A key with a reducer receives every write once; a key without one receives the agent's final value once, if there
-    is one: some live for a step. So does a key that was overwritten, here or in an earlier round (``anew``): an
-    ``Overwrite`` hides the other writes of its step.
+    A key with a reducer receives every write once. A key without one receives the agent's final value once, if there
+    is one: some channels keep a value for one step only. A key that the agent overwrote also receives the final value,
+    because an ``Overwrite`` hides the other writes of its step.
+
+    Args:
+        agent: the agent.
+        writes: its writes, in order.
+        final: its final state.
+        outer: the channels of the outer graph.
+        anew: keys that an earlier round overwrote.
+        ended: whether the agent has ended, and not only paused.
+
+    Raises:
+        AgentError: the agent returned a value without keys.
+        StateMismatchError: a function wrote no key that the outer state has.
     """
     if ROOT in outer:
         return [(ROOT, final)] if agent.channels is None else writes
@@ -248,18 +259,18 @@ def _of_a_function(writes: Pairs, outer: Mapping[str, Channel]) -> Pairs:
 
 
 def set_anew(writes: Iterable[Sequence[Any]]) -> list[str]:
-    """The keys that these writes overwrite."""
+    """Return the keys that these writes set by ``Overwrite``, in spite of their reducers."""
     return sorted({key for key, value in writes if overwrites(value)})
 
 
 def open_writes(agent: Agent, writes: Pairs, outer: Mapping[str, Channel]) -> Pairs:
-    """The writes of a step that stopped in the middle, in terms of the outer state: as the graph would apply them."""
+    """Turn the writes of an unfinished step into writes to the outer state, as its graph would apply them."""
     known = [(key, value) for key, value in writes if key in outer and key in (agent.channels or ())]
     return _last_of_each(known, lambda key, value: not _gathers(outer[key]) or overwrites(value))
 
 
 def _last_of_each(writes: Pairs, alone: Callable[[str, Any], bool]) -> Pairs:
-    """The writes less those that are followed by one to the same key that stands ``alone``."""
+    """Drop each write that a later write to the same key replaces; ``alone`` tells whether a write replaces."""
     last = {key: place for place, (key, value) in enumerate(writes) if alone(key, value)}
     return [pair for place, pair in enumerate(writes) if last.get(pair[0], place) == place]
 
@@ -270,15 +281,15 @@ def _gathers(channel: Channel) -> bool:
 
 
 class Writes(list[Command[Any]]):
-    """What ``best_of_n`` returns inside a graph: the winner's writes, for the node to return as they are.
+    """The winner's writes, which ``best_of_n`` returns inside a graph. A node returns them as they are.
 
-    ``return node.invoke(state)`` is right. Reading it like a state is not: it holds writes, and appending
-    them again would count them twice. So whatever only a dict is asked for raises ``AgentError``: a key in square
-    brackets or before ``in``, ``keys`` and ``items``, ``get``, ``dict(writes)``, ``{**writes}``, ``writes | more``.
+    ``return node.invoke(state)`` is right. Do not read them like a state: adding their messages to a state again would
+    count them twice. So every operation that belongs to a dict raises ``AgentError``: a key in square brackets or
+    before ``in``, ``keys``, ``items``, ``get``, ``dict(writes)``, ``{**writes}``, ``writes | more``.
 
-    It is a list, because LangGraph takes a list of commands from a node and goes through it as one. Code that does the
-    same cannot be told from it: a bare ``for``, ``len``, ``bool``, ``messages += writes``, ``json.dumps``; nor can
-    code that first asks ``isinstance(writes, dict)``, or for an attribute, and takes no for an answer.
+    The class is a list of commands, because LangGraph accepts such a list from a node. Operations that LangGraph itself
+    needs cannot be refused: a ``for`` loop, ``len``, ``bool``, ``messages += writes``, ``json.dumps``. Nor can code be
+    caught that first asks ``isinstance(writes, dict)`` or ``hasattr``.
     """
 
     @overload
@@ -286,7 +297,11 @@ class Writes(list[Command[Any]]):
     @overload
     def __getitem__(self, key: slice) -> list[Command[Any]]: ...
     def __getitem__(self, key: Any) -> Any:
-        """An item by place; a state key is a mistake and raises ``AgentError``."""
+        """Return an item by position.
+
+        Raises:
+            AgentError: ``key`` is a state key.
+        """
         self._by_place(key)
         return super().__getitem__(key)
 
@@ -302,16 +317,16 @@ class Writes(list[Command[Any]]):
         return self._not_a_state() if isinstance(key, str) else super().__contains__(key)
 
     def pop(self, key: Any = -1, *default: Any) -> Command[Any]:
-        """An item by place, taken out."""
+        """Remove an item by position and return it."""
         self._by_place(key)
         return super().pop(key, *default)
 
     def copy(self) -> Writes:
-        """The same writes in another list."""
+        """Return the same writes in another list."""
         return Writes(self)
 
     def _by_place(self, key: Any) -> None:
-        # Commands are what a loop over these gives: who looks them up took them for keys.
+        # Not only text is refused: a loop over the writes gives commands, which code may then use like keys.
         if not isinstance(key, slice) and not hasattr(type(key), "__index__"):
             self._not_a_state()
 
@@ -326,21 +341,22 @@ class Writes(list[Command[Any]]):
 
     @classmethod
     def of(cls, pairs: Sequence[Sequence[Any]], goto: Sequence[Any] = ()) -> Writes:
-        """One command per write, and one for where to go next."""
+        """Make one command per write, and one for the nodes to go to next."""
         commands: list[Command[Any]] = [
-            # A root state has no keys, so only pairs reach it; a dict is what message streaming looks into.
+            # A state without keys takes only pairs. Otherwise use a dict, in which LangGraph's message streaming looks
+            # for messages.
             Command(update=[(key, value)] if key == ROOT else {key: value})
             for key, value in pairs
         ]
-        if goto or not commands:  # a node may return no empty list
+        if goto or not commands:  # LangGraph refuses an empty list from a node
             commands.append(Command(goto=list(goto)))
         return cls(commands)
 
 
 def joined(rounds: Sequence[Sequence[Sequence[Any]]], outer: Mapping[str, Channel]) -> Pairs:
-    """The writes of one rollout's rounds, one after the other, as those of one.
+    """Join the writes of one rollout's rounds, in order.
 
-    What sets a key anew stands for everything written to it before.
+    A write that replaces a key's value makes all earlier writes to that key superfluous; they are dropped.
     """
     pairs: Pairs = []
     for written in rounds:
@@ -351,13 +367,13 @@ def joined(rounds: Sequence[Sequence[Sequence[Any]]], outer: Mapping[str, Channe
 
 
 def with_talk(pairs: Pairs, talk: Sequence[Any] | None, known: Any, outer: Mapping[str, Channel]) -> Pairs:
-    """The writes, and the messages of a conversation that are not among them yet.
+    """Add to the writes those messages of a conversation that they lack.
 
     Args:
         pairs: the writes.
-        talk: the conversation's state key and messages.
-        known: what the agent was asked: messages in it are there already.
-        outer: the channels of the graph around.
+        talk: the conversation's state key and messages; ``None`` adds nothing.
+        known: the agent's input. The outer state has its messages already.
+        outer: the channels of the outer graph.
     """
     if talk is None:
         return pairs
@@ -366,7 +382,7 @@ def with_talk(pairs: Pairs, talk: Sequence[Any] | None, known: Any, outer: Mappi
     new = [message for message in messages if message.id not in there]
     if not new:
         return pairs
-    if ROOT in outer:  # a function's update, or nothing yet
+    if ROOT in outer:  # the state has no keys: add to the one update that a function returned, if any
         update = dict(pairs[-1][1]) if pairs and isinstance(pairs[-1][1], Mapping) else {}
         return [*pairs[:-1], (ROOT, {**update, key: [*update.get(key, ()), *new]})]
     return [*pairs, (key, new)] if key in outer and accumulates(outer[key]) else pairs

@@ -217,7 +217,7 @@ def test_the_one_whose_text_was_written(fake, client, wrote, how):
     (call,) = result.trajectories[0].calls
     assert (shown(call.entropies), call.generated) == (expected, BOTH)
     (note,) = [note for note in result.selection.warnings if "several answers" in note]
-    assert f"of {chosen} calls the one that the agent went on with" in note
+    assert f"in {chosen} calls the answer that the agent used" in note
     assert result.selection.usage["generated_tokens"] == BOTH
 
 
@@ -250,7 +250,7 @@ def test_the_generation_that_was_written(told, number):
         result = run(best_of_n(agent_of(ask), n=1))({"messages": [("user", "hi")]})
         (call,) = result.trajectories[0].calls
         assert (shown(call.entropies), call.generated) == ((FIRST, SECOND)[number], BOTH)
-        assert any("of 1 calls the one that the agent went on with" in note for note in result.selection.warnings)
+        assert any("in 1 calls the answer that the agent used" in note for note in result.selection.warnings)
 
 
 def test_langchains_mixture_is_named(told, chat_model):
@@ -262,7 +262,7 @@ def test_langchains_mixture_is_named(told, chat_model):
 
     result = best_of_n(ask, n=1).run({"messages": [("user", "hi")]})
     assert shown(result.trajectories[0].entropies) == FIRST
-    assert any("LangChain mixed the answers into one message" in note for note in result.selection.warnings)
+    assert any("LangChain mixed several answers into one message" in note for note in result.selection.warnings)
 
 
 def test_the_bill_survives_a_checkpoint():

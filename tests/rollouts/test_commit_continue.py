@@ -213,7 +213,7 @@ def test_middleware_that_passes_stops_on_does_not_keep_it_from_going_on(run, pos
 
 def test_middleware_that_catches_everything_makes_going_on_impossible_and_does_nothing(run, post):
     node = going_on(create_agent(relay(), post.tools, middleware=[mailing.Catching()]), post.send, post.pay)
-    with pytest.raises(AllRolloutsFailedError, match="let middleware pass GraphBubbleUp on"):
+    with pytest.raises(AllRolloutsFailedError, match="let middleware raise GraphBubbleUp again"):
         run.run(node, {"messages": "go"})
     assert post.done == []
 

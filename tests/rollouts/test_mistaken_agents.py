@@ -254,7 +254,7 @@ SEVERAL = {"two": [GRAPH, GRAPH], "a tuple": (GRAPH,), "a set": {GRAPH}, "a func
 
 @pytest.mark.parametrize("agents", SEVERAL.values(), ids=SEVERAL)
 def test_several_agents(agents):
-    with pytest.raises(AgentError, match=rf"the agent is a (list|tuple|set) of {len(agents)}.*a best_of_n of its own"):
+    with pytest.raises(AgentError, match=rf"the agent is a (list|tuple|set) of {len(agents)}.*its own best_of_n"):
         best_of_n(agents)
 
 

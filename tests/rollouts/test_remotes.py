@@ -253,7 +253,7 @@ def test_a_remote_graph_that_tells_nothing_is_told_of(run, server):
     local = ScriptedChatModel([[Reply("near", entropies=kit.peak(9))]])
     agent = kit.graph(MessagesState, remote=server.graph(), local=lambda s: {"messages": [local.invoke("?")]})
     selection = run.run(best_of_n(agent, n=2), ASK).selection
-    assert any("2 rollouts asked a RemoteGraph" in note for note in selection.warnings)
+    assert any("2 rollouts called a RemoteGraph" in note for note in selection.warnings)
     with pytest.raises(NoScoredRolloutError):  # it is a model that was asked, as far as anybody knows
         run.run(best_of_n(as_a_node(server.graph()), n=2), ASK)
 

@@ -86,7 +86,7 @@ def test_calls_of_other_nodes_stand_where_their_nodes_ran(run, chain):
     result = result_of(run, agent)
     assert [call.tokens for call in result.trajectories[0].calls] == lengths
     assert result.selection.candidates[0].coverage == 1.0
-    assert not [note for note in result.selection.warnings if "place" in note or "heard" in note]
+    assert not [note for note in result.selection.warnings if "place" in note or "hear" in note]
 
 
 def test_the_rollout_with_the_lowest_centroid_of_all_its_calls_wins(run):
@@ -252,7 +252,7 @@ def test_answers_word_for_word_alike_without_any_name_count_once_and_are_told_of
     """Nobody can tell a copy from another call's answer."""
     result = result_of(run, kit.graph(MessagesState, here=here, a=away, b=away))
     assert [call.tokens for call in result.trajectories[0].calls] == [20, 30]
-    assert any("word for word" in note for note in result.selection.warnings)
+    assert any("the same content as another" in note for note in result.selection.warnings)
 
 
 def test_messages_of_the_input_are_no_calls(run):
@@ -410,7 +410,7 @@ def test_a_run_elsewhere_without_logprobs_is_a_gap_that_is_told_of(run, kind):
     (candidate,) = result.selection.candidates
     assert candidate.coverage == (20 / 60 if kind == "count" else None)
     assert candidate.reason == "coverage"
-    assert any("could not be heard: they count as gaps" in note for note in result.selection.warnings)
+    assert any("so their tokens count as gaps" in note for note in result.selection.warnings)
     with pytest.raises(NoScoredRolloutError):
         result_of(run, agent)
 
