@@ -51,6 +51,7 @@ from ec_agent.errors import RolloutInterruptedError as RolloutInterruptedError
 from ec_agent.errors import RolloutTimeoutError as RolloutTimeoutError
 from ec_agent.errors import SelectionError as SelectionError
 from ec_agent.errors import StateMismatchError as StateMismatchError
+from ec_agent.errors import StoppingError as StoppingError
 from ec_agent.errors import StreamCutError as StreamCutError
 from ec_agent.errors import TokenBudgetError as TokenBudgetError
 from ec_agent.errors import TokenLimitError as TokenLimitError

@@ -2,6 +2,7 @@
 
     EcAgentError
     ├── ConfigError (also ValueError)        an argument is wrong
+    │   └── StoppingError                    ``stop=`` failed while rollouts ran; the error has them
     ├── AgentError (also TypeError)          the agent cannot be run, or its output cannot be used
     │   └── StateMismatchError               the winner's writes do not fit the outer state
     ├── RolloutError                         one rollout failed; its record keeps the error
@@ -58,6 +59,20 @@ class EcAgentError(Exception):
 
 class ConfigError(EcAgentError, ValueError):
     """An argument has a value that is not allowed."""
+
+
+class StoppingError(ConfigError):
+    """The plan given as ``stop=`` failed, or answered something else, once rollouts had run.
+
+    Attributes:
+        candidates: every rollout that ended or failed, as a selector would have seen it, in index order.
+        outputs: what each of them wrote, as ``(key, value)`` pairs (``None`` for a failed one), in index order.
+    """
+
+    def __init__(self, message: str, candidates: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
+        self.outputs = tuple(outputs)
 
 
 class AgentError(EcAgentError, TypeError):

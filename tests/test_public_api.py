@@ -77,6 +77,7 @@ PUBLIC = [
     "Selector",
     "StateMismatchError",
     "Stop",
+    "StoppingError",
     "StoppingPlan",
     "StreamCutError",
     "TokenBudgetError",

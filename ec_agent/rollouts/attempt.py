@@ -44,6 +44,7 @@ class Start(TypedDict):
         earlier: the answers to those before, in their order, where it begins again with each of its questions.
         done: what it carried out before.
         anew: the keys that it overwrote before.
+        wave: in which wave it is started, from 0; left out in the first.
     """
 
     index: int
@@ -54,6 +55,7 @@ class Start(TypedDict):
     earlier: NotRequired[list[dict[str, Any]]]
     done: NotRequired[list[Done]]
     anew: NotRequired[list[str]]
+    wave: NotRequired[int]
 
 
 class Attempt:
@@ -122,7 +124,7 @@ class Attempt:
         options = self.session.options
         return Recorder(
             self.index,
-            signals=options.selector.signals,
+            signals=options.signals,
             calls=options.calls,
             kept=Kept(options.keep_text, options.keep_candidates),
             requests=RequestSettings(options.sampling_of(self.index), options.request_logprobs, options.keep_logprobs),

@@ -27,6 +27,8 @@ from ec_agent.rollouts.record import Record, total, was_cancelled, writes_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
 from ec_agent.rollouts.unheard import notes_of
 from ec_agent.selectors import Candidate, Ranking
+from ec_agent.stopping import Stop
+from ec_agent.stopping.asking import PASSED_OVER, rank, taken
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
 NOTHING_TO_CHOOSE_BY = (
@@ -81,6 +83,7 @@ def choose(
     options: Options,
     errors: Mapping[int, Exception],
     n: int,
+    stop: Stop | None = None,
 ) -> Selection:
     """Rank the rollouts and write the receipt.
 
@@ -90,6 +93,7 @@ def choose(
         options: what ``best_of_n`` was told.
         errors: the exceptions of failed rollouts, as far as they are at hand.
         n: how many rollouts were planned.
+        stop: why no more of them were started, and which of them may win.
 
     Raises:
         AllRolloutsFailedError: every rollout failed.
@@ -100,7 +104,8 @@ def choose(
     ended = [candidate for candidate in candidates if candidate.error is None]
     if not ended:
         _raise_all_failed(candidates, errors)
-    ranking = _checked(options.selector.select(candidates), candidates, options)
+    among = None if stop is None else stop.among
+    ranking = _checked(rank(options.selector, candidates, among), candidates, options)
     notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
     if not ranking.order:
         notes.append("no rollout could be scored, so the first that ended was taken; each candidate's reason says why")
@@ -109,17 +114,17 @@ def choose(
         unasked = not any(asked_a_model(record) for record in records if not record["error"])
         if unasked and not asks:
             notes[-1] = NOTHING_TO_CHOOSE_BY
-        if options.on_unscored == "raise" and not asks and not unasked:
+        if options.on_unscored == "raise" and not asks and not unasked and among is None:
             _raise_none_scored(candidates, records, ranking, options)
-    if options.limits.quorum is not None and len(ranking.order) < options.limits.quorum:
+    scored = len(ranking.order) if among is None else sum(candidate.eligible for candidate in candidates)
+    if options.limits.quorum is not None and scored < options.limits.quorum:
         _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
-    winner = ranking.order[0] if ranking.order else ended[0].index
     same = identical_to({record["index"]: record["fingerprint"] for record in records})
     notes += _identical_note(records, same)
     undeclared = repeated(ran_in(every))
     notes += [said_of(undeclared)] if undeclared else []
     return Selection(
-        winner=winner,
+        winner=taken(ranking, ended, among),
         order=tuple(ranking.order),
         candidates=tuple(
             receipt_of(candidate, ranking, leading(options.selector.signals) or ENTROPY, **_ran(record, same[place]))
@@ -133,6 +138,7 @@ def choose(
         warnings=tuple(notes),
         undeclared_tools=tuple(undeclared),
         **_counts(every, n),
+        stopped=None if stop is None else stop.reason,
     )
 
 
@@ -180,7 +186,7 @@ def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) 
         index=candidate.index,
         centroid=trajectory.centroid(candidate.config) if candidate.eligible else None,
         score=score,
-        reason=reason if score is None else None,
+        reason=reason if score is None or reason == PASSED_OVER else None,
         tokens=len(trajectory),
         scored_tokens=trajectory.count(signal),
         phases=len(trajectory.phases(candidate.config, signal).starts),
@@ -266,12 +272,13 @@ def _raise_no_quorum(
         f"{len(ranking.order)} of {len(candidates)} rollouts could be scored, fewer than quorum={quorum}:\n{causes}\n"
         "Mend what they name, or ask for fewer",
         candidates,
-        _outputs(records),
+        outputs_of(records),
     )
 
 
-def _outputs(records: Sequence[Record]) -> list[Any]:
-    return [None if record["error"] else writes_of(record) for record in records]
+def outputs_of(records: Sequence[Record]) -> list[Any]:
+    """What each rollout wrote, as ``(key, value)`` pairs; ``None`` for one that failed or was cancelled."""
+    return [None if record["error"] or was_cancelled(record) else writes_of(record) for record in records]
 
 
 def _raise_none_scored(
@@ -285,7 +292,7 @@ def _raise_none_scored(
         f"none of {len(candidates)} rollouts could be scored: {what}. Either {hint}; or take the first "
         'rollout in such a case with best_of_n(..., on_unscored="first")',
         candidates,
-        _outputs(records),
+        outputs_of(records),
     )
 
 

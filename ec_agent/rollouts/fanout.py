@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -16,20 +16,22 @@ from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
 from ec_agent.commits.undeclared import ran_in
-from ec_agent.errors import SelectionError
+from ec_agent.errors import SelectionError, StoppingError
 from ec_agent.insides.executors import carried_out_whole
 from ec_agent.insides.langgraph import outer_channels
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.attempt import Start
-from ec_agent.rollouts.choosing import choose
+from ec_agent.rollouts.choosing import choose, outputs_of
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.record import Record, merged
 from ec_agent.rollouts.rollout import rollout
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
+from ec_agent.rollouts.waves import first_wave, next_wave, waves_in
 from ec_agent.rollouts.writes import set_anew
+from ec_agent.stopping import Stop
 from ec_agent.support.plans import Plan, adrive, drive
 
 
@@ -98,6 +100,8 @@ class _Drawn(RunnableLambda[Any, Any]):
 def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
     """START -> n x rollout -> select -> act -> END; from act it may go round. A ``Session`` is the run's context.
 
+    With ``stop=`` the rollouts come in waves: from select it goes back to them until enough is known.
+
     Each question is asked in a task of its own, so that people see all of them and may answer in any order.
     """
     # Servers turn every subgraph's schemas into JSON schemas: the context has none, for a Session can have none.
@@ -151,9 +155,12 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     if gone := _unfinished(state):
         session.check_sent(gone)
         return {}
+    session.due, stop = _enough(session, state)
+    if session.due:
+        return {}
     with session.told.around(Observer.around_choice):
         try:
-            selection = _choose(session, state)
+            selection = _choose(session, state, stop)
         except SelectionError as error:
             session.unchosen = state
             error.follow(state["commits"])
@@ -196,14 +203,40 @@ def _unfinished(state: FanOutState) -> list[int]:
     return [index for index in ended if index not in session.worlds]
 
 
+def _enough(session: Session, state: FanOutState) -> tuple[Sequence[int], Stop | None]:
+    """The next wave, or why there is none, where ``stop=`` says so."""
+    records = state["records"]
+    try:
+        due, stop = next_wave(session, records)
+    except Exception as error:
+        hint = "With a checkpointer, graph.invoke(None, config) goes on with these rollouts once the plan is mended"
+        raise StoppingError(f"{error}. {hint}", session.candidates(records), outputs_of(records)) from error
+    for record in records if due else ():
+        if record["index"] not in session.ran:
+            thread = session.thread(state["course"]["round"], record["index"])
+            session.budget.recall(thread, record["usage"].get("generated_tokens", 0))
+    if stop is not None:
+        session.told.tell(Observer.enough_known, stop.reason, len(records))
+    return due, stop
+
+
 def _sends(state: FanOutState) -> list[Send]:
-    return [_send(state, index) for index in range(_session().n)]
+    return _wave(state, first_wave(_session()), 0)
 
 
-def _send(state: FanOutState, index: int) -> Send:
+def _wave(state: FanOutState, indices: Sequence[int], wave: int) -> list[Send]:
+    session = _session()
+    if session.options.stop is not None:
+        session.told.tell(Observer.wave_started, wave, state["course"]["round"], tuple(indices))
+    return [_send(state, index, wave) for index in indices]
+
+
+def _send(state: FanOutState, index: int, wave: int = 0) -> Send:
     course = state["course"]
     start: Start = {"index": index, "round": course["round"], "thread": course["thread"], "done": done_in(state)}
     start["anew"] = set_anew(chain(*state["written"]))
+    if wave:
+        start["wave"] = wave
     if course["next"] == "round" and course["answers"] is not None:
         start["answers"], start["all"] = course["answers"], True
     return Send("rollout", start)
@@ -211,7 +244,10 @@ def _send(state: FanOutState, index: int) -> Send:
 
 def _after_select(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
     if state["selection"] is None:
-        return [_send(state, index) for index in _unfinished(state)]
+        waves = waves_in(state["records"])
+        if gone := _unfinished(state):
+            return [_send(state, index, waves[index]) for index in gone]
+        return _wave(state, _session().due, max(waves.values()) + 1)
     return "act" if needs_acting(_session(), state) else "__end__"
 
 
@@ -237,9 +273,9 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
     return "act" if course["next"] == "act" else "__end__"
 
 
-def _choose(session: Session, state: FanOutState) -> Selection:
+def _choose(session: Session, state: FanOutState, stop: Stop | None) -> Selection:
     records = sorted(state["records"], key=lambda record: record["index"])
     candidates = session.candidates(records)
     if not session.within:  # else it is told with what the rollouts around did
         session.notices.hear(ran_in(records))
-    return choose(records, candidates, session.options, session.errors, session.n)
+    return choose(records, candidates, session.options, session.errors, session.n, stop)

@@ -60,12 +60,20 @@ class Budget:
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self.spent = 0
+        self._recalled: set[str] = set()
         self._lock = threading.Lock()
 
     def spend(self, tokens: int) -> None:
         """Tokens were generated."""
         with self._lock:
             self.spent += tokens
+
+    def recall(self, rollout: str, tokens: int) -> None:
+        """A rollout generated tokens before the run was killed; of one of that name once."""
+        with self._lock:
+            if rollout not in self._recalled:
+                self._recalled.add(rollout)
+                self.spent += tokens
 
     @property
     def gone(self) -> bool:

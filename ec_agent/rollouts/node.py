@@ -112,7 +112,7 @@ class Node:
         own: RunnableConfig = {
             **out_of_sight(config),
             "max_concurrency": session.options.limits.max_concurrency or session.n,
-            "recursion_limit": _NO_LIMIT,
+            "recursion_limit": _NO_LIMIT + 2 * session.n,  # each wave takes two supersteps
         }
         try:
             try:

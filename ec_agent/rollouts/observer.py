@@ -105,6 +105,18 @@ class Observer:
     def answer_written(self, known: Any, answer: Any) -> Plan[None] | None:
         """The graph around gets this, the winner's writes; ``known`` is what the agent was asked."""
 
+    # What ``stop=`` says
+
+    def wave_started(self, wave: int, round: int, indices: Sequence[int]) -> None:
+        """These rollouts are about to start, the so-manieth wave of a round, both from 0; told where ``stop=`` is given.
+
+        Where an environment did not outlive a killed process, rollouts of earlier waves run again; it is told of them
+        too.
+        """
+
+    def enough_known(self, reason: str, started: int) -> None:
+        """The plan says that enough is known, in these words, with so many rollouts of the round started."""
+
     # One attempt at a rollout
 
     def rollout_started(self, rollout: AttemptId) -> None:

@@ -24,6 +24,8 @@ from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, leadin
 from ec_agent.rollouts.limits import Limits
 from ec_agent.selectors import Candidate, LowestCentroid, Selector
 from ec_agent.selectors.registry import check_selector
+from ec_agent.stopping import StoppingPlan
+from ec_agent.stopping.asking import check_plan, signals_of
 from ec_agent.support.checks import (
     checked,
     flag,
@@ -88,6 +90,9 @@ class BestOfNOptions(TypedDict, total=False):
             its tool calls can be scored; raise ``PreflightError`` where they cannot. ``True`` finds the models in the
             agent, less those only in nodes that ``calls=CallFilter(...)`` leaves out; where ``calls`` goes by more than
             nodes, give the models: one, or a list of them.
+        stop: when enough is known: ``Agreement()``, ``OutOfReach()``, or any object with ``enough(candidates, running,
+            n)``. The rollouts are then started in waves, and the plan is asked after each: it answers
+            ``Stop("why")`` or ``More(count)``. ``None`` runs all n.
         limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
         retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
         commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
@@ -126,6 +131,7 @@ class BestOfNOptions(TypedDict, total=False):
     sampling: Callable[[int], Mapping[str, Any]] | None
     request_logprobs: bool
     preflight: bool | BaseChatModel | Sequence[Any]
+    stop: StoppingPlan | None
     limits: Limits
     retry: RetryPolicy | Sequence[RetryPolicy] | None
     commit: Commit
@@ -159,6 +165,7 @@ class Options:
     sampling: Callable[[int], Mapping[str, Any]] | None = None
     request_logprobs: bool = False
     preflight: bool | BaseChatModel | Sequence[Any] = False
+    stop: StoppingPlan | None = None
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy | Sequence[RetryPolicy] | None = None
     commit: Commit = None
@@ -175,6 +182,8 @@ class Options:
         check_selector(self.selector)
         instance("config", self.config, HEPConfig, "a HEPConfig(...)")
         instance("limits", self.limits, Limits, "Limits(...)")
+        if self.stop is not None:
+            check_plan(self.stop)
         self._check_safety()
         for name, takes in _FUNCTIONS.items():
             or_none(name, getattr(self, name), function, "a function or None", of=takes)
@@ -215,6 +224,11 @@ class Options:
                 "continue_after_commit=True with environment= needs promote=: the rollouts of the next round start "
                 "from the world that the winner's was promoted to"
             )
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The per-token signals to keep: those that the selector reads first, then those of the plan to stop by."""
+        return (*self.selector.signals, *(() if self.stop is None else signals_of(self.stop)))
 
     def retries(self) -> tuple[Any, ...]:
         """The retry policies."""

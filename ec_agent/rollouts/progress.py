@@ -54,6 +54,14 @@ class ProgressEvents(Observer):
         """All events of the question carry a short form of its name."""
         self._question, self._n = hashlib.sha256(name.encode()).hexdigest()[:8], n
 
+    def wave_started(self, wave: int, round: int, indices: Sequence[int]) -> None:
+        """The wave."""
+        self._tell("wave", wave=wave, round=round, indices=list(indices), n=self._n)
+
+    def enough_known(self, reason: str, started: int) -> None:
+        """Why no more are started."""
+        self._tell("stopped", reason=reason, started=started, n=self._n)
+
     def rollout_started(self, rollout: AttemptId) -> None:
         """Events from within the agent leave as from here: there, the run around would be taken for the agent's."""
         told = self._told[rollout] = _Told(copy_context())

@@ -37,5 +37,8 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
         except Exception as error:  # the user's retry_on= raised, so whether to retry is not known: do not
             record, again = {**record, "error": described(error)}, None
         if again is None:
-            return {**record, "usage": total(spent)}
+            whole: Record = {**record, "usage": total(spent)}
+            if "wave" in start:
+                whole["wave"] = start["wave"]
+            return whole
         yield session.around.pause(again)

@@ -22,7 +22,7 @@ class CandidateReceipt:
         centroid: its entropy centroid in [0, 1); ``None`` where it has none: ``reason`` says why.
         score: what the selector gave it; for the default selector the centroid.
         reason: why it has no score: ``"failed"``, ``"coverage"``, ``"no_phases"``, ``"no model"`` (none was called), or
-            the selector's own word.
+            the selector's own word; ``"passed over"`` where ``stop=`` named others of which one was to be taken.
         tokens: generated tokens on its timeline.
         scored_tokens: those of them that have the signal the selector reads, an entropy by default.
         phases: number of High Entropy Phases of that signal.

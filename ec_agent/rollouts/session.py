@@ -72,6 +72,7 @@ class Session:
         told: those who observe it.
         unchosen: the state of the fan-out graph in which none could be chosen.
         around: whose leaving stops it. What its own rollouts raise does not stop those beside them.
+        due: the rollouts of the next wave, once it is known that there is one.
         fleeting: what a rollout's record leaves out, for it is not to be checkpointed: writes, and where it wants to go
             with them.
         held: the same of a rollout that goes on after an action, by the thread it is parked on: a state.
@@ -106,6 +107,7 @@ class Session:
     notices: UndeclaredListener = field(default_factory=Notices)
     unchosen: Any = None
     around: Around = field(default_factory=around_here)
+    due: Sequence[int] = ()
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)

@@ -8,6 +8,7 @@ from typing import Any
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.numbers.trajectory import Call
 from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.stopping.asking import PASSED_OVER
 from ec_agent.support.escaping import clipped, shown
 from ec_agent.visual.views import Hesitation, Rollout, View
 
@@ -25,7 +26,6 @@ _REASONS = {
     "no model": "no model was called in it",
     "no_phases": "it has no phase of high entropy",
     "no_vote": "no answer was found in it",
-    "passed over": "the rule that stopped (stop=) named others to choose from",
 }
 
 
@@ -66,7 +66,9 @@ def state_of(rollout: Rollout) -> str:
         return "winner"
     if rollout.receipt.error is not None:
         return "failed"
-    return f"place {rollout.place}" if rollout.place is not None else "not scored"
+    if rollout.place is None:
+        return "passed over" if rollout.receipt.reason == PASSED_OVER else "not scored"
+    return f"place {rollout.place}"
 
 
 def verdict_of(rollout: Rollout) -> str:
@@ -95,6 +97,8 @@ def why_not(rollout: Rollout) -> str:
     """Why it has no score; empty where it has one."""
     if rollout.receipt.error is not None or rollout.place is not None:
         return ""
+    if rollout.receipt.reason == PASSED_OVER:
+        return "Passed over: the plan that stopped (stop=) named others of which one was to be taken."
     reason = rollout.receipt.reason or "the selector left it out"
     return f"Not scored: {shown(_REASONS.get(reason, reason))}."
 
