@@ -101,6 +101,8 @@ class Board:
             "rollout.finished": self._finished,
             "rollout.scored": self._scored,
             "rollout.judged": self._judged,
+            "wave": self._wave,
+            "stopped": self._stopped,
             "selection": self._selection,
             "evaluation": self._evaluation,
         }.get(kind)
@@ -160,6 +162,11 @@ class Board:
         """The last selection, unless another question has been asked since."""
         return self._choice
 
+    def number(self, event: Mapping[str, Any]) -> int | None:
+        """The number of the question that an event is about, where several are shown; ``None`` where one is."""
+        question = self._questions.get(str(event.get("question", "")))
+        return question.number if question is not None and len(self._questions) > 1 else None
+
     # One method an event.
 
     def _key(self, event: Mapping[str, Any]) -> Any:
@@ -178,6 +185,12 @@ class Board:
             self._forget(key, counted=False)
         label, attempt = event.get("label"), 1 if before is None else before.attempt + 1
         self._rows[key] = Row(question, int(event["index"]), label, attempt=attempt, started=self._last)
+
+    def _wave(self, event: Mapping[str, Any]) -> None:
+        """Its rollouts tell of themselves as they start."""
+
+    def _stopped(self, event: Mapping[str, Any]) -> None:
+        self._questions[str(event.get("question", ""))].n = int(event["started"])
 
     def _ask(self, name: str, event: Mapping[str, Any]) -> None:
         """Know of the question; what was asked before makes room for it."""

@@ -23,9 +23,22 @@ def line_of(event: Mapping[str, Any], board: Board) -> str | None:
         return None if board.choice is None else chosen(board.choice)
     if kind == "evaluation":
         return f"{event['stored']}/{event['total']} rollouts stored"
+    if kind in ("wave", "stopped"):
+        number = board.number(event)
+        return f"{'' if number is None else f'question {number}: '}{_wave(event) if kind == 'wave' else _stopped(event)}"
     row = board.row(event)
     said = _SAYING[kind](event, row) if row is not None and kind in _SAYING else None
     return None if said is None or row is None else f"{_named(row, board)}  {said}"
+
+
+def _wave(event: Mapping[str, Any]) -> str:
+    indices = event["indices"]
+    which = f"rollout {indices[0]}" if len(indices) == 1 else f"rollouts {indices[0]} to {indices[-1]}"
+    return f"wave {event['wave'] + 1}: {which} of {event['n']}"
+
+
+def _stopped(event: Mapping[str, Any]) -> str:
+    return f"enough is known after {event['started']} of {many(event['n'], 'rollout')}: {printable(event['reason'])}"
 
 
 def _named(row: Row, board: Board) -> str:

@@ -108,11 +108,7 @@ class Observer:
     # What ``stop=`` says
 
     def wave_started(self, wave: int, round: int, indices: Sequence[int]) -> None:
-        """These rollouts are about to start, the so-manieth wave of a round, both from 0; told where ``stop=`` is given.
-
-        Where an environment did not outlive a killed process, rollouts of earlier waves run again; it is told of them
-        too.
-        """
+        """With ``stop=``: these rollouts are about to start, as a wave of a round; both are counted from 0."""
 
     def enough_known(self, reason: str, started: int) -> None:
         """The plan says that enough is known, in these words, with so many rollouts of the round started."""

@@ -193,7 +193,7 @@ BROKEN = {"raises": ZeroDivisionError("division"), "nothing": None, "a number": 
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_plan_that_fails_is_named_and_the_rollouts_are_not_lost(run, how):
     agent = Started()
-    with pytest.raises(StoppingError, match="stopping plan Broken.*enough\\(\\) must return") as failed:
+    with pytest.raises(StoppingError, match=r"stopping plan Broken.*enough\(\) must return") as failed:
         run.run(best_of_n(agent.graph, n=4, stop=Broken(BROKEN[how])), GO)
     assert isinstance(failed.value, ConfigError)
     assert [candidate.index for candidate in failed.value.candidates] == [0, 1]
@@ -216,7 +216,7 @@ def test_a_plan_that_names_who_did_not_end_is_refused(run):
 
 @pytest.mark.parametrize("plan", [Agreement, "agreement", 4, 0.9, lambda candidates, running, n: Stop("x")])
 def test_what_is_no_plan_is_refused_where_it_is_given(plan):
-    with pytest.raises(ConfigError, match="^stop is "):
+    with pytest.raises(ConfigError, match=r"^stop is "):
         best_of_n(Started().graph, stop=plan)
 
 
