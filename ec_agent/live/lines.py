@@ -24,8 +24,8 @@ def line_of(event: Mapping[str, Any], board: Board) -> str | None:
     if kind == "evaluation":
         return f"{event['stored']}/{event['total']} rollouts stored"
     if kind in ("wave", "stopped"):
-        number = board.number(event)
-        return f"{'' if number is None else f'question {number}: '}{_wave(event) if kind == 'wave' else _stopped(event)}"
+        told, number = (_wave if kind == "wave" else _stopped)(event), board.number(event)
+        return told if number is None else f"question {number}: {told}"
     row = board.row(event)
     said = _SAYING[kind](event, row) if row is not None and kind in _SAYING else None
     return None if said is None or row is None else f"{_named(row, board)}  {said}"
