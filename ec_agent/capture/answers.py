@@ -110,7 +110,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice(Answer):
+class AnswerOfSeveral(Answer):
     """One of several answers to one request.
 
     Attributes:
@@ -122,11 +122,11 @@ class Choice(Answer):
     words: frozenset[int] = frozenset()
 
 
-def choices_of(payload: Payload) -> list[Choice]:
+def choices_of(payload: Payload) -> list[AnswerOfSeveral]:
     """What each of several answers to one request is told by; none for a single one."""
     told = payload.alternatives if len(payload.alternatives) > 1 else ()
     return [
-        replace(Choice.of(each.payload), number=number, words=frozenset(map(hash, each.words)))
+        replace(AnswerOfSeveral.of(each.payload), number=number, words=frozenset(map(hash, each.words)))
         for number, each in enumerate(told)
     ]
 

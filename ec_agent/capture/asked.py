@@ -18,7 +18,7 @@ _FREE_CHOICES = (None, False, "auto", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestParams:
     """What counts of a request's parameters.
 
     Attributes:
@@ -49,7 +49,7 @@ class RequestSettings:
     keep_logprobs: bool = False
 
 
-def asked_of(params: Mapping[str, Any]) -> Asked:
+def asked_of(params: Mapping[str, Any]) -> RequestParams:
     """Read a request's body, or the invocation parameters of a LangChain model."""
     numbers = [value for name in ("top_logprobs", "logprobs") if type(value := params.get(name)) is int and value > 0]
     prompts = params.get("prompt")
@@ -63,7 +63,7 @@ def asked_of(params: Mapping[str, Any]) -> Asked:
     )
 
 
-_asked = lru_cache(maxsize=64)(Asked)
+_asked = lru_cache(maxsize=64)(RequestParams)
 """Most calls ask for the same, and each keeps what it asked for."""
 
 

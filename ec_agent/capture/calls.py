@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ec_agent.capture.answers import Answer, choices_of, made_of, marks_of
-from ec_agent.capture.asked import Asked
+from ec_agent.capture.asked import RequestParams
 from ec_agent.capture.believing import account_of, same_tokens, text_in
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.heard import Heard, restored
@@ -42,7 +42,7 @@ class Request:
         heard: the logprobs that a transport took out of a whole answer, and of chunks yet to come.
     """
 
-    asked: Asked = field(default_factory=Asked)
+    asked: RequestParams = field(default_factory=RequestParams)
     sampled: bool = False
     sent: int = 0
     response: Any = None
@@ -126,7 +126,7 @@ class OpenCall:
     sequence: float
     started: float
     params: Mapping[str, Any] = field(default_factory=dict)
-    asked: Asked = field(default_factory=Asked)
+    asked: RequestParams = field(default_factory=RequestParams)
     prompt: str | None = None
     batch: Batch = field(default_factory=Batch)
     place: int = 0

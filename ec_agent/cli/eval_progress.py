@@ -28,7 +28,7 @@ PLAIN_EVERY = 10.0  # seconds between lines where nobody looks at a terminal
 Show = Callable[[Progress], None]
 
 
-class Told(TypedDict, total=False):
+class Listeners(TypedDict, total=False):
     """Who is told of a run: what ``ec_agent.evaluation.runner.evaluate`` takes."""
 
     on_progress: Show
@@ -59,7 +59,7 @@ def showing(console: Console, asked: Collection[str] = ()) -> Iterator[Show]:
 
 
 @contextmanager
-def telling(console: Console, *, live: bool, asked: Collection[str] = ()) -> Iterator[Told]:
+def telling(console: Console, *, live: bool, asked: Collection[str] = ()) -> Iterator[Listeners]:
     """Show the run: as ``showing`` does, or each rollout while it runs."""
     if live:
         with view_on(console, keep=False) as shown:
@@ -69,7 +69,7 @@ def telling(console: Console, *, live: bool, asked: Collection[str] = ()) -> Ite
             yield {"on_progress": show}
 
 
-def _live(shown: Shown, asked: Collection[str]) -> Told:
+def _live(shown: Shown, asked: Collection[str]) -> Listeners:
     tell = _Telling(shown.say, asked)
 
     def show(progress: Progress) -> None:

@@ -39,7 +39,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PlaceInRun:
     """Which run a task belongs to, and its place in that run.
 
     Attributes:
@@ -68,7 +68,7 @@ class Standing:
         return True
 
 
-def standing(config: RunnableConfig, inner: RunnableConfig | None = None) -> Plan[Standing | None]:
+def standing(config: RunnableConfig, inner: RunnableConfig | None = None) -> Plan[PlaceInRun | None]:
     """Return where the task with this config is; ``None`` where the run has no checkpoints.
 
     Args:
@@ -101,7 +101,7 @@ def standing(config: RunnableConfig, inner: RunnableConfig | None = None) -> Pla
             segment = (own if innermost else spaces[depth + 1]).removeprefix(f"{space}|" if space else "")
             path = _path(conf) if innermost else None
             places.append(f"{_named(segment, way.last, path)}@{way.steps}")
-    return Standing(run, "|".join(places), tuple(levels)) if levels else None
+    return PlaceInRun(run, "|".join(places), tuple(levels)) if levels else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ec_agent.commits.journal import Entry, Journal
-from ec_agent.commits.lineage import Standing
+from ec_agent.commits.lineage import PlaceInRun
 from ec_agent.errors import CommitError, CommitUncertain
 from ec_agent.support.plans import Plan, call
 
@@ -67,7 +67,7 @@ class RunLog:
     """
 
     journal: Journal
-    standing: Standing
+    standing: PlaceInRun
 
     @property
     def key(self) -> str:

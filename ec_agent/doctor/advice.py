@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ec_agent.capture.advice import ASK_BY_NAME, COUNT_ANSWERS
-from ec_agent.doctor.answers import CURE, Answer, Refusal, Target
+from ec_agent.doctor.answers import CURE, Refusal, Target, TrialAnswer
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.following import LEGACY_MOST, Known, needs
 from ec_agent.doctor.plain import COVERED, MOST
 from ec_agent.doctor.refusals import written
-from ec_agent.doctor.report import Mark, Setting, Verdict, Way
+from ec_agent.doctor.report import Hint, Mark, Verdict, Way
 from ec_agent.numbers.signals import ENTROPY
 
 FEW = 5
 _NOT_SETTINGS = ("model", "base_url", "model_kwargs")
 
 
-def verdict_of(known: Known, settings: Sequence[Setting], ways: Sequence[Way]) -> Verdict:
+def verdict_of(known: Known, settings: Sequence[Hint], ways: Sequence[Way]) -> Verdict:
     """What all findings come to."""
     found = known.marked("responses", Mark.YES, Mark.PARTLY) or known.marked("completions", Mark.YES, Mark.PARTLY)
     if not (known.plain.answers or known.plain.denied or found or _streamed(known)):
@@ -28,30 +28,30 @@ def verdict_of(known: Known, settings: Sequence[Setting], ways: Sequence[Way]) -
     return Verdict.WITH_SETTINGS if any(setting.needed for setting in settings) else Verdict.USABLE
 
 
-def settings_for(target: Target, known: Known, ways: Sequence[Way]) -> tuple[Setting, ...]:
+def settings_for(target: Target, known: Known, ways: Sequence[Way]) -> tuple[Hint, ...]:
     """What to set, and which of it rollouts need in order to be scored."""
     plain, main = known.plain, ways[0] if ways else None
     if main is not None and main.kind != "ChatOpenAI":
         text = f"{main.kind}({written(main.model)}): only the older completions API returns logprobs here"
-        return (Setting(f"{text}, {LEGACY_MOST} candidates a token; it takes no tools", needed=True),)
+        return (Hint(f"{text}, {LEGACY_MOST} candidates a token; it takes no tools", needed=True),)
     if (plain.scored or known.streams_only) and main is not None:
         found = [*_made(target, known, ways), *_around(known, ways), *_flags(known, False), *_to_know(known)]
     elif main is not None and main.signal == ENTROPY:
         settings = _settings(main)
         by_responses = "use_responses_api" in settings
         why = "the Responses API returns logprobs" if by_responses else "whole answers have logprobs"
-        found = [Setting(f"{target.constructor(**settings)}: only {why} here{_tried(main)}", needed=True)]
+        found = [Hint(f"{target.constructor(**settings)}: only {why} here{_tried(main)}", needed=True)]
     elif plain.answers or plain.denied or _streamed(known) or known.marked("responses", Mark.PARTLY, Mark.YES):
         found = [*_hopeless(target, known, ways), *_flags(known, True)]
     else:
         cure = next((refusal.cure for refusal in plain.refusals.values()), CURE)
-        found = [Setting(f"nothing was answered: {cure}", needed=True), *_flags(known, True)]
+        found = [Hint(f"nothing was answered: {cure}", needed=True), *_flags(known, True)]
     return tuple(found)
 
 
 def _streamed(known: Known) -> bool:
     """Whether a streamed answer came."""
-    return isinstance(known.answers.get("stream"), Answer)
+    return isinstance(known.answers.get("stream"), TrialAnswer)
 
 
 def _settings(way: Way) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _tried(way: Way) -> str:
     return f" [tried: {what} for {way.coverage:.0%} of the tokens]"
 
 
-def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Setting]:
+def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
     """How to make the model."""
     main, itself = ways[0], isinstance(target, EndpointTarget)
     settings = _settings(main)
@@ -77,10 +77,10 @@ def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Setting
     needed = asked or "disable_streaming" in settings or "streaming" in settings
     if settings:
         because = f"  ({'; '.join(why)})" if why else ""
-        yield Setting(target.constructor(**settings) + because + _tried(main), needed)
+        yield Hint(target.constructor(**settings) + because + _tried(main), needed)
     if getattr(target, "request_logprobs", False):
         if needed:
-            yield Setting(
+            yield Hint(
                 "request_logprobs=True did not do it: it reaches what goes through an openai client, and cannot bring "
                 "what an endpoint leaves out",
                 False,
@@ -88,7 +88,7 @@ def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Setting
         return
     other = next((way for way in ways if way.best_of_n.get("request_logprobs")), None)
     if other is not None and ("disable_streaming" in settings or needed or itself):
-        yield Setting(f"or best_of_n(..., request_logprobs=True), which asks so by itself{_tried(other)}", needed=False)
+        yield Hint(f"or best_of_n(..., request_logprobs=True), which asks so by itself{_tried(other)}", needed=False)
 
 
 def _why(known: Known, settings: dict[str, Any], itself: bool) -> Iterator[str]:
@@ -110,7 +110,7 @@ def _why(known: Known, settings: dict[str, Any], itself: bool) -> Iterator[str]:
         yield "streamed answers do not say how many tokens they are"
 
 
-def _around(known: Known, ways: Sequence[Way]) -> Iterator[Setting]:
+def _around(known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
     """What to put around the model, and what to tell best_of_n."""
     main, wrap = ways[0], next((way for way in ways if way.prompted), None)
     written_out = (
@@ -126,69 +126,69 @@ def _around(known: Known, ways: Sequence[Way]) -> Iterator[Setting]:
     if main.tools and main.prompted is None:
         pass  # with these settings tool calls have them
     elif known.marked(known.tools, Mark.NO):
-        yield Setting(f"tool calls: {known.findings[known.tools].detail}. {instead}", needed=True)
+        yield Hint(f"tool calls: {known.findings[known.tools].detail}. {instead}", needed=True)
     elif known.low(known.tools):
-        yield Setting(f"most tokens of a tool call have no logprobs. {instead}", needed=True)
+        yield Hint(f"most tokens of a tool call have no logprobs. {instead}", needed=True)
     elif isinstance(turned, Refusal):  # but for the time, or the server's state
-        yield Setting(f"tool calls: not known ({turned.detail}). To know, {turned.cure}", needed=True)
+        yield Hint(f"tool calls: not known ({turned.detail}). To know, {turned.cure}", needed=True)
     elif known.marked(known.tools, Mark.UNKNOWN):
         text = "no tool call came: look at the receipt's coverage once one does."
-        yield Setting(f"{text} If this model calls no tools by itself, {written_out}" if wrap else text, needed=True)
+        yield Hint(f"{text} If this model calls no tools by itself, {written_out}" if wrap else text, needed=True)
     elif main.prompted is not None:
-        yield Setting(f"through this class tool calls lose their logprobs. {instead}", needed=True)
+        yield Hint(f"through this class tool calls lose their logprobs. {instead}", needed=True)
     elif main.coverage is not None and main.tools is None and not known.failed("tools_stream"):
-        yield Setting("with a tool on offer logprobs did not arrive, whatever was set: use none", needed=True)
+        yield Hint("with a tool on offer logprobs did not arrive, whatever was set: use none", needed=True)
     least = main.best_of_n.get("min_coverage")
     best = known.best
     if least is not None and best is not None:
         told = f'best_of_n(..., on_missing="score", min_coverage={least:g}), or rollouts stay unscored'
-        yield Setting(f"only {best.coverage:.0%} of the tokens have logprobs: {told}{_tried(main)}", needed=True)
-    elif known.text_only and not (main.tools and main.prompted is None) and isinstance(turned, Answer):
+        yield Hint(f"only {best.coverage:.0%} of the tokens have logprobs: {told}{_tried(main)}", needed=True)
+    elif known.text_only and not (main.tools and main.prompted is None) and isinstance(turned, TrialAnswer):
         text = 'best_of_n(..., on_missing="score", min_coverage=0.2)'
-        yield Setting(f"or {text} scores rollouts of which a fifth has logprobs; read their coverage", needed=False)
+        yield Hint(f"or {text} scores rollouts of which a fifth has logprobs; read their coverage", needed=False)
     if known.marked("reasoning", Mark.PARTLY):
-        yield Setting(
+        yield Hint(
             "reasoning tokens have no logprobs and count as gaps: turn reasoning off, or lower min_coverage", False
         )
     yield from _under_a_schema(known, _settings(main))
 
 
-def _under_a_schema(known: Known, settings: dict[str, Any]) -> Iterator[Setting]:
+def _under_a_schema(known: Known, settings: dict[str, Any]) -> Iterator[Hint]:
     whole, streamed = known.answers.get("schema"), known.answers.get("schema_stream")
-    if settings.get("disable_streaming") is True or not isinstance(whole, Answer) or whole.coverage < COVERED:
+    if settings.get("disable_streaming") is True or not isinstance(whole, TrialAnswer) or whole.coverage < COVERED:
         return
-    if known.failed("schema_stream") or (isinstance(streamed, Answer) and streamed.coverage >= COVERED):
+    if known.failed("schema_stream") or (isinstance(streamed, TrialAnswer) and streamed.coverage >= COVERED):
         return
-    came = f"{streamed.coverage:.0%} of the tokens" if isinstance(streamed, Answer) else "no answer"
-    yield Setting(f"calls with a JSON schema: disable_streaming=True for them (streamed, {came} had logprobs)", False)
+    came = f"{streamed.coverage:.0%} of the tokens" if isinstance(streamed, TrialAnswer) else "no answer"
+    yield Hint(f"calls with a JSON schema: disable_streaming=True for them (streamed, {came} had logprobs)", False)
 
 
-def _flags(known: Known, alone: bool) -> Iterator[Setting]:
+def _flags(known: Known, alone: bool) -> Iterator[Hint]:
     """Flags of the server's own, where a refusal is about them."""
     refusals = [*known.plain.refusals.values(), *known.answers.values()]
     flags = list(dict.fromkeys(flag for each in refusals if isinstance(each, Refusal) for flag in each.flags))
     flags = [f"{flag} {MOST}" if flag == "--max-logprobs" else flag for flag in flags]
     if flags:
         how = f"start the server with {' '.join(flags)} (its manual has their values), for want of which it refused"
-        yield Setting(how if alone else f"or {how}", needed=alone, server=tuple(flags))
+        yield Hint(how if alone else f"or {how}", needed=alone, server=tuple(flags))
 
 
-def _to_know(known: Known) -> Iterator[Setting]:
+def _to_know(known: Known) -> Iterator[Hint]:
     """What bears on the numbers."""
     if known.plain.limit is not None and known.plain.limit < FEW:
-        yield Setting(f"{known.plain.limit} candidates make a coarse entropy: compare centroids with care", False)
+        yield Hint(f"{known.plain.limit} candidates make a coarse entropy: compare centroids with care", False)
     if known.marked("temperature", Mark.NO):
-        yield Setting("logprobs are after temperature: give all rollouts one, or their entropies do not compare", False)
+        yield Hint("logprobs are after temperature: give all rollouts one, or their entropies do not compare", False)
     if known.marked("seed", Mark.NO):
-        yield Setting("a seed does not repeat an answer here: spread rollouts by temperature, not by seed", False)
+        yield Hint("a seed does not repeat an answer here: spread rollouts by temperature, not by seed", False)
     if known.marked("model", Mark.NO):
         told = known.findings["model"].detail
-        yield Setting(f"{told}: see that it is the one you mean, for all these answers are its own", False)
+        yield Hint(f"{told}: see that it is the one you mean, for all these answers are its own", False)
 
 
-def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Setting]:
+def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
     if known.plain.scored or known.streams_only or known.marked("responses", Mark.YES):
-        yield Setting(
+        yield Hint(
             "logprobs come, but not through LangChain's classes, whatever is set: ec_agent cannot score it so; call "
             "the model through an openai client",
             needed=True,
@@ -199,10 +199,10 @@ def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Set
         if ways:
             how = needs(target, known) and f" with {target.constructor(**_settings(ways[0]))}"
             text += f", or {ASK_BY_NAME}{how or ''}{_tried(ways[0])}"
-        yield Setting(text, needed=True)
+        yield Hint(text, needed=True)
     else:
         what = "placeholders in the place of logprobs" if known.plain.placeholders else "no logprobs"
-        yield Setting(
+        yield Hint(
             f"this endpoint returns {what}, so nothing can be scored by them: use a model and endpoint that return "
             f"logprobs, or {COUNT_ANSWERS}",
             needed=True,

@@ -91,7 +91,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrialAnswer:
     """What came back.
 
     Attributes:
@@ -222,7 +222,7 @@ class Target(Protocol):
     unasked: dict[str, str]
     spent: Spent
 
-    def ask(self, question: Question) -> Plan[Answer | Refusal]:
+    def ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
         """Ask.
 
         Raises:
@@ -245,12 +245,12 @@ class Target(Protocol):
         """
 
 
-def answer_of_completion(response: Any) -> Answer:
+def answer_of_completion(response: Any) -> TrialAnswer:
     """A chat completion."""
     choices = get(response, "choices") or []
     message = get(choices, 0, "message")
     reasoning = get(message, "reasoning_content") or get(message, "reasoning")
-    return Answer(
+    return TrialAnswer(
         payload=payload_of_response(
             {"choices": choices[:1], "usage": get(response, "usage"), "model": get(response, "model")}
         ),
@@ -262,13 +262,13 @@ def answer_of_completion(response: Any) -> Answer:
     )
 
 
-def answer_of_chunks(chunks: Sequence[Any]) -> Answer:
+def answer_of_chunks(chunks: Sequence[Any]) -> TrialAnswer:
     """The same, streamed."""
     deltas = [get(choice, "delta") for chunk in chunks for choice in get(chunk, "choices") or []]
     calls = [call for delta in deltas for call in get(delta, "tool_calls") or []]
     usage = next((usage for chunk in reversed(chunks) if (usage := get(chunk, "usage"))), None)
     thoughts = [get(delta, "reasoning_content") or get(delta, "reasoning") for delta in deltas]
-    return Answer(
+    return TrialAnswer(
         payload=payload_of_stream(chunks),
         text="".join(str(get(delta, "content") or "") for delta in deltas),
         tool_calls=tuple(name for call in calls if (name := get(call, "function", "name"))),
@@ -277,11 +277,11 @@ def answer_of_chunks(chunks: Sequence[Any]) -> Answer:
     )
 
 
-def answer_of_response(response: Any) -> Answer:
+def answer_of_response(response: Any) -> TrialAnswer:
     """An answer of the Responses API."""
     items = get(response, "output") or []
     parts = [part for item in items for part in get(item, "content") or []]
-    return Answer(
+    return TrialAnswer(
         payload=payload_of_response(response),
         text="".join(str(get(part, "text") or "") for part in parts if get(part, "type") == "output_text"),
         tool_calls=tuple(str(get(item, "name")) for item in items if get(item, "type") == "function_call"),
@@ -296,9 +296,9 @@ def answer_of_response(response: Any) -> Answer:
     )
 
 
-def answer_of_legacy(response: Any) -> Answer:
+def answer_of_legacy(response: Any) -> TrialAnswer:
     """An answer of the older completions API."""
-    return Answer(payload=payload_of_response(response), text=str(get(response, "choices", 0, "text") or ""))
+    return TrialAnswer(payload=payload_of_response(response), text=str(get(response, "choices", 0, "text") or ""))
 
 
 def _reasoning_tokens(usage: Any) -> int | None:
@@ -309,6 +309,6 @@ def _reasoning_tokens(usage: Any) -> int | None:
     return None
 
 
-def without(answer: Answer, left_out: frozenset[str]) -> Answer:
+def without(answer: TrialAnswer, left_out: frozenset[str]) -> TrialAnswer:
     """The answer, and what was left out to get it."""
     return replace(answer, left_out=left_out) if left_out else answer

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ec_agent.capture.shapes import get
-from ec_agent.doctor.answers import ONLY_ANSWER, Answer, Refusal
+from ec_agent.doctor.answers import ONLY_ANSWER, Refusal, TrialAnswer
 from ec_agent.doctor.report import Finding, Mark
 
 CLOSE = 0.25  # nats: servers that work in half precision repeat themselves no better
@@ -79,7 +79,7 @@ def _logprob(token: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def sampled_finding(asked: Answer | None, temperature: float | None) -> Finding:
+def sampled_finding(asked: TrialAnswer | None, temperature: float | None) -> Finding:
     """Whether each sampled token is among its own candidates.
 
     Args:
@@ -106,7 +106,7 @@ def _beaten(entry: Any, row: Sequence[Any]) -> bool:
     return own is not None and any((_logprob(each) or -math.inf) > own + 1e-6 for each in row)
 
 
-def temperature_finding(cold: Answer | Refusal, hot: Answer | Refusal, temperature: float) -> Finding:
+def temperature_finding(cold: TrialAnswer | Refusal, hot: TrialAnswer | Refusal, temperature: float) -> Finding:
     """Whether the logprobs are those before temperature: of the first token, asked at 0 and at another.
 
     The first token's distribution is the same whatever is sampled. Before temperature its logprobs stay as they are,
@@ -142,7 +142,7 @@ def temperature_finding(cold: Answer | Refusal, hot: Answer | Refusal, temperatu
     return unknown(f"they differ {asked}, but not as a temperature makes them: spread as 1 to {ratio:.2f}")
 
 
-def _shared(cold: Answer, hot: Answer) -> list[tuple[float, float]]:
+def _shared(cold: TrialAnswer, hot: TrialAnswer) -> list[tuple[float, float]]:
     """The first token's logprobs in two answers, candidate by candidate."""
     rows = [answer.candidates[0] if answer.candidates else () for answer in (cold, hot)]
     found = []
@@ -168,7 +168,7 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
     return products / squares if squares else math.inf
 
 
-def grammar_finding(outcome: Answer | Refusal) -> Finding:
+def grammar_finding(outcome: TrialAnswer | Refusal) -> Finding:
     """Whether the logprobs are those before a grammar: whether tokens it forbids keep their share."""
     if isinstance(outcome, Refusal):
         return Finding("grammar", Mark.UNKNOWN, outcome.detail)
@@ -185,12 +185,12 @@ def grammar_finding(outcome: Answer | Refusal) -> Finding:
     return Finding("grammar", Mark.NO, f"after it: none of {tokens} tokens has a candidate that the schema forbids")
 
 
-def held(answer: Answer) -> bool:
+def held(answer: TrialAnswer) -> bool:
     """Whether an answer keeps to the schema."""
     return ONLY_ANSWER in _bare(answer.text)
 
 
-def _forbidden(answer: Answer) -> tuple[int, list[float]]:
+def _forbidden(answer: TrialAnswer) -> tuple[int, list[float]]:
     """How many tokens were looked at, and the share of forbidden candidates at those that have some."""
     before, looked_at, found = "", 0, []
     for entry, row in zip(answer.payload.entries, answer.candidates, strict=True):

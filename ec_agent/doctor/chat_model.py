@@ -29,10 +29,10 @@ from ec_agent.doctor.answers import (
     INCLUDE,
     SCHEMA,
     TOOL,
-    Answer,
     Question,
     Refusal,
     Target,
+    TrialAnswer,
     without,
 )
 from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
@@ -156,7 +156,7 @@ class ChatModelTarget:
         self._left_out: set[str] = set()
         self._answered = self._responses = False
 
-    def ask(self, question: Question) -> Plan[Answer | Refusal]:
+    def ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
         """Ask; a parameter that the model does not take is left out from then on."""
         while True:
             wanted = self._parameters(question)
@@ -238,7 +238,7 @@ class ChatModelTarget:
             form["extra_body"] = {**(get(self._model, "extra_body") or {}), **form["extra_body"]}
         return wanted | form | self.asking(question.top)
 
-    def _ask(self, question: Question, wanted: dict[str, Any]) -> Plan[Answer | Refusal]:
+    def _ask(self, question: Question, wanted: dict[str, Any]) -> Plan[TrialAnswer | Refusal]:
         guard = None if self._limit is None else Deadline(self._limit)
         ear = Ear(RequestSettings(logprobs=self.request_logprobs, keep_logprobs=True), guard)
         sent = True
@@ -283,7 +283,7 @@ class ChatModelTarget:
 
         return Step(sync, wait)
 
-    def _read(self, came: Any, ear: Ear) -> Answer:
+    def _read(self, came: Any, ear: Ear) -> TrialAnswer:
         message = reduce(add, came) if isinstance(came, list) and came else came
         if not isinstance(message, AIMessage):
             raise no_api(message)
@@ -291,7 +291,7 @@ class ChatModelTarget:
         thoughts = [block for block in message.content_blocks if block.get("type") == "reasoning"]
         payload = richer(payload_of_message(message), ear.richest)
         heard = ear.heard()
-        return Answer(
+        return TrialAnswer(
             payload=payload,
             heard=heard if heard.calls else None,
             text=str(message.text),

@@ -15,10 +15,10 @@ from ec_agent.doctor.answers import (
     SCHEMA,
     SEA,
     TOOL,
-    Answer,
     Question,
     Refusal,
     Target,
+    TrialAnswer,
     answer_of_chunks,
     answer_of_completion,
     answer_of_legacy,
@@ -73,7 +73,7 @@ class EndpointTarget:
         self._left_out: set[str] = set()
         self._answered = False
 
-    def ask(self, question: Question) -> Plan[Answer | Refusal]:
+    def ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
         """Ask; a parameter that is refused by name is left out from then on."""
         while True:
             outcome = yield from self._ask(question)
@@ -114,7 +114,7 @@ class EndpointTarget:
         made.spent = self.spent
         return made.following(replace(way, model={}, bind={}))
 
-    def _ask(self, question: Question) -> Plan[Answer | Refusal]:
+    def _ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
         self.spent.requests += 1
         try:
             raw = yield self._step(question)
@@ -236,7 +236,7 @@ def _in_time(chunk: Any, deadline: float) -> Any:
     return chunk
 
 
-def _read(raw: Any, question: Question) -> Answer:
+def _read(raw: Any, question: Question) -> TrialAnswer:
     if question.stream:
         chunks: Sequence[Any] = raw
         if not any(get(chunk, "choices") for chunk in chunks):

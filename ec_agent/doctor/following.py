@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ec_agent.doctor.answers import INCLUDE, Answer, Question, Refusal, Target
+from ec_agent.doctor.answers import INCLUDE, Question, Refusal, Target, TrialAnswer
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.plain import MOST, Plain
 from ec_agent.doctor.report import Finding, Mark, Way
@@ -38,12 +38,12 @@ class Known:
 
     plain: Plain
     findings: dict[str, Finding]
-    answers: dict[str, Answer | Refusal]
+    answers: dict[str, TrialAnswer | Refusal]
 
     @property
-    def answered(self) -> list[Answer]:
+    def answered(self) -> list[TrialAnswer]:
         """All answers there are, the plain ones first."""
-        further = [outcome for outcome in self.answers.values() if isinstance(outcome, Answer)]
+        further = [outcome for outcome in self.answers.values() if isinstance(outcome, TrialAnswer)]
         return [*self.plain.answers.values(), *further]
 
     def marked(self, question: str, *marks: Mark) -> bool:
@@ -81,13 +81,13 @@ class Known:
         return SURPRISAL if self.sampled_only and not (self.plain.scored or self.streams_only) else ENTROPY
 
     @property
-    def best(self) -> Answer | None:
+    def best(self) -> TrialAnswer | None:
         """An answer as good as they come."""
         streamed = self.answers.get("stream")
-        return streamed if self.streams_only and isinstance(streamed, Answer) else self.plain.best
+        return streamed if self.streams_only and isinstance(streamed, TrialAnswer) else self.plain.best
 
     @property
-    def sampled_only(self) -> dict[Any, Answer]:
+    def sampled_only(self) -> dict[Any, TrialAnswer]:
         """The plain answers that have the sampled tokens' logprobs and no candidates, by what was asked for."""
         return {top: answer for top, answer in self.plain.answers.items() if answer.sampled_only}
 
@@ -134,7 +134,9 @@ def needs(target: Target, known: Known) -> dict[str, Any]:
     asks_for_itself = isinstance(target, EndpointTarget)
     # ChatOpenAI asks for usage only where it knows the endpoint.
     streamed = known.answers.get("stream")
-    told = known.marked("usage", Mark.YES) or (known.streams_only and isinstance(streamed, Answer) and streamed.counted)
+    told = known.marked("usage", Mark.YES) or (
+        known.streams_only and isinstance(streamed, TrialAnswer) and streamed.counted
+    )
     unasked = asks_for_itself and "base_url" in target.arguments()[0] and told
     lost = not asks_for_itself and known.marked("usage", Mark.PARTLY) and target.takes("stream_usage")
     if unasked or lost:
@@ -145,7 +147,7 @@ def needs(target: Target, known: Known) -> dict[str, Any]:
 def _lost_in_streams(known: Known) -> bool:
     """Whether streamed answers lack what rollouts are compared by."""
     streamed = known.answers.get("stream")
-    kept = known.signal == SURPRISAL and isinstance(streamed, Answer) and streamed.sampled_only
+    kept = known.signal == SURPRISAL and isinstance(streamed, TrialAnswer) and streamed.sampled_only
     return known.marked("stream", Mark.NO) and not kept
 
 
@@ -226,7 +228,7 @@ def _tried(target: Target, known: Known, way: Way, with_tools: bool) -> Plan[Way
     best = known.best
     if not (way.model or way.bind or way.best_of_n or way.prompted) and best is not None:
         tools = known.answers.get("tools")  # the model as it is, which has been asked
-        called = bool(tools.tool_calls) if isinstance(tools, Answer) else None
+        called = bool(tools.tool_calls) if isinstance(tools, TrialAnswer) else None
         return replace(way, coverage=best.share(way.signal), tools=called)
     followed = target.following(way)
     streams = way.model.get("disable_streaming") is not True

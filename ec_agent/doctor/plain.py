@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ec_agent.capture.asking import ABOUT_LOGPROBS
 from ec_agent.capture.shapes import get
-from ec_agent.doctor.answers import LONG, SHORT, Answer, Question, Refusal, Target
+from ec_agent.doctor.answers import LONG, SHORT, Question, Refusal, Target, TrialAnswer
 from ec_agent.doctor.report import Finding, Mark
 from ec_agent.support.plans import Plan
 
@@ -30,19 +30,19 @@ class Plain:
     """
 
     first: Top
-    outcomes: dict[Top, Answer | Refusal] = field(default_factory=dict)
+    outcomes: dict[Top, TrialAnswer | Refusal] = field(default_factory=dict)
     limit: int | None = None
     max_tokens: int = SHORT
 
     @property
-    def as_is(self) -> Answer | Refusal:
+    def as_is(self) -> TrialAnswer | Refusal:
         """What the first question brought."""
         return self.outcomes[self.first]
 
     @property
-    def answers(self) -> dict[Top, Answer]:
+    def answers(self) -> dict[Top, TrialAnswer]:
         """The outcomes that are answers."""
-        return {top: found for top, found in self.outcomes.items() if isinstance(found, Answer)}
+        return {top: found for top, found in self.outcomes.items() if isinstance(found, TrialAnswer)}
 
     @property
     def refusals(self) -> dict[Top, Refusal]:
@@ -50,7 +50,7 @@ class Plain:
         return {top: found for top, found in self.outcomes.items() if isinstance(found, Refusal)}
 
     @property
-    def scored(self) -> dict[Top, Answer]:
+    def scored(self) -> dict[Top, TrialAnswer]:
         """The answers that a rollout can be scored on."""
         return {top: found for top, found in self.answers.items() if found.scored}
 
@@ -82,7 +82,7 @@ class Plain:
         return max((top for top in brought if top is not None), default=None)
 
     @property
-    def best(self) -> Answer | None:
+    def best(self) -> TrialAnswer | None:
         """The answer to that, or whatever answer there is."""
         return self.answers.get(self.top) or next(iter(self.answers.values()), None)
 
@@ -102,7 +102,13 @@ def ask_plainly(target: Target, *, limit: bool = True) -> Plan[Plain]:
         yield from _down_the_ladder(target, plain)
     if not plain.answers and None not in plain.outcomes and not _hopeless(plain):
         yield from _ask(target, plain, None)  # does it answer at all?
-    if limit and plain.scored and isinstance(plain.as_is, Answer) and plain.first is None and plain.as_is.top < MOST:
+    if (
+        limit
+        and plain.scored
+        and isinstance(plain.as_is, TrialAnswer)
+        and plain.first is None
+        and plain.as_is.top < MOST
+    ):
         yield from _ask(target, plain, MOST)
     _note_the_limit(plain)
     return plain
@@ -110,10 +116,10 @@ def ask_plainly(target: Target, *, limit: bool = True) -> Plan[Plain]:
 
 def _ask(target: Target, plain: Plain, top: Top) -> Plan[None]:
     outcome = yield from target.ask(Question(top=top, max_tokens=plain.max_tokens))
-    if isinstance(outcome, Answer) and outcome.cut_in_reasoning and not outcome.scored and plain.max_tokens < LONG:
+    if isinstance(outcome, TrialAnswer) and outcome.cut_in_reasoning and not outcome.scored and plain.max_tokens < LONG:
         plain.max_tokens = LONG
         longer = yield from target.ask(Question(top=top, max_tokens=LONG))
-        outcome = longer if isinstance(longer, Answer) else outcome
+        outcome = longer if isinstance(longer, TrialAnswer) else outcome
     plain.outcomes[top] = outcome
 
 
@@ -136,7 +142,7 @@ def _down_the_ladder(target: Target, plain: Plain) -> Plan[None]:
         else:
             step = 5  # nothing is refused and nothing comes: one other number has to do
         yield from _ask(target, plain, step)
-        silent = isinstance(plain.outcomes[step], Answer) and not plain.scored
+        silent = isinstance(plain.outcomes[step], TrialAnswer) and not plain.scored
         steps = [] if silent and step != MOST else [s for s in steps if s < step]
     if plain.refusals and not plain.answers and not _hopeless(plain):
         yield from _ask(target, plain, 0)
@@ -156,7 +162,7 @@ def _note_the_limit(plain: Plain) -> None:
 def logprobs_finding(plain: Plain) -> Finding:
     """Whether logprobs come."""
     as_is, best = plain.as_is, plain.best
-    if isinstance(as_is, Answer) and as_is.scored:
+    if isinstance(as_is, TrialAnswer) and as_is.scored:
         mark = Mark.YES if as_is.coverage >= COVERED else Mark.PARTLY
         return Finding("logprobs", mark, _covered(as_is), as_is.coverage)
     if best is not None and best.scored:
@@ -177,7 +183,7 @@ def logprobs_finding(plain: Plain) -> Finding:
     return Finding("logprobs", Mark.NO, refused.detail if refused else "asked for, and none came", 0.0)
 
 
-def _covered(answer: Answer) -> str:
+def _covered(answer: TrialAnswer) -> str:
     trajectory = answer.trajectory
     note = "" if answer.counted else " (no usage reported: missing ones would not show)"
     return f"candidates for {trajectory.scored_tokens} of {len(trajectory)} generated tokens{note}"

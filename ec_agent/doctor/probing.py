@@ -6,7 +6,7 @@ import time
 from typing import Any, cast
 
 from ec_agent.doctor.advice import settings_for, verdict_of
-from ec_agent.doctor.answers import SHORT, Answer, Question, Refusal, Target
+from ec_agent.doctor.answers import SHORT, Question, Refusal, Target, TrialAnswer
 from ec_agent.doctor.candidates import grammar_finding, held, sampled_finding, temperature_finding
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.following import LEGACY_MOST, Known, ways_for
@@ -119,7 +119,7 @@ def _ask_streamed(target: Target, known: Known) -> Plan[None]:
     top = target.first
     known.answers["stream"] = outcome = yield from target.ask(Question(top, stream=True))
     known.findings["stream"] = stream_finding(outcome, known.plain)
-    if isinstance(outcome, Answer):
+    if isinstance(outcome, TrialAnswer):
         known.answers["tools_stream"] = both = yield from target.ask(Question(top, tools=True, stream=True))
         known.findings["tools_stream"] = tools_finding("tools_stream", both, known.plain)
         known.findings["usage"] = usage_finding(known)
@@ -134,16 +134,16 @@ def _temperature(target: Target, known: Known) -> Plan[None]:
     if "temperature" in plain.best.left_out:
         found["temperature"] = Finding("temperature", Mark.UNKNOWN, "the model takes no temperature with a call")
         return
-    cold: Answer | Refusal = plain.best
+    cold: TrialAnswer | Refusal = plain.best
     if plain.best.temperature != 0.0:
         cold = yield from target.ask(Question(plain.top, temperature=0.0, max_tokens=SHORT))
     hot, temperature = cold, 0.0
-    for temperature in _HOT if isinstance(cold, Answer) else ():
+    for temperature in _HOT if isinstance(cold, TrialAnswer) else ():
         hot = yield from target.ask(Question(plain.top, temperature=temperature, max_tokens=SHORT))
         if not (isinstance(hot, Refusal) and hot.about("temperature")):
             break
     found["temperature"] = temperature_finding(cold, hot, temperature)
-    if isinstance(hot, Answer) and hot.scored and hot.temperature:
+    if isinstance(hot, TrialAnswer) and hot.scored and hot.temperature:
         found["sampled"] = sampled_finding(hot, hot.temperature)
 
 
@@ -156,7 +156,7 @@ def _schema(target: Target, known: Known) -> Plan[None]:
     known.findings["grammar"] = grammar_finding(known.answers["schema"])
 
 
-def schema_finding(question: str, outcome: Answer | Refusal) -> Finding:
+def schema_finding(question: str, outcome: TrialAnswer | Refusal) -> Finding:
     """Whether an answer that a schema holds comes with candidates."""
     if isinstance(outcome, Refusal):
         return Finding(question, _refused(outcome), outcome.detail)
@@ -180,7 +180,7 @@ def model_finding(target: Target, known: Known) -> Finding:
     return Finding("model", Mark.PARTLY if kin else Mark.NO, told)
 
 
-def tools_finding(question: str, outcome: Answer | Refusal, plain: Plain) -> Finding:
+def tools_finding(question: str, outcome: TrialAnswer | Refusal, plain: Plain) -> Finding:
     """Whether a tool call comes, and its tokens with candidates."""
     if isinstance(outcome, Refusal):
         return Finding(question, _refused(outcome), outcome.detail)
@@ -201,11 +201,11 @@ def tools_finding(question: str, outcome: Answer | Refusal, plain: Plain) -> Fin
     return Finding(question, mark, f"a tool call came; {outcome.covered}", outcome.coverage)
 
 
-def _lacking(answer: Answer) -> str:
+def _lacking(answer: TrialAnswer) -> str:
     return "with the sampled tokens' logprobs only" if answer.sampled_only else "without logprobs"
 
 
-def stream_finding(outcome: Answer | Refusal, plain: Plain) -> Finding:
+def stream_finding(outcome: TrialAnswer | Refusal, plain: Plain) -> Finding:
     """Whether a streamed answer comes with candidates."""
     if isinstance(outcome, Refusal):
         return Finding("stream", _refused(outcome), outcome.detail)
@@ -278,7 +278,7 @@ def _completions(target: Target) -> Plan[Finding]:
     return Finding("completions", Mark.YES, outcome.covered, outcome.coverage)
 
 
-def _heard_responses(answer: Answer) -> Finding:
+def _heard_responses(answer: TrialAnswer) -> Finding:
     if answer.scored:
         return Finding("responses", Mark.YES, answer.covered, answer.coverage)
     what = "of the sampled tokens only" if answer.sampled_only else "none"

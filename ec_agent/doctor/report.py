@@ -86,7 +86,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Hint:
     """Something to set, or to know.
 
     Attributes:
@@ -173,7 +173,7 @@ class Report:
     target: str
     findings: tuple[Finding, ...]
     verdict: Verdict
-    settings: tuple[Setting, ...]
+    settings: tuple[Hint, ...]
     spent: Spent
     seconds: float
     ways: tuple[Way, ...] = ()

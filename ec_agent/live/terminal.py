@@ -87,7 +87,7 @@ def showing(console: Console, *, keep: bool = True) -> Iterator[Shown]:
     if not drawable(console):
         yield _Lines(console)
         return
-    drawn = _Drawn(console)
+    drawn = _DrawingThread(console)
     drawn.start()
     try:
         yield drawn
@@ -135,7 +135,7 @@ class _Lines:
             self.gone = True
 
 
-class _Drawn:
+class _DrawingThread:
     """Drawn on a terminal by a thread of its own, so that rollouts never wait for it."""
 
     def __init__(self, console: Console) -> None:

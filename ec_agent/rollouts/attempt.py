@@ -22,7 +22,7 @@ from ec_agent.insides.executors import NOBODY, RolloutLeft, around_here
 from ec_agent.insides.langgraph import INTERRUPT, is_breakpoint
 from ec_agent.rollouts import langsmith
 from ec_agent.rollouts.limits import Budget, Limits, Meter
-from ec_agent.rollouts.messages import Said
+from ec_agent.rollouts.messages import MessagesSeen
 from ec_agent.rollouts.pausing import question_of
 from ec_agent.rollouts.record import End
 from ec_agent.rollouts.session import Session
@@ -102,7 +102,7 @@ class Attempt:
         self.unheard = Unheard(self.recorder, session.known, config)
         self.final: Any = None
         self.settled: Any = None
-        self.said = Said()
+        self.said = MessagesSeen()
         resumed = start.get("thread") is not None
         self.within = Within(session.known, resumed) if session.agent.is_function else None
         self.command: Any = None

@@ -145,7 +145,7 @@ def answers_within(value: Any, around: frozenset[int] = frozenset()) -> Iterator
         yield from answers_within(part, around | {id(value)})
 
 
-class Said:
+class MessagesSeen:
     """Remembers every message that the run's state has held, by state key, also those that were removed later."""
 
     def __init__(self) -> None:

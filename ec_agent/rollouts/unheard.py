@@ -13,7 +13,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from ec_agent.capture.answers import Answer, Choice, answers_in, put_together
+from ec_agent.capture.answers import Answer, AnswerOfSeveral, answers_in, put_together
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.recorder import Recorder
 from ec_agent.capture.shapes import Payload, may_be_summed, payload_of_message, words_of
@@ -157,7 +157,7 @@ class Unheard:
 
         What the agent wrote shows it. If it shows nothing, or more than one, the first answer counts.
         """
-        several = [(place, answer) for place, answer in self.recorder.answers() if isinstance(answer, Choice)]
+        several = [(place, answer) for place, answer in self.recorder.answers() if isinstance(answer, AnswerOfSeveral)]
         before = {hash(word) for message in answers_within(self.known) for word in words_of([message])}
         for each in written:
             text = isinstance(each, str)

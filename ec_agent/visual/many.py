@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ec_agent.visual.page import Row, rendered, rows_of
+from ec_agent.visual.page import PageRow, rendered, rows_of
 from ec_agent.visual.views import View
 
 MOST_BYTES = 7_500_000
@@ -27,7 +27,7 @@ class Picture:
 
     name: str
     view: View
-    rows: list[Row]
+    rows: list[PageRow]
 
 
 def pictures(views: Iterable[View], most_bytes: int | None = None) -> Iterator[Picture]:

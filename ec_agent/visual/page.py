@@ -40,7 +40,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class PageRow:
     """One rollout on the page.
 
     Attributes:
@@ -75,7 +75,7 @@ def page_of(view: View) -> str:
     return rendered("picture.html.j2", view=view, rows=rows, names=[row.name for row in rows])
 
 
-def rows_of(view: View, prefix: str, *, columns: int = COLUMNS, tokens: bool = True) -> list[Row]:
+def rows_of(view: View, prefix: str, *, columns: int = COLUMNS, tokens: bool = True) -> list[PageRow]:
     """The rollouts of a selection, drawn.
 
     Args:
@@ -89,10 +89,10 @@ def rows_of(view: View, prefix: str, *, columns: int = COLUMNS, tokens: bool = T
     ]
 
 
-def _row(rollout: Rollout, ceiling: float, name: str, columns: int, tokens: bool) -> Row:
+def _row(rollout: Rollout, ceiling: float, name: str, columns: int, tokens: bool) -> PageRow:
     longest = sorted(rollout.hesitations, key=lambda phase: -phase.mass)[:MOST_PHASES]
     drawable = len(rollout.signal) > 0
-    return Row(
+    return PageRow(
         rollout=rollout,
         name=name,
         svg=strip(rollout, ceiling, name, columns) if drawable else None,

@@ -8,14 +8,14 @@ import pytest
 from langgraph.errors import GraphInterrupt
 
 from ec_agent import CommitError, CommitUncertain, MemoryJournal, SQLiteJournal, settle_commit
-from ec_agent.commits.lineage import Level, Standing
+from ec_agent.commits.lineage import Level, PlaceInRun
 from ec_agent.commits.once import Once
 from ec_agent.commits.runlog import RunLog
 from ec_agent.support.plans import Step, drive
 
 
 def at(checkpoint, *behind, place="solve@1", run="t/1"):
-    return Standing(run, place, (Level("", checkpoint, frozenset(behind)),))
+    return PlaceInRun(run, place, (Level("", checkpoint, frozenset(behind)),))
 
 
 def once(journal, standing, **more):

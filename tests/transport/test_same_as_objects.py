@@ -175,17 +175,17 @@ def numbers():
 def test_numbers_are_read_to_the_last_bit():
     sent = json.dumps([{"logprob": "N"}])[1:-1]
     body = "[" + ",".join(sent.replace('"N"', number) for number in numbers()) + "]"
-    read = [candidate.logprob for candidate in msgspec.json.decode(body, type=list[decoder.Candidate])]
+    read = [candidate.logprob for candidate in msgspec.json.decode(body, type=list[decoder.TopLogprob])]
     expected = [float(candidate["logprob"]) for candidate in json.loads(body)]
     assert struct.pack(f"{len(read)}d", *read) == struct.pack(f"{len(expected)}d", *expected)
 
 
 def test_what_tells_candidates_apart_is_read_as_the_objects_read_it():
     one = {"token": "a", "logprob": -1.0, "top_logprobs": [{"token": "\ufffd", "logprob": -2.0, "bytes": [1, 2]}]}
-    (found,) = msgspec.json.decode(json.dumps([one]), type=list[decoder.Entry])
+    (found,) = msgspec.json.decode(json.dumps([one]), type=list[decoder.TokenEntry])
     assert str(found.top_logprobs[0].bytes) == "[1, 2]"
     one["top_logprobs"][0].pop("bytes")
-    (found,) = msgspec.json.decode(json.dumps([one]), type=list[decoder.Entry])
+    (found,) = msgspec.json.decode(json.dumps([one]), type=list[decoder.TokenEntry])
     assert found.top_logprobs[0].bytes is None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 
-class Candidate(msgspec.Struct, gc=False):
+class TopLogprobNumber(msgspec.Struct, gc=False):
     """One of the likeliest candidates of a token."""
 
     logprob: float
@@ -21,11 +21,11 @@ class Token(msgspec.Struct, gc=False):
     """One generated token."""
 
     logprob: float
-    top_logprobs: list[Candidate]
+    top_logprobs: list[TopLogprobNumber]
     token: str | None = None
 
 
-class Logprobs(msgspec.Struct, forbid_unknown_fields=True):
+class CompletionLogprobs(msgspec.Struct, forbid_unknown_fields=True):
     """The shape ``content`` of the table in ``entries``, and no other."""
 
     content: list[Token] | None = None
@@ -33,10 +33,10 @@ class Logprobs(msgspec.Struct, forbid_unknown_fields=True):
     reasoning_content: list[Token] | None = None
 
 
-class Choice(msgspec.Struct):
+class CompletionChoice(msgspec.Struct):
     """What is read of a choice."""
 
-    logprobs: Logprobs
+    logprobs: CompletionLogprobs
     message: Any = None
     text: Any = None
     finish_reason: Any = None
@@ -45,7 +45,7 @@ class Choice(msgspec.Struct):
 class Completion(msgspec.Struct, forbid_unknown_fields=True):
     """All that a chat completion usually has: a key beside these may mean something."""
 
-    choices: list[Choice]
+    choices: list[CompletionChoice]
     id: Any = None
     object: Any = None
     created: Any = None

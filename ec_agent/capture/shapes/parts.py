@@ -61,7 +61,7 @@ def _each(payload: Payload) -> list[Payload]:
     return [replace(pick(payload, place), beside=0, alternatives=()) for place in places]
 
 
-class Key(NamedTuple):
+class PartKey(NamedTuple):
     """What tells the parts of one answer from those of others.
 
     Attributes:
@@ -74,25 +74,25 @@ class Key(NamedTuple):
     name: str | None
 
 
-def key_of(thing: Any) -> Key | None:
+def key_of(thing: Any) -> PartKey | None:
     """Which answer it is a part of; ``None`` for what is no part of a streamed answer."""
     kind, choices = get(thing, "object"), get(thing, "choices")
     if isinstance(choices, list):
         if kind == "text_completion":
-            return Key("text", _name(thing, "id"))
+            return PartKey("text", _name(thing, "id"))
         delta = any(get(choice, "delta") is not None for choice in choices)
-        return Key("chat", _name(thing, "id")) if delta or kind in ("chat.completion.chunk", "") else None
+        return PartKey("chat", _name(thing, "id")) if delta or kind in ("chat.completion.chunk", "") else None
     if isinstance(get(thing, "candidates"), list):
-        return Key("gemini", _name(thing, "responseId", "response_id"))
+        return PartKey("gemini", _name(thing, "responseId", "response_id"))
     if str(get(thing, "type")).startswith("response."):
-        return Key("events", None)
+        return PartKey("events", None)
     if get(thing, "type") == "AIMessageChunk":  # without an id, it may be a whole answer that was streamed
-        return Key("message", name) if (name := _name(thing, "id")) else None
+        return PartKey("message", name) if (name := _name(thing, "id")) else None
     said = first(thing, "message", "response")
     if isinstance(get(thing, "done"), bool) and (isinstance(said, str) or get(said, "role") is not None):
-        return Key("ollama", None)
+        return PartKey("ollama", None)
     if isinstance(get(thing, "stop"), bool) and isinstance(get(thing, "content"), str):
-        return Key("llama.cpp", None)
+        return PartKey("llama.cpp", None)
     return None
 
 
@@ -114,7 +114,7 @@ class Stream:
         size: of the parts, in bytes, where the reader says.
     """
 
-    key: Key
+    key: PartKey
     parts: list[Any] = field(default_factory=list)
     over: set[int] = field(default_factory=set)
     last: Any = None
@@ -155,7 +155,7 @@ class Stream:
     @property
     def doubtful(self) -> bool:
         """Whether nothing says that its parts belong together: whole answers may look so."""
-        return self.key == Key("gemini", None) and not self.over
+        return self.key == PartKey("gemini", None) and not self.over
 
     def payloads(self) -> list[Payload]:
         """The answer; several where it has alternatives. One that broke off lacks a token at least.
@@ -296,7 +296,7 @@ class Streams:
     """Parts of streamed answers, brought together as they come."""
 
     def __init__(self) -> None:
-        self._latest: dict[Key, Stream] = {}
+        self._latest: dict[PartKey, Stream] = {}
 
     def place(self, thing: Any, size: int = 0) -> tuple[Stream, bool] | None:
         """The answer that it is a part of, and whether that begins with it; ``None`` where it is no part."""

@@ -20,7 +20,7 @@ _RUNNING = 4  # counts that grow from part to part: so many increments do not gr
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedUsage:
     """One usage that came with a part.
 
     Attributes:
@@ -51,14 +51,14 @@ class Usages:
         spoken: how many parts hold something of the answer.
     """
 
-    told: list[Told] = field(default_factory=list)
+    told: list[ReportedUsage] = field(default_factory=list)
     spoken: int = 0
 
     def hear(self, usage: Any, speaks: bool) -> None:
         """A part comes, with a usage or without."""
         self.spoken += speaks
         if _counts(usage):
-            self.told.append(Told(usage, speaks))
+            self.told.append(ReportedUsage(usage, speaks))
 
     def total(self, entries: int, *, adds_up: bool = False) -> Any:
         """The usage of the whole answer, as a mapping or an object; ``None`` where no part tells one.

@@ -21,7 +21,7 @@ _NOTHING = (b"", b"null", b"[]")
 _NULL, _NONE = Raw(b"null"), Raw(b"[]")
 
 
-class Candidate(Struct, gc=False):
+class TopLogprob(Struct, gc=False):
     """One of the likeliest candidates of a token."""
 
     logprob: float
@@ -48,12 +48,12 @@ class Candidate(Struct, gc=False):
         return _value(self.raw_token_id)
 
 
-class Entry(Struct, gc=False):
+class TokenEntry(Struct, gc=False):
     """One generated token."""
 
     token: str | None = None
     logprob: float | None = None
-    top_logprobs: list[Candidate] | None = None
+    top_logprobs: list[TopLogprob] | None = None
     raw: Raw = msgspec.field(name="bytes", default=Raw())
 
     @property
@@ -63,11 +63,11 @@ class Entry(Struct, gc=False):
 
 
 class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
-    """The shapes ``content`` and ``parallel`` of the table in ``shapes``; ``list`` is a list of ``Entry``."""
+    """The shapes ``content`` and ``parallel`` of the table in ``shapes``; ``list`` is a list of ``TokenEntry``."""
 
-    content: list[Entry] | None = None
-    refusal: list[Entry] | None = None
-    reasoning_content: list[Entry] | None = None
+    content: list[TokenEntry] | None = None
+    refusal: list[TokenEntry] | None = None
+    reasoning_content: list[TokenEntry] | None = None
     tokens: list[str] | None = None
     token_logprobs: list[float | None] | None = None
     top_logprobs: list[dict[str, float] | None] | None = None
@@ -103,7 +103,7 @@ class Delta(Struct, gc=False):
     stop_reason: None = None
 
 
-class Choice(Struct, gc=False):
+class ChunkChoice(Struct, gc=False):
     """One choice of a chunk."""
 
     index: int | None = None
@@ -111,7 +111,7 @@ class Choice(Struct, gc=False):
     text: str | None = None
     finish_reason: str | None = None
     usage: None = None
-    logprobs: Logprobs | list[Entry] | None = None
+    logprobs: Logprobs | list[TokenEntry] | None = None
 
 
 class Timings(Struct, gc=False):
@@ -123,7 +123,7 @@ class Timings(Struct, gc=False):
 class Chunk(Struct, gc=False):
     """All that counts of a chunk that is a chunk and reports no usage; read in its place, for it is read sooner."""
 
-    choices: list[Choice]
+    choices: list[ChunkChoice]
     model: str | None = None
     timings: Timings | None = None
     usage: None = None
@@ -138,7 +138,7 @@ class TextDelta(Struct, gc=False):
     """The same of a response's event with text."""
 
     type: Literal["response.output_text.delta"]
-    logprobs: list[Entry]
+    logprobs: list[TokenEntry]
     output_index: int | None = None
     sequence_number: int | None = None
     delta: str | None = None
@@ -154,7 +154,7 @@ _chunk = msgspec.json.Decoder(Chunk)
 _text_delta = msgspec.json.Decoder(TextDelta)
 _object = msgspec.json.Decoder(dict[str, Raw])
 _objects = msgspec.json.Decoder(list[dict[str, Raw]])
-_logprobs = msgspec.json.Decoder(Logprobs | list[Entry])
+_logprobs = msgspec.json.Decoder(Logprobs | list[TokenEntry])
 _encode = msgspec.json.Encoder().encode
 
 

@@ -27,7 +27,7 @@ _NEW_TOOLS = "I have updated some more functions you can choose from. What about
 _numbers = itertools.count()
 
 
-class Session:
+class Services:
     """The services of one rollout, and what was asked of them.
 
     Attributes:
@@ -104,20 +104,20 @@ class MultiTurnTask(BaseTask):
         self.tools: Sequence[BaseTool] = tuple(_tool(f) for f in functions if f["name"] not in excluded)
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
-        session = Session(self._entry, self._missing)
+    def _session(self) -> Iterator[Services]:
+        session = Services(self._entry, self._missing)
         try:
             yield session
         finally:
             session.close()
 
-    def environment(self) -> AbstractContextManager[Session]:
+    def environment(self) -> AbstractContextManager[Services]:
         """Services in their first state."""
         return self._session()
 
     def verdict(self, outcome: Outcome) -> bool:
         """BFCL's verdict on the calls of the session; ``False`` where turns were left out."""
-        session: Session = outcome.environment
+        session: Services = outcome.environment
         if len(session.turns) != len(self.gold):
             return False
         checker = bfcl.module("eval_checker.multi_turn_eval.multi_turn_checker").multi_turn_checker
@@ -145,7 +145,7 @@ def _tool(function: Mapping[str, Any]) -> BaseTool:
 
 def _caller(name: str, known: tuple[str, ...]) -> Callable[..., str]:
     def call(**arguments: Any) -> str:
-        session: Session = environment_of(Session)
+        session: Services = environment_of(Services)
         return session.call(name, arguments, known)
 
     return call

@@ -32,7 +32,7 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvaluationReport:
     """All that is shown.
 
     Attributes:
@@ -63,7 +63,7 @@ def report_of(
     config: HEPConfig | None = None,
     resampling: Resampling | None = None,
     partial: bool = False,
-) -> Report:
+) -> EvaluationReport:
     """The report of a trace file; ``compare`` says what the arguments mean.
 
     Raises:
@@ -84,7 +84,7 @@ def compare(
     config: HEPConfig | None = None,
     resampling: Resampling | None = None,
     run: RunFacts | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Compare selectors. No model is called.
 
     Args:
@@ -108,7 +108,7 @@ def compare(
         selectors = {name: one for name, one in selectors.items() if name not in missing}
     summary = summarise(ready, selectors, resampling=resampling)
     warned = {row.name for row in summary.selectors if row.warned}
-    return Report(
+    return EvaluationReport(
         summary=summary,
         run=run,
         config=config,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ec_agent.evaluation.report import figures, wording
-from ec_agent.evaluation.report.content import Report
+from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.report.figures import Figure
 from ec_agent.evaluation.report.pictures import centroids_by_outcome, outcomes, views
 from ec_agent.evaluation.results import TaskResult
@@ -24,7 +24,7 @@ MIN_EACH = 20
 TEMPLATE = "report.html.j2"
 
 
-def to_html(report: Report, tasks: Sequence[TaskResult] = ()) -> str:
+def to_html(report: EvaluationReport, tasks: Sequence[TaskResult] = ()) -> str:
     """The page.
 
     Args:
@@ -53,7 +53,7 @@ def to_html(report: Report, tasks: Sequence[TaskResult] = ()) -> str:
     )
 
 
-def _figures(report: Report, tasks: Sequence[TaskResult]) -> dict[str, Figure | None]:
+def _figures(report: EvaluationReport, tasks: Sequence[TaskResult]) -> dict[str, Figure | None]:
     """What is drawn; ``None`` for what is not there, and for what would be drawn of too little."""
     summary = report.summary
     drawings: dict[str, Figure | None] = dict.fromkeys(("forest", "curves", "calibration", "confounds", "outcomes"))

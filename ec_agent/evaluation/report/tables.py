@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ec_agent.evaluation.report import wording
-from ec_agent.evaluation.report.content import Report
+from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 
 COLUMNS = (
@@ -22,7 +22,7 @@ COLUMNS = (
 """Of the CSV. An empty cell is a number that does not exist, never 0."""
 
 
-def to_json(report: Report) -> str:
+def to_json(report: EvaluationReport) -> str:
     """The report as JSON text; ``summary`` is ``Summary.to_dict``."""
     tree: dict[str, Any] = {
         "run": None if report.run is None else asdict(report.run),
@@ -39,7 +39,7 @@ def to_json(report: Report) -> str:
     return json.dumps(tree, indent=1, allow_nan=False) + "\n"
 
 
-def to_csv(report: Report) -> str:
+def to_csv(report: EvaluationReport) -> str:
     """Pass@1, the oracle, greedy, the selectors and the confound panel, one row each, under ``COLUMNS``."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
@@ -48,7 +48,7 @@ def to_csv(report: Report) -> str:
     return text.getvalue()
 
 
-def _rows(report: Report) -> Iterator[dict[str, Any]]:
+def _rows(report: EvaluationReport) -> Iterator[dict[str, Any]]:
     summary = report.summary
     yield {"group": "baseline", "name": "pass@1", **_three("accuracy", summary.pass_1), "tasks": summary.pass_1.tasks}
     oracle = {"group": "baseline", "name": f"oracle@{summary.n_most}", "tasks": summary.oracle.tasks}

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from ec_agent.evaluation.report import wording
-from ec_agent.evaluation.report.content import Report
+from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.support.escaping import shown
 
@@ -21,7 +21,7 @@ WIDE = 108
 STYLES = {"better": "green", "worse": "red", "confounded": "yellow"}
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: EvaluationReport, console: Console) -> None:
     """Print all of it."""
     for line in wording.what_was_run(report):
         console.print(escape(shown(line)))
@@ -41,7 +41,7 @@ def print_report(report: Report, console: Console) -> None:
     _list(console, "Notes", wording.notes(report))
 
 
-def print_accuracies(report: Report, console: Console) -> None:
+def print_accuracies(report: EvaluationReport, console: Console) -> None:
     """Print each selector's accuracy, what may be concluded of it, and what not."""
     console.print(f"[bold]{wording.SELECTORS}[/bold]")
     console.print(_accuracies(report, wide=console.width >= WIDE))
@@ -67,7 +67,7 @@ def _list(console: Console, title: str, lines: Sequence[str]) -> None:
     console.print()
 
 
-def _accuracies(report: Report, *, wide: bool) -> Table:
+def _accuracies(report: EvaluationReport, *, wide: bool) -> Table:
     summary = report.summary
     accuracy, difference_to, *others, verdict = wording.COMPARED
     narrow = [name.replace(" ", "\n") for name in others]  # their numbers are narrower than their names
@@ -94,7 +94,7 @@ def _accuracies(report: Report, *, wide: bool) -> Table:
     return table
 
 
-def _curves(report: Report) -> Table:
+def _curves(report: EvaluationReport) -> Table:
     """From 1, 2, 4 ... and all rollouts: every column would not fit."""
     summary = report.summary
     shown = sorted({*(2**place for place in range(summary.n.bit_length())), summary.n})
@@ -105,7 +105,7 @@ def _curves(report: Report) -> Table:
     return table
 
 
-def _panel(report: Report) -> Table:
+def _panel(report: EvaluationReport) -> Table:
     accuracy, difference_to, _, auroc, *_ = wording.COMPARED
     table = _table("picks", accuracy, f"{difference_to} [{report.summary.resampling.confidence:.0%}]", auroc)
     for row in report.summary.panel:

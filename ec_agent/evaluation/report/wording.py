@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ec_agent.evaluation.identity import CHANGED
-from ec_agent.evaluation.report.content import Report
+from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.selectors.self_certainty import SelfCertainty
@@ -65,7 +65,7 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{share:.0%}"
 
 
-def what_was_run(report: Report) -> list[str]:
+def what_was_run(report: EvaluationReport) -> list[str]:
     """Tasks, rollouts, model, lengths, how many were distinct, costs: one sentence or two each."""
     summary, run = report.summary, report.run
     effort = summary.effort
@@ -100,7 +100,7 @@ def what_was_run(report: Report) -> list[str]:
     return said
 
 
-def failures(report: Report) -> list[str]:
+def failures(report: EvaluationReport) -> list[str]:
     """What failed, and what passing over it alone makes."""
     summary, effort = report.summary, report.summary.effort
     said = []
@@ -139,7 +139,7 @@ def _fallen_back(rows: Sequence[SelectorSummary], tasks: int) -> list[str]:
     ]
 
 
-def conclusions(report: Report) -> list[str]:
+def conclusions(report: EvaluationReport) -> list[str]:
     """What may be concluded, one sentence per kind of verdict."""
     rows = report.summary.selectors
     said = []
@@ -161,7 +161,7 @@ def conclusions(report: Report) -> list[str]:
     return said
 
 
-def cautions(report: Report) -> list[str]:
+def cautions(report: EvaluationReport) -> list[str]:
     """What may not be concluded."""
     rows = report.summary.selectors
     said = []
@@ -184,7 +184,7 @@ def cautions(report: Report) -> list[str]:
     return [*said, *_about_the_centroid(report), AUTHORS]
 
 
-def notes(report: Report) -> list[str]:
+def notes(report: EvaluationReport) -> list[str]:
     """On settings, and on selectors that are not what their names say here."""
     c = report.config
     resampling = report.summary.resampling
@@ -214,7 +214,7 @@ def notes(report: Report) -> list[str]:
     return [*said, *_mixed(report)]
 
 
-def too_few_for_charts(report: Report) -> str:
+def too_few_for_charts(report: EvaluationReport) -> str:
     """Why the page draws nothing; empty where there are enough tasks that tell selectors apart."""
     mixed = _tasks_that_differ(report)
     if not report.results or mixed >= FEW_MIXED:
@@ -234,11 +234,11 @@ def too_few_outcomes(least: int) -> str:
     )
 
 
-def _tasks_that_differ(report: Report) -> int:
+def _tasks_that_differ(report: EvaluationReport) -> int:
     return sum(len(set(result.correct.tolist())) > 1 for result in report.results)
 
 
-def _mixed(report: Report) -> list[str]:
+def _mixed(report: EvaluationReport) -> list[str]:
     mixed = _tasks_that_differ(report)
     if not report.results or mixed >= FEW_MIXED:
         return []
@@ -249,7 +249,7 @@ def _mixed(report: Report) -> list[str]:
     ]
 
 
-def _about_the_centroid(report: Report) -> list[str]:
+def _about_the_centroid(report: EvaluationReport) -> list[str]:
     said = []
     for row in report.summary.selectors:
         if row.name.startswith(LowestCentroid.label) and row.warned:
@@ -273,7 +273,7 @@ def _differences(rows: Sequence[SelectorSummary]) -> str:
     return "; ".join(f"{row.name} {interval(row.difference, signed=True)}" for row in rows)
 
 
-def _beside_zero(report: Report) -> str:
+def _beside_zero(report: EvaluationReport) -> str:
     """Why an interval that leaves out 0 is no finding, where there is such a one."""
     found = [row for row in _of_kind(report.summary.selectors, "no difference found") if row.difference.excludes(0)]
     if not found:
@@ -298,7 +298,7 @@ def _detectable(rows: Sequence[SelectorSummary]) -> str:
     )
 
 
-def room(report: Report) -> str:
+def room(report: EvaluationReport) -> str:
     """How much any selector could gain."""
     summary = report.summary
     gain = (summary.oracle.value or 0.0) - (summary.pass_1.value or 0.0)

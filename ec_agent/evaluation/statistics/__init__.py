@@ -7,6 +7,6 @@ interval is drawn.
 
 from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling
 from ec_agent.evaluation.statistics.summary import SelectorSummary, Summary, summarise
-from ec_agent.evaluation.statistics.verdict import Verdict
+from ec_agent.evaluation.statistics.verdict import Conclusion
 
-__all__ = ["Estimate", "Resampling", "SelectorSummary", "Summary", "Verdict", "summarise"]
+__all__ = ["Conclusion", "Estimate", "Resampling", "SelectorSummary", "Summary", "summarise"]

@@ -28,7 +28,7 @@ from ec_agent.evaluation.statistics.effort import Effort, effort
 from ec_agent.evaluation.statistics.panel import PANEL
 from ec_agent.evaluation.statistics.standing import Standing, standing
 from ec_agent.evaluation.statistics.subsampling import n_curve, pass_at_k, pass_hat_k
-from ec_agent.evaluation.statistics.verdict import Verdict, verdict
+from ec_agent.evaluation.statistics.verdict import Conclusion, verdict
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Selector
 from ec_agent.selectors.registry import check_selector
@@ -93,7 +93,7 @@ class SelectorSummary:
     warnings: int
     picked: tuple[tuple[int, ...], ...]
     by_task: tuple[float, ...]
-    verdict: Verdict | None
+    verdict: Conclusion | None
 
 
 @dataclass(frozen=True, slots=True)

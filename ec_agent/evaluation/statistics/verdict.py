@@ -15,7 +15,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Conclusion:
     """The conclusion.
 
     Attributes:
@@ -34,7 +34,7 @@ def verdict(
     comparisons: int,
     detectable: float | None,
     suspicions: Sequence[str] = (),
-) -> Verdict:
+) -> Conclusion:
     """Judge one selector against Pass@1.
 
     1. Fewer than two tasks, or the selector is as good as Pass@1 on each: *cannot be told*.
@@ -54,19 +54,19 @@ def verdict(
     """
     nothing = difference.low is None and not difference.value
     if difference.value is None or corrected_p is None or difference.tasks < 2 or nothing:
-        return Verdict(
+        return Conclusion(
             "cannot be told", f"{name}: cannot be told from {_count(difference.tasks, 'task')}{_why(difference)}."
         )
     numbers = f"{difference.value:+.3f}{_ends(difference)}"
     tested = f"corrected p {_p(corrected_p)}, {_count(comparisons, 'selector')} compared"
     if corrected_p >= LEVEL:
         more = f"{_beside_zero(difference, comparisons)}; {_detectable(detectable, difference.tasks)}"
-        return Verdict("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){more}.")
+        return Conclusion("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){more}.")
     kind: Kind = "better" if difference.value > 0 else "worse"
     if suspicions:
         why = f"but confounded, so that what it reads need not be the cause: {'; '.join(suspicions)}"
-        return Verdict("confounded", f"{name}: {kind} than Pass@1, {numbers} ({tested}), {why}.")
-    return Verdict(kind, f"{name}: {kind} than Pass@1 on these tasks, {numbers} ({tested}).")
+        return Conclusion("confounded", f"{name}: {kind} than Pass@1, {numbers} ({tested}), {why}.")
+    return Conclusion(kind, f"{name}: {kind} than Pass@1 on these tasks, {numbers} ({tested}).")
 
 
 def _ends(difference: Estimate) -> str:

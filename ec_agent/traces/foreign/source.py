@@ -41,7 +41,7 @@ class Remainder(str):
     __slots__ = ()
 
 
-class Record(NamedTuple):
+class JsonValue(NamedTuple):
     """One JSON value of a file.
 
     Attributes:
@@ -133,7 +133,7 @@ def _nowhere() -> Iterator[None]:
     yield None
 
 
-def values(source: Source, trouble: Trouble) -> Iterator[Record]:
+def values(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
     """The JSON values of a file: its lines or documents, one after the other, or the objects of one array."""
     layout = _layout(source)
     if layout == "array":
@@ -142,7 +142,7 @@ def values(source: Source, trouble: Trouble) -> Iterator[Record]:
         yield from _lines(source, trouble)
 
 
-def _documents(source: Source, trouble: Trouble) -> Generator[Record, None, bool]:
+def _documents(source: Source, trouble: Trouble) -> Generator[JsonValue, None, bool]:
     """The document of a file, or several; false where not even the first is one: read as lines, its place is told."""
     try:
         source.bounds.check_size(source.path.stat().st_size)
@@ -160,11 +160,11 @@ def _documents(source: Source, trouble: Trouble) -> Generator[Record, None, bool
     several = _at(text, end) < len(text)
     if not several and isinstance(value, list) and value and isinstance(value[0], dict):  # in UTF-16, say
         for number, element in enumerate(value):
-            yield Record(f"{source.label}, record {number}", element, end // len(value))
+            yield JsonValue(f"{source.label}, record {number}", element, end // len(value))
         return True
     number, begin = 0, 0
     while True:
-        yield Record(f"{source.label}, document {number}" if several else source.label, value, end - begin)
+        yield JsonValue(f"{source.label}, document {number}" if several else source.label, value, end - begin)
         number, begin = number + 1, _at(text, end)
         if begin == len(text):
             return True
@@ -180,7 +180,7 @@ def _at(text: str, place: int) -> int:
     return _BLANKS.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
 
 
-def _lines(source: Source, trouble: Trouble) -> Iterator[Record]:
+def _lines(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
     with source.open(counted=True) as file:
 
         def place(number: int) -> str:
@@ -199,10 +199,10 @@ def _lines(source: Source, trouble: Trouble) -> Iterator[Record]:
             except _NOT_JSON as error:
                 trouble(place(number), f"is not JSON ({error}); give one JSON value per line")
             else:
-                yield Record(place(number), value, len(line))
+                yield JsonValue(place(number), value, len(line))
 
 
-def elements(source: Source, key: str | None, trouble: Trouble) -> Iterator[Record]:
+def elements(source: Source, key: str | None, trouble: Trouble) -> Iterator[JsonValue]:
     """The elements of an array in one large JSON document.
 
     Args:
@@ -227,7 +227,7 @@ def elements(source: Source, key: str | None, trouble: Trouble) -> Iterator[Reco
             except _NOT_JSON as error:
                 trouble(where, f"is not JSON ({_brief(error)})")
             else:
-                yield Record(where, value, len(each))
+                yield JsonValue(where, value, len(each))
 
 
 def _fault(ending: Ending) -> Remainder | None:
