@@ -12,11 +12,11 @@ HOUSE = Path(ec_agent.__file__).parent
 
 
 def classes():
-    """Name of a class -> the modules that define one of that name, nested and private classes included."""
+    """Name of a class -> the modules that define one of that name; a private one is its module's own affair."""
     found = defaultdict(list)
     for path in sorted(HOUSE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found[node.name].append(path.relative_to(HOUSE).as_posix())
     return found
 

@@ -144,7 +144,7 @@ async def aevaluate(
     """The async twin of ``evaluate``, on this event loop and its threads."""
     _check(agent, settings, options)
     told = options.get("on_progress") or (lambda _: None), options.get("on_event")
-    run = _Run(tasks, agent, settings or RunSettings(), *told)
+    run = _Evaluation(tasks, agent, settings or RunSettings(), *told)
     with open_store(path, create=True) as store:
         named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
         _begin(store, run, named, options)
@@ -167,7 +167,7 @@ def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
     or_none("on_event", options.get("on_event"), function, of=2)
 
 
-def _begin(store: TraceStoreProtocol, run: _Run, named: Mapping[str, Any], options: EvaluateOptions) -> None:
+def _begin(store: TraceStoreProtocol, run: _Evaluation, named: Mapping[str, Any], options: EvaluateOptions) -> None:
     """Begin the run, or go on with one of the same settings, tasks and agent."""
     here = json.loads(json.dumps(dict(options.get("agent_about", {}))))
     there = store.settings()
@@ -202,7 +202,7 @@ def _addressless(value: Any) -> Any:
     return type(value).__qualname__ if repr(value) == object.__repr__(value) else value
 
 
-class _Run:
+class _Evaluation:
     """One part of a run, from its start or resumption to its end.
 
     Args:

@@ -45,7 +45,7 @@ def elements_of(file: IO[bytes], bounds: Bounds, key: str | None = None) -> Iter
         bounds: what an element may be.
         key: the array is the value of this key of the document; ``None`` where it is the document.
     """
-    held = _Held(bounds, 1 if key is None else 2)
+    held = _HeldValue(bounds, 1 if key is None else 2)
     for text, kind, level in _stretches(file, held):
         if not held.inside:
             held.prefix += text[: _LONGEST_KEY - len(held.prefix)]
@@ -72,7 +72,7 @@ def keys_of(file: IO[bytes], bounds: Bounds) -> Iterator[str]:
     nested = stripped[:1] == b"[" and stripped[1:].lstrip(_BLANK)[:1] == b"{"
     if not nested and stripped[:1] != b"{":
         return
-    held = _Held(bounds, 2 if nested else 1)
+    held = _HeldValue(bounds, 2 if nested else 1)
     prefix, named = bytearray(), True
     for text, kind, level in _stretches(file, held, start):
         if level > bounds.depth:
@@ -90,7 +90,7 @@ def keys_of(file: IO[bytes], bounds: Bounds) -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldValue:
     """What is being looked at.
 
     Attributes:
@@ -141,7 +141,7 @@ class _Held:
         return whole
 
 
-def _stretches(file: IO[bytes], held: _Held, start: bytes = b"") -> Iterator[tuple[bytes, int | None, int]]:
+def _stretches(file: IO[bytes], held: _HeldValue, start: bytes = b"") -> Iterator[tuple[bytes, int | None, int]]:
     """The bytes up to each mark that matters, with that mark and the level there; ``None`` at the end of a piece.
 
     What matters are brackets that open a level up to the one held, or leave it, and its commas. How deep each stretch
