@@ -70,7 +70,7 @@ class VoteSelector(Named):
         entrants = self.entrants(candidates)
         drawn = {candidate.index: self.ballot(candidate) for candidate in entrants}
         ballots = {index: ballot for index, ballot in drawn.items() if ballot is not None}
-        scores, order = tally(ballots)
+        scores, order = count_ballots(ballots)
         return Ranking(
             order=order,
             scores={candidate.index: scores.get(candidate.index) for candidate in candidates},
@@ -104,6 +104,11 @@ def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, .
         ConfigError: ``ballots`` is not a dict from indices to ballots.
     """
     _check_ballots(ballots)
+    return count_ballots(ballots)
+
+
+def count_ballots(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, ...]]:
+    """``tally`` of ballots that were made here: nobody looks at them again."""
     weights: dict[Hashable, list[float]] = {}
     first: dict[Hashable, int] = {}
     for index in sorted(ballots):

@@ -61,13 +61,13 @@ def replay(
     Raises:
         ConfigError: an argument is of another kind, there are no candidates, or the plan or selector fails.
     """
-    order = tuple(replace(each, index=place) for place, each in enumerate(candidates_of(candidates)))
+    order = in_order(candidates_of(candidates))
     if not order:
         raise ConfigError("candidates is empty; give the rollouts of a task, one or more")
     if plan is not None:
         check_plan(plan, "plan")
     check_selector(selector)
-    run = _at_once(order, plan) if flag("cancel", cancel) and plan is not None else _in_waves(order, plan)
+    run = _at_once(order, plan) if flag("cancel", cancel) and plan is not None else in_waves(order, plan)
     may = [candidate for candidate in run.over if candidate.error is None]
     among = None if run.stop is None else run.stop.among
     over = {candidate.index for candidate in run.over}
@@ -82,8 +82,13 @@ def replay(
     )
 
 
+def in_order(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The same, each with its place for its index."""
+    return tuple(replace(each, index=place) for place, each in enumerate(candidates))
+
+
 @dataclass(slots=True)
-class _Run:
+class Run:
     """How far it came; ``over`` are those that came to an end, failed ones too, by place."""
 
     waves: list[int] = field(default_factory=list)
@@ -93,8 +98,9 @@ class _Run:
     length: int = 0
 
 
-def _in_waves(order: Sequence[Candidate], plan: StoppingPlan | None) -> _Run:
-    run = _Run()
+def in_waves(order: Sequence[Candidate], plan: StoppingPlan | None) -> Run:
+    """What a plan starts of rollouts that have their places for indices; ``None`` for all at once."""
+    run = Run()
     while left := len(order) - len(run.over):
         said = More(left) if plan is None else ask(plan, run.over, 0, left)
         if isinstance(said, Stop):
@@ -109,9 +115,9 @@ def _in_waves(order: Sequence[Candidate], plan: StoppingPlan | None) -> _Run:
     return run
 
 
-def _at_once(order: Sequence[Candidate], plan: StoppingPlan) -> _Run:
+def _at_once(order: Sequence[Candidate], plan: StoppingPlan) -> Run:
     """All start together and generate at the same speed; those of one length end together."""
-    run, lengths = _Run([len(order)]), [len(candidate.trajectory) for candidate in order]
+    run, lengths = Run([len(order)]), [len(candidate.trajectory) for candidate in order]
     for now in sorted(set(lengths)):
         run.over = [candidate for candidate, length in zip(order, lengths, strict=True) if length <= now]
         run.tokens, run.length = sum(min(length, now) for length in lengths), now

@@ -67,15 +67,19 @@ class ScoreThreshold(WavePlan):
 
     def seen(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | None:
         """Whether a score is good enough. One that rests on too few tokens (less than half of them) is not."""
-        scores = {candidate.index: self._score(candidate) for candidate in candidates}
-        sign = -1 if self.selector.lower_is_better else 1
-        good = tuple(i for i, score in scores.items() if score is not None and sign * (score - self.threshold) >= 0)
+        scores = {candidate.index: self.score(candidate) for candidate in candidates}
+        good = {index: score for index, score in scores.items() if score is not None and self.passes(score)}
         if not good:
             return None
-        best = max(good, key=lambda index: sign * (scores[index] or 0.0))
-        return Stop(f"rollout {best} has a {self.selector.name} of {scores[best]:.6g}", among=good)
+        best = (min if self.selector.lower_is_better else max)(good, key=good.__getitem__)
+        return Stop(f"rollout {best} has a {self.selector.name} of {good[best]:.6g}", among=tuple(good))
 
-    def _score(self, candidate: Candidate) -> float | None:
+    def passes(self, score: float) -> bool:
+        """Whether a score is good enough."""
+        return score <= self.threshold if self.selector.lower_is_better else score >= self.threshold
+
+    def score(self, candidate: Candidate) -> float | None:
+        """The candidate's score; ``None`` where it has none that could stop anything."""
         signal = leading(self.selector.signals)
         if signal is not None and unscored(candidate.trajectory, signal) is not None:
             return None

@@ -65,7 +65,7 @@ EXEMPT_METHODS = {
 SELECTING = ("entrants", "score", "warnings", "ballot", "reason", "weight")
 """Methods of selectors: called by ``select()``, which looks at what it was given."""
 
-STOPPING = ("enough", "few", "said", "seen", "settled", "usual_waves")
+STOPPING = ("enough", "few", "passes", "said", "score", "seen", "settled", "usual_waves")
 """Methods of stopping plans: called by ``ask()``, which looks at what they answer."""
 
 BASES = ("ec_agent.selectors.ScoreSelector", "ec_agent.selectors.VoteSelector")

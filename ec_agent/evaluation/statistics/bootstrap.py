@@ -144,6 +144,43 @@ def estimate(values: Sequence[float | None] | FloatArray, resampling: Resampling
     return estimates(row[~np.isnan(row)][np.newaxis, :], resampling)[0]
 
 
+def ratio(over: FloatArray, under: FloatArray, resampling: Resampling) -> Estimate:
+    """A sum over tasks divided by another one over the same tasks, with its interval; whole tasks are resampled.
+
+    Args:
+        over: shape ``(T,)``, of each task what stands above the line: its tokens with a plan, say.
+        under: shape ``(T,)``, what stands below it: its tokens without; not negative.
+        resampling: how often and from what seed.
+
+    Returns:
+        The ratio; without a value where nothing stands below the line, without an interval where all tasks have the
+        same one.
+    """
+    tasks, total = len(over), float(under.sum())
+    if total <= 0:
+        return Estimate(None, None, None, tasks)
+    value = float(over.sum() / total)
+    if tasks < 2 or np.abs(over - value * under).max() <= ROUNDING * max(1.0, np.abs(under).max()):
+        return Estimate(value, None, None, tasks)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        interval = (
+            stats()
+            .bootstrap(
+                (over, under),
+                lambda above, below, axis: above.sum(axis=axis) / below.sum(axis=axis),
+                paired=True,
+                vectorized=True,
+                n_resamples=resampling.resamples,
+                confidence_level=resampling.confidence,
+                batch=max(1, BATCH_NUMBERS // (2 * tasks)),
+                rng=np.random.default_rng(resampling.seed),
+            )
+            .confidence_interval
+        )
+    return Estimate(value, _known(interval.low), _known(interval.high), tasks)
+
+
 def differences(ours: FloatArray, theirs: FloatArray | float) -> FloatArray:
     """``ours - theirs``, 0 where that is nothing but ``ROUNDING``; shape of ``ours``."""
     found = ours - theirs
