@@ -21,7 +21,10 @@ ELSEWHERE = {
     "--enable-auto-tool-choice",  # vLLM's
     "--tool-call-parser",
     "--max-logprobs",
+    "--no-enable-prefix-caching",
     "--jinja",  # llama.cpp's
+    "--kv-unified",
+    "--parallel",
     "--logprobs",  # Inspect's
     "--top-logprobs",
     "--no-fail-on-error",

@@ -104,6 +104,7 @@ class CaptureHandler(BaseCallbackHandler):
         if call is not None:
             call.speaking = True
             _hear_part(call, kwargs.get("chunk"))
+            call.recorder.answered(call)
             if (told := call.recorder.told) is not None and told.parts and call.counted:
                 call.parts += 1
                 told.call_streamed(call)

@@ -237,6 +237,7 @@ class _Watched:
 
     def _hear(self, chunk: Any) -> None:
         self.request.chunks.append(light(self.request.heard.put_back(chunk)))
+        self.recorder.answered(self.call)
         if not self.own:
             make_mergeable(chunk)
 

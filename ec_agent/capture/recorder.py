@@ -30,6 +30,7 @@ from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, known_signals, leading, with_entropy
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.support.checks import or_none
+from ec_agent.support.leading import Lead
 
 _sequence = itertools.count()
 _FACTS = ("temperature", "seed")
@@ -46,6 +47,7 @@ class Recorder:
         remotes: times that something was asked of a remote graph.
         within: calls that were started by questions within this rollout, whether or not they came to their end.
         tools: which, and when.
+        lead: others follow this rollout when its first counted answer begins to come.
         told: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
 
     Args:
@@ -82,6 +84,7 @@ class Recorder:
         self.known: list[Answer] = []
         self.tool_calls = self.remotes = self.within = 0
         self.told: CallsTold | None = None
+        self.lead: Lead | None = None
         self.guard = guard
         self.asking: list[AIMessage] = [] if asking is None else asking
         self._filter = or_none("calls", calls, predicate)
@@ -195,6 +198,7 @@ class Recorder:
         """
         if call.closed:
             return  # cancelled: it ended with its request
+        self.answered(call)
         told = self.told
         requests = call.answered() if told is not None else ()  # before it is closed, and has none
         done = self._read(call, payload)
@@ -215,6 +219,11 @@ class Recorder:
             self.spend(call.done.generated - again)
         if self._raise_on_missing and call.counted and call.done is not None:
             self._require(call.done, call.cache_hit)
+
+    def answered(self, call: OpenCall) -> None:
+        """An answer of the call begins to come, or has come."""
+        if self.lead is not None and call.counted:
+            self.lead.follow()
 
     def _require(self, done: Call, cached: bool = False) -> None:
         if self._leading is not None and np.isnan(done.signal(self._leading)).all():
@@ -292,6 +301,7 @@ class Recorder:
         call = OpenCall(self, info, counted and self._counts(info), place, started, closed=True, done=done)
         call.cache_hit = done.from_cache
         self._enter(call, counted)
+        self.answered(call)
         if (told := self.told) is not None:
             told.call_ended(call, (), 0)
         return call

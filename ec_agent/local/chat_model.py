@@ -17,7 +17,8 @@ from pydantic import Field, SecretStr
 
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
-from ec_agent.local.server import MODEL_NAME, shared_server
+from ec_agent.local.server import MODEL_NAME, serving, shared_server
+from ec_agent.support.leading import current_lead
 from ec_agent.support.refusing import Number, Refusing, Whole
 
 
@@ -131,8 +132,9 @@ class LocalChatModel(Refusing, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client = sync_client(self._endpoint())
-        response = client.chat.completions.create(**self._request(messages, stop, kwargs))
+        endpoint, request = self._endpoint(), self._request(messages, stop, kwargs)
+        _read_for_others(endpoint, request)
+        response = sync_client(endpoint).chat.completions.create(**request)
         return self._result(response)
 
     async def _agenerate(
@@ -143,8 +145,10 @@ class LocalChatModel(Refusing, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         # In a thread: the model may have to be downloaded and the server started, which would block the event loop.
-        client = async_client(await asyncio.to_thread(self._endpoint))
-        response = await client.chat.completions.create(**self._request(messages, stop, kwargs))
+        endpoint, request = await asyncio.to_thread(self._endpoint), self._request(messages, stop, kwargs)
+        if _leads():
+            await asyncio.to_thread(_read_for_others, endpoint, request)
+        response = await async_client(endpoint).chat.completions.create(**request)
         return self._result(response)
 
     def _endpoint(self) -> Endpoint:
@@ -184,6 +188,20 @@ class LocalChatModel(Refusing, BaseChatModel):
             generations.append(ChatGeneration(message=message, generation_info=info))
         output = {"token_usage": reply.get("usage"), "model_name": reply.get("model") or self.model}
         return ChatResult(generations=generations, llm_output=output | {"id": reply.get("id")})
+
+
+def _leads() -> bool:
+    return (lead := current_lead.get()) is not None and not lead.followed
+
+
+def _read_for_others(endpoint: Endpoint, request: dict[str, Any]) -> None:
+    """Where other rollouts wait to send the same prompt: an embedded server reads it for their slots, too."""
+    lead = current_lead.get()
+    if lead is None or lead.followed or (server := serving(endpoint.base_url)) is None:
+        return
+    asked = {name: value for name, value in request.items() if name != "extra_body"}
+    server.spread({**asked, **request["extra_body"]}, endpoint.timeout)
+    lead.follow()
 
 
 def _usage(usage: dict[str, Any] | None) -> UsageMetadata | None:

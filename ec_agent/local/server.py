@@ -6,8 +6,11 @@ import atexit
 import ctypes
 import importlib
 import os
+import shutil
+import tempfile
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +18,7 @@ from typing import Any, Self
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.fetch import fetch_model
 from ec_agent.local.openmp import load_openmp
+from ec_agent.local.prompts import PromptSpreader
 from ec_agent.support.checks import file_path, or_none, repr_of, whole
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
@@ -28,7 +32,8 @@ class LocalServer:
     """A server for one GGUF model, on 127.0.0.1 and without a key.
 
     Use it as a context manager, or call ``start()`` and ``stop()``. It stops when the process ends. Prompts that begin
-    with the same tokens, such as a system prompt and examples, are processed once per slot and then cached.
+    with the same tokens, such as a system prompt and examples, are processed once per slot and then cached. ``spread``
+    has a prompt processed once for all slots.
 
     After a fork, the child process uses the server of its parent. The child must end through ``os._exit``, as
     ``multiprocessing`` does, because llama.cpp's exit handlers wait for threads that only the parent has.
@@ -68,6 +73,8 @@ class LocalServer:
         self._n_ctx = n_ctx
         self._n_threads = n_threads
         self._server: Any = None
+        self._prompts: PromptSpreader | None = None
+        self._saved: Path | None = None
         self._base_url: str | None = None
 
     @property
@@ -100,27 +107,47 @@ class LocalServer:
         path = self._model_path or fetch_model()
         if not path.is_file():
             raise LocalModelError(f"there is no model at {path}; leave model_path out to use the embedded model")
+        self._saved = Path(tempfile.mkdtemp(prefix="ec_agent-slots-"))
         try:
             self._server = xllamacpp.Server(self._params(xllamacpp, path))
         except Exception as error:  # xllamacpp raises errors of many types
+            self.stop()
             raise LocalModelError(
                 f"llama.cpp could not serve {path.name} on {HOST}:{self._port or 'a free port'} ({error}); "
                 "check that the file is a GGUF model, the port is free and memory is left"
             ) from error
         self._base_url = f"{self._server.listening_address}/v1"
+        self._prompts = PromptSpreader(self._server.listening_address, self._saved)
         _started.add(self)
         return self
 
     def stop(self) -> None:
         """Stop the server and free the model's memory. If it is not running, nothing happens."""
-        self._base_url = None
+        self._base_url = self._prompts = None
         self._server = None
         _started.discard(self)
+        if self._saved is not None:
+            shutil.rmtree(self._saved, ignore_errors=True)
+            self._saved = None
+
+    def spread(self, request: Mapping[str, Any], timeout: float = 600.0) -> None:
+        """Have a prompt read once and kept in every idle slot, where requests are about to come that share it.
+
+        It makes no request faster that comes alone. What idle slots kept of other prompts is overwritten. Nothing is
+        raised: where it fails, each slot reads the prompt for itself.
+
+        Args:
+            request: the JSON of a chat completion, as it will be sent.
+            timeout: seconds, for each of the few things that the server is asked for.
+        """
+        if (prompts := self._prompts) is not None:
+            prompts.spread(request, timeout)
 
     def _disown(self) -> None:
         # After a fork, the child has this object, but not the server's threads. Freeing the object would wait for the
         # threads for ever. With one more reference it is never freed.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
+        self._prompts = self._saved = None  # its lock may be held by a thread of the parent, whose the folder is
 
     def _params(self, xllamacpp: Any, path: Path) -> Any:
         params = xllamacpp.CommonParams()
@@ -131,6 +158,7 @@ class LocalServer:
         params.n_parallel = self._n_parallel
         params.n_ctx = self._n_ctx
         params.cache_ram_mib = _PROMPT_CACHE
+        params.slot_save_path = f"{self._saved}{os.sep}"
         params.cpuparams.n_threads = self._n_threads
         params.cpuparams_batch.n_threads = self._n_threads
         params.verbosity = _SILENT
@@ -174,6 +202,11 @@ def shared_server() -> LocalServer:
         if _shared is None or not _shared.running:
             _shared = LocalServer().start()
         return _shared
+
+
+def serving(base_url: str) -> LocalServer | None:
+    """The server of this process with that address, if one runs."""
+    return next((server for server in list(_started) if server._base_url == base_url), None)
 
 
 def _stop_all() -> None:

@@ -35,6 +35,7 @@ from ec_agent.support.checks import (
     or_none,
     refusal,
     repr_of,
+    seconds,
     share,
     text,
     whole,
@@ -86,6 +87,11 @@ class BestOfNOptions(TypedDict, total=False):
         request_logprobs: ask for logprobs in the rollouts' requests that do not ask themselves, so that an agent built
             without them works unchanged; it reaches whatever goes through an ``openai`` client. What an endpoint
             refuses (so many candidates; logprobs with tools and streaming) is asked for in another way.
+        share_prompt: let one rollout start first, and the others when its first answer begins to come: then the server
+            has read the prompt that they share, and takes it from its cache. A stream tells when that is; of a model
+            that does not stream, the whole answer is waited for, so that it takes longer; seconds in place of
+            ``True`` say for how long at most. The embedded model lets the others follow as soon as it has read the
+            prompt. docs/speed.md says what it saves with which server.
         preflight: before the rollouts, ask each of the agent's chat models, once per process, whether its answers and
             its tool calls can be scored; raise ``PreflightError`` where they cannot. ``True`` finds the models in the
             agent, less those only in nodes that ``calls=CallFilter(...)`` leaves out; where ``calls`` goes by more than
@@ -130,6 +136,7 @@ class BestOfNOptions(TypedDict, total=False):
     on_unscored: OnUnscored
     sampling: Callable[[int], Mapping[str, Any]] | None
     request_logprobs: bool
+    share_prompt: bool | float
     preflight: bool | BaseChatModel | Sequence[Any]
     stop: StoppingPlan | None
     limits: Limits
@@ -164,6 +171,7 @@ class Options:
     on_unscored: OnUnscored = "raise"
     sampling: Callable[[int], Mapping[str, Any]] | None = None
     request_logprobs: bool = False
+    share_prompt: bool | float = False
     preflight: bool | BaseChatModel | Sequence[Any] = False
     stop: StoppingPlan | None = None
     limits: Limits = field(default_factory=Limits)
@@ -200,6 +208,8 @@ class Options:
         checked(self, "min_coverage", share)
         for name in ("keep_logprobs", "keep_text", "request_logprobs"):
             flag(name, getattr(self, name))
+        if not isinstance(self.share_prompt, bool):
+            checked(self, "share_prompt", seconds, "True, False, or for how many seconds to wait at most")
         checked(self, "keep_candidates", whole, 0)
         or_none("selection_key", self.selection_key, text, "the name of a state key or None")
 

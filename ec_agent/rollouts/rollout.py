@@ -13,6 +13,7 @@ from ec_agent.rollouts.limits import retry_pause
 from ec_agent.rollouts.record import Record, total
 from ec_agent.rollouts.running import run
 from ec_agent.rollouts.session import Session
+from ec_agent.support.leading import Lead
 from ec_agent.support.plans import Plan
 
 
@@ -24,12 +25,30 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
     Raises:
         RunLeft: the run has ended early. An attempt that still waits for its start does not start then.
     """
+    # One that goes on with answers has a prompt of its own.
+    shared = session.lead(start["round"]) if start.get("thread") is None else None
+    if shared is None or shared.followed:
+        return (yield from _tried(session, start, config))
+    if not shared.take():
+        most = session.options.share_prompt
+        yield shared.wait(None if most is True else most, lambda: session.around.left)
+        return (yield from _tried(session, start, config))
+    try:
+        return (yield from _tried(session, start, config, leads=shared))
+    finally:
+        shared.follow()
+
+
+def _tried(session: Session, start: Start, config: RunnableConfig, leads: Lead | None = None) -> Plan[Record]:
     spent: list[Mapping[str, int]] = []
     ran = Ran(session.thread(start["round"], start["index"]))
     while True:
         session.around.check()
         attempt = Attempt(session, start, config, ran=ran)
+        attempt.recorder.lead = leads
         yield from run(attempt)
+        if leads is not None:
+            leads.follow()  # it may have asked no model, and may begin anew
         record = yield from record_of(attempt)
         spent.append(record["usage"])
         try:

@@ -10,7 +10,7 @@ from functools import partial
 from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 
 from ec_agent.capture.recorder import current_recorder
-from ec_agent.capture.recording import recording
+from ec_agent.capture.recording import recording, set_here
 from ec_agent.commits.committing import CommitGate
 from ec_agent.commits.gate import gated
 from ec_agent.environments.worlds import in_environment
@@ -24,6 +24,7 @@ from ec_agent.rollouts.memory import saver_for
 from ec_agent.rollouts.observing import unobserved
 from ec_agent.rollouts.parking import finished_in
 from ec_agent.rollouts.remotes import sending_as_alone
+from ec_agent.support.leading import current_lead
 from ec_agent.support.loop import on_loop
 from ec_agent.support.plans import Plan, Step
 
@@ -101,6 +102,7 @@ def _inside(attempt: Attempt) -> Iterator[None]:
         with (
             unobserved(),
             recording(attempt.recorder),
+            set_here((current_lead, attempt.recorder.lead)),
             gated(attempt.committing or attempt.gate),
             world,
             attempt.around.heeded(),

@@ -35,6 +35,7 @@ from ec_agent.rollouts.record import Record, was_cancelled
 from ec_agent.rollouts.remotes import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
+from ec_agent.support.leading import Lead
 from ec_agent.support.plans import Plan
 
 # Environments that are left as they are: collected as garbage, they would be closed.
@@ -75,6 +76,7 @@ class Session:
         due: the rollouts of the next wave, once it is known that there is one.
         fleeting: what a rollout's record leaves out, for it is not to be checkpointed: writes, and where it wants to go
             with them.
+        leads: by round, which rollout asks first, where they share their prompt.
         held: the same of a rollout that goes on after an action, by the thread it is parked on: a state.
     """
 
@@ -110,6 +112,7 @@ class Session:
     due: Sequence[int] = ()
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
+    leads: dict[int, Lead] = field(default_factory=dict)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:
@@ -165,6 +168,10 @@ class Session:
     def below(self) -> Any:
         """The store that the rollouts read from and the winner writes to."""
         return self.store if self.store is not None else self.agent.store
+
+    def lead(self, round: int) -> Lead | None:
+        """Which rollout of a round asks first, where they share their prompt."""
+        return self.leads.setdefault(round, Lead()) if self.options.share_prompt is not False else None
 
     def environment(self, index: int) -> Any:
         """The environment of a rollout, if it has one."""
