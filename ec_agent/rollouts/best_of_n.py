@@ -1,4 +1,4 @@
-"""``best_of_n``: the node, and the agent, that goes on with the rollout its own token entropies trust most."""
+"""``best_of_n``: runs an agent n times and goes on with one of the rollouts; usable as a node and as an agent."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from ec_agent.support.plans import Plan, Step, adrive, drive
 
 @dataclass(frozen=True, slots=True)
 class BestOfNResult:
-    """Everything a selection leaves.
+    """The result of ``BestOfN.run``.
 
     Attributes:
-        output: the winner's output, as the wrapped agent alone would have returned it.
+        output: the winner's output, in the form in which the wrapped agent returns it.
         selection: the receipt.
         trajectories: the LLM calls of every rollout that was started, in index order; empty for one that made none.
             A cancelled one has those that it made until then.
@@ -51,7 +51,7 @@ class BestOfNResult:
 
 
 class BestOfN(RunnableLambda[Any, Any]):
-    """A node and an agent; made by ``best_of_n``, which documents it."""
+    """What ``best_of_n`` returns: a node for a graph, and an agent outside one. See ``best_of_n``."""
 
     def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
         self._node = Node(agent, options, alone, notices)
@@ -63,7 +63,7 @@ class BestOfN(RunnableLambda[Any, Any]):
 
     @property
     def deps(self) -> list[Runnable[Any, Any]]:
-        """The fan-out graph, so that drawings show it."""
+        """The graph that runs the rollouts; LangChain's drawings show it."""
         return [self._node.fan_out]
 
     # As a node: writes.
@@ -80,23 +80,23 @@ class BestOfN(RunnableLambda[Any, Any]):
     # As an agent: the agent's own input and output.
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Inside a graph the winner's ``Writes``; outside one the wrapped agent's full output."""
+        """Run the question. Inside a graph this returns the winner's ``Writes``, outside one its full output."""
         config = config_here(_checked(config))
         if inside_graph(config):
             return self._invoke_node(input, with_breakpoints(config, **kwargs))
         return self.run(input, config, **kwargs).output
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Inside a graph the winner's ``Writes``; outside one the wrapped agent's full output."""
+        """Run the question. Inside a graph this returns the winner's ``Writes``, outside one its full output."""
         config = config_here(_checked(config))
         if inside_graph(config):
             return await self._ainvoke_node(input, with_breakpoints(config, **kwargs))
         return (await self.arun(input, config, **kwargs)).output
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
-        """Stream the run as a graph streams: ``stream_mode="custom"`` shows the rollouts' progress.
+        """Stream the run as a compiled graph does: ``stream_mode="custom"`` gives the rollouts' progress events.
 
-        Inside a graph, where nodes are streamed when somebody listens, the winner's ``Writes`` in one part.
+        Inside a graph, which may stream its nodes, this yields the winner's ``Writes`` as a single part.
         """
         config = config_here(_checked(config))
         if inside_graph(config):
@@ -121,9 +121,9 @@ class BestOfN(RunnableLambda[Any, Any]):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[Any]:
-        """Several inputs; outside a graph side by side, inside one in turn.
+        """Run several inputs: outside a graph side by side, inside a graph one after the other.
 
-        There, what a resumed run finds again is told apart by order alone.
+        Inside a graph, a resumed run identifies its questions by their order, so the order must always be the same.
         """
         if not inside_graph(config_here(None)):
             side_by_side = super().batch
@@ -157,22 +157,22 @@ class BestOfN(RunnableLambda[Any, Any]):
     def run(
         self, input: Any, config: RunnableConfig | None = None, *, on_event: Emit | None = None, **kwargs: Any
     ) -> BestOfNResult:
-        """Run, and return output, receipt and trajectories together.
+        """Run the question, and return output, receipt and trajectories together.
 
-        Ctrl-C, or an error of whatever runs beside it, stops each rollout at its next model or tool call, as leaving a
-        stream does: nothing is chosen, and an action under way is brought to its end. docs/safety.md says more.
+        Ctrl-C stops each rollout at its next model or tool call. So does an error of a node beside it, or the closing
+        of its stream. Then nothing is chosen. An action that has begun is carried to its end. See docs/safety.md.
 
         Args:
             input: the wrapped agent's input.
             config: the run's config; ``thread_id`` continues a thread if the agent has a checkpointer.
-            on_event: called with each progress event, the same as on the custom stream; from the rollouts'
-                threads in a sync run. docs/live.md lists them; ``ec_agent.live.view()`` shows them.
-            **kwargs: what a compiled graph's ``invoke`` takes besides, ``context=`` above all.
+            on_event: called with each progress event, the same events as on the custom stream. In a sync run the
+                rollouts' threads call it. docs/live.md lists the events; ``ec_agent.live.view()`` shows them.
+            **kwargs: further arguments of a compiled graph's ``invoke``, such as ``context=``.
 
         Raises:
-            ConfigError: ``on_event`` cannot be called, or would have to be awaited; ``config`` is no dict.
+            ConfigError: ``on_event`` cannot be called, or is an async function; ``config`` is no dict.
             SelectionError: every rollout failed, or none could be scored.
-            KeyboardInterrupt: Ctrl-C, within the time of the calls that were under way.
+            KeyboardInterrupt: Ctrl-C was pressed. It is raised as soon as the running calls have returned.
         """
         _checked(config)
         with _observed_by(on_event) as last:
@@ -189,7 +189,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         return _result(output, last)
 
     def as_agent(self) -> CompiledStateGraph[Any, Any, Any, Any]:
-        """A compiled graph with the wrapped agent's own schema: its input, its full output, its checkpointer."""
+        """Return a compiled graph that stands for the agent: it has the agent's input, output and checkpointer."""
         return self._as_agent
 
     @cached_property
@@ -197,8 +197,8 @@ class BestOfN(RunnableLambda[Any, Any]):
         agent, options = self._node.agent, self._node.options
         drawn = agent.drawn
         if drawn is None:
-            builder: Any = StateGraph(object)  # a root state: whatever the function takes
-            # A function keeps nothing; another graph what it would keep standing alone, over the turns of a thread.
+            builder: Any = StateGraph(object)  # a state without keys, for whatever the function takes
+            # A plain function has no checkpointer. An entrypoint has one, by which it remembers over turns.
             original = agent.original if agent.has_nodes else None
             compiled_with = {name: getattr(original, name, None) for name in ("checkpointer", "store")}
         else:
@@ -260,7 +260,7 @@ def _observed_by(on_event: Emit | None) -> Iterator[LastChoice]:
 
 def _result(output: Any, choice: LastChoice) -> BestOfNResult:
     if (last := choice.last) is None:
-        raise AgentError("nothing was run: the thread has come to its end; give it a new input")
+        raise AgentError("nothing was run, because the thread's last run has ended; give it a new input")
     return BestOfNResult(output, last.selection, last.trajectories, last.final_actions)
 
 
@@ -269,33 +269,35 @@ def _invocation(node: BestOfN, each: Any, its: RunnableConfig, kwargs: Any) -> S
 
 
 def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> BestOfN:
-    """Run ``agent`` n times on the same input and go on with the rollout its own token entropies trust most.
+    """Run ``agent`` n times on the same input, and go on with one of the rollouts, the winner.
 
-    Accepted agents: any compiled LangGraph graph (``create_agent`` agents, hand-written graphs with any state
-    schema), a function or coroutine function from state to state update, or such a Runnable. One with a graph in it
-    (``prepare | graph``) is refused, for it returns the graph's whole state; a function may call a graph.
+    By default the winner is the rollout with the lowest entropy centroid: its model was unsure early rather than late.
 
-    What comes back depends on where it is used:
+    An agent is a compiled LangGraph graph (a ``create_agent`` agent or your own graph, with any state schema), a
+    function or coroutine function from state to state update, or a Runnable of that kind. A Runnable with a graph in it
+    (``prepare | graph``) is refused, because it returns the graph's whole state. A function may call a graph.
 
-    * **as a node**, ``builder.add_node("solve", best_of_n(agent))``: the outer state receives the winner's
-      writes and nothing else, each once. Ordinary edges, ``tools_condition``, or the winner's own
-      ``Command(goto=...)`` lead on.
-    * **as an agent**, ``best_of_n(agent).invoke(input)``: the wrapped agent's own input and full output.
-    * **inside a node function**: ``return node.invoke(state)`` returns ``Writes`` for the node to return
-      as they are; ``.as_agent().invoke(state)`` returns the full state.
-    * ``.run(input)`` / ``.arun(input)``: output, receipt and trajectories together.
+    The result depends on where it is used:
+
+    * **as a node**, ``builder.add_node("solve", best_of_n(agent))``: the outer state gets the winner's writes, each
+      once, and nothing else. The graph goes on by ordinary edges, by ``tools_condition``, or by the winner's own
+      ``Command(goto=...)``.
+    * **as an agent**, ``best_of_n(agent).invoke(input)``: takes the agent's own input and returns its full output.
+    * **inside a node function**: ``return node.invoke(state)`` returns ``Writes``, which the node returns as they are;
+      ``.as_agent().invoke(state)`` returns the full state.
+    * ``.run(input)`` and ``.arun(input)`` return output, receipt and trajectories together.
 
     Args:
-        agent: what to run.
-        n: how many rollouts. The run's context may say otherwise, as ``context={"n": 4}``.
+        agent: the agent to run.
+        n: how many rollouts to run. The run's context can set another number: ``context={"n": 4}``.
         **options: see ``BestOfNOptions``.
 
     Raises:
-        ConfigError: an argument has a value it cannot have.
-        AgentError: the agent cannot be run. When run, its subclass ``StateMismatchError``: the outer state
-            cannot take the winner's writes.
-        SelectionError: when run: every rollout failed, or none could be scored.
-        MissingLogprobsError: when run with ``on_missing="raise"``: a call came back without logprobs.
+        ConfigError: an argument has a value that is not allowed.
+        AgentError: the agent cannot be run. When the node runs, also its subclass ``StateMismatchError``: the outer
+            state cannot take the winner's writes.
+        SelectionError: when it runs: every rollout failed, or none could be scored.
+        MissingLogprobsError: when it runs with ``on_missing="raise"``: a call came back without logprobs.
 
     Example:
         >>> builder.add_node("solve", best_of_n(agent, n=8, selection_key="receipt"))

@@ -1,4 +1,4 @@
-"""The end of an attempt, put on record, and parked where it may go on."""
+"""Make the record of an attempt that has ended, and park the rollout if it may go on later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ec_agent.support.plans import Plan, drive
 
 
 def record_of(attempt: Attempt) -> Plan[Record]:
-    """The end of the rollout, put on record, and parked where it may go on.
+    """Make the record of an attempt that has ended or failed, and park the rollout if it may go on later.
 
     Raises:
         MissingLogprobsError: a call came back without logprobs and ``on_missing="raise"`` was set.
@@ -31,38 +31,39 @@ def record_of(attempt: Attempt) -> Plan[Record]:
         if (failure := attempt.failure) is not None:
             raise failure
         parts = outcome_of(attempt)
-        yield from _lay_by(attempt, parts["end"])
+        yield from _park(attempt, parts["end"])
         record = _record(attempt, **parts, store=attempt.store.writes if attempt.store is not None else [])
     except Exception as error:
         if error is attempt.recorder.failure and isinstance(error, MissingLogprobsError):
-            raise  # found in the messages of an agent that runs elsewhere
+            raise  # a message of a call in another process came without logprobs
         attempt.session.errors[attempt.index] = attempt.error = error
-        # A filter that raised has left calls uncounted.
+        # If the user's calls= filter raised, the recorder does not know which calls count.
         filtered = attempt.recorder.failure is not None and not isinstance(attempt.recorder.failure, RolloutError)
         calls = [] if filtered else pack_calls(attempt.recorder.heard())
         record = _record(attempt, error=described(error), end={"kind": "failed"}, calls=calls)
         if attempt.committing is None:
             yield from attempt.session.leave(attempt.index)
     attempt.recorder.release()
-    attempt.halts.clear()  # they lead back here: messages with logprobs must go now, not with the garbage
+    attempt.halts.clear()  # breaks a reference cycle, so that messages with logprobs are freed now
     attempt.told.ended(record, attempt.error or attempt.failure)
     return record
 
 
-def _lay_by(attempt: Attempt, end: End) -> Plan[None]:
-    """Park a rollout that may go on, and apart from it what it remembers, until it is known who wins."""
+def _park(attempt: Attempt, end: End) -> Plan[None]:
+    """Park a rollout that may go on, and separately its agent's memory, until the winner is known."""
     if (thread := end.get("thread")) is not None and attempt.saver is not None:
-        yield from written_down(attempt.config)  # a run that starts over would not know of it
+        yield from written_down(attempt.config)  # otherwise a run that starts over would leave an orphan behind
         yield from attempt.session.parking.park(thread, attempt.saver, attempt.thread, attempt.session.agent.sieve)
         attempt.hold(end)
     if isinstance(attempt.saver, RecallingSaver) and end["kind"] != "interrupt":
-        yield from _lay_memory_by(attempt, attempt.saver, end)
+        yield from _park_memory(attempt, attempt.saver, end)
 
 
-def _lay_memory_by(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None]:
+def _park_memory(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None]:
     left, proposal = saver.left(), attempt.gate.proposal
     if proposal is not None and end["kind"] == "commit" and attempt.committing is None:
-        # A graph that is stopped in the middle, at a call whose answer it will never see, would begin the next turn so.
+        # A nested graph was stopped in the middle, at a call whose result it will never get. Its memory must not keep
+        # that state: the next turn would start from a call without an answer.
         within = lasting(proposal.task)
         if halved := [namespace for namespace in left if namespace and within.startswith(f"{namespace}|")]:
             end["forgotten"] = [named(namespace) for namespace in halved]
@@ -73,7 +74,7 @@ def _lay_memory_by(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[No
     end["memory"] = attempt.session.thread(attempt.start["round"], f"{attempt.index}{carried} memory")
     kept = memory_saver()
     drive(copied([found for tuples in left.values() for found in tuples], kept, attempt.thread))
-    yield from written_down(attempt.config)  # a run that starts over would not know of it
+    yield from written_down(attempt.config)  # otherwise a run that starts over would leave an orphan behind
     yield from attempt.session.parking.park(end["memory"], kept, attempt.thread, attempt.session.agent.sieve)
 
 

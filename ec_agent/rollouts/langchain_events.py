@@ -1,4 +1,4 @@
-"""What LangChain's callbacks are told: the choice as a custom event, and to event streams the winner's answers, too."""
+"""Send LangChain's callbacks a custom event at each choice, and send event streams the winner's answers as well."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ SELECTION = "ec_agent.selection"
 
 
 class LangChainEvents(Observer):
-    """Tells the callbacks of the run. One that has ``raise_error`` set ends the question, as it ends any run.
+    """Sends events to the run's callbacks. A callback with ``raise_error`` may end the question, as it may end any run.
 
     Args:
-        streams: the event streams (``astream_events``) around: rollouts are kept from them, so they are told apart.
+        streams: the handlers of event streams (``astream_events``). Rollouts are hidden from them, so they get the
+            winner's answers from here; ``None`` without such a stream.
     """
 
     may_raise = True
@@ -29,7 +30,7 @@ class LangChainEvents(Observer):
         self._streams = streams
 
     def chosen(self, chosen: Chosen) -> Plan[None]:
-        """A custom event with the receipt, a copy for each: what listeners do to it is their own affair."""
+        """Send a custom event with the receipt. Each receiver gets a copy, so that it cannot change another's."""
         told, config = chosen.selection.to_dict(), chosen.config
         yield Step(
             lambda: dispatch_custom_event(SELECTION, told, config=config),
@@ -39,7 +40,7 @@ class LangChainEvents(Observer):
             yield from tell(self._streams, SELECTION, chosen.selection.to_dict())
 
     def answer_written(self, known: Any, answer: Any) -> Plan[None] | None:
-        """What the winner's models said, as far as it is written, as of calls that start and end now."""
+        """Send event streams each new AI message that the winner wrote, as a call that starts and ends now."""
         return None if self._streams is None else _answers_told(self._streams, known, answer)
 
 
@@ -52,5 +53,5 @@ def _answers_told(streams: BaseCallbackManager, known: Any, answer: Any) -> Plan
 
 
 def langchain_events(question: OpenedQuestion) -> LangChainEvents:
-    """For the callbacks of the task that asks the question."""
+    """Make the observer, for the callbacks of the task in which the question is asked."""
     return LangChainEvents(event_streams(question.config.get("callbacks")))

@@ -1,8 +1,8 @@
-"""LangSmith: what a rollout's run is told there, and the feedback it gets once there is a choice.
+"""Send each rollout's scores to LangSmith, as feedback on the rollout's own run there.
 
-Where LangSmith's tracing is on, LangChain has its tracer among the callbacks, and every rollout is a run of its own.
-We give that run its id, so that we know it, and send feedback to it with the tracer's own client, from a thread of
-ours: neither a slow nor a broken LangSmith is the run's business.
+Where LangSmith's tracing is on, LangChain has a tracer among the callbacks, and every rollout is a run in LangSmith. We
+choose that run's id, so that we can send feedback to it after the choice. The feedback is sent by the tracer's own
+client from a background thread, so that a slow or broken LangSmith neither delays nor ends the user's run.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Score = tuple[str, Any, str | None]
 Item = tuple[Mapping[str, str], str, Any, str | None]
 
 PLACE = "langsmith"
-_ATTEMPTS = 3  # to send one piece of feedback; its run may not have arrived yet
-_PATIENCE = 10.0  # seconds for runs under way to arrive; where LangSmith's own thread has died, they never do
+_ATTEMPTS = 3  # tries to send one piece of feedback: LangSmith may not have received its run yet
+_PATIENCE = 10.0  # seconds to wait for runs to arrive; they never do if LangSmith's own thread has died
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
@@ -36,26 +36,29 @@ _clients: list[Any] = []
 
 
 class LangSmithFeedback(Observer):
-    """Sends each rollout's run its scores once there is a choice."""
+    """Sends the scores of all rollouts to LangSmith after each choice."""
 
     def chosen(self, chosen: Chosen) -> None:
-        """Every score, in the background."""
+        """Send the scores, in the background."""
         send(chosen.config, chosen.records, chosen.selection.to_dict())
 
 
 def langsmith_feedback(question: OpenedQuestion) -> LangSmithFeedback:
-    """For every question: where LangSmith is not tracing, nothing is sent."""
+    """Make the observer for a question. Where LangSmith's tracing is off, it sends nothing."""
     return LangSmithFeedback()
 
 
 def metadata(index: int, selector: str, config: HEPConfig) -> dict[str, Any]:
-    """What the runs beneath a rollout are marked with."""
+    """Return the metadata that every run inside a rollout gets in LangSmith."""
     settings = f"{config.top_percent:g}/{config.bottom_percent:g}/{config.consecutive_low}"
     return {"ec_rollout": index, "ec_selector": selector, "ec_config": settings}
 
 
 def place_of(config: RunnableConfig) -> dict[str, str] | None:
-    """Where LangSmith will find the rollout that starts here, as plain JSON; ``None`` where it is not tracing."""
+    """Choose the id of the LangSmith run for a rollout that starts here, and return its place as plain JSON.
+
+    ``None`` where LangSmith's tracing is off.
+    """
     with _harmless():
         tracer, run = _tracing(config)
         if tracer is not None and run is not None:
@@ -64,7 +67,7 @@ def place_of(config: RunnableConfig) -> dict[str, str] | None:
 
 
 def send(config: RunnableConfig, records: Sequence[Mapping[str, Any]], receipt: Mapping[str, Any]) -> None:
-    """Send each rollout's run its scores, in the background."""
+    """Send every rollout's scores to its LangSmith run, in the background."""
     places = {record["index"]: record["facts"].get(PLACE) for record in records}
     items = [
         (place, *each)
@@ -91,7 +94,7 @@ def _submit(client: Any, items: list[Item]) -> None:
 
 @contextmanager
 def _harmless() -> Iterator[None]:
-    """What goes wrong with LangSmith is logged; it is not the run's business."""
+    """Inside the ``with`` block, log errors instead of raising them: feedback must not cost the user's run."""
     try:
         yield
     except Exception as error:
@@ -99,7 +102,7 @@ def _harmless() -> Iterator[None]:
 
 
 def flush(timeout: float = 30.0) -> bool:
-    """Wait until the feedback of all selections so far is sent to LangSmith; runs traced until now are too.
+    """Wait until the feedback of all selections so far, and the runs traced so far, are sent to LangSmith.
 
     Args:
         timeout: seconds to wait at most.
@@ -114,13 +117,13 @@ def flush(timeout: float = 30.0) -> bool:
     end = time.monotonic() + timeout
     done = not wait(tuple(_pending), timeout).not_done
     for client in tuple(_clients):
-        with suppress(Exception):  # it has said in its log what is wrong
+        with suppress(Exception):  # the client logs its own errors
             client.flush(max(0.0, end - time.monotonic()))
     return done
 
 
 def _tracing(config: RunnableConfig) -> tuple[Any, Any]:
-    """LangSmith's tracer among the callbacks, and the run it is in."""
+    """Return LangSmith's tracer among the callbacks, and the LangSmith run it is in; ``None`` for each if absent."""
     from langchain_core.tracers.langchain import LangChainTracer
 
     callbacks = config.get("callbacks")
@@ -133,7 +136,7 @@ def _tracing(config: RunnableConfig) -> tuple[Any, Any]:
 
 
 def _scores(candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> list[Score]:
-    """Key, score and comment of each piece of feedback to one rollout."""
+    """Return the feedback on one rollout, as triples of key, score and comment."""
     won = candidate["index"] == receipt["winner"]
     scores = [("ec_agent.selected", int(won), candidate["reason"])]
     if candidate["centroid"] is not None:
@@ -147,7 +150,7 @@ def _scores(candidate: Mapping[str, Any], receipt: Mapping[str, Any]) -> list[Sc
 
 def _send(client: Any, items: Sequence[Item]) -> None:
     projects: dict[str, str] = {}
-    with _harmless():  # where one cannot be sent, the rest would fare no better
+    with _harmless():  # around all: if one cannot be sent, the others could not either
         for place, key, score, comment in items:
             name = place["project"]
             if name not in projects:
@@ -165,7 +168,10 @@ def _send(client: Any, items: Sequence[Item]) -> None:
 
 
 def _project(client: Any, name: str) -> str:
-    """The project's id, without which LangSmith may not find the run; it is there once its first run has arrived."""
+    """Return the id of a LangSmith project, which LangSmith needs to find the run.
+
+    A new project exists only after its first run has arrived there, so wait for that if necessary.
+    """
     with suppress(Exception):
         return str(client.read_project(project_name=name).id)
     client.flush(_PATIENCE)

@@ -1,7 +1,8 @@
-"""Observers of questions: where they are installed, and the one place where they are called.
+"""Install observers of questions, and call them. This is the only module that calls an observer.
 
-To add one: derive from ``Observer``; give it a place in ``PLACES``; install what makes it, with ``observed`` (in this
-context), ``observe_everywhere`` (in this process) or in ``ALWAYS`` (with every question).
+To add an observer: derive a class from ``Observer``, add a place for it to ``PLACES``, and install a function that
+makes one for a question: with ``observed`` for this context, with ``observe_everywhere`` for this process, or in
+``ALWAYS`` for every question.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from ec_agent.support.plans import Plan
 
 P = ParamSpec("P")
 Observes = Callable[[OpenedQuestion], Observer | None]
-"""Makes an observer for a question; ``None`` where it does not want to know of it."""
+"""Makes an observer for a question; returns ``None`` to leave the question unobserved."""
 
 Place = Literal["custom stream", "on_event", "run", "recording", "tracing", "LangSmith", "LangChain's callbacks"]
 PLACES: tuple[Place, ...] = get_args(Place)
-"""In this order observers are called, whoever was installed first."""
+"""The order in which observers are called. It does not depend on the order of their installation."""
 
 ALWAYS: Mapping[Place, Observes] = {
     "custom stream": custom_stream,
@@ -43,13 +44,13 @@ ALWAYS: Mapping[Place, Observes] = {
 
 @dataclass(eq=False, slots=True)
 class Installed:
-    """What makes observers of questions.
+    """An installed maker of observers.
 
     Attributes:
-        place: where in the order it is; warnings call it so.
-        make: makes the observer.
-        key: of several in one place, those with the same key replace each other.
-        gone: an observer that it made has failed, and none of its observers is called again.
+        place: its place in the order of calls; warnings use it as a name.
+        make: makes the observer of a question.
+        key: tells makers at one place apart. A new one replaces an old one with the same place and key.
+        gone: whether one of its observers has failed; then none of its observers is called again.
     """
 
     place: Place
@@ -59,13 +60,16 @@ class Installed:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def failed(self, moment: str, error: Exception) -> None:
-        """Not to be called again. What fails there must not cost the rollouts, which are paid for."""
+        """Warn that an observer failed, once, and call none of its observers again.
+
+        The error is not raised, because it would cost rollouts that are paid for.
+        """
         with self._lock:
-            told, self.gone = self.gone, True
-        if not told:
+            warned, self.gone = self.gone, True
+        if not warned:
             warnings.warn(
                 f"{self.place} failed at {moment.replace('_', ' ')} ({error!r}) and is not called again; the run goes "
-                "on: mend it, or see the receipt for what came of it",
+                "on, and its receipt is complete. Correct the code that failed",
                 ProgressWarning,
                 stacklevel=3,
             )
@@ -76,7 +80,10 @@ _here: ContextVar[tuple[Installed, ...]] = ContextVar("ec_agent_observers", defa
 
 
 def observe_everywhere(place: Place, make: Observes | None) -> None:
-    """From now on questions of this process are observed, nested ones, too; ``None`` ends it, for those yet to come."""
+    """Observe all questions of this process from now on, also those that rollouts ask; ``None`` ends that.
+
+    Questions that are running keep their observers.
+    """
     if make is None:
         _everywhere.pop(place, None)
     else:
@@ -85,11 +92,13 @@ def observe_everywhere(place: Place, make: Observes | None) -> None:
 
 @contextmanager
 def observed(*more: Installed, but: Iterable[Place] = ()) -> Iterator[None]:
-    """Questions asked inside, in this context and those copied from it, are observed; those of rollouts are not.
+    """Inside the ``with`` block, observe questions that are asked in this context or in a copy of it.
+
+    Questions that a rollout asks are not observed.
 
     Args:
-        *more: by whom, besides those around.
-        but: the places of those around who are not to hear of them.
+        *more: makers of observers, in addition to those that are installed in this context already.
+        but: places whose observers, though installed, are not called inside the block.
     """
     replaced = {(each.place, each.key) for each in more}
     around = [each for each in _here.get() if each.place not in but and (each.place, each.key) not in replaced]
@@ -101,15 +110,18 @@ def observed(*more: Installed, but: Iterable[Place] = ()) -> Iterator[None]:
 
 
 def unobserved() -> AbstractContextManager[None]:
-    """Questions asked inside are observed only by those who observe everywhere: they are part of a rollout."""
+    """Inside the ``with`` block, call only observers that observe everywhere.
+
+    The block is a rollout: questions asked in it are parts of another question, which has its own observers.
+    """
     return observed(but=PLACES)
 
 
 class Audience:
-    """All who observe one question. Observers are called here and nowhere else.
+    """All observers of one question. Observers are called here and nowhere else.
 
     Args:
-        observers: who, in their order.
+        observers: the observers with their makers, in the order of calls.
     """
 
     def __init__(self, observers: Sequence[tuple[Installed, Observer]] = ()) -> None:
@@ -122,11 +134,11 @@ class Audience:
         self._attempts: Counter[tuple[int, int]] = Counter()
 
     def hears(self, *moments: Callable[..., Any]) -> bool:
-        """Whether anybody wants to know of one of these."""
+        """Whether any observer has written a method for one of these moments."""
         return any(self._hearers[moment.__name__] for moment in moments)
 
     def tell(self, moment: Callable[Concatenate[Any, P], None], *given: P.args, **named: P.kwargs) -> None:
-        """Tell all of a moment: ``audience.tell(Observer.rollout_started, rollout)``."""
+        """Call one method of all observers: ``audience.tell(Observer.rollout_started, rollout)``."""
         for installed, hear in self._hearers[moment.__name__]:
             if not installed.gone:
                 try:
@@ -137,7 +149,11 @@ class Audience:
     def telling(
         self, moment: Callable[Concatenate[Any, P], Plan[None] | None], *given: P.args, **named: P.kwargs
     ) -> Plan[None]:
-        """Tell all of a moment at which observers may have to wait."""
+        """Call one method of all observers, where it may return a plan of steps to wait for.
+
+        Raises:
+            Exception: an observer with ``may_raise`` raised it.
+        """
         for installed, hear in self._hearers[moment.__name__]:
             if not installed.gone:
                 try:
@@ -155,7 +171,7 @@ class Audience:
         *given: P.args,
         **named: P.kwargs,
     ) -> Iterator[None]:
-        """Enter what each has around that, the first outermost."""
+        """Enter the context manager that each observer's method returns; the first observer's is outermost."""
         with ExitStack() as stack:
             for installed, hear in self._hearers[moment.__name__]:
                 if not installed.gone:
@@ -163,14 +179,14 @@ class Audience:
             yield
 
     def rollout(self, index: int, round: int, acting: bool) -> RolloutAudience:
-        """An attempt at a rollout is made; who is told of it."""
+        """Number a new attempt at a rollout, and return what reports its events to the observers."""
         attempt = self._attempts[round, index]
         self._attempts[round, index] += 1
         return RolloutAudience(self, AttemptId(index, round, attempt, acting))
 
 
 class _Entered:
-    """An observer's context, entered; neither entering nor leaving it fails."""
+    """Enters an observer's context manager and leaves it later. Errors of either become warnings."""
 
     def __init__(self, installed: Installed, moment: str, make: Callable[[], AbstractContextManager[None]]) -> None:
         self._installed, self._moment = installed, moment
@@ -183,7 +199,7 @@ class _Entered:
             installed.failed(moment, error)
 
     def leave(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None, /) -> None:
-        """Leave it, as that error or none leaves it."""
+        """Leave the context manager, with the error that ends its block, if any."""
         if self._context is None:
             return
         try:
@@ -194,12 +210,12 @@ class _Entered:
 
 
 class RolloutAudience:
-    """Those who observe a question, for what one attempt at a rollout tells: what its recorder tells, too.
+    """Reports the events of one attempt, with those of its recorder, to all observers of the question.
 
     Attributes:
-        id: which attempt.
-        calls: whether anybody wants to know of its calls and tools.
-        parts: whether anybody wants to know of parts of answers.
+        id: identifies the attempt.
+        calls: whether any observer wants events of calls and tools.
+        parts: whether any observer wants an event for each part of a streamed answer.
     """
 
     def __init__(self, audience: Audience, attempt: AttemptId) -> None:
@@ -210,40 +226,40 @@ class RolloutAudience:
         self.calls = self.parts or audience.hears(*calls)
 
     def started(self) -> None:
-        """The attempt begins."""
+        """Report that the attempt starts."""
         self._audience.tell(Observer.rollout_started, self.id)
 
     def running(self) -> AbstractContextManager[None]:
-        """Around the agent's run."""
+        """Return the context in which the agent runs."""
         return self._audience.around(Observer.around_rollout, self.id)
 
     def ended(self, record: Any, failure: BaseException | None) -> None:
-        """The attempt is over, and on record."""
+        """Report that the attempt has ended, with its record."""
         self._audience.tell(Observer.rollout_ended, self.id, record, failure)
 
     def call_started(self, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """The recorder hears of a call."""
+        """Report that an LLM call has started."""
         self._audience.tell(Observer.call_started, self.id, call, asked)
 
     def call_streamed(self, call: OpenCall) -> None:
-        """A part of its answer came."""
+        """Report that a part of a call's answer has come."""
         self._audience.tell(Observer.call_streamed, self.id, call)
 
     def call_ended(self, call: OpenCall, requests: Sequence[Request], again: int) -> None:
-        """It is over."""
+        """Report that an LLM call has ended."""
         self._audience.tell(Observer.call_ended, self.id, call, requests, again)
 
     def tool_started(self, run: UUID, name: str) -> None:
-        """A tool runs."""
+        """Report that a tool has started."""
         self._audience.tell(Observer.tool_started, self.id, run, name)
 
     def tool_ended(self, run: UUID, failed: bool) -> None:
-        """It is over."""
+        """Report that a tool has ended."""
         self._audience.tell(Observer.tool_ended, self.id, run, failed)
 
 
 def audience_of(question: OpenedQuestion) -> Audience:
-    """Those who observe a question that is opened here and now, in the order of ``PLACES``."""
+    """Make the observers of a question that is opened in this context, in the order of ``PLACES``."""
     installed = [*_here.get(), *(Installed(*each) for each in (*ALWAYS.items(), *_everywhere.items()))]
     observers = []
     for each in sorted(installed, key=lambda each: PLACES.index(each.place)):

@@ -1,4 +1,4 @@
-"""What a rollout leaves behind: plain enough to be checkpointed, whole enough to select and replay from."""
+"""The record of a finished rollout. Its values are plain, so that a checkpoint holds it until a winner is chosen."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ class End(TypedDict, total=False):
     """How a rollout ended.
 
     Attributes:
-        kind: ``"answer"``; ``"commit"``: at calls that commit; ``"interrupt"``; ``"rest"``: its calls carried out,
-            before it went on; ``"failed"``; ``"cancelled"``: stopped on its way, or before it began.
+        kind: ``"answer"``: it finished; ``"commit"``: it stopped at calls that commit; ``"interrupt"``: it stopped at
+            an interrupt or a breakpoint; ``"rest"``: it carried its calls out and then stopped; ``"failed"``;
+            ``"cancelled"``: it was stopped early, or never started, because enough was known.
         commits: ids of the calls that commit.
-        message: the message they are in, unless it is the final action.
-        made_up: whether no model sent that message.
-        talk: state key and messages of the conversation it is in, as far as the agent had not written them yet: a
-            nested graph writes when it ends.
-        again: whether the step it stopped in can be taken up again.
-        interrupts: ids, values and, where given, schemas of its interrupts; none where it stopped at a breakpoint.
-        paused: whether it ended at a breakpoint, having carried its calls out or with nobody to go on.
+        message: the message with these calls, unless it is the final action.
+        made_up: whether that message was made for a call of the agent's own code, and no model sent it.
+        talk: state key and messages of the conversation of that message, as far as the agent had not written them: a
+            nested graph writes its messages only when it ends.
+        again: whether the step in which it stopped can be resumed.
+        interrupts: one entry per interrupt: its id, its value and, if given, its schema; empty at a breakpoint.
+        paused: whether it stopped at a breakpoint after it had carried its calls out, or with nobody to resume it.
         thread: the thread it is parked on, if it may go on.
-        carried: whether this is the winner carrying its calls out, rather than proposing.
-        done: the calls it carried out, for when the step they are in is run again.
-        memory: the thread on which is laid by what it remembers.
-        forgotten: the graphs within it that remember nothing of this turn.
-        open: writes of the step it stopped in, by tasks that were done: it makes them itself if it goes on.
-        whole: whether its writes stand for those of the rounds before it, too.
-        unbegun: whether it was cancelled before it began.
+        carried: whether the rollout has carried out its calls, and not only proposed them.
+        done: the calls it carried out; the next round needs them if it runs their step again.
+        memory: the thread on which the agent's memory is parked.
+        forgotten: names of nested graphs that forget this turn.
+        open: writes of the unfinished step, by tasks that had ended. The rollout makes them again if it goes on.
+        whole: whether its writes replace those of the rounds before.
+        unbegun: whether it was cancelled before it started.
     """
 
     kind: Literal["answer", "commit", "interrupt", "rest", "failed", "cancelled"]
@@ -54,7 +55,24 @@ class End(TypedDict, total=False):
 
 
 class Record(TypedDict):
-    """One rollout that ended, failed or was cancelled. Numbers are plain, writes are the agent's own objects."""
+    """One rollout that ended, failed or was cancelled. Numbers are plain values, writes are the agent's own objects.
+
+    Attributes:
+        index: number of the rollout, from 0.
+        seconds: how long it ran.
+        error: type and text of its error; ``None`` without one.
+        calls: its LLM calls in packed form.
+        usage: its tokens, as in the receipt.
+        writes: pairs of outer state key and value.
+        goto: the nodes it wants the outer graph to go to next.
+        final_action: what it would do next.
+        facts: what was noted about its calls, for the receipt's warnings.
+        fingerprint: equal for rollouts that came out the same; ``None`` for one that is unlike all others.
+        end: how it ended.
+        store: its writes to the long-term store.
+        token: reopens its environment; ``None`` without one.
+        wave: the wave in which it was started, from 0; left out in the first.
+    """
 
     index: int
     seconds: float
@@ -73,30 +91,31 @@ class Record(TypedDict):
 
 
 def was_cancelled(record: Record) -> bool:
-    """Whether the rollout was stopped on its way because enough was known: it is neither a candidate nor failed."""
+    """Whether the rollout was stopped early because enough was known. It is no candidate, but did not fail either."""
     return record["end"]["kind"] == "cancelled"
 
 
 def writes_of(record: Record) -> list[tuple[str, Any]]:
-    """All its writes, those of the step it stopped in included."""
+    """Return all writes of a rollout, also those of the step in which it stopped."""
     return [(key, value) for key, value in (*record["writes"], *record["end"].get("open", ()))]
 
 
 def merged(old: list[Record], new: list[Record]) -> list[Record]:
-    """Records by index; one that comes again stands for the one before it."""
+    """Join two lists of records. Of two records with one index the newer replaces the older."""
     return list({record["index"]: record for record in [*old, *new]}.values())
 
 
 def total(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """Usages added up."""
+    """Add up the usages of several attempts or rollouts."""
     names = dict.fromkeys(name for usage in usages for name in usage)
     return {name: sum(usage.get(name, 0) for usage in usages) for name in names}
 
 
 def usage_of(calls: Sequence[Call]) -> dict[str, int]:
-    """Tokens over all calls, as far as the provider reported them; those of answers from an LLM cache apart.
+    """Add up the tokens of all calls, as far as the provider reported them.
 
-    ``cached_answer_tokens`` is there where a cache answered; ``cached_tokens`` are of prompts, and paid for.
+    Answers from an LLM cache cost nothing: their tokens are in ``cached_answer_tokens`` alone, which is left out where
+    no cache answered. ``cached_tokens`` are something else: prompt tokens that the provider had cached, and charges.
     """
     made = [call for call in calls if not call.from_cache]
     usage = {

@@ -1,4 +1,4 @@
-"""An attempt from its start to its end: the agent runs, is listened to, and whatever it fails with is kept."""
+"""Run an attempt: stream the agent, listen to its events, and keep the error if it fails."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from ec_agent.support.plans import Plan, Step
 
 
 def run(attempt: Attempt) -> Plan[None]:
-    """Run it to its end; a failure is kept for the record.
+    """Run an attempt to its end. An error is kept in the attempt, for the record.
 
     Raises:
-        RunLeft: nobody waits for it any more.
+        RunLeft: the run around it has ended early.
     """
     attempt.told.started()
     with attempt.told.running():
@@ -44,7 +44,7 @@ def run(attempt: Attempt) -> Plan[None]:
         finally:
             if (around := current_recorder.get()) is not None:
                 around.within += attempt.recorder.started_calls()
-        if attempt.left:  # whatever the agent made of that
+        if attempt.left:  # also if the agent has caught RolloutLeft
             raise RunLeft
 
 
@@ -71,7 +71,11 @@ def _run(attempt: Attempt) -> Plan[None]:
 
 
 def _next_answers(attempt: Attempt, committing: CommitGate) -> Plan[None]:
-    """Go on to the next question of a call that begins anew with each: one that was answered, too."""
+    """Prepare for the next answer, for a tool that asks several questions.
+
+    LangGraph runs the tool from its start for each answer, also for those given before. So the run is repeated, with
+    one answer more each time.
+    """
     assert attempt.saver is not None
     yield from committing.wait_until_idle()
     committing.start_over()
@@ -94,7 +98,7 @@ async def _astream(attempt: Attempt) -> None:
 
 @contextmanager
 def _inside(attempt: Attempt) -> Iterator[None]:
-    """Around the run: capture on, the gate set, the ambient run out of sight."""
+    """Set up the context of the agent's run: recorder, gate and environment, without the outer run's config."""
     around = around_box.set(attempt.session.outer)
     try:
         own = attempt.session.options.environment is not None
@@ -121,14 +125,17 @@ def _failing(attempt: Attempt) -> Iterator[None]:
     except ParentCommand as stop:
         attempt.command = stop.args[0]
     except GraphInterrupt:
-        pass  # a bare one, from beneath a graph of its own; the stop is known to the gate
+        pass  # our own stop, raised through a function agent; the gate knows why
     except GraphBubbleUp:
-        raise  # the runtime's own control flow: a drain, say
+        raise  # LangGraph's own control flow, for the outer graph
     except asyncio.CancelledError as error:
         task = asyncio.current_task() if on_loop() else None
         if task is None or task.cancelling():
-            attempt.broken_off = attempt.committing is None  # it may have threads, which cannot be cancelled
+            # The outer run was cancelled. Threads of the agent cannot be cancelled: they stop at their next call.
+            attempt.broken_off = attempt.committing is None
             raise
-        attempt.error = RolloutCancelledError(f"something in the rollout cancelled it ({error!r}); see what, and why")
+        attempt.error = RolloutCancelledError(
+            f"code inside the rollout cancelled it ({error!r}); find the code that cancels its own task"
+        )
     except Exception as error:
         attempt.error = error

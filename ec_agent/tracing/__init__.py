@@ -1,4 +1,4 @@
-"""Rollouts, selection and scores in the tracing tool you have: OpenTelemetry spans, LangSmith metadata and feedback.
+"""Show questions, rollouts and scores in your tracing tool, as OpenTelemetry spans or as LangSmith feedback.
 
     from ec_agent.tracing import instrument
 
@@ -6,8 +6,8 @@
     ...
     uninstrument()
 
-LangSmith needs no call: where its tracing is on, the rollouts' runs get metadata and, after the selection, feedback;
-``flush()`` waits until it is sent. docs/tracing.md lists the spans and their attributes.
+LangSmith needs no call: where its tracing is on, each rollout's run gets metadata, and feedback after the selection.
+``flush()`` waits until the feedback is sent. docs/tracing.md lists the spans and their attributes.
 """
 
 from __future__ import annotations

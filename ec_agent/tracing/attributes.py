@@ -1,7 +1,7 @@
-"""Names and values of span attributes: OpenTelemetry's GenAI conventions (0.1), ours where they have none.
+"""Names and values of span attributes: those of OpenTelemetry's GenAI conventions (0.1), and our own where they end.
 
-The names are written out here: the Python package of the conventions is not needed to write them, and marks them all
-as moved. No value is content: texts of messages, tools and errors are left to ``messages``, which is asked for.
+The names are written out here, because the Python package of the conventions marks all of them as deprecated. No value
+here has content: texts of messages, tools and errors come from ``messages``, which is used only on request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_RESULT = "gen_ai.tool.call.result"
 EVALUATION = "gen_ai.evaluation.result"  # the name of an event
 ERROR = "error.type"
-OTHER_ERROR = "_OTHER"  # the conventions' word for one that is not known
+OTHER_ERROR = "_OTHER"  # the conventions' value for an error whose type is not known
 
 SELECTOR = "ec_agent.selector"
 N = "ec_agent.n"
@@ -41,7 +41,7 @@ ROUND = "ec_agent.rollout.round"
 ATTEMPT = "ec_agent.rollout.attempt"
 PARTIAL = "ec_agent.call.partial"
 
-# Numbers alone: other request parameters may hold anything, keys in headers included.
+# Only parameters that are numbers. Others may hold anything, even API keys in headers.
 _REQUEST: Mapping[str, tuple[str, ...]] = {
     "temperature": ("temperature",),
     "top_p": ("top_p",),
@@ -53,7 +53,7 @@ _REQUEST: Mapping[str, tuple[str, ...]] = {
 }
 _WHOLE = ("seed", "max_tokens", "choice.count")
 
-# LangChain's names of providers whose conventional name is another.
+# Providers whose name in LangChain differs from their name in the conventions.
 _PROVIDERS = {
     "google_genai": "gcp.gemini",
     "google_vertexai": "gcp.vertex_ai",
@@ -69,16 +69,19 @@ _PROVIDERS = {
 }
 
 _NOT_OF_CANDIDATE = ("index", "seconds", "error")
-"""Columns of the receipt that a rollout's span says in its own way, or, as content, not at all."""
+"""Columns of the receipt that are left out of a rollout's span: it has them in another form, or they are content."""
 
 
 def present(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes less those without a value, which spans do not take."""
+    """Return the attributes without those that are ``None``, which spans do not accept."""
     return {name: value for name, value in attributes.items() if value is not None}
 
 
 def fitting(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes as exporters can send them: text without half characters, whole numbers of 64 bits."""
+    """Return the attributes in a form that every exporter can send.
+
+    Lone surrogates in texts are replaced, and whole numbers over 64 bits become hexadecimal text.
+    """
     return {name: _fitting(value) for name, value in attributes.items() if value is not None}
 
 
@@ -91,13 +94,13 @@ def _fitting(value: Any) -> Any:
 
 
 def provider(metadata: Mapping[str, Any] | None) -> str | None:
-    """The provider's conventional name, from a LangChain run's metadata."""
+    """Return the provider's name in the conventions, from a LangChain run's metadata; ``None`` if it has none."""
     name = (metadata or {}).get("ls_provider")
     return _PROVIDERS.get(str(name).lower(), str(name).lower()) if name else None
 
 
 def request(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The request parameters that have conventional names."""
+    """Return those request parameters for which the conventions have a name."""
     found: dict[str, Any] = {}
     for name, spellings in _REQUEST.items():
         value = next((v for spelling in spellings if _is_number(v := params.get(spelling))), None)
@@ -107,12 +110,12 @@ def request(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usage(prompt: int | None, cached: int | None, generated: int | None) -> dict[str, Any]:
-    """Tokens, as far as they are known."""
+    """Return the attributes for token counts; unknown counts are left out."""
     return present({INPUT_TOKENS: prompt, CACHED_TOKENS: cached or None, OUTPUT_TOKENS: generated})
 
 
 def candidate(receipt: Mapping[str, Any], winner: int) -> dict[str, Any]:
-    """What the receipt says of one rollout."""
+    """Return the attributes for one rollout's columns of the receipt."""
     own = {
         f"ec_agent.rollout.{name}": value
         for name, value in receipt.items()
@@ -122,7 +125,7 @@ def candidate(receipt: Mapping[str, Any], winner: int) -> dict[str, Any]:
 
 
 def evaluation(receipt: Mapping[str, Any], selector: str, winner: int) -> dict[str, Any]:
-    """The score of one rollout as the conventions' evaluation result."""
+    """Return the attributes of the conventions' evaluation event, with one rollout's score."""
     return {
         "gen_ai.evaluation.name": selector,
         "gen_ai.evaluation.score.value": receipt["score"],
@@ -131,7 +134,7 @@ def evaluation(receipt: Mapping[str, Any], selector: str, winner: int) -> dict[s
 
 
 def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
-    """What the receipt says of all of them together."""
+    """Return the attributes for the receipt's columns about the whole question."""
     winner: Mapping[str, Any] = next(c for c in receipt["candidates"] if c["index"] == receipt["winner"])
     return present(
         {
@@ -157,13 +160,13 @@ def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def error_type(error: BaseException) -> str:
-    """An exception's canonical name."""
+    """Return an exception's full name, as the conventions want it for ``error.type``."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def only(values: Sequence[Any]) -> Any:
-    """The value that all of them are; ``None`` where they differ."""
+    """Return the one value that all of these have; ``None`` where they differ or there are none."""
     return values[0] if values and all(value == values[0] for value in values) else None
 
 

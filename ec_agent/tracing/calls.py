@@ -1,7 +1,8 @@
-"""LLM calls as spans, from the layer that knows most of each: LangChain's callbacks, else the client's request.
+"""Make spans for LLM calls, from the layer that knows most: LangChain's callbacks, else the client's requests.
 
-These spans have the rollout's, or the tool's, around them, but are not made the current one: in an async run LangChain
-starts and ends a call in contexts of their own, and the span would stay current for what the node does next.
+Such a span lies beneath the span of the rollout or tool that makes the call, but is never the current span: in an async
+run LangChain starts and ends a call in different contexts, so the span could not be reset and would stay current for
+whatever the node does next.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class CallSpans:
 
     Attributes:
         settings: what is traced.
-        of_calls: the spans of calls that a recorder hears.
+        of_calls: the span of each call that a recorder knows.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,7 +45,14 @@ class CallSpans:
         self._requests: WeakKeyDictionary[OpenCall, Span] = WeakKeyDictionary()
 
     def start(self, operation: str, given: Mapping[str, Any], params: Mapping[str, Any], around: Span | None) -> Span:
-        """A call starts, in the course of that one."""
+        """Begin a call's span, beneath the span ``around`` if there is one.
+
+        Args:
+            operation: the conventions' name of the operation, such as ``"chat"``.
+            given: attributes of the span.
+            params: the request's parameters.
+            around: the span of a call during which this one is made.
+        """
         model = given.get(names.REQUEST_MODEL)
         span = self.settings.begin(
             f"{operation} {model}" if model else operation,
@@ -56,32 +64,35 @@ class CallSpans:
         return span
 
     def end(self, span: Span) -> None:
-        """It ended."""
+        """End a call's span."""
         self._open.pop(id(span), None)
         end(span)
 
     def request_started(self, call: OpenCall, body: Mapping[str, Any]) -> None:
-        """A call starts; LangChain's say so in their metadata, and have a span already, or presently."""
+        """Begin the span of a raw client's call. LangChain's calls get theirs from its callbacks."""
         if "ls_model_type" not in call.info.metadata:
             with harmless():
                 self._requests[call] = _asked(self, call, body)
 
     def request_ended(self, call: OpenCall, requests: Sequence[Request]) -> None:
-        """A call ended, with these requests of the client answered."""
+        """End the span of a raw client's call, with what the client's requests show of it."""
         if (span := self._requests.pop(call, None)) is not None:
             with harmless():
                 _answered(span, call, requests, self.settings.content)
             self.end(span)
 
     def close(self) -> None:
-        """End those that were never told to have ended: cancelled ones, and streams left half-way."""
+        """End the spans of calls that never reported an end: cancelled calls, and streams that were not read out."""
         while self._open:
             _, span = self._open.popitem()
             tell(span, {names.PARTIAL: True})
             end(span)
 
     def around(self, call: OpenCall | None) -> Span | None:
-        """The span of the call in whose course this one is made, and not only beside its stream."""
+        """Return the span of the call during which this one is made.
+
+        ``None`` if there is none, or if that call is streaming: then this one runs beside it, not inside it.
+        """
         above = call.around if call is not None else None
         return self.of_calls.get(above) if above is not None and not above.speaking else None
 
@@ -90,9 +101,9 @@ _spans: ContextVar[CallSpans | None] = ContextVar("ec_agent_call_spans", default
 
 
 class CallHandler(BaseCallbackHandler):
-    """Makes a span of every chat model and LLM run. There is one for the whole process.
+    """A callback handler that makes a span for every chat model and LLM run; one object for the whole process.
 
-    It is called after the handler that captures, whose reading of the same run it goes by.
+    LangChain calls it after the handler that captures logprobs, because it uses what that one has read.
     """
 
     run_inline = True
@@ -103,11 +114,11 @@ class CallHandler(BaseCallbackHandler):
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
     ) -> None:
-        """A chat model run starts."""
+        """Called by LangChain when a chat model run starts."""
         self._start("chat", messages[0] if messages else [], run_id, kwargs)
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
-        """A completion model run starts."""
+        """Called by LangChain when a run of a completion model starts."""
         self._start("text_completion", [HumanMessage(prompt) for prompt in prompts[:1]], run_id, kwargs)
 
     def _start(self, operation: str, asked: Sequence[BaseMessage], run_id: UUID, kwargs: Mapping[str, Any]) -> None:
@@ -126,7 +137,7 @@ class CallHandler(BaseCallbackHandler):
         self._runs[run_id] = (spans, span, call)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        """A run ended."""
+        """Called by LangChain when a model run ends."""
         if (run := self._runs.pop(run_id, None)) is None:
             return
         spans, span, call = run
@@ -144,7 +155,7 @@ class CallHandler(BaseCallbackHandler):
             spans.end(span)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A run failed."""
+        """Called by LangChain when a model run fails."""
         if (run := self._runs.pop(run_id, None)) is not None:
             spans, span, call = run
             tell(span, _usage_of(call.done if call is not None else None))
@@ -155,7 +166,7 @@ class CallHandler(BaseCallbackHandler):
 def _asked(spans: CallSpans, call: OpenCall, body: Mapping[str, Any]) -> Span:
     given = {
         names.REQUEST_MODEL: call.info.model,
-        names.PROVIDER: "openai",  # whoever serves it, the client speaks the format of that name
+        names.PROVIDER: "openai",  # the format the client speaks; who really serves the model is not known
         names.INPUT_MESSAGES: input_messages(asked_in(body)) if spans.settings.content else None,
     }
     operation = "text_completion" if "prompt" in body and "input" not in body else "chat"
@@ -165,14 +176,14 @@ def _asked(spans: CallSpans, call: OpenCall, body: Mapping[str, Any]) -> Span:
 
 def _answered(span: Span, call: OpenCall, requests: Sequence[Request], content: bool) -> None:
     tell(span, _usage_of(call.done))
-    if not requests:  # what it failed with, the caller knows
+    if not requests:  # the call failed; the error went to the caller and is not known here
         fail(span, names.OTHER_ERROR)
         return
     last = requests[-1]
     parts = [last.response] if last.response is not None else last.chunks
     told = [choice for part in parts for choice in listed(get(part, "choices"))]
     ends = {get(choice, "index"): str(reason) for choice in told if (reason := get(choice, "finish_reason"))}
-    reasons = list(ends.values())  # one a choice, though some routes tell it twice
+    reasons = list(ends.values())  # one per choice: some endpoints send the reason twice
     identity = {
         names.RESPONSE_ID: next((str(found) for part in parts if (found := get(part, "id"))), None),
         names.RESPONSE_MODEL: call.done.model if call.done is not None else None,
@@ -186,14 +197,14 @@ def _answered(span: Span, call: OpenCall, requests: Sequence[Request], content: 
 
 def _used(call: OpenCall | None, generations: Sequence[Any]) -> dict[str, Any]:
     if call is not None and call.closed:
-        # One that only passed on what calls in its course answered has used nothing itself.
+        # A call that only passed on the answers of other calls made during it has used no tokens itself.
         return _usage_of(call.done)
     first = payload_of_message(get(generations[0], "message")) if generations else Payload()
     return {} if first.cache_hit else names.usage(first.prompt_tokens, first.cached_tokens, first.tokens)
 
 
 def _usage_of(done: Call | None) -> dict[str, Any]:
-    if done is None or done.from_cache:  # which used nothing
+    if done is None or done.from_cache:  # an answer from a cache used no tokens
         return {}
     return names.usage(done.prompt_tokens, done.cached_tokens, None if done.tokens is None else done.generated)
 
@@ -204,7 +215,7 @@ def _identity(answers: Sequence[BaseMessage], call: OpenCall | None) -> dict[str
     if model and call is not None and call.done is not None:
         model = call.done.model
     own = answers[0].id if answers else None
-    # LangChain's own ids of messages begin so; they are no provider's.
+    # Ids that begin with these prefixes were made by LangChain, not by the provider.
     given = told.get("id") or (None if own is None or own.startswith(("run-", "lc_")) else own)
     return names.present({names.RESPONSE_MODEL: model, names.RESPONSE_ID: given})
 
@@ -218,7 +229,7 @@ def _finish_reason(generation: Any) -> str | None:
 
 @contextmanager
 def calls_traced(settings: Settings) -> Iterator[CallSpans | None]:
-    """LLM calls made inside, in this context and those copied from it, have spans, if they are to have any: these."""
+    """Inside the ``with`` block, make spans for LLM calls in this context and in copies of it, if calls are traced."""
     if not settings.calls:
         yield None
         return
@@ -241,7 +252,7 @@ _hook_installed = False
 
 def _install_hook() -> None:
     global _hook_installed
-    capture.install_hook()  # before ours: hooks are called in this order
+    capture.install_hook()  # first, since LangChain calls the handlers in the order of their hooks
     with _hook_lock:
         if not _hook_installed:
             register_configure_hook(_handler_var, inheritable=True)

@@ -1,4 +1,4 @@
-"""Texts in the form of the GenAI conventions. Used only where content was asked for."""
+"""Write messages in the form of OpenTelemetry's GenAI conventions. Used only where the user asked for content."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FINISHED = {"tool_calls": "tool_call", "function_call": "tool_call", "end_turn"
 
 
 def as_json(value: Any) -> str:
-    """The value as JSON; what JSON does not know, by its ``str``."""
+    """Return the value as JSON. Objects that JSON does not know are written as their ``str``."""
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except Exception:  # keys that are none, circles, whatever somebody's ``str`` raises
+    except Exception:  # keys that JSON does not allow, circular values, or a ``str`` that raises
         return json.dumps(_worded(value), ensure_ascii=False)
 
 
@@ -30,14 +30,14 @@ def _worded(value: Any) -> str:
 
 
 def input_messages(messages: Sequence[BaseMessage]) -> str:
-    """What a model is asked."""
+    """Return a model's input messages as JSON."""
     return as_json([_message(message) for message in messages])
 
 
 def output_messages(messages: Sequence[BaseMessage], reasons: Sequence[str]) -> str:
-    """What a model answered, one message a choice."""
-    told = [*reasons, *[None] * len(messages)]
-    return as_json([_finished(message, reason) for message, reason in zip(messages, told, strict=False)])
+    """Return a model's output messages as JSON, one message per choice, with the reasons why they ended."""
+    known = [*reasons, *[None] * len(messages)]
+    return as_json([_finished(message, reason) for message, reason in zip(messages, known, strict=False)])
 
 
 def _finished(message: BaseMessage, reason: str | None) -> dict[str, Any]:
@@ -46,16 +46,16 @@ def _finished(message: BaseMessage, reason: str | None) -> dict[str, Any]:
 
 
 def asked_in(body: Mapping[str, Any]) -> list[BaseMessage]:
-    """What the body of a request to an OpenAI-compatible endpoint asks."""
+    """Return the input messages in the body of a request to an OpenAI-compatible endpoint."""
     found = body.get("messages") or body.get("input") or body.get("prompt") or []
     try:
         return list(convert_to_messages([found] if isinstance(found, str) else found))
-    except (TypeError, ValueError, KeyError, NotImplementedError):  # a form that has no messages in it
+    except (TypeError, ValueError, KeyError, NotImplementedError):  # a body in a form without messages
         return []
 
 
 def answered_in(response: Any, chunks: Sequence[Any]) -> list[BaseMessage]:
-    """What such an endpoint answered: whole, or in parts, of which the texts are put together."""
+    """Return the output messages of an OpenAI-compatible endpoint: of a whole response, or joined from its chunks."""
     if response is not None and (text := get(response, "output_text")):
         return [AIMessage(str(text))]
     if response is not None:
@@ -94,7 +94,7 @@ def _parts(message: BaseMessage) -> list[dict[str, Any]]:
         return [{"type": "tool_call_response", "id": message.tool_call_id, "response": message.content}]
     try:
         return [_part(block) for block in message.content_blocks]
-    except Exception:  # a form that LangChain has no blocks for; the run must not die of our reading
+    except Exception:  # LangChain has no blocks for this form; tracing must not end the run
         return [{"type": "text", "content": str(message.content)}]
 
 
@@ -106,4 +106,4 @@ def _part(block: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "reasoning", "content": block.get("reasoning", "")}
     if kind == "tool_call":
         return {"type": "tool_call", "id": block["id"], "name": block["name"], "arguments": block["args"]}
-    return {"type": kind}  # pictures and the like are named, not copied
+    return {"type": kind}  # pictures and other large content are named, not copied

@@ -1,4 +1,4 @@
-"""Questions, rollouts and selections as OpenTelemetry spans."""
+"""Make OpenTelemetry spans for questions, rollouts and choices."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from ec_agent.tracing.tools import tools_traced
 
 
 class _Held:
-    """A span that is over before all of its attributes are known: it ends later, as of then.
+    """A span that is kept open after its work has ended, because its scores are known only after the choice.
+
+    When it ends at last, it gets the time at which the work ended.
 
     Attributes:
         span: the span.
-        ended: when it was over, in nanoseconds since the epoch.
-        calls: the spans of the LLM calls beneath it, if these are traced.
+        ended: when the work ended, in nanoseconds since the epoch; ``None`` before.
+        calls: the spans of the LLM calls beneath it; ``None`` where calls are not traced.
     """
 
     def __init__(self, span: Span) -> None:
@@ -34,7 +36,7 @@ class _Held:
 
     @contextmanager
     def running(self, settings: Settings) -> Iterator[None]:
-        """It is the current span: what the agent and other instrumentations trace goes beneath."""
+        """Make it the current span inside the ``with`` block: spans of the agent and of other tools go beneath it."""
         try:
             with entered(self.span, ending=False), calls_traced(settings) as self.calls:
                 yield
@@ -42,7 +44,7 @@ class _Held:
             self.ended = time.time_ns()
 
     def end(self) -> None:
-        """Let it go."""
+        """End the span, as of the time at which its work ended."""
         end(self.span, self.ended)
 
 
@@ -51,7 +53,7 @@ class SpanObserver(Observer):
 
     Args:
         settings: what is traced.
-        question: which.
+        question: the question.
     """
 
     def __init__(self, settings: Settings, question: OpenedQuestion) -> None:
@@ -62,7 +64,7 @@ class SpanObserver(Observer):
 
     @contextmanager
     def around_question(self) -> Iterator[None]:
-        """A span around everything that is done for the question."""
+        """Make a span around everything that is done for the question."""
         asked = self._asked
         given = {
             names.OPERATION: "invoke_workflow",
@@ -80,12 +82,12 @@ class SpanObserver(Observer):
                     self._rollouts.popitem()[1][1].end()
 
     def question_asked(self, name: str, n: int) -> None:
-        """How often."""
+        """Set the number of rollouts on the question's span."""
         self._tell({names.N: n})
 
     @contextmanager
     def around_rollout(self, rollout: AttemptId) -> Iterator[None]:
-        """A span of the attempt, ended with its scores; the rollout's attempt before is over for good."""
+        """Make a span around the attempt. It ends after the choice; the span of an earlier attempt ends now."""
         self._end_rollout(rollout.index)
         given = {
             names.OPERATION: "invoke_agent",
@@ -101,7 +103,7 @@ class SpanObserver(Observer):
             yield
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
-        """What is known before the selection."""
+        """Set what is known before the choice: usage, models, request parameters, how the rollout ended."""
         if (held := self._held(rollout)) is None:
             return
         used, facts = record["usage"], record["facts"]
@@ -119,18 +121,18 @@ class SpanObserver(Observer):
             failed(held.span, failure)
 
     def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """A call of a raw client; LangChain's have spans by its callbacks, which know more."""
+        """Begin the span of a raw client's call. LangChain's calls get theirs from callbacks, which know more."""
         if (held := self._held(rollout)) is not None and held.calls is not None:
             held.calls.request_started(call, asked)
 
     def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], again: int) -> None:
-        """It is over, if it was one of a raw client."""
+        """End the span of a call of a raw client."""
         if (held := self._held(rollout)) is not None and held.calls is not None:
             held.calls.request_ended(call, requests)
 
     @contextmanager
     def around_choice(self) -> Iterator[None]:
-        """A span around the choice, linked to the rollouts chosen from."""
+        """Make a span around the choice, linked to the spans of the rollouts."""
         links = [
             Link(held.span.get_span_context(), {names.INDEX: index})
             for index, (_, held) in sorted(self._rollouts.items())
@@ -142,7 +144,7 @@ class SpanObserver(Observer):
             yield
 
     def chosen(self, chosen: Chosen) -> None:
-        """What the choice says of the question and of each rollout, whose spans end with it."""
+        """Set the receipt's columns on the spans of the question, the choice and the rollouts, and end the last two."""
         receipt = chosen.selection.to_dict()
         with harmless():
             verdict = names.selection(receipt)
@@ -160,11 +162,11 @@ class SpanObserver(Observer):
         if candidate["score"] is not None:
             verdict = names.fitting(names.evaluation(candidate, receipt["selector"], receipt["winner"]))
             with harmless():
-                # It has the time at which there was something to evaluate: later, it would lie outside the span.
+                # The event gets the time at which the rollout ended. The present time would lie outside the span.
                 held.span.add_event(names.EVALUATION, verdict, timestamp=held.ended)
 
     def _held(self, rollout: AttemptId) -> _Held | None:
-        """The span of an attempt, unless it has ended."""
+        """Return the span of an attempt, ``None`` if it has ended."""
         which, held = self._rollouts.get(rollout.index, (None, None))
         return held if which == rollout else None
 

@@ -1,4 +1,4 @@
-"""What is traced, and how spans are made and told: whatever fails in that, the run goes on."""
+"""Begin spans, set their attributes and end them. A failure in that becomes a warning, and the run goes on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Settings:
     """What is traced.
 
     Attributes:
-        tracer: who makes the spans.
-        content: whether texts go into them.
-        calls: whether LLM calls have spans of their own.
-        tools: whether tools have.
+        tracer: makes the spans.
+        content: whether texts of messages and tools go into the spans.
+        calls: whether LLM calls have spans.
+        tools: whether tools have spans.
     """
 
     tracer: Tracer
@@ -33,54 +33,57 @@ class Settings:
     tools: bool
 
     def begin(self, name: str, attributes: Mapping[str, Any], **more: Any) -> Span:
-        """A span begins; where none can be made, one that is not recorded stands in its place."""
+        """Begin a span. If that fails, return a span that is not recorded, so that callers need no second path."""
         try:
             return self.tracer.start_span(str(text_of(name)), attributes=names.fitting(attributes), **more)
         except Exception as error:
-            _tell_of(error)
+            _warn_once(error)
             return NonRecordingSpan(get_current_span().get_span_context())
 
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 @contextmanager
 def harmless() -> Iterator[None]:
-    """What fails while spans are made or told something, a processor of the user's say, is not the run's business."""
+    """Inside the ``with`` block, turn errors into warnings: a failing span processor must not cost the user's run."""
     try:
         yield
     except Exception as error:
-        _tell_of(error)
+        _warn_once(error)
 
 
-def _tell_of(error: Exception) -> None:
+def _warn_once(error: Exception) -> None:
     why = f"{type(error).__name__}: {error}"
-    if why not in _told:
-        _told.add(why)
-        told = f"tracing failed ({why}), and spans are missing; the run goes on: see to the provider's processors"
-        warnings.warn(told, TraceWarning, stacklevel=4)
+    if why not in _warned:
+        _warned.add(why)
+        text = f"tracing failed ({why}), and spans are missing; the run goes on: check the provider's span processors"
+        warnings.warn(text, TraceWarning, stacklevel=4)
 
 
-def heard_anew() -> None:
-    """From now on failures that were told of are told again."""
-    _told.clear()
+def warn_again() -> None:
+    """Forget which failures were warned of, so that each is warned of again."""
+    _warned.clear()
 
 
 def tell(span: Span, attributes: Mapping[str, Any]) -> None:
-    """Give a span attributes."""
+    """Set attributes of a span; those that are ``None`` are left out."""
     with harmless():
         span.set_attributes(names.fitting(attributes))
 
 
 def end(span: Span, when: int | None = None) -> None:
-    """End a span, now or at that time."""
+    """End a span: now, or as of the time ``when``, in nanoseconds since the epoch."""
     with harmless():
         span.end(when)
 
 
 @contextmanager
 def entered(span: Span, *, ending: bool = True) -> Iterator[None]:
-    """The span is the current one; an error is noted, without its text, which may be content."""
+    """Make a span the current one inside the ``with`` block.
+
+    The type of an error is set on the span. Its text is not, because it may contain content.
+    """
     try:
         with use_span(span, record_exception=False, set_status_on_exception=False):
             yield
@@ -93,13 +96,13 @@ def entered(span: Span, *, ending: bool = True) -> Iterator[None]:
 
 
 def failed(span: Span, error: BaseException) -> None:
-    """Note an error; an interrupt and other control flow is none."""
+    """Mark a span as failed by this error. LangGraph's control flow, such as an interrupt, is no failure."""
     if not isinstance(error, GraphBubbleUp | GeneratorExit):
         fail(span, names.error_type(error))
 
 
 def fail(span: Span, kind: str) -> None:
-    """Note an error of that kind."""
+    """Mark a span as failed by an error of this kind."""
     with harmless():
         span.set_status(Status(StatusCode.ERROR))
     tell(span, {names.ERROR: kind})

@@ -1,4 +1,4 @@
-"""Tracing with OpenTelemetry, on and off."""
+"""Switch tracing with OpenTelemetry on and off."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ def instrument(
     calls: bool = True,
     tools: bool = True,
 ) -> None:
-    """Make OpenTelemetry spans of every question that ``best_of_n`` is asked from now on.
+    """Make OpenTelemetry spans for every question that ``best_of_n`` runs from now on.
 
     A second call replaces the first.
 
     Args:
         tracer_provider: where the spans go; the global provider by default.
-        content: whether the texts of prompts, answers, tool calls and results go into them. By default the environment
-            variable ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says so (``true``, ``span_only``,
-            ``span_and_event``), and without it they do not.
-        calls: whether LLM calls have spans. ``False`` where another instrumentation (of ``openai``, say) makes them.
-        tools: whether tools have.
+        content: whether the texts of prompts, answers, tool calls and results go into the spans. By default the
+            environment variable ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` decides: they do if it is
+            ``true``, ``span_only`` or ``span_and_event``, and do not otherwise.
+        calls: whether LLM calls have spans. Give ``False`` where another instrumentation, such as one of ``openai``,
+            makes spans for them.
+        tools: whether tools have spans.
 
     Raises:
-        ConfigError: an argument has a value it cannot have, or ``opentelemetry-api`` is not installed.
+        ConfigError: an argument has a value that is not allowed, or ``opentelemetry-api`` is not installed.
     """
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.trace") is None:
         raise ConfigError("instrument() needs opentelemetry-api; pip install 'ec-agent[otel]'")
@@ -52,21 +53,21 @@ def instrument(
 
     from ec_agent import __version__
     from ec_agent.tracing.questions import SpanObserver
-    from ec_agent.tracing.spans import Settings, heard_anew
+    from ec_agent.tracing.spans import Settings, warn_again
     from ec_agent.tracing.tools import install_patch
 
     install_patch()
-    heard_anew()
+    warn_again()
     tracer = get_tracer("ec_agent", __version__, tracer_provider)
     settings = Settings(tracer, _content_asked() if content is None else content, calls, tools)
     observe_everywhere("tracing", partial(SpanObserver, settings))
 
 
 def uninstrument() -> None:
-    """Make no more spans; of questions under way, those already begun are ended."""
+    """Make no spans for new questions. Questions that are running keep their spans to the end."""
     observe_everywhere("tracing", None)
 
 
 def _content_asked() -> bool:
-    # "event_only" asks for log events, of which there are none here.
+    # "event_only" is not among them: it asks for content in log events, and we send none.
     return os.environ.get(CONTENT, "").strip().lower() in ("true", "span_only", "span_and_event")

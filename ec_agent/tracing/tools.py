@@ -1,8 +1,8 @@
-"""Tools as spans: the current span while the tool runs, so that what it does itself is traced beneath it.
+"""Make spans for tools. While a tool runs, its span is the current one, so that spans of what it does go beneath it.
 
-LangChain's callbacks could not do that: in an async run they start and end in contexts of their own. So this hears of
-the runs of tools themselves (``ec_agent.insides.tool_runs``), from the first ``instrument()`` on, and does nothing
-outside a traced question.
+LangChain's callbacks could not do that: in an async run a tool's start and end are reported in different contexts. So
+the first ``instrument()`` installs a hook around tool runs (``ec_agent.insides.tool_runs``). Outside a traced question
+the hook does nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _tracing: ContextVar[Settings | None] = ContextVar("ec_agent_traced_tools", defa
 
 @contextmanager
 def tools_traced(settings: Settings) -> Iterator[None]:
-    """Tools that run inside, in this context and those copied from it, have spans, if they are to have any."""
+    """Inside the ``with`` block, make spans for tools in this context and in copies of it, if tools are traced."""
     token = _tracing.set(settings if settings.tools else None)
     try:
         yield
@@ -36,7 +36,7 @@ def tools_traced(settings: Settings) -> Iterator[None]:
 
 
 def install_patch() -> None:
-    """Put the ear on LangChain's tools, inside the gate of a rollout: a tool that it stops has not run."""
+    """Hook into LangChain's tool runs, inside the rollouts' gate: a tool that the gate stops gets no span."""
     hook_tools("span", _span)
 
 
@@ -69,7 +69,7 @@ def _around(settings: Settings, run: ToolRun) -> Iterator[Callable[[Any], Any]]:
     try:
         with use_span(span, record_exception=False, set_status_on_exception=False):
             yield returned
-    except RolloutStop:  # a tool that it called commits: it is not over, and a span that never ends is not exported
+    except RolloutStop:  # a tool that this one called commits, so this one is not over: leave its span out
         raise
     except BaseException as error:
         failed(span, error)
@@ -80,7 +80,7 @@ def _around(settings: Settings, run: ToolRun) -> Iterator[Callable[[Any], Any]]:
 
 
 def _returned(span: Span, result: Any, content: bool) -> None:
-    if isinstance(result, ToolMessage) and result.status == "error":  # it handles its errors itself
+    if isinstance(result, ToolMessage) and result.status == "error":  # the tool has handled its own error
         fail(span, names.OTHER_ERROR)
     if content:
         tell(span, {names.TOOL_RESULT: as_json(result.content if isinstance(result, ToolMessage) else result)})
