@@ -212,7 +212,7 @@ def test_a_listener_that_fails_costs_nothing_but_itself(run):
         told.append(event)
         raise BrokenPipeError("gone")
 
-    with pytest.warns(ProgressWarning, match=r"on_event failed .*BrokenPipeError.* mend it"):
+    with pytest.warns(ProgressWarning, match=r"on_event failed .*BrokenPipeError.* Correct the code that failed"):
         result = run.run(best_of_n(live_programs.agent(), n=1), ASKED, on_event=broken)
     assert result.output["messages"][-1].content == "answer 0"
     assert len(told) == 1
