@@ -22,6 +22,7 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", flags=re.DOTALL | re.MULTILIN
 NOT_WALKED = {
     "ec-agent demo --live": "needs the embedded model; tests/cli/test_demo.py runs the demo on it",
     ".venv/bin/ec-agent demo --html demo.html": "the same",
+    ".venv/bin/ec-agent demo --seed 100 --html demo.html": "the same",
     "ec-agent eval bfcl:multi_turn --agent graphs.eval_agents:make_agent --n 8 --model Qwen/Qwen3-14B"
     " --base-url http://localhost:8000/v1 --temperature 0.6 --model-arg max_tokens=4096 --model-arg top_p=0.95"
     " --concurrency 16": "tests/evaluation/test_own_endpoint.py runs it on the embedded model",

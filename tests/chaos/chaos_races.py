@@ -107,7 +107,8 @@ def _check(told: Race, reports: Sequence[dict[str, Any]]) -> None:
 def table(races: Sequence[Race]) -> str:
     """The figures, a line for each mode."""
     width = max(len(str(each.mode)) for each in races)
-    lines = ["  ".join([" " * width, "races", "racers", "sent", "finished", "refused", "uncertain", "BROKEN"])]
+    names = ("races", "racers", "sent", "finished", "refused", "uncertain", "ended at once", "BROKEN")
+    lines = ["  ".join([" " * width, *names])]
     grouped: dict[str, list[Race]] = {}
     for each in races:
         grouped.setdefault(str(each.mode), []).append(each)
@@ -115,8 +116,10 @@ def table(races: Sequence[Race]) -> str:
         ended: Counter[str] = sum((each.ended for each in group), Counter())
         figures = (
             *(len(group), sum(each.racers for each in group), sum(len(each.sent) for each in group)),
-            *(ended["done"], ended["refused"], ended["uncertain"], sum(bool(each.broken) for each in group)),
+            *(ended["done"], ended["refused"], ended["uncertain"]),
+            # On a checkpoint whose next node the worker's own graph does not have, LangGraph runs nothing.
+            *(ended["paused"], sum(bool(each.broken) for each in group)),
         )
-        widths = (5, 6, 4, 8, 7, 9, 6)
+        widths = (5, 6, 4, 8, 7, 9, 13, 6)
         lines.append("  ".join([name.ljust(width), *(str(f).rjust(w) for f, w in zip(figures, widths, strict=True))]))
     return "\n".join(lines)

@@ -29,9 +29,10 @@ def take(demo: Path, report: Path, folder: Path) -> None:
         opened(demo).screenshot(path=folder / "selection.png")
         opened(demo, 390, 844, color_scheme="dark", device_scale_factor=1.5).screenshot(path=folder / "phone.png")
         page = opened(demo, height=1100)
-        page.locator("#rollout-1 > summary").click()
-        page.locator("#rollout-1 .go").first.click()
-        token = page.locator("#rollout-1 .t:focus")
+        last = page.locator(".rollout").last  # the one that came in last
+        last.locator("summary").first.click()
+        last.locator(".go").first.click()
+        token = last.locator(".t:focus")
         token.evaluate(TO_TOP)
         page.wait_for_timeout(500)
         token.hover()
