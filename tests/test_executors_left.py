@@ -9,7 +9,7 @@ import pytest
 from langchain_core.runnables.config import ContextThreadPoolExecutor, get_executor_for_config
 from langgraph.pregel._executor import BackgroundExecutor
 
-from ec_agent.insides.executors import RunLeft, around_here, attended, carried_out_whole
+from ec_agent.insides.executors import RunLeft, attended, carried_out_whole, executors_here
 
 
 def background():
@@ -39,7 +39,7 @@ class Probe:
         self._patience = patience
 
     def __call__(self):
-        around = around_here()
+        around = executors_here()
         self.begun.set()
         for _ in range(self._patience * 100):
             if around.left:
@@ -108,7 +108,7 @@ def test_what_outlives_an_executor_is_no_part_of_it():
     found = []
     with pool() as outer:
         with pytest.raises(LookupError):
-            leave_with(lambda: found.append(around_here()))
+            leave_with(lambda: found.append(executors_here()))
         outer.submit(found[0].check).result()
 
 
@@ -152,7 +152,7 @@ def leave_when_done(found):
 
     def ask():
         begun.set()
-        around = around_here()
+        around = executors_here()
         while not around.left:
             threading.Event().wait(0.01)
         try:

@@ -11,7 +11,6 @@ from ec_agent.capture.answers import Answer, choices_of, made_of, marks_of
 from ec_agent.capture.asked import RequestParams
 from ec_agent.capture.believing import account_of, same_tokens, text_in
 from ec_agent.capture.filters import CallInfo
-from ec_agent.capture.heard import Heard, restored
 from ec_agent.capture.shapes import (
     MessageParts,
     Payload,
@@ -21,6 +20,7 @@ from ec_agent.capture.shapes import (
     payload_of_stream,
     pick,
 )
+from ec_agent.capture.taken import TakenLogprobs, restored
 from ec_agent.numbers.trajectory import Call
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Request:
         chunks: the parts of a streamed one, so far.
         marked: whether the mark came that ends a stream.
         cut: its end has not been seen: it is still being read, or its reader left.
-        heard: the logprobs that a transport took out of a whole answer, and of chunks yet to come.
+        taken: the logprobs that a transport took out of a whole answer, and of chunks yet to come.
     """
 
     asked: RequestParams = field(default_factory=RequestParams)
@@ -49,12 +49,12 @@ class Request:
     chunks: list[Any] = field(default_factory=list)
     marked: bool = False
     cut: bool = False
-    heard: Heard = field(default_factory=Heard)
+    taken: TakenLogprobs = field(default_factory=TakenLogprobs)
 
     def payload(self) -> Payload:
         """What came back, as far as it came."""
         whole = self.response is not None
-        answer = restored(self.response, self.heard.whole)
+        answer = restored(self.response, self.taken.whole)
         several = self.asked.prompts, self.asked.unreturned
         payload = payload_of_response(answer, *several) if whole else payload_of_stream(self.chunks, *several)
         return replace(payload, partial=self.cut or not (whole or finished(self.chunks, self.marked)))
@@ -103,11 +103,11 @@ class OpenCall:
         batch: the runs it started with, and their requests.
         place: its place among those.
         text: the text in the first of the messages that its own layer gave back.
-        heard: what the parts of its stream told, where no request of it was heard.
+        stream_parts: what the parts of its stream told, where no request of it was heard.
         said: the answers in the messages that its own layer gave back.
         answers: what it came back with, told briefly: to know a message by that somebody made of it.
         marks: what its tokens were, told briefly, as long as a call around it may only pass them on.
-        around: the call in whose course it was made.
+        outer: the call in whose course it was made.
         inside: the calls that it made itself, as a chat model around others does.
         beside: the calls made in its context since it began to stream: its reader's, as a rule.
         speaking: whether it has begun to stream.
@@ -131,11 +131,11 @@ class OpenCall:
     batch: Batch = field(default_factory=Batch)
     place: int = 0
     text: str = ""
-    heard: MessageParts | None = None
+    stream_parts: MessageParts | None = None
     said: tuple[Answer, ...] = ()
     answers: tuple[Answer, ...] = ()
     marks: bytes = b""
-    around: OpenCall | None = None
+    outer: OpenCall | None = None
     inside: list[OpenCall] = field(default_factory=list)
     beside: list[OpenCall] = field(default_factory=list)
     speaking: bool = False
@@ -207,7 +207,7 @@ class OpenCall:
 
     def _mark(self, payload: Payload) -> None:
         """Keep what the tokens are told by, where a call around this one or in its course may have the same."""
-        if self.around is not None or self.inside or self.beside:
+        if self.outer is not None or self.inside or self.beside:
             self.marks = marks_of(payload.entries)
 
     def passed_on(self, done: Call) -> bool:
@@ -239,7 +239,7 @@ def open_call() -> OpenCall | None:
     """The call in whose course this context is: the innermost that has not ended."""
     call = current_call.get()
     while call is not None and (call.closed or call.batch.over):
-        call = call.around
+        call = call.outer
     return call
 
 

@@ -139,9 +139,9 @@ def _hear_part(call: OpenCall, chunk: Any) -> None:
     message = get(chunk, "message")
     if message is None or call.batch.requests:  # which tell more, and are no sum
         return
-    call.heard = call.heard or MessageParts()
+    call.stream_parts = call.stream_parts or MessageParts()
     with suppress(Exception):  # the user's run must not die of our reading
-        call.heard.hear(message, get(chunk, "generation_info"))
+        call.stream_parts.hear(message, get(chunk, "generation_info"))
 
 
 def _read(call: OpenCall, response: LLMResult) -> Payload | None:
@@ -152,9 +152,9 @@ def _read(call: OpenCall, response: LLMResult) -> Payload | None:
     messages = [get(each, "message") or {"content": get(each, "text")} for each in generations]
     call.said = tuple(Answer.of(*each) for each in zip(payloads, messages, strict=True))
     call.text = str(get(generations[0], "text") or "")
-    if call.heard is not None and len(payloads) == 1:
-        payloads = [call.heard.counted_once(payloads[0])]
-    call.heard = None
+    if call.stream_parts is not None and len(payloads) == 1:
+        payloads = [call.stream_parts.counted_once(payloads[0])]
+    call.stream_parts = None
     whole = payloads[0]  # of several generations, each repeats the usage of the request they came from
     if whole.tokens is None and call.batch.size == 1:  # of several prompts, the first is given the usage of all
         usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})

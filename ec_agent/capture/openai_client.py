@@ -27,11 +27,11 @@ from ec_agent.capture.asking import Asker
 from ec_agent.capture.bodies import Marking, as_stream, end_marked, listen, parts_of
 from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.filters import call_info
-from ec_agent.capture.heard import below
 from ec_agent.capture.light import light
 from ec_agent.capture.merging import make_mergeable
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.shapes import Payload, finished, listed
+from ec_agent.capture.taken import take_into
 from ec_agent.errors import StreamCutError
 from ec_agent.insides.patching import put_on
 from ec_agent.support.plans import Plan, Step, adrive, drive
@@ -70,7 +70,7 @@ class _Watched:
         if self.call.asks_logprobs:
             path, raw = str(options.url).split("?")[0], _raw_response(options) == "stream"
             self._asker = Asker(str(client.base_url), path, self._body, raw)
-        self.request.heard.streamed = bool(self._body.get("stream"))
+        self.request.taken.streamed = bool(self._body.get("stream"))
 
     def sent(self, request: Any, cast_to: Any, kwargs: dict[str, Any]) -> Plan[Any]:
         """Send it, in another way where the endpoint refuses to give logprobs for this one."""
@@ -100,17 +100,17 @@ class _Watched:
         others = (
             self.recorder.requests.keep_logprobs
             or not self.call.counted
-            or self.call.around is not None
+            or self.call.outer is not None
             or self.call.batch.size > 1
             or _raw_response(self._given) == "stream"
             or get_llm_cache() is not None
         )
-        before = below.get()
-        below.set(None if others else self.request.heard)
+        before = take_into.get()
+        take_into.set(None if others else self.request.taken)
         try:
             return (yield step)
         finally:
-            below.set(before)
+            take_into.set(before)
 
     def _sent_whole(self, request: Any, kwargs: dict[str, Any], cast_to: Any) -> Plan[Any]:
         options = self._options(_WHOLE_ANSWER)
@@ -236,7 +236,7 @@ class _Watched:
             listen(response, hear, over)
 
     def _hear(self, chunk: Any) -> None:
-        self.request.chunks.append(light(self.request.heard.put_back(chunk)))
+        self.request.chunks.append(light(self.request.taken.put_back(chunk)))
         self.recorder.answered(self.call)
         if not self.own:
             make_mergeable(chunk)

@@ -99,11 +99,11 @@ class Recorder:
         info: CallInfo,
         params: Mapping[str, Any] | None = None,
         batch: int = 1,
-        around: OpenCall | None = None,
+        outer: OpenCall | None = None,
     ) -> OpenCall:
         """A call starts, one of ``batch`` that start one right after the other.
 
-        ``around`` is the call whose child it is, where its layer knows; else it is the innermost of this context.
+        ``outer`` is the call whose child it is, where its layer knows; else it is the innermost of this context.
 
         Raises:
             Exception: whatever the guard raises; the call is not to be made.
@@ -114,11 +114,11 @@ class Recorder:
         call.asked = asked_of(params or {})
         before = current_call.get()
         if batch > 1 and before is not None and before.batch.size == batch and before.place + 1 < batch:
-            call.batch, call.place, call.around = before.batch, before.place + 1, before.around
+            call.batch, call.place, call.outer = before.batch, before.place + 1, before.outer
         else:
-            call.batch, call.around = Batch(batch), around or open_call()
-        if call.around is not None:
-            (call.around.beside if call.around.speaking else call.around.inside).append(call)
+            call.batch, call.outer = Batch(batch), outer or open_call()
+        if call.outer is not None:
+            (call.outer.beside if call.outer.speaking else call.outer.inside).append(call)
         self._enter(call)
         if (told := self.told) is not None:
             told.call_started(call, params or {})
@@ -335,7 +335,7 @@ class Recorder:
         """
         if self.failure is not None:
             raise self.failure
-        return self.heard()
+        return self.counted_calls()
 
     def settle(self) -> None:
         """Hold calls to their limits that were never told to have ended: cancelled ones, and what came after them.
@@ -349,7 +349,7 @@ class Recorder:
                 if self._raise_on_missing and call.counted:
                     self._require(done)
 
-    def heard(self) -> Trajectory:
+    def counted_calls(self) -> Trajectory:
         """The calls that count, whatever became of the rollout."""
         return Trajectory(self.tools.placed([(call.sequence, done) for call, done in self._seen() if call.counted]))
 

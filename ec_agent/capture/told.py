@@ -26,13 +26,13 @@ class CallsTold(Protocol):
         """A part of its answer came."""
         ...
 
-    def call_ended(self, call: OpenCall, requests: Sequence[Request], again: int) -> None:
+    def call_ended(self, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
         """It is over: with an answer, without one, or as one that only passed another call's answer on.
 
         Args:
             call: the call.
             requests: the client's requests for it that were answered.
-            again: how many of its tokens were told of already, as those of calls that it made.
+            told_before: how many of its tokens were told of already, as those of calls that it made.
         """
         ...
 

@@ -30,7 +30,7 @@ from ec_agent.support.checks import whole
 from ec_agent.support.loop import run_to_its_end
 from ec_agent.support.strict_json import strict_json
 from ec_agent.visual.drawing import check_installed
-from ec_agent.visual.table import below, lines_of, title_of
+from ec_agent.visual.table import facts_under_table, lines_of, title_of
 from ec_agent.visual.views import view_of
 from ec_agent.visual.wording import describe, many
 
@@ -148,7 +148,7 @@ def show(result: BestOfNResult, console: Console) -> None:
     for line, style in zip(lines_of(view, console.width), styles, strict=True):
         console.print(Text(line, style), soft_wrap=True)  # nothing is cut where not even the numbers have room
     _draw(result, [rollout.receipt.index for rollout in view.rollouts], console)
-    console.print("\n".join([*below(view), f"{many(selection.distinct, 'distinct rollout')}."]))
+    console.print("\n".join([*facts_under_table(view), f"{many(selection.distinct, 'distinct rollout')}."]))
     for warning in selection.warnings:
         console.print(f"[yellow]note[/yellow]  {safe(warning)}")
     console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {safe(describe(_chosen(result)))}")

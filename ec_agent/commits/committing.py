@@ -99,9 +99,9 @@ class CommitGate:
         self._lock = threading.Lock()
 
     @property
-    def heard(self) -> int | None:
+    def answers_seen(self) -> int | None:
         """How many messages with tool calls the models of the run have returned so far; ``None`` if not known."""
-        return None if self.beyond is None else self.beyond.heard
+        return None if self.beyond is None else self.beyond.answers_seen
 
     @property
     def complete(self) -> bool:
@@ -220,14 +220,14 @@ class CommitGate:
         with self._lock:  # where several messages ask for the same call with the same id, the first task gets it
             return len(asked) > 1 and self._tasks.setdefault(use.call_id, here) != here
 
-    def _called_by_a_tool(self, around: Planned, use: Use, execute: Step) -> Plan[Any]:
+    def _called_by_a_tool(self, outer: Planned, use: Use, execute: Step) -> Plan[Any]:
         """Run a tool that one of our calls calls in turn. If it commits, it gets a key of its own."""
         if self.beyond is None or not self.beyond.commits(use.tool.name, use.tool):
             return (yield execute)
         with self._lock:
-            self._nested[around.key] = count = self._nested.get(around.key, 0) + 1
+            self._nested[outer.key] = count = self._nested.get(outer.key, 0) + 1
         args = {k: v for k, v in use.input.items() if k in use.tool.args} if isinstance(use.input, dict) else use.input
-        key = f"{around.key}/{use.tool.name}/{count}"
+        key = f"{outer.key}/{use.tool.name}/{count}"
         try:
             (key,) = yield from self._once.enter(key, [(use.tool.name, args)], [key])
         except CommitError as error:

@@ -91,7 +91,7 @@ class Gate(Protocol):
     """Decides about each tool call in its context: whether the tool runs, and what the call gives."""
 
     @property
-    def heard(self) -> int | None:
+    def answers_seen(self) -> int | None:
         """How many messages with tool calls models have returned so far, if it knows."""
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
@@ -111,8 +111,8 @@ class RolloutGate:
 
     Args:
         policy: which calls commit.
-        heard: the AI messages with tool calls that models have returned; the caller may add more at any time.
-        around: the gate of an outer rollout, for a ``best_of_n`` inside another one. This gate also stops at whatever
+        answers: the AI messages with tool calls that models have returned; the caller may add more at any time.
+        outer: the gate of an outer rollout, for a ``best_of_n`` inside another one. This gate also stops at whatever
             the outer gate stops at.
         seen: a dict that gets each tool the rollout stops at, by name.
         done: calls that an earlier round carried out; their steps may run again.
@@ -123,8 +123,8 @@ class RolloutGate:
     def __init__(
         self,
         policy: CommitPolicy,
-        heard: Sequence[AIMessage] = (),
-        around: Gate | None = None,
+        answers: Sequence[AIMessage] = (),
+        outer: Gate | None = None,
         seen: dict[str, BaseTool] | None = None,
         done: Sequence[Done] = (),
         outcome: Callable[[Done], Plan[Any]] | None = None,
@@ -133,19 +133,19 @@ class RolloutGate:
         self.proposal: Proposal | None = None
         self.names: frozenset[str] = frozenset()
         self._own, self._policies = policy, [policy]
-        self._heard = heard
+        self._answers = answers
         self._seen = seen
         self._done = list(done)
         self._outcome = outcome
         self._ran = ran
-        self._around = around if isinstance(around, RolloutGate) else None
+        self._outer = outer if isinstance(outer, RolloutGate) else None
         self._lock = threading.Lock()
 
     def commits(self, name: str, tool: BaseTool | None = None) -> bool:
         """Whether the rollout has to stop at a call of this tool."""
         if name in self.names or any(policy.commits(name, tool) for policy in self._policies):
             return True
-        return self._around is not None and self._around.commits(name, tool)
+        return self._outer is not None and self._outer.commits(name, tool)
 
     def join(self, policy: CommitPolicy) -> None:
         """Stop at the tools of this policy as well."""
@@ -170,13 +170,13 @@ class RolloutGate:
                 self._note(use.tool, self._ran.rollout)
 
     def _declares(self, tool: BaseTool) -> bool:
-        return self._own.declares(tool) or (self._around is not None and self._around._declares(tool))
+        return self._own.declares(tool) or (self._outer is not None and self._outer._declares(tool))
 
     def _note(self, tool: BaseTool, rollout: str) -> None:
         if self._ran is not None:
             self._ran.note(tool.name, rollout)
-        if self._around is not None:
-            self._around._note(tool, rollout)
+        if self._outer is not None:
+            self._outer._note(tool, rollout)
 
     def has(self, use: Use) -> bool:
         """Whether an earlier round carried this call out. A step that was not finished runs again from its start."""
@@ -228,7 +228,7 @@ class RolloutGate:
             return None
         asking = self.asking(use)  # several where models number their calls: parallel branches then have equal ids
         asking = [m for m in asking if says(m, use.asked)] or asking
-        heard = next((m for m in reversed(self._heard) if any(m is each for each in asking)), None)
+        heard = next((m for m in reversed(self._answers) if any(m is each for each in asking)), None)
         # The state may have the message as the agent changed it; it may also have an old message with the same call id.
         same = (m for m in reversed(asking) if m is not heard and (heard is None or m.id == heard.id))
         return next(same, heard)
@@ -237,12 +237,12 @@ class RolloutGate:
         """Return all messages with a call of this id and tool: first those that models returned, then the state's."""
         asked = use.asked
         state = [m for _, talk in talks(asked.place) for m in talk if isinstance(m, AIMessage)]
-        return [m for m in (*self._heard[: asked.heard], *state) if asks(m, asked.call_id, asked.tool.name)]
+        return [m for m in (*self._answers[: asked.answers_seen], *state) if asks(m, asked.call_id, asked.tool.name)]
 
     @property
-    def heard(self) -> int:
+    def answers_seen(self) -> int:
         """How many messages with tool calls the models of the rollout have returned so far."""
-        return len(self._heard)
+        return len(self._answers)
 
 
 def _same(done: Done, use: Use) -> bool:
@@ -276,7 +276,7 @@ def _at_the_gate(run: ToolRun, execute: Step) -> Plan[Any] | None:
 
 
 def _passing(gate: Gate, run: ToolRun, execute: Step) -> Plan[Any]:
-    use = Use(run.tool, run.given, run.call_id, _outer.get(), place_here(), gate.heard)
+    use = Use(run.tool, run.given, run.call_id, _outer.get(), place_here(), gate.answers_seen)
     token = _outer.set(use.asked if use.answers is not None else None)
     try:
         return (yield from gate.plan(use, execute))

@@ -29,7 +29,7 @@ class Use:
         outer: the call during which this one is made, where a tool calls a tool: the outermost one that a message of
             the agent's model asked for.
         place: ``configurable`` of the graph task in which the call is made.
-        heard: how many messages models had returned before the call; ``None`` if not known.
+        answers_seen: how many messages models had returned before the call; ``None`` if not known.
     """
 
     tool: BaseTool
@@ -37,7 +37,7 @@ class Use:
     call_id: str | None
     outer: Use | None = None
     place: Mapping[str, Any] = field(default_factory=dict)
-    heard: int | None = None
+    answers_seen: int | None = None
 
     @property
     def inside(self) -> str | None:

@@ -104,7 +104,7 @@ class TrialAnswer:
         responses: whether the Responses API answered.
         left_out: parameters the model does not take, which were left out.
         temperature: the temperature that was asked for; ``None`` is the model's or the endpoint's own.
-        heard: the timeline that a rollout would have of it, where the answer was heard as rollouts hear it.
+        timeline: the one that a rollout would have of it, where the answer was heard as rollouts hear it.
     """
 
     payload: Payload
@@ -116,12 +116,12 @@ class TrialAnswer:
     responses: bool = False
     left_out: frozenset[str] = frozenset()
     temperature: float | None = None
-    heard: Trajectory | None = None
+    timeline: Trajectory | None = None
 
     @cached_property
     def trajectory(self) -> Trajectory:
         """The answer as the timeline of a rollout."""
-        return self.heard or Trajectory([call_of(self.payload, HEARD)])
+        return self.timeline or Trajectory([call_of(self.payload, HEARD)])
 
     @property
     def scored(self) -> bool:

@@ -290,10 +290,10 @@ class ChatModelTarget:
         details = get(message.usage_metadata, "output_token_details")
         thoughts = [block for block in message.content_blocks if block.get("type") == "reasoning"]
         payload = richer(payload_of_message(message), ear.richest)
-        heard = ear.heard()
+        heard = ear.counted_calls()
         return TrialAnswer(
             payload=payload,
-            heard=heard if heard.calls else None,
+            timeline=heard if heard.calls else None,
             text=str(message.text),
             tool_calls=tuple(found["name"] for found in message.tool_calls),
             reasoning="".join(str(block.get("reasoning") or "") for block in thoughts),

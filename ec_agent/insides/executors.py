@@ -68,7 +68,7 @@ class _Pool:
 _pools: ContextVar[tuple[_Pool, ...]] = ContextVar("ec_agent_pools", default=())
 
 
-class Around:
+class Executors:
     """The executors in which a piece of code runs, the innermost first."""
 
     def __init__(self, pools: tuple[_Pool, ...]) -> None:
@@ -110,17 +110,17 @@ class Around:
             _pools.reset(token)
 
 
-def _sleep(around: Around, seconds: float) -> None:
+def _sleep(executors: Executors, seconds: float) -> None:
     with _changed:
-        _changed.wait_for(lambda: around.left, timeout=seconds)
+        _changed.wait_for(lambda: executors.left, timeout=seconds)
 
 
-def around_here() -> Around:
+def executors_here() -> Executors:
     """Return the executors in which the caller runs."""
-    return Around(_pools.get())
+    return Executors(_pools.get())
 
 
-NOBODY = Around(())
+NOBODY = Executors(())
 
 
 def carried_out_whole() -> AbstractContextManager[None]:

@@ -265,7 +265,7 @@ def _carried_out(
     for planned in calls.values():
         if planned.commits:
             session.told.tell(Observer.commit_started, planned.name, planned.key)
-    if not record["end"]["again"]:
+    if not record["end"]["repeatable"]:
         return (yield from _called(session, record, calls, config))
     fleeting = session.fleeting.get(record["index"])
     attempt = Attempt(session, {**start, "thread": record["end"]["thread"]}, config, calls)
@@ -359,9 +359,9 @@ def _world_is_there(session: Session, record: Record, round: int) -> Plan[bool]:
 
 def _remember(session: Session, record: Record) -> Plan[None]:
     """What the winner put into its store is put into the real one."""
-    if session.below is not None:
+    if session.outer_store is not None:
         for op in put_ops(record["store"]):  # one by one: a store with an index refuses equal texts in one batch
-            yield call(session.below, "batch", [op])
+            yield call(session.outer_store, "batch", [op])
 
 
 def _promote(session: Session, index: int, round: int, config: RunnableConfig) -> Plan[None]:

@@ -18,7 +18,7 @@ from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate
 from ec_agent.commits.undeclared import Ran
-from ec_agent.insides.executors import NOBODY, RolloutLeft, around_here
+from ec_agent.insides.executors import NOBODY, RolloutLeft, executors_here
 from ec_agent.insides.langgraph import INTERRUPT, is_breakpoint
 from ec_agent.rollouts import langsmith
 from ec_agent.rollouts.limits import Budget, Limits, Meter
@@ -88,7 +88,7 @@ class Attempt:
         self.gate = self._new_gate()
         self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
         # What was decided is carried out, however long that takes.
-        self.around = session.around if calls is None else NOBODY
+        self.executors = session.executors if calls is None else NOBODY
         self.left = self.broken_off = False
         self.halts = [self._stop_if_left, (self.committing or self.gate).halt]
         limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
@@ -108,7 +108,7 @@ class Attempt:
         self.command: Any = None
         self.paused = False  # at a breakpoint
         self.error: Exception | None = None
-        self.store = StoreOverlay(session.below) if session.below is not None else None
+        self.store = StoreOverlay(session.outer_store) if session.outer_store is not None else None
         self.held = session.held.get(start.get("thread") or "", {})
         self.late = False
         self.started = time.perf_counter()
@@ -135,8 +135,8 @@ class Attempt:
 
     def _stop_if_left(self) -> None:
         """Make no further call where nobody waits for it."""
-        self.left = self.left or self.around.left
-        if self.left or self.broken_off or around_here().interrupted:
+        self.left = self.left or self.executors.left
+        if self.left or self.broken_off or executors_here().interrupted:
             raise RolloutLeft
 
     @property

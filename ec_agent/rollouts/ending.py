@@ -39,7 +39,7 @@ def record_of(attempt: Attempt) -> Plan[Record]:
         attempt.session.errors[attempt.index] = attempt.error = error
         # If the user's calls= filter raised, the recorder does not know which calls count.
         filtered = attempt.recorder.failure is not None and not isinstance(attempt.recorder.failure, RolloutError)
-        calls = [] if filtered else pack_calls(attempt.recorder.heard())
+        calls = [] if filtered else pack_calls(attempt.recorder.counted_calls())
         record = _record(attempt, error=described(error), end={"kind": "failed"}, calls=calls)
         if attempt.committing is None:
             yield from attempt.session.leave(attempt.index)

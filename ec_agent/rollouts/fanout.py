@@ -80,7 +80,7 @@ NEW: FanOutState = {
 }
 
 
-def again(state: FanOutState) -> FanOutState:
+def from_its_start(state: FanOutState) -> FanOutState:
     """The round from its beginning: what was carried out before it stays done."""
     return {**state, "records": [], "selection": None, "last": None}
 
@@ -146,7 +146,7 @@ def _rollout(start: Start, config: RunnableConfig) -> Plan[dict[str, Any]]:
 
 def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     session = _session()
-    session.around.check()
+    session.executors.check()
     if state["selection"] is not None:
         return {}
     for record in state["records"]:
@@ -171,7 +171,7 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
 
 def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     session = _session()
-    session.around.check()
+    session.executors.check()
     with carried_out_whole():
         return (yield from act(session, state, config))
 

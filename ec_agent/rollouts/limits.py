@@ -97,7 +97,7 @@ class Meter:
         limits: what it may use.
         budget: what all rollouts may use together.
         halts: each raises where the rollout has stopped already.
-        around: the recorder of the rollout around this one, whose limits hold too.
+        outer: the recorder of the rollout around this one, whose limits hold too.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class Meter:
         limits: Limits,
         budget: Budget,
         halts: Sequence[Callable[[], Any]] = (),
-        around: Recorder | None = None,
+        outer: Recorder | None = None,
     ) -> None:
         self._limits = limits
         self._budget = budget
         self._halts = halts
-        self._around = around
+        self._outer = outer
         self._tokens = 0
         self._deadline = None if limits.timeout is None else time.monotonic() + limits.timeout
 
@@ -122,8 +122,8 @@ class Meter:
             TokenLimitError: ``max_tokens`` is used up.
             TokenBudgetError: the budget is spent, and running rollouts are to be cut.
         """
-        if self._around is not None:
-            self._around.check()
+        if self._outer is not None:
+            self._outer.check()
         for halt in self._halts:
             halt()
         if self.expired:
@@ -141,8 +141,8 @@ class Meter:
         """
         self._tokens += tokens
         self._budget.spend(tokens)
-        if self._around is not None:
-            self._around.spend(tokens)
+        if self._outer is not None:
+            self._outer.spend(tokens)
         if self._limits.max_tokens is not None and self._tokens > self._limits.max_tokens:
             raise self._too_many()
 
@@ -150,7 +150,7 @@ class Meter:
     def remaining(self) -> float | None:
         """Seconds left; ``None`` without a limit."""
         own = None if self._deadline is None else max(self._deadline - time.monotonic(), 0.001)
-        guard = self._around.guard if self._around is not None else None
+        guard = self._outer.guard if self._outer is not None else None
         left = [seconds for seconds in (own, guard.remaining if guard is not None else None) if seconds is not None]
         return min(left, default=None)
 

@@ -118,12 +118,12 @@ def ai_messages(value: Any) -> list[Any]:
     return [message for message in messages_in(value) if is_answer(message)]
 
 
-def answers_within(value: Any, around: frozenset[int] = frozenset()) -> Iterator[Any]:
+def answers_within(value: Any, searched: frozenset[int] = frozenset()) -> Iterator[Any]:
     """Yield every AI message in a value, in order, also those in a tool's artifact, a dataclass or a pydantic model.
 
-    ``around`` holds the ids of the objects that are being searched, so that circular values end.
+    ``searched`` holds the ids of the objects that are being searched, so that circular values end.
     """
-    if isinstance(value, str | bytes | int | float | None) or id(value) in around:
+    if isinstance(value, str | bytes | int | float | None) or id(value) in searched:
         return
     if is_answer(value):
         yield value
@@ -142,7 +142,7 @@ def answers_within(value: Any, around: frozenset[int] = frozenset()) -> Iterator
     elif (values := state_values(value)) is not None:
         parts = values.values()
     for part in parts:
-        yield from answers_within(part, around | {id(value)})
+        yield from answers_within(part, searched | {id(value)})
 
 
 class MessagesSeen:

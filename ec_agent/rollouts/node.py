@@ -22,7 +22,7 @@ from ec_agent.commits.saver_journal import journal_for
 from ec_agent.commits.undeclared import Notices, begun_here, undeclared_listener
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
-from ec_agent.insides.executors import around_here, attended
+from ec_agent.insides.executors import attended, executors_here
 from ec_agent.insides.langgraph import (
     ROOT,
     RUNTIME,
@@ -38,7 +38,7 @@ from ec_agent.insides.langgraph import (
 from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
-from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, again, fan_out_graph
+from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, fan_out_graph, from_its_start
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory
 from ec_agent.rollouts.messages import answers_within, rebuilt, with_id
@@ -95,7 +95,7 @@ class Node:
             CommitError: its action cannot be carried out.
             RunLeft: the run around was left.
         """
-        around_here().check()
+        executors_here().check()
         told = audience_of(OpenedQuestion(self.agent.name, self.options.selector.name, config))
         with told.around(Observer.around_question):
             return (yield from self._plan(state, config, told))
@@ -125,7 +125,7 @@ class Node:
                     self._remember(session)
                     raise
                 # A resumed run meets what failed before it: the outage may be over, so the round is begun afresh.
-                done = yield self._asked(again(session.unchosen), unsaved(own), session)
+                done = yield self._asked(from_its_start(session.unchosen), unsaved(own), session)
             yield from keep(session.memory, session.parking, last_of(done)["end"], config)
             yield from session.parking.clear(parked_in(done))
             for record in done["records"]:  # of a killed process: nobody else will leave them
@@ -144,7 +144,7 @@ class Node:
         options: dict[str, Any] = {"context": session, **BREAKPOINTS}
 
         def ask() -> Any:
-            session.around = around_here()
+            session.executors = executors_here()
             with no_ambient_run():
                 return self.fan_out.invoke(state, config, **options)
 
@@ -167,7 +167,7 @@ class Node:
 
     def _remember(self, session: Session) -> None:
         if session.unchosen["commits"]:
-            self._failed[session.name] = again(session.unchosen), session.parking
+            self._failed[session.name] = from_its_start(session.unchosen), session.parking
             while len(self._failed) > _FAILED:
                 del self._failed[next(iter(self._failed))]
 
@@ -233,7 +233,7 @@ class Node:
             breakpoints=breakpoints,
             budget=Budget(options.limits.token_budget),
             notices=undeclared_listener.get() or self.notices,
-            around=around_here(),
+            executors=executors_here(),
         )
 
     def _count(self, context: Any) -> int:

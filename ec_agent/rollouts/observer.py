@@ -133,14 +133,14 @@ class Observer:
     def call_streamed(self, rollout: AttemptId, call: OpenCall) -> None:
         """LangChain passed a part of a counted call's answer on: ``call.parts`` is how many so far."""
 
-    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], again: int) -> None:
+    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
         """An LLM call is over: ``call.done`` has its numbers, or ``None`` where it failed or only passed others' on.
 
         Args:
             rollout: whose it is.
             call: the call. A nested question's, and one found in messages, ends without having started.
             requests: the client's requests for it that were answered.
-            again: how many of its tokens were told of already, as those of calls that it made.
+            told_before: how many of its tokens were told of already, as those of calls that it made.
         """
 
     def tool_started(self, rollout: AttemptId, run: UUID, name: str) -> None:

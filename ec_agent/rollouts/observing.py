@@ -245,9 +245,9 @@ class RolloutAudience:
         """Report that a part of a call's answer has come."""
         self._audience.tell(Observer.call_streamed, self.id, call)
 
-    def call_ended(self, call: OpenCall, requests: Sequence[Request], again: int) -> None:
+    def call_ended(self, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
         """Report that an LLM call has ended."""
-        self._audience.tell(Observer.call_ended, self.id, call, requests, again)
+        self._audience.tell(Observer.call_ended, self.id, call, requests, told_before)
 
     def tool_started(self, run: UUID, name: str) -> None:
         """Report that a tool has started."""

@@ -127,7 +127,7 @@ def _end(attempt: Attempt) -> End:
         end: End = {
             "kind": "commit",
             "commits": list(proposal.commits),
-            "again": again,
+            "repeatable": again,
             "made_up": proposal.made_up,
         }
         if session.executes and again:
@@ -188,7 +188,7 @@ def _open_call(attempt: Attempt, written: Writes) -> End | None:
     answered = {getattr(m, "tool_call_id", None) for _, value in written for m in messages_in(value)}
     calls = [call for call in getattr(said, "tool_calls", ()) if call["id"] not in answered]
     commits = [str(call["id"]) for call in calls if attempt.gate.commits(call["name"])]
-    return {"kind": "commit", "commits": commits, "again": False} if commits else None
+    return {"kind": "commit", "commits": commits, "repeatable": False} if commits else None
 
 
 def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
@@ -216,7 +216,7 @@ def _talk(attempt: Attempt, end: End, written: Writes) -> list[Any] | None:
     """Return the new messages of the conversation in which the rollout stopped, with their state key."""
     talk = attempt.committing.talk if attempt.committing is not None else None
     proposal = attempt.gate.proposal
-    if proposal is not None and not (proposal.made_up and attempt.session.executes and end.get("again")):
+    if proposal is not None and not (proposal.made_up and attempt.session.executes and end.get("repeatable")):
         key, messages = proposal.talk or (MESSAGES, [])
         # The rollout may have stopped before the message was written to the state. The outer graph needs it.
         there = any(getattr(message, "id", None) == proposal.message.id for message in messages)

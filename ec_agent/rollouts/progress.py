@@ -85,17 +85,17 @@ class ProgressEvents(Observer):
             told.due = now + STREAMING_EVERY
             self._tell_of(told, rollout, "call", state="streaming", call=call.sequence, parts=call.parts)
 
-    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], again: int) -> None:
+    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
         """Its numbers, and those of the rollout so far."""
         told, done = self._told.get(rollout), call.done
         if told is None or not call.counted:
             return
         with told.lock:
             told.calls += done is not None
-            told.tokens += max(done.generated - again, 0) if done is not None else 0
+            told.tokens += max(done.generated - told_before, 0) if done is not None else 0
             so_far = {"calls": told.calls, "tokens": told.tokens}
         about: dict[str, Any] = {"call": call.sequence, "model": call.info.model if done is None else done.model}
-        about |= {"node": call.info.node, **so_far, **_numbers(done, hidden=again > 0)}
+        about |= {"node": call.info.node, **so_far, **_numbers(done, hidden=told_before > 0)}
         self._tell_of(told, rollout, "call", state="ended", **about)
 
     def tool_started(self, rollout: AttemptId, run: UUID, name: str) -> None:

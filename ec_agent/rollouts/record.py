@@ -23,7 +23,7 @@ class End(TypedDict, total=False):
         made_up: whether that message was made for a call of the agent's own code, and no model sent it.
         talk: state key and messages of the conversation of that message, as far as the agent had not written them: a
             nested graph writes its messages only when it ends.
-        again: whether the step in which it stopped can be resumed.
+        repeatable: whether the step in which it stopped can be resumed.
         interrupts: one entry per interrupt: its id, its value and, if given, its schema; empty at a breakpoint.
         paused: whether it stopped at a breakpoint after it had carried its calls out, or with nobody to resume it.
         thread: the thread it is parked on, if it may go on.
@@ -41,7 +41,7 @@ class End(TypedDict, total=False):
     message: Any
     made_up: bool
     talk: list[Any]
-    again: bool
+    repeatable: bool
     interrupts: list[list[Any]]
     paused: bool
     thread: str

@@ -31,7 +31,7 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
         return (yield from _tried(session, start, config))
     if not shared.take():
         most = session.options.share_prompt
-        yield shared.wait(None if most is True else most, lambda: session.around.left)
+        yield shared.wait(None if most is True else most, lambda: session.executors.left)
         return (yield from _tried(session, start, config))
     try:
         return (yield from _tried(session, start, config, leads=shared))
@@ -43,7 +43,7 @@ def _tried(session: Session, start: Start, config: RunnableConfig, leads: Lead |
     spent: list[Mapping[str, int]] = []
     ran = Ran(session.thread(start["round"], start["index"]))
     while True:
-        session.around.check()
+        session.executors.check()
         attempt = Attempt(session, start, config, ran=ran)
         attempt.recorder.lead = leads
         yield from run(attempt)
@@ -60,4 +60,4 @@ def _tried(session: Session, start: Start, config: RunnableConfig, leads: Lead |
             if "wave" in start:
                 whole["wave"] = start["wave"]
             return whole
-        yield session.around.pause(again)
+        yield session.executors.pause(again)

@@ -79,7 +79,7 @@ def _next_answers(attempt: Attempt, committing: CommitGate) -> Plan[None]:
     assert attempt.saver is not None
     yield from committing.wait_until_idle()
     committing.start_over()
-    attempt.log.again(finished_in(attempt.saver, attempt.thread, attempt.session.agent.state_keys))
+    attempt.log.resumed(finished_in(attempt.saver, attempt.thread, attempt.session.agent.state_keys))
     attempt.held = {}
     del attempt.answers[0]
 
@@ -109,7 +109,7 @@ def _inside(attempt: Attempt) -> Iterator[None]:
             set_here((current_lead, attempt.recorder.lead)),
             gated(attempt.committing or attempt.gate),
             world,
-            attempt.around.heeded(),
+            attempt.executors.heeded(),
             sending_as_alone(attempt.thread, attempt.session.given),
             no_ambient_run(),
         ):

@@ -18,7 +18,7 @@ from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.undeclared import Notices, UndeclaredListener
 from ec_agent.environments.worlds import World
 from ec_agent.errors import EnvironmentGoneError
-from ec_agent.insides.executors import Around, around_here
+from ec_agent.insides.executors import Executors, executors_here
 from ec_agent.insides.langgraph import Channel
 from ec_agent.numbers.plain import unpack_calls
 from ec_agent.numbers.trajectory import Trajectory
@@ -72,7 +72,7 @@ class Session:
         notices: who is told of undeclared tools that ran in several rollouts.
         told: those who observe it.
         unchosen: the state of the fan-out graph in which none could be chosen.
-        around: whose leaving stops it. What its own rollouts raise does not stop those beside them.
+        executors: whose leaving stops it. What its own rollouts raise does not stop those beside them.
         due: the rollouts of the next wave, once it is known that there is one.
         fleeting: what a rollout's record leaves out, for it is not to be checkpointed: writes, and where it wants to go
             with them.
@@ -108,7 +108,7 @@ class Session:
     seen: dict[str, BaseTool] = field(default_factory=dict)
     notices: UndeclaredListener = field(default_factory=Notices)
     unchosen: Any = None
-    around: Around = field(default_factory=around_here)
+    executors: Executors = field(default_factory=executors_here)
     due: Sequence[int] = ()
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class Session:
             self.once = replace(self.once, log=RunLog(self.once.journal, here))
 
     @property
-    def below(self) -> Any:
+    def outer_store(self) -> Any:
         """The store that the rollouts read from and the winner writes to."""
         return self.store if self.store is not None else self.agent.store
 

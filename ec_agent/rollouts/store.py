@@ -41,17 +41,17 @@ class StoreOverlay(BaseStore):
     key in a batch the last one counts. Results are copies: changing one does not change the store.
 
     Args:
-        below: the store to read from. No write reaches it.
+        base: the store to read from. No write reaches it.
     """
 
-    def __init__(self, below: BaseStore) -> None:
-        core: Any = below
+    def __init__(self, base: BaseStore) -> None:
+        core: Any = base
         while isinstance(getattr(core, "_store", None), BaseStore):  # the LangGraph server wraps its store
             core = core._store
-        self.supports_ttl = below.supports_ttl
-        self.ttl_config = below.ttl_config
+        self.supports_ttl = base.supports_ttl
+        self.ttl_config = base.ttl_config
         self.index_config: IndexConfig | None = getattr(core, "index_config", None)
-        self._below = below
+        self._base = base
         # An InMemoryStore also lists empty namespaces, and a search gives the oldest items first. Stores in databases
         # leave empty namespaces out, and give the newest first.
         self._in_memory = isinstance(core, InMemoryStore) or bool(getattr(core, "_in_memory", False))
@@ -74,7 +74,7 @@ class StoreOverlay(BaseStore):
             # Embeds the texts, which may take long, before the lock is taken. `_Memo` keeps the results.
             InMemoryStore(index=self._index).batch(ops)
         steps, asked = self._plan(ops)
-        found = self._below.batch(asked) if asked else []
+        found = self._base.batch(asked) if asked else []
         self._write(ops)
         return _results(steps, found)
 
@@ -84,7 +84,7 @@ class StoreOverlay(BaseStore):
         if self._index:
             await InMemoryStore(index=self._index).abatch(ops)
         steps, asked = self._plan(ops)
-        found = await self._below.abatch(asked) if asked else []
+        found = await self._base.abatch(asked) if asked else []
         self._write(ops)
         return _results(steps, found)
 

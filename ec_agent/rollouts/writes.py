@@ -111,7 +111,7 @@ class WriteLog:
         self._order.setdefault(event["id"], (0, event["name"], 0))
         self._results[event["id"]] = _unfolded(event.get("result") or {})
 
-    def again(self, finished: Mapping[str, Pairs]) -> None:
+    def resumed(self, finished: Mapping[str, Pairs]) -> None:
         """Prepare for the run to resume the step in which it stopped; these tasks of it are finished."""
         self.finished, self.interrupts, self.split = finished, [], False
         self._ended, self._running = False, set()

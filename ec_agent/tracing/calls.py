@@ -44,8 +44,8 @@ class CallSpans:
         self._open: dict[int, Span] = {}
         self._requests: WeakKeyDictionary[OpenCall, Span] = WeakKeyDictionary()
 
-    def start(self, operation: str, given: Mapping[str, Any], params: Mapping[str, Any], around: Span | None) -> Span:
-        """Begin a call's span, beneath the span ``around`` if there is one.
+    def start(self, operation: str, given: Mapping[str, Any], params: Mapping[str, Any], parent: Span | None) -> Span:
+        """Begin a call's span, beneath the span ``parent`` if there is one.
 
         Args:
             operation: the conventions' name of the operation, such as ``"chat"``.
@@ -57,7 +57,7 @@ class CallSpans:
         span = self.settings.begin(
             f"{operation} {model}" if model else operation,
             {names.OPERATION: operation, **given, **names.request(params)},
-            context=None if around is None else set_span_in_context(around),
+            context=None if parent is None else set_span_in_context(parent),
             kind=SpanKind.CLIENT,
         )
         self._open[id(span)] = span
@@ -88,12 +88,12 @@ class CallSpans:
             tell(span, {names.PARTIAL: True})
             end(span)
 
-    def around(self, call: OpenCall | None) -> Span | None:
+    def parent_of(self, call: OpenCall | None) -> Span | None:
         """Return the span of the call during which this one is made.
 
         ``None`` if there is none, or if that call is streaming: then this one runs beside it, not inside it.
         """
-        above = call.around if call is not None else None
+        above = call.outer if call is not None else None
         return self.of_calls.get(above) if above is not None and not above.speaking else None
 
 
@@ -131,7 +131,7 @@ class CallHandler(BaseCallbackHandler):
             names.PROVIDER: names.provider(metadata),
             names.INPUT_MESSAGES: input_messages(asked) if spans.settings.content else None,
         }
-        span = spans.start(operation, given, params, spans.around(call))
+        span = spans.start(operation, given, params, spans.parent_of(call))
         if call is not None:
             spans.of_calls[call] = span
         self._runs[run_id] = (spans, span, call)
@@ -170,7 +170,7 @@ def _asked(spans: CallSpans, call: OpenCall, body: Mapping[str, Any]) -> Span:
         names.INPUT_MESSAGES: input_messages(asked_in(body)) if spans.settings.content else None,
     }
     operation = "text_completion" if "prompt" in body and "input" not in body else "chat"
-    span = spans.of_calls[call] = spans.start(operation, given, body, spans.around(call))
+    span = spans.of_calls[call] = spans.start(operation, given, body, spans.parent_of(call))
     return span
 
 

@@ -125,7 +125,7 @@ class SpanObserver(Observer):
         if (held := self._held(rollout)) is not None and held.calls is not None:
             held.calls.request_started(call, asked)
 
-    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], again: int) -> None:
+    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
         """End the span of a call of a raw client."""
         if (held := self._held(rollout)) is not None and held.calls is not None:
             held.calls.request_ended(call, requests)

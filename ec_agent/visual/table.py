@@ -49,10 +49,10 @@ def text_of(selection: Selection) -> str:
     """
     view = view_of(selection)
     notes = [f"note: {shown(warning)}" for warning in selection.warnings]
-    return "\n".join([title_of(view), *lines_of(view), *below(view), *notes])
+    return "\n".join([title_of(view), *lines_of(view), *facts_under_table(view), *notes])
 
 
-def below(view: View) -> list[str]:
+def facts_under_table(view: View) -> list[str]:
     """What stands below the table: who is ahead of whom, what ``stop=`` came to, what all rollouts cost."""
     return [*(lead(view) or ["There is no runner-up."]), *filter(None, [stopping(view)]), paid(view)]
 

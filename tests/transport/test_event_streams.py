@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from ec_agent.capture.heard import Heard
+from ec_agent.capture.taken import TakenLogprobs
 from ec_agent.capture.transport.decoder import of_event
 from ec_agent.capture.transport.events import Events
 
@@ -24,7 +24,7 @@ def chunk(*values, text="t"):
 
 def passed(pieces):
     """What the client reads, and what was taken, of a stream in these pieces."""
-    heard = Heard()
+    heard = TakenLogprobs()
     events = Events(heard, of_event)
     emptied = [*(events.feed(piece) for piece in pieces), events.finish()]
     return list(SSEDecoder().iter_bytes(iter(emptied))), list(heard.events)
@@ -125,7 +125,7 @@ def test_any_stream_in_any_parts(data, drawn):
 
 
 def test_an_event_goes_on_with_its_last_byte():
-    events = Events(Heard(), of_event)
+    events = Events(TakenLogprobs(), of_event)
     sent = f"data: {chunk(-1.0)}\r\r".encode()
     assert [events.feed(sent[n : n + 1]) for n in range(len(sent) - 1)] == [b""] * (len(sent) - 1)
     assert events.feed(sent[-1:]).startswith(b'data: {"choices"')
@@ -133,14 +133,14 @@ def test_an_event_goes_on_with_its_last_byte():
 
 def test_what_has_no_logprobs_goes_on_byte_for_byte():
     stream = b': hi\r\n\r\nevent: e\rdata:  {"a" :1}\rdata:2\n\r\nid: 3\n\ndata: not json\n\ndata: [DONE]\n\n'
-    events = Events(Heard(), of_event)
+    events = Events(TakenLogprobs(), of_event)
     assert b"".join(events.feed(stream[n : n + 1]) for n in range(len(stream))) + events.finish() == stream
 
 
 def test_a_large_event_in_many_parts_is_not_copied_again_and_again():
     sent = f"data: {chunk(*[-1.0] * 20_000)}\n\n".encode()
     parts = [sent[n : n + 1000] for n in range(0, len(sent), 1000)]
-    events = Events(Heard(), of_event)
+    events = Events(TakenLogprobs(), of_event)
     for part in parts[:-1]:
         assert events.feed(part) == b""
     assert len(events._tail) == len(parts) - 1

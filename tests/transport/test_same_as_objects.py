@@ -85,15 +85,15 @@ def by_transport(sent, stream, whole, part, chance=None):
     request = Request()
     if not stream:
         found = of_whole(sent)
-        body, request.heard.whole = found or (sent, ())
+        body, request.taken.whole = found or (sent, ())
         request.response = parsed(json.loads(body), whole)
         return request
-    events = Events(request.heard, of_event)
+    events = Events(request.taken, of_event)
     cuts = sorted(chance.choices(range(len(sent)), k=3)) if chance else []
     pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
     emptied = [*(events.feed(piece) for piece in pieces), events.finish()]
     for event in SSEDecoder().iter_bytes(iter(emptied)):
-        request.chunks.append(light(request.heard.put_back(parsed(json.loads(event.data), part))))
+        request.chunks.append(light(request.taken.put_back(parsed(json.loads(event.data), part))))
     return request
 
 

@@ -42,7 +42,7 @@ class MessageParts:
     said: list[Said] = field(default_factory=list)
     mute: int = 0
     silent: bool = False
-    again: set[int] = field(default_factory=set)
+    repeated: set[int] = field(default_factory=set)
     closing: Sequence[Any] | None = None
 
     def hear(self, message: Any, generation_info: Any = None) -> None:
@@ -55,7 +55,7 @@ class MessageParts:
             again = bool(part.entries) and self.closing is not None and alike(part.entries, self.closing)
             self.closing = part.entries
         if again:
-            self.again.add(len(self.parts))
+            self.repeated.add(len(self.parts))
         elif not said.pieces[0].words:
             self.mute -= len(part.entries)  # the logprobs of what is said later
         elif not part.entries:
@@ -97,7 +97,7 @@ class MessageParts:
 
     def _new(self) -> list[int]:
         """How many tokens each part adds to those before it."""
-        once = [[] if place in self.again else part for place, part in enumerate(self.parts)]
+        once = [[] if place in self.repeated else part for place, part in enumerate(self.parts)]
         tokens = partial(self.usages.generated, adds_up=True)
         return list(map(len, added(once, self._text, tokens)))
 
@@ -106,7 +106,7 @@ class MessageParts:
 
     def _said(self, new: Sequence[int]) -> Said:
         """What the message says, part by part; ``new`` tells how many tokens each part adds."""
-        said = joined([each for place, each in enumerate(self.said) if place not in self.again])
-        sizes = [size for place, size in enumerate(new) if place not in self.again]
+        said = joined([each for place, each in enumerate(self.said) if place not in self.repeated])
+        sizes = [size for place, size in enumerate(new) if place not in self.repeated]
         pieces = (piece._replace(entries=size) for piece, size in zip(said.pieces, sizes, strict=True))
         return said._replace(pieces=tuple(pieces))

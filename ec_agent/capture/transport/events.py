@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ec_agent.capture.heard import Event, Heard
+from ec_agent.capture.taken import Event, TakenLogprobs
 
 TakeOut = Callable[[bytes], tuple[bytes, Event] | None]
 
@@ -18,12 +18,12 @@ class Events:
     on as it came unless something was taken out of it. What is no event's data (comments, names) is never held back.
 
     Args:
-        heard: where what is taken goes, one item for each event that the client makes a chunk of.
+        taken: where what is taken goes, one item for each event that the client makes a chunk of.
         take_out: takes the logprobs out of an event's data.
     """
 
-    def __init__(self, heard: Heard, take_out: TakeOut) -> None:
-        self._heard, self._take_out = heard, take_out
+    def __init__(self, taken: TakenLogprobs, take_out: TakeOut) -> None:
+        self._taken, self._take_out = taken, take_out
         self._tail: list[bytes] = []
         self._after_cr = False
         self._held: list[bytes] = []
@@ -74,7 +74,7 @@ class Events:
         if data.startswith(b"[DONE]"):
             return held
         found = self._take_out(data)
-        self._heard.events.append(found[1] if found is not None else ())
+        self._taken.events.append(found[1] if found is not None else ())
         if found is None:
             return held
         others = [line.rstrip(b"\r\n") for line in held if _field(line)[0] != b"data"]

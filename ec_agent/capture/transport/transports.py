@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import httpx2
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
-from ec_agent.capture.heard import Event, Taken, below
+from ec_agent.capture.taken import Event, Taken, take_into
 from ec_agent.capture.transport.events import Events
 from ec_agent.errors import CaptureWarning, ConfigError
 from ec_agent.support.checks import flag, repr_of
@@ -32,28 +32,28 @@ class _Taking:
         self._decoder = _decoder() if strip else None
 
     def _handled(self, send: Step) -> Plan[httpx2.Response]:
-        heard = below.get() if self._decoder is not None else None
-        if heard is not None:
-            heard.clear()
-            below.set(None)  # what is sent in the course of this, or by a transport like this further down, is not it
+        taken = take_into.get() if self._decoder is not None else None
+        if taken is not None:
+            taken.clear()
+            take_into.set(None)  # what is sent meanwhile, or by a transport like this further down, is not it
         try:
             response: httpx2.Response = yield send
         finally:
-            if heard is not None:
-                below.set(heard)
-        if heard is None or self._decoder is None or not response.is_success:
+            if taken is not None:
+                take_into.set(taken)
+        if taken is None or self._decoder is None or not response.is_success:
             return response
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if heard.streamed:
+        if taken.streamed:
             if kind != "text/event-stream":
                 return response
-            return _with_body(response, self._body(response, Events(heard, self._decoder.of_event)))
+            return _with_body(response, self._body(response, Events(taken, self._decoder.of_event)))
         if not kind.endswith("json"):
             return response
         body = yield Step(response.read, response.aread)
         found = self._decoder.of_whole(body)
         if found is not None:
-            body, heard.whole = found
+            body, taken.whole = found
         return _with_body(response, httpx2.ByteStream(body), len(body))
 
 
@@ -207,12 +207,12 @@ def async_http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.AsyncClien
     return client
 
 
-def _put_below(client: Any, around: Any) -> None:
+def _put_below(client: Any, wrap: Any) -> None:
     # Given a transport, the client would heed neither proxies nor certificates; so it makes its own, and we put ours
     # around those.
-    client._transport = around(client._transport)
+    client._transport = wrap(client._transport)
     client._mounts = {
-        pattern: None if mounted is None else around(mounted) for pattern, mounted in client._mounts.items()
+        pattern: None if mounted is None else wrap(mounted) for pattern, mounted in client._mounts.items()
     }
 
 

@@ -18,7 +18,7 @@ Event = Taken | Any
 
 
 @dataclass(eq=False, slots=True)
-class Heard:
+class TakenLogprobs:
     """The logprobs of one request's answer, on their way from the transport to the record.
 
     Attributes:
@@ -80,5 +80,5 @@ def _laid(under: Any, tree: Mapping[Any, Any]) -> Any:
     )
 
 
-below: ContextVar[Heard | None] = ContextVar("ec_agent_below", default=None)
+take_into: ContextVar[TakenLogprobs | None] = ContextVar("ec_agent_take_into", default=None)
 """Where a transport puts the logprobs of the request being sent in this context; ``None``: it is to leave them."""
