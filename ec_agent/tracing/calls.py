@@ -51,7 +51,7 @@ class CallSpans:
             operation: the conventions' name of the operation, such as ``"chat"``.
             given: attributes of the span.
             params: the request's parameters.
-            around: the span of a call during which this one is made.
+            parent: the span of a call during which this one is made.
         """
         model = given.get(names.REQUEST_MODEL)
         span = self.settings.begin(

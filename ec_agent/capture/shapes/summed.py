@@ -32,7 +32,7 @@ class MessageParts:
         said: what each part says.
         mute: how many parts say something and have no logprobs, less what came of those at another time.
         silent: whether any does.
-        again: which parts are closing ones that came again.
+        repeated: which parts are closing ones that came again.
         closing: the tokens of the part that closed the message.
     """
 
