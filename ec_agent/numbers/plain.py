@@ -1,8 +1,8 @@
-"""The one list of what a call has, and calls as plain values: every checkpoint, store, table and JSON derives from it.
+"""The one list of a call's fields, which checkpoints, stores, Parquet tables and JSON use; and calls as plain values.
 
-A new field of ``Call`` with a plain value (a number, text, true or false) is kept and read back by all of them as soon
-as it stands in that class; ``VERSION`` in ``ec_agent/traces/stored.py`` goes up by one with it. A field with a value
-that is not plain, a list say, needs a line here in ``pack_calls`` and ``unpack_calls``, and one wherever it is stored.
+To add a field with a plain value (a number, a text, true or false), add it to the class ``Call``, and raise ``VERSION``
+in ``ec_agent/traces/stored.py`` by one. Everything that stores calls then stores it, too. A field with another value,
+such as a list, also needs a line in ``pack_calls`` and ``unpack_calls``, and one in each place that stores calls.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 from ec_agent.numbers.trajectory import Call, ToolUse, Trajectory, likeliest
 
 SIGNALS_OF_A_CALL = ("entropies", "signals")
-"""The fields of ``Call`` that hold a number per token."""
+"""The fields of ``Call`` that hold one number per token."""
 
 LISTS_OF_A_CALL = ("texts", "tools", "candidates")
 """The fields of ``Call`` that hold a list."""
 
-_NEVER_UNKNOWN = ("capability",)  # a call tells it by its entropies where it was left out
+_NEVER_UNKNOWN = ("capability",)  # if it is left out, the call finds it from its entropies
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class PlainField:
     """A field of ``Call`` that holds one plain value.
 
     Attributes:
-        name: its name.
+        name: name of the field.
         kind: the type of its values: ``int``, ``float``, ``str`` or ``bool``.
         optional: whether it may be ``None`` in a call.
-        default: what it is in a call that was kept before there was such a field.
+        default: its value in calls that were stored before the field was added.
     """
 
     name: str
@@ -56,16 +56,16 @@ def _plain_fields() -> tuple[PlainField, ...]:
 
 
 PLAIN_FIELDS = _plain_fields()
-"""The fields of ``Call`` that hold one plain value, in its order."""
+"""The fields of ``Call`` that hold one plain value, in the order of the class."""
 
 
 def plain_of(call: Call) -> dict[str, Any]:
-    """A call's plain values by their fields' names."""
+    """Return the plain values of a call by the names of their fields."""
     return {each.name: getattr(call, each.name) for each in PLAIN_FIELDS}
 
 
 def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
-    """The calls as a checkpoint keeps them: 8 bytes a token and signal, and plain values."""
+    """Turn the calls of a trajectory into plain values and bytes (8 per token and signal), for a checkpoint."""
     return [
         {
             **plain_of(call),
@@ -80,7 +80,7 @@ def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
 
 
 def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
-    """The inverse of ``pack_calls``; what an older checkpoint does not have is as if it were left out."""
+    """Make a trajectory from what ``pack_calls`` returned. Fields that an older checkpoint lacks get their defaults."""
     return Trajectory(
         [
             Call(

@@ -1,4 +1,4 @@
-"""Final actions as JSON, and back: messages stay messages, everything else becomes plain."""
+"""Writes final actions as JSON and reads them. Messages are restored as messages, other objects as plain data."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _MESSAGE = "__message__"
 
 
 def action_to_json(action: Any) -> str:
-    """A final action as JSON.
+    """Write a final action as JSON text.
 
-    Messages are kept whole. Pydantic models and dataclasses become dicts, tuples and sets lists, and what JSON does not
-    know the text that ``repr`` gives.
+    Messages are kept completely. Pydantic models and dataclasses become dicts, tuples and sets become lists, and other
+    objects become the text of their ``repr``.
     """
     return json_of(action)
 
 
 def json_of(value: Any) -> str:
-    """Anything as JSON that can be read again; never raises."""
+    """Write any value as JSON text that can be read again. Never raises."""
     try:
         text = json.dumps(value, default=_plain)
-        json.loads(text)  # what is too deep, or a number too long, can be written and not read
+        json.loads(text)  # Python writes some JSON that it cannot read: very deep nesting, very long numbers
         return text
-    except Exception:  # keys that are no strings, a cycle, whatever somebody's ``repr`` or ``model_dump`` raises
+    except Exception:  # keys that are not strings, a cycle, any error of the value's own repr or model_dump
         return json.dumps(_named(value))
 
 
 def action_from_json(text: str) -> Any:
-    """The inverse of ``action_to_json``, as far as it goes."""
+    """Read what ``action_to_json`` wrote. Messages are restored; other objects come back as plain data."""
     return json.loads(text, object_hook=_whole)
 
 
@@ -63,5 +63,5 @@ def _whole(value: dict[str, Any]) -> Any:
         return value
     try:
         return messages_from_dict([value[_MESSAGE]])[0]
-    except Exception:  # an agent's own dict, with that key
+    except Exception:  # a dict of the agent that happens to have this key
         return value

@@ -1,4 +1,4 @@
-"""What a store of traces can do, whatever keeps it; everything outside the stores' own rooms asks for this alone."""
+"""The interface of a trace store. Code outside of the stores' own rooms uses only this interface."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelect
 
 
 class TraceStoreProtocol(Protocol):
-    """A store of finished rollouts: those of one evaluation, those of recorded selections, or both.
+    """A store of finished rollouts. It holds one evaluation (its *run*), or recorded selections, or both.
 
-    Three things hold for every store. What was added survives a kill of the process at any moment. Each call that
-    writes is one transaction: a rollout is there with all its calls and signals, or not at all. Several processes may
-    write at once, and of two rollouts with the same key the first is kept. An open store is for one thread;
-    :meth:`reopened` and :meth:`recording` are for others.
+    Three things hold for every store. Data that was added survives a kill of the process at any moment. Each call that
+    writes is one transaction: a rollout is stored with all its calls and signals, or not at all. Several processes may
+    write at once; of two rollouts with the same key, the first is kept.
 
-    Signals are kept in single precision. What cannot be read or written is a ``TraceError`` that says what to do;
-    an argument that makes no sense a ``ConfigError``. ``tests/traces/test_store_contract.py`` holds every store to
-    this.
+    An open store must be used by one thread only. Other threads use :meth:`reopened` or :meth:`recording`.
+
+    Signals are stored in single precision. If data cannot be read or written, a method raises a ``TraceError`` that
+    says what to do. If an argument is wrong, it raises a ``ConfigError``. ``tests/traces/test_store_contract.py``
+    checks every store.
     """
 
     # Open and close
 
     @property
     def name(self) -> str:
-        """What messages call it: the name by which ``open_store`` finds it again."""
+        """The name of the store in messages. ``open_store`` opens the store by this name."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -38,127 +39,138 @@ class TraceStoreProtocol(Protocol):
     ) -> None: ...
 
     def reopened(self) -> Self:
-        """The same store, opened once more, for another thread."""
+        """Open the same store once more, for use in another thread."""
         ...
 
     def close(self) -> None:
-        """Close it. Closing twice is no error."""
+        """Close the store. Closing it twice is no error."""
         ...
 
     def delete(self) -> None:
-        """Delete the store with all that is in it, and close it; refused where somebody else uses it."""
+        """Delete the store and everything in it, and close it. Raise ``TraceError`` if somebody else has it open."""
         ...
 
     def see_in_place(self) -> None:
-        """See that what was written will be found under the store's name; a file may have been replaced meanwhile."""
+        """Check that the store still exists under its name. Raise ``TraceError`` if it was replaced, for example."""
         ...
 
-    # The evaluation that the store is for: one run
+    # The run: the one evaluation that the store holds
 
     def begin(
         self, settings: Mapping[str, Any], tasks: Mapping[str, str], asked: Mapping[str, Asked] | None = None
     ) -> None:
-        """Begin the run, or see that the store was begun with the same settings and tasks (id -> fingerprint).
+        """Begin the run. If the store has a run already, check that its settings and tasks are the same.
 
-        What tasks ask (id -> question and answer) is kept for readers; a store that goes on gets what it lacks of it.
+        Args:
+            settings: the settings of the run, as plain JSON.
+            tasks: the id of each task with its fingerprint, in order.
+            asked: by the id of a task: its question and its expected answer, for people. What a store that has a run
+                does not know yet is added.
         """
         ...
 
     def amend(self, settings: Mapping[str, Any]) -> None:
-        """Set some of the run's settings anew; the others stay."""
+        """Replace some of the run's settings. The others stay."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """The run's settings; empty before :meth:`begin`."""
+        """Return the run's settings. Empty before :meth:`begin`."""
         ...
 
     def tasks(self) -> dict[str, str]:
-        """Each task's id with its fingerprint, in the order in which :meth:`begin` was given them."""
+        """Return the id of each task of the run with its fingerprint, in the order given to :meth:`begin`."""
         ...
 
     def asked(self) -> dict[str, Asked]:
-        """What each task asks, by its id, in the same order; empty ``Asked()`` where that is not known."""
+        """Return the question and the expected answer of each task, in the same order. ``Asked()`` if unknown."""
         ...
 
     def add(self, rollout: StoredRollout) -> bool:
-        """Add a finished rollout of the run; whether it is this one that is kept. Its task must be one of the run's."""
+        """Add a finished rollout to the run. Its task must be one of the run's.
+
+        Returns:
+            ``False`` if the run has a rollout with this key already; this one is then not stored.
+        """
         ...
 
     def keys(self) -> set[Key]:
-        """The run's rollouts that are there. Those of recorded selections are none of the run's, here and below."""
+        """Return the keys of the run's rollouts. As in the methods below, recorded selections are not included."""
         ...
 
     def has(self, key: Key) -> bool:
-        """Whether that rollout of the run is there."""
+        """Tell whether the run has a rollout with this key."""
         ...
 
     def totals(self) -> list[TaskTotals]:
-        """What each task's rollouts came to, in task order, tasks without a rollout included."""
+        """Return sums over the rollouts of each task, in task order, including tasks without a rollout."""
         ...
 
     def failures(self) -> list[tuple[Key, str]]:
-        """The run's rollouts that failed, by key, with what they failed with."""
+        """Return the key and the error of each rollout of the run that failed."""
         ...
 
     def costs(self) -> dict[str, float]:
-        """What the run has cost, by the names of ``COSTS``, what :meth:`forget_failed` took out included."""
+        """Return the costs of the run by the names in ``COSTS``. Rollouts that :meth:`forget_failed` deleted count."""
         ...
 
     # Recorded selections
 
     def record(self, result: Selected, *, name: str | None = None) -> int:
-        """Keep a selection with all its rollouts, in one transaction; its id, which is never given twice."""
+        """Store a selection with all its rollouts, in one transaction. Return its id, which is never used again."""
         ...
 
     def recording(self, *, name: str | None = None) -> AbstractContextManager[None]:
-        """Record every selection made inside, from all threads; ``recorded.recording`` does it for every store."""
+        """Record every selection made inside the ``with`` block, in all threads; see ``recorded.recording``."""
         ...
 
     def selections(self) -> Iterator[StoredSelection]:
-        """The recorded selections, in the order in which they were recorded; one is in memory at a time."""
+        """Yield the recorded selections, in the order in which they were recorded. One is in memory at a time."""
         ...
 
     def selection(self, number: int) -> StoredSelection:
-        """The recorded selection with that id; a ``TraceError`` where there is none."""
+        """Return the recorded selection with this id. Raise ``TraceError`` if there is none."""
         ...
 
     def candidates(self, selection: int) -> list[tuple[int, int, int]]:
-        """Of each rollout of a selection its id, its index and its generated tokens, in index order; no signals."""
+        """Return ``(id, index, generated tokens)`` of each rollout of a selection, by index. No signals are loaded."""
         ...
 
-    # Rollouts of both kinds
+    # Rollouts of the run and of recorded selections
 
     def rollouts(
         self, task: str | None = None, kind: Kind = "sample", *, selection: int | None = None
     ) -> Iterator[StoredRollout]:
-        """The rollouts of one task, or of one selection, in index order; with neither all there are.
+        """Yield the rollouts of one task, or of one selection, by index; or all rollouts if neither is given.
 
-        Of all, those of the run come first, task by task, then those of the selections; rollouts of one task or
-        selection are together. One is in memory at a time, and one that was taken out meanwhile is passed over.
+        Of all, those of the run come first, task by task, then those of the selections, one selection after the other.
+        One rollout is in memory at a time. A rollout that is deleted in the meantime is skipped.
         """
         ...
 
     def rollout(self, number: int) -> StoredRollout:
-        """The rollout with that id; a ``TraceError`` where there is none."""
+        """Return the rollout with this id. Raise ``TraceError`` if there is none."""
         ...
 
-    # Taking out
+    # Deleting
 
     def forget_failed(self) -> int:
-        """Take the run's rollouts that failed out, so that they run again; how many. Their costs stay counted."""
+        """Delete the run's rollouts that failed, so that the evaluation runs them again. Return how many.
+
+        Their costs still count in :meth:`costs`.
+        """
         ...
 
     def forget(self, rollouts: Iterable[int]) -> int:
-        """Take rollouts of recorded selections out, by id, with a selection that has none left; how many there were.
+        """Delete rollouts of recorded selections, by id, and selections that have no rollout left. Return how many.
 
-        A rollout of the run is left where it is, even if its id is among them: the evaluation would run it again.
+        A rollout of the run is not deleted, even if its id is given, because the evaluation would run it again.
         """
         ...
 
     def compact(self) -> None:
-        """Give the room of what was taken out back to the disk."""
+        """Give the disk space of deleted rollouts back to the system."""
         ...
 
     def size(self) -> int:
-        """How much room it takes on the disk, in bytes; 0 where that is not known."""
+        """Return how much disk space the store takes, in bytes, or 0 if that is not known."""
         ...

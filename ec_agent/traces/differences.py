@@ -1,4 +1,4 @@
-"""What tells the run in a file from the one that was begun, in words."""
+"""Says in words how the run in a store differs from the run that was asked for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ _MOST_NAMED = 5
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Which settings differ, in words."""
+    """Return one sentence for each setting that differs.
+
+    Args:
+        there: the settings in the store.
+        here: the settings asked for.
+    """
     names = dict.fromkeys([*there, *here])
     changed = [name for name in names if there.get(name) != here.get(name)]
     return [f"{name} was {there.get(name)!r}, and is {here.get(name)!r} now" for name in changed]
 
 
 def other_tasks(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """Which tasks differ, in words."""
+    """Return one sentence each for tasks that are gone, are new, or have another fingerprint.
+
+    Args:
+        there: the tasks in the store, id and fingerprint.
+        here: the tasks asked for.
+    """
     lines = []
     for what, ids in (
         ("tasks are gone", [task for task in there if task not in here]),
@@ -35,15 +45,15 @@ def other_tasks(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
 def see_same_run(
     name: str, there: tuple[Mapping[str, Any], Mapping[str, str]], here: tuple[Mapping[str, Any], Mapping[str, str]]
 ) -> None:
-    """See that a store's run is the one that was asked for.
+    """Check that the run in a store is the one that was asked for.
 
     Args:
-        name: of the store.
-        there: the settings and the tasks that the store has.
-        here: those that were asked for.
+        name: name of the store.
+        there: the settings and the tasks in the store.
+        here: the settings and the tasks asked for.
 
     Raises:
-        TraceError: they differ; the message names where.
+        TraceError: they differ. The message lists the differences.
     """
     changed = differences(there[0], json.loads(json.dumps(dict(here[0]))))
     changed += other_tasks(there[1], here[1])

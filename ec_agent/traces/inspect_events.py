@@ -1,9 +1,11 @@
-"""Which of the model events of an Inspect sample are the agent's: as objects of Inspect and as JSON of its logs.
+"""Finds the model events of an Inspect sample that belong to the agent. Events are Inspect's objects, or JSON of a log.
 
-Those of others are: events with a model role (a simulated user, a grader); events inside a scorer, which is a span, or
-a step in logs from before there were spans; and those of a judge
-that the agent called itself, as ``react(attempts=2)`` does. Nothing marks the latter but an intermediate ``score``
-event behind them, in the agent's own span (inspect_ai 0.3.285).
+Three kinds of model events do not belong to the agent:
+
+* events with a model role, such as a simulated user or a grader;
+* events inside a scorer, which is a span (in old logs a step);
+* events of a judge that the agent itself called, as ``react(attempts=2)`` does. They are in the agent's own span. The
+  only sign of them is an intermediate ``score`` event that follows (inspect_ai 0.3.285).
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ _SCORING = ("scorers", "scorer")
 def of_the_agent(
     events: Iterable[Any], messages: Sequence[Any] = (), pool: Sequence[Any] = (), *, roles: bool = False
 ) -> list[Any]:
-    """The model events of the agent that came to an answer, in their order.
+    """Return the model events of the agent that have an answer, in order.
 
     Args:
-        events: of a sample.
-        messages: the sample's conversation in the end: what is in it was said by the agent.
-        pool: the messages that inputs refer to by number, in a log.
-        roles: take those with a model role, too.
+        events: all events of the sample.
+        messages: the sample's final conversation. The agent wrote the answers in it.
+        pool: in a log, the list of messages that inputs refer to by their number.
+        roles: whether to return events with a model role, too.
     """
-    scoring: set[Any] = set()
-    steps = 0  # of scorers that are under way
+    scoring: set[Any] = set()  # ids of the spans of scorers, and of spans inside them
+    steps = 0  # how many steps of scorers are open, in an old log
     kept: list[tuple[int, Any]] = []
     spans: dict[Any, list[tuple[int, Any]]] = {}
     for place, event in enumerate(events):
@@ -58,36 +60,46 @@ def _answered(event: Any) -> bool:
 
 
 def _judging(events: list[tuple[int, Any]], messages: Sequence[Any], pool: Sequence[Any]) -> set[int]:
-    """The places of a judge's model events among the model, tool and score events of one span."""
+    """Find the model events of a judge in one span of the agent. A judge's answers are in no later input.
+
+    Args:
+        events: the model, tool and score events of the span, each with its place among all events.
+        messages: as for ``of_the_agent``.
+        pool: as for ``of_the_agent``.
+
+    Returns:
+        The places of the judge's events.
+    """
     used = {place: _said(event) for place, event in events if get(event, "event") == "model"}
     conversation = {get(message, "id") for message in messages} - {None}
-    heard: list[set[Any]] = []  # what inputs behind each event have in them
+    later_inputs: list[set[Any]] = []  # for each event: the ids of messages in the inputs of later model events
     later: set[Any] = set()
     for _, event in reversed(events):
-        heard.append(set(later))
+        later_inputs.append(set(later))
         if get(event, "event") == "model":
             later |= _input_ids(event, pool)
-    heard.reverse()
+    later_inputs.reverse()
     judging: set[int] = set()
     begin, scorer = 0, None
     for number, (_, event) in enumerate(events):
         if get(event, "event") != "score":
             continue
         stretch = [each for each in events[begin:number] if get(each[1], "event") != "score"]
-        known = conversation | heard[number]
-        # Without the conversation, nothing tells of an answer with which no later input goes on.
+        known = conversation | later_inputs[number]
+        # Without the final conversation, an answer that no later input holds may be the judge's, or the agent's last.
+        # So only the events of this part are asked about.
         asked = used.values() if conversation else [used[place] for place, _ in stretch if place in used]
         if any(said in known | (later if conversation else set()) for said in asked):
             judging |= _unused(stretch, used, known)
         else:
-            again = begin > 0 and get(event, "scorer") != scorer  # another judge of the same answer
-            judging |= _behind_the_work(stretch, nothing_done=again)
+            another_judge = begin > 0 and get(event, "scorer") != scorer  # it judges the same answer as the one before
+            judging |= _after_last_tool(stretch, nothing_done=another_judge)
         begin, scorer = number + 1, get(event, "scorer")
     return judging
 
 
 def _said(event: Any) -> Any:
-    """The id of the message that it answered with."""
+    """Return the id of the message that a model event answered with."""
     return get(event, "output", "choices", 0, "message", "id")
 
 
@@ -101,7 +113,13 @@ def _input_ids(event: Any, pool: Sequence[Any]) -> set[Any]:
 
 
 def _unused(stretch: list[tuple[int, Any]], used: dict[int, Any], known: set[Any]) -> set[int]:
-    """Those behind the last answer that the conversation goes on with."""
+    """Return the places of the model events after the last one whose answer the conversation used.
+
+    Args:
+        stretch: the model and tool events between two score events, with their places.
+        used: by place: the id of the message that the model event answered with.
+        known: ids of the messages that the conversation, or a later input, holds.
+    """
     found: set[int] = set()
     for place, _ in reversed(stretch):
         if place in used:
@@ -111,8 +129,15 @@ def _unused(stretch: list[tuple[int, Any]], used: dict[int, Any], known: set[Any
     return found
 
 
-def _behind_the_work(stretch: list[tuple[int, Any]], *, nothing_done: bool) -> set[int]:
-    """Without ids: those behind the last tool; where no tool ran, all but the first, which is what was judged."""
+def _after_last_tool(stretch: list[tuple[int, Any]], *, nothing_done: bool) -> set[int]:
+    """Return the places of the judge's model events if messages have no ids: those after the last tool.
+
+    If no tool ran, all but the first: the first is the answer that was judged.
+
+    Args:
+        stretch: the model and tool events between two score events, with their places.
+        nothing_done: whether the agent did nothing in between, so that the first event is the judge's too.
+    """
     run: list[int] = []
     for place, event in reversed(stretch):
         if get(event, "event") != "model":

@@ -1,4 +1,4 @@
-"""Which store of traces a name is of. There is one kind today, the SQLite file; a second one is told from it here."""
+"""Opens the trace store that a name belongs to. Today all stores are SQLite files; other kinds would be added here."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ if TYPE_CHECKING:
     from ec_agent.traces.base import TraceStoreProtocol
 
 LONGEST_HEAD = 16
-"""So many bytes of a file are enough for :func:`is_trace_file`."""
+"""Number of bytes at the beginning of a file that :func:`is_trace_file` needs."""
 
 
 def open_store(place: str | Path, *, create: bool = False, timeout: float = 60.0) -> TraceStoreProtocol:
-    """Open a store of traces.
+    """Open a trace store.
 
     Args:
-        place: where it is: the path of a trace file.
-        create: make it where it is missing.
-        timeout: seconds to wait for another process that writes.
+        place: the path of a trace file.
+        create: whether to make the store if it is missing.
+        timeout: seconds to wait while another process is writing.
 
     Raises:
-        TraceError: it is missing, is no store of traces, or is one of a newer version.
-        ConfigError: the timeout is no number of seconds.
+        TraceError: the store is missing, is not a trace store, or was written by a newer version.
+        ConfigError: ``timeout`` is not a number of seconds.
     """
-    from ec_agent.traces.sqlite.store import TraceStore  # which loads LangChain: other logs need not wait for it
+    from ec_agent.traces.sqlite.store import TraceStore  # here, because it imports LangChain, which takes time
 
     return TraceStore(place, create=create, timeout=timeout)
 
 
 def is_there(place: str | Path) -> bool:
-    """Whether there is something of that name, which :func:`open_store` may still refuse."""
+    """Tell whether something exists under this name. :func:`open_store` may still refuse it."""
     return Path(place).exists()
 
 
 def is_trace_file(head: bytes) -> bool:
-    """Whether a file that begins so may be a store of traces."""
+    """Tell whether a file that begins with these bytes may be a trace store."""
     return head.startswith(b"SQLite format 3\0")

@@ -1,6 +1,6 @@
-"""A store of traces as Parquet tables, for pandas, polars, DuckDB and the like; docs/traces.md names the columns.
+"""Exports a trace store as Parquet tables, for pandas, polars, DuckDB and others. docs/traces.md lists the columns.
 
-Rows go out in groups as they fill up, so that memory holds one rollout and one group a table.
+Rows are written in groups, so that only one rollout and one group per table are in memory.
 """
 
 from __future__ import annotations
@@ -88,19 +88,19 @@ TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
 
 
 def export_parquet(store: TraceStoreProtocol, folder: Path, config: HEPConfig | None = None) -> dict[str, int]:
-    """Write ``selections``, ``rollouts``, ``calls`` and ``tokens`` into the folder, each a ``.parquet`` file.
+    """Write the tables ``selections``, ``rollouts``, ``calls`` and ``tokens`` as ``.parquet`` files into a folder.
 
     Args:
-        store: what to export.
-        folder: made where it is missing; none of the files may be there. They are readable by their owner alone.
-        config: settings of the phases, for the columns ``centroid`` and ``phases``; ``None`` is ``HEPConfig()``. They
-            are there to look at: they heed no coverage.
+        store: the store to export.
+        folder: the folder. It is made if it is missing, and must not have these files. Only their owner can read them.
+        config: settings of the phases, for the columns ``centroid`` and ``phases``. ``None`` means ``HEPConfig()``.
+            These columns are for inspection: they ignore whether the coverage is high enough for a score.
 
     Returns:
-        The number of rows of each table.
+        The number of rows of each table, by name.
 
     Raises:
-        TraceError: the folder cannot be written, or has such files.
+        TraceError: the folder cannot be written, or has one of these files.
     """
     there = [name for name in TABLES if (folder / f"{name}.parquet").exists()]
     if there:
@@ -128,13 +128,16 @@ def export_parquet(store: TraceStoreProtocol, folder: Path, config: HEPConfig | 
         raise TraceError(f"{folder} cannot be written ({error}); give another folder") from error
     except (pa.ArrowException, OverflowError, ValueError) as error:
         raise TraceError(
-            f"{store.name} holds what Parquet cannot ({error}); restore it from a copy, or leave it"
+            f"{store.name} holds a value that Parquet cannot hold ({error}); restore the store from a copy"
         ) from error
     return {name: table.count for name, table in tables.items()}
 
 
 class _Table:
-    """One file: rows wait until they fill a group; what is not whole is called ``*.part``, and is gone in the end."""
+    """One Parquet file. Rows are collected until they fill a group. The file is called ``*.part`` until it is complete.
+
+    If the export fails, the ``*.part`` file is deleted.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         fields = [pa.field(column, kind) for column, kind in TABLES[name].items()]
@@ -158,7 +161,7 @@ class _Table:
             if kind is None:
                 os.replace(self._part, self._path)
         finally:
-            with suppress(OSError):  # of half a table, which takes room on a disk that may be full
+            with suppress(OSError):  # an incomplete file must not take space on a disk that may be full
                 self._part.unlink(missing_ok=True)
 
     def add(self, row: tuple[Any, ...]) -> None:
@@ -219,14 +222,14 @@ def _tokens(rollout: StoredRollout, place: int, begins: int, call: Call) -> list
 def _texts(call: Call, length: int) -> Iterator[str | None]:
     texts = call.texts or ()
     for place in range(length):
-        # Half a character, as some tokens are, is no UTF-8.
+        # Some tokens are half of a character, which UTF-8 cannot hold.
         yield texts[place].encode(errors="replace").decode() if place < len(texts) else None
 
 
 def _signal(call: Call, name: str, length: int) -> pa.Array:
     if name != "entropy" and name not in call.signals:
         return pa.nulls(length, pa.float32())
-    return pa.array(call.signal(name).astype(np.float32), from_pandas=True)  # which makes NaN null
+    return pa.array(call.signal(name).astype(np.float32), from_pandas=True)  # from_pandas turns NaN into null
 
 
 def _micro(seconds: float | None) -> int | None:

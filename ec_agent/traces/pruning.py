@@ -1,4 +1,4 @@
-"""Making room: which recorded selections, or which of their rollouts, are to go. An evaluation's rollouts never are."""
+"""Frees disk space: finds recorded selections, or rollouts of them, to delete. Rollouts of an evaluation are kept."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ec_agent.traces.base import TraceStoreProtocol
 
 @dataclass(frozen=True, slots=True)
 class Prunable:
-    """What would go.
+    """What would be deleted.
 
     Attributes:
-        rollouts: ids.
-        selections: how many selections go whole.
-        thinned: how many lose rollouts and keep their receipt and winner.
-        tokens: generated tokens of the rollouts that go.
+        rollouts: ids of the rollouts to delete.
+        selections: how many selections would be deleted completely.
+        thinned: how many selections would lose rollouts, but keep their receipt and winner.
+        tokens: number of generated tokens of the rollouts to delete.
     """
 
     rollouts: tuple[int, ...]
@@ -28,13 +28,13 @@ class Prunable:
 def prunable(
     store: TraceStoreProtocol, *, keep: int | None = None, older_than: float | None = None, losers: bool = False
 ) -> Prunable:
-    """What fits all that is asked for.
+    """Find what may be deleted from a store under all the conditions given.
 
     Args:
-        store: where to look.
-        keep: spare the latest so many selections.
-        older_than: spare what was recorded less than so many seconds ago.
-        losers: spare receipts and winners.
+        store: the store.
+        keep: keep this many of the latest selections.
+        older_than: keep selections recorded less than this many seconds ago.
+        losers: keep the receipt and the winner of each selection, and delete only the other rollouts.
     """
     selections = list(store.selections())
     if keep is not None:
@@ -53,7 +53,7 @@ def prunable(
 
 
 def prune(store: TraceStoreProtocol, what: Prunable) -> int:
-    """Take it out of the store and give the room back to the disk; how many rollouts went.
+    """Delete what ``prunable`` found, and give the disk space back. Return how many rollouts were deleted.
 
     Raises:
         TraceError: the store cannot be written.

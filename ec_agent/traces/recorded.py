@@ -1,4 +1,4 @@
-"""From what ``best_of_n`` leaves to what is stored of it."""
+"""Records selections of ``best_of_n``: takes them over when they end, and turns them into what a store keeps."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class Selected(Protocol):
-    """What can be recorded: a ``BestOfNResult``, or anything with these parts of one."""
+    """What can be recorded: a ``BestOfNResult``, or any object with these three attributes of one."""
 
     @property
-    def selection(self) -> Selection: ...  # noqa: D102  # as there
+    def selection(self) -> Selection: ...  # noqa: D102  # see BestOfNResult
 
     @property
-    def trajectories(self) -> Sequence[Trajectory]: ...  # noqa: D102  # as there
+    def trajectories(self) -> Sequence[Trajectory]: ...  # noqa: D102  # see BestOfNResult
 
     @property
-    def final_actions(self) -> Sequence[Any]: ...  # noqa: D102  # as there
+    def final_actions(self) -> Sequence[Any]: ...  # noqa: D102  # see BestOfNResult
 
 
 def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, Trajectory, Any]]]:
-    """A result's receipt, and of each candidate its line in it, its calls and its final action.
+    """Split a result into its receipt, and for each candidate its part of the receipt, its calls and its final action.
 
     Raises:
-        TraceError: this is no such result.
+        TraceError: the object is not such a result.
     """
     try:
         receipt, calls, actions = result.selection, list(result.trajectories), list(result.final_actions)
@@ -83,7 +83,15 @@ def recording(reopened: Callable[[], TraceStoreProtocol], *, name: str | None) -
 def candidate_of(
     selection: int, receipt: CandidateReceipt, trajectory: Trajectory, final_action: Any, now: float
 ) -> StoredRollout:
-    """One candidate of the selection with that id, as it is stored."""
+    """Turn one candidate of a recorded selection into what a store keeps.
+
+    Args:
+        selection: id of the selection in the store.
+        receipt: the candidate's part of the receipt.
+        trajectory: its LLM calls.
+        final_action: its final action.
+        now: seconds since the epoch, used as its start if it made no LLM call.
+    """
     begun = [call.started for call in trajectory.calls if call.started is not None]
     seed = receipt.sampling.get("seed")
     return StoredRollout(

@@ -1,4 +1,4 @@
-"""What every store of traces keeps, as objects."""
+"""The objects that every trace store keeps."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ec_agent.rollouts.selection import Selection
 Kind = Literal["sample", "greedy"]
 
 VERSION = 7
-"""Of what is kept of a rollout, whichever the store: one more with each field. Parquet files say it too."""
+"""Version of what is stored, the same for all stores and for Parquet files. It rises by one with each new field."""
 
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")
 """The token counts of a rollout's usage."""
 
 COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")
-"""What the costs of a run are counted in."""
+"""Names of the costs of a run."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Which rollout of a run, or of a selection.
+    """Identifies a rollout within a run, or within a recorded selection.
 
     Attributes:
-        task: the task's id; for a rollout of a recorded selection what that selection is called.
+        task: id of the task; for a rollout of a recorded selection, the name of the selection.
         kind: ``"sample"``, or ``"greedy"`` for the baseline at temperature 0.
-        number: its index among the task's rollouts of that kind, from 0.
+        number: index among the rollouts of the task of that kind, from 0.
     """
 
     task: str
@@ -36,17 +36,17 @@ class Key:
     number: int
 
     def __str__(self) -> str:
-        """Which of its task's rollouts it is."""
+        """Return ``"greedy rollout"``, or ``"rollout 3"``, without the task."""
         return "greedy rollout" if self.kind == "greedy" else f"rollout {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a task asks, for readers; a selector never sees it.
+    """The question of a task and its right answer, for people. A selector never sees them.
 
     Attributes:
-        question: the question as plain text; ``None`` where the file does not know it.
-        expected: the right answer as plain text; ``None`` where the task names none.
+        question: the question as plain text, or ``None`` if the store does not know it.
+        expected: the right answer as plain text, or ``None`` if the task does not say it.
     """
 
     question: str | None = None
@@ -58,21 +58,21 @@ class StoredRollout:
     """One finished rollout.
 
     Attributes:
-        key: which.
-        seed: the seed it was to be sampled with, where one was given.
-        sampling: the request parameters asked for, the seed among them.
-        trajectory: its LLM calls with every signal that was kept; read back, the signals have single precision.
-        final_action: its final action; ``None`` where it failed.
-        verdict: how it was judged, from 0 to 1; 0 where it failed; NaN where nobody judged, as in a recorded selection.
-        error: what it failed with.
-        started: seconds since the epoch.
+        key: which rollout it is.
+        seed: the seed asked for, or ``None`` if there was none.
+        sampling: the request parameters asked for, including the seed.
+        trajectory: its LLM calls, with all signals that were kept. After reading, signals have single precision.
+        final_action: its final action, or ``None`` if it failed.
+        verdict: how it was judged, from 0 to 1. 0 if it failed. NaN if nobody judged it, as in recorded selections.
+        error: the error it failed with, or ``None``.
+        started: when it started, in seconds since the epoch.
         seconds: how long it took.
-        usage: ``prompt_tokens``, ``cached_tokens`` and ``generated_tokens``, as far as they were reported; where an LLM
-            cache answered, ``cached_answer_tokens``, which are none of these.
-        tool_calls: tools executed.
-        unsampled_calls: model calls to which ``sampling`` could not be applied.
-        selection: id of the recorded selection it is a candidate of; ``None`` for one of an evaluation.
-        id: its id in the file; ``None`` before it is added.
+        usage: token counts by the names in ``USAGE``, as far as they were reported. Tokens that came from an LLM cache
+            are only in ``cached_answer_tokens``.
+        tool_calls: how many tools it executed.
+        unsampled_calls: to how many LLM calls ``sampling`` could not be applied.
+        selection: id of the recorded selection that it is a candidate of, or ``None`` if it belongs to the run.
+        id: its id in the store, or ``None`` before it is added.
     """
 
     key: Key
@@ -93,13 +93,13 @@ class StoredRollout:
 
 @dataclass(frozen=True, slots=True)
 class StoredSelection:
-    """One recorded selection; its candidates are ``store.rollouts(selection=id)``.
+    """One recorded selection. ``store.rollouts(selection=id)`` yields its candidates.
 
     Attributes:
-        id: its id in the file.
-        name: what it was called when it was recorded.
-        recorded: when, seconds since the epoch.
-        receipt: who ran, who won, and why.
+        id: its id in the store.
+        name: the name given when it was recorded, or ``None``.
+        recorded: when it was recorded, in seconds since the epoch.
+        receipt: the account of the choice: the candidates, the winner, and why it won.
     """
 
     id: int
@@ -109,26 +109,26 @@ class StoredSelection:
 
     @property
     def label(self) -> str:
-        """What its rollouts' keys have for a task: its name, or its number."""
+        """Its name, or ``"selection 3"`` if it has none. It stands for the task in the keys of its rollouts."""
         return self.name or f"selection {self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskTotals:
-    """What a task's rollouts came to, without their timelines.
+    """Sums over the rollouts of one task.
 
     Attributes:
-        task: its id.
-        rollouts: finished rollouts, failed ones included, the greedy one not.
-        failed: those of them that failed.
-        solved: their verdicts added up.
-        best: the highest verdict.
-        greedy: verdict on the greedy rollout; ``None`` where there is none yet.
-        model_calls: LLM calls, the greedy rollout's included, as everywhere below.
-        unsampled_calls: those of them that seed and temperature could not be applied to.
-        prompt_tokens: tokens of the prompts.
-        generated_tokens: tokens generated.
-        seconds: time of the rollouts one after the other.
+        task: id of the task.
+        rollouts: number of finished rollouts, including failed ones, without the greedy one.
+        failed: how many of them failed.
+        solved: sum of their verdicts.
+        best: highest of their verdicts.
+        greedy: verdict on the greedy rollout, or ``None`` if it has not run yet.
+        model_calls: number of LLM calls. This and the numbers below include the greedy rollout.
+        unsampled_calls: number of LLM calls to which the sampling parameters could not be applied.
+        prompt_tokens: number of tokens in the prompts.
+        generated_tokens: number of generated tokens.
+        seconds: sum of the rollouts' durations.
     """
 
     task: str

@@ -175,7 +175,7 @@ def test_a_run_beside_it_cannot_start_a_file_afresh(path):
 
     def told(progress):
         if progress.stored == 3:
-            with pytest.raises(TraceError, match="end what else uses it") as caught:
+            with pytest.raises(TraceError, match="end other processes that use it") as caught:
                 remove(path)
             refused.append(caught.value)
 

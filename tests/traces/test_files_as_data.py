@@ -198,10 +198,10 @@ def test_any_value_in_any_column(name, cell, tmp_path, request):
         ("UPDATE rollouts SET started = 'noon'", "rollout.started is 'noon', not a number"),
         ("UPDATE calls SET texts = '[1]'", r"texts\[0\] is 1, not text"),
         ("UPDATE calls SET tools = '[{}]'", r"tools\[0\] has no name"),
-        ("UPDATE calls SET tokens = 1000000000000", "an entropy, or a gap, for each token"),
+        ("UPDATE calls SET tokens = 1000000000000", "one entropy, or NaN, for each token"),
         ("UPDATE calls SET candidates = '[[[1, 0.5]]]'", "not texts with probabilities"),
         ("UPDATE timelines SET data = x'00'", "buffer size"),
-        ("DELETE FROM timelines", "an entropy, or a gap, for each token"),
+        ("DELETE FROM timelines", "one entropy, or NaN, for each token"),
         ("UPDATE rollouts SET final_action = '{'", "not what ec_agent writes"),
     ],
 )

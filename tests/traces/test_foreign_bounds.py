@@ -261,7 +261,7 @@ def test_one_large_rollout_and_how_to_read_it(tmp_path):
     assert file.stat().st_size < 10_000
     done = CliRunner().invoke(app, ["score", "--sweep", str(file), "--max-record", "1"])
     assert isinstance(done.exception, LogprobsError)
-    assert "a rollout would take 3 MB of memory, more than 1" in str(done.exception)
+    assert "a rollout would take 3 MB of memory, more than the limit of 1" in str(done.exception)
     assert EntropyFile(file, 4 << 20).lengths.tolist() == [100, 399_900]
 
 

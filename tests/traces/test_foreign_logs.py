@@ -104,7 +104,7 @@ def test_a_sample_without_events_is_read_by_its_output(tmp_path, samples):
 def test_odd_samples_are_left_out(tmp_path, samples):
     found, troubles = told(in_a_zip(tmp_path / "log.eval", ["{", "[]", {"id": 1, "events": [3]}, samples[0]]))
     assert [each.name for each in found] == ["one epoch 1"]
-    odd = "is no sample that can be read"
+    odd = "is not a sample that can be read"
     for number, (trouble, words) in enumerate(zip(troubles, ["is not JSON", odd, odd], strict=True)):
         assert f"log.eval, samples/{number}_epoch_1.json {words}" in trouble
 
@@ -114,7 +114,7 @@ def test_half_an_eval_file_is_said(tmp_path):
     half.write_bytes((DATA / "inspect.eval").read_bytes()[:5000])
     found, (trouble,) = told(half)
     assert found == []
-    assert "is no whole .eval file" in trouble
+    assert "is not a complete .eval file" in trouble
 
 
 # LangSmith: the runs are those of LangChain's own tracer.
@@ -191,8 +191,8 @@ def test_an_odd_run_is_left_out_and_a_failed_one_has_no_logprobs(tmp_path, trace
     assert found.trajectory.scored_tokens == 0
     assert [trouble.partition("line ")[2][:12] for trouble in troubles] == [
         "2 has output",
-        "3 is no run ",
-        "4 is no run ",
+        "3 is not a r",
+        "4 is not a r",
     ]
 
 

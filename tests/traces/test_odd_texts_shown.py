@@ -113,7 +113,7 @@ def test_what_parquet_cannot_hold_is_said(recorded, tmp_path, monkeypatch):
     with TraceStore(recorded[0]) as store:
         odd = [replace(rollout, started=1e300) for rollout in store.rollouts()]
         monkeypatch.setattr(store, "rollouts", lambda: iter(odd))
-        with pytest.raises(TraceError, match="holds what Parquet cannot"):
+        with pytest.raises(TraceError, match="holds a value that Parquet cannot hold"):
             export_parquet(store, tmp_path / "tables")
 
 

@@ -285,8 +285,8 @@ def test_a_store_that_is_closed_or_of_another_thread_says_so(store):
     thread.start()
     thread.join()
     store.close()
-    with pytest.raises(TraceError, match="a store that is open"):
+    with pytest.raises(TraceError, match="use a store only while it is open"):
         store.record(result)
-    with pytest.raises(TraceError, match="use a store open"):
+    with pytest.raises(TraceError, match="use a store only while it is open"):
         list(store.selections())
-    assert "in its own thread" in caught[0]
+    assert "in the thread that opened it" in caught[0]

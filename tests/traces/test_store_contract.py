@@ -191,7 +191,7 @@ def test_a_rollout_is_there_whole_or_not_at_all(run):
 
 
 def test_a_rollout_of_no_task_of_the_run_is_refused(run):
-    with pytest.raises(TraceError, match="see that its run was begun with this task"):
+    with pytest.raises(TraceError, match="check that its run was begun with this task"):
         run.add(rollout("c"))
     assert run.keys() == set()
 

@@ -142,7 +142,7 @@ def test_something_else_is_refused(store, odd):
 
 
 def test_what_is_not_there_is_said(store):
-    with pytest.raises(TraceError, match="has no selection 7; `ec-agent traces ls`"):
+    with pytest.raises(TraceError, match="has no selection 7; run `ec-agent traces ls`"):
         store.selection(7)
     with pytest.raises(TraceError, match="has no rollout 7"):
         store.rollout(7)

@@ -70,7 +70,7 @@ def test_the_first_of_two_is_kept(store, path):
 def test_a_rollout_is_stored_whole_or_not_at_all(store):
     odd = Trajectory([call(0.1, texts=("a", "b")), call(0.2)])
     object.__setattr__(odd.calls[1], "capability", object())  # SQLite refuses it
-    with pytest.raises(TraceError, match="give what ec_agent made"):
+    with pytest.raises(TraceError, match="store only objects that ec_agent made"):
         store.add(rollout(trajectory=odd))
     assert store.keys() == set()
     for table in ("rollouts", "calls", "timelines"):
@@ -113,7 +113,7 @@ def test_a_file_whose_pages_are_damaged_is_said_by_what_writes_and_what_reads(st
 
 @pytest.mark.parametrize(
     ("create", "words"),
-    [(False, "cannot be read: its list of tables is .*malformed"), (True, "is no trace file .*malformed")],
+    [(False, "cannot be read: its list of tables is .*malformed"), (True, "is not a trace file .*malformed")],
 )
 def test_a_file_whose_list_of_tables_is_damaged_is_said_when_it_is_opened(store, path, create, words):
     for number in range(40):  # more tables than the first page has room for
@@ -134,7 +134,7 @@ def test_a_senseless_timeout_is_refused(path, timeout):
 
 
 def test_a_rollout_of_no_task_is_refused(store):
-    with pytest.raises(TraceError, match="see that its run was begun with this task"):
+    with pytest.raises(TraceError, match="check that its run was begun with this task"):
         store.add(rollout("c"))
 
 
@@ -213,9 +213,9 @@ def test_another_file_is_refused(tmp_path):
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE x (y)")
     for create in (False, True):
-        with pytest.raises(TraceError, match="is no trace file"):
+        with pytest.raises(TraceError, match="is not a trace file"):
             TraceStore(text, create=create)
-        with pytest.raises(TraceError, match="is a database, but no trace file"):
+        with pytest.raises(TraceError, match="is a database, but not a trace file"):
             TraceStore(other, create=create)
     (tmp_path / "file").write_text("")
     with pytest.raises(TraceError, match="file is empty; give"):
@@ -229,7 +229,7 @@ def test_another_file_is_refused(tmp_path):
 def test_a_file_that_cannot_be_read(path):
     TraceStore(path, create=True).close()
     path.with_name("run.db-wal").mkdir()  # in the place of SQLite's own
-    with pytest.raises(TraceError, match=r"run.db cannot be read \(.*\); see to its rights"):
+    with pytest.raises(TraceError, match=r"run.db cannot be read \(.*\); check its permissions"):
         TraceStore(path)
 
 

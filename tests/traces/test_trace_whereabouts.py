@@ -42,7 +42,7 @@ def test_what_cannot_be_found_again_is_not_said_to_be_stored(path, what):
 def test_a_file_that_was_put_back_goes_on(path):
     with begun(path) as store:
         path.rename(path.with_name("elsewhere.db"))
-        with pytest.raises(TraceError, match="put it back"):
+        with pytest.raises(TraceError, match="move it back"):
             store.add(rollout())
         path.with_name("elsewhere.db").rename(path)
         assert store.add(rollout(number=1))
@@ -52,7 +52,7 @@ def test_a_file_that_was_put_back_goes_on(path):
 
 def test_a_file_that_another_has_open_is_not_deleted(path):
     with begun(path) as writing:
-        with pytest.raises(TraceError, match=r"cannot be deleted .*; end what else uses it"):
+        with pytest.raises(TraceError, match=r"cannot be deleted .*; end other processes that use it"):
             TraceStore(path).delete()
         assert writing.add(rollout())
     TraceStore(path).delete()

@@ -68,7 +68,7 @@ def test_a_reader_is_not_held_up_by_a_writer(tmp_path):
     with TraceStore(tmp_path / "traces.db") as writing, TraceStore(tmp_path / "traces.db", timeout=0.05) as reading:
         writing._connection.execute("BEGIN IMMEDIATE")
         assert len(list(reading.rollouts())) == 2
-        with pytest.raises(TraceError, match="who else uses it"):
+        with pytest.raises(TraceError, match="which other processes use the file"):
             reading.compact()
         writing._connection.execute("ROLLBACK")
         reading.compact()

@@ -1,12 +1,17 @@
-"""Logs of others as rollouts that can be scored: one reader a file, one registry, memory for one record at a time.
+"""Reads logs of other tools as rollouts that can be scored. One record of a file is in memory at a time.
 
-source        bytes, lines and large JSON documents as streams of values
-base          what a reader is, and what it finds
+source        reads files, lines and large JSON documents as a stream of JSON values
+bounds        limits for the depth and the size of a record
+splitting     splits a large JSON document into the elements of an array
+base          the interface of a reader, and what it finds
 responses     saved responses, messages, entropies
-langsmith     exported runs; ``spool`` puts them in order
-inspect_log   Inspect's logs
-reference     the reference code's entropy_results.jsonl
-own           our trace files
+nested        finds answers anywhere in a record
+langsmith     runs exported from LangSmith
+spool         keeps calls on disk until the calls of a rollout are complete
+inspect_log   logs of Inspect
+reference     entropy_results.jsonl of the method's reference code
+own           our own trace stores
+dropping      tools that leave logprobs out of what they write
 """
 
 from __future__ import annotations
@@ -21,20 +26,20 @@ from ec_agent.traces.foreign.source import Source, Trouble, opened
 __all__ = ["READERS", "Found", "Reader", "Source", "Trouble", "found_in", "opened"]
 
 READERS: tuple[Reader, ...] = (own.READER, inspect_log.READER, langsmith.READER, reference.READER, responses.READER)
-"""In the order in which they are asked whether they know a file; the last knows all."""
+"""The readers, in the order in which they are tried. The last one accepts every file."""
 
 
 def found_in(source: Source, trouble: Trouble, format: str | None = None) -> Iterator[Found]:
-    """The rollouts in a file, one at a time.
+    """Read the rollouts in a file, one at a time.
 
     Args:
         source: the file.
-        trouble: called with the place and the fault of each record that cannot be read; it is left out.
-        format: name of the reader; ``None`` to look at the file.
+        trouble: called for each record that cannot be read, with its place and what is wrong. The record is skipped.
+        format: name of the reader. ``None`` means to recognise the format from the content.
 
     Raises:
-        LogprobsError: there is no such reader.
-        TraceError: a trace file cannot be used.
+        LogprobsError: there is no reader of that name.
+        TraceError: the file is a trace store, but cannot be read.
     """
     reader = next((r for r in READERS if (r.knows(source) if format is None else r.name == format)), None)
     if reader is None:

@@ -1,4 +1,4 @@
-"""What a reader of logs is, and what it finds."""
+"""The interface of a reader of logs, and the rollouts that it finds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.traces.foreign.source import Source, Trouble
 
 ODD = (EcAgentError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading a record raises that is not what it was taken for."""
+"""Errors that arise when a record has another form than a reader expects."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,11 +18,11 @@ class Found:
     """One rollout in a log.
 
     Attributes:
-        name: what the log calls it.
-        trajectory: its LLM calls, with the signals ``entropy`` and, where it can be told, ``surprisal``.
-        task: what it is a rollout of; rollouts of one task are compared. ``None`` where the log does not say.
-        outcome: how the log judges it, from 0 to 1; ``None`` where it does not.
-        lacking: why it has no logprobs, where that can be told.
+        name: its name in the log.
+        trajectory: its LLM calls, with the signals ``entropy`` and, if known, ``surprisal``.
+        task: name of its task, or ``None`` if the log does not say it. Rollouts of one task are compared.
+        outcome: how the log judges it, from 0 to 1, or ``None`` if it does not.
+        lacking: why it has no logprobs, or ``None`` if it has some or the reason is not known.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One kind of log.
+    """A reader of one kind of log.
 
     Attributes:
-        name: what ``--format`` calls it.
-        looks: what a file of this kind is, in words.
-        knows: whether a file is one.
-        read: its rollouts, one at a time; records that cannot be read are reported and left out.
+        name: its name for ``--format``.
+        looks: description of such a file, in words, for the help text.
+        knows: function that tells whether a file is of this kind.
+        read: function that yields the rollouts of a file. It reports records that cannot be read, and skips them.
     """
 
     name: str

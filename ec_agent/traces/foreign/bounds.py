@@ -1,7 +1,7 @@
-"""How deep and how large a record of a file may be: what somebody sent must not take all memory.
+"""Limits for the depth and the size of a record, so that a hostile or damaged file cannot fill the memory.
 
-Both are seen in the bytes, before a parser makes objects of them. A parser keeps something for each level that it is
-in, and ten to twenty times a record's bytes as objects.
+Both are checked in the bytes, before the parser makes objects of them. The objects take ten to twenty times as much
+memory as the bytes, and the parser needs memory for each level of nesting.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from ec_agent.errors import LogprobsError
 
 MAX_DEPTH = 200
 MOST_DEPTH = 500
-"""Deeper than this Python's own parser may fail, whatever is asked for."""
+"""The highest limit that a user can set. Python's parser may fail for deeper JSON."""
 
 MAX_RECORD = 256 << 20
 MAX_RATIO = 200
-"""A packed record is no log beyond this: of logprobs, which are mostly digits, a tenth remains at best."""
+"""How many times larger a record may get by unpacking. Logprobs are mostly digits, which can be packed to a tenth, so a
+record that grows more than this is not a log."""
 
 _SMALL = 16 << 20
 _MEGABYTE = 1 << 20
@@ -40,12 +41,12 @@ class BoundError(LogprobsError):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a record may be.
+    """Limits for a record.
 
     Attributes:
-        depth: so many levels of arrays and objects within each other.
-        record: bytes, unpacked; ``None`` for ``MAX_RECORD``, and of a packed file also ``MAX_RATIO`` times its packed
-            size where that is more than 16 MB.
+        depth: how many levels of arrays and objects may be nested.
+        record: largest size in bytes, after unpacking. ``None`` means ``MAX_RECORD``. A packed record must then also
+            not exceed ``MAX_RATIO`` times its packed size, unless it is smaller than 16 MB.
     """
 
     depth: int = MAX_DEPTH
@@ -53,18 +54,18 @@ class Bounds:
 
     @property
     def most(self) -> int:
-        """The most bytes of a record."""
+        """Largest size of a record, in bytes."""
         return MAX_RECORD if self.record is None else self.record
 
     def check_size(self, size: int, packed: int | None = None) -> None:
-        """See that a record of so many bytes may be read.
+        """Check that a record of this size may be read.
 
         Args:
-            size: in bytes; of a packed one when unpacked.
-            packed: its bytes in the file; ``None`` where it is not packed.
+            size: its size in bytes, after unpacking.
+            packed: its size in bytes in the file, or ``None`` if it is not packed.
 
         Raises:
-            BoundError: it may not.
+            BoundError: it is too large.
         """
         most = self.most
         if packed is not None and self.record is None:
@@ -72,15 +73,15 @@ class Bounds:
         if size > most:
             unpacked = "" if packed is None else f", {size:,} bytes packed into {packed:,}"
             raise BoundError(
-                f"is a record of more than {most // _MEGABYTE:,} MB{unpacked}; a larger --max-record reads it, if you "
-                "trust the file and have ten times as much memory"
+                f"is a record of more than {most // _MEGABYTE:,} MB{unpacked}; if you trust the file and have ten "
+                "times as much memory, give a larger --max-record"
             )
 
     def check_depth(self, depth: int) -> None:
-        """See that JSON of that depth may be read.
+        """Check that JSON of this depth may be read.
 
         Raises:
-            BoundError: it may not.
+            BoundError: it is too deep.
         """
         if depth > self.depth:
             raise BoundError(
@@ -89,17 +90,17 @@ class Bounds:
             )
 
     def parsed(self, text: str | bytes) -> Any:
-        """The value of JSON text.
+        """Return the value of JSON text.
 
         Raises:
             BoundError: it is too large or too deep.
-            ValueError: it is no JSON.
+            ValueError: it is not JSON.
         """
         self.check_text(text.encode(errors="replace") if isinstance(text, str) else text)
         return json.loads(text)
 
     def check_text(self, raw: bytes) -> None:
-        """See that JSON text may be parsed.
+        """Check that JSON text is neither too large nor too deep.
 
         Raises:
             BoundError: it is too large or too deep.
@@ -113,12 +114,12 @@ class Bounds:
 
 @dataclass(slots=True)
 class Depth:
-    """How deep JSON text nests, given in pieces. Its memory does not grow with the depth.
+    """Follows the nesting of JSON text that comes in pieces. Its memory does not grow with the depth.
 
     Attributes:
-        now: the level after what was given.
-        inside: whether that is inside a string.
-        escaped: whether a backslash at its end belongs to what follows.
+        now: the level of nesting after the pieces so far.
+        inside: whether the pieces so far end inside a string.
+        escaped: whether they end with a backslash that belongs to the next character.
     """
 
     now: int = 0
@@ -126,13 +127,14 @@ class Depth:
     escaped: bool = False
 
     def marks(self, piece: bytes) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """The brackets and commas outside of strings in the next piece: their places, what they are, the levels there.
+        """Find the brackets and commas outside of strings in the next piece.
 
-        The level of a bracket is that after it.
+        Returns:
+            Three arrays with one entry for each: its index in the piece, the byte itself, and the level after it.
         """
         if self.escaped and piece:
             piece = b" " + piece[1:]
-        if b"\\" in piece:  # what one stands before is no mark; outside of strings there is none in JSON
+        if b"\\" in piece:  # escaped quotes do not end a string, so they are replaced by spaces
             piece = piece.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
         if piece:
             self.escaped = piece.endswith(b"\\")
@@ -151,7 +153,7 @@ class Depth:
         return places, kinds, levels
 
     def within(self, piece: bytes) -> int:
-        """The deepest level in the next piece."""
+        """Return the deepest level in the next piece."""
         before = self.now
         levels = self.marks(piece)[2]
         return max(before, int(levels.max())) if len(levels) else before
@@ -160,7 +162,13 @@ class Depth:
 def bounded_lines(
     file: IO[bytes], bounds: Bounds, too_large: Callable[[int, BoundError], None]
 ) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their numbers from 1; those that are too large are reported and skipped."""
+    """Yield the lines of a file with their numbers from 1. Lines that are too large are reported and skipped.
+
+    Args:
+        file: the open file.
+        bounds: the limits.
+        too_large: called with the number of a line that is too large, and with the error.
+    """
     number = 0
     while line := file.readline(bounds.most + 1):
         number += 1

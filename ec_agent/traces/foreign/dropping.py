@@ -1,6 +1,7 @@
-"""Tools that are known to leave logprobs out of what they write: where there are none, asking the model does not help.
+"""Recognises tools that leave logprobs out of the logs that they write, so that an error can say it.
 
-Found by running them; docs/traces.md has the versions.
+With these tools, asking the model for logprobs does not help. They were found by running them; docs/traces.md lists the
+versions.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from typing import Any, NamedTuple
 from ec_agent.capture.shapes import get, listed, plain_message
 from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
 
-_MOST = 10_000  # things looked at
+_MOST = 10_000  # how many values of a record are looked at
 
 
 class Tool(NamedTuple):
     """A tool that leaves logprobs out.
 
     Attributes:
-        name: with what it is that it writes.
-        wrote: whether something within a record is of it.
+        name: its name, with the kind of record if only that kind lacks logprobs.
+        wrote: function that tells whether a mapping in a record was written by the tool.
     """
 
     name: str
@@ -27,7 +28,10 @@ class Tool(NamedTuple):
 
 
 def _begins(*starts: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a key begins so, or is named so in the ``{"key", "value"}`` of OpenTelemetry's JSON."""
+    """Make a test for mappings with a key that begins like this.
+
+    OpenTelemetry's JSON writes attributes as ``{"key": ..., "value": ...}``; there the value of ``"key"`` is tested.
+    """
 
     def wrote(thing: Mapping[str, Any]) -> bool:
         names = (*thing, thing.get("key"))
@@ -41,7 +45,7 @@ def _has(*keys: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _wrapped_stream(run: Mapping[str, Any]) -> bool:
-    """LangSmith's ``wrap_openai`` puts chunks together to an answer without their logprobs."""
+    """Recognise a streamed answer of LangSmith's ``wrap_openai``, which joins the chunks without their logprobs."""
     return run.get("run_type") == "llm" and isinstance(get(run, "outputs", "choices"), list)
 
 
@@ -67,7 +71,7 @@ DROPPING: tuple[Tool, ...] = (
 
 
 def why_none(record: Any) -> str | None:
-    """Why nothing in a record could be scored, where it shows; ``None`` where the model was not asked, it seems."""
+    """Return why a record has no logprobs to score, or ``None`` if probably the model was not asked for any."""
     path = logprobs_under(record)
     if path is not None:
         return unread(path)

@@ -1,7 +1,7 @@
-"""Logs of Inspect (inspect_ai), ``.eval`` and ``.json``: a sample and epoch is a rollout, a sample is a task.
+"""Reads logs of Inspect (inspect_ai), ``.eval`` and ``.json``. A sample is a task, and each epoch of it is a rollout.
 
-Its calls are the agent's model events, in order (``inspect_events``). Logs without events are read by the sample's last
-output. A sample that ended in an error is no candidate, and is left out.
+The calls are the model events of the agent, in order (``inspect_events``). If a log has no events, the sample's last
+output is the only call. A sample that ended in an error is not a candidate, and is skipped.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ else:  # Inspect compresses with Zstandard, which the standard library of older 
     from backports import zstd
     from backports.zstd import zipfile
 
-# Damaged, encrypted, or packed in a way that is not known here.
+# These mean that the file is damaged, encrypted, or packed in an unknown way.
 _NOT_UNPACKED = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, zstd.ZstdError)
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_ZSTANDARD)
-# Bytes of the packed file a time: a whole one unpacks to gigabytes before zipfile looks at the size that it tells.
+# Bytes of the packed file that are unpacked at a time. If all were unpacked at once, a hostile file could fill the
+# memory before zipfile compares the size with the one that the file claims.
 _PIECE = 4096
 _ZIP = b"PK\x03\x04"
-_GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # Inspect's own letters
+_GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # Inspect's grades: correct, partial, incorrect, no answer
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
@@ -51,7 +52,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
                 continue
             yield _rollout(sample)
         except ODD as error:
-            trouble(where, f"is no sample that can be read ({type(error).__name__}: {error})")
+            trouble(where, f"is not a sample that can be read ({type(error).__name__}: {error})")
 
 
 def _of_zip(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
@@ -72,15 +73,15 @@ def _of_zip(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
                         yield where, sample
                     source.advance(archive.getinfo(name).compress_size)
     except _NOT_UNPACKED as error:
-        trouble(source.label, f"is no whole .eval file ({error}); was its run ended?")
+        trouble(source.label, f"is not a complete .eval file ({error}); check that its run has ended")
 
 
 def _unpacked(archive: Any, name: str, bounds: Bounds) -> bytes:
     info = archive.getinfo(name)
     if info.compress_type not in _PACKED:
-        raise zipfile.BadZipFile("it is packed as no log of Inspect is; pack it anew with deflate or Zstandard")
+        raise zipfile.BadZipFile("no log of Inspect is packed in this way; pack it again with deflate or Zstandard")
     bounds.check_size(info.file_size, info.compress_size)
-    with archive.open(info) as packed:  # what it unpacks to beyond that size is an error
+    with archive.open(info) as packed:  # zipfile raises if it unpacks to more than this size
         return b"".join(iter(lambda: packed.read(_PIECE), b""))
 
 
@@ -113,7 +114,7 @@ def _calls(sample: Any) -> Iterator[Call]:
 
 
 def _call(output: Any, top_k: int | None = None) -> Call:
-    payload = payload_of_response(output)  # the agent goes on with the first
+    payload = payload_of_response(output)  # the first answer, with which the agent went on
     return call_of(replace(payload, top_k=top_k), (ENTROPY, SURPRISAL))
 
 
@@ -121,7 +122,7 @@ def _grade(score: Any) -> float | None:
     value = get(score, "value")
     if isinstance(value, str):
         return _GRADES.get(value)
-    return float(value) if isinstance(value, int | float) and isfinite(value) else None  # NaN: "not scored"
+    return float(value) if isinstance(value, int | float) and isfinite(value) else None  # NaN means "not scored"
 
 
 def _seconds(moment: Any) -> float | None:

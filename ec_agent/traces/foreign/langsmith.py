@@ -1,11 +1,11 @@
-"""Runs exported from LangSmith, one JSON object a run: a trace is a rollout, its ``llm`` runs are the calls.
+"""Reads runs exported from LangSmith, one JSON object each. A trace is a rollout, and its ``llm`` runs are the calls.
 
-They may come in any order, as exports do: calls wait on disk until the file has been read, and are put in call-start
-order by the last part of ``dotted_order``, which begins with the run's own start, else by ``start_time``. Repetitions
-of a dataset's example (``reference_example_id``) are rollouts of one task.
+Exports have runs in any order. So calls are kept on disk until the file has been read. They are then sorted by the time
+they started: by the last part of ``dotted_order``, which begins with that time, or else by ``start_time``. Runs of the
+same example of a dataset (``reference_example_id``) are rollouts of one task.
 
-A call that failed, or never ended, is none, as for those who listen; a trace whose own run failed is no candidate. Of
-several generations of one call, the first is what the agent went on with.
+A call that failed or never ended is skipped, as during capture. A trace whose root run failed is not a candidate. If a
+call has several generations, the first one is used, because the agent went on with it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
     with Spool() as spool:
         for where, run, _ in values(source, trouble):
             if not isinstance(run, Mapping) or not (trace := run.get("trace_id") or run.get("id")):
-                trouble(where, "is no run with a trace_id; give runs as LangSmith's API returns them, one JSON each")
+                trouble(where, "is not a run with a trace_id; give runs as LangSmith's API returns them, one JSON each")
                 continue
             trace = str(trace)
             if (task := run.get("reference_example_id")) is not None:
@@ -72,9 +72,9 @@ def _failed(run: Mapping[str, Any]) -> bool:
 
 
 def _call(run: Mapping[str, Any], source: Source) -> Call | None:
-    """The call of an ``llm`` run; ``None`` where it failed, or was killed, before anything came."""
+    """Make the call of an ``llm`` run. ``None`` if the run failed or was killed before any token came."""
     payload = _payload(_plain(run.get("outputs"), source))
-    if _failed(run) or run.get("status") == "pending":  # what was killed stays pending
+    if _failed(run) or run.get("status") == "pending":  # a run that was killed stays pending
         if not payload.entries and not payload.tokens:
             return None
         payload = replace(payload, partial=True)
@@ -87,13 +87,13 @@ def _start(run: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any, source: Source) -> Any:
-    # Tables of runs have their JSON as text.
+    # In exported tables, these columns hold JSON as text.
     return source.bounds.parsed(value) if isinstance(value, str) and value else value
 
 
 def _payload(outputs: Any) -> Payload:
     generations = listed(get(outputs, "generations"))
-    # A run has one prompt as a rule; of old, its alternatives stand in no list of their own.
+    # ``generations`` has one list of alternatives per prompt. In old runs it is one list of alternatives.
     prompts = [generations] if any(isinstance(each, Mapping) for each in generations) else generations
     payloads = [payload for prompt in prompts if (payload := _first(listed(prompt))) is not None]
     if payloads:
@@ -101,14 +101,14 @@ def _payload(outputs: Any) -> Payload:
     answer = get(outputs, "message") or next(iter(listed(get(outputs, "messages"))), None)
     if answer is not None:
         return payload_of_message(plain_message(answer))
-    return payload_of_response(outputs or {})  # of a wrapped openai client
+    return payload_of_response(outputs or {})  # the run of a wrapped openai client
 
 
 def _first(alternatives: list[Any]) -> Payload | None:
-    """The alternative that the agent went on with; the others are on the bill."""
+    """Make the payload of the first alternative, which the agent went on with. It also counts the others' tokens."""
     if not alternatives:
         return None
-    # A completion model's have no message: the logprobs are beside the text.
+    # The alternatives of a completion model have text in place of a message.
     messages = [plain_message(get(each, "message") or {"content": get(each, "text")}) for each in alternatives]
     infos = [get(each, "generation_info") for each in alternatives]
     payloads = [payload_of_message(message, info) for message, info in zip(messages, infos, strict=True)]

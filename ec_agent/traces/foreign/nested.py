@@ -1,4 +1,4 @@
-"""Answers of models wherever they lie in a record: under any key, in text that is JSON, in LangChain's serial forms."""
+"""Finds answers of models anywhere in a record: under any key, in text that holds JSON, in LangChain's saved forms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ec_agent.capture.shapes.parts import key_of
 from ec_agent.traces.foreign.bounds import Bounds
 
 ASKED = frozenset({"messages", "request", "input", "inputs", "prompt", "prompts"})
-"""Under these keys is what a model was asked, old answers of its own among it."""
+"""Keys whose values are what a model was asked. They may hold earlier answers of the model."""
 
 _HELD = ("logprobs", "logprobs_result", "logprobsResult")
 _USAGE = ("usage", "usage_metadata", "usageMetadata")
@@ -36,9 +36,9 @@ class Nested:
     """An answer in a record.
 
     Attributes:
-        payloads: its alternatives, one as a rule.
-        path: the keys that lead to it, ``"*"`` for each step into a list.
-        answer: what the first alternative is told by.
+        payloads: its alternatives, usually one.
+        path: the keys that lead to it, with ``"*"`` for each step into a list.
+        answer: what identifies the first alternative.
     """
 
     payloads: Sequence[Payload]
@@ -46,7 +46,10 @@ class Nested:
     answer: Answer
 
     def repeats(self, other: Nested) -> bool:
-        """Whether it is that answer again; side by side, answers may be alike."""
+        """Tell whether this is the same answer as the other one, found twice.
+
+        Answers in one list may be equal by chance, so that these must also have the same id.
+        """
         if self.path != other.path:
             return bool(self.answer.length) and self.answer.is_of(other.answer)
         own, its = self.answer, other.answer
@@ -55,13 +58,13 @@ class Nested:
 
 
 def answers_within(record: Any, bounds: Bounds) -> list[Nested]:
-    """The answers in a record, each once, in the order in which they stand; none where no answer has logprobs.
+    """Return the answers in a record, each once, in the order of the record. Empty if no answer has logprobs.
 
-    What a model was asked is looked into only where there are none elsewhere.
+    What a model was asked (``ASKED``) is searched only if there are no answers elsewhere.
 
     Args:
-        record: JSON of any kind.
-        bounds: what JSON within text may be.
+        record: any JSON value.
+        bounds: limits for JSON inside of text.
     """
     for asked in (ASKED, frozenset[str]()):
         found: list[Nested] = []
@@ -79,7 +82,7 @@ class _Walk:
     asked: frozenset[str]
 
     def answers(self, record: Any) -> Iterator[Nested]:
-        """In the order in which they stand. No recursion: a record may be as deep as the bounds allow."""
+        """Yield the answers in the order of the record. Not recursive, because a record may be deeply nested."""
         left: list[tuple[Any, _Path, Any]] = [(record, (), None)]
         while left:
             thing, path, usage = left.pop()
@@ -106,7 +109,7 @@ class _Walk:
             left += reversed(inner)
 
     def _inside(self, text: str) -> Any:
-        """What JSON text holds; ``None`` for other text."""
+        """Return the value of text that is JSON and may have logprobs in it, and ``None`` for other text."""
         if text[:1] not in ("{", "[") or "logprob" not in text.lower():
             return None
         try:

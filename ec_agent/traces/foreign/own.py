@@ -1,4 +1,4 @@
-"""Our own trace files: what ``ec-agent eval`` stored, and recorded selections."""
+"""Reads our own trace stores: rollouts of ``ec-agent eval`` and of recorded selections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
         for rollout in store.rollouts():
             key = rollout.key
             if key.kind == "greedy" or rollout.error is not None:
-                continue  # no candidates: the baseline, and what failed
+                continue  # the greedy baseline and failed rollouts are not candidates
             task = key.task if rollout.selection is None else f"{key.task} ({rollout.selection})"
             judged = rollout.verdict == rollout.verdict
             yield Found(f"{key.task}, {key}", rollout.trajectory, task, rollout.verdict if judged else None)

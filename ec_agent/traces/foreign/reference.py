@@ -1,10 +1,11 @@
-"""``entropy_results.jsonl``, and the ``.json`` array of the same, of the method's reference code.
+"""Reads ``entropy_results.jsonl`` (or ``.json``, an array of the same records) of the method's reference code.
 
-A record is a rollout: ``entropy_sequence`` has an ``entropy`` for each token, in nats, ``null`` where there is none;
-``id`` names it, ``original_id`` its task, ``reward`` (tau2-bench) says how it ended. Its turns are not marked, so it is
-one call. A token whose candidates all underflow has the entropy 0 there, which cannot be told from certainty.
+Each record is a rollout. ``entropy_sequence`` has the ``entropy`` of each token, in nats, or ``null``. ``id`` is its
+name, ``original_id`` its task, and ``reward`` (tau2-bench) its outcome. The records do not say where an LLM call ends,
+so each rollout is read as one call. If the probabilities of all candidates of a token underflowed, that code wrote the
+entropy 0, as if the model had been sure; this cannot be recognised.
 
-Where a run of that code was resumed, an id may come twice; its own tools keep the last.
+If a run of that code was resumed, an id may occur twice. Its own tools use the last record.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _rollout(record: Any, place: int) -> Found:
 READER = Reader(
     name="reference",
     looks="entropy_results.jsonl (or .json) of the method's reference code",
-    # The key stands behind the answer's text and tokens: only their number is bounded.
+    # This key comes after the answer's text and tokens, so many bytes are read. Only the number of keys is limited.
     knows=lambda source: _ENTROPIES in itertools.islice(first_keys(source), 100),
     read=_read,
 )

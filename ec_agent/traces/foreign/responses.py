@@ -1,7 +1,8 @@
-"""Saved responses of OpenAI and others, messages, bare entropies: whatever ``trajectory_of`` reads, one a record.
+"""Reads saved responses of OpenAI and other providers, messages, and bare entropies: all that ``trajectory_of`` reads.
 
-The parts of a streamed answer are one answer, whether they come as lines, as an array or as a record; the alternatives
-in an answer are rollouts. Where a record is none of these, the answers in it are looked for.
+Each record is a rollout. If an answer has alternatives (``n=2``), each of them is a rollout. The parts of a streamed
+answer are joined to one answer, whether they are separate lines, an array, or one record. A record of another form is
+searched for answers inside it.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from ec_agent.traces.foreign.nested import answers_within
 from ec_agent.traces.foreign.source import Source, Trouble, values
 
 _NUMBER = int | float | None
-_PATIENCE = 100  # records after which an answer that has ended is not waited for: its usage may come late
-_MOST_DOUBTFUL = 16 << 20  # bytes
+_PATIENCE = 100  # after an answer has ended, its token count may still follow; wait for this many records
+_MOST_DOUBTFUL = 16 << 20  # bytes of a stream that may be no stream at all
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
@@ -50,7 +51,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 
 def _name(record: Any, place: int) -> str:
     named = get(record, "custom_id") or get(record, "id")
-    return str(named) if isinstance(named, str | int) else str(place)  # of LangChain's, an id may be a path
+    return str(named) if isinstance(named, str | int) else str(place)  # LangChain has records whose id is a list
 
 
 def _found(name: str, trajectories: list[Trajectory], record: Any) -> Iterator[Found]:
@@ -62,13 +63,13 @@ def _found(name: str, trajectories: list[Trajectory], record: Any) -> Iterator[F
 
 
 def _trajectories(record: Any, bounds: Bounds) -> list[Trajectory]:
-    """The rollouts in a record: one, or each alternative in its only answer."""
+    """Return the rollouts in a record: each alternative if it has one answer, else one rollout of all answers."""
     if (bare := _of_entropies(record)) is not None:
         return [bare]
     if is_response(record):
         return [_of(payload) for payload in payloads_of_response(record)]
     state = isinstance(get(record, "messages"), list)
-    if state and isinstance(record, Mapping):  # beside an answer, they are what was asked
+    if state and isinstance(record, Mapping):  # if the record also has an answer, its messages are what was asked
         answers = answers_within({name: value for name, value in record.items() if name != "messages"}, bounds)
     else:
         answers = [] if state or isinstance(record, list) else answers_within(record, bounds)
@@ -109,12 +110,12 @@ def _of_entropies(record: Any) -> Trajectory | None:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A streamed answer of which more may come.
+    """A streamed answer of which more parts may follow.
 
     Attributes:
-        name: what its rollout is called.
-        stream: what came.
-        latest: the number of the record that came last.
+        name: name of its rollout.
+        stream: the parts so far.
+        latest: number of the record with its last part so far.
     """
 
     name: str
@@ -124,7 +125,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Open:
-    """The streamed answers of a file that are not over, in the order in which they began."""
+    """The streamed answers of a file that are not complete yet, in the order in which they began."""
 
     source: Source
     trouble: Trouble
@@ -132,10 +133,18 @@ class _Open:
     waiting: deque[_Waiting] = field(default_factory=deque)
 
     def take(self, record: Any, place: int, size: int) -> bool:
-        """Whether it is a part of a streamed answer.
+        """Add a record to the streamed answer that it is a part of.
+
+        Args:
+            record: the JSON value of the record.
+            place: number of the record in the file.
+            size: its size in bytes.
+
+        Returns:
+            ``False`` if the record is not a part of a streamed answer.
 
         Raises:
-            BoundError: what came of that answer is too large.
+            BoundError: the parts of that answer are too large together.
         """
         placed = self.streams.place(record, size)
         if placed is None:
@@ -154,16 +163,18 @@ class _Open:
         return True
 
     def ended(self, place: int) -> Iterator[Found]:
-        """The rollouts of those of which no more will come, if they are the next in order.
+        """Yield the rollouts of answers that are complete, in the order in which they began.
+
+        An answer waits for those that began before it.
 
         Args:
-            place: the number of the record that came last.
+            place: number of the last record that was read.
         """
         while self.waiting and (self._over(self.waiting[0], place) or self._too_large()):
             yield from self._closed(self.waiting.popleft())
 
     def rest(self) -> Iterator[Found]:
-        """The rollouts of all others: the file has ended."""
+        """Yield the rollouts of all remaining answers, because the file has ended."""
         while self.waiting:
             yield from self._closed(self.waiting.popleft())
 

@@ -1,4 +1,4 @@
-"""Files of any size as streams of JSON values, one in memory at a time."""
+"""Reads files of any size as a stream of JSON values. One value is in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ec_agent.support.checks import cause_of, file_path
 from ec_agent.traces.foreign.bounds import BoundError, Bounds, bounded_lines
 from ec_agent.traces.foreign.splitting import Ending, elements_of, keys_of
 
-_FIRST_LINE = 1 << 20  # bytes; who has longer lines is asked for a file name that says so
+_FIRST_LINE = 1 << 20  # bytes read to recognise JSONL; with longer lines, the file name must end in .jsonl
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 _NOT_JSON = (ValueError, RecursionError)  # the first covers bad JSON and bad UTF-8
 
 _NO_PART = (b"event:", b"id:", b"retry:", b":", b"[DONE]")
-"""What begins the lines of a saved event stream that hold no part of an answer."""
+"""Beginnings of those lines of a saved event stream that hold no part of an answer."""
 
 _VALUES = (b"{", b"[", b"data:")
-"""What begins the lines of JSONL."""
+"""Beginnings of lines of JSONL, and of the data lines of a saved event stream."""
 
 Trouble = Callable[[str, str], None]
-"""Called with the place of a record that cannot be read, and with what is wrong; it may raise."""
+"""A function that is called with the place of a record that cannot be read, and with what is wrong. It may raise."""
 
 
 class Remainder(str):
-    """What is wrong with all that follows: how many records that is, nobody can tell."""
+    """A message about the rest of a file that cannot be read. It may hold any number of records."""
 
     __slots__ = ()
 
@@ -45,9 +45,9 @@ class JsonValue(NamedTuple):
     """One JSON value of a file.
 
     Attributes:
-        where: its place, in words.
-        value: what it is.
-        size: of its text, in bytes.
+        where: its place in the file, in words.
+        value: the value.
+        size: size of its text, in bytes.
     """
 
     where: str
@@ -64,10 +64,10 @@ class Source:
     """A file to read rollouts from.
 
     Attributes:
-        path: where its bytes are.
-        label: what it is called in messages and results.
-        advance: called with each number of bytes read on the way.
-        bounds: how deep and how large a record may be.
+        path: path of the file; for standard input, of a temporary copy.
+        label: name of the file in messages and results.
+        advance: function that is called with the number of bytes each time some were read, to show progress.
+        bounds: limits for the depth and the size of a record.
     """
 
     path: Path
@@ -76,7 +76,11 @@ class Source:
     bounds: Bounds = field(default_factory=Bounds)
 
     def open(self, *, counted: bool = False) -> IO[bytes]:
-        """The bytes, less a mark of their order; reading them counts as progress if so asked."""
+        """Open the file, after its byte order mark if it has one.
+
+        Args:
+            counted: whether reading it is reported to ``advance``.
+        """
         raw = _Counted(self.path, self.advance) if counted else io.FileIO(self.path)
         file = io.BufferedReader(raw, 1 << 16)
         if file.peek(3)[:3] == _BOM:
@@ -84,7 +88,7 @@ class Source:
         return file
 
     def head(self, length: int) -> bytes:
-        """The first so many bytes."""
+        """Return the first ``length`` bytes."""
         with self.open() as file:
             return file.read(length)
 
@@ -102,15 +106,15 @@ class _Counted(io.FileIO):
 
 @contextmanager
 def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds | None = None) -> Iterator[Source]:
-    """The file as a source; ``-`` is standard input, kept on disk meanwhile.
+    """Make a source of a file. ``-`` means standard input, which is copied to a temporary file.
 
     Args:
         path: the file.
-        advance: called with each number of bytes read on the way.
-        bounds: how deep and how large a record may be; ``None`` is ``Bounds()``.
+        advance: function that is called with the number of bytes each time some were read.
+        bounds: limits for the depth and the size of a record. ``None`` means ``Bounds()``.
 
     Raises:
-        LogprobsError: it cannot be read, or is empty.
+        LogprobsError: the file cannot be read, or is empty.
     """
     path = file_path("path", path, "a file, or - for standard input")
     with tempfile.TemporaryDirectory(prefix="ec_agent_") if str(path) == "-" else _nowhere() as folder:
@@ -134,7 +138,7 @@ def _nowhere() -> Iterator[None]:
 
 
 def values(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
-    """The JSON values of a file: its lines or documents, one after the other, or the objects of one array."""
+    """Yield the JSON values of a file: its lines, its documents, or the objects of the array that it holds."""
     layout = _layout(source)
     if layout == "array":
         yield from elements(source, None, trouble)
@@ -143,7 +147,11 @@ def values(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
 
 
 def _documents(source: Source, trouble: Trouble) -> Generator[JsonValue, None, bool]:
-    """The document of a file, or several; false where not even the first is one: read as lines, its place is told."""
+    """Yield the JSON documents of a file; there may be several, one after the other.
+
+    Returns:
+        ``False`` if the file does not begin with a JSON document. Reading it as lines then tells which line is wrong.
+    """
     try:
         source.bounds.check_size(source.path.stat().st_size)
         with source.open(counted=True) as file:
@@ -176,8 +184,8 @@ def _documents(source: Source, trouble: Trouble) -> Generator[JsonValue, None, b
 
 
 def _at(text: str, place: int) -> int:
-    """Where something stands that is not blank."""
-    return _BLANKS.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+    """Return the index of the first character from ``place`` on that is not white space."""
+    return _BLANKS.match(text, place).end()  # type: ignore[union-attr]  # the pattern always matches
 
 
 def _lines(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
@@ -188,7 +196,7 @@ def _lines(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
 
         for number, line in bounded_lines(file, source.bounds, lambda at, error: trouble(place(at), str(error))):
             text = line.strip()
-            if text.startswith(b"data:"):  # of a saved event stream
+            if text.startswith(b"data:"):  # a line of a saved event stream
                 text = text[5:].strip()
             if not text or text.startswith(_NO_PART):
                 continue
@@ -203,12 +211,12 @@ def _lines(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
 
 
 def elements(source: Source, key: str | None, trouble: Trouble) -> Iterator[JsonValue]:
-    """The elements of an array in one large JSON document.
+    """Yield the elements of an array in one large JSON document.
 
     Args:
         source: the file.
-        key: the array is the value of this key of the document; ``None`` where it is the document.
-        trouble: told of each that cannot be read, and if the document ends in the middle or goes on after its end.
+        key: the key of the document whose value is the array. ``None`` if the document itself is the array.
+        trouble: called for each element that cannot be read, and if the document is cut or followed by something else.
     """
     number = 0
     with source.open(counted=True) as file:
@@ -232,17 +240,17 @@ def elements(source: Source, key: str | None, trouble: Trouble) -> Iterator[Json
 
 def _fault(ending: Ending) -> Remainder | None:
     if ending.cut:
-        return Remainder("is not JSON (it ends in the middle); see that it is whole")
+        return Remainder("is not JSON (it ends in the middle); check that the file is complete")
     if ending.rest:
         follows = ending.rest[:20].decode(errors="replace")
         return Remainder(
-            f"is something after the array's end ({follows!r}); give one JSON document, or one value a line"
+            f"is something after the array's end ({follows!r}); give one JSON document, or one value per line"
         )
     return None
 
 
 def first_keys(source: Source) -> Iterator[str]:
-    """The keys of the first object in the file, be it the document, a line, or an element of an array; else none."""
+    """Yield the keys of the file's first object: the document, its first line, or the first element of an array."""
     with source.open() as file:
         yield from keys_of(file, source.bounds)
 
@@ -254,18 +262,19 @@ def _layout(source: Source) -> Literal["lines", "array", "document"]:
     whole: Literal["array", "document"] = "array" if objects else "document"
     with source.open() as file:
         first = file.readline(_FIRST_LINE)
-        if not first.endswith(b"\n"):  # one line in all, or a very long one
+        if not first.endswith(b"\n"):  # the file has only one line, or the first one is very long
             return whole if objects or len(first) < _FIRST_LINE else "lines"
         if _is_json(first):
-            # An array of objects may be the document, and what follows may be something else.
+            # If the first line is an array of objects, it may be the whole document. It is one line of several only if
+            # other lines hold JSON, too.
             begins = _VALUES if objects else b""
             return "lines" if any(text.startswith(begins) for line in file if (text := line.strip())) else whole
-        # A bad first line of JSONL, or the first of a document over many lines.
+        # The first line is not JSON: it is a damaged line of JSONL, or the beginning of a document of many lines.
         return "lines" if not objects and _is_record(file.readline(_FIRST_LINE)) else whole
 
 
 def _begins_with(source: Source, skip: int = 0) -> bytes:
-    """The first byte that is no white space; or the one so many further on."""
+    """Return the first byte that is not white space, or with ``skip=1`` the next such byte after it."""
     with source.open() as file:
         while chunk := file.read(1 << 16):
             if chunk := chunk.lstrip():

@@ -1,7 +1,6 @@
-"""JSON documents of any size, taken apart in their bytes: the elements of an array, the keys of an object.
+"""Splits JSON documents of any size without parsing them as a whole: the elements of an array, the keys of an object.
 
-What is taken out is parsed on its own, as a line of JSONL is: ``NaN`` and ``Infinity`` are read, and what is no JSON
-costs that one element.
+Each element is then parsed separately, like a line of JSONL. So a damaged element does not affect the others.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ _CLOSING, _COMMA = frozenset(b"]}"), ord(",")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What stands after the last whole element of an array.
+    """What follows the last complete element of an array.
 
     Attributes:
-        cut: the file ends before the array does.
-        rest: the beginning of what follows the array where that is the document.
+        cut: whether the file ends before the array does.
+        rest: the first bytes after the array, if the array is the whole document.
     """
 
     cut: bool
@@ -38,12 +37,14 @@ class Ending:
 
 
 def elements_of(file: IO[bytes], bounds: Bounds, key: str | None = None) -> Iterator[bytes | BoundError | Ending]:
-    """The texts of an array's elements, each an error in its place where it is too deep or too large; last the ending.
+    """Yield the text of each element of an array, and at the end an ``Ending``.
+
+    In place of an element that is too deep or too large, the error is yielded.
 
     Args:
-        file: one JSON document.
-        bounds: what an element may be.
-        key: the array is the value of this key of the document; ``None`` where it is the document.
+        file: a file with one JSON document.
+        bounds: limits for an element.
+        key: the key of the document whose value is the array. ``None`` if the document itself is the array.
     """
     held = _HeldValue(bounds, 1 if key is None else 2)
     for text, kind, level in _stretches(file, held):
@@ -66,7 +67,7 @@ def elements_of(file: IO[bytes], bounds: Bounds, key: str | None = None) -> Iter
 
 
 def keys_of(file: IO[bytes], bounds: Bounds) -> Iterator[str]:
-    """The keys of the first object, be it the document, its first line, or the first element of an array."""
+    """Yield the keys of the first object: the document, its first line, or the first element of an array."""
     start = file.read(_PIECE)
     stripped = start.lstrip(_BLANK)
     nested = stripped[:1] == b"[" and stripped[1:].lstrip(_BLANK)[:1] == b"{"
@@ -91,18 +92,18 @@ def keys_of(file: IO[bytes], bounds: Bounds) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _HeldValue:
-    """What is being looked at.
+    """The state of splitting an array. A *stretch* is a piece of text up to the next bracket or comma that matters.
 
     Attributes:
-        bounds: what an element may be.
-        level: that inside of the array, or of the object.
+        bounds: limits for an element.
+        level: level of nesting inside the array (or inside the object whose keys are read).
         inside: whether the array has begun.
-        prefix: what stands before it, since the last comma.
-        text: the element, so far.
-        error: what is wrong with it; its text is not kept then.
-        unread: what was read from the file beyond the last stretch.
-        deepest: how many levels within the element the last stretch reaches.
-        depth: of all that was read.
+        prefix: the text before the array since the last comma, which holds its key.
+        text: the text of the current element so far.
+        error: the error if the current element is too deep or too large. Its text is not kept then.
+        unread: bytes that were read from the file after the last stretch.
+        deepest: how many levels deep the last stretch goes within the element.
+        depth: the nesting of all bytes so far.
     """
 
     bounds: Bounds
@@ -116,14 +117,14 @@ class _HeldValue:
     depth: Depth = field(default_factory=Depth)
 
     def names(self, key: str | None) -> bool:
-        """Whether what begins here is what is looked for."""
+        """Tell whether the array that begins here is the value of ``key``."""
         if key is None:
             return True
         found = _KEY.match(self.prefix)
         return found is not None and _text(found[1]) == key
 
     def take(self, text: bytes) -> None:
-        """The next stretch of the element."""
+        """Add the next stretch to the current element."""
         if self.error is not None:
             return
         self.text += text
@@ -135,17 +136,17 @@ class _HeldValue:
             self.text.clear()
 
     def taken(self) -> bytes | BoundError:
-        """The element as a whole; the next begins."""
+        """Return the complete element, or its error, and begin the next one."""
         whole = self.error or bytes(self.text)
         self.text, self.error = bytearray(), None
         return whole
 
 
 def _stretches(file: IO[bytes], held: _HeldValue, start: bytes = b"") -> Iterator[tuple[bytes, int | None, int]]:
-    """The bytes up to each mark that matters, with that mark and the level there; ``None`` at the end of a piece.
+    """Yield the file in stretches: the bytes, the bracket or comma that ends them, and the level after it.
 
-    What matters are brackets that open a level up to the one held, or leave it, and its commas. How deep each stretch
-    goes into an element is told to ``held``.
+    Brackets and commas inside an element do not end a stretch. At the end of the bytes that were read at once, a
+    stretch ends without a bracket or comma (``None``). ``held.deepest`` and ``held.unread`` are set for each stretch.
     """
     while piece := start or file.read(_PIECE):
         start = b""
@@ -169,7 +170,7 @@ def _deepest(levels: NDArray[np.int64], level: int) -> int:
 
 
 def _next_bytes(file: IO[bytes], unread: bytes) -> bytes:
-    """What follows, from its first byte that is not blank."""
+    """Return the next bytes of the file, from the first one that is not white space."""
     while not unread.strip(_BLANK) and (piece := file.read(_PIECE)):
         unread = piece
     return unread.strip(_BLANK)[:_LONGEST_KEY]

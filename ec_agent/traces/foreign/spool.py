@@ -1,4 +1,4 @@
-"""Calls that come in any order, kept on disk until they are asked for rollout by rollout."""
+"""Keeps calls that come in any order on disk, and then yields them rollout by rollout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CREATE TABLE notes (rollout TEXT, kind TEXT, note TEXT, PRIMARY KEY (rollout, ki
 
 
 class Spool:
-    """A private temporary database: SQLite moves it to disk as it grows, and deletes it when it is closed."""
+    """A temporary database for calls. SQLite moves it to disk when it grows, and deletes it when it is closed."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None)
@@ -34,7 +34,13 @@ class Spool:
         self._connection.close()
 
     def add(self, rollout: str, place: str, call: Call) -> None:
-        """Keep a call; ``place`` sorts the calls of a rollout, calls of equal place stay in the order they came in."""
+        """Keep a call of a rollout.
+
+        Args:
+            rollout: name of the rollout.
+            place: the calls of a rollout are sorted by this text. Calls with equal texts keep their order.
+            call: the call.
+        """
         surprisal = call.signals.get(SURPRISAL)
         row = (
             *(rollout, place, call.tokens, call.prompt_tokens, call.cached_tokens, call.model),
@@ -44,21 +50,21 @@ class Spool:
         self._connection.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def name_task(self, rollout: str, task: str) -> None:
-        """Say what it is a rollout of."""
+        """Set the task of a rollout."""
         self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", (rollout, task))
 
     def note(self, rollout: str, kind: str, note: str) -> None:
-        """Keep something else about it: the first note of each kind."""
+        """Keep a note about a rollout. Only the first note of each kind is kept."""
         self._connection.execute("INSERT OR IGNORE INTO notes VALUES (?, ?, ?)", (rollout, kind, note))
 
     def noted(self, rollout: str, kind: str) -> str | None:
-        """That note."""
+        """Return the note of this kind about a rollout, or ``None``."""
         query = "SELECT note FROM notes WHERE rollout = ? AND kind = ?"
         row = self._connection.execute(query, (rollout, kind)).fetchone()
         return None if row is None else str(row[0])
 
     def rollouts(self) -> Iterator[tuple[str, str | None, Trajectory]]:
-        """Name, task and calls of each rollout, in the order in which their first calls came in."""
+        """Yield the name, the task and the calls of each rollout, in the order of their first calls."""
         self._connection.execute("CREATE INDEX by_rollout ON calls (rollout, place)")
         query = (
             "SELECT rollout, task FROM calls LEFT JOIN tasks USING (rollout) GROUP BY rollout ORDER BY min(calls.rowid)"

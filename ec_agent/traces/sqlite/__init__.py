@@ -1,10 +1,12 @@
-"""Traces in a SQLite file; all SQL about traces is in here.
+"""The trace store in a SQLite file. All SQL about traces is in this package.
 
-store         the file, open: writes, reads, takes out
-run           the run's settings and tasks
-rows          how a rollout becomes rows and back; totals: what the database adds up
-tables        its tables; migrations: what those of older versions lack is added
-schema        whether a file has them; transactions
-reading       what is read is data until it was looked at
-whereabouts   whether the file still lies where its name says
+store         the open file: writes, reads and deletes
+run           writes and reads the settings and tasks of the run
+rows          turns a rollout into rows and back
+totals        sums that the database computes
+tables        the definitions of the tables
+migrations    adds what files of older versions lack
+schema        checks that a file has the tables; transactions
+reading       turns errors of damaged files into ``TraceError``
+whereabouts   checks that the file still exists under its name, and deletes it
 """

@@ -1,8 +1,8 @@
-"""From the tables of an older version to those of this one.
+"""Adds the tables and columns of this version to a file of an older version.
 
-A version with one more table, or one more column, needs nothing here: what a file lacks is added. All runs inside a
-transaction in which foreign keys are not enforced; they are checked at its end. ``docs/traces.md`` says what each
-version has.
+They are found by comparing, so a new version that only adds a table or a column needs no code here. All statements run
+in one transaction in which foreign keys are not enforced; they are checked at its end. ``docs/traces.md`` says what
+each version added.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ec_agent.traces.sqlite.tables import TABLES
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    """Give a file of an older version the tables and columns that it lacks; what is in it stays."""
+    """Add the tables and columns that a file of an older version lacks. Its data stays."""
     if "selection" not in _columns(connection, "rollouts"):
         _rollouts_without_a_task(connection)
     with closing(sqlite3.connect(":memory:")) as new:
@@ -30,7 +30,10 @@ def bring_up(connection: sqlite3.Connection) -> None:
 
 
 def _rollouts_without_a_task(connection: sqlite3.Connection) -> None:
-    """Rollouts of recorded selections have no task; in version 1 each had, and SQLite wants a new table for it."""
+    """Replace the table ``rollouts`` of version 1, in which each rollout had to have a task.
+
+    Rollouts of recorded selections have none. SQLite cannot change a constraint, so the rows move to a new table.
+    """
     kept = ", ".join(_columns(connection, "rollouts"))
     connection.execute(TABLES["rollouts"].replace("TABLE rollouts", "TABLE new_rollouts", 1))
     connection.execute(f"INSERT INTO new_rollouts ({kept}) SELECT {kept} FROM rollouts")
@@ -39,7 +42,7 @@ def _rollouts_without_a_task(connection: sqlite3.Connection) -> None:
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
-    """A table's columns, each with its type and what SQL says of it besides; none where there is no such table."""
+    """Return the columns of a table, each with its SQL definition. Empty if there is no such table."""
     return {
         name: kind + " NOT NULL" * needed + (f" DEFAULT {default}" if default is not None else "")
         for _, name, kind, needed, default, _ in connection.execute(f"PRAGMA table_info({table})")

@@ -1,4 +1,4 @@
-"""How rollouts become the rows of a trace file, and rows become rollouts."""
+"""Turns rollouts into rows of a trace file, and rows into rollouts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,20 @@ _FLOAT32 = np.dtype("<f4")
 
 
 def key_of(task: Any, kind: Any, number: Any) -> Key:
-    """Which rollout a row says it is.
+    """Make the key of a rollout from its columns.
 
     Raises:
-        PlainError: it says it in other types.
+        PlainError: a column has another type than it should.
     """
     return made(Key, {"task": task, "kind": kind, "number": number}, "rollouts")
 
 
 def add_rollout(connection: sqlite3.Connection, rollout: StoredRollout) -> bool:
-    """Write a rollout with its calls and timelines, inside a transaction; whether it was not there yet."""
+    """Write a rollout with its calls and timelines. Call it inside a transaction.
+
+    Returns:
+        ``False`` if the file has a rollout with this key already; nothing is written then.
+    """
     done = _insert(connection, "rollouts", _row(rollout), "ON CONFLICT DO NOTHING")
     if not done.rowcount:
         return False
@@ -46,7 +50,7 @@ def add_rollout(connection: sqlite3.Connection, rollout: StoredRollout) -> bool:
 
 
 def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | None:
-    """The rollout with that id, whole."""
+    """Read the rollout with this id, with its calls and timelines. ``None`` if there is none."""
     columns = ", ".join(f"rollouts.{name}" for name in _COLUMNS)
     query = f"SELECT {columns}, name FROM rollouts LEFT JOIN selections ON selections.id = selection"
     found = connection.execute(f"{query} WHERE rollouts.id = ?", (rowid,)).fetchone()
@@ -69,7 +73,7 @@ def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | 
 
 
 def _fitting(field: PlainField, value: Any) -> Any:
-    """A value as its column can hold it; what may be lacking in a call comes from a provider, and may be anything."""
+    """Make a value fit its column. Optional fields come from a provider, so that their values may be anything."""
     if not field.optional or field.kind not in (str, int):
         return value
     return text_of(value) if field.kind is str else whole_of(value)
@@ -92,7 +96,7 @@ def _row(rollout: StoredRollout) -> dict[str, Any]:
         "started": rollout.started,
         "seconds": rollout.seconds,
         "error": text_of(rollout.error),
-        "verdict": float(rollout.verdict),  # SQLite keeps NaN, "not judged", as NULL
+        "verdict": float(rollout.verdict),  # NaN means "not judged"; SQLite stores NaN as NULL
         "final_action": action_to_json(rollout.final_action),
         "model_calls": len(rollout.trajectory.calls),
         "tool_calls": rollout.tool_calls,
@@ -130,7 +134,7 @@ def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
         kept = signals.get(place, {})
         entropies = kept.pop(ENTROPY, None)
         if entropies is None or len(entropies) != (plain["tokens"] or 0):
-            raise PlainError(f"call {place} does not have an entropy, or a gap, for each token")
+            raise PlainError(f"call {place} does not have one entropy, or NaN, for each token")
         yield Call(
             entropies=entropies,
             signals=kept,

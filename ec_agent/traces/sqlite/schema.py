@@ -1,4 +1,4 @@
-"""Whether a file has our tables, of this version; and how it is written to."""
+"""Checks that a file has the tables of this version, and writes to it in transactions."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ APPLICATION = 0x45434147  # "ECAG": tells our files from other SQLite files
 
 
 def prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> None:
-    """See that the file has our tables, of this version: make them in a new file, bring those of an older one up.
+    """Make sure that a file has the tables of this version. Make them in a new file, and migrate an older file.
 
     Args:
-        connection: in autocommit mode (``isolation_level=None``).
-        path: what the file is called in errors.
+        connection: a connection in autocommit mode (``isolation_level=None``).
+        path: name of the file in errors.
         create: whether the file may be new.
 
     Raises:
-        TraceError: the file is something else, of a newer version, or of an older one that cannot be written.
+        TraceError: the file is not a trace file, is of a newer version, or is older and cannot be written.
     """
     try:
-        connection.execute("PRAGMA foreign_keys = OFF")  # a migration makes tables anew that others refer to
+        connection.execute("PRAGMA foreign_keys = OFF")  # a migration replaces tables that others refer to
         if create:
             connection.execute("PRAGMA journal_mode = WAL")
-            with transaction(connection):  # of several processes that begin at once, one makes the tables
+            with transaction(connection):  # if several processes start at once, only one makes the tables
                 if not _number(connection, "schema_version"):
                     for statement in TABLES.values():
                         connection.execute(statement)
@@ -37,11 +37,13 @@ def prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> None:
                     connection.execute(f"PRAGMA user_version = {VERSION}")
         application = _number(connection, "application_id")
     except sqlite3.OperationalError as error:
-        raise TraceError(f"{path} cannot be read ({error}); see to its rights and to who else uses it") from error
+        raise TraceError(
+            f"{path} cannot be read ({error}); check its permissions and which other processes use it"
+        ) from error
     except sqlite3.DatabaseError as error:
-        raise TraceError(f"{path} is no trace file ({error}); give {_OURS}") from error
+        raise TraceError(f"{path} is not a trace file ({error}); give {_OURS}") from error
     if application != APPLICATION:
-        what = "a database, but no trace file" if _number(connection, "schema_version") else "empty"
+        what = "a database, but not a trace file" if _number(connection, "schema_version") else "empty"
         raise TraceError(f"{path} is {what}; give {_OURS}")
     if (version := _number(connection, "user_version")) != VERSION:
         _migrate(connection, path, version)
@@ -65,10 +67,12 @@ def _migrate(connection: sqlite3.Connection, path: str, version: int) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing. The write lock is taken at the start, so what is read inside cannot change under it.
+    """Write everything inside the ``with`` block, or nothing if it fails.
+
+    The write lock is taken at the beginning, so no other process can change what is read inside.
 
     Raises:
-        TraceError: the file cannot be written: the disk is full, say, or another process holds it for too long.
+        TraceError: the file cannot be written: the disk is full, or another process locks the file for too long.
     """
     with writing():
         try:
@@ -83,23 +87,24 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Around what writes: a file that cannot be written is an error of ours."""
+    """Turn each error of writing inside the ``with`` block into a ``TraceError``."""
     try:
         yield
     except sqlite3.Error as error:
-        if type(error) is sqlite3.DatabaseError:  # not one of its kinds: the file itself is not right
+        if type(error) is sqlite3.DatabaseError:  # the class itself, not a subclass, means a damaged file
             raise TraceError(f"the trace file is damaged ({error}); {_RESTORE}") from error
         if isinstance(error, sqlite3.ProgrammingError):
             raise TraceError(
-                f"nothing was stored ({error}); give what ec_agent made, to a store that is open, in its own thread"
+                f"nothing was stored ({error}); use a store only while it is open and in the thread that opened it, "
+                "and store only objects that ec_agent made"
             ) from error
         if not isinstance(error, sqlite3.OperationalError):
             raise TraceError(
-                f"the trace file does not take this ({error}); see that its run was begun with this task"
+                f"the trace file does not accept this ({error}); check that its run was begun with this task"
             ) from error
         raise TraceError(
-            f"the trace file cannot be written ({error}); see to its disk and to who else uses it, and repeat the "
-            "command: what was stored is kept"
+            f"the trace file cannot be written ({error}); check the disk and which other processes use the file, then "
+            "repeat the command: what was stored before is kept"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A trace file, open: rollouts are added as they finish, and read back one at a time."""
+"""The trace store in a SQLite file. Rollouts are added when they finish, and read one at a time."""
 
 from __future__ import annotations
 
@@ -47,19 +47,20 @@ _MOST = MOST_WHOLE - 1
 
 
 class TraceStore:
-    """A trace file. Several processes may have it open and write; each call is one transaction.
+    """A trace file: finished rollouts and recorded selections in a SQLite file.
 
-    A rollout that was added survives a kill of the process, or of the machine, at any moment. A file of an older
-    version is brought up when it is opened. One store is for one thread; ``recording`` is for all.
+    Several processes may have it open and write to it. Each call that writes is one transaction. A rollout that was
+    added survives a kill of the process and a power cut at any moment. A file of an older version is migrated when it
+    is opened. A store must be used by one thread only; ``recording`` works for all threads.
 
     Args:
         path: the file.
-        create: make the file, readable by its owner alone, and its folder where they are missing.
-        timeout: seconds to wait for another process that writes.
+        create: whether to make the file and its folder if they are missing. Only the owner can read the file.
+        timeout: seconds to wait while another process is writing.
 
     Raises:
-        TraceError: the file is missing, is no trace file, or is one of a newer version.
-        ConfigError: the timeout is no number of seconds.
+        TraceError: the file is missing, is not a trace file, or was written by a newer version.
+        ConfigError: ``timeout`` is not a number of seconds.
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, timeout: float = 60.0) -> None:
@@ -72,7 +73,9 @@ class TraceStore:
             except OSError as error:
                 raise TraceError(f"the folder of {path} cannot be made ({error}); give another file") from error
         elif not is_file(self.path):
-            raise TraceError(f"there is no file {path}; `ec-agent eval` makes one, and TraceStore(path, create=True)")
+            raise TraceError(
+                f"there is no file {path}; run `ec-agent eval`, or use TraceStore(path, create=True), to make one"
+            )
         try:
             if create:
                 make_private(self.path)
@@ -82,7 +85,7 @@ class TraceStore:
         try:
             prepare(self._connection, str(path), create=create)
             with reading(self.path, "its list of tables"):
-                self._connection.execute("PRAGMA synchronous = FULL")  # kept through a power cut, too
+                self._connection.execute("PRAGMA synchronous = FULL")  # so that data survives a power cut, too
                 self._connection.execute("PRAGMA foreign_keys = ON")
             self._opened = identity_of(self.path)
         except BaseException:
@@ -97,11 +100,11 @@ class TraceStore:
 
     @property
     def name(self) -> str:
-        """The path of the file: what messages call the store."""
+        """The path of the file, which is the name of the store in messages."""
         return str(self.path)
 
     def reopened(self) -> TraceStore:
-        """The same file, opened once more, for another thread."""
+        """Open the same file once more, for use in another thread."""
         return TraceStore(self.path, timeout=self._timeout)
 
     def close(self) -> None:
@@ -109,11 +112,11 @@ class TraceStore:
         self._connection.close()
 
     def delete(self) -> None:
-        """Delete the file, and close it; with a ``TraceError`` where another process has it open."""
+        """Delete the file, and close the store. Raise ``TraceError`` if another process has the file open."""
         delete(self._connection, self.path)
 
     def see_in_place(self) -> None:
-        """See that what was opened is still the file of that name; with a ``TraceError`` where it is not."""
+        """Check that the file under this name is still the one that was opened. Raise ``TraceError`` if it is not."""
         see_in_place(self.path, self._opened)
 
     @contextmanager
@@ -132,15 +135,16 @@ class TraceStore:
     def begin(
         self, settings: Mapping[str, Any], tasks: Mapping[str, str], asked: Mapping[str, Asked] | None = None
     ) -> None:
-        """Begin the run that the file is for, or see that it is the one it was begun for.
+        """Begin the run. If the file has a run already, check that its settings and tasks are the same.
 
         Args:
-            settings: what a rollout depends on besides its task, plain JSON.
-            tasks: each task's id with its fingerprint, in order.
-            asked: by a task's id, what it asks, for readers; a file that goes on gets those that it lacks.
+            settings: everything that a rollout depends on besides its task, as plain JSON.
+            tasks: the id of each task with its fingerprint, in order.
+            asked: by the id of a task: its question and its expected answer, for people. What a file with a run does
+                not know yet is added.
 
         Raises:
-            TraceError: the file holds a run with other settings or other tasks; the message names them.
+            TraceError: the file holds a run with other settings or other tasks. The message lists the differences.
         """
         json_mapping("settings", settings)
         json_mapping("tasks", tasks)
@@ -160,65 +164,65 @@ class TraceStore:
                 write_asked(self._connection, lacking)
 
     def amend(self, settings: Mapping[str, Any]) -> None:
-        """Set some of the run's settings anew, plain JSON: what is only known in a later part of the run."""
+        """Replace some of the run's settings, as plain JSON: those that are known only later in the run."""
         json_mapping("settings", settings)
         with transaction(self._connection):
             write_settings(self._connection, settings)
 
     def settings(self) -> dict[str, Any]:
-        """The run's settings; empty before ``begin``."""
+        """Return the run's settings. Empty before ``begin``."""
         with reading(self.path, "a setting of the run"):
             return read_settings(self._connection)
 
     def tasks(self) -> dict[str, str]:
-        """Each task's id with its fingerprint, in order."""
+        """Return the id of each task with its fingerprint, in order."""
         with reading(self.path, "a task"):
             return read_tasks(self._connection)
 
     def asked(self) -> dict[str, Asked]:
-        """What each task asks, by its id, in order."""
+        """Return the question and the expected answer of each task, by its id, in order."""
         with reading(self.path, "a task"):
             return read_asked(self._connection)
 
     def keys(self) -> set[Key]:
-        """The run's rollouts that are there."""
+        """Return the keys of the run's rollouts."""
         query = "SELECT task, kind, number FROM rollouts WHERE task IS NOT NULL"
         with reading(self.path, "a rollout"):
             return {key_of(*row) for row in self._connection.execute(query)}
 
     def has(self, key: Key) -> bool:
-        """Whether that rollout is there."""
+        """Tell whether the run has a rollout with this key."""
         instance("key", key, Key, "Key(task, kind, number)")
         query = "SELECT 1 FROM rollouts WHERE task = ? AND kind = ? AND number = ?"
         with reading(self.path, "a rollout"):
             return self._connection.execute(query, (key.task, key.kind, key.number)).fetchone() is not None
 
     def add(self, rollout: StoredRollout) -> bool:
-        """Add a finished rollout of the run, whole.
+        """Add a finished rollout to the run, with its calls and signals.
 
         Returns:
-            Whether it is this one that is kept: of two with the same key, the first.
+            ``False`` if the run has a rollout with this key already; this one is then not stored.
 
         Raises:
-            TraceError: the file cannot be written, or is not where it was.
+            TraceError: the file cannot be written, or was deleted, moved or replaced.
         """
         instance("rollout", rollout, StoredRollout, "a StoredRollout(...)")
         with self._kept():
             return add_rollout(self._connection, rollout)
 
     def record(self, result: Selected, *, name: str | None = None) -> int:
-        """Keep a selection with all its rollouts: receipt, timelines, calls, final actions.
+        """Store a selection with all its rollouts: the receipt, the calls, their signals and the final actions.
 
         Args:
-            result: what ``best_of_n(...).run(...)`` or ``.arun(...)`` returned. Token texts are in it with
-                ``keep_text=True``, signals beside the entropy where the selector asks for them.
-            name: what to call it, the question's id say. Names need not differ.
+            result: what ``best_of_n(...).run(...)`` or ``.arun(...)`` returned. It has the texts of tokens if it was
+                made with ``keep_text=True``, and other signals than the entropy if the selector reads them.
+            name: name of the selection, such as the id of the question. Several selections may have the same name.
 
         Returns:
-            Its id in the file.
+            The id of the selection in the file.
 
         Raises:
-            TraceError: this is no such result, or the file cannot be written, or is not where it was.
+            TraceError: ``result`` is something else, or the file cannot be written, or was deleted, moved or replaced.
         """
         or_none("name", name, text, empty=True)
         receipt, candidates = parts_of(result)
@@ -232,14 +236,14 @@ class TraceStore:
         return number
 
     def recording(self, *, name: str | None = None) -> AbstractContextManager[None]:
-        """Record every selection made inside, whichever way: a node in a graph, ``invoke``, ``run``.
+        """Record every selection made inside the ``with`` block, by a node of a graph, ``invoke`` or ``run``.
 
-        From all threads and tasks that are started inside. A ``best_of_n`` within a rollout of another is not
-        recorded by itself. What cannot be written, whatever the reason, gives a ``TraceWarning`` for the selection; the
-        agent goes on. Where another process writes, it waits as long as the store's ``timeout`` says.
+        This includes selections in threads and tasks that are started inside the block. A ``best_of_n`` inside a
+        rollout of another one is not recorded. If a selection cannot be written, there is a ``TraceWarning``, and the
+        agent continues. If another process is writing, it waits for up to ``timeout`` seconds.
 
         Args:
-            name: what to call the selections.
+            name: name for the selections.
 
         Example:
             >>> with store.recording(name="question 7"):
@@ -249,15 +253,15 @@ class TraceStore:
         return recording(self.reopened, name=name)
 
     def selections(self) -> Iterator[StoredSelection]:
-        """The recorded selections, in the order in which they were recorded."""
+        """Yield the recorded selections, in the order in which they were recorded. One is in memory at a time."""
         with reading(self.path, "a selection"):
             ids = self._connection.execute("SELECT id FROM selections ORDER BY id").fetchall()
         for (number,) in ids:
-            if (found := self._selection(number)) is not None:  # it may have been pruned meanwhile
+            if (found := self._selection(number)) is not None:  # it may have been deleted in the meantime
                 yield found
 
     def selection(self, number: int) -> StoredSelection:
-        """The recorded selection with that id.
+        """Return the recorded selection with this id.
 
         Raises:
             TraceError: there is none.
@@ -273,14 +277,14 @@ class TraceStore:
     def rollouts(
         self, task: str | None = None, kind: Kind = "sample", *, selection: int | None = None
     ) -> Iterator[StoredRollout]:
-        """The rollouts of one task or of one recorded selection, in index order; with neither, all there are.
+        """Yield the rollouts of one task, or of one recorded selection, by index; or all rollouts if neither is given.
 
         One is in memory at a time.
 
         Args:
-            task: the task's id.
-            kind: ``"sample"``, or ``"greedy"``; of a task alone.
-            selection: the selection's id.
+            task: id of the task.
+            kind: ``"sample"`` or ``"greedy"``. It is used only together with ``task``.
+            selection: id of the selection.
         """
         or_none("task", task, storable)
         one_of("kind", kind, get_args(Kind))
@@ -301,7 +305,7 @@ class TraceStore:
                 yield found
 
     def candidates(self, selection: int) -> list[tuple[int, int, int]]:
-        """Of each rollout of a recorded selection its id, its index and its generated tokens, without its timelines."""
+        """Return ``(id, index, generated tokens)`` of each rollout of a selection, by index. No signals are loaded."""
         selection = whole("selection", selection, -_MOST, _MOST)
         query = "SELECT id, number, generated_tokens FROM rollouts WHERE selection = ? ORDER BY number"
         with reading(self.path, "a rollout"):
@@ -313,7 +317,7 @@ class TraceStore:
             return read_rollout(self._connection, number)
 
     def rollout(self, number: int) -> StoredRollout:
-        """The rollout with that id.
+        """Return the rollout with this id.
 
         Raises:
             TraceError: there is none.
@@ -323,11 +327,11 @@ class TraceStore:
     def _found(self, what: str, number: int, read: Callable[[int], _Stored | None]) -> _Stored:
         number = whole(f"the number of the {what}", number, -_MOST, _MOST)
         if (found := read(number)) is None:
-            raise TraceError(f"{self.path} has no {what} {number}; `ec-agent traces ls` lists those it has")
+            raise TraceError(f"{self.path} has no {what} {number}; run `ec-agent traces ls` to see which it has")
         return found
 
     def forget_failed(self) -> int:
-        """Take the run's rollouts that failed out of the file; how many there were. Their costs stay counted."""
+        """Delete the run's rollouts that failed, and return how many. Their costs still count in ``costs``."""
         with transaction(self._connection):
             with reading(self.path, "what it cost"):
                 spent = costs(self._connection, failed=True)
@@ -335,12 +339,12 @@ class TraceStore:
             return self._forget("task IS NOT NULL AND error IS NOT NULL")
 
     def forget(self, rollouts: Iterable[int]) -> int:
-        """Take rollouts of recorded selections out of the file, whole; how many there were.
+        """Delete rollouts of recorded selections, and selections that have no rollout left. Return how many rollouts.
 
-        A selection that has none left goes with them. Rollouts of an evaluation stay, whatever ids are given.
+        Rollouts of an evaluation are never deleted, even if their ids are given.
 
         Args:
-            rollouts: their ids.
+            rollouts: ids of the rollouts.
         """
         ids = json.dumps([int(each) for each in several("rollouts", rollouts, Integral, "ids of rollouts")])
         with transaction(self._connection):
@@ -357,7 +361,7 @@ class TraceStore:
         return gone
 
     def compact(self) -> None:
-        """Give the room of what was taken out back to the disk.
+        """Give the disk space of deleted rollouts back to the system.
 
         Raises:
             TraceError: the file cannot be written, or another process is using it.
@@ -367,23 +371,23 @@ class TraceStore:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def size(self) -> int:
-        """The bytes of the file, and of the write-ahead log beside it in which SQLite's latest writes wait."""
+        """Return the size in bytes of the file and of its write-ahead log, where SQLite puts the latest writes."""
         self.see_in_place()
         log = self.path.with_name(f"{self.path.name}-wal")
         return self.path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
     def totals(self) -> list[TaskTotals]:
-        """What each task's rollouts came to, in task order, those without a rollout included."""
+        """Return sums over the rollouts of each task, in task order, including tasks without a rollout."""
         with reading(self.path, "a task"):
             return totals(self._connection)
 
     def failures(self) -> list[tuple[Key, str]]:
-        """The run's rollouts that failed, with what they failed with."""
+        """Return the key and the error of each rollout of the run that failed."""
         with reading(self.path, "a rollout"):
             return failures(self._connection)
 
     def costs(self) -> dict[str, float]:
-        """What the run has cost, by the names of ``COSTS``: all rollouts that are there, and those run again since."""
+        """Return the costs of the run by the names in ``COSTS``. Rollouts that ``forget_failed`` deleted count, too."""
         with reading(self.path, "what it cost"):
             return costs(self._connection)
 

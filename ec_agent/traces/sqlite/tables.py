@@ -1,10 +1,10 @@
-"""The tables of a trace file.
+"""The definitions of the tables of a trace file.
 
-A file holds one run, ``run`` its settings and ``tasks`` what it asks; or ``selections`` that were recorded; or both.
-``rollouts`` is what came of a task or a selection, one row a finished rollout; ``calls`` the rollout's LLM calls, and
-``timelines`` the per-token signals of each call. Rows are written once and never changed, a rollout with its calls and
-timelines in one transaction; they can be taken out again, whole. A task's question is filled in where the run of an
-older file goes on.
+A file holds one run, or recorded selections, or both. The table ``run`` has the settings of the run, and ``tasks`` its
+tasks. ``selections`` has one row per recorded selection. ``rollouts`` has one row per finished rollout, of a task or of
+a selection; ``calls`` has its LLM calls, and ``timelines`` the per-token signals of each call. A rollout is written
+with its calls and timelines in one transaction. Rows are never changed, but a whole rollout can be deleted. One
+exception: the questions of tasks are added when the run of an older file is continued.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
 
 
 def _columns_of_a_call() -> str:
-    """A column for each field of ``Call`` but its signals, in its order; lists are JSON."""
+    """Return the definitions of the columns of ``calls``: one for each field of ``Call`` except signals, in its order.
+
+    Lists are stored as JSON.
+    """
     plain = {each.name: _column(each) for each in PLAIN_FIELDS}
     columns = {**dict.fromkeys(LISTS_OF_A_CALL, "TEXT"), **plain}
     return ",\n    ".join(f"{each.name} {columns[each.name]}" for each in fields(Call) if each.name in columns)
@@ -30,7 +33,7 @@ def _column(field: PlainField) -> str:
     kind = _TYPES[field.kind]
     if field.optional:
         return kind
-    # SQLite asks for a default where a column is added to a table that has rows.
+    # SQLite demands a default if a column is added to a table that has rows, and a migration does that.
     return f"{kind} NOT NULL" if field.default is None else f"{kind} NOT NULL DEFAULT {_literal(field.default)}"
 
 
@@ -97,8 +100,9 @@ CREATE TABLE timelines (
 """
 
 TABLES: Mapping[str, str] = {
-    # A file keeps the text: without the columns' layout it fits on the first page, which is read with each opening.
+    # SQLite stores the text of these statements in the file, and reads it at each opening. Without extra spaces, it
+    # fits on the first page.
     statement.split()[2]: re.sub(" {2,}", " ", statement)
     for statement in _TEXT.strip().split(";\n")
 }
-"""Name of a table -> the SQL that makes it."""
+"""Maps the name of each table to the SQL that creates it."""

@@ -1,4 +1,4 @@
-"""What the rollouts of a run came to, added up by the database."""
+"""Sums over the rollouts of a run, computed by the database."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ec_agent.traces.sqlite.rows import key_of
 from ec_agent.traces.stored import COSTS, Key, TaskTotals
 
 RETRIED = "retried_costs"
-"""What a file calls the costs of failed rollouts that were run again: gone, and paid for. No setting of the run."""
+"""Name of a row in the table ``run``: the costs of failed rollouts that were deleted to run again. It is not a setting
+of the run."""
 
 
 def totals(connection: sqlite3.Connection) -> list[TaskTotals]:
-    """What each task's rollouts came to, in task order, those without a rollout included."""
+    """Return sums over the rollouts of each task, in task order, including tasks without a rollout."""
     sample = "CASE WHEN kind = 'sample' THEN"
     costs = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
     query = (
@@ -31,7 +32,7 @@ def totals(connection: sqlite3.Connection) -> list[TaskTotals]:
 
 
 def failures(connection: sqlite3.Connection) -> list[tuple[Key, str]]:
-    """The run's rollouts that failed, with what they failed with."""
+    """Return the key and the error of each rollout of the run that failed."""
     query = (
         "SELECT task, kind, number, error FROM rollouts WHERE error IS NOT NULL AND task IS NOT NULL "
         "ORDER BY task, kind, number"
@@ -40,7 +41,12 @@ def failures(connection: sqlite3.Connection) -> list[tuple[Key, str]]:
 
 
 def costs(connection: sqlite3.Connection, *, failed: bool = False) -> dict[str, float]:
-    """What the run has cost: all rollouts that are there, or those that failed, and those run again since."""
+    """Return the costs of the run by the names in ``COSTS``, including failed rollouts that were deleted to run again.
+
+    Args:
+        connection: the open file.
+        failed: whether, of the rollouts in the file, only those that failed count.
+    """
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
     only = "AND error IS NOT NULL" if failed else ""
     row = connection.execute(f"SELECT {sums} FROM rollouts WHERE task IS NOT NULL {only}").fetchone()

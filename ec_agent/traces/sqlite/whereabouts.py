@@ -1,4 +1,4 @@
-"""Whether what is written still lies where its name says, and deleting it where nobody else writes."""
+"""Checks that an open trace file still exists under its name, and deletes a file that nobody else has open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Identity = tuple[int, int]
 
 
 def identity_of(path: Path) -> Identity | None:
-    """What tells a file from another one of the same name; ``None`` where there is none."""
+    """Return what identifies a file even if it is replaced by one of the same name. ``None`` if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -20,38 +20,38 @@ def identity_of(path: Path) -> Identity | None:
 
 
 def see_in_place(path: Path, opened: Identity | None) -> None:
-    """See that the file that was opened is still the one of that name.
+    """Check that the file under this name is still the one that was opened.
 
-    One that was deleted or replaced takes every write without a complaint, and is gone when it is closed.
+    SQLite writes to a deleted or replaced file without an error, and the data is lost when the file is closed.
 
     Raises:
-        TraceError: it is not.
+        TraceError: the file was deleted, moved or replaced.
     """
     if identity_of(path) != opened:
         raise TraceError(
-            f"{path} was deleted, moved or replaced while it was being written: what is written now is not in it; put "
-            "it back if it was moved, let nobody touch it, and repeat the command"
+            f"{path} was deleted, moved or replaced while it was being written, so new data would be lost; if it was "
+            "moved, move it back, make sure that nothing changes it, and repeat the command"
         )
 
 
 def delete(connection: sqlite3.Connection, path: Path) -> None:
-    """Delete the file that a connection has open, and close that.
+    """Delete the file that a connection has open, and close the connection.
 
     Args:
-        connection: in autocommit mode, without a transaction.
+        connection: a connection in autocommit mode, without an open transaction.
         path: the file.
 
     Raises:
-        TraceError: another process has it open, or it cannot be deleted. Nothing was deleted.
+        TraceError: another process has the file open, or it cannot be deleted. Nothing was deleted.
     """
     try:
-        connection.execute("PRAGMA journal_mode = DELETE")  # leaving the write-ahead log takes being alone
+        connection.execute("PRAGMA journal_mode = DELETE")  # fails if another process has the file open
         connection.execute("BEGIN EXCLUSIVE")
         path.unlink()
     except (sqlite3.Error, OSError) as error:
         raise TraceError(
-            f"{path} cannot be deleted ({error}); end what else uses it, an evaluation or a report that runs, or name "
-            "another file"
+            f"{path} cannot be deleted ({error}); end other processes that use it, such as an evaluation or a report, "
+            "or give another file"
         ) from error
     finally:
         connection.close()
