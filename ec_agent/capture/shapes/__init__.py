@@ -1,16 +1,18 @@
-"""The one table of payload shapes: what providers return -> tokens, logprobs and usage. NumPy only.
+"""Reads the answers of all providers: their tokens, logprobs and usage. NumPy only.
 
-``entries`` has the table; docs/providers.md says which provider sends which. Objects and their JSON form are read
-alike: an attribute and a key are the same thing here.
+``entries`` has the table of the forms in which logprobs come; docs/providers.md says which provider sends which. An
+answer may be an object or JSON: ``get`` reads attributes and keys alike. Words used in this package: an *entry* is one
+token with its logprobs, a *part* is a chunk or an event of a streamed answer, a *gap* is a place where tokens came
+without an entry.
 
-What comes out when a payload is odd, token by token:
+Odd payloads are read as follows (left: what came; right: what becomes of it):
 
     no candidates, ``None``, NaN, ``+inf``, a wrong type    -> that token has no entropy (NaN)
     a logprob above 0, beyond rounding                      -> that token has no entropy
     a candidate at ``-745`` or below (``-9999.0``, "masked",
     ``-1000``, llama.cpp's ``-3.4e38``)                     -> a candidate of probability 0
     only such candidates                                    -> that token has no signal of any kind
-    its own logprob 0.0, and its candidates say otherwise
+    its own logprob 0.0, and its candidates contradict it
     (none is certain, or another token is)                  -> that token has no signal of any kind
     several candidates with 0.0                             -> that token has no signal of any kind
     its own logprob 0.0, no candidates, and others have some -> that token has no signal of any kind
@@ -19,38 +21,41 @@ What comes out when a payload is odd, token by token:
     -0.001                                                  -> those tokens have no signal of any kind
     a single candidate, unless it is practically certain    -> that token has no entropy
     such tokens, and none in the call with more candidates  -> no token of the call has an entropy
-    one candidate a token listed in all the call, certain
+    one candidate per token in the whole call, certain
     or not; or one asked for                                -> no token of the call has an entropy
-    the same candidate twice, told by its number, or by
-    text and bytes of whole characters, and its logprob     -> it counts once
+    the same candidate twice: the same logprob, and the
+    same number, or the same text and bytes of whole
+    characters                                              -> it counts once
     candidates that are parts of characters (U+FFFD, no
     text, half a surrogate pair) with one logprob           -> each counts
     more candidates than asked for (the sampled token is
-    appended beyond the top-k)                              -> the largest so many count
-    fewer candidates than asked for                         -> those that came count
-    candidates in any order                                 -> the same
-    the sampled token missing from its own candidates       -> the candidates alone make the entropy
-    candidates named by ids (``token_id:123``, or numbers)  -> the same; shown by the text in their ``bytes``
-    one token in the place of a list of one (mistral.rs)    -> that token
-    a prompt echoed before a legacy completion              -> left out, as far as usage says where it ends
-    fewer entries than the reported output tokens           -> the rest are gaps, where the text has no entry; one
-                                                               missing end token is none
-    a streamed part with text and no logprobs, and no usage -> one token without entropy, at least, in its place
-    entries that have nothing to do with the text           -> gaps at the end, and ``Call.unplaced`` counts them
-    a streamed part with a number or a place in the text    -> what came twice counts once; what never came is a
-    (Responses' ``sequence_number``, ``text_offset``)          gap in its place
-    a streamed answer that tells its usage in several
-    parts: repeated, running totals, zeros, details apart   -> one usage: the total that fits the tokens that came
-    a part that comes again: a closing one; or as many
-    as the usage counts too few                             -> its tokens count once
-    a message of LangChain's that ended for ``stopstop``    -> its usage is divided by what the tokens tell
-    text and a tool call in one piece, logprobs for the
-    text alone, and no usage                                -> the call's tokens are not seen to be missing
-    several answers to one request (``n=2``)                -> one timeline each, and one counts: the one that the
-                                                               agent went on with where that is seen, else the
+    appended beyond the top-k)                              -> the likeliest count, as many as were asked for
+    fewer candidates than asked for                         -> all that came count
+    candidates in any order                                 -> they are sorted
+    the sampled token missing from its own candidates       -> the entropy is that of the candidates
+    candidates named by ids (``token_id:123``, or numbers)  -> read as usual; shown by the text in their ``bytes``
+    one token in place of a list of one (mistral.rs)        -> that token
+    a prompt echoed before a legacy completion              -> left out, if the usage tells where it ends
+    fewer entries than the reported output tokens           -> the others are gaps, placed where the text has no
+                                                               entry; one missing end token is not a gap
+    a streamed part with text, without logprobs, no usage   -> a gap of at least one token in its place
+    entries that do not fit the text                        -> gaps at the end, and ``Call.unplaced`` counts them
+    a streamed part with a number or a place in the text    -> a part that came twice counts once; one that never
+    (Responses' ``sequence_number``, ``text_offset``)          came is a gap in its place
+    a streamed answer with its usage in several parts:
+    repeated, running totals, zeros, separate details       -> one usage: the total that fits the tokens that came
+    a part that came twice: a closing one; or as many
+    tokens as came more than the usage counts               -> its tokens count once
+    a message of LangChain whose reason is ``stopstop``     -> its usage is divided by the factor that fits the
+                                                               tokens
+    text and a tool call in one piece, logprobs only for
+    the text, and no usage                                  -> the tokens of the tool call are not noticed
+    several answers to one request (``n=2``)                -> one timeline each. One of them counts: the one that
+                                                               the agent went on with if that is known, else the
                                                                first; ``ec-agent score`` scores each
-    ... with a count of tokens for all of them together     -> on the bill; what none has is shared out equally
-    parts of a stream that hold all tokens so far           -> each token once
+    ... with one count of tokens for all of them            -> all are paid for; tokens that no answer has are
+                                                               divided equally among the answers
+    parts of a stream that hold all tokens so far           -> each token counts once
     a count beyond 10 million tokens, or below 0            -> no count
     a count of 0 for an answer that is not empty            -> no count
 """

@@ -1,7 +1,7 @@
-"""Token entries laid along the text that they came with: where there is text without an entry, tokens are missing.
+"""Aligns token entries with the text of the answer. Text without an entry (a *hole*) shows where tokens are missing.
 
-The likeliest reading is the one with the fewest holes. An entry that is not in the text (a mark that the server took
-off, an end token) stays between its neighbours.
+Of all ways to align them, the one with the fewest holes is used. An entry that is not in the text (an end token, or a
+mark that the server removed) stays between its neighbours.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any, NamedTuple
 from ec_agent.capture.shapes.pieces import Piece
 from ec_agent.capture.shapes.reading import BROKEN, NUMBERED, get
 
-_MOST_STEPS = 100_000  # of a search, some tenths of a second
-_SLACK = 3  # holes that a reading may have more than another so far, and still win
-_REACH = 64, 32  # bytes that a hole may have at least, and more for every missing token
+_MOST_STEPS = 100_000  # a search with more steps is given up; this many take some tenths of a second
+_SLACK = 3  # a way of aligning is dropped if it has this many holes more than the best one so far
+_REACH = 64, 32  # largest size of a hole in bytes: this many, and this many more for each missing token
 
 Found = list[int | None]
-"""Of each entry the place in the text where it begins; ``None`` where it is not in it."""
+"""For each entry, the index in the text (in bytes) where it begins, or ``None`` if it is not in the text."""
 
 
 class Hole(NamedTuple):
-    """Text without entries.
+    """A stretch of text without entries.
 
     Attributes:
-        place: number of the entry that it stands before; the number of entries for the end.
-        text: what the missing tokens say.
-        sure: whether the text allows no other place.
-        pieces: how many pieces it is of that came without any entry; 0 for a hole within a piece.
+        place: index of the next entry; the number of entries if the hole is at the end.
+        text: the text of the missing tokens.
+        sure: whether this is the only place where the hole can be.
+        pieces: how many whole pieces without any entry it consists of; 0 for a hole within a piece.
     """
 
     place: int
@@ -39,14 +39,15 @@ class Hole(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Aligned:
-    """Entries laid along a text.
+    """The result of aligning entries with a text.
 
     Attributes:
-        holes: in order.
-        outside: numbers of the entries that are not in the text.
-        seams: numbers of the entries before which the text goes on in another channel.
-        raw: the bytes of each entry; ``None`` where they cannot be told.
-        rewritten: how many more holes there were, beside entries that are not in the text and may say the same.
+        holes: the holes, in order.
+        outside: indices of the entries that are not in the text.
+        seams: indices of the entries before which the text changes its channel, from thinking to text, for example.
+        raw: the bytes of each entry, or ``None`` if they are not known.
+        rewritten: number of holes that are next to entries outside of the text. These entries may be the text of the
+            hole, which the server wrote in another way.
     """
 
     holes: list[Hole] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Aligned:
 
     @property
     def tells(self) -> bool:
-        """Whether the text has to do with the entries: of those whose text is known, half are in it at least."""
+        """Whether the alignment can be trusted: at least half of the entries with a known text are in the text."""
         speak = [number for number, raw in enumerate(self.raw) if raw]
         if not speak:
             return None not in self.raw
@@ -65,22 +66,22 @@ class Aligned:
 
 
 def aligned(pieces: Sequence[Piece], entries: Sequence[Any], missing: int) -> Aligned | None:
-    """The entries along the pieces that they came with, or along all of the text where that fits better.
+    """Align entries with the pieces of text that they came with, or with the whole text if that fits better.
 
     Args:
-        pieces: of the answer, with as many entries in all.
-        entries: one per token that came.
-        missing: how many tokens did not come.
+        pieces: the pieces of the answer. Their numbers of entries add up to the number of entries.
+        entries: one per token that came with logprobs.
+        missing: how many tokens came without an entry.
 
     Returns:
-        ``None`` where the search would take too long.
+        The alignment, or ``None`` if the search would take too long.
     """
     raw = [bytes_of(entry) for entry in entries]
-    # Before the end, a token that says nothing is a part of a character (vLLM).
+    # vLLM sends an empty text for a token that is a part of a character. Only the end token is really empty.
     raw[:-1] = [told or None for told in raw[:-1]]
     found = _along(pieces, raw, missing)
     with_text = {number for number, piece in _numbered(pieces) if piece.words}
-    # They may have come ahead of their text or behind it; parts of a character come before it.
+    # Entries outside of their piece's text may belong to the text of another piece.
     doubtful = found is None or any(raw[n] and (found.holes or n in with_text) for n in found.outside)
     if len(pieces) > 1 and doubtful:
         whole = Piece(tuple(pair for piece in pieces for pair in piece.words), len(raw))
@@ -93,10 +94,10 @@ def aligned(pieces: Sequence[Piece], entries: Sequence[Any], missing: int) -> Al
 
 
 def bytes_of(entry: Any) -> bytes | None:
-    """What a token says, as bytes; ``None`` where that cannot be told: half a character without bytes, a mere id."""
+    """Return the text of a token as bytes, or ``None`` if it is not known (a part of a character, or only an id)."""
     token, raw = get(entry, "token"), get(entry, "bytes")
-    named = not isinstance(token, str) or token.startswith((NUMBERED, "bytes:\\x"))  # the second is OpenAI's
-    text = raw if named else token  # mistral.rs: named by a number, the text in its bytes
+    named = not isinstance(token, str) or token.startswith((NUMBERED, "bytes:\\x"))  # OpenAI writes the second
+    text = raw if named else token  # mistral.rs puts a number into "token", and the text into "bytes"
     if isinstance(text, str) and BROKEN not in text and (text or not named):
         return text.encode(errors="replace")
     try:
@@ -107,7 +108,7 @@ def bytes_of(entry: Any) -> bytes | None:
 
 
 def part_of_character(entry: Any) -> bool:
-    """Whether a token is a part of a character."""
+    """Tell whether a token is only a part of a character."""
     try:
         (bytes_of(entry) or b"").decode()
     except UnicodeDecodeError:
@@ -120,7 +121,7 @@ def _numbered(pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:
 
 
 def _along(pieces: Sequence[Piece], raw: Sequence[bytes | None], missing: int) -> Aligned | None:
-    """Piece by piece."""
+    """Align each piece with its own entries. ``None`` if the search would take too long."""
     found = Aligned(raw=list(raw))
     number, channel = 0, None
     for piece in pieces:
@@ -142,7 +143,7 @@ def _along(pieces: Sequence[Piece], raw: Sequence[bytes | None], missing: int) -
 
 
 def _add(holes: list[Hole], hole: Hole) -> None:
-    """One more, which may go on with the one before it."""
+    """Add a hole. If it directly follows the last one, join both."""
     if holes and holes[-1].place == hole.place:
         before = holes.pop()
         pieces = before.pieces + hole.pieces
@@ -152,7 +153,7 @@ def _add(holes: list[Hole], hole: Hole) -> None:
 
 def _laid(parts: Sequence[bytes | None], text: bytes, missing: int) -> tuple[Found, list[Hole]] | None:
     known = [part or b"" for part in parts]
-    if None not in parts and b"".join(known) == text:  # as a rule
+    if None not in parts and b"".join(known) == text:  # the usual case: the entries are exactly the text
         return _ends(known), []
     if not parts or not text:
         return [None] * len(parts), [_hole(0, text, True)._replace(pieces=not parts)] if text else []
@@ -189,14 +190,25 @@ def _between(known: Sequence[bytes], text: bytes, starts: Found) -> list[tuple[i
     return [*holes, (len(known), text[reached:])] if reached < len(text) else holes
 
 
-# How a reading came about: where the latest entry begins, and how the ones before it were read.
+# The decisions of one way of aligning, as a linked list: where the latest entry begins, and the earlier decisions.
 _Trail = tuple[int | None, Any] | None
 _States = dict[int, tuple[int, _Trail]]
-"""By the place in the text that was reached: holes so far, two more for each entry left out, and the trail."""
+"""The state of the search: for each index of the text that was reached, the cost (1 per hole, 2 per entry left out of
+the text) and the trail."""
 
 
 def _search(known: Sequence[bytes], text: bytes, reach: int, *, latest: bool) -> Found | None:
-    """The reading with the fewest holes; of several, with the ``latest`` holes or the earliest."""
+    """Find the way of aligning with the lowest cost, entry by entry (dynamic programming).
+
+    Args:
+        known: the bytes of each entry; empty if they are not known.
+        text: the text, as bytes.
+        reach: largest size of a hole, in bytes.
+        latest: if several have the lowest cost, whether to use the one with the latest holes, or the earliest.
+
+    Returns:
+        For each entry, where it begins in the text. ``None`` if the search would take too long.
+    """
     states: _States = {0: (0, None)}
     steps = 0
     for part in known:
@@ -246,14 +258,18 @@ def _keep(states: _States, reached: int, cost: int, trail: _Trail, latest: bool)
 
 
 def _unexplained(found: Aligned) -> list[Hole]:
-    """The holes less what entries beside them say that are not in the text: broken characters, text written anew."""
+    """Remove from the holes what neighbouring entries outside of the text explain.
+
+    Such entries are broken characters, or text that the server wrote in another way.
+    """
     left: list[Hole] = []
     taken: set[int] = set()
     for hole in found.holes:
         text, place = hole.text, hole.place
         beside = _run(found.outside - taken, place)
         if any(found.raw[number] is None for number in beside):
-            # Broken characters are some of those that are not ASCII; what comes before these comes before them.
+            # The entries with unknown bytes are parts of characters, so they can explain only characters outside ASCII.
+            # If other text comes before these, the hole is before the entries.
             broken = [at for at, letter in enumerate(text) if not letter.isascii()]
             if broken and broken[0] > 0:
                 place = beside[0]
@@ -271,7 +287,7 @@ def _unexplained(found: Aligned) -> list[Hole]:
 
 
 def _run(numbers: set[int], place: int) -> list[int]:
-    """Those numbers that lie around a place without a break."""
+    """Return the unbroken run of these numbers that ends just before ``place`` or contains it."""
     first = last = place
     while first - 1 in numbers:
         first -= 1

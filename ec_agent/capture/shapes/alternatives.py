@@ -1,7 +1,7 @@
-"""Several answers to one request (``n=2``): told apart, for they are not one timeline.
+"""Separates several answers to one request (``n=2``), which must not be joined to one timeline.
 
-One of them counts, the first unless somebody says which one the agent went on with. The provider counts the tokens of
-all together: those of the others are on the bill, and nowhere else.
+One of the answers counts: the one that the agent went on with if that is known, else the first. The provider counts the
+tokens of all answers together. The tokens of the other answers are only part of the costs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Alternative:
     """One of several answers.
 
     Attributes:
-        payload: its entries, and as many tokens as are taken for its own.
-        words: what it is known by, whatever message it comes in: its text, the ids of its tool calls.
+        payload: its entries, and its share of the tokens.
+        words: its text and the ids of its tool calls. They identify it in any message that holds it.
     """
 
     payload: Payload
@@ -32,13 +32,15 @@ class Alternative:
 
 
 def split(parts: Sequence[Any], prompts: int = 1) -> list[list[Any]]:
-    """A whole answer, or the parts of a streamed one, once for each alternative.
-
-    Of parts that hold several, each alternative has its own and no usage. Where there are none, the parts as they are.
+    """Split a whole answer, or the parts of a streamed one, into its alternatives.
 
     Args:
-        parts: the answer, or its chunks.
-        prompts: how many prompts it answers: OpenAI's legacy completions answer each of them ``n`` times.
+        parts: the answer as a list of one, or its chunks.
+        prompts: how many prompts it answers. OpenAI's legacy completions give ``n`` answers to each prompt.
+
+    Returns:
+        For each alternative the parts with only its choice, without usage. If there are no alternatives, one list with
+        the unchanged parts.
     """
     held = next((name for name in _HOLDERS if any(_several(get(part, name)) for part in parts)), None)
     if held is None:
@@ -51,13 +53,13 @@ def split(parts: Sequence[Any], prompts: int = 1) -> list[list[Any]]:
 
 
 def _several(choices: Any) -> bool:
-    """Whether these show that there is more than one alternative."""
+    """Tell whether these choices show that there is more than one alternative."""
     found = listed(choices)
     return len(found) > 1 or bool(found and count(get(found[0], "index")))
 
 
 def _numbered(part: Any, held: str) -> list[tuple[int, Any]]:
-    """The choices of a part, each with its number; without one, choices of a whole answer are counted."""
+    """Return the choices of a part with their indices. If they have none, they are numbered in order."""
     choices = listed(get(part, held))
     numbers = [count(get(choice, "index")) for choice in choices]
     if len(set(numbers)) < len(numbers):
@@ -72,10 +74,10 @@ def _only(part: Any, held: str, places: Sequence[int]) -> dict[str, Any]:
 
 
 def words_of(parts: Sequence[Any]) -> frozenset[str]:
-    """What an answer is known by; see ``Alternative``.
+    """Return the texts that identify an answer; see ``Alternative.words``.
 
     Args:
-        parts: messages, or whole answers or chunks with one choice.
+        parts: messages; or a whole answer, or chunks, with one choice.
     """
     sayers = [sayer for part in parts for sayer in (part, *_sayers(part))]
     names = [get(call, "id") for sayer in sayers for call in listed(get(sayer, "tool_calls"))]
@@ -83,13 +85,13 @@ def words_of(parts: Sequence[Any]) -> frozenset[str]:
 
 
 def spoken(parts: Sequence[Any]) -> str:
-    """The text in messages, whole answers or chunks."""
+    """Return the text in messages, whole answers or chunks."""
     sayers = [sayer for part in parts for sayer in (part, *_sayers(part))]
     return "".join(_text(get(sayer, "content")) or _text(get(sayer, "text")) for sayer in sayers)
 
 
 def _sayers(part: Any) -> list[Any]:
-    """What says something in an answer or a chunk of one."""
+    """Return the objects in an answer or chunk that may hold text."""
     choices = listed(get(part, "choices"))
     said = [each for choice in choices for each in (choice, get(choice, "message"), get(choice, "delta"))]
     return said + [each for c in listed(get(part, "candidates")) for each in listed(get(c, "content", "parts"))]
@@ -103,16 +105,18 @@ def _text(content: Any) -> str:
 
 
 def among(each: Sequence[Alternative], whole: Payload, unreturned: int = 0, echoed: bool = False) -> Payload:
-    """The first of several alternatives, with the others beside it.
+    """Make the payload of the first alternative, which also holds the others.
 
-    What none of them accounts for is theirs in equal parts: all of it that of those that came without an entry, or of
-    those that were kept back, if there are any. One token each is no gap, as of a single answer.
+    Tokens that were counted but have no entry are divided equally among the alternatives. If some alternatives came
+    without any entry, or were not returned, all such tokens are theirs. As for a single answer, one missing end token
+    of each is not a gap.
 
     Args:
-        each: as far as they came, each without the usage of all.
-        whole: what is reported of all of them together: usage, model, id.
-        unreturned: how many more the provider generated and kept back (``best_of``).
-        echoed: whether the prompt came back with them: where the answers begin, nobody can tell.
+        each: the alternatives, as far as they came, without a count of their own.
+        whole: what was reported for all of them together: usage, model, id.
+        unreturned: how many further answers the provider generated, but did not return (``best_of``).
+        echoed: whether the prompt came back before each answer. Then nobody knows where the answers begin, and the
+            entries cannot be used.
     """
     payloads = [replace(a.payload, entries=()) if echoed else a.payload for a in each]
     counts = _counts(payloads, [bool(a.words) for a in each], whole.tokens, unreturned)
@@ -125,7 +129,7 @@ def among(each: Sequence[Alternative], whole: Payload, unreturned: int = 0, echo
 
 
 def pick(payload: Payload, place: int) -> Payload:
-    """Another of the alternatives of which a payload is one; the bill stays."""
+    """Make the payload of another alternative of the same request. The total costs stay the same."""
     return _picked(payload, payload.alternatives[place], payload.beside + _size(payload))
 
 
@@ -144,7 +148,7 @@ def _picked(whole: Payload, alternative: Alternative, billed: int) -> Payload:
 def _counts(
     payloads: Sequence[Payload], speak: Sequence[bool], tokens: int | None, unreturned: int
 ) -> list[int | None]:
-    """How many tokens each of them has, as far as that can be told."""
+    """Return how many tokens each alternative has, or ``None`` where that is not known."""
     if tokens is None:
         return [payload.tokens for payload in payloads]
     known = [_size(payload) for payload in payloads]
@@ -152,14 +156,14 @@ def _counts(
     mute = [place for place, says in enumerate(speak) if says and not known[place]]
     if mute or unreturned:
         shares = dict(zip(mute, _shares(missing, len(mute) + unreturned), strict=False))
-        # None is meant for an answer that is not empty.
+        # 0 would be wrong for an answer that is not empty, so it becomes None, "unknown".
         return [shares[place] or None if place in shares else size for place, size in enumerate(known)]
     each = _shares(missing if missing > _unlisted_ends(payloads, missing) else 0, len(payloads))
     return [size + share for size, share in zip(known, each, strict=True)]
 
 
 def _unlisted_ends(payloads: Sequence[Payload], missing: int) -> int:
-    """How many end tokens may be among the missing: what was cut at its limit has none."""
+    """Return how many of the missing tokens may be end tokens. An answer that was cut at its limit has none."""
     if not 0 < missing <= len(payloads):
         return 0
     return sum(payload.said is None or payload.said().finish != "length" for payload in payloads)

@@ -1,8 +1,8 @@
-"""Which candidates of one token are the same token, listed once more.
+"""Finds candidates of a token that are listed twice.
 
-A token's number tells which one it is. Its text and bytes do only where they are whole: whatever token was a part of a
-character may show as U+FFFD, as the bytes of U+FFFD, as a lone surrogate, as nothing at all or as some first bytes of
-that character, and so may many others of the same row. What may be two tokens is never taken for one.
+A candidate is identified by its number, or else by its text and bytes. The text of a token that is only a part of a
+character identifies nothing: many such tokens are shown in the same way, as U+FFFD, as its bytes, as a lone surrogate,
+as an empty text, or as some bytes of the character. Two candidates that may be different tokens always count as two.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from ec_agent.capture.shapes.reading import BROKEN, NUMBERED, get
 
 NUMBERS = ("id", "token_id", "tokenId")
-"""Where a candidate's number stands, beside or in place of its text."""
+"""Keys for the number of a token."""
 
 
 def repeats(candidates: Sequence[Any], logprobs: Iterable[float]) -> list[int]:
-    """Places of candidates that were listed before: the same token with the same logprob.
+    """Return the indices of candidates that repeat an earlier one: the same token with the same logprob.
 
     Args:
-        candidates: of one token, each with ``token``, and ``bytes`` and a number where it has them.
-        logprobs: theirs.
+        candidates: the candidates of one token. Each has ``token``, and maybe ``bytes`` and a number.
+        logprobs: their logprobs.
     """
     found, seen = [], set()
     listed = list(zip(candidates, logprobs, strict=False))
@@ -37,7 +37,7 @@ def repeats(candidates: Sequence[Any], logprobs: Iterable[float]) -> list[int]:
 
 
 def _shared(listed: Sequence[tuple[Any, float]]) -> bool:
-    """Whether one number stands beside several tokens, as where a server gives all the same: it tells nothing then."""
+    """Tell whether several tokens have the same number. Some servers write one for all, which identifies nothing."""
     found: dict[Any, tuple[Any, float]] = {}
     for candidate, logprob in listed:
         text = get(candidate, "token")
@@ -47,11 +47,11 @@ def _shared(listed: Sequence[tuple[Any, float]]) -> bool:
 
 
 def told_by(candidate: Any, *, numbered: bool = True) -> Hashable | None:
-    """What a candidate is told by: equal only for what is surely the same token; ``None`` where nothing tells.
+    """Return what identifies a candidate: equal only for the same token. ``None`` if nothing identifies it.
 
     Args:
-        candidate: of a token.
-        numbered: whether numbers beside the texts are the tokens' own.
+        candidate: the candidate.
+        numbered: whether the numbers beside the texts can be trusted.
     """
     text = get(candidate, "token")
     number = _in_place(text)
@@ -66,26 +66,26 @@ def told_by(candidate: Any, *, numbered: bool = True) -> Hashable | None:
 
 
 def _letters(raw: Any) -> str | None:
-    """The text in a candidate's bytes, which may have none, as special tokens do; ``None`` if they are not whole."""
+    """Return the text in a candidate's bytes, empty if it has none, as special tokens. ``None`` if it is incomplete."""
     if not raw:
         return ""
     if isinstance(raw, bytes | list | tuple):
         try:
             raw = bytes(raw).decode()
-        except (TypeError, ValueError):  # a part of a character, or no bytes
+        except (TypeError, ValueError):  # a part of a character, or not bytes
             return None
     return raw if isinstance(raw, str) and whole(raw) else None
 
 
 def _in_place(text: Any) -> int | str | None:
-    """A number in the place of the text."""
+    """Return a token's number if it is written in place of the text, else ``None``."""
     if type(text) is int or (isinstance(text, str) and text.startswith(NUMBERED)):
         return text
     return None
 
 
 def _beside(candidate: Any) -> int | str | None:
-    """A number beside the text."""
+    """Return a token's number if it is written beside the text, else ``None``."""
     for name in NUMBERS:
         number = get(candidate, name)
         if type(number) is int and number >= 0:
@@ -96,7 +96,7 @@ def _beside(candidate: Any) -> int | str | None:
 
 
 def whole(text: str) -> bool:
-    """Whether it is text, and no part of a character in it."""
+    """Tell whether a text is not empty and consists of whole characters."""
     try:
         text.encode()
     except UnicodeEncodeError:  # half a surrogate pair

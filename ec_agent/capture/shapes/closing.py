@@ -1,4 +1,4 @@
-"""What says that a part of a streamed answer is its last."""
+"""Recognises parts of a streamed answer that say why it ended."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ec_agent.capture.shapes.reading import count, get, listed
 
 FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _REASONS = ("finish_reason", "stop_reason")
-_NO_REASON = ("", "null")  # the second is how DashScope says that an answer goes on
+_NO_REASON = ("", "null")  # DashScope writes "null" as long as an answer goes on
 
 
 def ends(choice: Any) -> bool:
-    """Whether a choice in a part says why it ended."""
+    """Tell whether a choice in a part says why the answer ended."""
     return _reason(choice) or _reason(get(choice, "delta"))
 
 
 def all_say_so(chunks: Sequence[Any]) -> bool:
-    """Whether chunks or events say why the answer ended, wherever they say it; of several answers, of each."""
+    """Tell whether chunks or events say why the answer ended; if there are several answers, why each ended."""
     if any(get(c, "type") in FINAL_EVENTS or _reason(c) or _reason(get(c, "usage")) for c in reversed(chunks)):
         return True
     choices = [choice for chunk in chunks for choice in listed(get(chunk, "choices"))]

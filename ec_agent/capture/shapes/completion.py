@@ -1,7 +1,7 @@
-"""A chat completion by typed decoding: of its candidates, only the numbers become objects. Needs msgspec.
+"""Types for decoding a chat completion quickly; the texts of candidates are skipped. Needs msgspec.
 
-``ec_agent/capture/transport/decoder.py`` has types of the same answers that read the candidates' texts as well. Reading
-an answer for its entropies takes three times as long with those, because of one text for each of 20 candidates a token.
+``ec_agent/capture/transport/decoder.py`` has types of the same answers that include the texts of candidates. Decoding
+takes three times as long with those, because each token has 20 candidates.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Token(msgspec.Struct, gc=False):
 
 
 class CompletionLogprobs(msgspec.Struct, forbid_unknown_fields=True):
-    """The shape ``content`` of the table in ``entries``, and no other."""
+    """Logprobs in the form ``content`` of the table in ``entries``. Other forms are refused."""
 
     content: list[Token] | None = None
     refusal: list[Token] | None = None
@@ -34,7 +34,7 @@ class CompletionLogprobs(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CompletionChoice(msgspec.Struct):
-    """What is read of a choice."""
+    """A choice, with the keys that are read."""
 
     logprobs: CompletionLogprobs
     message: Any = None
@@ -43,7 +43,7 @@ class CompletionChoice(msgspec.Struct):
 
 
 class Completion(msgspec.Struct, forbid_unknown_fields=True):
-    """All that a chat completion usually has: a key beside these may mean something."""
+    """A chat completion with all usual keys. An unknown key is refused, because it may have a meaning."""
 
     choices: list[CompletionChoice]
     id: Any = None
@@ -64,10 +64,10 @@ _decode = msgspec.json.Decoder(Completion).decode
 
 
 def decoded(body: bytes) -> Completion | None:
-    """The completion; ``None`` for anything that could read otherwise through ``json``."""
+    """Return the completion, or ``None`` if ``json`` might read the bytes in another way."""
     try:
         if not body.isascii():
-            body.decode()  # what is skipped is not looked into, and json refuses what is not UTF-8
+            body.decode()  # must be UTF-8, as for json: msgspec does not check the values that it skips
         return _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

@@ -1,8 +1,8 @@
-"""Parts of a stream that each hold all tokens so far: counted once.
+"""Recognises parts of a stream that repeat all tokens so far, so that each token counts once.
 
-A few routes resend with every part the logprobs of the parts before it, or with the last one those of all. What really
-repeats itself ("ha ha ha") looks alike, so that such a reading must be told by the count of tokens or by the text, or
-else by numbers: no model gives different tokens the same logprobs and candidates twice over, digit for digit.
+A few endpoints send the logprobs of all earlier parts again with each part, or those of the whole answer with the last
+part. Text that really repeats itself ("ha ha ha") looks similar. So there must be evidence: the count of tokens, or the
+text, or the numbers. A model does not give the same logprobs and candidates twice to different tokens, digit by digit.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any
 from ec_agent.capture.shapes.reading import get, listed, mark, text_of
 from ec_agent.capture.shapes.usage import fits
 
-_TELLING = -1e-6  # a logprob below this is the token's own; those of certain tokens are alike
+_TELLING = -1e-6  # a logprob below this is evidence; those of certain tokens are all nearly 0
 
 Entries = list[Any]
 Tokens = int | Callable[[int], int | None]
 
 
 def added(parts: Sequence[Entries], said: Callable[[], str] = str, tokens: Tokens | None = None) -> list[Entries]:
-    """What each part adds to those before it: all of it as a rule.
+    """Return the new entries of each part: usually all its entries.
 
     Args:
         parts: the entries of each part of one answer, in order.
-        said: tells the text of them all, where known.
-        tokens: generated tokens, where reported; or tells how many these are if so many entries came. Running totals
-            of usage add up to the entries of parts that grow alike, so that they fit either way, and tell nothing.
+        said: function that returns the text of all parts, or an empty text.
+        tokens: number of generated tokens, if reported. Or a function that returns the number, given how many entries
+            came: the usages of a stream are interpreted by the number of entries, so that both may fit.
 
     Returns:
-        As many parts, some of them perhaps shorter.
+        The same number of parts, some of them perhaps shorter.
     """
     told = [place for place, part in enumerate(parts) if part]
     came = sum(map(len, parts))
@@ -40,7 +40,7 @@ def added(parts: Sequence[Entries], said: Callable[[], str] = str, tokens: Token
 
 
 def _growing(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | None:
-    """Each part begins with the one before it."""
+    """Return the new entries if each part begins with all entries of the part before it, else ``None``."""
     rest: list[Entries] = list(parts)
     for place, later in pairwise(told):
         before, after = parts[place], parts[later]
@@ -51,7 +51,7 @@ def _growing(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | N
 
 
 def _constant(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | None:
-    """All parts hold the same tokens: those after the first are such as have no logprobs of their own."""
+    """Return the new entries if all parts have the same entries, else ``None``. Only the first part's are new then."""
     if len(told) < 2 or len(parts[told[0]]) < 2:
         return None
     if not all(len(parts[place]) == len(parts[told[0]]) for place in told):
@@ -62,7 +62,7 @@ def _constant(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | 
 
 
 def _summed_up(parts: Sequence[Entries], told: Sequence[int]) -> list[Entries] | None:
-    """The last part holds what all before it held."""
+    """Return the new entries if the last part repeats those of all parts before it, else ``None``."""
     last = parts[told[-1]] if told else []
     came = sum(len(parts[place]) for place in told[:-1])
     if not 1 < came <= len(last) or not _begins_with(last, [e for place in told[:-1] for e in parts[place]]):
@@ -85,7 +85,7 @@ def _believable(
     as_came, as_left = (fits(_counted(tokens, size), size) for size in sizes)
     if as_came != as_left:
         return as_left
-    # Where the text is resent as well, it is that of all parts, as in a stream that holds each token once.
+    # If the text fits the new entries, but not all that came, the others are repetitions.
     if (text := said()) and text == _text(rest) != _text(parts):
         return True
     again = [entry for part, new in zip(parts, rest, strict=True) for entry in part[: len(part) - len(new)]]
@@ -94,7 +94,7 @@ def _believable(
 
 
 def _counted(tokens: Tokens | None, entries: int) -> int | None:
-    """Generated tokens, if so many entries came."""
+    """Return the number of generated tokens, given how many entries came."""
     return tokens(entries) if callable(tokens) else tokens
 
 

@@ -1,4 +1,4 @@
-"""Parts of a streamed answer that came twice."""
+"""Finds parts of a streamed answer that came twice, so that their tokens count once."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from ec_agent.capture.shapes.reading import get, listed, mark
 
 
 def alike(entries: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Whether these are the same tokens with the same logprobs and candidates."""
+    """Tell whether two lists of entries have the same tokens with the same logprobs and candidates."""
     return len(entries) == len(others) and all(map(_same, entries, others))
 
 
 def once(parts: Sequence[list[Any]], tokens: int | None) -> list[list[Any]]:
-    """The parts of one answer, each once; see ``once_in_all``."""
+    """Return the entries of each part of one answer, without repeated parts; see ``once_in_all``."""
     return once_in_all([parts], tokens)[0]
 
 
 def once_in_all(answers: Sequence[Sequence[list[Any]]], tokens: int | None) -> list[list[list[Any]]]:
-    """The parts of several answers, less those that repeat the one before, where so many came too many.
+    """Return the entries of each part of several answers, without parts that repeat the part before.
 
-    A token may well follow itself: only a count tells a repeat from that. Where several parts look like repeats and one
-    of them is, nobody knows which: their tokens are ``None``, which is a gap.
+    A model can generate the same token twice. So an equal part is a repetition only if more tokens came than were
+    counted. If several parts look like repetitions, and only some of them are, their entries are replaced by ``None``
+    (a gap), because nobody knows which.
 
     Args:
-        answers: of each, the entries of each of its parts, in order.
-        tokens: generated tokens of all, where reported.
+        answers: for each answer, the entries of each of its parts, in order.
+        tokens: number of generated tokens of all answers, or ``None`` if it was not reported.
     """
     kept = [list(parts) for parts in answers]
     extra = sum(len(part) for parts in kept for part in parts) - (tokens or 0)
@@ -39,7 +40,7 @@ def once_in_all(answers: Sequence[Sequence[list[Any]]], tokens: int | None) -> l
     single = [place for place in repeats if _covers(sizes[place], extra)]
     if _covers(sum(sizes.values()), extra):
         gone = repeats
-    else:  # of parts that are all alike it does not matter which
+    else:  # within a run of equal parts, any one may be removed
         gone = [places[-1] for run in runs if (places := [place for place in run if place in single])]
     doubtful = gone != repeats and len(gone) > 1
     for answer, number in gone:
@@ -48,12 +49,12 @@ def once_in_all(answers: Sequence[Sequence[list[Any]]], tokens: int | None) -> l
 
 
 def _covers(tokens: int, extra: int) -> bool:
-    """Whether as many are left without these as were counted; the end token may have no entry."""
+    """Tell whether removing these tokens leaves as many as were counted. The end token may have no entry."""
     return tokens - extra in (0, 1)
 
 
 def _runs(answer: int, parts: Sequence[list[Any]]) -> list[list[tuple[int, int]]]:
-    """The parts that are like the one before them, those that are all alike together."""
+    """Return the parts that equal the part before them, grouped into runs of equal parts."""
     told = [place for place, part in enumerate(parts) if part]
     runs: list[list[tuple[int, int]]] = []
     going = False

@@ -1,4 +1,4 @@
-"""Where in something that was saved logprobs lie that nobody reads."""
+"""Finds logprobs at places in saved data where they are not read, so that an error can name the place."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _NAMES = frozenset(
     {"logprob", "logprobs", "toplogprobs", "tokenlogprobs", "logprobsresult", "logprobability", "toplogits", "topprobs"}
     | {"completionprobabilities", "topcandidates", "chosencandidates", "tokenprobs", "probs"}
 )
-_MOST = 100_000  # things looked at
+_MOST = 100_000  # how many values are looked at
 _OF_OBJECTS = ("messages", "response_metadata", "additional_kwargs")
 
 
 def logprobs_under(saved: Any) -> str | None:
-    """The key under which something lies that is called logprobs and holds numbers, as a path; ``None`` for none.
+    """Return the path of a key that is called logprobs and holds numbers, or ``None`` if there is none.
 
     Args:
         saved: JSON, or messages.
@@ -43,10 +43,13 @@ def logprobs_under(saved: Any) -> str | None:
 
 
 def unread(path: str) -> str:
-    """What to say of logprobs that are not read."""
+    """Return a message about logprobs under this path, which are not read.
+
+    It says why, and what to do.
+    """
     if path.rpartition(".")[2] in ("top_probs", "probs", "completion_probabilities"):
         return (
-            f"{path!r} holds probabilities after sampling, which are no logprobs; ask llama.cpp without "
+            f"{path!r} holds probabilities after sampling, which are not logprobs; ask llama.cpp without "
             "post_sampling_probs"
         )
     return (
@@ -61,7 +64,7 @@ def _called(name: str) -> bool:
 
 
 def _holds_numbers(value: Any) -> bool:
-    """Whether there is a number with a fraction in it: what a request asks for is a whole one."""
+    """Tell whether a value holds a float. The parameters of a request (``"logprobs": 5``) are whole numbers."""
     left = [value]
     while left:
         thing = left.pop()

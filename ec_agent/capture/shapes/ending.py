@@ -1,4 +1,4 @@
-"""Whether a streamed answer came to its end."""
+"""Tells whether a streamed answer is complete."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from ec_agent.capture.shapes.usage import thought_in, usage_in
 
 
 def finished(chunks: Sequence[Any], marked: bool = False) -> bool:
-    """Whether a streamed answer came to its end; true too of one of which nothing came at all.
+    """Tell whether a streamed answer is complete.
 
-    A reason why it ended says so, wherever it stands; so do the mark after the last event, and a closing usage that
-    counts as many tokens as came.
+    It is, if one of these came: a reason why it ended (``finish_reason``), the mark ``[DONE]``, or a usage at the end
+    that counts as many tokens as came. ``True`` also if no part came at all.
 
     Args:
-        chunks: its chunks or events, as far as they came.
+        chunks: the chunks or events that came.
         marked: whether ``[DONE]`` came after them.
     """
     return marked or not chunks or all_say_so(chunks) or _all_counted(chunks)
 
 
 def _all_counted(chunks: Sequence[Any]) -> bool:
-    """Whether a usage that closes the stream counts what came; a running total does that all along."""
+    """Tell whether a usage at the end of the stream counts the tokens that came.
+
+    A usage that comes with each part, as a running total, always does; it says nothing about the end.
+    """
     with_usage = [chunk for chunk in chunks if usage_in(chunk)]
     if not with_usage:
         return False
@@ -42,7 +45,7 @@ def _all_counted(chunks: Sequence[Any]) -> bool:
     came = sum(entry is not None for one in each for entry in one.entries) + max(heard.mute, 0)
     if not any(_thinks(choice) for chunk in chunks for choice in listed(get(chunk, "choices"))):
         came += thought_in(heard.usages.total(came))
-    # Of each, the end token may have no entry.
+    # The end token of each answer may have no entry.
     return payload.tokens is not None and came >= payload.tokens + payload.beside - len(each)
 
 

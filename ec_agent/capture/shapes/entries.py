@@ -1,4 +1,4 @@
-"""The table of logprobs shapes: each row turns one wire format into token entries."""
+"""The table of the forms in which logprobs come. Each row turns one form into token entries."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ Entries = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One way in which logprobs come.
+    """One form in which logprobs come.
 
     Attributes:
-        name: what the tests and docs/providers.md call it.
-        looks: what a logprobs object of this shape has, in words.
-        read: its entries, ``{"token", "logprob", "top_logprobs"}`` one per generated token; empty for anything else.
+        name: its name in the tests and in docs/providers.md.
+        looks: what a logprobs object of this form has, in words.
+        read: function that returns its entries, one ``{"token", "logprob", "top_logprobs"}`` per generated token. Empty
+            if the object has another form.
     """
 
     name: str
@@ -27,13 +28,13 @@ class Shape:
 
 
 def _content(logprobs: Any) -> Entries:
-    # What was thought comes before what is said; a refusal is what is said instead.
+    # Thinking is generated before the text, and a refusal in place of the text.
     parts = [get(logprobs, name) for name in ("reasoning_content", "content", "refusal")]
     return [entry for part in parts for entry in (listed(part) or _single(part))]
 
 
 def _bare(logprobs: Any) -> Entries:
-    # Numbers alone would be logprobs of nobody knows what.
+    # Plain numbers are skipped: nothing says which tokens they are the logprobs of.
     return [entry for entry in listed(logprobs) if not isinstance(entry, int | float)]
 
 
@@ -46,7 +47,7 @@ def _single(logprobs: Any) -> Entries:
 
 def _parallel(logprobs: Any) -> Entries:
     texts, sampled, tops = (get(logprobs, name) for name in ("tokens", "token_logprobs", "top_logprobs"))
-    if isinstance(texts, str) and isinstance(sampled, int | float):  # one token in the place of a list of one
+    if isinstance(texts, str) and isinstance(sampled, int | float):  # one token in place of a list of one
         texts, sampled, tops = [texts], [sampled], [tops]
     texts, sampled, tops = listed(texts), listed(sampled), listed(tops)
     entries = []
@@ -93,5 +94,5 @@ SHAPES: tuple[Shape, ...] = (
 
 
 def entries_of(logprobs: Any) -> Entries:
-    """Token entries out of a logprobs object of any shape in the table; empty where there are none."""
+    """Return the entries in a logprobs object of any form in the table. Empty if there are none."""
     return next((entries for shape in SHAPES if (entries := shape.read(logprobs))), [])

@@ -1,4 +1,4 @@
-"""Where in an answer the tokens are that came without an entry: docs/method.md, section 1."""
+"""Finds the places of tokens that came without an entry (docs/method.md section 1)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 from ec_agent.capture.shapes.aligning import Aligned, aligned
 from ec_agent.capture.shapes.pieces import Piece, Said
 
-_USUAL_TOKEN = 4.0  # bytes
+_USUAL_TOKEN = 4.0  # usual length of a token, in bytes
 
 
 class Gap(NamedTuple):
-    """Missing tokens.
+    """Tokens that are missing at one place.
 
     Attributes:
-        place: number of the entry that they stand before; the number of entries for the end.
-        tokens: how many.
-        text: what they say, where that is known.
+        place: index of the next entry; the number of entries if the gap is at the end.
+        tokens: how many tokens are missing.
+        text: their text, or an empty text if it is not known.
     """
 
     place: int
@@ -28,11 +28,11 @@ class Gap(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """All missing tokens of an answer.
+    """All gaps of an answer.
 
     Attributes:
-        each: in order.
-        unsure: how many of these tokens may be elsewhere.
+        each: the gaps, in order.
+        unsure: for how many of the missing tokens the place is a guess.
     """
 
     each: tuple[Gap, ...] = ()
@@ -40,7 +40,7 @@ class Gaps(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many tokens are missing."""
+        """Number of missing tokens."""
         return sum(gap.tokens for gap in self.each)
 
 
@@ -49,12 +49,12 @@ class _Slot:
     """A place where tokens may be missing.
 
     Attributes:
-        place: as a gap's.
-        weight: how many are to be expected there, in proportion to others.
-        least: how many there are at least, if there are so many missing.
-        most: how many there may be.
-        text: what they say.
-        count: how many it is given.
+        place: as in ``Gap``.
+        weight: how many tokens are expected there, relative to other slots.
+        least: the smallest number of tokens there, if enough are missing.
+        most: the largest number of tokens there.
+        text: their text.
+        count: how many tokens were assigned to it.
     """
 
     place: int
@@ -66,15 +66,15 @@ class _Slot:
 
 
 class _Part(NamedTuple):
-    """A stretch of an answer of which it is known how many tokens are missing.
+    """A section of an answer for which the number of missing tokens is known.
 
     Attributes:
-        pieces: what it says.
-        first: number of its first entry.
-        last: number of the entry after it.
-        missing: how many tokens are.
-        begins: whether the answer begins with it.
-        ends: whether the answer ends with it.
+        pieces: the pieces of text in it.
+        first: index of its first entry.
+        last: index of the entry after it.
+        missing: how many tokens are missing in it.
+        begins: whether it is the beginning of the answer.
+        ends: whether it is the end of the answer.
     """
 
     pieces: tuple[Piece, ...]
@@ -86,16 +86,16 @@ class _Part(NamedTuple):
 
 
 def placed(entries: Sequence[Any], tokens: int, said: Said | None, *, counted: bool = True) -> Gaps:
-    """Where the missing ones of ``tokens`` generated tokens are.
+    """Find the places of the missing tokens of an answer.
 
-    One that is missing is taken for an end token, which some providers count and do not list, unless something speaks
-    against it: text without an entry, an answer cut at its limit, an end token that is listed.
+    If one token is missing, it is usually the end token, which some providers count but do not list. It is no gap then,
+    unless there is text without an entry, the answer was cut at its limit, or the end token is listed.
 
     Args:
         entries: one per token that came with logprobs.
-        tokens: how many were generated.
-        said: what the answer says; ``None`` where that is not known.
-        counted: whether the provider counted the tokens, end token included.
+        tokens: how many tokens were generated.
+        said: what the answer says, or ``None`` if that is not known.
+        counted: whether the provider counted the tokens, including the end token.
     """
     missing = tokens - len(entries)
     if missing <= 0:
@@ -103,7 +103,7 @@ def placed(entries: Sequence[Any], tokens: int, said: Said | None, *, counted: b
     if not entries:
         return Gaps((Gap(0, missing),))
     said = said or Said(())
-    if sum(piece.entries for piece in said.pieces) != len(entries):  # what came with what is not known
+    if sum(piece.entries for piece in said.pieces) != len(entries):  # nobody knows which entries belong to which piece
         words = tuple(pair for piece in said.pieces for pair in piece.words)
         said = said._replace(pieces=(Piece(words, len(entries)),))
     placing = _Placing(not counted or said.finish == "length", said.thought)
@@ -117,18 +117,24 @@ def placed(entries: Sequence[Any], tokens: int, said: Said | None, *, counted: b
 
 
 def at_least_missing(entries: Sequence[Any], said: Said) -> int | None:
-    """How many tokens at least came without an entry, by text that no entry says; ``None`` where that tells nothing.
+    """Return the smallest number of tokens without an entry: the number of holes in the text.
 
     Args:
         entries: one per token that came with logprobs.
         said: what the answer says.
+
+    Returns:
+        The number, or ``None`` if the entries do not fit the text.
     """
     found = aligned([Piece(tuple(pair for piece in said.pieces for pair in piece.words), len(entries))], entries, 1)
     return None if found is None or not found.tells else len(found.holes) + found.rewritten
 
 
 def _parts(pieces: tuple[Piece, ...], known: int, tokens: int) -> Iterator[_Part]:
-    """The answer in parts, each up to where the server says how many tokens there are; in one, if it never does."""
+    """Divide the answer at each place where the server says how many tokens there are up to there.
+
+    Without such places, the answer is one part.
+    """
     marks = list(_marks(pieces))
     lacks = [total - entries for _, entries, total in marks]
     if lacks != sorted(lacks) or any(lack < 0 for lack in lacks) or any(total > tokens for *_, total in marks):
@@ -147,7 +153,7 @@ def _parts(pieces: tuple[Piece, ...], known: int, tokens: int) -> Iterator[_Part
 
 
 def _marks(pieces: Sequence[Piece]) -> Iterator[tuple[int, int, int]]:
-    """Where the server says it: the number of pieces and entries so far, and of tokens."""
+    """Yield each place with a count of tokens: the number of pieces, of entries, and of tokens up to there."""
     entries = 0
     for place, piece in enumerate(pieces, 1):
         entries += piece.entries
@@ -157,14 +163,14 @@ def _marks(pieces: Sequence[Piece]) -> Iterator[tuple[int, int, int]]:
 
 @dataclass(eq=False, slots=True)
 class _Placing:
-    """Missing tokens being placed, part by part.
+    """Assigns missing tokens to places, part by part.
 
     Attributes:
-        cut: whether there is no end token among them, as in an answer that was cut at its limit.
-        thought: tokens of thinking that nothing is said of.
-        slots: places, with the number of tokens that each was given.
-        end: that of the end token.
-        unsure: how many tokens may be elsewhere.
+        cut: whether no end token is expected, because the answer was cut at its limit or nobody counted the tokens.
+        thought: number of thinking tokens, whose text did not come.
+        slots: the places, with the number of tokens assigned to each.
+        end: the slot of the end token.
+        unsure: for how many tokens the place is a guess.
     """
 
     cut: bool
@@ -174,11 +180,11 @@ class _Placing:
     unsure: int = 0
 
     def place(self, part: _Part, entries: Sequence[Any]) -> None:
-        """Place what is missing of a part."""
+        """Assign the missing tokens of a part to places."""
         found = aligned(part.pieces, entries, part.missing)
         left = part.missing
         if part.begins and self.thought and not _says_thoughts(part.pieces):
-            # What was thought and not shown comes before all that is said.
+            # Thinking that is not shown was generated before everything else.
             left -= self._give([_Slot(part.first)], min(left, self.thought))
         if found is None or not found.tells:
             self._blindly(part, left)
@@ -200,17 +206,18 @@ class _Placing:
             self._outside(part, found, left - given)
 
     def _lacks_its_end(self, found: Aligned, holes: Sequence[_Slot], left: int) -> bool:
-        """Whether one of the missing tokens is taken for the end token.
+        """Tell whether one of the missing tokens is the end token.
 
-        Where the text has holes, only if their pieces account for the others: a piece is a token, as a rule.
+        If the text has holes, only if they consist of whole pieces: usually a piece is one token, so that the holes
+        explain all other missing tokens.
         """
         told = all(hole.pieces for hole in found.holes)
         return told and left > sum(slot.least for slot in holes) and not _lists_its_end(found)
 
     def _outside(self, part: _Part, found: Aligned, left: int) -> None:
-        """Tokens of which the text shows nothing: a mark that the server took off, or an entry lost with its text."""
+        """Assign tokens that are not in the text: marks that the server removed, or tokens lost with their text."""
         spoken = sum(bool(piece.words or piece.entries) for piece in part.pieces)
-        if spoken < 2 and not (part.begins and part.ends):  # what is not shown comes before what is
+        if spoken < 2 and not (part.begins and part.ends):  # tokens without text were generated before the piece
             self._give([_Slot(part.first)], left)
             return
         edge = _edge(found) if part.begins else 0
@@ -219,14 +226,14 @@ class _Placing:
         self.unsure += left
 
     def _blindly(self, part: _Part, left: int) -> None:
-        """Nothing tells: at the end."""
+        """Assign tokens to the end of the part, because nothing shows where they are."""
         if part.ends and not self.cut and left:
             self.end = _Slot(part.last)
             left -= self._give([self.end], 1)
         self.unsure += self._give([_Slot(part.last)], left)
 
     def _give(self, slots: Sequence[_Slot], count: int) -> int:
-        """Share tokens out over places; how many there was room for."""
+        """Divide tokens among places by their weights. Return how many were assigned."""
         self.slots += slots
         count = int(min(count, sum(slot.most for slot in slots)))
         left = count
@@ -251,7 +258,7 @@ def _says_thoughts(pieces: Sequence[Piece]) -> bool:
 
 
 def _holes(found: Aligned, first: int) -> list[_Slot]:
-    """The text's own holes: each holds a token at least, and one for each of its bytes at most."""
+    """Make slots for the holes in the text. Each has at least one token, and at most one for each of its bytes."""
     told = [len(raw) for number, raw in enumerate(found.raw) if raw and number not in found.outside]
     width = max(sum(told) / len(told), 1.0) if told else _USUAL_TOKEN
     sizes = [len(hole.text.encode(errors="replace")) for hole in found.holes]
@@ -262,7 +269,7 @@ def _holes(found: Aligned, first: int) -> list[_Slot]:
 
 
 def _hidden(found: Aligned, first: int) -> list[_Slot]:
-    """Characters of several bytes may have been several tokens, of which the last alone has an entry."""
+    """Make slots before characters of several bytes: each may be several tokens, of which only the last is listed."""
     rooms = [
         (number, len(raw) - len(raw.decode(errors="replace")))
         for number, raw in enumerate(found.raw)
@@ -272,7 +279,7 @@ def _hidden(found: Aligned, first: int) -> list[_Slot]:
 
 
 def _edge(found: Aligned) -> int:
-    """How many entries come before the text and are not in it: there the server took something off."""
+    """Return how many entries at the beginning are not in the text. The server removed text there."""
     edge = 0
     while edge in found.outside:
         edge += 1

@@ -1,7 +1,7 @@
-"""LangChain's messages, read.
+"""Reads LangChain's messages.
 
-Of a stream, LangChain adds up the parts and joins their texts: a closing part that came twice leaves a message that
-ended for the reason ``stopstop``, with twice the usage.
+LangChain adds up the parts of a stream and joins their texts. If the closing part came twice, the message has the
+reason to end ``stopstop``, and twice the usage. This is corrected here.
 """
 
 from __future__ import annotations
@@ -20,12 +20,17 @@ from ec_agent.capture.shapes.usage import fits
 
 REASONS = ("finish_reason", "stop_reason", "done_reason")
 _LOGPROBS = ("logprobs", "logprobs_result")
-_FEW = 4  # tokens: of fewer, a whole number may well be chance
+_FEW = 4  # with fewer tokens, a count may be a multiple of them by chance
 _AGAIN = re.compile(r"(\w{3,}?)\1+")
 
 
 def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
-    """A LangChain AI message, as an object or as the dict a ``RemoteGraph`` returns."""
+    """Read a LangChain AI message.
+
+    Args:
+        message: the message, as an object or as the dict that a ``RemoteGraph`` returns.
+        generation_info: what LangChain keeps beside it.
+    """
     metadata = get(message, "response_metadata")
     usage = get(message, "usage_metadata")
     raw_usage = first(metadata, "token_usage", "usage")
@@ -41,7 +46,7 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         prompt_tokens=count(get(raw_usage, "prompt_tokens")) if prompt is None else prompt,
         cached_tokens=count(get(usage, "input_token_details", "cache_read")),
         model=first(metadata, "model_name", "model"),
-        # LangChain zeroes the cost of a cached answer, and only of that.
+        # LangChain sets the cost of an answer from its cache to 0, and of no other answer.
         cache_hit=get(usage, "total_cost") == 0,
         response=named_in(metadata),
         said=partial(said_by_message, message, len(entries)),
@@ -50,9 +55,9 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
 
 
 def _counted_once(payload: Payload, metadata: Any) -> Payload:
-    """The message, where its reason to end shows that LangChain added up a closing part that came several times.
+    """Correct a message whose reason to end shows that its closing part was added several times.
 
-    Its usage is divided where the tokens with logprobs tell by what; else it stays as it is.
+    Its usage is divided by the factor that fits the number of entries. If none fits, the usage is not changed.
     """
     times = _times(first(metadata, *REASONS))
     if times < 2:
@@ -72,14 +77,14 @@ def _counted_once(payload: Payload, metadata: Any) -> Payload:
 
 
 def may_be_summed(payload: Payload, message: Any) -> int:
-    """How many times the tokens that came with logprobs the usage counts, where that is a whole number; else 0.
+    """Return by which factor a message's usage may be too large, because LangChain added it up; 0 if it is not.
 
-    It may be the sum of a usage that came so many times, which nothing in a message alone proves: as many tokens may
-    have come without logprobs. Where thinking or tool calls explain those, it is 0.
+    The usage is suspect if it is a whole multiple of the number of entries. The message alone cannot prove it, because
+    the other tokens may also have come without logprobs. If thinking or tool calls explain them, the result is 0.
 
     Args:
-        payload: what the message holds.
-        message: an object or its JSON form.
+        payload: the message, as it was read.
+        message: the message, as an object or JSON.
     """
     known, asked = len(payload.entries), payload.prompt_tokens
     thought = get(message, "usage_metadata", "output_token_details", "reasoning")
@@ -93,12 +98,12 @@ def may_be_summed(payload: Payload, message: Any) -> int:
 
 
 def said_once(reason: str) -> str:
-    """A reason to end that LangChain may have joined with itself: ``stop`` for ``stopstop``."""
+    """Return a reason to end without the repetitions that LangChain may have made: ``stop`` for ``stopstop``."""
     return reason[: len(reason) // _times(reason)]
 
 
 def _times(text: Any, times: int = 0) -> int:
-    """How many times a text repeats itself; 1 for one that does not."""
+    """Return how many times a text repeats a shorter one. With ``times``, only that number of repetitions counts."""
     if not isinstance(text, str):
         return 1
     if times:

@@ -1,7 +1,7 @@
-"""Parts of a streamed answer that say which place they have: what came twice is one, what never came is a gap.
+"""Uses the numbers of parts to find parts that came twice, and parts that never came.
 
 Events of the Responses API are numbered. Parts of legacy completions say where in the text their tokens begin. Both are
-believed only where they fit the rest of the stream: some servers send -1, or count something else.
+used only if they fit the rest of the stream, because some servers write -1, or count something else.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any, NamedTuple
 from ec_agent.capture.shapes.reading import count, get, listed
 
 _DELTA = "response.output_text.delta"
-# What follows the last part with text, in this order.
+# The events after the last event with text, in this order.
 _CLOSING = ("response.output_text.done", "response.content_part.done", "response.output_item.done")
-# What comes before the first, the latest first.
+# The events before the first event with text, the latest first.
 _OPENING = (
     "response.content_part.added",
     "response.output_item.added",
     "response.in_progress",
     "response.created",
 )
-_MOST_HOLES = 1000  # parts: what is farther apart is counted otherwise
+_MOST_HOLES = 1000  # if more parts than this seem to be lost, the numbers do not count parts
 
 
 def in_place(parts: Sequence[Any]) -> Sequence[Any]:
-    """The parts in their order and each once, with a part of one token without logprobs for each that never came."""
+    """Return the parts in order and each once. A part that never came is replaced by a token without logprobs."""
     if not parts:
         return parts
     if any(str(get(part, "type")).startswith("response.") for part in (parts[0], parts[-1])):
@@ -60,11 +60,17 @@ def _same(event: Any, other: Any) -> bool:
 
 
 def _lost(before: Any, after: Any, missing: int) -> list[Any]:
-    """Stand-ins for the events between two, as far as these had text."""
+    """Return replacements for the lost events between two events, if they had text.
+
+    Args:
+        before: the event before the lost ones.
+        after: the event after them.
+        missing: how many events are lost.
+    """
     kinds = [get(event, "type") for event in (before, after)]
     if not missing or _DELTA not in (*kinds, "response.content_part.added" if kinds[1] in _CLOSING else None):
         return []
-    # Around the text some of the missing are none that have any.
+    # Some of the lost events are opening or closing events without text. They are subtracted.
     closing = _CLOSING.index(kinds[1]) if kinds[1] in _CLOSING else 0 if kinds[1] == _DELTA else len(_CLOSING)
     opening = _OPENING.index(kinds[0]) if kinds[0] in _OPENING else 0 if kinds[0] == _DELTA else len(_OPENING)
     closing += opening
@@ -73,7 +79,7 @@ def _lost(before: Any, after: Any, missing: int) -> list[Any]:
 
 
 class _Span(NamedTuple):
-    """Where in the text the tokens of a part stand."""
+    """Where the tokens of a part are in the text: the index of the part, of the choice in it, and start and end."""
 
     part: int
     choice: int
@@ -106,7 +112,10 @@ def _span(logprobs: Any) -> tuple[int, int] | None:
 
 
 def _moved(spans: Sequence[_Span]) -> Iterator[tuple[_Span, int]]:
-    """Parts that do not begin where the one before ends: 0 for what came before, 1 where something before is lost."""
+    """Yield parts that do not begin where the part before ends.
+
+    With each comes 0 if the part came twice, or 1 if text before it is lost.
+    """
     pairs = list(pairwise(spans))
     if sum(before.end == after.start for before, after in pairs) * 2 < len(pairs) or len(pairs) < 2:
         return
@@ -118,7 +127,12 @@ def _moved(spans: Sequence[_Span]) -> Iterator[tuple[_Span, int]]:
 
 
 def _changed(part: Any, choices: Mapping[int, int]) -> dict[str, Any]:
-    """The part, with what came before left out, and with a token for what is lost."""
+    """Return the part without choices that came twice, and with a token where text before it is lost.
+
+    Args:
+        part: the part.
+        choices: for some choices, by index: 0 if it came twice, 1 if text before it is lost.
+    """
     held = [
         _choice(choice, choices[place]) if place in choices else choice
         for place, choice in enumerate(listed(get(part, "choices")))

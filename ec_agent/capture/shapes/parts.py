@@ -1,4 +1,4 @@
-"""Answers put together from their parts, and taken apart into their alternatives."""
+"""Joins saved parts to streamed answers, and splits answers into their alternatives."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ec_agent.capture.shapes.reading import first, get, listed
 from ec_agent.capture.shapes.streamed import payload_of_stream
 from ec_agent.capture.shapes.summed import MessageParts
 
-# OpenAI's, Gemini's, llama.cpp's own; Ollama's own has none of these.
+# Keys with the answer: of OpenAI, of its Responses API, of Gemini, of llama.cpp. Ollama's own format has none of them.
 _ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
 _MESSAGES = {"AIMessage": "ai", "AIMessageChunk": "AIMessageChunk"}
 _FIRST_EVENT = "response.created"
 
 
 def is_response(thing: Any) -> bool:
-    """Whether it looks like a whole answer of a provider."""
+    """Tell whether a value looks like a whole answer of a provider."""
     return any(isinstance(get(thing, key), list) for key in _ANSWERS) or isinstance(get(thing, "eval_count"), int)
 
 
 def plain_message(thing: Any) -> Any:
-    """The message in LangChain's serial forms (``dumps``, ``messages_to_dict``); anything else as it is."""
+    """Return the message in a dict that LangChain's ``dumps`` or ``messages_to_dict`` made; other values unchanged."""
     if not isinstance(thing, Mapping):
         return thing
     kwargs, data, name = thing.get("kwargs"), thing.get("data"), thing.get("type")
@@ -45,12 +45,12 @@ def plain_message(thing: Any) -> Any:
 
 
 def is_ai(message: Any) -> bool:
-    """Whether it is an AI message of LangChain."""
+    """Tell whether a value is an AI message of LangChain, as an object or JSON."""
     return get(message, "type") in ("ai", "AIMessageChunk")
 
 
 def payloads_of_response(response: Any) -> list[Payload]:
-    """A whole answer as its alternatives: OpenAI's ``choices``, Gemini's ``candidates``; the usage is that of all."""
+    """Read a whole answer as one payload per alternative (OpenAI's ``choices``, Gemini's ``candidates``)."""
     return _each(payload_of_response(response))
 
 
@@ -62,12 +62,12 @@ def _each(payload: Payload) -> list[Payload]:
 
 
 class PartKey(NamedTuple):
-    """What tells the parts of one answer from those of others.
+    """Identifies the streamed answer that a part belongs to.
 
     Attributes:
-        kind: ``"chat"``, ``"text"`` (OpenAI's), ``"events"`` (of its Responses API), ``"gemini"``, ``"ollama"``,
-            ``"llama.cpp"``, ``"message"`` (LangChain's chunks).
-        name: the answer's id, where the parts have one.
+        kind: ``"chat"`` and ``"text"`` (OpenAI), ``"events"`` (OpenAI's Responses API), ``"gemini"``, ``"ollama"``,
+            ``"llama.cpp"``, or ``"message"`` (LangChain's chunks).
+        name: id of the answer, or ``None`` if the parts have none.
     """
 
     kind: str
@@ -75,7 +75,7 @@ class PartKey(NamedTuple):
 
 
 def key_of(thing: Any) -> PartKey | None:
-    """Which answer it is a part of; ``None`` for what is no part of a streamed answer."""
+    """Return the key of the answer that a value is a part of, or ``None`` if it is not a part of a streamed answer."""
     kind, choices = get(thing, "object"), get(thing, "choices")
     if isinstance(choices, list):
         if kind == "text_completion":
@@ -103,15 +103,15 @@ def _name(thing: Any, *names: str) -> str | None:
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """The parts of one streamed answer, as far as they came.
+    """The parts of one streamed answer that came so far.
 
     Attributes:
-        key: what they have in common.
-        parts: in their order.
-        over: the places of the alternatives that have come to their end.
-        last: what the latest part that ended one said.
-        counted: whether a usage has come.
-        size: of the parts, in bytes, where the reader says.
+        key: identifies the answer.
+        parts: the parts, in order.
+        over: indices of the alternatives that are complete.
+        last: the content of the latest part that completed an alternative.
+        counted: whether a usage came.
+        size: size of all parts in bytes, if the reader says it.
     """
 
     key: PartKey
@@ -122,7 +122,7 @@ class Stream:
     size: int = 0
 
     def continued_by(self, part: Any) -> bool:
-        """Whether it goes on with this: what has come to its end does not speak again."""
+        """Tell whether a part belongs to this answer. An alternative that is complete gets no further text."""
         kind = self.key.kind
         if kind in ("ollama", "llama.cpp"):
             return not self.over
@@ -131,37 +131,38 @@ class Stream:
         if kind == "gemini" and self.key.name is None and _asked(part) != _asked(self.parts[0]):
             return False
         if self.key.name is not None and self.last is not None and _content(kind, part) == self.last:
-            return True  # it closes twice
+            return True  # the closing part came twice
         return not any(place in self.over and speaks for place, _, speaks in _said(kind, part))
 
     def add(self, part: Any, size: int = 0) -> None:
-        """A part comes."""
+        """Add a part of ``size`` bytes."""
         self.parts.append(part)
         self.size += size
         said = _said(self.key.kind, part)
         if ended := {place for place, ends, _ in said if ends}:
             self.over |= ended
-            self.last = _content(self.key.kind, part) if len(self.parts) > 1 else None  # alone, it is a whole answer
+            self.last = _content(self.key.kind, part) if len(self.parts) > 1 else None  # one part is a whole answer
         counts = first(part, "usage", "usageMetadata", "usage_metadata", "eval_count") is not None
-        if counts and not self.counted and not said and finished(self.parts):  # it closes what has no reason to end
+        # A usage after all other parts completes an answer that has no finish_reason.
+        if counts and not self.counted and not said and finished(self.parts):
             self.over |= {place for each in self.parts for place, _, _ in _said(self.key.kind, each)}
         self.counted |= counts
 
     @property
     def empty(self) -> bool:
-        """Whether nothing of an answer came: Azure begins its streams with such a part."""
+        """Whether no piece of an answer came. Azure begins its streams with such a part."""
         return self.key.kind == "chat" and not self.counted and not any(get(part, "choices") for part in self.parts)
 
     @property
     def doubtful(self) -> bool:
-        """Whether nothing says that its parts belong together: whole answers may look so."""
+        """Whether the parts may also be separate whole answers, because nothing says that they belong together."""
         return self.key == PartKey("gemini", None) and not self.over
 
     def payloads(self) -> list[Payload]:
-        """The answer; several where it has alternatives. One that broke off lacks a token at least.
+        """Return the answer, one payload per alternative. An incomplete answer gets a gap of at least one token.
 
-        Gemini counts in each of its parts. Saved parts in which nothing is counted, and nothing ends, have lost both on
-        their way: that they broke off is not known, so no token is missing that is known of.
+        One exception: Gemini puts a usage into each part. If saved parts have neither a usage nor a reason to end, both
+        were lost when they were saved. Then nobody knows whether the answer is incomplete, and no gap is added.
         """
         found = self._payloads()
         if self.key.kind == "gemini" and not self.counted and not self.over and len(found) == 1:
@@ -192,12 +193,12 @@ class Stream:
         return [replace(one, partial=place not in self.over) for place, one in zip(places, found, strict=True)]
 
     def _all_tokens(self) -> int | None:
-        """Generated tokens of all alternatives, by the latest part that counts them."""
+        """Return the number of generated tokens of all alternatives, from the latest part that has it."""
         told = map(payload_of_response, reversed(self.parts))
         return next((each.tokens + each.beside for each in told if each.tokens), None)
 
     def _lacking(self, found: list[Payload]) -> list[Payload]:
-        """Several answers, each with what it may lack of the tokens that are counted for all; one each is no gap."""
+        """Divide tokens that were counted, but did not come, among the alternatives. One for each is no gap."""
         counted = self._all_tokens() if len(found) > 1 else None
         missing = (counted or 0) - sum(len(each.entries) for each in found)
         if missing <= len(found):
@@ -205,7 +206,7 @@ class Stream:
         return [replace(each, tokens=len(each.entries) + ceil(missing / len(found))) for each in found]
 
     def _each_once(self, told: list[list[Payload]]) -> list[list[Payload]]:
-        """The parts of each alternative, less those that came twice, by the count of all, or by that of each."""
+        """Return the parts of each alternative without those that came twice."""
         counted = self._all_tokens()
         came = sum(len(each.entries) for payloads in told for each in payloads)
         if counted is None or came == counted * len(told):
@@ -218,7 +219,7 @@ class Stream:
 
 
 def _added(payloads: list[Payload]) -> list[Payload]:
-    """The parts of one answer, less what each repeats of those before."""
+    """Return the parts of one answer, without the tokens that a part repeats from earlier parts."""
     tokens = next((each.tokens for each in reversed(payloads) if each.tokens), None)
     parts = added([list(each.entries) for each in payloads], tokens=tokens)
     return [replace(each, entries=part) for each, part in zip(payloads, parts, strict=True)]
@@ -226,12 +227,12 @@ def _added(payloads: list[Payload]) -> list[Payload]:
 
 def _lacking_its_end(payload: Payload) -> Payload:
     known = len(payload.entries)
-    lacks = not known or (payload.tokens or 0) > known + 1  # with one token less, it would be taken for the end token
+    lacks = not known or (payload.tokens or 0) > known + 1  # a single missing token would be taken for the end token
     return payload if lacks else replace(payload, tokens=known + 1, entries=[*payload.entries, None])
 
 
 def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:
-    """Of each alternative in a part: its place, whether it ends, whether anything of it comes."""
+    """Return ``(index, whether it is complete, whether a piece of it came)`` for each alternative in a part."""
     if kind in ("chat", "text"):
         return [(get(each, "index") or 0, ends(each), _speaks(each)) for each in listed(get(part, "choices"))]
     if kind == "gemini":
@@ -253,7 +254,7 @@ def _said(kind: str, part: Any) -> list[tuple[int, bool, bool]]:
 
 
 def _content(kind: str, part: Any) -> Any:
-    """What a part says, without its usage."""
+    """Return the content of a part, without its usage."""
     if kind in ("chat", "text"):
         return get(part, "choices")
     return [get(part, name) for name in ("content", "tool_call_chunks", "response_metadata", "candidates")]
@@ -264,13 +265,18 @@ def _speaks(choice: Any) -> bool:
 
 
 def _asked(part: Any) -> tuple[Any, Any]:
-    """What the parts of one answer of Gemini's share, where they have no id."""
+    """Return what all parts of one answer of Gemini have in common without an id: the model, the prompt's size."""
     usage = first(part, "usageMetadata", "usage_metadata")
     return first(part, "modelVersion", "model_version"), first(usage, "promptTokenCount", "prompt_token_count")
 
 
 def _joined(payloads: Sequence[Payload], *, summed: bool = False) -> Payload:
-    """One answer out of parts that each tell their own tokens; the last usage is that of all, unless it is summed."""
+    """Join payloads of the parts of one answer.
+
+    Args:
+        payloads: the parts; each has only its own tokens.
+        summed: whether to add up the counts. Otherwise the last count is that of the whole answer.
+    """
 
     def told(name: str) -> Any:
         values = [value for each in payloads if (value := getattr(each, name)) is not None]
@@ -293,13 +299,17 @@ def _said_by_all(payloads: Sequence[Payload]) -> Said:
 
 
 class Streams:
-    """Parts of streamed answers, brought together as they come."""
+    """Collects parts of several streamed answers, and assigns each part to its answer."""
 
     def __init__(self) -> None:
         self._latest: dict[PartKey, Stream] = {}
 
     def place(self, thing: Any, size: int = 0) -> tuple[Stream, bool] | None:
-        """The answer that it is a part of, and whether that begins with it; ``None`` where it is no part."""
+        """Add a part to its answer.
+
+        Returns:
+            The answer, and whether this is its first part. ``None`` if the value is not a part of a streamed answer.
+        """
         thing = plain_message(thing)
         key = key_of(thing)
         if key is None:
@@ -312,6 +322,6 @@ class Streams:
         return stream, begins
 
     def forget(self, stream: Stream) -> None:
-        """What comes from now on is of another answer."""
+        """End an answer: parts that come from now on belong to another one."""
         if self._latest.get(stream.key) is stream:
             del self._latest[stream.key]

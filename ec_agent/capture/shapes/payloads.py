@@ -1,4 +1,4 @@
-"""What one LLM call returned: the form that all answers are brought to, and whole answers read into it."""
+"""The class ``Payload``, the common form of all answers, and reading whole (not streamed) answers into it."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ _OF_ALL = ("usage", "usage_metadata", "usageMetadata", "model", "model_version",
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What one LLM call returned, reduced to what counts.
+    """What one LLM call returned, reduced to what is needed. Values that were not reported are ``None``.
 
     Attributes:
         entries: one per generated token that came with logprobs: ``{"token", "logprob", "top_logprobs"}``.
-        tokens: generated tokens as the provider counts them; ``None`` where it does not say.
-        prompt_tokens: tokens of the prompt, where reported.
-        cached_tokens: those of them read from the provider's cache, where reported.
-        model: the model's name, where reported.
-        cache_hit: whether a client-side LLM cache answered instead of the model.
-        top_k: how many candidates were asked for, where that is known.
-        constrained: whether the request held the answer to a grammar, a schema or a certain tool.
-        partial: whether the answer broke off, or its reader did, before its end.
-        response: the provider's id of the answer, where reported.
-        beside: generated tokens of other answers to the same request, which are on the bill alone.
-        alternatives: all answers to the request, this one included, where it brought several.
-        mute: tokens at least that came without an entry, where no count of tokens came, by the number of parts.
-        silent: whether a part came that says something and has no entry.
-        unsure: how many tokens without an entry may be in another place than their ``None`` in ``entries``.
-        said: tells what the answer says, which is asked only where tokens are missing: by it they are placed.
+        tokens: number of generated tokens, as the provider counts them.
+        prompt_tokens: number of tokens in the prompt.
+        cached_tokens: how many of the prompt's tokens the provider read from its cache.
+        model: name of the model.
+        cache_hit: whether an LLM cache of the client answered, in place of the model.
+        top_k: how many candidates were asked for.
+        constrained: whether the request forced the form of the answer by a grammar, a schema or a certain tool.
+        partial: whether the answer is incomplete: it broke off, or its reader stopped reading.
+        response: the provider's id of the answer.
+        beside: number of tokens of other answers to the same request. They are only part of the costs.
+        alternatives: all answers to the request, including this one, if there are several.
+        mute: if no count of tokens came: the smallest number of tokens without an entry, from the number of parts.
+        silent: whether a part came that has text, but no entry.
+        unsure: for how many ``None`` in ``entries`` (tokens without logprobs) the place is a guess.
+        said: function that returns what the answer says. It is called only if tokens are missing, to find their places.
     """
 
     entries: Sequence[Any] = ()
@@ -70,14 +70,14 @@ class Payload:
 
 
 def payload_of_response(response: Any, prompts: int = 1, unreturned: int = 0) -> Payload:
-    """A whole answer: OpenAI's chat completion, legacy completion or response; Gemini's, Ollama's, llama.cpp's own.
+    """Read a whole answer: OpenAI's chat completion, legacy completion or response; Gemini's, Ollama's, llama.cpp's.
 
-    Of several alternatives the first, with the others beside it.
+    If it has several alternatives, the payload is that of the first, and holds the others.
 
     Args:
-        response: the answer.
+        response: the answer, as an object or JSON.
         prompts: how many prompts it answers.
-        unreturned: how many alternatives were generated and kept back (``best_of``).
+        unreturned: how many alternatives were generated, but not returned (``best_of``).
     """
     each = split([response], prompts)
     if len(each) > 1 or unreturned:
@@ -87,24 +87,24 @@ def payload_of_response(response: Any, prompts: int = 1, unreturned: int = 0) ->
 
 
 def alternatives_of(each: Sequence[Sequence[Any]], payloads: Sequence[Payload]) -> list[Alternative]:
-    """Several answers to one request, each with what it is known by.
+    """Make the alternatives of several answers to one request.
 
     Args:
-        each: the parts of each: messages, or whole answers or chunks with one choice.
-        payloads: what each is read as.
+        each: for each answer its parts: messages; or a whole answer, or chunks, with one choice.
+        payloads: the payload of each answer.
     """
     return [Alternative(payload, words_of(parts)) for payload, parts in zip(payloads, each, strict=True)]
 
 
 def first_of(each: Sequence[Alternative], whole: Payload, unreturned: int = 0) -> Payload:
-    """The first of several answers to one request, with the others beside it.
+    """Make the payload of the first of several answers to one request, which also holds the others.
 
     Args:
-        each: all of them, as they are read alone.
-        whole: what is reported of all of them together: usage, model, id.
-        unreturned: how many more were generated and kept back.
+        each: the answers, each read separately.
+        whole: what was reported for all of them together: usage, model, id.
+        unreturned: how many further answers were generated, but not returned.
     """
-    if len(each) == 1:  # to which the count of all was given
+    if len(each) == 1:  # the other answers were not returned, but the count includes them
         each = [replace(each[0], payload=replace(each[0].payload, tokens=None))]
     if whole.tokens == 0 and any(alternative.words for alternative in each):
         whole = replace(whole, tokens=None)
@@ -114,7 +114,10 @@ def first_of(each: Sequence[Alternative], whole: Payload, unreturned: int = 0) -
 
 
 def first_of_messages(payloads: Sequence[Payload], messages: Sequence[Any]) -> Payload:
-    """The first of LangChain's generations, with which agents go on; each says the usage of all."""
+    """Make the payload of the first of LangChain's generations, with which agents go on.
+
+    Each generation has the usage of all of them.
+    """
     if len(payloads) == 1:
         return payloads[0]
     alone = [replace(payload, tokens=None) for payload in payloads]
@@ -122,7 +125,7 @@ def first_of_messages(payloads: Sequence[Payload], messages: Sequence[Any]) -> P
 
 
 def payload_of_one(response: Any) -> Payload:
-    """A whole answer with one alternative, or the facts of one under the names that they have there."""
+    """Read a whole answer with one alternative, or a dict with some of its keys, such as ``usage``."""
     usage = first(response, "usage", "usage_metadata", "usageMetadata")
     tokens = _of_usage(usage, response, "completion_tokens", "output_tokens", "eval_count", "tokens_predicted")
     if tokens is None:
@@ -144,7 +147,7 @@ def payload_of_one(response: Any) -> Payload:
 
 
 def named_in(answer: Any) -> str | None:
-    """The provider's id of an answer, where it has one."""
+    """Return the provider's id of an answer, or ``None``."""
     name = get(answer, "id")
     return name if isinstance(name, str) and name else None
 
@@ -161,9 +164,13 @@ def _entries(response: Any, tokens: int | None) -> list[Any]:
 
 
 def without_echo(choices: Sequence[Sequence[Any]], tokens: int | None) -> list[Any]:
-    """The entries of the choices, less those of a prompt that came back with a legacy completion.
+    """Return the entries of the choices without those of a prompt that a legacy completion repeated.
 
-    Of several choices nobody knows where each answer begins, so that none of their entries can be kept.
+    If there are several choices, nobody knows where each answer begins, and no entry can be used.
+
+    Args:
+        choices: the entries of each choice.
+        tokens: number of generated tokens, or ``None`` if not reported.
     """
     entries = [entry for choice in choices for entry in choice]
     if tokens is None or len(entries) <= tokens or not any(_echoes(choice) for choice in choices):
@@ -172,7 +179,7 @@ def without_echo(choices: Sequence[Sequence[Any]], tokens: int | None) -> list[A
 
 
 def believed(tokens: int | None, entries: Sequence[Any], holds: bool) -> int | None:
-    """The count of tokens, unless it is 0 for an answer that is not empty."""
+    """Return the count of tokens, or ``None`` if it is 0 although the answer is not empty."""
     return None if tokens == 0 and holds and not entries else tokens
 
 
@@ -186,7 +193,7 @@ def _holds(response: Any) -> bool:
 
 
 def _echoes(entries: Sequence[Any]) -> bool:
-    # The first token of a prompt has no logprob, for nothing comes before it.
+    # The first token of a prompt has no logprob, because nothing comes before it. A generated token always has one.
     return bool(entries) and get(entries[0], "logprob") is None and get(entries[0], "top_logprobs") == []
 
 
@@ -197,9 +204,9 @@ def _of_usage(usage: Any, response: Any, *names: str) -> int | None:
 
 
 def merge_payloads(payloads: Sequence[Payload]) -> Payload:
-    """One payload out of the several requests of one call, in their order.
+    """Join the payloads of several requests that one call made, in order.
 
-    Each keeps its gaps in their place. Where one of them is of unknown length, so is the whole.
+    Missing tokens of each keep their places. If the length of one is unknown, the length of the whole is unknown.
     """
     if len(payloads) == 1:
         return payloads[0]
@@ -231,12 +238,12 @@ def merge_payloads(payloads: Sequence[Payload]) -> Payload:
 
 
 def generated(payload: Payload) -> int:
-    """Generated tokens, those without logprobs included; 0 where nothing is known of them."""
+    """Return the number of generated tokens, including those without logprobs; 0 if nothing is known."""
     return len(payload.entries) + gaps_of(payload).total
 
 
 def gaps_of(payload: Payload) -> Gaps:
-    """Where its missing tokens are."""
+    """Find where in an answer tokens are missing, and how many."""
     known = len(payload.entries)
     if payload.tokens is None:
         complete = not payload.silent and (payload.said is None or not any(map(part_of_character, payload.entries)))
@@ -250,7 +257,7 @@ def gaps_of(payload: Payload) -> Gaps:
 
 
 def uncounted(payload: Payload, said: Said | None) -> int:
-    """Tokens at least that came without an entry, where nothing counts them."""
+    """Return the smallest number of tokens that came without an entry, for an answer without a count of tokens."""
     holes = None if said is None else at_least_missing(payload.entries, said)
     if holes is None:
         return payload.mute
@@ -258,12 +265,12 @@ def uncounted(payload: Payload, said: Said | None) -> int:
 
 
 def spread(values: Sequence[Any], gaps: Gaps, missing: Callable[[Gap, int], Any]) -> list[Any]:
-    """The values of the entries with one for each missing token in its place.
+    """Insert a value for each missing token in its place.
 
     Args:
         values: one per entry.
         gaps: the missing tokens.
-        missing: makes what stands for one of the gap and the token's number in it.
+        missing: function that makes the value, from the gap and the index of the token in it.
     """
     out: list[Any] = []
     begin = 0

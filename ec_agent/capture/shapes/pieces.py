@@ -1,4 +1,4 @@
-"""What an answer says, piece by piece as it came, beside its token entries: by that a missing token's place is told."""
+"""Collects what an answer says, piece by piece with the number of entries. It shows where tokens are missing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _DELTAS: Mapping[str, Channel] = {
 
 
 class Piece(NamedTuple):
-    """What came at once: a part of a stream, or all of an answer.
+    """Text that came at once: a part of a stream, or a whole answer.
 
     Attributes:
-        words: what it says, in the order in which it was generated, by channel.
+        words: pairs of a channel and a text, in the order in which they were generated.
         entries: how many token entries came with it.
-        total: tokens generated up to its end, where the server says.
+        total: number of tokens generated up to its end, if the server says it.
     """
 
     words: Words
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 
     @property
     def text(self) -> str:
-        """All that it says."""
+        """The text of all channels."""
         return "".join(text for _, text in self.words)
 
 
@@ -44,9 +44,9 @@ class Said(NamedTuple):
     """What an answer says.
 
     Attributes:
-        pieces: in the order in which they came.
-        finish: why it ended, as the provider says it.
-        thought: tokens of thinking, where they are counted apart.
+        pieces: its pieces, in the order in which they came.
+        finish: why it ended, as the provider says it, or ``"length"`` if it was cut at a limit.
+        thought: number of thinking tokens, if they are counted separately.
     """
 
     pieces: tuple[Piece, ...]
@@ -55,7 +55,7 @@ class Said(NamedTuple):
 
 
 def joined(several: Sequence[Said]) -> Said:
-    """One answer out of parts of it."""
+    """Join what the parts of one answer say."""
     return Said(
         tuple(piece for each in several for piece in each.pieces),
         next((each.finish for each in reversed(several) if each.finish), None),
@@ -64,12 +64,12 @@ def joined(several: Sequence[Said]) -> Said:
 
 
 def said_by_message(message: Any, entries: int, total: int | None = None) -> Said:
-    """By a LangChain AI message, or a part of one.
+    """Return what a LangChain AI message says, or a part of one.
 
     Args:
-        message: an object or its JSON form.
+        message: the message, as an object or JSON.
         entries: how many token entries it has.
-        total: tokens generated up to its end, where it is a part and says so.
+        total: number of tokens generated up to its end, if it is a part that says so.
     """
     metadata, extra = get(message, "response_metadata"), get(message, "additional_kwargs")
     content = get(message, "content")
@@ -86,7 +86,7 @@ def said_by_message(message: Any, entries: int, total: int | None = None) -> Sai
 
 
 def said_by_response(response: Any, entries: int) -> Said:
-    """By a whole answer of a provider, with one alternative."""
+    """Return what a whole answer of a provider says. It must have one alternative."""
     words: list[tuple[Channel, str]] = []
     finish = None
     for choice in listed(get(response, "choices"))[:1]:
@@ -103,7 +103,7 @@ def said_by_response(response: Any, entries: int) -> Said:
             words += _text("thought" if get(part, "thought") else "said", part)
             words += _called(first(part, "functionCall", "function_call"))
         finish = finish or first(candidate, "finishReason", "finish_reason")
-    if not words:  # Ollama's own, and llama.cpp's
+    if not words:  # the formats of Ollama and of llama.cpp
         words += [*_text("thought", response, "thinking"), *_text("said", response, "response", "content")]
         words += _spoken(get(response, "message"))
     finish = finish or first(response, "done_reason", "stop_type", "incomplete_details")
@@ -115,11 +115,12 @@ def said_by_response(response: Any, entries: int) -> Said:
 
 
 def said_by_stream(chunks: Sequence[Any], sizes: Mapping[int, int]) -> Said:
-    """By the chunks or events of a streamed OpenAI answer with one alternative.
+    """Return what the chunks or events of a streamed OpenAI answer with one alternative say.
 
     Args:
-        chunks: as far as they came.
-        sizes: how many entries count of each choice of a chunk, or event, by its id; what is not in it came twice.
+        chunks: the chunks or events that came.
+        sizes: the number of entries of each choice or event, by its Python id. One that is missing came twice, and is
+            skipped.
     """
     pieces: list[Piece] = []
     finish, thought = None, 0
@@ -140,7 +141,7 @@ def said_by_stream(chunks: Sequence[Any], sizes: Mapping[int, int]) -> Said:
         thought = thought_in(usage) or thought_in(get(final, "usage")) or thought
         total = count(first(usage, "completion_tokens", "output_tokens"))
         total = with_thinking(usage, total, count(first(usage, "prompt_tokens", "input_tokens")))
-        if total is None:  # llama.cpp's, with timings_per_token
+        if total is None:  # llama.cpp counts here, if timings_per_token was asked for
             total = count(get(chunk, "timings", "predicted_n"))
         if words or entries or total:
             pieces.append(Piece(tuple(words), entries, total))
@@ -148,7 +149,7 @@ def said_by_stream(chunks: Sequence[Any], sizes: Mapping[int, int]) -> Said:
 
 
 def _spoken(message: Any) -> list[tuple[Channel, str]]:
-    """What a message of OpenAI's kind says, or a part of one."""
+    """Return what a message in OpenAI's form says, or a part of one."""
     words = [*_thoughts(message), *_text("thought", message, "thinking")]
     blocks = listed(get(message, "content"))
     words += [*_text("said", message, "content"), *(pair for block in blocks for pair in _block(block))]
@@ -163,7 +164,7 @@ def _thoughts(holder: Any) -> list[tuple[Channel, str]]:
 
 
 def _called(call: Any) -> list[tuple[Channel, str]]:
-    """A tool call in OpenAI's, Gemini's or LangChain's form; arguments that are no text are written as JSON."""
+    """Return the texts of a tool call in OpenAI's, Gemini's or LangChain's form. A dict of arguments becomes JSON."""
     inner = first(call, "function", "custom") or call
     arguments = first(inner, "arguments", "input", "args")
     if isinstance(arguments, Mapping):
@@ -186,7 +187,7 @@ def _text(channel: Channel, holder: Any, *names: str) -> list[tuple[Channel, str
 
 
 def _finish(reason: Any) -> str | None:
-    """Why it ended, in OpenAI's words where it was cut at a limit."""
+    """Return why the answer ended; ``"length"`` in all forms that mean a limit."""
     told = str(get(reason, "reason") or getattr(reason, "name", reason) or "").lower()
-    # LangChain joins the reasons of closing parts: "lengthlength".
+    # LangChain may join the reasons of several parts to "lengthlength", so only the beginning is compared.
     return "length" if told.startswith(("length", "max_tokens", "max_output_tokens", "limit")) else told or None

@@ -1,7 +1,7 @@
-"""Numbers that servers send where they measured nothing. NumPy only.
+"""Finds placeholders: logprobs that servers send although they did not compute them. NumPy only.
 
-Speculative decoding, masks and post-processing leave such behind: a logprob of 0.0 says "certain", and stands for "not
-computed". What is told here has no signal of any kind: it would read as the surest of all.
+They come from speculative decoding, masks and post-processing. Most often it is 0.0, which would mean a token that is
+certain. Tokens found here get no signal at all, because otherwise they would count as the surest ones.
 """
 
 from __future__ import annotations
@@ -17,31 +17,34 @@ from ec_agent.capture.shapes.reading import NUMBERED, get
 from ec_agent.numbers.entropy import FloatArray
 
 SURE = -0.001
-"""The logprob of a token that is practically certain (0.999), a little above it."""
+"""A token with this logprob or more is practically certain: its probability is above 0.999."""
 
 RUN = 3
-"""So many zeros in a row are looked into where nothing but the sampled tokens' own logprobs came."""
+"""If a call has no candidates, this many tokens in a row with the logprob 0.0 are suspect."""
 
 SHARE = 1 / 4
-"""Or so large a share of a call's tokens, and not less than ``RUN``: drafts of a token or two are never in a row."""
+"""If a call has no candidates, this share of its tokens with the logprob 0.0 is suspect, if there are at least ``RUN``.
+Drafts of one or two tokens leave zeros that are never in a row."""
 
 NEAR = 1 / 4
-"""Such zeros are measurements where there are so many others, for each of them, between 0.999 and 1. In 32 bits 0.0 is
-any probability above some 1 - 1e-7. A model that often is so sure, is often nearly so: over the four powers of ten
-between. Placeholders have no such company."""
+"""Suspect zeros are accepted if there are at least this many other tokens per zero with a probability between 0.999 and
+1. In 32 bits, 0.0 is any probability above about 1 - 1e-7. A model that is often as sure as that is also often a little
+less sure, somewhere in the four powers of ten below. Placeholders have no such neighbours."""
 
-_SPACES = dict.fromkeys(map(ord, " \t\r\n\u2581\u0120\u010a\u0109\u010d"), None)  # SentencePiece's, and GPT-2's
+# White space, and the characters that SentencePiece and GPT-2 write for it.
+_SPACES = dict.fromkeys(map(ord, " \t\r\n\u2581\u0120\u010a\u0109\u010d"), None)
 
 
 def contradicted(top: FloatArray, sampled: FloatArray, entries: Sequence[Any]) -> NDArray[np.bool_]:
-    """Tokens that are certain by their own logprob, while their candidates say otherwise, shape ``(T,)``.
+    """Find tokens whose own logprob says that they are certain, while their candidates contradict it, shape ``(T,)``.
 
-    Their candidates say so where none is practically certain, or one that is named otherwise than the token.
+    The candidates contradict it if none of them is practically certain, or if another token is.
 
     Args:
-        top: shape ``(T, k)``, the candidates in the order of their entries; NaN and ``-inf`` where there are none.
-        sampled: shape ``(T,)``, the generated tokens' logprobs.
-        entries: the tokens, with their names and those of their candidates.
+        top: shape ``(T, k)``, the logprobs of the candidates in the order of the entries; NaN and ``-inf`` where there
+            is no candidate.
+        sampled: shape ``(T,)``, the logprobs of the generated tokens.
+        entries: the entries, with the names of the tokens and of their candidates.
     """
     found = sampled >= 0.0
     rows = np.flatnonzero(found)
@@ -50,8 +53,8 @@ def contradicted(top: FloatArray, sampled: FloatArray, entries: Sequence[Any]) -
     highest = top[rows].max(axis=1, initial=-np.inf)
     found[rows] = np.isfinite(highest) & (highest < SURE)
     alike = highest == sampled[rows]
-    # Equal logprobs say that it is that candidate, by a name that is told only where nothing else has a probability:
-    # the quick reading has no names.
+    # If the likeliest candidate has the same logprob as the token, it is the same token. The names are compared only if
+    # no other candidate has a probability above 0, because the quick reading (``usual``) does not have the names.
     alone = np.isfinite(top[rows]).sum(axis=1) < 2
     for number in np.flatnonzero((highest >= SURE) & (alone | ~alike)).tolist():
         row = int(rows[number])
@@ -61,26 +64,26 @@ def contradicted(top: FloatArray, sampled: FloatArray, entries: Sequence[Any]) -
 
 
 def doubted(top: FloatArray, sampled: FloatArray) -> bool:
-    """Whether ``contradicted`` needs the names of any; the candidates stand in descending order."""
+    """Tell whether ``contradicted`` needs the names of candidates. ``top`` must be in descending order."""
     highest = top[:, 0]
     return bool(((sampled >= 0.0) & (highest >= SURE) & (highest != sampled)).any())
 
 
 def several_certain(top: FloatArray) -> NDArray[np.bool_]:
-    """Tokens of whose candidates more than one has the logprob 0.0, as none but one can, shape ``(T,)``."""
+    """Find tokens with more than one candidate of the logprob 0.0, shape ``(T,)``. Only one can be certain."""
     found: NDArray[np.bool_] = (top >= 0.0).sum(axis=1) > 1
     return found
 
 
 def zeros_alone(top: FloatArray, sampled: FloatArray) -> NDArray[np.bool_]:
-    """Tokens whose own logprob is 0.0 and has nothing to confirm it, shape ``(T,)``: no candidates of theirs came.
+    """Find tokens with the logprob 0.0 and without candidates, which nothing confirms, shape ``(T,)``.
 
-    Where candidates of others came, those were asked for, and each such zero is a placeholder. Where the sampled
-    tokens' own logprobs are all that came, they are from ``RUN`` in a row or ``SHARE`` of the call on, unless ``NEAR``.
+    If other tokens have candidates, candidates were asked for, and each such zero is a placeholder. If no token has
+    candidates, zeros are placeholders if there are many of them (``RUN``, ``SHARE``), and few values near 0 (``NEAR``).
 
     Args:
-        top: shape ``(T, k)``, the candidates that count.
-        sampled: shape ``(T,)``, the generated tokens' logprobs.
+        top: shape ``(T, k)``, the logprobs of the candidates that count.
+        sampled: shape ``(T,)``, the logprobs of the generated tokens.
     """
     listed = np.isfinite(top).any(axis=1)
     zeros = (sampled >= 0.0) & ~listed
@@ -93,18 +96,20 @@ def zeros_alone(top: FloatArray, sampled: FloatArray) -> NDArray[np.bool_]:
 
 
 def _longest(flags: NDArray[np.bool_]) -> int:
-    """The length of the longest run of true ones."""
+    """Return the length of the longest run of true values."""
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def _named_otherwise(token: Any, candidate: Any, *, alike: bool) -> bool:
-    """Whether these are surely two tokens; a number and a text may name one.
+    """Tell whether a token and a candidate are certainly different tokens.
+
+    A number and a text may be names of the same token.
 
     Args:
-        token: the token that was generated.
+        token: the entry of the token that was generated.
         candidate: a candidate of it.
-        alike: their logprobs are the same, so that they may well be one token, spelled in two ways.
+        alike: whether their logprobs are equal. They may then be the same token, spelled in two ways.
     """
     names = get(token, "token"), get(candidate, "token")
     if names[0] == names[1] or not all(isinstance(name, str) and whole(name) for name in names):

@@ -1,4 +1,4 @@
-"""Reading what may be an object, its JSON form, or neither; nothing here raises."""
+"""Reads values of objects and of JSON in the same way. No function here raises."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 MOST_TOKENS = 10_000_000
 BROKEN = "\ufffd"
-"""What stands for bytes that are no whole character."""
+"""The character that decoders write in place of bytes that are not a whole character."""
 NUMBERED = "token_id:"
-"""How a token is named by its number, in the place of its text (vLLM)."""
+"""Prefix of a token's number, which vLLM can write in place of its text."""
 
 
 def get(thing: Any, *path: str | int) -> Any:
-    """Follow keys, attributes and indices; ``None`` as soon as one is missing."""
+    """Follow a path of keys, attributes and indices. ``None`` if one is missing."""
     for step in path:
         if thing is None:
             return None
@@ -27,23 +27,23 @@ def get(thing: Any, *path: str | int) -> Any:
 
 
 def first(thing: Any, *names: str) -> Any:
-    """The first of these keys or attributes that is there and not ``None``."""
+    """Return the value of the first of these keys or attributes that is not ``None``."""
     return next((value for name in names if (value := get(thing, name)) is not None), None)
 
 
 def listed(thing: Any) -> list[Any]:
-    """A sequence as a list; empty for anything else, text included."""
+    """Return a sequence as a list. Empty for anything else, and for a text."""
     return list(thing) if isinstance(thing, Sequence) and not isinstance(thing, str | bytes) else []
 
 
 def count(thing: Any) -> int | None:
-    """A believable number of tokens; ``None`` for anything else."""
+    """Return a value if it can be a number of tokens (0 to 10 million), else ``None``."""
     whole = isinstance(thing, int) and not isinstance(thing, bool)
     return thing if whole and 0 <= thing <= MOST_TOKENS else None
 
 
 def text_of(token: Any) -> str:
-    """The text of a token or candidate; of one that is named by a number, the text in its bytes."""
+    """Return the text of a token or candidate. If it has a number in place of a text, the text is in its bytes."""
     name, raw = get(token, "token"), get(token, "bytes")
     if isinstance(name, str) and not name.startswith(NUMBERED):
         return name
@@ -56,7 +56,7 @@ def text_of(token: Any) -> str:
 
 
 def mark(token: Any) -> tuple[str, str]:
-    """What a token or candidate is told by: its name and its logprob, as text, for a NaN is not equal to itself."""
+    """Return the name and the logprob of a token, for comparing. As texts, because NaN is not equal to NaN."""
     return str(get(token, "token")), str(get(token, "logprob"))
 
 

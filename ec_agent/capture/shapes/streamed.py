@@ -1,4 +1,4 @@
-"""What one LLM call returned, read from the parts of a streamed answer."""
+"""Reads the parts of a streamed answer into a payload."""
 
 from __future__ import annotations
 
@@ -32,7 +32,13 @@ _CALLED = ("name", "arguments", "input")
 
 
 def payload_of_stream(chunks: Sequence[Any], prompts: int = 1, unreturned: int = 0) -> Payload:
-    """The chunks or events of a streamed OpenAI answer, as far as they came; else as ``payload_of_response``."""
+    """Read the chunks or events of a streamed OpenAI answer, complete or not.
+
+    Args:
+        chunks: the chunks or events that came.
+        prompts: how many prompts it answers.
+        unreturned: how many alternatives were generated, but not returned (``best_of``).
+    """
     each = split(chunks, prompts)
     if len(each) < 2 and not unreturned:
         return _stream_of_one(chunks)
@@ -44,14 +50,14 @@ def payload_of_stream(chunks: Sequence[Any], prompts: int = 1, unreturned: int =
 
 
 def _with_text(payload: Payload) -> Payload:
-    """One of several answers, with what its text tells of tokens without an entry: its own count is not known."""
+    """Set how many tokens came without an entry, from the text: one of several answers has no count of its own."""
     if not payload.silent or payload.tokens is not None or payload.said is None:
         return payload
     return replace(payload, mute=uncounted(payload, payload.said()))
 
 
 def _each_once(each: Sequence[Sequence[Any]], payloads: list[Payload], tokens: int | None) -> list[Payload]:
-    """Several answers less the parts that came twice, as far as the count of all tells."""
+    """Remove parts that came twice from several answers, if the count of all tokens shows that there are some."""
     told = [[part for parts in heard_in(alone).choices.values() for part in parts] for alone in each]
     if [sum(map(len, parts)) for parts in told] != [len(payload.entries) for payload in payloads]:
         return payloads
@@ -73,12 +79,12 @@ def _stream_of_one(chunks: Sequence[Any]) -> Payload:
     whole = replace(whole, tokens=believed(whole.tokens, entries, heard.usages.spoken > 0))
     if whole.entries and len(whole.entries) >= len(entries):
         return whole
-    # Of several alternatives it is not known which of them lacks tokens.
+    # If there are several alternatives, nobody knows which of them lacks tokens.
     sizes = heard.sizes([part for parts in choices for part in parts])
     said = None if several and final is None else bound(said_by_stream, chunks, sizes)
-    # A part without an entry holds a token at least.
+    # A part with text and without an entry holds at least one token.
     mute = max(heard.mute, 0) if entries else 0
-    # Where each part repeats the logprobs of all, one that adds none has none of its own.
+    # If each part repeats the logprobs of all earlier parts, a part without new entries has no logprobs of its own.
     came = [part for parts in heard.choices.values() for part in parts]
     silent = heard.silent or any(map(_repeats, came, (part for parts in choices for part in parts)))
     return replace(whole, entries=entries, mute=mute, silent=bool(entries) and silent, said=said)
@@ -94,16 +100,16 @@ def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) ->
 
 @dataclass(slots=True)
 class StreamHeard:
-    """What the parts of a streamed answer hold.
+    """The content of the parts of a streamed answer.
 
     Attributes:
-        choices: of each choice or output, the entries of each of its parts.
-        sources: the choices of chunks, and the events, that these were in.
-        usages: what is told of the usage.
-        mute: how many parts say something and have no logprobs, less what came of those at another time.
-        silent: whether any does.
-        model: the model's name, where reported.
-        name: the provider's id of the answer, where reported.
+        choices: for each choice or output, the entries of each of its parts.
+        sources: the choices of chunks, or the events, that these entries came in.
+        usages: the usages of the parts.
+        mute: how many parts have text but no logprobs, minus the logprobs that came without text.
+        silent: whether any part has text but no logprobs.
+        model: name of the model, or ``None``.
+        name: the provider's id of the answer, or ``None``.
     """
 
     choices: dict[Any, list[list[Any]]] = field(default_factory=dict)
@@ -115,19 +121,19 @@ class StreamHeard:
     name: str | None = None
 
     def add(self, place: Any, source: Any, entries: list[Any]) -> None:
-        """A part comes."""
+        """Add the entries of a part."""
         self.choices.setdefault(place, []).append(entries)
         self.sources.append(source)
 
     def sizes(self, parts: Sequence[Sequence[Any]]) -> dict[int, int]:
-        """How many entries came with what, by its id; none where that is not known any more."""
+        """Return the number of entries by the Python id of their source. Empty if parts were removed."""
         if len(parts) != len(self.sources):
             return {}
         return {id(source): len(part) for source, part in zip(self.sources, parts, strict=True)}
 
 
 def heard_in(chunks: Sequence[Any]) -> StreamHeard:
-    """What these chunks or events hold; a closing part that comes again holds nothing more."""
+    """Collect the content of chunks or events. A closing part that came twice counts once."""
     heard = StreamHeard()
     closing: dict[Any, tuple[Any, list[Any]]] = {}
     for chunk in chunks:
@@ -144,7 +150,7 @@ def heard_in(chunks: Sequence[Any]) -> StreamHeard:
             speaks = _speaks(choice)
             speaks_here = speaks_here or speaks or bool(entries)
             if not speaks:
-                heard.mute -= len(entries)  # the logprobs of what is said later
+                heard.mute -= len(entries)  # logprobs without text belong to text of another part
             elif not entries:
                 heard.mute += 1
                 heard.silent = True
@@ -159,7 +165,7 @@ def heard_in(chunks: Sequence[Any]) -> StreamHeard:
 
 
 def streamed_entries(choice: Any) -> list[Any]:
-    """The token entries of one streamed part; Together sends the bare number, and the candidates beside it."""
+    """Return the entries of one part. Together sends a plain number as logprob, with the candidates beside it."""
     logprobs = get(choice, "logprobs")
     if not isinstance(logprobs, float):
         return entries_of(logprobs)

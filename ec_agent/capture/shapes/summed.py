@@ -1,7 +1,7 @@
-"""Messages that LangChain added up of the parts of a stream, with each fact counted once.
+"""Corrects messages that LangChain added up from the parts of a stream.
 
-LangChain adds up usage and logprobs and joins texts, the model's name and the reason why it ended among them. Where a
-part came twice or told a running total, the sum is no count. The parts show it.
+LangChain adds up the usages and the logprobs of all parts, and joins all texts, even the model's name and the reason to
+end. If a part came twice, or had a running total, the sums are wrong. The parts themselves show what is right.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ec_agent.capture.shapes.usage import Usages
 
 @dataclass(slots=True)
 class MessageParts:
-    """What the parts of a streamed message tell, as they come.
+    """Collects the parts of a streamed message.
 
     Attributes:
-        usages: of the usage.
-        models: the names of the model.
-        parts: the tokens that came with logprobs, part by part.
+        usages: the usages of the parts.
+        models: the name of the model in each part.
+        parts: the entries of each part.
         said: what each part says.
-        mute: how many parts say something and have no logprobs, less what came of those at another time.
-        silent: whether any does.
-        repeated: which parts are closing ones that came again.
-        closing: the tokens of the part that closed the message.
+        mute: how many parts have text but no logprobs, minus the logprobs that came without text.
+        silent: whether any part has text but no logprobs.
+        repeated: indices of closing parts that came once more.
+        closing: the entries of the part that closed the message.
     """
 
     usages: Usages = field(default_factory=Usages)
@@ -46,7 +46,12 @@ class MessageParts:
     closing: Sequence[Any] | None = None
 
     def hear(self, message: Any, generation_info: Any = None) -> None:
-        """A part comes, as an object or as its JSON form."""
+        """Add a part: a LangChain message chunk, as an object or JSON.
+
+        Args:
+            message: the part.
+            generation_info: what LangChain keeps beside it.
+        """
         part = payload_of_message(message, generation_info)
         metadata, usage = get(message, "response_metadata"), get(message, "usage_metadata")
         said = said_by_message(message, len(part.entries), count(get(usage, "output_tokens")))
@@ -57,7 +62,7 @@ class MessageParts:
         if again:
             self.repeated.add(len(self.parts))
         elif not said.pieces[0].words:
-            self.mute -= len(part.entries)  # the logprobs of what is said later
+            self.mute -= len(part.entries)  # logprobs without text belong to text of another part
         elif not part.entries:
             self.mute += 1
             self.silent = True
@@ -69,10 +74,10 @@ class MessageParts:
         self.usages.hear(usage or first(metadata, "token_usage", "usage"), speaks)
 
     def counted_once(self, payload: Payload) -> Payload:
-        """The message that LangChain made of the parts; as it is where it was made in another way.
+        """Correct the message that LangChain made of these parts. A message that is not their sum is not changed.
 
         Args:
-            payload: what it holds.
+            payload: the message, as it was read.
         """
         new = self._new()
         if payload.entries and len(payload.entries) == sum(map(len, self.parts)):
@@ -85,7 +90,8 @@ class MessageParts:
         usages = self.usages.told
         if len(usages) < 2 or (payload.tokens or 0) != sum(each.generated for each in usages):
             return payload
-        # Not by the message: LangChain's event protocol (v3) leaves it the logprobs of its last part alone.
+        # The entries of the parts decide, not those of the message: with LangChain's event protocol (v3), the message
+        # has only the logprobs of its last part.
         total = self.usages.total(sum(new), adds_up=True)
         once = payload_of_message({"usage_metadata": total, "response_metadata": {"token_usage": total}})
         return replace(
@@ -96,7 +102,7 @@ class MessageParts:
         )
 
     def _new(self) -> list[int]:
-        """How many tokens each part adds to those before it."""
+        """Return how many new tokens each part brought."""
         once = [[] if place in self.repeated else part for place, part in enumerate(self.parts)]
         tokens = partial(self.usages.generated, adds_up=True)
         return list(map(len, added(once, self._text, tokens)))
@@ -105,7 +111,7 @@ class MessageParts:
         return "".join(piece.text for said in self.said for piece in said.pieces)
 
     def _said(self, new: Sequence[int]) -> Said:
-        """What the message says, part by part; ``new`` tells how many tokens each part adds."""
+        """Return what the message says, part by part, given how many new tokens each part brought."""
         said = joined([each for place, each in enumerate(self.said) if place not in self.repeated])
         sizes = [size for place, size in enumerate(new) if place not in self.repeated]
         pieces = (piece._replace(entries=size) for piece, size in zip(said.pieces, sizes, strict=True))

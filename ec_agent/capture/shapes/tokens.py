@@ -1,4 +1,4 @@
-"""From token entries to arrays: what an odd entry becomes is decided here."""
+"""Turns token entries into arrays and calls. It decides what becomes of odd entries."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _UNREADABLE = (float("nan"),)
 def tokens_of(
     entries: Sequence[Any], keep_text: bool = False, top_k: int | None = None, keep_candidates: int = 0
 ) -> TokenLogprobs:
-    """The entries as arrays; see the package's docstring for what an odd entry becomes. Never raises.
+    """Turn entries into arrays. Never raises; the docstring of the package says what becomes of odd entries.
 
     Args:
         entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
-        keep_text: keep the token texts.
-        top_k: how many candidates were asked for; of more, the largest so many count.
-        keep_candidates: keep the so many likeliest candidates of each token, with their texts.
+        keep_text: whether to keep the texts of tokens.
+        top_k: how many candidates were asked for. If more came, only the likeliest count.
+        keep_candidates: how many of the likeliest candidates of each token to keep, with their texts.
     """
     texts = tuple(text_of(entry) for entry in entries) if keep_text else None
     usual = None if keep_candidates else usual_tokens(entries, top_k)
@@ -48,13 +48,13 @@ def tokens_of(
 
 
 def _listed(entries: Sequence[Any], sampled: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """The candidates as they are listed, shape ``(T, k)``, and which tokens hold placeholders, shape ``(T,)``."""
+    """Return the candidates as they are listed, shape ``(T, k)``, and which tokens are placeholders, ``(T,)``."""
     rows = [_row(entry) for entry in entries]
     top = np.full((len(rows), max((len(row) for row in rows), default=0)), -np.inf)
     for place, row in enumerate(rows):
         try:
             top[place, : len(row)] = row
-        except OverflowError:  # an integer beyond all floats
+        except OverflowError:  # a whole number that is too large for a float
             top[place] = np.nan
     top[top > ROUNDING] = np.nan
     top[top <= SENTINEL] = -np.inf
@@ -64,15 +64,15 @@ def _listed(entries: Sequence[Any], sampled: FloatArray) -> tuple[FloatArray, ND
 
 
 def _counted(top: FloatArray, top_k: int | None) -> FloatArray:
-    """The candidates that count, the likeliest ``top_k`` of each token; none where they are stand-ins."""
+    """Return the candidates that count, the likeliest ``top_k`` of each token. NaN for those that are not real."""
     width = top.shape[1]
     if top_k and width > top_k:
-        top = np.sort(top, axis=1)[:, ::-1][:, :top_k]  # NaN comes first: what cannot be read is not cut away
+        top = np.sort(top, axis=1)[:, ::-1][:, :top_k]  # NaN comes first, so that top_k cannot cut it away
     weights = np.exp(top)
     largest, total = weights.max(axis=1, initial=0.0), weights.sum(axis=1)
-    # Renormalised, a candidate without others reads as full confidence, which only its own logprob can tell.
+    # A single candidate would get the probability 1 by renormalising, as if the model had been sure.
     doubtful = (largest > 0.0) & (largest < CERTAIN) & (largest == total)
-    # Where no token has a second one, they are the sampled tokens again, or stand-ins: certain or not, no candidates.
+    # If no token has a second candidate, the list only repeats the sampled tokens, so that there are no candidates.
     only_sampled = width < 2 or top_k == 1 or (doubtful.any() and not (largest < total).any())
     top[doubtful | only_sampled] = np.nan
     return top
@@ -93,7 +93,7 @@ def _row(entry: Any) -> Sequence[float]:
 
 
 def _numbers_all(row: Sequence[Any]) -> bool:
-    """Whether these are numbers of any type, such as a decoder's ``Decimal``; truth values are none."""
+    """Tell whether all values are numbers of any type, such as ``Decimal``. ``True`` and ``False`` are not."""
     return all(map(_number, row))
 
 
@@ -112,16 +112,16 @@ def _likeliest(top: FloatArray, entries: Sequence[Any], most: int) -> tuple[Like
     for row, entry in zip(top, entries, strict=True):
         listed = get(entry, "top_logprobs")
         places = [int(place) for place in np.argsort(-row, kind="stable") if np.isfinite(row[place])][:most]
-        shares = np.exp(np.minimum(row[places], 0.0)).tolist()  # rounding may leave a logprob above 0
+        shares = np.exp(np.minimum(row[places], 0.0)).tolist()  # a logprob can be slightly above 0 by rounding
         texts = [text_of(listed[place]) for place in places]
         kept.append(tuple(zip(texts, shares, strict=True)))
     return tuple(kept)
 
 
 def _once_each(top: FloatArray, entries: Sequence[Any]) -> None:
-    """A candidate that is listed twice, the same token with the same logprob, counts once."""
+    """Remove candidates that are listed twice, with the same logprob."""
     ranked = np.sort(top, axis=1)
-    # Equal logprobs are rare, so only rows that have some are looked at one by one.
+    # Equal logprobs are rare, so only rows that have some are checked one by one.
     equal = (ranked[:, 1:] == ranked[:, :-1]) & np.isfinite(ranked[:, 1:])
     for place in np.flatnonzero(equal.any(axis=1)):
         top[place, repeats(get(entries[int(place)], "top_logprobs"), top[place].tolist())] = -np.inf
@@ -133,11 +133,11 @@ def _sampled(entry: Any) -> float:
 
 
 def capability_of(tokens: TokenLogprobs, entropies: FloatArray | None = None) -> Capability:
-    """What these logprobs are good for: ``"full"`` where a token has an entropy, else ``"sampled"`` or ``"none"``.
+    """Return which logprobs came: ``"full"`` if a token has an entropy, else ``"sampled"`` or ``"none"``.
 
     Args:
         tokens: the logprobs.
-        entropies: their entropies, where they are known already.
+        entropies: their entropies, if they were computed already.
     """
     if not np.isnan(SIGNALS[ENTROPY](tokens) if entropies is None else entropies).all():
         return "full"
@@ -155,7 +155,18 @@ def call_of(
     started: float | None = None,
     ended: float | None = None,
 ) -> Call:
-    """The payload as one ``ec_agent.Call``: its signals, and gaps for tokens without logprobs."""
+    """Turn a payload into an ``ec_agent.Call``, with NaN for tokens without logprobs.
+
+    Args:
+        payload: the answer.
+        signals: names of the signals to compute; the entropy must be among them.
+        keep_text: whether to keep the texts of tokens.
+        keep_candidates: how many of the likeliest candidates of each token to keep.
+        node: name of the graph node that made the call.
+        model: name of the model, if the answer does not say it.
+        started: start of the call, in seconds since the epoch.
+        ended: end of the call, in seconds since the epoch.
+    """
     tokens = tokens_of(payload.entries, keep_text, payload.top_k, keep_candidates)
     return call_with(payload, tokens, signals, node=node, model=model, started=started, ended=ended)
 
@@ -170,13 +181,13 @@ def call_with(
     started: float | None = None,
     ended: float | None = None,
 ) -> Call:
-    """The same of a payload whose entries have been read."""
+    """Do the same for a payload whose entries were read already, as ``tokens``."""
     gaps = gaps_of(payload)
     arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
     capability = capability_of(tokens, arrays[ENTROPY])
     arrays = {name: _with_gaps(values, gaps) for name, values in arrays.items()}
     texts, candidates = tokens.texts, tokens.candidates
-    # At the end no empty texts are needed: there may be very many such tokens.
+    # Missing tokens at the end get no empty texts, because there may be very many of them.
     ends = [gap if gap.place < len(tokens) else gap._replace(tokens=min(len(gap.text), 1)) for gap in gaps.each]
     within = gaps._replace(each=tuple(ends))
     return Call(
@@ -208,5 +219,5 @@ def _with_gaps(values: FloatArray, gaps: Gaps) -> FloatArray:
 
 
 def _said(gap: Gap, number: int) -> str:
-    """Text without entries, as that of the first of the tokens that it is."""
+    """Return the text of a missing token: the first token of a gap gets all its text, the others none."""
     return "" if number else gap.text

@@ -1,6 +1,7 @@
-"""The bytes of a response -> its call, by typed decoding where msgspec is there (``ec-agent[fast]``).
+"""Reads the bytes of a response as a call, quickly if msgspec is installed (``ec-agent[fast]``).
 
-Nothing that could read otherwise through ``json`` is taken: any surprise sends the bytes there.
+msgspec decodes only what it was told to expect. If anything else is in the bytes, ``json`` reads them, so that the
+result is always the same.
 """
 
 from __future__ import annotations
@@ -20,17 +21,24 @@ from ec_agent.numbers.trajectory import Call
 _decoded: Callable[[bytes], Any]
 try:
     from ec_agent.capture.shapes.completion import decoded as _decoded
-except ImportError:  # without msgspec, json reads them all
+except ImportError:  # msgspec is not installed
 
     def _decoded(body: bytes) -> Any:
         return None
 
 
 def read_json(body: bytes, signals: Sequence[str]) -> Call | Any:
-    """The call in a usual chat completion, or what ``json`` makes of anything else.
+    """Read the bytes of a response.
+
+    Args:
+        body: the body of the response.
+        signals: names of the signals to compute; the entropy must be among them.
+
+    Returns:
+        The call, for a usual chat completion; otherwise the value that ``json.loads`` returns.
 
     Raises:
-        LogprobsError: it is not JSON.
+        LogprobsError: the bytes are not JSON.
     """
     completion = _decoded(body)
     if completion is not None and len(completion.choices) < 2:
@@ -45,7 +53,7 @@ def read_json(body: bytes, signals: Sequence[str]) -> Call | Any:
 
 
 def _placeable(payload: Payload) -> bool:
-    """Whether nothing is missing, or the texts tell where; tokens told by their bytes alone are not read here."""
+    """Tell whether no token is missing, or the texts of all tokens are known, which show where tokens are missing."""
     if (payload.tokens or 0) <= len(payload.entries):
         return True
     return None not in [bytes_of(entry) for entry in payload.entries]

@@ -1,8 +1,8 @@
-"""What the parts of a streamed answer tell of its usage, brought to one.
+"""Makes one usage out of those that the parts of a streamed answer bring.
 
-OpenAI's wire format has one usage, in a chunk after all others. Routes also send it twice, in several closing chunks
-that differ in detail, as a running total in every chunk, or with zeros until the end; a few send increments. Added up,
-as LangChain adds up the parts of a message, all but the last come out too large.
+In OpenAI's format there is one usage, in a chunk after all others. Other endpoints send it twice, or in several chunks
+at the end that differ in detail, or as a running total in every chunk, or with zeros until the end. A few send
+increments. LangChain adds up the usages of all parts, which is right only for increments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ec_agent.capture.shapes.reading import count, first, get, listed
 
 _GENERATED = ("completion_tokens", "output_tokens")
 _ASKED = ("prompt_tokens", "input_tokens")
-_RUNNING = 4  # counts that grow from part to part: so many increments do not grow by chance
+_RUNNING = 4  # this many counts that grow from part to part are a running total; increments do not grow so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class ReportedUsage:
     """One usage that came with a part.
 
     Attributes:
-        usage: an object or its JSON form.
-        speaks: whether the part holds something of the answer too.
+        usage: the usage, as an object or JSON.
+        speaks: whether the part also holds a piece of the answer.
     """
 
     usage: Any
@@ -33,39 +33,39 @@ class ReportedUsage:
 
     @property
     def generated(self) -> int:
-        """Generated tokens; 0 where it does not say."""
+        """Number of generated tokens, or 0 if the usage does not say it."""
         return count(first(self.usage, *_GENERATED)) or 0
 
     @property
     def asked(self) -> int:
-        """Tokens of the prompt; 0 where it does not say."""
+        """Number of tokens in the prompt, or 0 if the usage does not say it."""
         return count(first(self.usage, *_ASKED)) or 0
 
 
 @dataclass(slots=True)
 class Usages:
-    """The usages of one streamed answer, as they come.
+    """The usages of one streamed answer, collected part by part.
 
     Attributes:
-        told: each, in order.
-        spoken: how many parts hold something of the answer.
+        told: the usages, in order.
+        spoken: how many parts hold a piece of the answer.
     """
 
     told: list[ReportedUsage] = field(default_factory=list)
     spoken: int = 0
 
     def hear(self, usage: Any, speaks: bool) -> None:
-        """A part comes, with a usage or without."""
+        """Take note of a part, with or without a usage."""
         self.spoken += speaks
         if _counts(usage):
             self.told.append(ReportedUsage(usage, speaks))
 
     def total(self, entries: int, *, adds_up: bool = False) -> Any:
-        """The usage of the whole answer, as a mapping or an object; ``None`` where no part tells one.
+        """Return the usage of the whole answer, as a mapping or an object, or ``None`` if no part has one.
 
         Args:
-            entries: how many tokens came with logprobs; a count that equals it is believed first.
-            adds_up: where nothing tells totals from increments, take them for increments.
+            entries: how many tokens came with logprobs. A count that equals it is preferred.
+            adds_up: whether to add the usages up if nothing shows whether they are totals or increments.
         """
         if len(self.told) < 2:
             return self.told[0].usage if self.told else None
@@ -76,11 +76,11 @@ class Usages:
         return _filled(plain[chosen], [*plain[:chosen], *plain[chosen + 1 :]])
 
     def generated(self, entries: int, *, adds_up: bool = False) -> int | None:
-        """Generated tokens of the whole answer; see ``total``."""
+        """Return the number of generated tokens of the whole answer; see ``total``."""
         return count(first(self.total(entries, adds_up=adds_up), *_GENERATED))
 
     def _increments(self, entries: int, adds_up: bool) -> bool:
-        """Whether each usage tells of what came since the one before."""
+        """Tell whether each usage counts only the tokens since the one before."""
         told = [each for each in self.told if each.generated]
         counts = [each.generated for each in told]
         asked = [each.asked for each in self.told if each.asked]
@@ -89,13 +89,13 @@ class Usages:
         if fits(counts[-1], entries) or fits(max(counts), entries):
             return False
         if len({*counts}) >= _RUNNING and counts == sorted(counts) and len(counts) - len({*counts}) <= 1:
-            return False  # each larger than the one before; the last perhaps told once more
+            return False  # a running total: each is larger than the one before, and the last may come twice
         silent = [each.usage for each in told if not each.speaks]
         if len(silent) > 1 and all(usage == silent[0] for usage in silent):
             return False
         if fits(sum(counts), entries):
             return True
-        # Of increments, only one tells the prompt, for else that would be added up as well.
+        # If the usages were increments, only one of them would count the prompt.
         if len(asked) > 1 and asked == sorted(asked):
             return False
         if len(counts) >= _RUNNING and all(before < after for before, after in pairwise(counts)):
@@ -104,13 +104,17 @@ class Usages:
         return adds_up or (speaking > 2 and speaking >= self.spoken > max(counts))
 
     def _runs(self) -> bool:
-        """Whether it is a total that grows as the answer does; what fits on the way is not the end of it."""
+        """Tell whether the usages are a running total. One that fits the entries may then not be the last."""
         counts = [each.generated for each in self.told if each.generated]
         speaking = {each.generated for each in self.told if each.generated and each.speaks}
         return len(speaking) > 1 and counts == sorted(counts)
 
     def _chosen(self, entries: int) -> int:
-        """The place of the total to believe: the end of a running one, one that fits, the closing one, the largest."""
+        """Return the index of the usage to use: the last of a running total; else one that fits; the last; the largest.
+
+        Args:
+            entries: how many tokens came with logprobs.
+        """
         counts = [each.generated for each in self.told]
         order = sorted((place for place, each in enumerate(counts) if each), reverse=True)
         if self._runs():
@@ -122,7 +126,7 @@ class Usages:
 
 
 def usage_in(part: Any) -> Any:
-    """The usage that a part tells: OpenAI's, Moonshot's in a choice, Groq's beside the choices."""
+    """Return the usage in a part: at OpenAI's place, in a choice (Moonshot), or in ``x_groq``."""
     found = get(part, "usage")
     if not found:
         found = next((usage for choice in listed(get(part, "choices")) if (usage := get(choice, "usage"))), None)
@@ -130,14 +134,20 @@ def usage_in(part: Any) -> Any:
 
 
 def thought_in(usage: Any) -> int:
-    """Tokens of thinking, where a usage counts them apart: OpenAI's names, and Gemini's; else 0."""
+    """Return the number of thinking tokens if a usage counts them separately (OpenAI's and Gemini's names), else 0."""
     apart = first(usage, "completion_tokens_details", "output_tokens_details")
     told = count(get(apart, "reasoning_tokens"))
     return (count(first(usage, "thoughts_token_count", "thoughtsTokenCount")) if told is None else told) or 0
 
 
 def with_thinking(usage: Any, tokens: int | None, prompt: int | None) -> int | None:
-    """The count of generated tokens, those of thinking among them: xAI has these in the total alone."""
+    """Return the number of generated tokens, including thinking. xAI counts thinking only in the total.
+
+    Args:
+        usage: the usage.
+        tokens: the count of generated tokens in it.
+        prompt: the count of tokens in the prompt in it.
+    """
     thought = thought_in(usage)
     total = count(get(usage, "total_tokens"))
     if not thought or tokens is None or total is None or total != (prompt or 0) + tokens + thought:
@@ -146,17 +156,17 @@ def with_thinking(usage: Any, tokens: int | None, prompt: int | None) -> int | N
 
 
 def fits(tokens: int | None, entries: int) -> bool:
-    """Whether a count is that of the tokens that came with logprobs; the end token may have none."""
+    """Tell whether a count of tokens fits the number of entries. The end token may have no entry."""
     return bool(entries) and tokens in (entries, entries + 1)
 
 
 def _counts(usage: Any) -> bool:
-    """Whether it may hold counts by their names."""
+    """Tell whether a usage may hold counts under names."""
     return bool(usage) and (isinstance(usage, Mapping) or hasattr(usage, "__dict__"))
 
 
 def _plain(usage: Any) -> Any:
-    """The usage as dictionaries."""
+    """Turn a usage into dicts."""
     if not _counts(usage):
         return usage
     if not isinstance(usage, Mapping):
@@ -165,7 +175,7 @@ def _plain(usage: Any) -> Any:
 
 
 def _filled(usage: Any, others: Sequence[Any]) -> Any:
-    """The usage, with what the others tell where it tells nothing or 0."""
+    """Fill in counts from the other usages where this one has none, or 0."""
     merged = dict(usage)
     for other in reversed(others):
         for name, value in other.items():

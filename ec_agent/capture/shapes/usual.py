@@ -1,4 +1,4 @@
-"""Token entries as nearly every answer has them, read in few steps; what may be odd is left to ``tokens``."""
+"""Reads usual token entries quickly. Entries that may be odd are left to ``tokens``."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from ec_agent.numbers.entropy import FloatArray
 
 CERTAIN = 0.999
 SENTINEL = -745.0
-"""Here a probability is no longer a number above 0: what is as low or lower (-1000, -9999, -3.4e38) says "masked"."""
-ROUNDING = 0.01
+"""At this logprob or below, a probability is 0 in a float. Servers write such numbers (-1000, -9999, -3.4e38) for
+"masked"."""
+ROUNDING = 0.01  # logprobs up to this are accepted as 0 with a rounding error
 TRUTHS = (bool, np.bool_)
-"""Not numbers, though they pass for 0 and 1."""
-_NEGLIGIBLE = 30.0  # so far below the first, a candidate still shows in a sum of probabilities
-_AT_ONCE = 128  # tokens: what is read once is still at hand when it is copied
-_TINY = -600.0  # and here it still has a probability
+"""Types that Python accepts as the numbers 0 and 1, and that are not numbers here."""
+_NEGLIGIBLE = 30.0  # a second candidate less than this below the first one still changes the sum of probabilities
+_AT_ONCE = 128  # tokens read at a time, so few that they are still in the processor's cache when they are copied
+_TINY = -600.0  # a logprob above this has a probability above 0
 
 
 def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[FloatArray, FloatArray] | None:
-    """The candidates, shape ``(T, k)``, and the generated tokens' logprobs, shape ``(T,)``, as they usually come.
-
-    Usual are equally many numbers for every token, two or more, in descending order and in range, and no candidate
-    listed twice: so none stands alone. ``None`` for all that needs a closer look.
+    """Read entries if they are usual: each has the same number of candidates, two or more, in descending order.
 
     Args:
         entries: one per generated token, ``{"token", "logprob", "top_logprobs"}``.
-        top_k: how many candidates were asked for; of more, the largest so many count.
+        top_k: how many candidates were asked for. If more came, only the likeliest count.
+
+    Returns:
+        The logprobs of the candidates, shape ``(T, k)``, and of the generated tokens, shape ``(T,)``. ``None`` if
+        anything is odd; ``tokens_of`` then reads the entries with care.
     """
     if top_k == 1 or not entries:
         return None
@@ -42,7 +44,7 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
         return None
     top, sampled = arrays
     logprob, candidates = get("logprob"), get("top_logprobs")
-    # Of the truth values only False can have come so far, as a 0, which none but the first can be.
+    # True and False were read as 1 and 0. Only 0 is in range, and only the first candidate may be 0.
     zeros = map(candidates, [entries[row] for row in np.flatnonzero(top[:, 0] == 0.0).tolist()])
     if not set(TRUTHS).isdisjoint([type(logprob(listed[0])) for listed in zeros]):
         return None
@@ -57,7 +59,7 @@ def usual_tokens(entries: Sequence[Any], top_k: int | None = None) -> tuple[Floa
 
 
 _Read = tuple[list[Any], list[Any], list[Any]]
-"""Of some tokens: their own logprobs, their candidates, and the logprobs of these in one row."""
+"""For some tokens: their logprobs, their lists of candidates, and the logprobs of all candidates in one list."""
 
 
 def _of_dictionaries(entries: Sequence[Any]) -> _Read:
@@ -73,7 +75,7 @@ def _of_objects(entries: Sequence[Any]) -> _Read:
 
 
 def _arrays(entries: Sequence[Any], read: Callable[[Sequence[Any]], _Read]) -> tuple[FloatArray, FloatArray] | None:
-    """Shapes ``(T, k)`` and ``(T,)``, where all tokens have lists of k numbers and a number of their own."""
+    """Read logprobs into arrays of shapes ``(T, k)`` and ``(T,)``. ``None`` if not all tokens have k candidates."""
     packed: list[bytes] = []
     sampled: list[float] = []
     widths: set[int] = set()
@@ -91,7 +93,7 @@ def _arrays(entries: Sequence[Any], read: Callable[[Sequence[Any]], _Read]) -> t
 
 
 def _in_order(top: FloatArray) -> bool:
-    """Whether the candidates of each token are two or more that never rise and are in range."""
+    """Tell whether each token has two or more candidates, in descending order and in range."""
     if top.shape[1] < 2:
         return False
     first, second = top[:, 0], top[:, 1]
@@ -99,7 +101,7 @@ def _in_order(top: FloatArray) -> bool:
         return False
     if not ((first >= SURE) | (first - second < _NEGLIGIBLE)).all():
         return False
-    # All numbers in one row, which NumPy compares at once; where a token begins there is nothing to compare.
+    # All numbers are compared with their left neighbour in one call. The first of each token has no left neighbour.
     numbers = top.ravel()
     falls = np.ones(top.shape, np.bool_)
     np.less_equal(numbers[1:], numbers[:-1], out=falls.ravel()[1:])
@@ -110,14 +112,14 @@ def _in_order(top: FloatArray) -> bool:
 def _repeated(
     top: FloatArray, entries: Sequence[Any], candidates: Callable[[Any], Any], name: Callable[[Any], Any]
 ) -> bool:
-    """Whether a candidate is listed twice, or may be: only equal logprobs are looked at, which come in any answer."""
+    """Tell whether a candidate is or may be listed twice. Only candidates with equal logprobs need to be checked."""
     equal = (top[:, 1:] == top[:, :-1]).any(axis=1)
     if not equal.any():
         return False
     for row in np.flatnonzero(equal).tolist():
         listed = candidates(entries[row])
         try:
-            # What is the same token has one name; that the names differ shows sooner than all else.
+            # The same token has the same name, and comparing names is quick, so ``repeats`` is rarely needed.
             if len(set(map(name, listed))) < len(listed) and repeats(listed, top[row].tolist()):
                 return True
         except (AttributeError, KeyError, TypeError):
