@@ -26,7 +26,7 @@ from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import is_there, open_store
 from ec_agent.traces.pruning import prunable, prune
 from ec_agent.traces.sqlite.store import TraceStore
-from ec_agent.traces.stored import COSTS, Key, StoredRollout
+from ec_agent.traces.stored import COSTS, Asked, Key, StoredRollout
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,17 @@ def test_a_run_goes_on_with_the_same_settings_and_tasks_only(run, opened):
         run.begin({**SETTINGS, "n": 3}, {"a": "mark a"})
     with pytest.raises(TraceError, match="1 tasks ask something else: 'a'"):
         run.begin(SETTINGS, {**TASKS, "a": "other"})
+    with pytest.raises(TraceError, match=r"7 tasks are new: 't0', 't1', 't2', 't3', 't4' \.\.\."):
+        run.begin(SETTINGS, {**TASKS, **{f"t{i}": "" for i in range(7)}})
     assert run.settings() == SETTINGS
+
+
+def test_questions_that_a_store_lacks_are_filled_in_and_others_stay(run):
+    first = {"a": Asked("What is a?", "half \ud83d a letter")}
+    run.begin(SETTINGS, TASKS, first)
+    assert run.asked() == {"b": Asked(), "a": Asked("What is a?", "half \\ud83d a letter")}
+    run.begin(SETTINGS, TASKS, {"a": Asked("another"), "b": Asked("What is b?")})
+    assert run.asked() == {"b": Asked("What is b?"), "a": Asked("What is a?", "half \\ud83d a letter")}
 
 
 def test_amended_settings_stand_beside_the_others(run):
@@ -163,6 +173,8 @@ def test_a_rollout_comes_back_whole(run):
         if field.name not in ("trajectory", "id"):
             assert getattr(back, field.name) == getattr(rollout(), field.name), field.name
     assert run.rollout(back.id).key == back.key
+    assert len(back.trajectory.calls) == 3
+    assert back.trajectory.coverage is None  # the second call reported nothing
     for kept, given in zip(back.trajectory.calls, FULL.calls, strict=True):
         for field in dataclasses.fields(Call):
             if field.name not in ("entropies", "signals"):
@@ -179,6 +191,7 @@ def test_the_first_of_two_rollouts_with_one_key_is_kept(run, opened):
         assert not other.add(rollout(verdict=0.0))
     assert [back.verdict for back in run.rollouts("a")] == [1.0]
     assert (run.has(Key("a", "sample", 0)), run.has(Key("a", "greedy", 0))) == (True, False)
+    assert run.keys() == {Key("a", "sample", 0)}
 
 
 def test_a_rollout_is_there_whole_or_not_at_all(run):
