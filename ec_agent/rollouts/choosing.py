@@ -1,4 +1,4 @@
-"""From the records of all rollouts to a winner and a receipt."""
+"""Choose the winner from the records of all rollouts, and write the receipt."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from ec_agent.stopping.asking import PASSED_OVER, rank, taken
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
 NOTHING_TO_CHOOSE_BY = (
-    "no model was called in any rollout that ended, so there was nothing to choose by, and the first is taken; if one "
-    "was, call it through LangChain or an openai client, and not from a thread without the context"
+    "no model was called in any rollout that ended, so there was nothing to choose by, and the first is taken; if a "
+    "model was called, call it through LangChain or an openai client, and not from a thread without the context"
 )
 
 
 def candidate_of(record: Record, options: Options) -> Candidate:
-    """The record as a selector sees it."""
+    """Turn a record into the candidate that a selector sees."""
     trajectory = unpack_calls(record["calls"])
     return Candidate(
         index=record["index"],
@@ -51,7 +51,7 @@ def candidate_of(record: Record, options: Options) -> Candidate:
 
 
 def final_action_of(record: Record) -> Any:
-    """What the rollout would do next; ``None`` for one that failed."""
+    """Return the final action of a recorded rollout; ``None`` for one that failed."""
     action = record["final_action"]
     if action is None or "value" in action:
         return None if action is None else action["value"]
@@ -59,20 +59,20 @@ def final_action_of(record: Record) -> Any:
 
 
 def asked_a_model(record: Record) -> bool:
-    """Whether a model was called in the rollout, as far as anybody could see: one that failed or does not count, too.
+    """Whether a call of a model was seen in the rollout, also one that failed or does not count.
 
-    A checkpoint of an earlier version does not say so of calls that came to nothing.
+    Records of earlier versions do not tell about failed calls; for them the answer is yes.
     """
     return bool(record["facts"].get("asked", True) or record["calls"])
 
 
 def _unscored(trajectory: Trajectory, options: Options, asked: bool) -> str | None:
     signal = leading(options.selector.signals)
-    if signal is None:  # it needs no logprobs, so none are missed
+    if signal is None:  # the selector needs no logprobs, so every rollout can be scored
         return None
     if not asked:
         return NO_MODEL
-    if not trajectory.calls:  # a model was called, but none of its calls came to anything, or counts
+    if not trajectory.calls:  # a model was called, but every call failed or does not count
         return FEW
     return unscored(trajectory, signal, options.min_coverage, skip_unknown=options.on_missing == "score")
 
@@ -88,12 +88,12 @@ def choose(
     """Rank the rollouts and write the receipt.
 
     Args:
-        every: one record per rollout, by index.
-        candidates: the same as a selector sees them, less those cancelled.
-        options: what ``best_of_n`` was told.
-        errors: the exceptions of failed rollouts, as far as they are at hand.
+        every: one record per rollout, in index order.
+        candidates: the candidates for the selector: the same rollouts without cancelled ones.
+        options: the options of ``best_of_n``.
+        errors: the exceptions of failed rollouts that ran in this process.
         n: how many rollouts were planned.
-        stop: why no more of them were started, and which of them may win.
+        stop: the plan's reason to start no more, and which rollouts may win; ``None`` where all were started.
 
     Raises:
         AllRolloutsFailedError: every rollout failed.
@@ -109,7 +109,7 @@ def choose(
     notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
     if not ranking.order:
         notes.append("no rollout could be scored, so the first that ended was taken; each candidate's reason says why")
-        # Where all ask somebody before they ask a model, there is nothing to choose yet.
+        # If all rollouts ask a person before they call a model, there is nothing to choose yet.
         asks = all(r["end"]["kind"] == "interrupt" and not r["calls"] for r in records if not r["error"])
         unasked = not any(asked_a_model(record) for record in records if not record["error"])
         if unasked and not asks:
@@ -143,7 +143,7 @@ def choose(
 
 
 def _counts(records: Sequence[Record], n: int) -> dict[str, Any]:
-    """How many were planned, started, ended and cancelled, and what that has saved."""
+    """Return the receipt's counts: the rollouts planned, started, ended and cancelled, and the tokens saved."""
     begun = [record for record in records if not record["end"].get("unbegun")]
     ended = [record for record in records if record["error"] is None and not was_cancelled(record)]
     cancelled = [record for record in begun if was_cancelled(record)]
@@ -170,13 +170,13 @@ def _ran(record: Record, same: int | None) -> dict[str, Any]:
 
 
 def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) -> CandidateReceipt:
-    """A candidate's line in the receipt.
+    """Make a candidate's entry in the receipt.
 
     Args:
         candidate: the rollout.
-        ranking: what the selector made of it.
-        signal: the signal that its coverage and phases are counted by.
-        **ran: what its timeline does not tell: ``tool_calls``, ``seconds``, ...
+        ranking: the selector's ranking.
+        signal: the signal for its coverage and phases.
+        **ran: the columns that its timeline does not give: ``tool_calls``, ``seconds`` and others.
     """
     trajectory = candidate.trajectory
     capabilities = Counter(str(call.capability) for call in trajectory.calls)
@@ -203,7 +203,7 @@ def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) 
 
 
 def _checked(ranking: Any, candidates: Sequence[Candidate], options: Options) -> Ranking:
-    """The selector's verdict, if it is one, in plain numbers: it may have computed with NumPy's."""
+    """Check the selector's ranking and return it with plain numbers: a selector may have used NumPy's."""
     if not isinstance(ranking, Ranking):
         raise ConfigError(
             f"selector {options.selector.name!r} returned {type(ranking).__name__}; return a Ranking(...)"
@@ -222,7 +222,7 @@ def _checked(ranking: Any, candidates: Sequence[Candidate], options: Options) ->
 
 
 def margin_of(ranking: Ranking) -> float | None:
-    """Absolute gap between the first two scores; ``None`` where there are none."""
+    """Return the absolute difference between the two best scores; ``None`` where there are not two."""
     if len(ranking.order) < 2:
         return None
     first, second = (ranking.scores.get(index) for index in ranking.order[:2])
@@ -230,7 +230,7 @@ def margin_of(ranking: Ranking) -> float | None:
 
 
 def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> list[str]:
-    # Where no model was asked there is nobody who could answer in another way.
+    # Rollouts without a model call are left out: without a model they have no way to differ.
     ended = [record for record in records if record["error"] is None and asked_a_model(record)]
     copies = sum(
         same[place] is not None
@@ -247,7 +247,7 @@ def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> li
 
 
 def _from_a_cache(records: Sequence[Record], same: Sequence[int | None]) -> bool:
-    """Whether some rollout repeats another because a cache gave it all its answers."""
+    """Whether a rollout that repeats another got all its answers from an LLM cache."""
     repeats = [record["calls"] for place, record in enumerate(records) if same[place] is not None]
     return any(calls and all(call.get("from_cache") for call in calls) for calls in repeats)
 
@@ -256,7 +256,7 @@ def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exce
     causes = "\n".join(f"  rollout {c.index}: {c.error}" for c in candidates)
     error = AllRolloutsFailedError(
         f"all {len(candidates)} rollouts failed:\n{causes}\n"
-        "Mend what they name; to look closer, run the agent alone on this input",
+        "Correct the causes; to look closer, run the agent alone on this input",
         candidates,
         [None] * len(candidates),
     )
@@ -270,14 +270,14 @@ def _raise_no_quorum(
     causes = "\n".join(f"  rollout {i}: {why}" for i, why in reasons.items() if i not in ranking.order)
     raise QuorumError(
         f"{len(ranking.order)} of {len(candidates)} rollouts could be scored, fewer than quorum={quorum}:\n{causes}\n"
-        "Mend what they name, or ask for fewer",
+        "Correct the causes, or set a smaller quorum",
         candidates,
         outputs_of(records),
     )
 
 
 def outputs_of(records: Sequence[Record]) -> list[Any]:
-    """What each rollout wrote, as ``(key, value)`` pairs; ``None`` for one that failed or was cancelled."""
+    """Return the writes of each rollout as ``(key, value)`` pairs; ``None`` for one that failed or was cancelled."""
     return [None if record["error"] or was_cancelled(record) else writes_of(record) for record in records]
 
 
@@ -299,7 +299,7 @@ def _raise_none_scored(
 def _why_none_scored(
     candidates: Sequence[Candidate], ranking: Ranking, options: Options, cached: bool
 ) -> tuple[str, str]:
-    """What is the matter, and what to do; ``cached``: an LLM cache answered some calls."""
+    """Return why no rollout could be scored, and what to do. ``cached``: an LLM cache answered some calls."""
     signal = leading(options.selector.signals)
     calls = [call for c in candidates for call in c.trajectory.calls]
     models = ", ".join(repr(name) for name in sorted({call.model for call in calls if call.model}))
@@ -308,13 +308,13 @@ def _why_none_scored(
     reasons = sorted(set(ranking.reasons.values()))
     if signal is None or "no_vote" in reasons:
         why = ", ".join(reasons) or "no reason given"
-        return f"the selector {options.selector.name!r} found nothing to go by ({why})", (
+        return f"the selector {options.selector.name!r} could score no rollout ({why})", (
             "give a vote a normalize= that finds an answer, or choose another selector"
         )
     if not any(c.trajectory.calls for c in ended):
         return "no LLM call was seen in any rollout", (
             "make the calls through LangChain or an openai client, not from threads that do not copy the "
-            "context, and see that `calls=` does not leave them all out"
+            "context, and make sure that `calls=` does not leave them all out"
         )
     if any(c.trajectory.count(signal) for c in ended):
         return "every rollout has too few tokens with logprobs (see min_coverage), or no phases", ASK_FOR_LOGPROBS

@@ -1,4 +1,4 @@
-"""From the state of the graph around to the winner's writes: the question is opened, run, and closed."""
+"""The node in the outer graph: opens a question with the outer state, runs it, and returns the winner's writes."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.support.checks import whole
 from ec_agent.support.plans import Plan, Step, call
 
-_NO_LIMIT = 10_000  # of supersteps: rounds and rollouts have limits of their own
-_FAILED = 100  # questions that failed after an action, kept for a retry policy around the node
+_NO_LIMIT = 10_000  # supersteps of the fan-out graph: enough for any question, whose rounds and rollouts are limited
+_FAILED = 100  # how many questions that failed after an action are kept, for a retry policy around the node
 
 
 class Node:
-    """What ``best_of_n`` does inside a graph.
+    """The work of ``best_of_n`` inside a graph.
 
     Args:
-        agent: what runs.
-        options: how.
-        alone: whether the graph around is that of ``as_agent()``: it has the agent's whole state, and a destination
-            is for the graph around that one.
-        notices: who warns of undeclared tools; shared with the node that this one stands for.
+        agent: the agent, as the user gave it.
+        options: the options of ``best_of_n``.
+        alone: whether the outer graph is that of ``as_agent()``. That graph has the agent's whole state, and a
+            destination named by the winner is one of the graph around it.
+        notices: warns of undeclared tools; shared with the node for which this one was made.
     """
 
     def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
@@ -88,12 +88,12 @@ class Node:
                 )
 
     def plan(self, state: Any, config: RunnableConfig) -> Plan[Any]:
-        """Ask, choose, act; the winner's writes.
+        """Run the rollouts, choose the winner, carry its action out, and return its writes.
 
         Raises:
-            SelectionError: no winner can be named.
-            CommitError: its action cannot be carried out.
-            RunLeft: the run around was left.
+            SelectionError: no winner can be chosen.
+            CommitError: the winner's action cannot be carried out.
+            RunLeft: the outer run has ended early.
         """
         executors_here().check()
         told = audience_of(OpenedQuestion(self.agent.name, self.options.selector.name, config))
@@ -106,7 +106,7 @@ class Node:
         session = self._open(state, config, told)
         if session.root:
             warn_of_lost_memory(self.agent, config)
-        if session.executes and self.options.journal is not None:  # one that cannot be read is told before it costs
+        if session.executes and self.options.journal is not None:  # fails now, before any rollout is paid for
             yield call(self.options.journal, "read", session.key(0, 0))
         told.tell(Observer.question_asked, session.name, session.n)
         own: RunnableConfig = {
@@ -118,23 +118,24 @@ class Node:
             try:
                 done = yield self._asked(self._beginning(session), own, session)
             except SelectionError:
-                if session.unchosen is None:  # raised while an action was carried out, which can be tried again
+                if session.unchosen is None:  # raised by an action of the user's; a resumed run may try it again
                     raise
                 if session.ran:
                     yield from session.parking.clear_all(but=session.unchosen["course"]["thread"])
                     self._remember(session)
                     raise
-                # A resumed run meets what failed before it: the outage may be over, so the round is begun afresh.
+                # All records came from a checkpoint: they failed before this run was resumed. What made them fail may
+                # be over now, so start the round anew.
                 done = yield self._asked(from_its_start(session.unchosen), unsaved(own), session)
             yield from keep(session.memory, session.parking, last_of(done)["end"], config)
             yield from session.parking.clear(parked_in(done))
-            for record in done["records"]:  # of a killed process: nobody else will leave them
+            for record in done["records"]:  # open environments of a killed process, so that they are closed below
                 if record["index"] not in session.ran and record["token"] is not None:
                     yield from session.reopen(record["index"], record["token"])
             result = self._close(session, done, config)
             yield from told.telling(Observer.answer_written, session.known, result)
         except (CommitUncertain, GraphInterrupt):
-            session.keep()  # it may go on from there, once somebody has looked
+            session.keep()  # the run may be resumed, with these environments
             raise
         finally:
             yield from session.close()
@@ -159,7 +160,7 @@ class Node:
         return Step(sync, aask)
 
     def _beginning(self, session: Session) -> FanOutState:
-        """Where the question begins: one that is tried again goes on after what it carried out."""
+        """Return the state with which the question begins. A retried question goes on after the actions it has done."""
         begun, parking = self._failed.pop(session.name, (NEW, session.parking))
         if not session.parking.lasting:
             session.parking = parking
@@ -197,13 +198,13 @@ class Node:
         n = self._count(context)
         outer = outer_channels(config)
         check_fit(self.agent, outer, options.selection_key, options.output is not None)
-        # Inside another rollout, which is one of many, nothing may be carried out.
+        # Inside a rollout of another question nothing may be carried out, since that rollout may lose.
         within = isinstance(current_gate.get(), RolloutGate)
         executes = options.on_commit == "execute" and not within
         if isinstance(gate := current_gate.get(), RolloutGate):
-            gate.join(self._policy)  # what is not done in these rollouts is not to be done in the one around them
+            gate.join(self._policy)  # tools that may not run in these rollouts may not run in the outer rollout either
         if (around := current_recorder.get()) is not None:
-            around.check()  # a rollout that has been stopped asks nothing more
+            around.check()  # if the outer rollout has been stopped, ask nothing more
         else:
             warn_of_exit(config, executes)
         breakpoints = check_breakpoints(self.agent, options, self._policy, config)
@@ -237,7 +238,10 @@ class Node:
         )
 
     def _count(self, context: Any) -> int:
-        """How many rollouts: what the run's context says is for the outermost; below it, n would multiply."""
+        """Return the number of rollouts.
+
+        The run's context sets it only for the outermost question: for nested questions too, it would multiply.
+        """
         quorum, n = self.options.limits.quorum, self.options.n
         n = _n_of(context, n) if current_recorder.get() is None else n
         if quorum is not None and quorum > n:
@@ -245,8 +249,8 @@ class Node:
         return n
 
     def _known(self, state: Any, outer: Mapping[str, Channel]) -> Any:
-        """What the agent is asked, each message with an id: without one it would be another in every rollout."""
-        if self._alone and not self.agent.is_function:  # an object would have defaults that nobody gave
+        """Return the agent's input, with ids for messages without one: each rollout would give them different ids."""
+        if self._alone and not self.agent.is_function:  # a state object would add defaults that were never written
             state = {key: channel.get() for key, channel in outer.items() if channel.is_available()}
         known = self.agent.input_of(state)
         return rebuilt(known, with_id) if isinstance(known, dict) else known
@@ -259,7 +263,7 @@ class Node:
         if options.route is not None:
             candidates = session.candidates(done["records"])
             winner = next(candidate for candidate in candidates if candidate.index == selection.winner)
-            more = last["writes"] or last["end"]["kind"] == "commit"  # after a pause there may be nothing to do
+            more = last["writes"] or last["end"]["kind"] == "commit"  # after a pause nothing may be left to do
             if more and not last["end"].get("carried"):
                 winner = replace(winner, final_action=final_action_of(last))
             with in_environment(session.environment(selection.winner)):
@@ -283,12 +287,12 @@ class Node:
         if self._alone:
             return
         nowhere = [name for step in goto if not has_node(config, name := getattr(step, "node", step))]
-        if nowhere:  # LangGraph would end the run there without a word
+        if nowhere:  # LangGraph would just end the run, without an error
             raise ConfigError(f"route= leads to {nowhere}, which the graph does not have; add the nodes, or use END")
 
 
 def _whole(done: Mapping[str, Any]) -> Selection:
-    """The receipt of the last choice, with what earlier rounds and later steps add to it."""
+    """Return the receipt of the last choice, with the usage and commits of all rounds and the earlier receipts."""
     earlier = tuple(Selection.from_dict(plain) for plain in done["earlier"])
     selection = Selection.from_dict(done["selection"])
     after = [done["last"]["usage"]] if done["last"] is not None else []
@@ -299,7 +303,7 @@ def _whole(done: Mapping[str, Any]) -> Selection:
 def _hand_over(session: Session, selection: Selection, done: Mapping[str, Any], config: RunnableConfig) -> None:
     chosen = session.chosen(selection, done["records"], config)
     session.told.tell(Observer.question_over, chosen)
-    # Inside another rollout only the winner's calls were, in effect, made by that rollout; all were paid for.
+    # For an outer rollout, only the winner's calls count as its own calls. The tokens of all were spent.
     if (around := current_recorder.get()) is not None:
         said = answers_within([done[name] for name in ("records", "last", "written")])
         around.known += [answer for _, _, answer in answers_in(said)]
@@ -308,6 +312,6 @@ def _hand_over(session: Session, selection: Selection, done: Mapping[str, Any], 
 
 
 def _n_of(context: Any, default: int) -> int:
-    """``n`` from the run's context, if it has one."""
+    """Return ``n`` from the run's context, or the default if the context has none."""
     n = context.get("n") if isinstance(context, Mapping) else getattr(context, "n", None)
     return default if n is None else whole("the run context's n", n)

@@ -1,4 +1,4 @@
-"""The one protocol for whoever wants to know what happens to a question; ``observing`` calls it."""
+"""The protocol of observers: what they can be told of a question. ``observing`` is the module that calls them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OpenedQuestion:
     Attributes:
         agent: the agent's name.
         selector: the selector's name.
-        config: of the graph task that asks the question.
+        config: the config of the graph task in which the question is asked.
     """
 
     agent: str
@@ -33,19 +33,20 @@ class OpenedQuestion:
 
     @property
     def thread(self) -> str | None:
-        """The thread that the graph around runs on."""
+        """The id of the thread on which the outer graph runs; ``None`` without one."""
         thread = (self.config.get("configurable") or {}).get("thread_id")
         return None if thread is None else str(thread)
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptId:
-    """Which attempt at which rollout of the question something is about.
+    """Identifies one attempt at one rollout of a question.
 
     Attributes:
-        index: number of the rollout.
-        round: which round it is in, from 0.
-        attempt: how often this rollout of this round was begun before: by ``retry=``, or to carry its action out.
+        index: number of the rollout, from 0.
+        round: number of its round, from 0.
+        attempt: how many attempts at this rollout came before in this round: earlier tries of ``retry=``, or the
+            attempt whose action is now carried out.
         acting: whether it carries the winner's action out.
     """
 
@@ -57,14 +58,14 @@ class AttemptId:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A choice. Its parts are named as those of a ``BestOfNResult``.
+    """A choice. Its fields have the names of a ``BestOfNResult``'s.
 
     Attributes:
         selection: the receipt.
         trajectories: the LLM calls of every rollout, in index order.
         final_actions: the final action of every rollout, in index order; ``None`` for a failed one.
-        records: what the rollouts left, in no order.
-        config: of the graph task in which it was chosen.
+        records: the rollouts' records, in no particular order.
+        config: the config of the graph task in which the choice was made.
     """
 
     selection: Selection
@@ -75,14 +76,15 @@ class Chosen:
 
 
 class Observer:
-    """Hears what happens to one question. Derive from it and write the methods you need; each does nothing here.
+    """Base class of observers, which are told what happens to one question. Here every method does nothing.
 
-    One is made for each question (``observing``). It is called where the thing happens: by rollouts side by side, in
-    threads of a sync run, so it locks what it shares. What a method raises costs the run nothing: it is caught, told
-    as a ``ProgressWarning``, and that observer is not called again.
+    Derive a class and write the methods that you need. Each question gets an observer of its own (see ``observing``).
+    Rollouts that run at the same time call it, in a sync run from several threads, so it must lock data that they
+    share. An error in a method does not end the run: it becomes a ``ProgressWarning``, and the observer is not called
+    again.
 
     Attributes:
-        may_raise: what it raises ends the question all the same, for its user has asked for that.
+        may_raise: whether an error of ``chosen`` or ``answer_written`` ends the question, because the user wants that.
     """
 
     may_raise: ClassVar[bool] = False
@@ -90,36 +92,36 @@ class Observer:
     # The question
 
     def around_question(self) -> AbstractContextManager[None]:
-        """Around everything that is done for the question; what it sets in the context holds in rollouts, too."""
+        """Return a context for everything that is done for the question. Rollouts inherit variables set in it."""
         return nullcontext()
 
     def question_asked(self, name: str, n: int) -> None:
-        """The question has a name, the same when it is resumed, and will be asked ``n`` times."""
+        """The question is about to run ``n`` rollouts. Its name stays the same when it is resumed."""
 
     def question_waits(self, chosen: Chosen) -> None:
-        """The question waits for a person, or at a breakpoint; it is told again where it is taken up there."""
+        """The question waits for a person's answer, or at a breakpoint. Called again when it is resumed there."""
 
     def question_over(self, chosen: Chosen) -> None:
-        """The last choice of the question is made and acted upon; the receipt is whole."""
+        """The question is over: the last choice is made and its action carried out, and the receipt is complete."""
 
     def answer_written(self, known: Any, answer: Any) -> Plan[None] | None:
-        """The graph around gets this, the winner's writes; ``known`` is what the agent was asked."""
+        """The winner's writes, ``answer``, are about to go to the outer graph; ``known`` is the agent's input."""
 
     # What ``stop=`` says
 
     def wave_started(self, wave: int, round: int, indices: Sequence[int]) -> None:
-        """With ``stop=``: these rollouts are about to start, as a wave of a round; both are counted from 0."""
+        """A wave of rollouts is about to start; only with ``stop=``. Waves and rounds are numbered from 0."""
 
     def enough_known(self, reason: str, started: int) -> None:
-        """The plan says that enough is known, in these words, with so many rollouts of the round started."""
+        """The plan given as ``stop=`` says that enough is known; ``started`` counts the round's rollouts so far."""
 
     # One attempt at a rollout
 
     def rollout_started(self, rollout: AttemptId) -> None:
-        """An attempt begins; where ``rollout.attempt`` is above 0 the rollout begins again."""
+        """An attempt at a rollout starts; if ``rollout.attempt`` is above 0, there was an earlier one."""
 
     def around_rollout(self, rollout: AttemptId) -> AbstractContextManager[None]:
-        """Around the agent's run; what it sets in the context holds in the agent."""
+        """Return a context for the agent's run. The agent inherits context variables set in it."""
         return nullcontext()
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
@@ -128,23 +130,24 @@ class Observer:
     # Its LLM calls and tools
 
     def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """An LLM call is made, with these parameters; ``call.counted`` says whether ``calls=`` counts it."""
+        """An LLM call starts, with the parameters ``asked``; ``call.counted`` says whether ``calls=`` counts it."""
 
     def call_streamed(self, rollout: AttemptId, call: OpenCall) -> None:
-        """LangChain passed a part of a counted call's answer on: ``call.parts`` is how many so far."""
+        """A part of a streamed answer came through LangChain, for a call that counts; ``call.parts`` counts them."""
 
     def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
-        """An LLM call is over: ``call.done`` has its numbers, or ``None`` where it failed or only passed others' on.
+        """An LLM call has ended.
 
         Args:
-            rollout: whose it is.
-            call: the call. A nested question's, and one found in messages, ends without having started.
-            requests: the client's requests for it that were answered.
-            told_before: how many of its tokens were told of already, as those of calls that it made.
+            rollout: the attempt that made the call.
+            call: the call; ``call.done`` has its numbers, or is ``None`` if it failed or only passed on the answers of
+                other calls. Calls of a nested question, and calls found in messages, end without having started.
+            requests: the answered requests that the client sent for it.
+            told_before: how many of its tokens were reported before, as tokens of calls made during it.
         """
 
     def tool_started(self, rollout: AttemptId, run: UUID, name: str) -> None:
-        """A LangChain tool runs."""
+        """A LangChain tool starts."""
 
     def tool_ended(self, rollout: AttemptId, run: UUID, failed: bool) -> None:
         """A LangChain tool has returned or raised."""
@@ -152,11 +155,11 @@ class Observer:
     # The choice
 
     def around_choice(self) -> AbstractContextManager[None]:
-        """Around the selector's work."""
+        """Return a context for the selector's work."""
         return nullcontext()
 
     def chosen(self, chosen: Chosen) -> Plan[None] | None:
-        """One is chosen."""
+        """A winner is chosen."""
 
     def commit_started(self, tool: str, key: str) -> None:
-        """The winner's action, this tool, is about to be carried out with this idempotency key."""
+        """The winner's call of this tool is about to be carried out, with this idempotency key."""

@@ -1,4 +1,4 @@
-"""Progress events: what a question does while it runs, in small plain dictionaries. docs/live.md lists them."""
+"""Make progress events of what a question does while it runs: small plain dicts, which docs/live.md lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ec_agent.numbers.trajectory import Call
 from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
 from ec_agent.rollouts.record import Record
 
-MOST_MEANS = 32  # of a call: events stay small, however long the answer is
+MOST_MEANS = 32  # mean entropies per call, so that events stay small however long the answer is
 STREAMING_EVERY = 0.2  # seconds between events about a streamed answer
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -28,7 +28,7 @@ Emit = Callable[[Mapping[str, Any]], None]
 
 @dataclass(eq=False, slots=True)
 class _Told:
-    """What was told of one attempt so far."""
+    """What the events of one attempt have reported so far."""
 
     here: Context
     tools: dict[UUID, str] = field(default_factory=dict)
@@ -39,10 +39,10 @@ class _Told:
 
 
 class ProgressEvents(Observer):
-    """Makes events of what happens, and passes them on.
+    """Turns what happens into events, and passes each to a function.
 
     Args:
-        emit: takes each event.
+        emit: gets each event.
     """
 
     def __init__(self, emit: Emit) -> None:
@@ -51,42 +51,46 @@ class ProgressEvents(Observer):
         self._told: dict[AttemptId, _Told] = {}
 
     def question_asked(self, name: str, n: int) -> None:
-        """All events of the question carry a short form of its name."""
+        """Note the number of rollouts and a short form of the question's name, which all its events carry."""
         self._question, self._n = hashlib.sha256(name.encode()).hexdigest()[:8], n
 
     def wave_started(self, wave: int, round: int, indices: Sequence[int]) -> None:
-        """The wave."""
+        """Send the event ``ec_agent.wave``."""
         self._tell("wave", wave=wave, round=round, indices=list(indices), n=self._n)
 
     def enough_known(self, reason: str, started: int) -> None:
-        """Why no more are started."""
+        """Send the event ``ec_agent.stopped``, which says why no more rollouts are started."""
         self._tell("stopped", reason=reason, started=started, n=self._n)
 
     def rollout_started(self, rollout: AttemptId) -> None:
-        """Events from within the agent leave as from here: there, the run around would be taken for the agent's."""
+        """Send ``ec_agent.rollout.started``, and keep the context of this place for later events of the attempt.
+
+        Events that come from inside the agent are sent in that context. In the agent's own, LangGraph would take them
+        for events of the agent's graph.
+        """
         told = self._told[rollout] = _Told(copy_context())
         self._tell_of(told, rollout, "started", n=self._n, round=rollout.round, acting=rollout.acting)
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
-        """Its end; what a thread that it left behind does is told no more."""
+        """Send ``ec_agent.rollout.finished``. What a thread of the attempt does afterwards gives no more events."""
         if (told := self._told.pop(rollout, None)) is not None:
             self._tell_of(told, rollout, "finished", error=record["error"], seconds=record["seconds"])
 
     def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """A call that counts."""
+        """Send ``ec_agent.rollout.call`` with state "started", if the call counts."""
         if call.counted and (told := self._told.get(rollout)) is not None:
             about = {"call": call.sequence, "model": call.info.model, "node": call.info.node}
             self._tell_of(told, rollout, "call", state="started", **about)
 
     def call_streamed(self, rollout: AttemptId, call: OpenCall) -> None:
-        """Told now and then."""
+        """Send ``ec_agent.rollout.call`` with state "streaming", at most five times a second."""
         told, now = self._told.get(rollout), time.monotonic()
         if told is not None and now >= told.due:
             told.due = now + STREAMING_EVERY
             self._tell_of(told, rollout, "call", state="streaming", call=call.sequence, parts=call.parts)
 
     def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
-        """Its numbers, and those of the rollout so far."""
+        """Send ``ec_agent.rollout.call`` with state "ended", the call's numbers, and the rollout's so far."""
         told, done = self._told.get(rollout), call.done
         if told is None or not call.counted:
             return
@@ -99,31 +103,31 @@ class ProgressEvents(Observer):
         self._tell_of(told, rollout, "call", state="ended", **about)
 
     def tool_started(self, rollout: AttemptId, run: UUID, name: str) -> None:
-        """A tool runs."""
+        """Send ``ec_agent.rollout.tool`` with state "started"."""
         if (told := self._told.get(rollout)) is not None:
             told.tools[run] = name
             self._tell_of(told, rollout, "tool", state="started", tool=name, run=str(run))
 
     def tool_ended(self, rollout: AttemptId, run: UUID, failed: bool) -> None:
-        """It is over."""
+        """Send ``ec_agent.rollout.tool`` with state "ended" or "failed"."""
         told = self._told.get(rollout)
         if told is not None and (name := told.tools.pop(run, None)) is not None:
             state = "failed" if failed else "ended"
             self._tell_of(told, rollout, "tool", state=state, tool=name, run=str(run))
 
     def chosen(self, chosen: Chosen) -> None:
-        """Every score, and the receipt."""
+        """Send ``ec_agent.rollout.scored`` for each candidate, then ``ec_agent.selection`` with the receipt."""
         for candidate in chosen.selection.candidates:
             about = {"index": candidate.index, "score": candidate.score, "centroid": candidate.centroid}
             self._tell("rollout.scored", **about, reason=candidate.reason)
         self._tell("selection", selection=chosen.selection.to_dict())
 
     def commit_started(self, tool: str, key: str) -> None:
-        """The winner's action."""
+        """Send ``ec_agent.commit``."""
         self._tell("commit", tool=tool, key=key)
 
     def _tell_of(self, told: _Told, rollout: AttemptId, event: str, **details: Any) -> None:
-        # A copy: a context can be entered once at a time, and an agent may make calls side by side.
+        # Use a copy: one context cannot be entered twice at a time, and an agent may make calls side by side.
         told.here.copy().run(self._tell, f"rollout.{event}", index=rollout.index, **details)
 
     def _tell(self, event: str, **details: Any) -> None:
@@ -132,7 +136,7 @@ class ProgressEvents(Observer):
 
 
 def custom_stream(question: OpenedQuestion) -> ProgressEvents | None:
-    """Events to the custom stream of the graph around, if anybody listens there."""
+    """Make the observer that sends events to the outer graph's custom stream; ``None`` if nobody streams that."""
     runtime = (question.config.get("configurable") or {}).get(RUNTIME)
     write = None if runtime is None else runtime.stream_writer
     return ProgressEvents(write) if write is not None and anybody_hears(write) else None
@@ -151,11 +155,14 @@ def _numbers(done: Call | None, *, hidden: bool) -> dict[str, object]:
 
 
 def means(entropies: FloatArray, most: int = MOST_MEANS) -> list[float | None]:
-    """Mean entropies over equal stretches, in nats, to three decimals; ``None`` for one in which no token has any.
+    """Split the tokens into equal stretches and return each stretch's mean entropy, in nats, to three decimals.
 
     Args:
-        entropies: shape ``(T,)``, NaN where a token has none.
-        most: at most so many stretches; of a shorter timeline each token is one.
+        entropies: shape ``(T,)``, NaN where a token has no entropy.
+        most: the largest number of stretches. If there are fewer tokens, each token is a stretch.
+
+    Returns:
+        One mean per stretch; ``None`` for a stretch in which no token has an entropy.
     """
     length = len(entropies)
     if not length:

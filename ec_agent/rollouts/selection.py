@@ -1,4 +1,4 @@
-"""The receipt of a selection: who ran, who won, and why."""
+"""The receipt of a choice: which rollouts ran, which one won, and why."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ class CandidateReceipt:
 
     Attributes:
         index: number of the rollout, from 0.
-        centroid: its entropy centroid in [0, 1); ``None`` where it has none: ``reason`` says why.
-        score: what the selector gave it; for the default selector the centroid.
-        reason: why it has no score: ``"failed"``, ``"coverage"``, ``"no_phases"``, ``"no model"`` (none was called), or
-            the selector's own word; ``"passed over"`` where ``stop=`` named others of which one was to be taken.
-        tokens: generated tokens on its timeline.
-        scored_tokens: those of them that have the signal the selector reads, an entropy by default.
+        centroid: its entropy centroid in [0, 1); ``None`` where it has none, and ``reason`` says why.
+        score: its score from the selector; with the default selector, the centroid.
+        reason: why it has no score: ``"failed"``, ``"coverage"``, ``"no_phases"``, ``"no model"`` (no model was
+            called), or a reason of the selector; ``"passed over"`` if the plan given as ``stop=`` allowed only other
+            rollouts to win.
+        tokens: number of generated tokens on its timeline.
+        scored_tokens: how many of these have the signal that the selector reads, by default an entropy.
         phases: number of High Entropy Phases of that signal.
-        calls: LLM calls that count.
-        tool_calls: tools executed, as far as they are LangChain tools.
-        coverage: share of generated tokens with that signal; ``None`` where it is not known.
-        seconds: how long the rollout took.
-        error: what it failed with; ``None`` where it ended.
-        same_as: lowest index of an earlier rollout that came out identical; ``None`` where it is distinct.
-        logprobs: how many of the calls came with what: ``"full"``, with candidates; ``"sampled"``, with the logprobs of
-            the sampled tokens alone; ``"none"``.
-        partial_calls: calls whose answer was not read, or not sent, to its end.
-        constrained_calls: calls held to a grammar, a schema or a certain tool: their logprobs may be those before that
-            constraint (llama.cpp's are).
-        sampling: the sampling parameters asked for.
-        unsampled_calls: calls to which they could not be applied.
-        cached_calls: calls that an LLM cache answered in a model's place: they are on the timeline, and cost nothing.
-        unplaced_tokens: tokens without logprobs that may be elsewhere than the timeline has them.
+        calls: number of LLM calls that count.
+        tool_calls: number of LangChain tools that ran.
+        coverage: share of generated tokens with that signal, 0 to 1; ``None`` where it is not known.
+        seconds: how long the rollout ran.
+        error: type and text of its error; ``None`` where it did not fail.
+        same_as: lowest index of an earlier rollout with the same result; ``None`` where there is none.
+        logprobs: number of calls by the logprobs that came: ``"full"`` (also of other candidates), ``"sampled"`` (only
+            of the sampled tokens), ``"none"``.
+        partial_calls: number of calls whose answer was not complete, or not read to its end.
+        constrained_calls: number of calls that had to follow a grammar, a schema or a certain tool. Their logprobs may
+            be those from before that constraint, as llama.cpp's are.
+        sampling: the sampling parameters that ``sampling=`` gave.
+        unsampled_calls: number of calls to which these parameters could not be applied.
+        cached_calls: number of calls that an LLM cache answered. They are on the timeline, but cost nothing.
+        unplaced_tokens: number of tokens without logprobs whose place on the timeline is not certain.
     """
 
     index: int
@@ -67,11 +68,11 @@ class CandidateReceipt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What the rollouts were, beside their receipt: what a picture is drawn from. It is kept in memory only.
+    """The rollouts' timelines and final actions, from which pictures are drawn. They are kept in memory only.
 
     Attributes:
-        trajectories: the candidates' timelines, in their order.
-        final_actions: what they would do next; ``None`` where one failed.
+        trajectories: the candidates' trajectories, in their order.
+        final_actions: the candidates' final actions, in their order; ``None`` for a failed one.
     """
 
     trajectories: tuple[Trajectory, ...]
@@ -80,33 +81,33 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Who was selected, out of what, and with which settings. Serialisable: ``to_dict`` is plain JSON.
+    """The receipt: which rollout was selected, out of which, and with which settings. ``to_dict`` makes plain JSON.
 
     Attributes:
         winner: index of the winner.
         order: indices of the scored candidates, the best first.
-        candidates: all of them, in index order.
-        margin: absolute gap between the winner's score and the runner-up's; ``None`` where there is none.
+        candidates: all candidates, in index order.
+        margin: absolute difference between the winner's score and the next best; ``None`` where there are not two.
         selector: the selector's name.
-        config: settings of the phases.
-        distinct: how many of the rollouts that ended differ from each other.
-        usage: ``prompt_tokens``, ``cached_tokens`` (of those, what the provider read from its cache) and
-            ``generated_tokens`` over all rollouts, calls the filter leaves out included. ``cached_answer_tokens``,
-            where an LLM cache gave answers in the place of the model, are none of these and cost nothing.
+        config: settings of the High Entropy Phases.
+        distinct: how many different results the rollouts that ended have.
+        usage: tokens over all rollouts, also of calls that do not count: ``prompt_tokens``, ``generated_tokens``, and
+            ``cached_tokens`` (the prompt tokens that the provider had cached). ``cached_answer_tokens`` is separate:
+            the tokens of answers from an LLM cache, which cost nothing.
         warnings: what to know before trusting the choice.
         commits: the actions carried out, in order: ``tool``, ``args``, ``key`` (the idempotency key).
         undeclared_tools: tools that ran in more than one rollout and are neither in ``commit=`` nor marked
-            ``@read_only``: what they did to the world, they did once per rollout.
+            ``@read_only``. What such a tool does to the world was done once per rollout.
         earlier: the receipts of earlier rounds, where the winner went on after a commit; ``usage`` is over all.
-        planned: how many rollouts there were to be: ``n``.
-        started: how many were started; fewer where ``stop=`` said that enough is known.
-        ended: how many came to an end, those that failed left out. They alone are chosen from.
-        cancelled: how many were stopped on their way by ``cancel=True``: their tokens are in ``usage``, and they are
-            neither candidates nor failed.
-        waves: how many rollouts were started together, wave by wave; they add up to ``started``.
-        stopped: why no more were started, in the plan's own words; ``None`` where all were.
-        saved_tokens: generated tokens that stopping saved. An estimate: had the rest been run to its end, each of it
-            would have generated what the rollouts that ended did on average. ``None`` where they reported none.
+        planned: how many rollouts were planned: ``n``.
+        started: how many were started: fewer than planned if ``stop=`` said that enough is known.
+        ended: how many ended without failing. The winner is one of them.
+        cancelled: how many were stopped while they ran, by ``cancel=True``. Their tokens are in ``usage``, but they are
+            no candidates, and do not count as failed.
+        waves: how many rollouts were started in each wave; they add up to ``started``.
+        stopped: why no more were started, in the plan's words; ``None`` where all were.
+        saved_tokens: estimate of the generated tokens that stopping has saved: it assumes that each rollout not run to
+            its end would have generated as many as the others on average. ``None`` where the others reported none.
         seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of ``to_dict``.
     """
 
@@ -132,7 +133,7 @@ class Selection:
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.planned:  # a receipt of an earlier version: all were run
+        if not self.planned:  # a receipt of an earlier version, in which all rollouts ran
             count = len(self.candidates)
             ended = sum(candidate.error is None for candidate in self.candidates)
             for name, value in (("planned", count), ("started", count), ("ended", ended), ("waves", (count,))):
@@ -140,11 +141,11 @@ class Selection:
 
     @property
     def won(self) -> CandidateReceipt:
-        """The winner's line."""
+        """The winner's entry in ``candidates``."""
         return next(candidate for candidate in self.candidates if candidate.index == self.winner)
 
     def to_dict(self) -> dict[str, Any]:
-        """The receipt as plain JSON."""
+        """Return the receipt as plain JSON."""
         plain = asdict(replace(self, seen=None, earlier=()))
         del plain["seen"]
         for name in ("order", "warnings", "undeclared_tools", "waves"):
@@ -156,11 +157,11 @@ class Selection:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Selection:
-        """The inverse of ``to_dict``. What it is given is data, of a file perhaps, and is looked at as such.
+        """Read a receipt back from what ``to_dict`` made. Every field is checked, for it may come from any file.
 
         Raises:
-            ConfigError: a field is missing, unknown, or of another type; the winner, or one in the order, is no
-                candidate.
+            ConfigError: a field is missing, unknown, or of another type; or the winner or the order names a rollout
+                that is no candidate.
         """
         try:
             return _read_back(plain, "the receipt")
@@ -168,13 +169,13 @@ class Selection:
             raise ConfigError(f"{error}; give what Selection.to_dict() made") from error
 
     def to_html(self, title: str | None = None) -> str:
-        """The selection as a page, complete in itself: who won, why, and where each rollout hesitated.
+        """Return the selection as an HTML page without links to other files: who won, why, and where each was unsure.
 
-        What was not kept is not there: texts need ``keep_text=True``, candidates ``keep_candidates=5``; a selection
-        read back with ``from_dict`` has no timelines.
+        The page shows token texts only with ``keep_text=True``, and the likeliest candidates of a token only with
+        ``keep_candidates=5``. A selection read back with ``from_dict`` has no timelines.
 
         Args:
-            title: what was asked, say.
+            title: heading of the page, for example the question.
 
         Raises:
             ConfigError: jinja2 or matplotlib is not installed.
@@ -186,7 +187,7 @@ class Selection:
         return page_of(view_of(self, title))
 
     def __str__(self) -> str:
-        """The table that the demo prints."""
+        """Return the receipt as a table for the terminal."""
         from ec_agent.visual.table import text_of
 
         return text_of(self)
@@ -216,7 +217,7 @@ def _all_earlier(selection: Selection) -> Iterator[Selection]:
 
 
 def identical_to(fingerprints: Mapping[int, str | None]) -> list[int | None]:
-    """For each rollout, by index, the lowest index of an earlier one with the same fingerprint."""
+    """Return for each rollout the lowest index of an earlier one with the same fingerprint; ``None`` without one."""
     first: dict[str, int] = {}
     same: list[int | None] = []
     for index, mark in fingerprints.items():
@@ -227,11 +228,11 @@ def identical_to(fingerprints: Mapping[int, str | None]) -> list[int | None]:
 
 
 def likely_cause(facts: Sequence[Mapping[str, Any]], *, cached: bool) -> str | None:
-    """Why rollouts may have come out the same, from how their calls were made.
+    """Return why rollouts may have the same result, judged by their calls; ``None`` if no cause is visible.
 
     Args:
-        facts: of each rollout that ended.
-        cached: whether a cache gave one that repeats another all its answers.
+        facts: the facts of each rollout that ended.
+        cached: whether a rollout that repeats another got all its answers from an LLM cache.
     """
     if cached:
         return "an LLM cache answered; switch it off for these rollouts (cache=False on the model)"

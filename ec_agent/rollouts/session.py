@@ -1,4 +1,4 @@
-"""One question on its way through ``best_of_n``: what its rollouts share, in memory."""
+"""The data that all rollouts of one question share, in memory."""
 
 from __future__ import annotations
 
@@ -38,46 +38,50 @@ from ec_agent.selectors import Candidate
 from ec_agent.support.leading import Lead
 from ec_agent.support.plans import Plan
 
-# Environments that are left as they are: collected as garbage, they would be closed.
+# Environments that must stay open for a later ``reopen``. Without this list, garbage collection would close them.
 _kept: list[World] = []
 
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """One question. Lives in memory only; nothing of it is checkpointed.
+    """One question while it is answered. It lives in memory only; no checkpoint contains it.
 
     Attributes:
-        name: thread and place of the question, the same when it is resumed or tried again; threads and keys derive
-            from it.
-        number: which question of its task it is.
-        config: of the task that asks it.
-        agent: what runs.
-        options: how.
-        n: how many times.
-        known: what the agent is asked.
-        outer: the channels of the graph around.
+        name: identifies the question by its thread and place, so it stays the same when the question is resumed or
+            retried. Rollouts' threads and idempotency keys are derived from it.
+        number: the question's number among those of its graph task.
+        config: the config of the graph task in which it is asked.
+        agent: the agent.
+        options: the options of ``best_of_n``.
+        n: the number of rollouts.
+        known: the agent's input.
+        outer: the channels of the outer graph.
         policy: which tool calls commit.
-        given: what the user gave, where rollouts have something of ours.
+        given: the user's own values that rollouts' configs replace by ours.
         executes: whether the winner's commit is carried out here.
-        within: whether this is inside a rollout of another question.
-        root: whether the graph around is that of ``as_agent()``, and none is around that.
-        once: how commits are carried out.
-        memory: where the agent keeps what it remembers over turns, if anything is kept.
-        parking: where stopped rollouts are kept.
-        breakpoints: the agent's that were given at run time.
-        worlds: the rollouts' environments that are open, by index.
-        ran: which rollouts ran here and now; those missing were found in a checkpoint.
-        errors: exceptions themselves, by rollout: records carry only their text.
-        seen: tools that rollouts stopped at, by name.
-        notices: who is told of undeclared tools that ran in several rollouts.
-        told: those who observe it.
-        unchosen: the state of the fan-out graph in which none could be chosen.
-        executors: whose leaving stops it. What its own rollouts raise does not stop those beside them.
+        within: whether the question is asked inside a rollout of another question.
+        root: whether the outer graph is that of ``as_agent()`` and is itself the outermost one.
+        once: carries commits out.
+        parking: keeps stopped rollouts.
+        memory: where the agent keeps its memory over turns; ``None`` without a checkpointer.
+        context: the run's context.
+        store: the run's long-term store.
+        told: the question's observers.
+        max_concurrency: the limit in the run's config, which holds for the agent's own parallel nodes.
+        breakpoints: breakpoints for the agent that were given at run time.
+        budget: counts the tokens that all rollouts have generated.
+        worlds: the open environments, by rollout.
+        ran: the rollouts that ran in this process; the records of the others came from a checkpoint.
+        errors: the exceptions of failed rollouts, of which records keep only the text.
+        seen: the tools at which rollouts stopped, by name.
+        notices: is told of undeclared tools that ran in rollouts.
+        unchosen: the state of the fan-out graph when no winner could be chosen.
+        executors: the executors in which the question runs. When one is left by an exception, the rollouts stop. An error
+            in one rollout does not stop the others.
         due: the rollouts of the next wave, once it is known that there is one.
-        fleeting: what a rollout's record leaves out, for it is not to be checkpointed: writes, and where it wants to go
-            with them.
-        leads: by round, which rollout asks first, where they share their prompt.
-        held: the same of a rollout that goes on after an action, by the thread it is parked on: a state.
+        fleeting: untracked writes of each rollout, which its record may not contain, and the nodes it wants to go to.
+        leads: by round, the rollout that asks first, where rollouts share the beginning of their prompt.
+        held: untracked values of each parked rollout, by the thread it is parked on.
     """
 
     name: str
@@ -116,27 +120,30 @@ class Session:
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:
-        """The records as a selector sees them, by index, less those cancelled; each record is read once."""
+        """Return the records as candidates for a selector, in index order, without cancelled ones.
+
+        Each record is read only once, because unpacking its calls takes time.
+        """
         found = []
         for record in sorted(records, key=lambda record: record["index"]):
             if was_cancelled(record):
                 continue
             known, candidate = self._read.get(record["index"], (None, None))
-            if candidate is None or known is not record:  # a checkpoint makes another of it
+            if candidate is None or known is not record:  # a checkpointer may give a new record for the same rollout
                 candidate = candidate_of(record, self.options)
                 self._read[record["index"]] = record, candidate
             found.append(candidate)
         return found
 
     def chosen(self, selection: Selection, records: Sequence[Record], config: RunnableConfig) -> Chosen:
-        """A choice as observers are told of it; ``config`` is of the task in which it was made."""
+        """Make what observers get to know of a choice; ``config`` belongs to the task in which it was made."""
         candidates = self.candidates(records)
         seen = Seen(
             tuple(candidate.trajectory for candidate in candidates),
             tuple(candidate.final_action for candidate in candidates),
         )
         trajectories, actions = seen.trajectories, seen.final_actions
-        if len(candidates) < len(records):  # some were cancelled: what they said until then stands in their places
+        if len(candidates) < len(records):  # some were cancelled: include what they generated before that
             said = {record["index"]: unpack_calls(record["calls"]) for record in records if was_cancelled(record)}
             said |= {candidate.index: candidate.trajectory for candidate in candidates}
             ended = {candidate.index: candidate.final_action for candidate in candidates}
@@ -145,18 +152,18 @@ class Session:
         return Chosen(replace(selection, seen=seen), trajectories, actions, records, config)
 
     def thread(self, round: int, index: int | str) -> str:
-        """The thread of one rollout."""
+        """Return the thread id of one rollout."""
         return f"{self.name}/{round}/{index}"
 
     def key(self, round: int, place: int | str) -> str:
-        """The idempotency key of one commit."""
+        """Return the idempotency key of one commit; ``place`` is the call's position in its message."""
         return str(uuid5(NAMESPACE_URL, f"{self.name}/{round}/commit/{place}"))
 
     def stand(self, config: RunnableConfig) -> Plan[None]:
-        """Find out where in which run of the thread the task with this config, in which somebody acts, stands.
+        """Find out the run and the place in it of a task that is about to act, and set the log for its commits.
 
         Raises:
-            CommitError: the checkpoints that led here do not arrive.
+            CommitError: the checkpoints that led to the task are not saved in time.
         """
         yield from written_down(config)
         here = yield from standing(self.config, config)
@@ -166,7 +173,7 @@ class Session:
 
     @property
     def outer_store(self) -> Any:
-        """The store that the rollouts read from and the winner writes to."""
+        """The real long-term store, from which rollouts read, and into which the winner's writes go."""
         return self.store if self.store is not None else self.agent.store
 
     def lead(self, round: int) -> Lead | None:
@@ -174,18 +181,18 @@ class Session:
         return self.leads.setdefault(round, Lead()) if self.options.share_prompt is not False else None
 
     def environment(self, index: int) -> Any:
-        """The environment of a rollout, if it has one."""
+        """Return the open environment of a rollout; ``None`` without one."""
         world = self.worlds.get(index)
         return None if world is None else world.environment
 
     def enter(self, index: int) -> Plan[None]:
-        """Enter the rollout's environment, unless it is open."""
+        """Make and enter the rollout's environment, unless it is open already."""
         if self.options.environment is not None and index not in self.worlds:
             self.worlds[index] = world = World(self.options.environment(index, private_copy(self.known)))
             yield world.enter()
 
     def reopen(self, index: int, token: str | None) -> Plan[bool]:
-        """Have a rollout's environment open that ended before the process did; whether that can be done."""
+        """Open the environment of a rollout that ran in an earlier process. Return whether it is open now."""
         reopen = getattr(self.options.environment, "reopen", None)
         if self.options.environment is None or index in self.worlds:
             return True
@@ -194,32 +201,32 @@ class Session:
         try:
             world = World(reopen(token))
             yield world.enter()
-        except Exception:  # it is gone: the rollout counts as unfinished
+        except Exception:  # the environment no longer exists, so the rollout has to run again
             return False
         self.worlds[index] = world
         return True
 
     def token(self, index: int) -> str | None:
-        """What the rollout's environment can be reopened with."""
+        """Return the token that reopens the rollout's environment; ``None`` if it cannot be reopened."""
         token = getattr(self.environment(index), "token", None)
         return token if isinstance(token, str) else None
 
     def check_sent(self, gone: Iterable[int]) -> None:
-        """See that rollouts whose environments are gone are worth running again.
+        """Check that it makes sense to run rollouts again whose environments are gone.
 
         Raises:
-            EnvironmentGoneError: some of them ran just now, so the next try would come to the same.
+            EnvironmentGoneError: some of them ran in this process, so another try would lose its environment as well.
         """
         again = sorted(self.ran.intersection(gone))
         if again:
             raise EnvironmentGoneError(
                 f"the environments of rollouts {again} are gone although they ended just now, so running them again "
-                "would never end: keep what environment= gives open until it is left, see that nothing else closes or "
-                "removes it, and resume the run"
+                "would never end: keep what environment= gives open until its with block is left, make sure that "
+                "nothing else closes or removes it, and resume the run"
             )
 
     def can_wait(self, index: int) -> bool:
-        """Whether the rollout's environment, if any, can be opened again after the run was left."""
+        """Whether the rollout may wait for a person: it has no environment, or one that can be reopened later."""
         lasts = hasattr(self.options.environment, "reopen") and self.token(index) is not None
         return lasts or self.options.environment is None
 
@@ -229,7 +236,7 @@ class Session:
             yield world.close()
 
     def keep(self) -> None:
-        """Leave environments that can be reopened as they are."""
+        """Keep the environments that can be reopened from being closed at the end of the question."""
         if hasattr(self.options.environment, "reopen"):
             lasting = [index for index in self.worlds if self.token(index) is not None]
             _kept.extend(self.worlds.pop(index) for index in lasting)
@@ -241,7 +248,7 @@ class Session:
             _, world = self.worlds.popitem()
             try:
                 yield world.close()
-            except BaseException as error:  # cancelled in the middle: the others are left all the same
+            except BaseException as error:  # cancelled in the middle: still close the others
                 stopped = stopped or error
         if stopped is not None:
             raise stopped

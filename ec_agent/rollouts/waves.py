@@ -1,6 +1,6 @@
-"""Which rollouts of a round run next, and whether they are enough: asked of ``stop=``, answered from the records alone.
+"""Ask the plan given as ``stop=`` which rollouts of a round to start next, and whether enough is known.
 
-Nothing here remembers anything, so that a run that was killed goes on in the wave in which it was.
+These functions go by the records alone and keep no state, so that a run resumed after a kill goes on in the same wave.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ec_agent.stopping.asking import ask
 
 
 def first_wave(session: Session) -> range:
-    """The rollouts that a round begins with: all of them without ``stop=``, or where the rest is to be cancelled.
+    """Return the indices of the rollouts with which a round begins. Without ``stop=`` these are all.
 
     Raises:
         ConfigError: the plan failed, or answered something else than ``More``.
@@ -29,11 +29,11 @@ def first_wave(session: Session) -> range:
 
 
 def next_wave(session: Session, records: Sequence[Record]) -> tuple[range, Stop | None]:
-    """The rollouts that follow those that are over, and why there are none, where the plan says so.
+    """Return the indices of the rollouts to start next; if there are none, also the plan's reason to stop.
 
     Args:
         session: the question.
-        records: of all rollouts of the round that were started.
+        records: the records of all rollouts that were started in this round.
 
     Raises:
         ConfigError: the plan failed, or answered something else than ``Stop`` or ``More``.
@@ -50,14 +50,14 @@ def next_wave(session: Session, records: Sequence[Record]) -> tuple[range, Stop 
 def decided(
     plan: StoppingPlan, candidates: Sequence[Candidate], running: int, left: int, quorum: int | None
 ) -> Stop | More:
-    """What the plan says; nothing is enough before the quorum is there, as long as somebody may still come.
+    """Return the plan's answer. While ``quorum`` is not reached and rollouts are left, a ``Stop`` becomes ``More``.
 
     Args:
-        plan: whom to ask.
+        plan: the plan to ask.
         candidates: the rollouts that are over, failed ones too.
-        running: how many are under way.
+        running: how many are running.
         left: how many are not started yet.
-        quorum: fewest rollouts to select from, as in ``Limits``.
+        quorum: the fewest scored rollouts to select from, as in ``Limits``.
 
     Raises:
         ConfigError: as ``ask`` says.
@@ -70,5 +70,5 @@ def decided(
 
 
 def waves_in(records: Sequence[Record]) -> dict[int, int]:
-    """The waves, counted from 0, in which rollouts were started."""
+    """Return the wave, numbered from 0, in which each rollout was started, by the rollout's index."""
     return {record["index"]: record.get("wave", 0) for record in records}

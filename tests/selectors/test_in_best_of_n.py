@@ -109,7 +109,7 @@ def test_where_nobody_has_a_vote_the_error_says_so_and_loses_nothing(run):
 
 def test_unknown_lengths_are_said_too():
     unknown = [[Reply(answer)] for answer in ANSWERS]
-    with pytest.raises(NoScoredRolloutError, match=r"'shortest' found nothing to go by \(length_unknown\)"):
+    with pytest.raises(NoScoredRolloutError, match=r"'shortest' could score no rollout \(length_unknown\)"):
         asked(unknown, selector=Shortest()).run(ASK)
 
 
