@@ -76,8 +76,8 @@ class Session:
         seen: the tools at which rollouts stopped, by name.
         notices: is told of undeclared tools that ran in rollouts.
         unchosen: the state of the fan-out graph when no winner could be chosen.
-        executors: the executors in which the question runs. When one is left by an exception, the rollouts stop. An error
-            in one rollout does not stop the others.
+        executors: the executors in which the question runs. When one is left by an exception, the rollouts stop.
+            An error in one rollout does not stop the others.
         due: the rollouts of the next wave, once it is known that there is one.
         fleeting: untracked writes of each rollout, which its record may not contain, and the nodes it wants to go to.
         leads: by round, the rollout that asks first, where rollouts share the beginning of their prompt.
