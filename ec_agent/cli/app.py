@@ -268,6 +268,13 @@ def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
 )
 @click.option("--selectors", help="Names with commas between them; settings as in deepconf_tail:window=64.")
 @click.option("--config", help="Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]")
+@click.option(
+    "--stop",
+    multiple=True,
+    metavar="PLAN",
+    help="A stopping plan to replay beside the selectors: agreement:2,2,4:threshold=0.75, say. May be repeated; left "
+    "out, the usual plans are beside the majority vote and the lowest centroid.",
+)
 @click.option("--resamples", default=9999, show_default=True, help="Of intervals and p-values, each.")
 @click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
 @click.option("--task", help="With --html: one task's rollouts alone, token by token; nothing is compared.")

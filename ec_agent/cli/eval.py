@@ -259,7 +259,7 @@ def compare_selectors(path: Path, console: Console) -> None:
 
     console.print()
     try:
-        print_accuracies(report_of(path), console)
+        print_accuracies(report_of(path, stops=()), console)
     except EcAgentError as error:
         console.print(f"[yellow]note[/yellow]  selectors are not compared: {safe(str(error))}")
     console.print(f"next: ec-agent report {safe(str(path))} --html report.html")

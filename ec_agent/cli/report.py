@@ -19,6 +19,7 @@ from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored import load_results
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Seen
+from ec_agent.stopping.spelling import plan_in
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
 from ec_agent.traces.stored import StoredSelection
@@ -40,6 +41,7 @@ def run_report(
     resamples: int = 9999,
     partial: bool = False,
     task: str | None = None,
+    stop: tuple[str, ...] = (),
 ) -> None:
     """Compare, write the files asked for, and print the tables; with ``-`` for a file, print that file alone.
 
@@ -70,6 +72,7 @@ def run_report(
         config=config_in(config) if config is not None else None,
         resampling=Resampling(resamples),
         partial=partial,
+        stops=[plan_in(each) for each in stop] if stop else None,
     )
     files = []
     if html is not None:

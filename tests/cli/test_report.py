@@ -208,3 +208,18 @@ def test_recorded_selections_are_drawn(tmp_path):
         assert "second question" in text
     done = CliRunner().invoke(app, ["report", str(tmp_path / "a.db"), "--html", str(page), "--task", "third"])
     assert "has no selection 'third'" in str(done.exception)
+
+
+def test_stopping_plans_are_replayed(run_file):
+    said = report(run_file, "--selectors", "majority_vote,mean_logprob", "--stop", "agreement:2,1", "--stop", "beta")
+    assert "What stopping early saves" in said
+    assert said.count("agreement:2,1") == said.count("beta ") == 2
+    assert "What stopping early saves" not in report(run_file, "--selectors", "mean_logprob")
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"), [("later", "unknown stopping plan"), ("agreement:0", "a wave in waves is 0")]
+)
+def test_a_stopping_plan_that_there_is_not(run_file, plan, words):
+    with pytest.raises(ConfigError, match=words):
+        report(run_file, "--stop", plan)

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.facts import RunFacts, facts_of
+from ec_agent.evaluation.report.replayed import StopRow, stops_of
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, Summary, summarise
+from ec_agent.evaluation.statistics.bootstrap import resampling_of
 from ec_agent.evaluation.stored import load_results
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY
 from ec_agent.selectors import Selector
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
 from ec_agent.selectors.windows import WindowSelector
+from ec_agent.stopping import StoppingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class EvaluationReport:
         warning: selector -> the first validity warning it gave, for those that gave one.
         unfinished: tasks of the run that lack rollouts and are left out.
         results: what was compared.
+        stops: stopping plans beside all N at once.
     """
 
     summary: Summary
@@ -54,6 +58,7 @@ class EvaluationReport:
     warning: Mapping[str, str]
     unfinished: int
     results: Sequence[TaskResult] = ()
+    stops: Sequence[StopRow] = ()
 
 
 def report_of(
@@ -63,8 +68,9 @@ def report_of(
     config: HEPConfig | None = None,
     resampling: Resampling | None = None,
     partial: bool = False,
+    stops: Sequence[StoppingPlan] | None = None,
 ) -> EvaluationReport:
-    """The report of a trace file; ``compare`` says what the arguments mean.
+    """The report of a trace file; ``compare`` says what the arguments mean. ``stops`` are the usual ones by default.
 
     Raises:
         TraceError: the file is no trace file, or the run is not finished and ``partial`` is not set.
@@ -74,7 +80,7 @@ def report_of(
     if not results:
         raise ConfigError(f"no task of {path} has all its rollouts; repeat the command that began the run")
     run = facts_of(path, results)
-    return compare(results, selectors=selectors, config=config, resampling=resampling, run=run)
+    return compare(results, selectors=selectors, config=config, resampling=resampling, run=run, stops=stops)
 
 
 def compare(
@@ -84,6 +90,7 @@ def compare(
     config: HEPConfig | None = None,
     resampling: Resampling | None = None,
     run: RunFacts | None = None,
+    stops: Sequence[StoppingPlan] | None = (),
 ) -> EvaluationReport:
     """Compare selectors. No model is called.
 
@@ -94,6 +101,8 @@ def compare(
         config: settings of the phases; ``None`` is ``HEPConfig()``.
         resampling: how intervals and p-values are drawn.
         run: what was run.
+        stops: stopping plans to replay beside each selector; ``None`` is the usual ones, beside the majority vote and
+            the lowest centroid.
 
     Raises:
         ConfigError: no tasks, a selector reads what was not stored, or SciPy is missing.
@@ -117,6 +126,7 @@ def compare(
         warning={name: _first_warning(ready, one) for name, one in selectors.items() if name in warned},
         unfinished=run.tasks - len(results) if run else 0,
         results=ready,
+        stops=stops_of(ready, selectors, stops, resampling_of(resampling)),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ec_agent.evaluation.report import figures, wording
+from ec_agent.evaluation.report import figures, stops, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.report.figures import Figure
 from ec_agent.evaluation.report.pictures import centroids_by_outcome, outcomes, views
@@ -42,6 +42,7 @@ def to_html(report: EvaluationReport, tasks: Sequence[TaskResult] = ()) -> str:
         report=report,
         summary=summary,
         say=wording,
+        stops=stops,
         figures=_figures(report, tasks),
         few=wording.too_few_for_charts(report),
         few_rollouts=MIN_EACH,
@@ -56,11 +57,14 @@ def to_html(report: EvaluationReport, tasks: Sequence[TaskResult] = ()) -> str:
 def _figures(report: EvaluationReport, tasks: Sequence[TaskResult]) -> dict[str, Figure | None]:
     """What is drawn; ``None`` for what is not there, and for what would be drawn of too little."""
     summary = report.summary
-    drawings: dict[str, Figure | None] = dict.fromkeys(("forest", "curves", "calibration", "confounds", "outcomes"))
+    drawings: dict[str, Figure | None] = dict.fromkeys(
+        ("forest", "curves", "stops", "calibration", "confounds", "outcomes")
+    )
     if wording.too_few_for_charts(report):
         return drawings
     drawings["forest"] = figures.forest(summary) if summary.selectors or summary.panel else None
     drawings["curves"] = figures.n_curves(summary)
+    drawings["stops"] = stops.tokens_and_accuracy(report.stops, summary)
     drawings["confounds"] = figures.confound_panel(summary)
     if min(map(len, centroids_by_outcome(report.results, report.config))) >= MIN_EACH:
         drawings["calibration"] = figures.centroid_calibration(summary)

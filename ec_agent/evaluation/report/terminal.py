@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from ec_agent.evaluation.report import wording
+from ec_agent.evaluation.report import stops, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.support.escaping import shown
@@ -33,6 +33,11 @@ def print_report(report: EvaluationReport, console: Console) -> None:
     console.print(_panel(report))
     console.print(f"[bold]{wording.LENGTHS}[/bold]")
     console.print(_lengths(report.summary.selectors))
+    if report.stops:
+        console.print(f"[bold]{stops.TITLE}[/bold]")
+        console.print(_stops(report))
+        for line in stops.notes(report.stops):
+            console.print(Padding(escape(line), (0, 0, 0, 2)))
     console.print()
     _list(console, "Failures", wording.failures(report))
     if report.run:
@@ -126,6 +131,21 @@ def _lengths(rows: Sequence[SelectorSummary]) -> Table:
             wording.percent(found.equal_call_pairs),
             _two(found.prefix),
         )
+    return table
+
+
+def _stops(report: EvaluationReport) -> Table:
+    accuracy, minus, *others = stops.COLUMNS
+    narrow = [name.replace(" ", "\n") for name in others]
+    table = _table("plan", accuracy, f"{minus} [{report.summary.resampling.confidence:.0%}]", *narrow)
+    table.caption = stops.ABOUT
+    before = None
+    for row in report.stops:
+        if row.selector != before:
+            table.add_section()
+            table.add_row(f"[bold]{escape(row.selector)}[/bold]")
+            before = row.selector
+        table.add_row(escape(row.plan), *stops.cells(row))
     return table
 
 

@@ -1,0 +1,100 @@
+"""Stopping plans as a command line has them: ``agreement:4,4``, ``agreement:2,2,4:threshold=0.75``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from ec_agent.errors import ConfigError
+from ec_agent.selectors.registry import SELECTORS
+from ec_agent.stopping.asking import name_of
+from ec_agent.stopping.base import StoppingPlan
+from ec_agent.stopping.registry import PLANS, plan_named
+from ec_agent.stopping.waves import WavePlan
+from ec_agent.support.checks import repr_of, text
+
+HOW = "write a plan's name, its waves, its settings: agreement, agreement:4,4, agreement:2,2,4:threshold=0.75"
+
+
+def plan_in(spelled: str) -> StoppingPlan:
+    """The plan that a command line names.
+
+    Args:
+        spelled: a name in ``PLANS``; behind colons its waves, and settings that are not the default ones.
+
+    Raises:
+        ConfigError: there is no such plan, it has no such setting, or a value is out of range.
+    """
+    name, *parts = (
+        part.strip() for part in text("a stopping plan", spelled, f"its name: {', '.join(PLANS)}").split(":")
+    )
+    settings: dict[str, Any] = {}
+    for part in parts:
+        key, sign, value = (each.strip() for each in part.partition("="))
+        if not sign:
+            key, value = "waves", part
+        if not key or not value or key in settings:
+            raise ConfigError(f"the stopping plan {repr_of(spelled)} cannot be read at {repr_of(part)}; {HOW}")
+        settings[key] = _waves(value, spelled) if key == "waves" else _value(value)
+    return plan_named(name, **settings)
+
+
+def spelled(plan: StoppingPlan) -> str:
+    """How a command line names the plan; of one that no line can name, its name in tables."""
+    settings = settings_of(plan)
+    if settings is None:
+        return name_of(plan)
+    waves = settings.pop("waves", None)
+    if isinstance(selector := settings.get("selector"), Mapping):
+        if len(selector) > 1:
+            return name_of(plan)
+        settings["selector"] = selector["name"]
+    numbers = ":" + ",".join(map(str, waves)) if waves else ""
+    return str(settings.pop("name")) + numbers + "".join(f":{name}={value}" for name, value in settings.items())
+
+
+def settings_of(plan: StoppingPlan) -> dict[str, Any] | None:
+    """What ``plan_named`` makes the plan of, as plain JSON: its name, and what differs from the defaults.
+
+    ``None`` for a plan of one's own, and for one with a function or a selector that has no name.
+    """
+    if not isinstance(plan, WavePlan) or PLANS.get(plan.label) is not type(plan):
+        return None
+    settings: dict[str, Any] = {"name": plan.label}
+    for each in fields(plan):  # type: ignore[arg-type]  # they are dataclasses
+        value = getattr(plan, each.name)
+        usual = each.default_factory() if each.default_factory is not MISSING else each.default
+        if each.name == "selector":
+            value, usual = _named(value), None if value != usual else _named(value)
+        if value != usual:
+            settings[each.name] = list(value) if isinstance(value, tuple) else value
+    try:
+        json.dumps(settings)
+    except (TypeError, ValueError):
+        return None
+    return settings
+
+
+def _named(selector: Any) -> Any:
+    """A selector as plain JSON, where its name and its settings say all."""
+    label = str(getattr(selector, "label", ""))
+    if SELECTORS.get(label) is not type(selector):
+        return selector
+    differ = {f.name: v for f in fields(selector) if (v := getattr(selector, f.name)) != f.default}
+    return {"name": label, **differ}
+
+
+def _waves(spelled: str, whole: str) -> list[int]:
+    try:
+        return [int(number) for number in spelled.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"the stopping plan {repr_of(whole)} has waves {repr_of(spelled)}; {HOW}") from error
+
+
+def _value(spelled: str) -> float | str:
+    try:
+        return float(spelled)
+    except ValueError:
+        return spelled
