@@ -32,7 +32,7 @@
     └── LocalModelError                      the embedded model cannot be fetched, verified or served
 
     EcAgentWarning (UserWarning)
-    ├── IdenticalRolloutsWarning             all rollouts are the same, so there is nothing to select from
+    ├── IdenticalRolloutsWarning             rollouts have the same result, so there is little to select from
     ├── IsolationWarning                     a state value could not be copied and is shared by the rollouts
     ├── EnvironmentWarning                   an environment could not be closed
     ├── CommitWarning                        a question ended at ``max_rounds``, perhaps before it was finished
@@ -243,7 +243,7 @@ class EcAgentWarning(UserWarning):
 
 
 class IdenticalRolloutsWarning(EcAgentWarning):
-    """All rollouts are the same, so there was nothing to select from."""
+    """Rollouts have the same result, so there was little or nothing to select from."""
 
 
 class IsolationWarning(EcAgentWarning):

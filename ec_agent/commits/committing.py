@@ -67,7 +67,7 @@ class CommitGate:
         talk: the conversation with the calls' results, once all of them are done.
         failure: the first ``CommitError`` of a call. It is kept here because the agent's own error handling may catch
             it.
-        beyond: as given.
+        beyond: the argument of that name.
 
     Args:
         calls: the calls to carry out, by id.

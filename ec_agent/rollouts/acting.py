@@ -1,4 +1,4 @@
-"""What follows the choice: the winner's calls are carried out, people are asked, its world becomes the real one."""
+"""Act after the choice: carry out the winner's calls, ask people its questions, and promote its environment."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from ec_agent.support.plans import Plan, Step, call, hook
 
 
 class Course(TypedDict):
-    """How far a question has come.
+    """How far a question has come, and what it does next.
 
     Attributes:
-        round: which round this is.
-        next: ``"round"``: another round, n times, with the answers if it goes on from a question; ``"resume"``: the
-            winner alone goes on, with answers; ``"act"``: on its next action; ``"ask"``: people, then act on what they
-            say; ``"pause"``: until somebody has the run go on; ``"end"``.
-        thread: where the rollout is parked that goes on.
-        answers: to the interrupts it stopped at, by their ids.
-        asking: the questions that are being asked, of the winner or of the tools being carried out, as in its record.
-        earlier: the answers to what the tools asked before, in the order in which they asked.
-        after: what comes after a pause.
+        round: number of the present round, from 0.
+        next: the next step. ``"round"``: run n rollouts, with the answers if they go on from an interrupt;
+            ``"resume"``: let the winner alone go on, with the answers; ``"act"``: carry out the winner's action;
+            ``"ask"``: ask people, then act with their answers; ``"pause"``: wait until the run is resumed; ``"end"``.
+        thread: the thread on which the rollout is parked that goes on; ``None`` to start from the agent's input.
+        answers: answers to the interrupts at which that rollout stopped, by the interrupts' ids.
+        asking: the interrupts that people are being asked, of the winner or of its tools, as in its record.
+        earlier: the answers to earlier interrupts of the tools, in their order.
+        after: the step after a pause.
     """
 
     round: int
@@ -62,7 +62,7 @@ BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": Non
 
 
 def last_of(state: Mapping[str, Any]) -> Record:
-    """The record of the winner's latest round."""
+    """Return the winner's latest record."""
     if state["last"] is not None:
         last: Record = state["last"]
         return last
@@ -72,26 +72,26 @@ def last_of(state: Mapping[str, Any]) -> Record:
 
 
 def written_up_to(state: Mapping[str, Any]) -> list[list[list[Any]]]:
-    """The winners' writes by round, the latest's last."""
+    """Return the winners' writes of all rounds so far, one list per round."""
     last = last_of(state)
     return [*([] if last["end"].get("whole") else state["written"]), last["writes"]]
 
 
 def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
-    """Whether anything follows the choice."""
+    """Whether anything has to be done after the choice: an action, a question to people, store writes, a promotion."""
     last = last_of(state)
     acts = last["end"]["kind"] == "interrupt" or (last["end"]["kind"] == "commit" and session.executes)
     return acts or bool(last["store"]) or (session.options.promote is not None and not session.within)
 
 
 def done_in(state: Mapping[str, Any]) -> list[Done]:
-    """The calls carried out so far; a checkpoint of an earlier version does not have them."""
+    """Return the calls carried out so far. Checkpoints of earlier versions do not have the entry."""
     done: list[Done] | None = state.get("done")
     return done or []
 
 
 def told_in(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What people answered, by the ids of the rollout's own interrupts."""
+    """Return what people answered, by the ids of the rollout's own interrupts."""
     return dict(state.get("told") or [])
 
 
@@ -99,7 +99,7 @@ UNTOLD: dict[str, Any] = {"told": Overwrite([])}
 
 
 def parked_in(state: Mapping[str, Any]) -> set[str]:
-    """The threads that rollouts are parked on."""
+    """Return the threads on which rollouts of this question are parked."""
     ends = [record["end"] for record in (*state["records"], *([state["last"]] if state["last"] is not None else []))]
     kept = [end.get(what) for end in ends for what in ("thread", "memory")]
     threads = [state["course"]["thread"], *state["spent"], *kept]
@@ -107,11 +107,15 @@ def parked_in(state: Mapping[str, Any]) -> set[str]:
 
 
 def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> Plan[dict[str, Any]]:
-    """One action, and what it leaves in the state."""
+    """Do the next step after the choice, and return the update of the fan-out graph's state.
+
+    Raises:
+        CommitError: an action cannot be carried out.
+    """
     last, course = last_of(state), state["course"]
     losers = [record["end"].get("thread") for record in state["records"] if record["index"] != last["index"]]
     if any(losers) or state["spent"]:
-        yield from written_down(config)  # else a kill would go back to where they are needed
+        yield from written_down(config)  # a run resumed from an earlier checkpoint would still need them
         yield from session.parking.clear([*filter(None, losers), *state["spent"]])
     if last["end"]["kind"] == "interrupt":
         if course["next"] == "ask":
@@ -126,11 +130,11 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         calls = yield from _entered(session, last, state)
     if not (yield from _world_is_there(session, last, course["round"])):
         session.check_sent([last["index"]])
-        # What was asked of anybody belonged to the rollouts that are gone.
+        # The round starts anew. Questions and answers belonged to the old rollouts, so they are dropped.
         anew = {**course, "next": "round", "answers": None, "asking": None, "earlier": []}
         return {"course": anew, "last": None, "selection": None, "records": Overwrite([]), **UNTOLD}
-    if course["asking"]:  # kept before they are asked, so that each answer finds its question
-        if course["next"] != "ask":  # a checkpoint of an earlier version
+    if course["asking"]:  # the questions are saved before people see them, so that each answer finds its question
+        if course["next"] != "ask":  # only in a checkpoint of an earlier version
             return {"course": {**course, "next": "ask"}}
         earlier = [*course.get("earlier", []), *filter(None, [course["answers"]])]
         told = {"answers": told_in(state), "earlier": earlier, "asking": None}
@@ -166,9 +170,9 @@ def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, a
 
 
 def _from_stop(state: Mapping[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
-    """What goes on from where the winner stopped, at a breakpoint or with a question that has its answer.
+    """Return the update with which the question goes on from the winner's breakpoint or answered interrupt.
 
-    That is the winner alone. Where no model was asked yet there was nothing to choose by, so it is all of them.
+    The winner alone goes on. If no model was called yet, there was nothing to choose by, so all n rollouts go on.
     """
     course, thread = state["course"], last_of(state)["end"]["thread"]
     chosen = state["last"] is not None or any(asked_a_model(record) for record in state["records"])
@@ -179,7 +183,7 @@ def _from_stop(state: Mapping[str, Any], answers: dict[str, Any]) -> dict[str, A
 
 
 def _paused(update: dict[str, Any]) -> dict[str, Any]:
-    """The update, with a pause before what comes next."""
+    """Return the update with a pause before the next step."""
     course = update["course"]
     return {**update, "course": {**course, "next": "pause", "after": course["next"]}}
 
@@ -225,7 +229,7 @@ def _onward(
         course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
         update = {"course": course, "written": written, "last": carried}
         return {**update, "commits": committed, "spent": spent, "done": made}
-    yield from session.close()  # the next round starts from the world the winner's was promoted to
+    yield from session.close()  # the next round needs new environments, made from the promoted one
     update = _again(state, carried["end"]["thread"], spent)
     update |= {"written": [*written, carried["writes"]], "commits": committed, "done": made}
     return _paused(update) if carried["end"].get("paused") else update
@@ -244,7 +248,10 @@ def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]
     commits = record["end"]["commits"]
     planned: dict[str, Planned] = {}
     if len({each["id"] for each in message.tool_calls}) < len(message.tool_calls):
-        raise CommitError(f"two calls of one message have the same id: {message.tool_calls}; nothing was carried out")
+        raise CommitError(
+            f"two calls of one message have the same id: {message.tool_calls}; nothing was carried out. Have the model "
+            "or its server give each tool call an id of its own"
+        )
     for place, each in enumerate(message.tool_calls):
         key = session.key(round, place)
         made_up = record["end"].get("made_up", False)
@@ -261,7 +268,7 @@ def _message(record: Record) -> AIMessage:
 def _carried_out(
     session: Session, record: Record, calls: dict[str, Planned], start: Start, config: RunnableConfig
 ) -> Plan[Record]:
-    """Carry the calls of the winner's message out, and record what that wrote."""
+    """Carry out the calls of the winner's message, and return the record of that."""
     for planned in calls.values():
         if planned.commits:
             session.told.tell(Observer.commit_started, planned.name, planned.key)
@@ -287,27 +294,27 @@ def _carried_out(
 
 
 def _after(error: Exception, done: Sequence[Done]) -> Exception:
-    """The error, with what was carried out before it."""
+    """Return the error with a note about the actions that were carried out before it."""
     said = ", ".join(f"{each['name']}({each['args']})" for each in done if each["key"] is not None)
     if said:
-        error.add_note(f"before that, this was carried out, and stands: {said}")
+        error.add_note(f"before that, this was carried out and stays done: {said}")
     return error
 
 
 _CANNOT_WAIT = (
-    "a tool that is to be carried out asks by interrupt(), and the environment it is carried out in cannot wait for "
-    "the answer, so it was not done: give environment= a factory with reopen(token), as SQLiteCopies has, or ask "
-    "before best_of_n or after it"
+    "a tool that is to be carried out asks by interrupt(), but its environment cannot stay open until the answer "
+    "comes, so the tool did nothing: give environment= a factory with reopen(token), as SQLiteCopies has, or ask before "
+    "best_of_n or after it"
 )
 _ELSEWHERE = (
-    "the step that was to call the chosen tools, taken up again, did not call all of them, so the rollout cannot go on "
-    "from there; see that it does the same each time it is run, and that nothing in it catches GraphBubbleUp; or leave "
-    "continue_after_commit out"
+    "the agent's step was run again to carry out the chosen tool calls, but it did not make all of them, so the "
+    "rollout cannot go on from there; make sure that the step does the same each time it runs and does not catch "
+    "GraphBubbleUp; or leave continue_after_commit out"
 )
 
 
 def _called(session: Session, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
-    """Call the tools one by one, for a rollout whose step cannot be taken up again."""
+    """Call the winner's tools one by one, for a rollout whose own step cannot be run again."""
     gate = CommitGate(calls, session.once, RolloutGate(session.policy, (), current_gate.get()))
     results: list[Any] = []
     for call_id, planned in calls.items():
@@ -329,7 +336,7 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
                 raise
     orders = [result for result in results if isinstance(result, Command)]
     told = [pair for order in orders for pair in update_and_goto(order)[0]]
-    # Where an order leads within the agent nobody can go: its step was not taken up again.
+    # A command may only lead to nodes of the outer graph: the agent itself does not go on.
     goto = [step for order in orders if order.graph is not None for step in update_and_goto(order)[1]]
     if goto:
         session.fleeting[record["index"]] = session.fleeting.get(record["index"], ([], []))[0], goto
@@ -339,7 +346,7 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
     told = [(name, value) for name, value in told if name in session.outer and name != key]
     return {
         **record,
-        # Its step is not taken up again, so what others had done in it is added as it is.
+        # The agent's step does not run again, so writes of other tasks in that step are added here.
         "writes": [list(pair) for pair in joined([record["end"].get("open", []), told], session.outer)],
         "goto": goto or record["goto"],
         "end": {**remembered(record["end"]), "kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
@@ -348,7 +355,7 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
 
 
 def _world_is_there(session: Session, record: Record, round: int) -> Plan[bool]:
-    """Whether the winner's environment is open, or no longer needed; else its round counts as unfinished."""
+    """Whether the winner's environment is open, or was promoted already. If neither, the round has to run again."""
     if (yield from session.reopen(record["index"], record["token"])):
         return True
     if session.options.promote is None:
@@ -358,7 +365,7 @@ def _world_is_there(session: Session, record: Record, round: int) -> Plan[bool]:
 
 
 def _remember(session: Session, record: Record) -> Plan[None]:
-    """What the winner put into its store is put into the real one."""
+    """Write what the winner put into its store into the real store."""
     if session.outer_store is not None:
         for op in put_ops(record["store"]):  # one by one: a store with an index refuses equal texts in one batch
             yield call(session.outer_store, "batch", [op])
@@ -366,7 +373,7 @@ def _remember(session: Session, record: Record) -> Plan[None]:
 
 def _promote(session: Session, index: int, round: int, config: RunnableConfig) -> Plan[None]:
     promote = session.options.promote
-    if promote is None or session.within:  # within a rollout that may lose, nothing becomes real
+    if promote is None or session.within:  # inside a rollout that may lose, nothing may become real
         return
     environment = session.environment(index)
     once: Step = hook(promote, environment)
@@ -377,7 +384,7 @@ def _promote(session: Session, index: int, round: int, config: RunnableConfig) -
 
 
 def _without_result(step: Step) -> Step:
-    """The step less its result, which nobody asks for and which may not be serialisable."""
+    """Return the step without its result: it is not needed, and the journal might not be able to store it."""
 
     def sync() -> None:
         step.sync()

@@ -130,7 +130,7 @@ def test_in_another_process_it_is_answered_from_the_journal(post, tmp_path):
             if down:
                 with pytest.raises(LookupError) as failed:
                     graph.invoke(given, THREAD)
-                assert "before that, this was carried out, and stands: send({'to': '1'})" in failed.value.__notes__
+                assert "before that, this was carried out and stays done: send({'to': '1'})" in failed.value.__notes__
             else:
                 done = graph.invoke(given, THREAD)
         assert post.done == ["1"]
