@@ -46,7 +46,7 @@ class Use:
 
     @property
     def asked(self) -> Use:
-        """The call in the agent's own conversation that led to this one; this one itself where no tool is between."""
+        """The call of the agent's own model that led to this call; this call itself, unless a tool made it."""
         return self.outer or self
 
     @property

@@ -303,8 +303,8 @@ def _after(error: Exception, done: Sequence[Done]) -> Exception:
 
 _CANNOT_WAIT = (
     "a tool that is to be carried out asks by interrupt(), but its environment cannot stay open until the answer "
-    "comes, so the tool did nothing: give environment= a factory with reopen(token), as SQLiteCopies has, or ask before "
-    "best_of_n or after it"
+    "comes, so the tool did nothing: give environment= a factory with reopen(token), as SQLiteCopies has, or ask "
+    "before best_of_n or after it"
 )
 _ELSEWHERE = (
     "the agent's step was run again to carry out the chosen tool calls, but it did not make all of them, so the "
