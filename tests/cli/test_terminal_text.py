@@ -28,8 +28,8 @@ from ec_agent.errors import EcAgentError, LocalModelError
 from ec_agent.evaluation.settings import RunSettings
 from ec_agent.live.console import PlainConsole
 from ec_agent.numbers.trajectory import ToolUse
+from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.selectors import Candidate
-from ec_agent.traces.recorded import Left
 from ec_agent.traces.stored import StoredRollout
 from ec_agent.visual.candidates import selection_of
 
@@ -66,7 +66,7 @@ def recorded(folder):
     candidates = [Candidate(0, trajectory(), final_action=BAD), Candidate(1, trajectory(), error=BAD)]
     chosen = selection_of(candidates, LowestCentroid())
     with TraceStore(folder / "traces.db", create=True) as store:
-        store.record(Left(chosen, [trajectory()] * 2, [BAD, None]), name=BAD)
+        store.record(BestOfNResult(None, chosen, (trajectory(),) * 2, (BAD, None)), name=BAD)
     return folder / "traces.db"
 
 

@@ -18,8 +18,8 @@ from ec_agent import LowestCentroid, SQLiteCopies, TraceStore
 from ec_agent.evaluation import BaseTask, RunSettings
 from ec_agent.evaluation.settings import RunSettings as Settings
 from ec_agent.live import Board
+from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.selectors.settings import Setting, save_settings
-from ec_agent.traces.recorded import Left
 from ec_agent.traces.stored import Key, StoredRollout
 from ec_agent.visual.candidates import selection_of
 
@@ -37,7 +37,7 @@ def database(folder):
 
 
 def chosen():
-    return Left(selection_of(candidates(), LowestCentroid()), [trajectory()] * 3, ["a", "b", "c"])
+    return BestOfNResult(None, selection_of(candidates(), LowestCentroid()), (trajectory(),) * 3, ("a", "b", "c"))
 
 
 def rollout(key):
