@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -38,16 +38,22 @@ class ToolLog:
 
     Args:
         text: keep arguments, results and errors too.
+
+    Attributes:
+        on_idle: is called when a tool has ended and no other runs.
     """
 
     def __init__(self, text: bool = False) -> None:
+        self.on_idle: Callable[[], None] | None = None
         self._text = text
+        self._running: set[UUID] = set()
         self._uses: dict[UUID, tuple[float, ToolUse]] = {}
         self._lock = threading.Lock()
 
     def start(self, run: UUID, sequence: float, name: str, arguments: Any) -> None:
         """A tool runs; ``sequence`` is its place in the order in which calls and tools start."""
         with self._lock:
+            self._running.add(run)
             self._uses[run] = (sequence, ToolUse(name, arguments=self._clipped(arguments)))
 
     def end(self, run: UUID, result: Any) -> None:
@@ -65,6 +71,15 @@ class ToolLog:
             if run in self._uses:
                 sequence, use = self._uses[run]
                 self._uses[run] = (sequence, replace(use, result=result, error=error))
+            self._running.discard(run)
+            idle = not self._running
+        if idle and self.on_idle is not None:
+            self.on_idle()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no tool runs."""
+        return not self._running
 
     def _clipped(self, said: Any) -> str | None:
         if not self._text:

@@ -93,9 +93,12 @@ class Executors:
         if self.left:
             raise RunLeft
 
-    def pause(self, seconds: float) -> Step:
-        """Wait for some seconds, less if one of them is being left by an exception."""
-        return Step(lambda: _sleep(self, seconds), lambda: asyncio.sleep(seconds))
+    def pause(self, seconds: float, over: Callable[[], bool] = lambda: False) -> Step:
+        """Wait for some seconds, less if one of them is being left by an exception.
+
+        In a sync run less also where ``over()`` says so; it is asked again at each ``wake()``.
+        """
+        return Step(lambda: _sleep(self, seconds, over), lambda: asyncio.sleep(seconds))
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
@@ -110,9 +113,15 @@ class Executors:
             _pools.reset(token)
 
 
-def _sleep(executors: Executors, seconds: float) -> None:
+def _sleep(executors: Executors, seconds: float, over: Callable[[], bool]) -> None:
     with _changed:
-        _changed.wait_for(lambda: executors.left, timeout=seconds)
+        _changed.wait_for(lambda: executors.left or over(), timeout=seconds)
+
+
+def wake() -> None:
+    """Have every synchronous ``pause`` look whether it is over."""
+    with _changed:
+        _changed.notify_all()
 
 
 def executors_here() -> Executors:

@@ -27,6 +27,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.insides.streams import without_streaming
+from ec_agent.support.plans import Plan, call
 
 Channel = BaseChannel[Any, Any, Any]
 
@@ -35,6 +36,7 @@ CHECKPOINTER = "__pregel_checkpointer"
 DURABILITY = "__pregel_durability"
 READ = "__pregel_read"
 RUNTIME = "__pregel_runtime"
+RESUMING = "__pregel_resuming"
 ROOT = "__root__"
 RETURN = "__return__"
 PULL, PUSH = "__pregel_pull", "__pregel_push"
@@ -183,6 +185,27 @@ def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
     """Return the checkpointer of the run this config belongs to; ``None`` without one."""
     saver = (config.get("configurable") or {}).get(CHECKPOINTER)
     return saver if isinstance(saver, BaseCheckpointSaver) else None
+
+
+def taken_up_again(config: Mapping[str, Any]) -> bool:
+    """Whether the run of the task that this config belongs to goes on from a checkpoint, or the task is tried again."""
+    return bool((config.get("configurable") or {}).get(RESUMING))
+
+
+def written_beside(config: Mapping[str, Any], channel: str) -> Plan[list[Any]]:
+    """What finished tasks of the same superstep have written to a channel that adds lists up.
+
+    The checkpointer has it; in the state of its graph a task does not see it, for the superstep is not over.
+    """
+    conf, saver = config["configurable"], saver_of(config)
+    place = str(conf.get("checkpoint_ns") or "").rpartition("|")[0]
+    checkpoint = (conf.get("checkpoint_map") or {}).get(place)
+    if saver is None or checkpoint is None:
+        return []
+    where = {"thread_id": conf["thread_id"], "checkpoint_ns": place, "checkpoint_id": checkpoint}
+    found = yield call(saver, "get_tuple", {"configurable": where})
+    writes = [] if found is None else found.pending_writes or []
+    return [item for _, name, value in writes if name == channel for item in value]
 
 
 def checkpoints_of(conf: Mapping[str, Any]) -> dict[str, str]:

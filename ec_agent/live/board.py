@@ -99,6 +99,7 @@ class Board:
             "rollout.call": self._call,
             "rollout.tool": self._tool,
             "rollout.finished": self._finished,
+            "rollout.cancelled": self._cancelled,
             "rollout.scored": self._scored,
             "rollout.judged": self._judged,
             "wave": self._wave,
@@ -149,7 +150,7 @@ class Board:
             total = self._told.get("total", past.ended + sum(known) if known else None)
             return Tally(
                 total=total,
-                ended=self._told.get("stored", past.ended + len(over)),
+                ended=self._told.get("stored", past.ended + sum(row.state != "cancelled" for row in over)),
                 failed=past.failed + sum(row.state == "failed" for row in over),
                 running=len(rows) - len(over),
                 calls=past.calls + sum(row.calls for row in rows),
@@ -190,7 +191,9 @@ class Board:
         """Its rollouts tell of themselves as they start."""
 
     def _stopped(self, event: Mapping[str, Any]) -> None:
-        self._questions[str(event.get("question", ""))].n = int(event["started"])
+        name = str(event.get("question", ""))
+        gone = sum(row.cancelled for row in self._rows_of(name).values())
+        self._questions[name].n = int(event["started"]) - gone
 
     def _ask(self, name: str, event: Mapping[str, Any]) -> None:
         """Know of the question; what was asked before makes room for it."""
@@ -219,7 +222,7 @@ class Board:
         row, past = self._rows.pop(key), self._past
         self._past = replace(
             past,
-            ended=past.ended + counted,
+            ended=past.ended + (counted and row.state != "cancelled"),
             failed=past.failed + (counted and row.state == "failed"),
             calls=past.calls + row.calls,
             tokens=past.tokens + row.tokens,
@@ -254,6 +257,13 @@ class Board:
         over = [key for key, row in self._rows.items() if row.over and row.label is not None]
         for key in over[:-MOST_OVER]:
             self._forget(key)
+
+    def _cancelled(self, event: Mapping[str, Any]) -> None:
+        row = self._rows[self._key(event)]
+        row.seconds, row.cancelled = _number(event["seconds"]), True
+        row.models, row.tools, row.parts = {}, {}, {}
+        question = self._questions[row.question]
+        question.n = None if question.n is None else question.n - 1  # it is waited for no more
 
     def _scored(self, event: Mapping[str, Any]) -> None:
         key = self._key(event)

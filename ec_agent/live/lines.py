@@ -73,6 +73,10 @@ def _finished(event: Mapping[str, Any], row: Row) -> str:
     return f"failed: {printable(event['error'])} ({came})" if event["error"] is not None else f"ended: {came}"
 
 
+def _cancelled(event: Mapping[str, Any], row: Row) -> str:
+    return f"cancelled: {many(row.calls, 'call')}, {many(row.tokens, 'token')}, {event['seconds']:.1f} s"
+
+
 def _scored(event: Mapping[str, Any], row: Row) -> str | None:
     return outcome(row) if row.error is None else None  # what it failed with was told when it ended
 
@@ -86,6 +90,7 @@ _SAYING = {
     "rollout.call": _call,
     "rollout.tool": _tool,
     "rollout.finished": _finished,
+    "rollout.cancelled": _cancelled,
     "rollout.scored": _scored,
     "rollout.judged": _judged,
 }
@@ -93,6 +98,8 @@ _SAYING = {
 
 def outcome(row: Row) -> str:
     """What is known of a rollout that is over."""
+    if row.cancelled:
+        return "cancelled: enough was known"
     if row.error is not None:
         return printable(row.error)
     if row.verdict is not None:

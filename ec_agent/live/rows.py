@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-State = Literal["running", "acting", "model", "tool", "ended", "failed", "chosen"]
-OVER = ("ended", "failed", "chosen")
+State = Literal["running", "acting", "model", "tool", "ended", "failed", "cancelled", "chosen"]
+OVER = ("ended", "failed", "cancelled", "chosen")
 
 MOST_POINTS = 1024  # of one row; then neighbours are joined
 
@@ -46,6 +46,7 @@ class Row:
         tools: tools that run now, by run.
         points: its timeline so far.
         error: what it failed with.
+        cancelled: it was stopped on its way, for enough was known.
         centroid: the entropy centroid, once all are scored.
         reason: why there is no score.
         verdict: how an evaluation judged it, from 0 to 1.
@@ -67,6 +68,7 @@ class Row:
     tools: dict[Any, str] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     error: str | None = None
+    cancelled: bool = False
     centroid: float | None = None
     reason: str | None = None
     verdict: float | None = None
@@ -75,6 +77,8 @@ class Row:
     @property
     def state(self) -> State:
         """What it is doing."""
+        if self.cancelled:
+            return "cancelled"
         if self.error is not None:
             return "failed"
         if self.seconds is not None:

@@ -22,6 +22,7 @@ STYLES = {
     "tool": "yellow",
     "ended": "green",
     "failed": "bold red",
+    "cancelled": "dim",
     "chosen": "bold green",
 }
 CALL_STYLES = ("blue", "cyan")  # one call after the other

@@ -21,7 +21,8 @@ from ec_agent.commits.undeclared import Ran
 from ec_agent.insides.executors import NOBODY, RolloutLeft, executors_here
 from ec_agent.insides.langgraph import INTERRUPT, is_breakpoint
 from ec_agent.rollouts import langsmith
-from ec_agent.rollouts.limits import Budget, Limits, Meter
+from ec_agent.rollouts.cancelling import Brake
+from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded
 from ec_agent.rollouts.messages import MessagesSeen
 from ec_agent.rollouts.pausing import question_of
 from ec_agent.rollouts.record import End
@@ -30,6 +31,7 @@ from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
 from ec_agent.rollouts.whole_states import Within
 from ec_agent.rollouts.writes import WriteLog
+from ec_agent.support.plans import Step
 
 
 class Start(TypedDict):
@@ -67,6 +69,7 @@ class Attempt:
         config: the config of the task it runs in.
         calls: the calls it carries out, to go no further; without, it stops at the first that commits.
         ran: where the undeclared tools that it runs are noted, with those of its other attempts.
+        brake: stops it once enough is known, if anything does.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Attempt:
         config: RunnableConfig,
         calls: Mapping[str, Planned] | None = None,
         ran: Ran | None = None,
+        brake: Brake | None = None,
     ) -> None:
         options = session.options
         self.session, self.start, self.config = session, start, config
@@ -92,9 +96,13 @@ class Attempt:
         self.left = self.broken_off = False
         self.halts = [self._stop_if_left, (self.committing or self.gate).halt]
         limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
+        self.brake = brake
         self.meter = Meter(limits, budget, self.halts, current_recorder.get())
         self.langsmith = langsmith.place_of(config)
         self.recorder = self._new_recorder()
+        if brake is not None:
+            self.halts.insert(1, brake.check)
+            brake.heed(self.recorder.tools)
         self.told = session.told.rollout(self.index, start["round"], acting=calls is not None)
         if self.told.calls:
             self.recorder.told = self.told
@@ -138,6 +146,15 @@ class Attempt:
         self.left = self.left or self.executors.left
         if self.left or self.broken_off or executors_here().interrupted:
             raise RolloutLeft
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is to go no further, for enough is known."""
+        return self.brake is not None and self.brake.pulled
+
+    def bounded(self, step: Step) -> Step:
+        """The step within its time, and, in an async run, no longer than it is to go on."""
+        return bounded(step if self.brake is None else self.brake.stopping(step), self.meter)
 
     @property
     def graph(self) -> Any:

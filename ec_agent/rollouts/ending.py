@@ -10,6 +10,7 @@ from ec_agent.errors import MissingLogprobsError, RolloutError
 from ec_agent.insides.langgraph import lasting
 from ec_agent.numbers.plain import pack_calls
 from ec_agent.rollouts.attempt import Attempt, described
+from ec_agent.rollouts.cancelling import cancelled
 from ec_agent.rollouts.memory import RecallingSaver, named
 from ec_agent.rollouts.outcome import outcome_of
 from ec_agent.rollouts.parking import copied, memory_saver
@@ -23,6 +24,22 @@ def record_of(attempt: Attempt) -> Plan[Record]:
     Raises:
         MissingLogprobsError: a call came back without logprobs and ``on_missing="raise"`` was set.
     """
+    if attempt.cancelled:
+        record = _record(attempt, end={"kind": "cancelled"}, calls=_counted(attempt))
+    else:
+        record = yield from _come_to_its_end(attempt)
+    if attempt.cancelled:  # it may have come to its end just as it was to stop
+        record = cancelled(record, None)
+        yield from attempt.session.leave(attempt.index)
+    attempt.recorder.release()
+    attempt.halts.clear()  # breaks a reference cycle, so that messages with logprobs are freed now
+    if attempt.brake is not None:  # threads that an async rollout left behind are to go no further
+        attempt.halts.append(attempt.brake.check)
+    attempt.told.ended(record, None if attempt.cancelled else attempt.error or attempt.failure)
+    return record
+
+
+def _come_to_its_end(attempt: Attempt) -> Plan[Record]:
     if isinstance(attempt.recorder.failure, MissingLogprobsError):
         raise attempt.recorder.failure
     try:
@@ -32,21 +49,22 @@ def record_of(attempt: Attempt) -> Plan[Record]:
             raise failure
         parts = outcome_of(attempt)
         yield from _park(attempt, parts["end"])
-        record = _record(attempt, **parts, store=attempt.store.writes if attempt.store is not None else [])
+        return _record(attempt, **parts, store=attempt.store.writes if attempt.store is not None else [])
     except Exception as error:
         if error is attempt.recorder.failure and isinstance(error, MissingLogprobsError):
             raise  # a message of a call in another process came without logprobs
         attempt.session.errors[attempt.index] = attempt.error = error
-        # If the user's calls= filter raised, the recorder does not know which calls count.
-        filtered = attempt.recorder.failure is not None and not isinstance(attempt.recorder.failure, RolloutError)
-        calls = [] if filtered else pack_calls(attempt.recorder.counted_calls())
-        record = _record(attempt, error=described(error), end={"kind": "failed"}, calls=calls)
+        record = _record(attempt, error=described(error), end={"kind": "failed"}, calls=_counted(attempt))
         if attempt.committing is None:
             yield from attempt.session.leave(attempt.index)
-    attempt.recorder.release()
-    attempt.halts.clear()  # breaks a reference cycle, so that messages with logprobs are freed now
-    attempt.told.ended(record, attempt.error or attempt.failure)
-    return record
+        return record
+
+
+def _counted(attempt: Attempt) -> list[dict[str, Any]]:
+    """Its calls that count; none if the user's ``calls=`` raised: the recorder does not know then which they are."""
+    failure = attempt.recorder.failure
+    filtered = failure is not None and not isinstance(failure, RolloutError)
+    return [] if filtered else pack_calls(attempt.recorder.counted_calls())
 
 
 def _park(attempt: Attempt, end: End) -> Plan[None]:

@@ -25,7 +25,7 @@ from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.choosing import choose, outputs_of
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.pausing import ask
-from ec_agent.rollouts.record import Record, merged
+from ec_agent.rollouts.record import Record, merged, was_cancelled
 from ec_agent.rollouts.rollout import rollout
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.session import Session
@@ -150,10 +150,13 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     if state["selection"] is not None:
         return {}
     for record in state["records"]:
-        if record["error"] is None:
+        if _ended(record):
             yield from session.reopen(record["index"], record["token"])
     if gone := _unfinished(state):
         session.check_sent(gone)
+        if (watch := session.watch({"round": state["course"]["round"]})) is not None:
+            watch.recall(state["records"])
+            watch.forget(gone)
         return {}
     session.due, stop = _enough(session, state)
     if session.due:
@@ -194,12 +197,16 @@ def _pause(state: FanOutState, config: RunnableConfig) -> dict[str, Any]:
     return {"course": {**state["course"], "next": state["course"]["after"]}}
 
 
+def _ended(record: Record) -> bool:
+    return record["error"] is None and not was_cancelled(record)
+
+
 def _unfinished(state: FanOutState) -> list[int]:
     """Rollouts whose environment did not outlive the process they ran in."""
     session = _session()
     if session.options.environment is None:
         return []
-    ended = [record["index"] for record in state["records"] if record["error"] is None]
+    ended = [record["index"] for record in state["records"] if _ended(record)]
     return [index for index in ended if index not in session.worlds]
 
 
@@ -207,7 +214,7 @@ def _enough(session: Session, state: FanOutState) -> tuple[Sequence[int], Stop |
     """The next wave, or why there is none, where ``stop=`` says so."""
     records = state["records"]
     try:
-        due, stop = next_wave(session, records)
+        due, stop = next_wave(session, records, state["course"]["round"])
     except Exception as error:
         hint = "With a checkpointer, graph.invoke(None, config) goes on with these rollouts once the plan is mended"
         raise StoppingError(f"{error}. {hint}", session.candidates(records), outputs_of(records)) from error
@@ -215,12 +222,13 @@ def _enough(session: Session, state: FanOutState) -> tuple[Sequence[int], Stop |
         if record["index"] not in session.ran:
             thread = session.thread(state["course"]["round"], record["index"])
             session.budget.recall(thread, record["usage"].get("generated_tokens", 0))
-    if stop is not None:
+    if stop is not None and not session.options.cancel:  # else it was told when it was said
         session.told.tell(Observer.enough_known, stop.reason, len(records))
     return due, stop
 
 
 def _sends(state: FanOutState) -> list[Send]:
+    _session().watches.pop(state["course"]["round"], None)
     return _wave(state, first_wave(_session()), 0)
 
 

@@ -191,7 +191,7 @@ def _knows(policy: RetryPolicy, error: Exception) -> bool:
     return bool(kinds(error)) if callable(kinds) else isinstance(error, tuple(kinds))
 
 
-def timed(plan: Plan[None], meter: Meter) -> Plan[None]:
+def timed(plan: Plan[None], within: Callable[[Step], Step]) -> Plan[None]:
     """The plan's steps, in an async run within the time that is left.
 
     Raises:
@@ -200,7 +200,7 @@ def timed(plan: Plan[None], meter: Meter) -> Plan[None]:
     try:
         step = next(plan)
         while True:
-            step = plan.send((yield bounded(step, meter)))
+            step = plan.send((yield within(step)))
     except StopIteration:
         return
 

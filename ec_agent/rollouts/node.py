@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from ec_agent.commits.saver_journal import journal_for
 from ec_agent.commits.undeclared import Notices, begun_here, undeclared_listener
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
-from ec_agent.insides.executors import attended, executors_here
+from ec_agent.insides.executors import RolloutLeft, RunLeft, attended, executors_here
 from ec_agent.insides.langgraph import (
     ROOT,
     RUNTIME,
@@ -136,6 +137,10 @@ class Node:
             yield from told.telling(Observer.answer_written, session.known, result)
         except (CommitUncertain, GraphInterrupt):
             session.keep()  # the run may be resumed, with these environments
+            raise
+        except (RolloutLeft, RunLeft, asyncio.CancelledError):
+            if (around := current_recorder.get()) is not None:
+                around.adopt(session.made, counted=False)
             raise
         finally:
             yield from session.close()

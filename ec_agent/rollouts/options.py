@@ -99,6 +99,9 @@ class BestOfNOptions(TypedDict, total=False):
         stop: when enough is known: ``Agreement()``, ``OutOfReach()``, or any object with ``enough(candidates, running,
             n)``. The rollouts are then started in waves, and the plan is asked after each: it answers
             ``Stop("why")`` or ``More(count)``. ``None`` runs all n.
+        cancel: with ``stop=``: start all n at once, ask the plan whenever one ends, and stop the others at their next
+            model call, tool call or ``await`` once enough is known. That saves time; waves, which ``stop=`` alone
+            makes, save tokens.
         limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
         retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
         commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
@@ -139,6 +142,7 @@ class BestOfNOptions(TypedDict, total=False):
     share_prompt: bool | float
     preflight: bool | BaseChatModel | Sequence[Any]
     stop: StoppingPlan | None
+    cancel: bool
     limits: Limits
     retry: RetryPolicy | Sequence[RetryPolicy] | None
     commit: Commit
@@ -174,6 +178,7 @@ class Options:
     share_prompt: bool | float = False
     preflight: bool | BaseChatModel | Sequence[Any] = False
     stop: StoppingPlan | None = None
+    cancel: bool = False
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy | Sequence[RetryPolicy] | None = None
     commit: Commit = None
@@ -192,6 +197,11 @@ class Options:
         instance("limits", self.limits, Limits, "Limits(...)")
         if self.stop is not None:
             check_plan(self.stop)
+        if flag("cancel", self.cancel) and self.stop is None:
+            raise ConfigError(
+                "cancel=True needs stop=, which says when enough is known: give a plan, stop=Agreement() say, or leave "
+                "cancel out"
+            )
         self._check_safety()
         for name, takes in _FUNCTIONS.items():
             or_none(name, getattr(self, name), function, "a function or None", of=takes)

@@ -18,7 +18,7 @@ from ec_agent.insides.langgraph import RUNTIME, anybody_hears
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.trajectory import Call
 from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
-from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.record import Record, was_cancelled
 
 MOST_MEANS = 32  # mean entropies per call, so that events stay small however long the answer is
 STREAMING_EVERY = 0.2  # seconds between events about a streamed answer
@@ -72,8 +72,12 @@ class ProgressEvents(Observer):
         self._tell_of(told, rollout, "started", n=self._n, round=rollout.round, acting=rollout.acting)
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
-        """Send ``ec_agent.rollout.finished``. What a thread of the attempt does afterwards gives no more events."""
-        if (told := self._told.pop(rollout, None)) is not None:
+        """Send ``ec_agent.rollout.finished``, or ``.cancelled``. What a thread of it does afterwards gives no events."""
+        if (told := self._told.pop(rollout, None)) is None:
+            return
+        if was_cancelled(record):
+            self._tell_of(told, rollout, "cancelled", seconds=record["seconds"])
+        else:
             self._tell_of(told, rollout, "finished", error=record["error"], seconds=record["seconds"])
 
     def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:

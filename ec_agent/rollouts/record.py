@@ -54,6 +54,20 @@ class End(TypedDict, total=False):
     unbegun: bool
 
 
+class Verdict(TypedDict):
+    """Why the rest was cancelled.
+
+    Attributes:
+        reason: what the plan said.
+        among: of which rollouts one is to be taken; ``None`` for all that ended.
+        ended: the rollouts that were over then, failed ones too.
+    """
+
+    reason: str
+    among: list[int] | None
+    ended: list[int]
+
+
 class Record(TypedDict):
     """One rollout that ended, failed or was cancelled. Numbers are plain values, writes are the agent's own objects.
 
@@ -88,6 +102,7 @@ class Record(TypedDict):
     store: list[list[Any]]
     token: str | None
     wave: NotRequired[int]  # in which it was started, from 0; left out in the first
+    stopped: NotRequired[Verdict]  # of one that was cancelled, and of the one that ended last before it
 
 
 def was_cancelled(record: Record) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from langchain_core.runnables import RunnableConfig
 
 from ec_agent.commits.undeclared import Ran
+from ec_agent.insides.langgraph import taken_up_again, written_beside
 from ec_agent.rollouts.attempt import Attempt, Start, described
+from ec_agent.rollouts.cancelling import Brake, unbegun
 from ec_agent.rollouts.ending import record_of
 from ec_agent.rollouts.limits import retry_pause
-from ec_agent.rollouts.record import Record, total
+from ec_agent.rollouts.observer import Observer
+from ec_agent.rollouts.record import Record, total, was_cancelled
 from ec_agent.rollouts.running import run
 from ec_agent.rollouts.session import Session
 from ec_agent.support.leading import Lead
@@ -25,26 +29,53 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
     Raises:
         RunLeft: the run has ended early. An attempt that still waits for its start does not start then.
     """
+    watch = session.watch(start)
+    if watch is None:
+        return (yield from _led(session, start, config))
+    if taken_up_again(session.config):
+        watch.recall((yield from written_beside(config, "records")))
+    brake = Brake()
+    if (verdict := watch.begin(start["index"], brake)) is not None:
+        return unbegun(start["index"], verdict)
+    record = yield from _led(session, start, config, brake)
+    record, begun = watch.end(record)
+    if was_cancelled(record):
+        yield from session.leave(start["index"])
+    if begun is not None:
+        session.told.tell(Observer.enough_known, record["stopped"]["reason"], begun)
+    return record
+
+
+def _led(session: Session, start: Start, config: RunnableConfig, brake: Brake | None = None) -> Plan[Record]:
+    """Run it once its prompt was read for it, where rollouts share their prompt."""
     # One that goes on with answers has a prompt of its own.
     shared = session.lead(start["round"]) if start.get("thread") is None else None
     if shared is None or shared.followed:
-        return (yield from _tried(session, start, config))
+        return (yield from _tried(session, start, config, brake))
     if not shared.take():
         most = session.options.share_prompt
-        yield shared.wait(None if most is True else most, lambda: session.executors.left)
-        return (yield from _tried(session, start, config))
+        over = partial(_over, session, brake)
+        wait = shared.wait(None if most is True else most, over)
+        yield wait if brake is None else brake.unless_pulled(wait)
+        return (yield from _tried(session, start, config, brake))
     try:
-        return (yield from _tried(session, start, config, leads=shared))
+        return (yield from _tried(session, start, config, brake, leads=shared))
     finally:
         shared.follow()
 
 
-def _tried(session: Session, start: Start, config: RunnableConfig, leads: Lead | None = None) -> Plan[Record]:
+def _over(session: Session, brake: Brake | None) -> bool:
+    return session.executors.left or (brake is not None and brake.pulled)
+
+
+def _tried(
+    session: Session, start: Start, config: RunnableConfig, brake: Brake | None, leads: Lead | None = None
+) -> Plan[Record]:
     spent: list[Mapping[str, int]] = []
     ran = Ran(session.thread(start["round"], start["index"]))
     while True:
         session.executors.check()
-        attempt = Attempt(session, start, config, ran=ran)
+        attempt = Attempt(session, start, config, ran=ran, brake=brake)
         attempt.recorder.lead = leads
         yield from run(attempt)
         if leads is not None:
@@ -52,12 +83,14 @@ def _tried(session: Session, start: Start, config: RunnableConfig, leads: Lead |
         record = yield from record_of(attempt)
         spent.append(record["usage"])
         try:
-            again = retry_pause(session.options.retries(), attempt.failure, len(spent))
+            failure = None if attempt.cancelled else attempt.failure
+            again = retry_pause(session.options.retries(), failure, len(spent))
         except Exception as error:  # the user's retry_on= raised, so whether to retry is not known: do not
             record, again = {**record, "error": described(error)}, None
-        if again is None:
+        if again is not None:
+            yield session.executors.pause(again) if brake is None else brake.pause(session.executors, again)
+        if again is None or attempt.cancelled:
             whole: Record = {**record, "usage": total(spent)}
             if "wave" in start:
                 whole["wave"] = start["wave"]
             return whole
-        yield session.executors.pause(again)

@@ -19,7 +19,7 @@ from ec_agent.insides.executors import RolloutLeft, RunLeft
 from ec_agent.insides.langgraph import around_box, no_ambient_run
 from ec_agent.rollouts.arguments import arguments_of
 from ec_agent.rollouts.attempt import Attempt
-from ec_agent.rollouts.limits import bounded, timed
+from ec_agent.rollouts.limits import timed
 from ec_agent.rollouts.memory import saver_for
 from ec_agent.rollouts.observing import unobserved
 from ec_agent.rollouts.parking import finished_in
@@ -35,15 +35,18 @@ def run(attempt: Attempt) -> Plan[None]:
     Raises:
         RunLeft: the run around it has ended early.
     """
+    session = attempt.session
     attempt.told.started()
     with attempt.told.running():
         try:
             yield from _run(attempt)
-        except RolloutLeft:
-            raise RunLeft from None
+        except (RolloutLeft, RunLeft):  # the latter out of a question within
+            if not attempt.cancelled:
+                raise RunLeft from None
         finally:
             if (around := current_recorder.get()) is not None:
                 around.within += attempt.recorder.started_calls()
+                session.made += attempt.recorder.every_call()
         if attempt.left:  # also if the agent has caught RolloutLeft
             raise RunLeft
 
@@ -60,13 +63,13 @@ def _run(attempt: Attempt) -> Plan[None]:
             yield from session.parking.fetch(parked, attempt.thread, attempt.saver)
             attempt.log.finished = finished_in(attempt.saver, attempt.thread, session.agent.state_keys)
             attempt.unheard.resumed(list(attempt.saver.list(None)))
-        yield from timed(session.enter(attempt.index), attempt.meter)
+        yield from timed(session.enter(attempt.index), attempt.bounded)
     if attempt.error is None:
         with _failing(attempt), _inside(attempt):
-            yield bounded(Step(partial(_stream, attempt), partial(_astream, attempt)), attempt.meter)
+            yield attempt.bounded(Step(partial(_stream, attempt), partial(_astream, attempt)))
             while attempt.committing is not None and attempt.interrupts and len(attempt.answers) > 1:
                 yield from _next_answers(attempt, attempt.committing)
-                yield bounded(Step(partial(_stream, attempt), partial(_astream, attempt)), attempt.meter)
+                yield attempt.bounded(Step(partial(_stream, attempt), partial(_astream, attempt)))
         attempt.late = attempt.meter.expired
 
 

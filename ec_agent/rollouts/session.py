@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,8 +22,9 @@ from ec_agent.errors import EnvironmentGoneError
 from ec_agent.insides.executors import Executors, executors_here
 from ec_agent.insides.langgraph import Channel
 from ec_agent.numbers.plain import unpack_calls
-from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.cancelling import Watch
 from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import Memory
@@ -79,6 +81,9 @@ class Session:
         executors: the executors in which the question runs. When one is left by an exception, the rollouts stop.
             An error in one rollout does not stop the others.
         due: the rollouts of the next wave, once it is known that there is one.
+        watches: by round, what cancels rollouts with ``cancel=True``.
+        made: inside a rollout of another question, the calls that finished attempts made: that rollout may be stopped
+            before this question is over, and has paid for them.
         fleeting: untracked writes of each rollout, which its record may not contain, and the nodes it wants to go to.
         leads: by round, the rollout that asks first, where rollouts share the beginning of their prompt.
         held: untracked values of each parked rollout, by the thread it is parked on.
@@ -114,9 +119,12 @@ class Session:
     unchosen: Any = None
     executors: Executors = field(default_factory=executors_here)
     due: Sequence[int] = ()
+    made: list[Call] = field(default_factory=list)
+    watches: dict[int, Watch] = field(default_factory=dict)
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
     leads: dict[int, Lead] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:
@@ -150,6 +158,20 @@ class Session:
             trajectories = tuple(said.get(index, Trajectory()) for index in range(max(said) + 1))
             actions = tuple(ended.get(index) for index in range(max(said) + 1))
         return Chosen(replace(selection, seen=seen), trajectories, actions, records, config)
+
+    def watch(self, start: Mapping[str, Any]) -> Watch | None:
+        """Who watches over the rollouts of the round; nobody, unless enough may be known before they have ended.
+
+        Args:
+            start: of a rollout; the winner that goes on alone with an answer is none of them.
+        """
+        options, number = self.options, start["round"]
+        if options.stop is None or not options.cancel or (start.get("answers") is not None and not start.get("all")):
+            return None
+        with self._lock:
+            if number not in self.watches:
+                self.watches[number] = Watch(options.stop, self.n, options.limits.quorum, self.candidates)
+            return self.watches[number]
 
     def thread(self, round: int, index: int | str) -> str:
         """Return the thread id of one rollout."""

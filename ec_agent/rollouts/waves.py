@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ec_agent.rollouts.cancelling import decided
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.session import Session
-from ec_agent.selectors import Candidate
-from ec_agent.stopping import More, Stop, StoppingPlan
+from ec_agent.stopping import More, Stop
 from ec_agent.stopping.asking import ask
 
 
@@ -21,52 +21,33 @@ def first_wave(session: Session) -> range:
         ConfigError: the plan failed, or answered something else than ``More``.
     """
     plan = session.options.stop
-    if plan is None:
+    if plan is None or session.options.cancel:
         return range(session.n)
     more = ask(plan, (), 0, session.n)
     assert isinstance(more, More)  # it is refused to say enough of nothing
     return range(more.count)
 
 
-def next_wave(session: Session, records: Sequence[Record]) -> tuple[range, Stop | None]:
+def next_wave(session: Session, records: Sequence[Record], round: int) -> tuple[range, Stop | None]:
     """Return the indices of the rollouts to start next; if there are none, also the plan's reason to stop.
 
     Args:
         session: the question.
         records: the records of all rollouts that were started in this round.
+        round: the round's number.
 
     Raises:
         ConfigError: the plan failed, or answered something else than ``Stop`` or ``More``.
     """
     plan, begun = session.options.stop, len(records)
+    if (watch := session.watch({"round": round})) is not None:
+        return range(0), watch.stop(records)
     if plan is None or begun >= session.n:
         return range(0), None
     answer = decided(plan, session.candidates(records), 0, session.n - begun, session.options.limits.quorum)
     if isinstance(answer, Stop):
         return range(0), answer
     return range(begun, begun + answer.count), None
-
-
-def decided(
-    plan: StoppingPlan, candidates: Sequence[Candidate], running: int, left: int, quorum: int | None
-) -> Stop | More:
-    """Return the plan's answer. While ``quorum`` is not reached and rollouts are left, a ``Stop`` becomes ``More``.
-
-    Args:
-        plan: the plan to ask.
-        candidates: the rollouts that are over, failed ones too.
-        running: how many are running.
-        left: how many are not started yet.
-        quorum: the fewest scored rollouts to select from, as in ``Limits``.
-
-    Raises:
-        ConfigError: as ``ask`` says.
-    """
-    answer = ask(plan, candidates, running, left)
-    missing = (quorum or 0) - sum(candidate.eligible for candidate in candidates)
-    if isinstance(answer, Stop) and missing > 0:
-        return More(max(1, min(missing, left)))
-    return answer
 
 
 def waves_in(records: Sequence[Record]) -> dict[int, int]:

@@ -41,3 +41,18 @@ def test_what_the_board_does_not_understand_changes_nothing(event):
     board.hear({**STARTED, "index": 0})
     assert not board.hear(event)
     assert board.tally().total == 8
+
+
+@pytest.mark.parametrize("told_late", [False, True])
+def test_those_that_were_cancelled_are_over_and_not_waited_for(told_late):
+    board = Board()
+    for index in range(3):
+        board.hear({**STARTED, "index": index, "n": 3})
+    board.hear({**ENDED, "index": 1})
+    cancelled = [{"type": "ec_agent.rollout.cancelled", "index": at, "seconds": 2.0, **NAME} for at in (0, 2)]
+    stopped = {**STOPPED, "started": 3, "n": 3}
+    for event in [*cancelled, stopped] if told_late else [stopped, *cancelled]:
+        assert board.hear(event)
+    assert [row.state for row in board.rows()] == ["cancelled", "ended", "cancelled"]
+    assert (board.tally().total, board.tally().ended, board.tally().running) == (1, 1, 0)
+    assert line_of(cancelled[0], board) == "rollout 0  cancelled: 0 calls, 0 tokens, 2.0 s"
