@@ -93,12 +93,12 @@ class Executors:
         if self.left:
             raise RunLeft
 
-    def pause(self, seconds: float, over: Callable[[], bool] = lambda: False) -> Step:
+    def pause(self, seconds: float, *over: Callable[[], bool]) -> Step:
         """Wait for some seconds, less if one of them is being left by an exception.
 
-        In a sync run less also where ``over()`` says so; it is asked again at each ``wake()``.
+        In a sync run less also where a function in ``over`` says so; it is asked again at each ``wake()``.
         """
-        return Step(lambda: _sleep(self, seconds, over), lambda: asyncio.sleep(seconds))
+        return Step(lambda: _sleep(self, seconds, *over), lambda: asyncio.sleep(seconds))
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
@@ -113,9 +113,9 @@ class Executors:
             _pools.reset(token)
 
 
-def _sleep(executors: Executors, seconds: float, over: Callable[[], bool]) -> None:
+def _sleep(executors: Executors, seconds: float, *over: Callable[[], bool]) -> None:
     with _changed:
-        _changed.wait_for(lambda: executors.left or over(), timeout=seconds)
+        _changed.wait_for(lambda: executors.left or any(each() for each in over), timeout=seconds)
 
 
 def wake() -> None:

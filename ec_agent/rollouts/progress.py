@@ -72,7 +72,7 @@ class ProgressEvents(Observer):
         self._tell_of(told, rollout, "started", n=self._n, round=rollout.round, acting=rollout.acting)
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
-        """Send ``ec_agent.rollout.finished``, or ``.cancelled``. What a thread of it does afterwards gives no events."""
+        """Send ``ec_agent.rollout.finished``, or ``.cancelled``. What its threads do afterwards gives no events."""
         if (told := self._told.pop(rollout, None)) is None:
             return
         if was_cancelled(record):
