@@ -5,7 +5,7 @@ Derive from ``ScoreSelector`` to rank by one number per rollout, or from ``VoteS
 selector can see whether a rollout was right, because a ``Candidate`` does not hold that.
 """
 
-from ec_agent.selectors.answers import final_answer
+from ec_agent.selectors.actions import final_answer
 from ec_agent.selectors.base import Candidate, Ranking, Selector
 from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
 from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
@@ -19,6 +19,14 @@ from ec_agent.selectors.majority_vote import MajorityVote
 from ec_agent.selectors.mean_entropy import MeanEntropy
 from ec_agent.selectors.mean_logprob import MeanLogprob
 from ec_agent.selectors.most_calls import MostCalls
+from ec_agent.selectors.normalizing import (
+    NORMALIZERS,
+    CallAnswer,
+    JsonAnswer,
+    NumberAnswer,
+    TextAnswer,
+    normalizer_named,
+)
 from ec_agent.selectors.raw_centroid import RawCentroid
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
 from ec_agent.selectors.scoring import ScoreSelector
@@ -29,8 +37,10 @@ from ec_agent.selectors.voting import Ballot, VoteSelector, tally
 
 __all__ = [
     "CONFOUNDS",
+    "NORMALIZERS",
     "SELECTORS",
     "Ballot",
+    "CallAnswer",
     "Candidate",
     "CentroidWeightedVote",
     "DeepConfBottomWindow",
@@ -38,20 +48,24 @@ __all__ = [
     "DeepConfMean",
     "DeepConfTail",
     "FewestCalls",
+    "JsonAnswer",
     "Longest",
     "LowestCentroid",
     "MajorityVote",
     "MeanEntropy",
     "MeanLogprob",
     "MostCalls",
+    "NumberAnswer",
     "Ranking",
     "RawCentroid",
     "ScoreSelector",
     "Selector",
     "SelfCertainty",
     "Shortest",
+    "TextAnswer",
     "VoteSelector",
     "final_answer",
+    "normalizer_named",
     "selector_named",
     "tally",
     "validity",

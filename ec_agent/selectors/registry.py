@@ -23,6 +23,7 @@ from ec_agent.selectors.majority_vote import MajorityVote
 from ec_agent.selectors.mean_entropy import MeanEntropy
 from ec_agent.selectors.mean_logprob import MeanLogprob
 from ec_agent.selectors.most_calls import MostCalls
+from ec_agent.selectors.normalizing import with_normalizer
 from ec_agent.selectors.raw_centroid import RawCentroid
 from ec_agent.selectors.scoring import Named
 from ec_agent.selectors.self_certainty import SelfCertainty
@@ -62,7 +63,8 @@ def selector_named(name: str, **settings: Any) -> Selector:
 
     Args:
         name: a name in ``SELECTORS``, such as ``"lowest_centroid"``.
-        **settings: settings that differ from the defaults, such as ``window=16``.
+        **settings: settings that differ from the defaults, such as ``window=16``. A ``normalize`` may be a name in
+            ``NORMALIZERS``, or a dict with ``name`` and its settings.
 
     Raises:
         ConfigError: there is no selector of that name, it has no setting of that name, or a value is out of range.
@@ -71,7 +73,7 @@ def selector_named(name: str, **settings: Any) -> Selector:
     if kind is None:
         raise ConfigError(f"unknown selector {repr_of(name)}; the selectors are {', '.join(SELECTORS)}")
     try:
-        return kind(**settings)
+        return kind(**with_normalizer(settings))
     except TypeError as error:
         known = ", ".join(setting.name for setting in fields(kind))
         has = f"the settings of {name} are {known}" if known else f"{name} has no settings"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ec_agent.selectors.answers import Normalize, check_normalize, final_answer
+from ec_agent.selectors.actions import final_answer
+from ec_agent.selectors.answers import Normalize, check_normalize
 from ec_agent.selectors.base import Candidate
 from ec_agent.stopping.base import Stop
 from ec_agent.stopping.counting import counted

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ec_agent.errors import ConfigError
+from ec_agent.selectors.normalizing import with_normalizer
 from ec_agent.selectors.registry import selector_named
 from ec_agent.stopping.agreement import Agreement
 from ec_agent.stopping.base import StoppingPlan
@@ -28,8 +29,8 @@ def plan_named(name: str, **settings: Any) -> StoppingPlan:
 
     Args:
         name: a name in ``PLANS``.
-        **settings: its settings where they are not the default ones: ``waves=[4, 1]``. A selector among them may be a
-            name in ``SELECTORS``, or a dict of ``name`` and that selector's settings: what a file can hold.
+        **settings: its settings where they are not the default ones: ``waves=[4, 1]``. A ``selector`` or ``normalize``
+            among them may be a name in ``SELECTORS`` or ``NORMALIZERS``, or a dict of ``name`` and its settings.
 
     Raises:
         ConfigError: there is no such plan, it has no such setting, or a setting is out of range.
@@ -43,7 +44,7 @@ def plan_named(name: str, **settings: Any) -> StoppingPlan:
     elif isinstance(selector, Mapping) and "name" in selector:
         settings["selector"] = selector_named(**selector)
     try:
-        return kind(**settings)
+        return kind(**with_normalizer(settings))
     except TypeError as error:
         known = ", ".join(setting for setting in signature(kind).parameters)
         raise ConfigError(f"{name} cannot be made with {settings!r} ({error}); its settings are {known}") from error

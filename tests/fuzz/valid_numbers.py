@@ -38,6 +38,12 @@ def made(select=True):
     return Case(use=(lambda selector: selector.select(candidates())) if select else lambda _: None)
 
 
+def normalizing(make):
+    return Case(lambda _: {"action": "1"}, on=lambda _: make(), anything=frozenset(("action",)))
+
+
+NORMALIZING = ("NumberAnswer", "JsonAnswer", "TextAnswer", "CallAnswer")
+
 NUMBERS = {
     "ec_agent.token_entropy": Case(lambda _: {"logprobs": [[-0.1, -2.0], [-0.5, -0.9]]}),
     "ec_agent.entropy_centroid": Case(lambda _: {"entropies": VALUES}),
@@ -85,6 +91,9 @@ NUMBERS = {
     ),
     "ec_agent.Stop": Case(lambda _: {"reason": "seen"}),
     "ec_agent.selectors.final_answer": Case(lambda _: {"action": "x"}),
+    **{f"ec_agent.selectors.{name}": Case(use=lambda ready: (ready("1"), ready({"a": 1}))) for name in NORMALIZING},
+    **{f"ec_agent.selectors.{name}.__call__": normalizing(getattr(selectors, name)) for name in NORMALIZING},
+    "ec_agent.selectors.normalizer_named": Case(lambda _: {"name": "number"}, told={"name": "normalize"}),
     "ec_agent.selectors.selector_named": Case(lambda _: {"name": "deepconf_tail"}, told={"name": "selector"}),
     "ec_agent.selectors.tally": Case(
         lambda _: {"ballots": {0: selectors.Ballot("a", 1.0), 1: selectors.Ballot("b", 2.0)}}
