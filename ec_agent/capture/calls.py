@@ -98,6 +98,7 @@ class OpenCall:
         counted: whether the filter counts it.
         sequence: its place in call-start order.
         params: the sampling parameters it was made with, as far as known.
+        bare: whether it is a client's request that no LangChain run made.
         asked: what else it asks for, as far as known.
         prompt: what a completion model is asked.
         batch: the runs it started with, and their requests.
@@ -126,6 +127,7 @@ class OpenCall:
     sequence: float
     started: float
     params: Mapping[str, Any] = field(default_factory=dict)
+    bare: bool = False
     asked: RequestParams = field(default_factory=RequestParams)
     prompt: str | None = None
     batch: Batch = field(default_factory=Batch)

@@ -21,7 +21,7 @@ from langgraph.errors import GraphBubbleUp
 from ec_agent.capture.answers import Answer
 from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import call_info
-from ec_agent.capture.recorder import current_recorder, listening
+from ec_agent.capture.recorder import current_recorder, listening, overhearing
 from ec_agent.capture.shapes import (
     MessageParts,
     Payload,
@@ -51,16 +51,16 @@ class CaptureHandler(BaseCallbackHandler):
 
     def on_chat_model_start(self, serialized: dict[str, Any], messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A chat model run starts."""
-        self._start(serialized, run_id, kwargs)
+        self._start({"messages": messages[0] if messages else []}, run_id, kwargs)
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A completion model run starts."""
-        call = self._start(serialized, run_id, kwargs)
-        if call is not None:
-            call.prompt = prompts[0] if prompts else None
+        prompt = prompts[0] if prompts else None
+        if (call := self._start({"prompt": prompt}, run_id, kwargs)) is not None:
+            call.prompt = prompt
 
-    def _start(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any]) -> OpenCall | None:
-        recorder = current_recorder.get()
+    def _start(self, question: Mapping[str, Any], run_id: UUID, kwargs: Mapping[str, Any]) -> OpenCall | None:
+        recorder = current_recorder.get() or overhearing.get()
         if recorder is None:
             return None
         params = kwargs.get("invocation_params") or {}
@@ -68,7 +68,7 @@ class CaptureHandler(BaseCallbackHandler):
         model = params.get("model") or params.get("model_name") or metadata.get("ls_model_name")
         info = call_info(metadata, kwargs.get("tags"), model)
         around = self._open.get(kwargs.get("parent_run_id") or run_id)  # its own is not there yet
-        call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1, around)
+        call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1, around, question)
         call.said = (Answer.of_run(run_id),)  # as long as it streams, that is all its messages are told by
         current_call.set(call)
         return call
@@ -118,7 +118,7 @@ class CaptureHandler(BaseCallbackHandler):
         call = self._open.pop(run_id, None)
         if call is not None:
             call.recorder.asking += _asking(response)
-            call.recorder.end(call, _read(call, response))
+            call.recorder.end(call, _read(call, response), response)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A run failed; what it had streamed until then counts."""
@@ -127,7 +127,7 @@ class CaptureHandler(BaseCallbackHandler):
             partial = kwargs.get("response")
             payload = _read(call, partial) if isinstance(partial, LLMResult) else None
             some = payload is not None and (payload.entries or payload.tokens)
-            call.recorder.end(call, replace(payload, partial=True) if payload is not None and some else None)
+            call.recorder.end(call, replace(payload, partial=True) if payload is not None and some else None, error)
 
 
 def _asking(response: LLMResult) -> list[AIMessage]:

@@ -25,7 +25,7 @@ from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predica
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
 from ec_agent.capture.shapes import Payload, call_of, pick
-from ec_agent.capture.told import CallsTold
+from ec_agent.capture.told import CallsTold, Came
 from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, known_signals, leading, with_entropy
 from ec_agent.numbers.trajectory import Call, Trajectory
@@ -100,10 +100,13 @@ class Recorder:
         params: Mapping[str, Any] | None = None,
         batch: int = 1,
         outer: OpenCall | None = None,
+        question: Mapping[str, Any] | None = None,
     ) -> OpenCall:
         """A call starts, one of ``batch`` that start one right after the other.
 
         ``outer`` is the call whose child it is, where its layer knows; else it is the innermost of this context.
+        ``question`` is what a LangChain run asks its model: ``messages`` or a ``prompt``. A client's request has these
+        among its parameters.
 
         Raises:
             Exception: whatever the guard raises; the call is not to be made.
@@ -111,7 +114,7 @@ class Recorder:
         self.check()
         call = OpenCall(self, info, self._counts(info), next(_sequence), time.time())
         call.params = {name: value for name in _FACTS if isinstance(value := (params or {}).get(name), int | float)}
-        call.asked = asked_of(params or {})
+        call.asked, call.bare = asked_of(params or {}), question is None
         before = current_call.get()
         if batch > 1 and before is not None and before.batch.size == batch and before.place + 1 < batch:
             call.batch, call.place, call.outer = before.batch, before.place + 1, before.outer
@@ -121,7 +124,7 @@ class Recorder:
             (call.outer.beside if call.outer.speaking else call.outer.inside).append(call)
         self._enter(call)
         if (told := self.told) is not None:
-            told.call_started(call, params or {})
+            told.call_started(call, {**(params or {}), **(question or {})})
         return call
 
     def _enter(self, call: OpenCall, counted: bool = True) -> None:
@@ -190,8 +193,10 @@ class Recorder:
             self.failure = self.failure or error
             return False
 
-    def end(self, call: OpenCall, payload: Payload | None) -> None:
+    def end(self, call: OpenCall, payload: Payload | None, came: Came | None = None) -> None:
         """A call ended; ``payload`` is what its own layer saw, ``None`` where it failed or saw nothing.
+
+        ``came`` is what a LangChain run ended with, for those who are told.
 
         Raises:
             MissingLogprobsError: the call has no logprobs and the recorder is to raise on that.
@@ -200,7 +205,8 @@ class Recorder:
             return  # cancelled: it ended with its request
         self.answered(call)
         told = self.told
-        requests = call.answered() if told is not None else ()  # before it is closed, and has none
+        if told is not None and came is None:
+            came = call.answered()  # before it is closed, and has none
         done = self._read(call, payload)
         call.done = None if done is None or call.passed_on(done) else done
         call.batch.over = True
@@ -214,7 +220,7 @@ class Recorder:
             other.marks = b""
         call.closed, call.batch, call.inside, call.beside = True, OVER, [], []
         if told is not None:
-            told.call_ended(call, requests, again)
+            told.call_ended(call, () if came is None else came, again)
         if call.done is not None and call.done.generated > again:
             self.spend(call.done.generated - again)
         if self._raise_on_missing and call.counted and call.done is not None:
@@ -406,5 +412,7 @@ class Recorder:
 
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)
+overhearing: ContextVar[Recorder | None] = ContextVar("ec_agent_overhearing", default=None)
+"""Who hears LangChain's calls where there is no current recorder, for others to be told of them."""
 listening: ContextVar[tuple[Recorder, ...]] = ContextVar("ec_agent_listening", default=())
 """Those who hear what the current recorder does, and leave everything else to it."""

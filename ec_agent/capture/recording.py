@@ -10,7 +10,7 @@ from typing import Any
 from ec_agent.capture.calls import current_call
 from ec_agent.capture.langchain import HANDLER, handler_var, install_hook
 from ec_agent.capture.openai_client import install_patch
-from ec_agent.capture.recorder import Recorder, current_recorder, listening
+from ec_agent.capture.recorder import Recorder, current_recorder, listening, overhearing
 
 
 @contextmanager
@@ -20,6 +20,20 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
     install_patch()
     with set_here((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
         yield recorder
+
+
+@contextmanager
+def overheard(recorder: Recorder) -> Iterator[None]:
+    """This recorder tells of LangChain's calls inside, as far as no other one hears them.
+
+    It is not the current one: nothing is asked of the calls, and what runs inside is no rollout.
+    """
+    install_hook()
+    try:
+        with set_here((overhearing, recorder), (handler_var, HANDLER)):
+            yield
+    finally:
+        recorder.release()
 
 
 @contextmanager

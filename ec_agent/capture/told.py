@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
+from langchain_core.outputs import LLMResult
+
 from ec_agent.capture.calls import OpenCall, Request
+
+Came = LLMResult | BaseException | Sequence[Request]
+"""What ended a call: a LangChain run's result, or its error; else the client's requests for it that were answered."""
 
 
 class CallsTold(Protocol):
@@ -19,19 +24,19 @@ class CallsTold(Protocol):
     parts: bool
 
     def call_started(self, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """A call is made, with these parameters."""
+        """A call is made, with these parameters, what the model is asked among them."""
         ...
 
     def call_streamed(self, call: OpenCall) -> None:
         """A part of its answer came."""
         ...
 
-    def call_ended(self, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
+    def call_ended(self, call: OpenCall, came: Came, told_before: int) -> None:
         """It is over: with an answer, without one, or as one that only passed another call's answer on.
 
         Args:
             call: the call.
-            requests: the client's requests for it that were answered.
+            came: what ended it.
             told_before: how many of its tokens were told of already, as those of calls that it made.
         """
         ...

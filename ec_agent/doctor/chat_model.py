@@ -24,6 +24,7 @@ from ec_agent.capture.guard import Guard
 from ec_agent.capture.recorder import Recorder
 from ec_agent.capture.recording import recording
 from ec_agent.capture.shapes import Payload, get, payload_of_message
+from ec_agent.capture.told import Came
 from ec_agent.doctor.answers import (
     HEARD,
     INCLUDE,
@@ -67,12 +68,12 @@ class Ear(Recorder):
         self.richest = Payload()
         self.sent = 0
 
-    def end(self, call: OpenCall, payload: Payload | None) -> None:
+    def end(self, call: OpenCall, payload: Payload | None, came: Came | None = None) -> None:
         """A call ended."""
         self.sent += sum(request.sent for request in call.batch.requests)
         for heard in (payload, *(request.payload() for request in call.answered())):
             self.richest = richer(self.richest, heard)
-        super().end(call, payload)
+        super().end(call, payload, came)
 
 
 class Deadline:

@@ -161,7 +161,7 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     session.due, stop = _enough(session, state)
     if session.due:
         return {}
-    with session.told.around(Observer.around_choice):
+    with session.told.choosing():
         try:
             selection = _choose(session, state, stop)
         except SelectionError as error:

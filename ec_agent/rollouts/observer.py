@@ -10,7 +10,8 @@ from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 
-from ec_agent.capture.calls import OpenCall, Request
+from ec_agent.capture.calls import OpenCall
+from ec_agent.capture.told import Came
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.selection import Selection
@@ -127,29 +128,32 @@ class Observer:
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
         """An attempt is over, with this record. It is not told of one that nobody waits for any more."""
 
-    # Its LLM calls and tools
+    # LLM calls and tools: of an attempt, or of no rollout, where a selector asks a model
 
-    def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """An LLM call starts, with the parameters ``asked``; ``call.counted`` says whether ``calls=`` counts it."""
+    def call_started(self, rollout: AttemptId | None, call: OpenCall, asked: Mapping[str, Any]) -> None:
+        """An LLM call starts, with the parameters ``asked``, which include its ``messages`` or ``prompt``.
 
-    def call_streamed(self, rollout: AttemptId, call: OpenCall) -> None:
+        ``call.counted`` says whether ``calls=`` counts it.
+        """
+
+    def call_streamed(self, rollout: AttemptId | None, call: OpenCall) -> None:
         """A part of a streamed answer came through LangChain, for a call that counts; ``call.parts`` counts them."""
 
-    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
+    def call_ended(self, rollout: AttemptId | None, call: OpenCall, came: Came, told_before: int) -> None:
         """An LLM call has ended.
 
         Args:
-            rollout: the attempt that made the call.
+            rollout: the attempt that made the call; ``None`` for a selector's call.
             call: the call; ``call.done`` has its numbers, or is ``None`` if it failed or only passed on the answers of
                 other calls. Calls of a nested question, and calls found in messages, end without having started.
-            requests: the answered requests that the client sent for it.
+            came: LangChain's result or error; of a call without LangChain, the client's requests that were answered.
             told_before: how many of its tokens were reported before, as tokens of calls made during it.
         """
 
-    def tool_started(self, rollout: AttemptId, run: UUID, name: str) -> None:
+    def tool_started(self, rollout: AttemptId | None, run: UUID, name: str) -> None:
         """A LangChain tool starts."""
 
-    def tool_ended(self, rollout: AttemptId, run: UUID, failed: bool) -> None:
+    def tool_ended(self, rollout: AttemptId | None, run: UUID, failed: bool) -> None:
         """A LangChain tool has returned or raised."""
 
     # The choice

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,10 @@ from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, get_args
 from uuid import UUID
 
-from ec_agent.capture.calls import OpenCall, Request
+from ec_agent.capture.calls import OpenCall
+from ec_agent.capture.recorder import Recorder
+from ec_agent.capture.recording import overheard
+from ec_agent.capture.told import Came
 from ec_agent.errors import ProgressWarning
 from ec_agent.rollouts.langchain_events import langchain_events
 from ec_agent.rollouts.langsmith import langsmith_feedback
@@ -178,6 +181,14 @@ class Audience:
                     stack.push(_Entered(installed, moment.__name__, partial(hear, *given, **named)).leave)
             yield
 
+    @contextmanager
+    def choosing(self) -> Iterator[None]:
+        """Enter the contexts around the choice, and report the LLM calls that the selector makes."""
+        recorder = Recorder()
+        recorder.told = told = CallsAudience(self, None)
+        with self.around(Observer.around_choice), overheard(recorder) if told.calls else nullcontext():
+            yield
+
     def rollout(self, index: int, round: int, acting: bool) -> RolloutAudience:
         """Number a new attempt at a rollout, and return what reports its events to the observers."""
         attempt = self._attempts[round, index]
@@ -209,21 +220,51 @@ class _Entered:
                 self._installed.failed(self._moment, own)
 
 
-class RolloutAudience:
-    """Reports the events of one attempt, with those of its recorder, to all observers of the question.
+class CallsAudience:
+    """Reports LLM calls and tools, as a recorder hears of them, to all observers of the question.
 
     Attributes:
-        id: identifies the attempt.
         calls: whether any observer wants events of calls and tools.
         parts: whether any observer wants an event for each part of a streamed answer.
     """
 
-    def __init__(self, audience: Audience, attempt: AttemptId) -> None:
-        self.id = attempt
-        self._audience = audience
+    def __init__(self, audience: Audience, attempt: AttemptId | None) -> None:
+        self._audience, self._attempt = audience, attempt
         self.parts = audience.hears(Observer.call_streamed)
         calls = Observer.call_started, Observer.call_ended, Observer.tool_started, Observer.tool_ended
         self.calls = self.parts or audience.hears(*calls)
+
+    def call_started(self, call: OpenCall, asked: Mapping[str, Any]) -> None:
+        """Report that an LLM call has started."""
+        self._audience.tell(Observer.call_started, self._attempt, call, asked)
+
+    def call_streamed(self, call: OpenCall) -> None:
+        """Report that a part of a call's answer has come."""
+        self._audience.tell(Observer.call_streamed, self._attempt, call)
+
+    def call_ended(self, call: OpenCall, came: Came, told_before: int) -> None:
+        """Report that an LLM call has ended."""
+        self._audience.tell(Observer.call_ended, self._attempt, call, came, told_before)
+
+    def tool_started(self, run: UUID, name: str) -> None:
+        """Report that a tool has started."""
+        self._audience.tell(Observer.tool_started, self._attempt, run, name)
+
+    def tool_ended(self, run: UUID, failed: bool) -> None:
+        """Report that a tool has ended."""
+        self._audience.tell(Observer.tool_ended, self._attempt, run, failed)
+
+
+class RolloutAudience(CallsAudience):
+    """Reports the events of one attempt, with those of its recorder, to all observers of the question.
+
+    Attributes:
+        id: identifies the attempt.
+    """
+
+    def __init__(self, audience: Audience, attempt: AttemptId) -> None:
+        super().__init__(audience, attempt)
+        self.id = attempt
 
     def started(self) -> None:
         """Report that the attempt starts."""
@@ -236,26 +277,6 @@ class RolloutAudience:
     def ended(self, record: Any, failure: BaseException | None) -> None:
         """Report that the attempt has ended, with its record."""
         self._audience.tell(Observer.rollout_ended, self.id, record, failure)
-
-    def call_started(self, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """Report that an LLM call has started."""
-        self._audience.tell(Observer.call_started, self.id, call, asked)
-
-    def call_streamed(self, call: OpenCall) -> None:
-        """Report that a part of a call's answer has come."""
-        self._audience.tell(Observer.call_streamed, self.id, call)
-
-    def call_ended(self, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
-        """Report that an LLM call has ended."""
-        self._audience.tell(Observer.call_ended, self.id, call, requests, told_before)
-
-    def tool_started(self, run: UUID, name: str) -> None:
-        """Report that a tool has started."""
-        self._audience.tell(Observer.tool_started, self.id, run, name)
-
-    def tool_ended(self, run: UUID, failed: bool) -> None:
-        """Report that a tool has ended."""
-        self._audience.tell(Observer.tool_ended, self.id, run, failed)
 
 
 def audience_of(question: OpenedQuestion) -> Audience:

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import numpy as np
 
-from ec_agent.capture.calls import OpenCall, Request
+from ec_agent.capture.calls import OpenCall
+from ec_agent.capture.told import Came
 from ec_agent.insides.langgraph import RUNTIME, anybody_hears
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.trajectory import Call
@@ -30,6 +31,7 @@ Emit = Callable[[Mapping[str, Any]], None]
 class _Told:
     """What the events of one attempt have reported so far."""
 
+    index: int
     here: Context
     tools: dict[UUID, str] = field(default_factory=dict)
     calls: int = 0
@@ -48,7 +50,7 @@ class ProgressEvents(Observer):
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._question, self._n = "", 0
-        self._told: dict[AttemptId, _Told] = {}
+        self._told: dict[AttemptId | None, _Told] = {}
 
     def question_asked(self, name: str, n: int) -> None:
         """Note the number of rollouts and a short form of the question's name, which all its events carry."""
@@ -68,32 +70,32 @@ class ProgressEvents(Observer):
         Events that come from inside the agent are sent in that context. In the agent's own, LangGraph would take them
         for events of the agent's graph.
         """
-        told = self._told[rollout] = _Told(copy_context())
-        self._tell_of(told, rollout, "started", n=self._n, round=rollout.round, acting=rollout.acting)
+        told = self._told[rollout] = _Told(rollout.index, copy_context())
+        self._tell_of(told, "started", n=self._n, round=rollout.round, acting=rollout.acting)
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
         """Send ``ec_agent.rollout.finished``, or ``.cancelled``. What its threads do afterwards gives no events."""
         if (told := self._told.pop(rollout, None)) is None:
             return
         if was_cancelled(record):
-            self._tell_of(told, rollout, "cancelled", seconds=record["seconds"])
+            self._tell_of(told, "cancelled", seconds=record["seconds"])
         else:
-            self._tell_of(told, rollout, "finished", error=record["error"], seconds=record["seconds"])
+            self._tell_of(told, "finished", error=record["error"], seconds=record["seconds"])
 
-    def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
+    def call_started(self, rollout: AttemptId | None, call: OpenCall, asked: Mapping[str, Any]) -> None:
         """Send ``ec_agent.rollout.call`` with state "started", if the call counts."""
         if call.counted and (told := self._told.get(rollout)) is not None:
             about = {"call": call.sequence, "model": call.info.model, "node": call.info.node}
-            self._tell_of(told, rollout, "call", state="started", **about)
+            self._tell_of(told, "call", state="started", **about)
 
-    def call_streamed(self, rollout: AttemptId, call: OpenCall) -> None:
+    def call_streamed(self, rollout: AttemptId | None, call: OpenCall) -> None:
         """Send ``ec_agent.rollout.call`` with state "streaming", at most five times a second."""
         told, now = self._told.get(rollout), time.monotonic()
         if told is not None and now >= told.due:
             told.due = now + STREAMING_EVERY
-            self._tell_of(told, rollout, "call", state="streaming", call=call.sequence, parts=call.parts)
+            self._tell_of(told, "call", state="streaming", call=call.sequence, parts=call.parts)
 
-    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
+    def call_ended(self, rollout: AttemptId | None, call: OpenCall, came: Came, told_before: int) -> None:
         """Send ``ec_agent.rollout.call`` with state "ended", the call's numbers, and the rollout's so far."""
         told, done = self._told.get(rollout), call.done
         if told is None or not call.counted:
@@ -104,20 +106,20 @@ class ProgressEvents(Observer):
             so_far = {"calls": told.calls, "tokens": told.tokens}
         about: dict[str, Any] = {"call": call.sequence, "model": call.info.model if done is None else done.model}
         about |= {"node": call.info.node, **so_far, **_numbers(done, hidden=told_before > 0)}
-        self._tell_of(told, rollout, "call", state="ended", **about)
+        self._tell_of(told, "call", state="ended", **about)
 
-    def tool_started(self, rollout: AttemptId, run: UUID, name: str) -> None:
+    def tool_started(self, rollout: AttemptId | None, run: UUID, name: str) -> None:
         """Send ``ec_agent.rollout.tool`` with state "started"."""
         if (told := self._told.get(rollout)) is not None:
             told.tools[run] = name
-            self._tell_of(told, rollout, "tool", state="started", tool=name, run=str(run))
+            self._tell_of(told, "tool", state="started", tool=name, run=str(run))
 
-    def tool_ended(self, rollout: AttemptId, run: UUID, failed: bool) -> None:
+    def tool_ended(self, rollout: AttemptId | None, run: UUID, failed: bool) -> None:
         """Send ``ec_agent.rollout.tool`` with state "ended" or "failed"."""
         told = self._told.get(rollout)
         if told is not None and (name := told.tools.pop(run, None)) is not None:
             state = "failed" if failed else "ended"
-            self._tell_of(told, rollout, "tool", state=state, tool=name, run=str(run))
+            self._tell_of(told, "tool", state=state, tool=name, run=str(run))
 
     def chosen(self, chosen: Chosen) -> None:
         """Send ``ec_agent.rollout.scored`` for each candidate, then ``ec_agent.selection`` with the receipt."""
@@ -130,9 +132,9 @@ class ProgressEvents(Observer):
         """Send ``ec_agent.commit``."""
         self._tell("commit", tool=tool, key=key)
 
-    def _tell_of(self, told: _Told, rollout: AttemptId, event: str, **details: Any) -> None:
+    def _tell_of(self, told: _Told, event: str, **details: Any) -> None:
         # Use a copy: one context cannot be entered twice at a time, and an agent may make calls side by side.
-        told.here.copy().run(self._tell, f"rollout.{event}", index=rollout.index, **details)
+        told.here.copy().run(self._tell, f"rollout.{event}", index=told.index, **details)
 
     def _tell(self, event: str, **details: Any) -> None:
         stamp = {"question": self._question, "time": round(time.time(), 3)}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry.trace import Link, Span
 
-from ec_agent.capture.calls import OpenCall, Request
+from ec_agent.capture.calls import OpenCall
+from ec_agent.capture.told import Came
 from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
 from ec_agent.rollouts.record import Record
 from ec_agent.tracing import attributes as names
-from ec_agent.tracing.calls import CallSpans, calls_traced
+from ec_agent.tracing.calls import CallSpans
 from ec_agent.tracing.spans import Settings, end, entered, failed, harmless, tell
 from ec_agent.tracing.tools import tools_traced
 
@@ -37,10 +38,14 @@ class _Held:
     @contextmanager
     def running(self, settings: Settings) -> Iterator[None]:
         """Make it the current span inside the ``with`` block: spans of the agent and of other tools go beneath it."""
+        if settings.calls:
+            self.calls = CallSpans(settings)
         try:
-            with entered(self.span, ending=False), calls_traced(settings) as self.calls:
+            with entered(self.span, ending=False):
                 yield
         finally:
+            if self.calls is not None:
+                self.calls.close()
             self.ended = time.time_ns()
 
     def end(self) -> None:
@@ -120,15 +125,15 @@ class SpanObserver(Observer):
         if failure is not None:
             failed(held.span, failure)
 
-    def call_started(self, rollout: AttemptId, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """Begin the span of a raw client's call. LangChain's calls get theirs from callbacks, which know more."""
-        if (held := self._held(rollout)) is not None and held.calls is not None:
-            held.calls.request_started(call, asked)
+    def call_started(self, rollout: AttemptId | None, call: OpenCall, asked: Mapping[str, Any]) -> None:
+        """Begin the span of a call, a selector's beneath the choice."""
+        if (calls := self._calls(rollout)) is not None:
+            calls.started(call, asked)
 
-    def call_ended(self, rollout: AttemptId, call: OpenCall, requests: Sequence[Request], told_before: int) -> None:
-        """End the span of a call of a raw client."""
-        if (held := self._held(rollout)) is not None and held.calls is not None:
-            held.calls.request_ended(call, requests)
+    def call_ended(self, rollout: AttemptId | None, call: OpenCall, came: Came, told_before: int) -> None:
+        """End the span of a call."""
+        if (calls := self._calls(rollout)) is not None:
+            calls.ended(call, came)
 
     @contextmanager
     def around_choice(self) -> Iterator[None]:
@@ -169,6 +174,10 @@ class SpanObserver(Observer):
         """Return the span of an attempt, ``None`` if it has ended."""
         which, held = self._rollouts.get(rollout.index, (None, None))
         return held if which == rollout else None
+
+    def _calls(self, rollout: AttemptId | None) -> CallSpans | None:
+        held = self._choice if rollout is None else self._held(rollout)
+        return None if held is None else held.calls
 
     def _tell(self, attributes: Mapping[str, Any]) -> None:
         if self._span is not None:

@@ -21,6 +21,7 @@ from ec_agent import ProgressWarning, best_of_n, read_only
 from ec_agent.rollouts import observing
 from ec_agent.rollouts.observer import Observer, OpenedQuestion
 from ec_agent.rollouts.observing import PLACES, Installed, audience_of, observe_everywhere, observed
+from ec_agent.selectors import MajorityVote
 from ec_agent.stopping import More, Stop
 from ec_agent.testing import Reply, ScriptedChatModel
 
@@ -168,7 +169,7 @@ def test_one_that_fails_costs_a_warning_and_neither_the_run_nor_others_anything(
     assert f"run failed at {moment.split(' ')[0].replace('_', ' ')} (RuntimeError('no good at {moment}'))" in str(
         warning.message
     )
-    assert str(warning.message).endswith("mend it, or see the receipt for what came of it")
+    assert "is not called again; the run goes on" in str(warning.message)
     later = [each for each in told[told.index(moment) + 1 :] if not each.endswith(" out")]  # what was entered is left
     assert len(later) <= 2, later  # the rollouts beside it may be in the middle of telling
 
@@ -267,3 +268,26 @@ def test_a_listener_that_rewrites_what_it_is_told_rewrites_its_own_copy(run):
     result = run.run(best_of_n(kit.chat(kit.say(9, 3)), n=2), ASKED, {"callbacks": [Handler()]}, on_event=rewriting)
     assert [each["winner"] for each in told] == [1, 1]
     assert result.selection.winner == 1
+
+
+def test_a_selector_s_calls_are_told_of_no_rollout_and_make_no_events(run):
+    judge = kit.say(5)
+
+    class Judged(MajorityVote):
+        def select(self, candidates):
+            judge.invoke("which?")
+            return super().select(candidates)
+
+    class Calls(Observer):
+        def call_started(self, rollout, call, asked):
+            told.append((rollout and rollout.index, [message.text for message in asked["messages"]]))
+
+        def call_ended(self, rollout, call, came, told_before):
+            told.append((rollout and rollout.index, came.generations[0][0].message.text))
+
+    told, events = [], []
+    with observed(Installed("recording", lambda question: Calls())):
+        result = run.run(best_of_n(kit.chat(kit.say(3)), n=1, selector=Judged()), ASKED, on_event=events.append)
+    assert told == [(0, ["go"]), (0, "answer 0"), (None, ["which?"]), (None, "answer 0")]
+    assert [event["index"] for event in events if event["type"] == "ec_agent.rollout.call"] == [0, 0]
+    assert result.selection.candidates[0].calls == 1

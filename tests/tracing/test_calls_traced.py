@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,15 @@ from openai import AsyncOpenAI
 from openai import OpenAI as Client
 from opentelemetry.trace import StatusCode
 
-from ec_agent import Ranking, best_of_n
+from ec_agent import (
+    AllRolloutsFailedError,
+    Limits,
+    MissingLogprobsError,
+    Ranking,
+    TokenLimitError,
+    best_of_n,
+    record_calls,
+)
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing import instrument
@@ -230,15 +241,73 @@ def test_answers_are_read_in_any_form():
     assert answered_in(None, []) == []
 
 
-def test_a_judge_in_the_selector_is_beneath_the_choice(spans):
-    judge = ScriptedChatModel([[Reply("fine", entropies=peak(1))]])
+def recorded(judge):
+    with record_calls() as recorder:
+        judge.invoke("which?")
+    assert len(recorder.trajectory().calls) == 1
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda judge: judge.invoke("which?"),
+        lambda judge: list(judge.stream("which?")),
+        lambda judge: asyncio.run(judge.ainvoke("which?")),
+        recorded,
+    ],
+    ids=["invoke", "stream", "ainvoke", "record_calls"],
+)
+def test_a_judge_in_the_selector_is_beneath_the_choice(spans, ask):
+    judge = ScriptedChatModel([[Reply("fine", entropies=peak(1, 5))]])
+
+    class Judged:
+        name, signals = "judged", ("entropy",)
+
+        def select(self, candidates):
+            ask(judge)
+            return Ranking(tuple(c.index for c in candidates), {c.index: 1.0 for c in candidates}, {})
+
+    result = best_of_n(clerk([Reply("a", entropies=peak(1))]), n=1, selector=Judged()).run(ASKED)
+    (call,) = spans().under(spans().one("ec_agent.select"))
+    assert (call.name, call.attributes["gen_ai.usage.output_tokens"]) == ("chat scripted", 5)
+    assert "ec_agent.call.partial" not in call.attributes
+    assert (result.selection.candidates[0].calls, result.selection.usage["generated_tokens"]) == (1, 20)
+
+
+def test_a_judge_that_fails_ends_its_span(spans):
+    judge = ScriptedChatModel([[Reply(error=OSError("private"))]])
 
     class Judged:
         name, signals = "judged", ("entropy",)
 
         def select(self, candidates):
             judge.invoke("which?")
-            return Ranking(tuple(c.index for c in candidates), {c.index: 1.0 for c in candidates}, {})
 
-    best_of_n(clerk([Reply("a", entropies=peak(1))]), n=1, selector=Judged()).run(ASKED)
-    assert spans().names_under(spans().one("ec_agent.select")) == ["chat scripted"]
+    with pytest.raises(Exception, match="private"):
+        best_of_n(clerk([Reply("a", entropies=peak(1))]), n=1, selector=Judged()).run(ASKED)
+    assert spans().under(spans().one("ec_agent.select"))[0].attributes["error.type"] == "OSError"
+
+
+def test_a_call_that_ends_its_rollout_has_its_answer_in_its_span(spans, run):
+    with pytest.raises(MissingLogprobsError):
+        run(best_of_n(clerk([Reply("a", tokens=7)]), n=1, on_missing="raise"))
+    (call,) = spans().named("chat scripted")
+    assert call.attributes["gen_ai.usage.output_tokens"] == 7
+    assert "ec_agent.call.partial" not in call.attributes
+
+
+def test_a_call_that_a_limit_refuses_has_no_span_and_leaves_nothing_unawaited(spans):
+    model = ScriptedChatModel(lambda messages, index: Reply("a", entropies=peak(1)))
+
+    async def agent(state):
+        for _ in range(3):
+            with contextlib.suppress(TokenLimitError):
+                await model.ainvoke("hi")
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(AllRolloutsFailedError, match="max_tokens=5"):
+            asyncio.run(best_of_n(agent, n=1, limits=Limits(max_tokens=5)).arun({}))
+        gc.collect()
+    assert len(spans().named("chat scripted")) == 1
+    assert not [each for each in told if "never awaited" in str(each.message)]
