@@ -1,1 +1,1 @@
-"""Hearing the LLM calls of a rollout, and reading their logprobs."""
+"""Records the LLM calls of a rollout, and reads their logprobs."""

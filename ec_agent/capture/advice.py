@@ -1,4 +1,4 @@
-"""What to tell somebody whose model returned no logprobs."""
+"""The advice for users whose model returned no logprobs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NOT_FROM_CACHE = (
 
 
 def missing(call: Call, *, cached: bool = False) -> str:
-    """What a call lacks, and what to do.
+    """Return a message that says which logprobs a call lacks, and what to do.
 
     Args:
         call: the call.
-        cached: whether a cache on the client's side answered.
+        cached: whether an LLM cache of the client answered.
     """
     if cached:
         return f"an LLM cache answered for model {call.model!r}, without logprobs; {NOT_FROM_CACHE}"

@@ -1,6 +1,6 @@
-"""What an answer is told by, whatever becomes of the message that it came in.
+"""Recognises an answer of a model again, even if its message was copied, renamed, changed or sent to another process.
 
-A message may be copied, renamed, changed or sent through another process; the logprobs in it stay those of one answer.
+An answer is identified by its logprobs, or else by the ids of the answer, of its message, or of the LangChain run.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from uuid import UUID
 
 from ec_agent.capture.shapes import Payload, get, payload_of_message
 
-_WIDTH = 8  # bytes a token in marks
+_WIDTH = 8  # bytes per token in the marks of an answer
 _EDGE = 4 * _WIDTH
 
-# LangChain names a message after the run that made it, unless the provider names it.
+# LangChain makes the id of a message from the id of the run, unless the provider gives one.
 _RUN = re.compile(r"(?:lc_)?run--?([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})")
 
 
 def marks_of(entries: Sequence[Any]) -> bytes:
-    """What the tokens of an answer are told by, eight bytes each: their texts and logprobs, in this process."""
+    """Return the marks of an answer: for each token eight bytes, a hash of its text and logprob.
+
+    Hashes of Python differ between processes, so marks can be compared only within one.
+    """
     return array("q", [_mark(entry) for entry in entries]).tobytes()
 
 
@@ -32,24 +35,24 @@ def _mark(entry: Any) -> int:
     else:
         token, logprob = getattr(entry, "token", None), getattr(entry, "logprob", None)
     try:
-        return hash((token, logprob if logprob == logprob else None))  # each NaN has a hash of its own
-    except (TypeError, ValueError):  # whatever a server sent
+        return hash((token, logprob if logprob == logprob else None))  # NaN objects have different hashes
+    except (TypeError, ValueError):  # a server may send something that is not hashable
         return hash((str(token), str(logprob)))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of a model, in few bytes: names stand for what they name in this process only.
+    """What identifies one answer of a model, in few bytes. All values but the counts are hashes, or ``None``.
 
     Attributes:
-        length: how many tokens came with logprobs.
-        digest: what these are told by together.
-        first: what the first four of them are told by.
-        last: what the last four of them are told by.
-        response: stands for the provider's id of it.
-        message: stands for the id of the message it came in.
-        run: stands for the LangChain run that made that message, as far as its id tells.
-        tokens: how many tokens it has, where reported.
+        length: number of tokens that came with logprobs.
+        digest: hash of the marks of these tokens.
+        first: hash of the marks of the first four of them.
+        last: hash of the marks of the last four of them.
+        response: hash of the provider's id of the answer.
+        message: hash of the id of its message.
+        run: hash of the id of the LangChain run, if the id of the message shows it.
+        tokens: number of tokens, if it was reported.
     """
 
     length: int = 0
@@ -63,7 +66,7 @@ class Answer:
 
     @classmethod
     def of(cls, payload: Payload, message: Any = None) -> Self:
-        """What a payload is told by, and the message that it was read from."""
+        """Return what identifies a payload and the message that it was read from."""
         name = get(message, "id")
         made_by = _RUN.match(name) if isinstance(name, str) else None
         marks = marks_of(payload.entries)
@@ -80,16 +83,16 @@ class Answer:
 
     @classmethod
     def of_run(cls, run: UUID) -> Answer:
-        """What the answer of a LangChain run is told by before any of it came."""
+        """Return what identifies the answer of a LangChain run before any part of it came."""
         return cls(run=hash(str(run)))
 
     @property
     def told(self) -> bool:
-        """Whether anything says that a model made it: a text that code wrote has none of this."""
+        """Whether anything shows that a model made it. A message that code wrote has no logprobs, usage or ids."""
         return bool(self.length) or {self.tokens, self.response, self.run} != {None}
 
     def is_of(self, other: Answer) -> bool:
-        """Whether it is that answer again, or a part of it, or that answer in a message that lost its logprobs."""
+        """Tell whether this is the other answer, or a part of it, or the other in a message that lost its logprobs."""
         for own, its in ((self.response, other.response), (self.run, other.run)):
             if own is not None and its is not None and own != its:
                 return False
@@ -98,11 +101,11 @@ class Answer:
         names = ((self.response, other.response), (self.message, other.message), (self.run, other.run))
         if not any(own is not None and own == its for own, its in names):
             return False
-        # Under an old name there may be a new answer, which has tokens of its own.
+        # Code may put a new answer into a message with an old id. It then has other tokens.
         return not self.length or not other.length or self._cut_from(other)
 
     def same(self, other: Answer) -> bool:
-        """Whether they have the same tokens with the same logprobs; true of two without any."""
+        """Tell whether two answers have the same tokens with the same logprobs. True also if both have none."""
         return (self.length, self.digest) == (other.length, other.digest)
 
     def _cut_from(self, other: Answer) -> bool:
@@ -111,11 +114,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class AnswerOfSeveral(Answer):
-    """One of several answers to one request.
+    """What identifies one of several answers to one request.
 
     Attributes:
-        number: which, from 0.
-        words: what stands for its text and its tool calls.
+        number: index of the answer, from 0.
+        words: hashes of its text and of the ids of its tool calls.
     """
 
     number: int = 0
@@ -123,7 +126,7 @@ class AnswerOfSeveral(Answer):
 
 
 def choices_of(payload: Payload) -> list[AnswerOfSeveral]:
-    """What each of several answers to one request is told by; none for a single one."""
+    """Return what identifies each of several answers to one request. Empty if there is only one."""
     told = payload.alternatives if len(payload.alternatives) > 1 else ()
     return [
         replace(AnswerOfSeveral.of(each.payload), number=number, words=frozenset(map(hash, each.words)))
@@ -132,7 +135,7 @@ def choices_of(payload: Payload) -> list[AnswerOfSeveral]:
 
 
 def answers_in(messages: Iterable[Any]) -> list[tuple[Any, Payload, Answer]]:
-    """The messages that a model made, with what they hold and what they are told by."""
+    """Return the messages that a model made, each with its payload and what identifies it."""
     found = []
     for message in messages:
         payload = payload_of_message(message)
@@ -143,13 +146,21 @@ def answers_in(messages: Iterable[Any]) -> list[tuple[Any, Payload, Answer]]:
 
 
 def made_of(whole: bytes, parts: Sequence[bytes]) -> list[int] | None:
-    """Which of the parts, in their order, make the whole; ``None`` if none do."""
+    """Find parts whose marks, joined in order, are the marks of the whole.
+
+    Args:
+        whole: the marks of an answer.
+        parts: the marks of answers that may be parts of it.
+
+    Returns:
+        The indices of the parts, or ``None`` if no choice of them makes the whole.
+    """
     lengths, digests = [len(part) for part in parts], [hash(part) for part in parts]
     return _made_of(whole, lengths, digests)
 
 
 def put_together(entries: Sequence[Any], answers: Sequence[Answer]) -> bool:
-    """Whether these token entries are those of several of the answers, in their order, one after the other."""
+    """Tell whether these entries are those of two or more of the answers, one after the other."""
     lengths, digests = [answer.length * _WIDTH for answer in answers], [answer.digest for answer in answers]
     return len(_made_of(marks_of(entries), lengths, digests) or ()) > 1
 
@@ -165,6 +176,6 @@ def _made_of(whole: bytes, lengths: Sequence[int], digests: Sequence[int]) -> li
 
 
 def is_answer(message: Any) -> bool:
-    """Whether it is an AI message, as an object or as the dict that a server sends."""
+    """Tell whether a value is an AI message, as an object or as the dict that a server sends."""
     kind = message.get("type") if isinstance(message, Mapping) else getattr(message, "type", None)
     return kind in ("ai", "AIMessageChunk")

@@ -1,4 +1,4 @@
-"""What a request asks for, in whatever provider's words, and what a rollout sets on its requests."""
+"""Reads what a request asks for, in the parameters of any provider; and what a rollout sets on its requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ec_agent.capture.shapes import count, get
 
-# Parameters whose mere presence holds the answer to a form: llama.cpp, vLLM, SGLang, Ollama, Gemini.
+# Parameters that force the form of the answer if they are set: of llama.cpp, vLLM, SGLang, Ollama and Gemini.
 _GRAMMARS = (
     *("grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar"),
     *("structured_outputs", "regex", "ebnf", "format", "response_schema", "response_json_schema"),
@@ -22,10 +22,10 @@ class RequestParams:
     """What counts of a request's parameters.
 
     Attributes:
-        top_k: how many candidates a token; ``None`` where it does not say.
-        constrained: whether the answer is held to a grammar, a schema or a certain tool.
-        prompts: how many prompts a completion model is asked at once.
-        unreturned: how many answers to each of them are generated and kept back (``best_of``).
+        top_k: how many candidates per token, or ``None`` if it does not say.
+        constrained: whether the form of the answer is forced by a grammar, a schema or a certain tool.
+        prompts: how many prompts a completion model gets at once.
+        unreturned: how many answers to each prompt are generated, but not returned (``best_of``).
     """
 
     top_k: int | None = None
@@ -36,12 +36,12 @@ class RequestParams:
 
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
-    """What to set on a rollout's requests, as far as they go through an ``openai`` client.
+    """What a rollout sets on its requests that go through an ``openai`` client.
 
     Attributes:
-        sampling: sampling parameters.
-        logprobs: whether to ask for logprobs where the request does not.
-        keep_logprobs: whether a transport below the client is to leave them in the answers.
+        sampling: sampling parameters to add.
+        logprobs: whether to ask for logprobs if the request does not.
+        keep_logprobs: whether an ``EntropyTransport`` must leave the logprobs in the answers.
     """
 
     sampling: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def asked_of(params: Mapping[str, Any]) -> RequestParams:
 
 
 _asked = lru_cache(maxsize=64)(RequestParams)
-"""Most calls ask for the same, and each keeps what it asked for."""
+"""Most calls ask for the same, so they share one object."""
 
 
 def _constrained(params: Mapping[str, Any]) -> bool:
@@ -74,7 +74,7 @@ def _constrained(params: Mapping[str, Any]) -> bool:
         return True
     if any(params.get(name) for name in _GRAMMARS) or params.get("response_mime_type") == "application/json":
         return True
-    if get(params, "function_call", "name"):  # before there were tools
+    if get(params, "function_call", "name"):  # OpenAI's older form of tools
         return True
     tools = params.get("tools")
     if not tools:

@@ -1,4 +1,4 @@
-"""Asking for logprobs where an agent does not, and stepping around endpoints that refuse."""
+"""Adds the parameters for logprobs to requests, and tries other ways if an endpoint refuses them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import Any
 
 from openai import APIStatusError
 
-# The most OpenAI, vLLM and llama.cpp give; xAI; OpenAI's legacy completions and Fireworks; and then none at all.
+# How many candidates to ask for, one number after the other if an endpoint refuses: the limit of OpenAI, vLLM and
+# llama.cpp; of xAI; of OpenAI's legacy completions and Fireworks; and then no logprobs at all.
 LADDER = (20, 8, 5, None)
 INCLUDE = "message.output_text.logprobs"
 
-# Where refusals say what they are about; what they repeat of the request says nothing. OpenRouter wraps the provider's
-# own in ``metadata.raw``.
+# Keys under which a refusal says what is wrong. Other keys may only repeat the request. OpenRouter puts the refusal of
+# the provider into ``metadata.raw``.
 _TOLD = ("message", "msg", "detail", "error", "errors", "param", "loc", "type", "code", "metadata", "raw")
-# In what words they are about logprobs: everybody's, and text-generation-inference's.
+# Words of refusals that are about logprobs. text-generation-inference uses the second.
 ABOUT_LOGPROBS = ("logprob", "top_n_tokens")
-_SAYS_NOTHING = "request contains an invalid argument"  # all that Google says, of logprobs too
+_SAYS_NOTHING = "request contains an invalid argument"  # Google says only this, also about logprobs
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How to ask.
+    """A way of asking for logprobs.
 
     Attributes:
-        rung: the place on the ladder.
-        whole: whether to ask for one piece where its reader wants a stream.
-        usage: whether to ask for the length of a stream.
+        rung: index in ``LADDER``, the number of candidates to ask for.
+        whole: whether to ask for a whole answer although the reader wants a stream.
+        usage: whether to ask for the usage of a streamed answer.
     """
 
     rung: int = 0
@@ -42,16 +43,16 @@ _manners: dict[tuple[Any, ...], Manner] = {}
 
 
 class Asker:
-    """Adds to one request what it lacks, as far as its endpoint takes it.
+    """Adds the parameters for logprobs to one request, if its endpoint accepts them.
 
-    A refusal is answered by asking in another way. The way that was taken in the end is remembered for the process, for
-    requests of the same kind: same endpoint and model, tools or not, streamed or not.
+    If the endpoint refuses, the request is sent again in another way. The way that worked is remembered in this process
+    for requests of the same kind: same endpoint and model, with or without tools, streamed or not.
 
     Args:
-        base_url: the client's.
-        path: the request's, without its query.
-        body: the request's, as it will be sent.
-        raw: whether its reader reads the bytes themselves, which then hold what was asked for and no more.
+        base_url: address of the client.
+        path: path of the request, without its query.
+        body: body of the request, as it will be sent.
+        raw: whether the reader reads the bytes of the answer. Then they must not hold a usage that it did not ask for.
     """
 
     def __init__(self, base_url: str, path: str, body: Mapping[str, Any], raw: bool = False) -> None:
@@ -65,12 +66,12 @@ class Asker:
 
     @property
     def whole(self) -> bool:
-        """Whether the answer is to be asked for in one piece, though its reader wants a stream."""
+        """Whether to ask for a whole answer although the reader wants a stream."""
         return self._manner.whole and self._asked
 
     @property
     def asks_usage(self) -> bool:
-        """Whether the length of a streamed answer is asked for: hidden tokens show in nothing else."""
+        """Whether to ask for the usage of a streamed answer. Only the usage shows hidden tokens."""
         return self._usable and self._manner.usage
 
     @property
@@ -78,7 +79,7 @@ class Asker:
         return bool(self._logprobs() or self._body.get("logprobs"))
 
     def additions(self) -> dict[str, Any]:
-        """What to add to the request's body."""
+        """Return the parameters to add to the request's body."""
         return {**self._logprobs(), **({"stream_options": {"include_usage": True}} if self.asks_usage else {})}
 
     def _logprobs(self) -> dict[str, Any]:
@@ -96,7 +97,14 @@ class Asker:
         return {} if asks or type(body.get("logprobs")) is int else {"logprobs": True, "top_logprobs": k}
 
     def refused(self, error: BaseException) -> bool:
-        """Take a refusal to heart; whether it is worth asking again in another way."""
+        """Choose another way of asking after a refusal.
+
+        Args:
+            error: what the request raised.
+
+        Returns:
+            ``False`` if there is no other way, or the error is not about the parameters that were added.
+        """
         if not isinstance(error, APIStatusError):
             return False
         said = " ".join(told(error.body)).lower()
@@ -110,31 +118,34 @@ class Asker:
         elif self._logprobs():
             self._manner = replace(manner, rung=manner.rung + 1)
         else:
-            return False  # the agent asked by itself
+            return False  # the agent itself asked for logprobs
         return True
 
     def taken(self) -> None:
-        """The request was answered: the way it was asked is the way to ask."""
+        """Remember the way of asking, because the request was answered."""
         if self._manner != self._known:
             with _lock:
                 _manners[self._key] = self._manner
 
 
 def _limit(key: tuple[Any, ...]) -> int:
-    """Where to begin with a new kind of request: how many candidates there are at most is the model's own affair."""
+    """Return the index in ``LADDER`` to begin with for a new kind of request.
+
+    The limit depends on the model, so it is the same as for other kinds of requests to the model.
+    """
     with _lock:
         kin = [manner.rung for other, manner in _manners.items() if other[:3] == key[:3]]
     return max((rung for rung in kin if LADDER[rung] is not None), default=0)
 
 
 def forget() -> None:
-    """Forget every refusal."""
+    """Forget all refusals, and the ways that worked."""
     with _lock:
         _manners.clear()
 
 
 def told(body: Any) -> Iterator[str]:
-    """What the body of a refusal says, its message first, whatever its form."""
+    """Yield the texts in the body of a refusal, the message first. The body may have any form."""
     if isinstance(body, Mapping):
         for name in _TOLD:
             yield from told(body.get(name))
@@ -147,7 +158,7 @@ def told(body: Any) -> Iterator[str]:
 
 
 def _loaded(text: str) -> Mapping[str, Any] | list[Any] | None:
-    """The refusal that a text holds as JSON."""
+    """Return the JSON value that a text holds, if it is an object or a list; else ``None``."""
     try:
         held = json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
     except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
-"""Whose account of a call is believed: that of its requests, as they were heard, or that of the layer above them.
+"""Decides which account of an answer to use: that of the HTTP request, or that of LangChain.
 
-LangChain adds up the parts of a stream: a closing part that came twice doubles the usage, the model's name and the
-logprobs in it. What was heard of the request itself is one answer and no sum, so that it is believed, unless the layer
-above holds something that was not heard there.
+LangChain adds up the parts of a stream. If the closing part came twice, it doubles the usage, the model's name and the
+logprobs in that part. The request itself was recorded part by part, so its account is used, unless LangChain has
+something that the request did not bring.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _FACTS = ("tokens", "prompt_tokens", "cached_tokens", "model", "response")
 
 
 def account_of(heard: Payload, own: Payload, text: str, said: Callable[[], str]) -> Payload:
-    """What to take for the answer to one request.
+    """Return the payload to use for the answer to one request.
 
     Args:
-        heard: what was heard of the request.
-        own: what the layer above made of it.
-        text: the text in that.
-        said: tells the text that was heard.
+        heard: the answer, as the request brought it.
+        own: the answer, as LangChain has it.
+        text: the text of the answer that LangChain has.
+        said: function that returns the text that the request brought.
     """
     if _extent(own) > _extent(heard) and not _all_heard(own, heard, text, said):
         return own
@@ -34,13 +34,13 @@ def account_of(heard: Payload, own: Payload, text: str, said: Callable[[], str])
 
 
 def same_tokens(heard: Payload, own: Payload) -> bool:
-    """Whether a message holds the tokens that a request brought, and no others, though perhaps some of them twice."""
+    """Tell whether a message (``own``) has the tokens that a request brought and no others; some may be there twice."""
     fewer = 0 < len(heard.entries) <= len(own.entries)
     return fewer and _tokens(heard) == _tokens(own)
 
 
 def text_in(parts: Sequence[Any]) -> str:
-    """The text in a whole answer, or in the chunks or events of a streamed one."""
+    """Return the text in a whole answer, or in the chunks or events of a streamed one."""
     return "".join(text for part in parts for text in _texts(part))
 
 
@@ -56,7 +56,8 @@ def _texts(part: Any) -> list[str]:
 def _all_heard(own: Payload, heard: Payload, text: str, said: Callable[[], str]) -> bool:
     if own.entries:
         others = (each.payload for each in heard.alternatives)
-        return _tokens(own) <= _tokens(heard).union(*map(_tokens, others))  # streamed, LangChain mixes them
+        # LangChain mixes the alternatives of a streamed answer, so the tokens of all of them are compared.
+        return _tokens(own) <= _tokens(heard).union(*map(_tokens, others))
     return text.strip() in said()
 
 

@@ -1,4 +1,4 @@
-"""Recording the LLM calls of a block of code."""
+"""``record_calls``: records the LLM calls of a block of code."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def record_calls(
 ) -> Iterator[Recorder]:
     """Record the LLM calls made inside the ``with`` block, through LangChain or an ``openai`` client.
 
-    A rollout or a block like this around it records them all the same.
+    If the block is inside a rollout or another such block, that one records the calls, too.
 
     Args:
-        signals: per-token signals to keep; entropy always is.
-        calls: which calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
-        keep_text: keep the token texts too, and what tools were given and returned.
-        keep_candidates: keep so many of each token's likeliest candidates.
-        request_logprobs: ask for logprobs in requests of ``openai`` clients that do not.
+        signals: names of the per-token signals to keep. The entropy is always kept.
+        calls: which calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool. ``None`` counts all.
+        keep_text: whether to keep the texts of tokens, and the arguments and results of tools.
+        keep_candidates: how many of the likeliest candidates of each token to keep.
+        request_logprobs: whether to ask for logprobs in requests of ``openai`` clients that do not.
 
     Raises:
-        ConfigError: an argument has a value it cannot have.
+        ConfigError: an argument has a wrong value.
 
     Yields:
-        A recorder; its ``trajectory()`` is what has been recorded so far.
+        A recorder. Its ``trajectory()`` returns the calls recorded so far.
 
     Example:
         >>> with record_calls() as recorder:

@@ -1,4 +1,4 @@
-"""Bodies of HTTP answers: read along while their reader does, or made up for one who wants a stream."""
+"""Copies bodies of HTTP answers while somebody else reads them, and makes a streamed body of a whole answer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from openai._streaming import SSEDecoder
 
 _END_MARK = "[DONE]"
 _END_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
-_TAIL = 32  # bytes: as much as the mark and blanks around it take
+_TAIL = 32  # bytes, enough for the mark and white space around it
 
 
-class _Ear:
-    """The bytes of a body on their way to its reader.
+class _Copying:
+    """A body that passes its bytes on to its reader, and a copy of them to us.
 
     Args:
-        stream: where they come from.
-        hear: told of each part.
-        over: told once that the body has ended, and whether it was read to its end.
+        stream: the body.
+        hear: called with each part.
+        over: called once when the body is closed, with whether it was read to its end.
     """
 
     def __init__(self, stream: Any, hear: Callable[[bytes], None], over: Callable[[bool], None]) -> None:
@@ -35,7 +35,7 @@ class _Ear:
             self._over(self._read)
 
 
-class _SyncEar(_Ear, httpx2.SyncByteStream):
+class _SyncCopying(_Copying, httpx2.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for part in self._stream:
             self._hear(part)
@@ -49,7 +49,7 @@ class _SyncEar(_Ear, httpx2.SyncByteStream):
             self._ended()
 
 
-class _AsyncEar(_Ear, httpx2.AsyncByteStream):
+class _AsyncCopying(_Copying, httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._stream:
             self._hear(part)
@@ -64,17 +64,23 @@ class _AsyncEar(_Ear, httpx2.AsyncByteStream):
 
 
 def listen(response: httpx2.Response, hear: Callable[[bytes], None], over: Callable[[bool], None]) -> None:
-    """Read along with whoever reads the response's body."""
-    ear = _AsyncEar if isinstance(response.stream, httpx2.AsyncByteStream) else _SyncEar
-    response.stream = ear(response.stream, hear, over)
+    """Get a copy of a response's body while its reader reads it.
+
+    Args:
+        response: the response.
+        hear: called with each part of the body.
+        over: called once when the body is closed, with whether it was read to its end.
+    """
+    copying = _AsyncCopying if isinstance(response.stream, httpx2.AsyncByteStream) else _SyncCopying
+    response.stream = copying(response.stream, hear, over)
 
 
 class Marking:
-    """A client's decoder of events, which tells of the mark that ends a stream; the client itself keeps it back.
+    """Wraps a client's decoder of events to notice the mark ``[DONE]``, which the client does not pass on.
 
     Args:
-        decoder: the client's.
-        marked: told when the mark comes.
+        decoder: the client's decoder.
+        marked: called when the mark comes.
     """
 
     def __init__(self, decoder: Any, marked: Callable[[], None]) -> None:
@@ -82,14 +88,14 @@ class Marking:
         self._tail = b""
 
     def iter_bytes(self, parts: Iterator[bytes]) -> Iterator[Any]:
-        """The events in these bytes."""
+        """Yield the events in these bytes."""
         for event in self._decoder.iter_bytes(map(self._passed, parts)):
             self._look(event)
             yield event
         self._look_at_tail()
 
     async def aiter_bytes(self, parts: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        """The same of an asynchronous body."""
+        """Yield the events in the bytes of an asynchronous body."""
         async for event in self._decoder.aiter_bytes(self._passed(part) async for part in parts):
             self._look(event)
             yield event
@@ -104,17 +110,20 @@ class Marking:
             self._marked()
 
     def _look_at_tail(self) -> None:
-        if _END_LINE.search(self._tail):  # without the blank line after it, it is no event
+        if _END_LINE.search(self._tail):  # the decoder makes no event of the mark if no blank line follows
             self._marked()
 
 
 def parts_of(raw: bytes, kind: str, packed: str | None = None) -> tuple[Any, list[Any]]:
-    """What a body says: the whole answer, or the events of a streamed one; neither where it cannot be read.
+    """Read a body.
 
     Args:
-        raw: its bytes.
+        raw: the bytes of the body.
         kind: its content type.
-        packed: its content encoding.
+        packed: its content encoding, or ``None``.
+
+    Returns:
+        ``(answer, [])`` for a whole answer, ``(None, events)`` for a streamed one, ``(None, [])`` if it cannot be read.
     """
     body = _unpacked(raw, packed)
     if body is None:
@@ -126,14 +135,14 @@ def parts_of(raw: bytes, kind: str, packed: str | None = None) -> tuple[Any, lis
 
 
 def end_marked(raw: bytes, packed: str | None = None) -> bool:
-    """Whether the mark that ends a stream is in these bytes of a body."""
+    """Tell whether these bytes of a body hold the mark ``[DONE]``, which ends a stream."""
     return bool(_END_LINE.search(_unpacked(raw, packed) or b""))
 
 
 def _unpacked(raw: bytes, packed: str | None) -> bytes | None:
     try:
         return httpx2.Response(200, headers={"content-encoding": packed} if packed else {}, content=raw).content
-    except httpx2.DecodingError:  # compressed, and cut
+    except httpx2.DecodingError:  # the body is compressed and incomplete
         return None
 
 
@@ -145,17 +154,17 @@ def _loaded(text: str | bytes) -> Any:
 
 
 def as_stream(completion: Any, options: Any, url: Any, usage_asked: bool) -> httpx2.Response:
-    """A whole completion, of a chat or the legacy kind, as the HTTP response that a streamed one would have had.
+    """Turn a whole completion (chat or legacy) into the HTTP response of a streamed one.
 
     Args:
         completion: the answer, as the client parsed it.
-        options: those of the request that wants a stream.
-        url: where that was sent.
-        usage_asked: whether the stream is to end with its usage.
+        options: the options of the request, whose reader wants a stream.
+        url: the address of the request.
+        usage_asked: whether the last part of the stream shall have the usage.
     """
     whole = completion.model_dump(warnings=False, exclude_none=True)
     usage, choices = whole.pop("usage", None), whole.pop("choices", [])
-    # The parts of a legacy completion are named as the whole is, and hold texts in place of deltas.
+    # In the legacy form, parts have the same "object" as a whole completion, and "text" in place of "delta".
     legacy = not any("message" in choice for choice in choices)
     base = whole if legacy else {**whole, "object": "chat.completion.chunk"}
     chunks = []

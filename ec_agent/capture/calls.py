@@ -1,4 +1,4 @@
-"""LLM calls in progress, and the client requests made on their behalf."""
+"""LLM calls in progress, and the requests of an ``openai`` client that belong to them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One request of an OpenAI client.
+    """One request of an ``openai`` client.
 
     Attributes:
         asked: what it asks for.
         sampled: whether the rollout's sampling parameters were set on it.
-        sent: how often it was sent: again in another way, where it was refused.
-        response: the whole answer, where it came whole.
-        chunks: the parts of a streamed one, so far.
-        marked: whether the mark came that ends a stream.
-        cut: its end has not been seen: it is still being read, or its reader left.
-        taken: the logprobs that a transport took out of a whole answer, and of chunks yet to come.
+        sent: how often it was sent. It is sent again in another way if the endpoint refuses.
+        response: the answer, if it is not streamed.
+        chunks: the parts of a streamed answer that came so far.
+        marked: whether the mark ``[DONE]`` came, which ends a stream.
+        cut: whether the end of the answer was not read yet: it is still being read, or its reader stopped reading.
+        taken: the logprobs that a transport took out of the answer.
     """
 
     asked: RequestParams = field(default_factory=RequestParams)
@@ -52,7 +52,7 @@ class Request:
     taken: TakenLogprobs = field(default_factory=TakenLogprobs)
 
     def payload(self) -> Payload:
-        """What came back, as far as it came."""
+        """Read what came of the answer."""
         whole = self.response is not None
         answer = restored(self.response, self.taken.whole)
         several = self.asked.prompts, self.asked.unreturned
@@ -60,23 +60,23 @@ class Request:
         return replace(payload, partial=self.cut or not (whole or finished(self.chunks, self.marked)))
 
     def text(self) -> str:
-        """The text of it, as far as it came."""
+        """Return the text that came of the answer."""
         return text_in(self.chunks if self.response is None else [self.response])
 
     @property
     def answered(self) -> bool:
-        """Whether anything came back at all."""
+        """Whether any part of an answer came."""
         return self.response is not None or bool(self.chunks) or self.cut
 
 
 @dataclass(eq=False, slots=True)
 class Batch:
-    """LangChain runs that start together, as ``generate([a, b])`` starts them: one run as a rule.
+    """LangChain runs that start together: usually one, several with ``generate([a, b])``.
 
     Attributes:
-        size: how many runs.
-        requests: the client requests made on their behalf; whose is whose shows only in their order.
-        over: one of them has ended, which all of them do together.
+        size: number of runs.
+        requests: the requests that belong to the runs. Only their order shows which request belongs to which run.
+        over: whether one of the runs has ended. They all end together.
     """
 
     size: int = 1
@@ -85,40 +85,43 @@ class Batch:
 
 
 OVER = Batch(over=True)
-"""That of every call that has ended: no request is made for it any more."""
+"""The batch of every call that has ended. No further request belongs to such a call."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class OpenCall:
-    """An LLM call in progress: a LangChain run, or a bare request of an OpenAI client.
+    """An LLM call in progress: a LangChain run, or a request of an ``openai`` client without LangChain.
 
     Attributes:
-        recorder: whose record it is in.
-        info: what was known at its start.
+        recorder: the recorder that it belongs to.
+        info: what was known when it started.
         counted: whether the filter counts it.
-        sequence: its place in call-start order.
-        params: the sampling parameters it was made with, as far as known.
-        bare: whether it is a client's request that no LangChain run made.
-        asked: what else it asks for, as far as known.
-        prompt: what a completion model is asked.
-        batch: the runs it started with, and their requests.
-        place: its place among those.
-        text: the text in the first of the messages that its own layer gave back.
-        stream_parts: what the parts of its stream told, where no request of it was heard.
-        said: the answers in the messages that its own layer gave back.
-        answers: what it came back with, told briefly: to know a message by that somebody made of it.
-        marks: what its tokens were, told briefly, as long as a call around it may only pass them on.
-        outer: the call in whose course it was made.
-        inside: the calls that it made itself, as a chat model around others does.
-        beside: the calls made in its context since it began to stream: its reader's, as a rule.
+        sequence: its place in the order in which calls started.
+        started: when it started, in seconds since the epoch.
+        params: its sampling parameters, if known.
+        bare: whether it is a request of a client that belongs to no LangChain run.
+        asked: what else it asks for, if known.
+        prompt: the prompt of a completion model.
+        batch: the runs that it started together with, and their requests.
+        place: its index among these runs.
+        text: the text of the first message that LangChain returned.
+        stream_parts: the parts of its stream that LangChain passed on, if no request of it was recorded.
+        said: what identifies the answers in the messages that LangChain returned.
+        answers: what identifies all its answers, so that a message can be recognised later.
+        marks: the marks of its tokens, kept while another call may pass the same tokens on.
+        outer: the call during which it was made, or ``None``.
+        inside: the calls that it made itself, as a chat model that wraps others does.
+        beside: the calls made in its context after it began to stream. Usually the reader of the stream made them.
         speaking: whether it has begun to stream.
-        parts: how many parts of its answer LangChain has passed on, where somebody wants to know.
-        sampled: whether the rollout's sampling parameters were applied to one of its requests.
-        choice: of several answers, which one counts: the one that the agent went on with, as far as is seen.
-        several: what came back, where that was several answers.
-        done: what it became; ``None`` while it runs or when nothing came back.
-        of: the call itself, where this is its entry in the record of somebody who listens along.
-        twins: those entries.
+        parts: how many parts of its answer LangChain has passed on. Counted only if somebody wants to know.
+        sampled: whether the rollout's sampling parameters were set on one of its requests.
+        closed: whether it has ended.
+        choice: index of the one of several answers that counts: the one that the agent went on with, if that is known.
+        several: the payload, if it has several answers.
+        done: the finished call. ``None`` while it runs, and if nothing came back.
+        cache_hit: whether an LLM cache answered.
+        of: the original call, if this is a copy of it in the record of an outer recorder.
+        twins: the copies of this call in the records of outer recorders.
     """
 
     recorder: Recorder
@@ -153,23 +156,26 @@ class OpenCall:
 
     @property
     def source(self) -> OpenCall:
-        """The call itself."""
+        """The original call, if this is a copy; else this call."""
         return self.of or self
 
     @property
     def asks_logprobs(self) -> bool:
-        """Whether its requests are to ask for logprobs."""
+        """Whether its requests must ask for logprobs."""
         return any(each.counted and each.recorder.requests.logprobs for each in (self, *self.twins))
 
     def answered(self) -> list[Request]:
-        """Its requests that brought something back; the runs of a batch are served in turn."""
+        """Return its requests for which any part of an answer came. The runs of a batch make requests in turn."""
         return [request for request in self.batch.requests[self.place :: self.batch.size] if request.answered]
 
     def read(self, payload: Payload | None) -> Payload | None:
-        """What the call returned: what its own layer saw, or its requests, whichever tells more.
+        """Return what the call returned, from its requests or from LangChain, whichever has more.
 
         Args:
-            payload: what its own layer saw; ``None`` where that failed or saw nothing.
+            payload: the answer, as LangChain has it; ``None`` if the run failed, or LangChain made no run.
+
+        Returns:
+            The payload, or ``None`` if nothing came back.
         """
         answered, own = self.answered(), payload
         self.answers = self.said
@@ -177,11 +183,11 @@ class OpenCall:
             payload = self._in_batch(payload)
         elif answered:
             payloads = [request.payload() for request in answered]
-            if payload is None or not payload.entries:  # else the messages tell it
+            if payload is None or not payload.entries:  # otherwise the messages identify the answers
                 self.answers += tuple(Answer.of(each) for each in payloads)
             self.answers += tuple(answer for each in payloads for answer in choices_of(each))
             below = merge_payloads(payloads)
-            if payload is None or len(answered) > 1:  # which is more than a layer above reports
+            if payload is None or len(answered) > 1:  # of several requests, LangChain has only one answer
                 payload = below
             else:
                 payload = account_of(below, payload, self.text, answered[0].text)
@@ -189,8 +195,8 @@ class OpenCall:
             return None
         if len(payload.alternatives) > 1:
             payload = pick(payload, self.choice)
-        self.text = ""  # it may be long, and has been compared
-        # What is passed on is the message, where it has kept its logprobs.
+        self.text = ""  # it may be long, and is not needed any more
+        # A wrapping chat model passes the message on, so the marks are those of the message if it has logprobs.
         self._mark(own if own is not None and own.entries else payload)
         asked = [request.asked for request in answered] or [self.asked]
         return replace(
@@ -201,19 +207,19 @@ class OpenCall:
         )
 
     def _in_batch(self, payload: Payload) -> Payload:
-        """The account of the request whose tokens these are, where one of the batch's has them."""
+        """Return the payload from the request of the batch that brought these tokens, if there is one."""
         for request in self.batch.requests:
             if request.answered and same_tokens(heard := request.payload(), payload):
                 return account_of(heard, payload, self.text, request.text)
         return payload
 
     def _mark(self, payload: Payload) -> None:
-        """Keep what the tokens are told by, where a call around this one or in its course may have the same."""
+        """Keep the marks of the tokens if another call, outside or inside of this one, may have the same tokens."""
         if self.outer is not None or self.inside or self.beside:
             self.marks = marks_of(payload.entries)
 
     def passed_on(self, done: Call) -> bool:
-        """Whether a chat model around other chat models only passed on what they answered, or some of them did."""
+        """Tell whether this chat model wraps others, and only passed on their answers. It must then not count twice."""
         inside = [inner for inner in self.inside if inner.done is not None]
         if not inside or self.answered():
             return False
@@ -225,7 +231,7 @@ class OpenCall:
         return done.tokens is None or len(known) < len(counts) or done.tokens in passed
 
     def absorbed(self) -> list[OpenCall]:
-        """Calls taken for those of its stream's reader that it made itself: it says what they said."""
+        """Return the calls in ``beside`` that this call made itself: their tokens are a part of its tokens."""
         beside = [other for other in self.beside if other.done is not None and other.marks]
         if not beside or not self.marks:
             return []
@@ -238,15 +244,44 @@ current_call: ContextVar[OpenCall | None] = ContextVar("ec_agent_call", default=
 
 
 def open_call() -> OpenCall | None:
-    """The call in whose course this context is: the innermost that has not ended."""
+    """Return the innermost call of this context that has not ended, or ``None``."""
     call = current_call.get()
     while call is not None and (call.closed or call.batch.over):
         call = call.outer
     return call
 
 
-def answers_of_several(calls: Sequence[OpenCall]) -> dict[str, int]:
-    """How many calls brought several answers, and how many of these LangChain has mixed into one message."""
+def call_waiting_for(prompts: Sequence[Any], calls: Sequence[OpenCall]) -> OpenCall | None:
+    """Return the open call of a completion model that waits for the answers to these prompts, or ``None``.
+
+    LangChain reports the start of asynchronous runs of completion models in another context than that of their
+    request. So the request finds its call by the prompts. Several calls that it answers together become a batch.
+    """
+    open_ones = [c for c in calls if c.prompt is not None and not c.closed and not c.batch.requests]
+    found: list[OpenCall] = []
+    for prompt in prompts:
+        found += [call for call in open_ones if call.prompt == prompt and call not in found][:1]
+    if not found or len(found) < len(prompts):
+        return None
+    batch = Batch(len(found))
+    for place, call in enumerate(found):
+        call.batch, call.place = batch, place
+    return found[0]
+
+
+def facts_of(calls: Sequence[OpenCall], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts about calls: temperatures, seeds, cache hits, and to how many ``sampling`` was not applied.
+
+    If there are any: ``several``, the calls that brought several answers, and ``mixed``, those whose answers LangChain
+    mixed into one message.
+    """
     several = [call for call in calls if call.several is not None]
     mixed = sum(call.speaking for call in several)
-    return {name: number for name, number in (("several", len(several)), ("mixed", mixed)) if number}
+    return {
+        "temperatures": sorted({c.params["temperature"] for c in calls if "temperature" in c.params}),
+        "seeds": sorted({c.params["seed"] for c in calls if "seed" in c.params}),
+        "cache_hits": sum(c.cache_hit for c in calls),
+        "sampling": dict(sampling),
+        "unsampled_calls": sum(not c.sampled for c in calls) if sampling else 0,
+        **{name: number for name, number in (("several", len(several)), ("mixed", mixed)) if number},
+    }

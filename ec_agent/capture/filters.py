@@ -1,4 +1,4 @@
-"""Which LLM calls count towards a rollout's timeline."""
+"""Filters that decide which LLM calls belong to a rollout's timeline."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ec_agent.support.checks import checked, function, mapping, or_none, refusal
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """What is known of an LLM call when it starts.
+    """What is known about an LLM call when it starts.
 
     Attributes:
-        node: the graph node that makes it; ``None`` outside a graph.
-        path: that node and the nodes around it, the outermost first: a call inside the subgraph node
-            ``"user"`` has ``"user"`` in its path.
-        tags: the call's tags.
-        metadata: the call's metadata, as LangChain collected it.
-        model: the model asked for, where known.
+        node: name of the graph node that makes it, or ``None`` outside of a graph.
+        path: names of that node and of the nodes that contain it, the outermost first. A call inside of a subgraph in
+            the node ``"user"`` has ``"user"`` in its path.
+        tags: the tags of the call.
+        metadata: the metadata of the call, as LangChain collected it.
+        model: name of the model asked for, or ``None`` if it is not known.
     """
 
     node: str | None = None
@@ -40,7 +40,15 @@ _RATHER = "a CallFilter(...) or a function from CallInfo to bool"
 def call_info(
     metadata: Mapping[str, Any] | None = None, tags: Sequence[str] | None = None, model: Any = None
 ) -> CallInfo:
-    """What is known of a call that starts here; the ambient run fills in what the call itself lacks."""
+    """Return what is known about a call that starts here.
+
+    Tags and metadata of the surrounding LangChain run are added to those of the call.
+
+    Args:
+        metadata: the metadata of the call itself.
+        tags: the tags of the call itself.
+        model: the model asked for.
+    """
     ambient = var_child_runnable_config.get() or {}
     metadata = {**(ambient.get("metadata") or {}), **(metadata or {})}
     namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
@@ -58,7 +66,17 @@ def call_info(
 
 
 def predicate(name: str, value: Any) -> CallPredicate:
-    """What tells which calls count: no class, and nothing to be awaited, which would count every call."""
+    """Check a filter: a function from ``CallInfo`` to bool.
+
+    A class or an async function is refused: calling it gives an object, which is always true.
+
+    Args:
+        name: name of the argument, for the error.
+        value: the filter.
+
+    Raises:
+        ConfigError: it is not such a function.
+    """
     if isclass(value) or iscoroutinefunction(value) or iscoroutinefunction(type(value).__call__):
         raise refusal(name, value, _RATHER)
     told: CallPredicate = function(name, value, _RATHER, of=1)
@@ -67,16 +85,19 @@ def predicate(name: str, value: Any) -> CallPredicate:
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """A predicate over calls, by node, tag and metadata.
+    """A filter for LLM calls by node, tag and metadata.
 
-    A call counts when it matches every condition that is given and none of those excluded.
+    A call counts if it meets all conditions that are given.
 
     Attributes:
-        nodes: it runs in (or below) one of these nodes.
-        tags: it has one of these tags.
-        metadata: it has all of these metadata values.
-        exclude_nodes: it runs in (or below) none of these nodes: a simulated user, a judge.
-        exclude_tags: it has none of these tags.
+        nodes: the call is made in one of these nodes, or in a subgraph inside of one.
+        tags: the call has at least one of these tags.
+        metadata: the call has all of these values in its metadata.
+        exclude_nodes: the call is made in none of these nodes, such as a simulated user or a judge.
+        exclude_tags: the call has none of these tags.
+
+    Raises:
+        ConfigError: an argument is not a list of names, or not a dict.
 
     Example:
         ``best_of_n(agent, calls=CallFilter(exclude_nodes=["simulated_user"]))``
@@ -100,7 +121,7 @@ class CallFilter:
         checked(self, "metadata", or_none, mapping, "a dict of the values a call must have")
 
     def __call__(self, call: CallInfo) -> bool:
-        """Whether the call counts."""
+        """Tell whether a call counts."""
         path, tags = set(call.path), set(call.tags)
         return (
             (self.nodes is None or bool(path & set(self.nodes)))

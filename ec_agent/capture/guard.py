@@ -1,4 +1,4 @@
-"""Who may end a rollout before its next call."""
+"""The interface of a guard, which can end a rollout before its next call."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class Guard(Protocol):
-    """Watches over the calls of a rollout; what it raises ends the rollout."""
+    """Is asked before and after each call of a rollout. An error that it raises ends the rollout."""
 
     def before(self) -> None:
-        """A call is about to be made."""
+        """Is called before each LLM or tool call."""
 
     def after(self, tokens: int) -> None:
-        """A call has ended and generated so many tokens."""
+        """Is called after each LLM call, with the number of tokens that it generated."""
 
     @property
     def remaining(self) -> float | None:
-        """Seconds a request may take; ``None`` without a limit."""
+        """Seconds that a request may take, or ``None`` if there is no limit."""

@@ -1,4 +1,4 @@
-"""What a rollout keeps besides its numbers, for people to look at: texts, candidates, and the tools it ran."""
+"""What a rollout keeps for people to look at, besides numbers: texts, candidates, and the tools it ran."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from uuid import UUID
 from ec_agent.numbers.trajectory import Call, ToolUse
 
 MOST_LETTERS = 2000
-"""Of a tool's arguments, result or error."""
+"""Longest text that is kept of a tool's arguments, result or error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is to be kept.
+    """What a recorder keeps besides numbers.
 
     Attributes:
-        text: token texts, and what tools were given and returned.
-        candidates: how many of each token's likeliest candidates.
+        text: whether to keep the texts of tokens, and the arguments and results of tools.
+        candidates: how many of the likeliest candidates of each token to keep.
     """
 
     text: bool = False
@@ -29,18 +29,18 @@ class Kept:
 
     @classmethod
     def for_all(cls, wishes: Sequence[Kept]) -> Kept:
-        """What gives each of them what it wants."""
+        """Return settings that keep everything that any of these keeps."""
         return cls(any(each.text for each in wishes), max(each.candidates for each in wishes))
 
 
 class ToolLog:
-    """The tools a rollout has run, each with its place among the calls. Thread-safe.
+    """The tools that a rollout ran, each with its place among the LLM calls. Thread-safe.
 
     Args:
-        text: keep arguments, results and errors too.
+        text: whether to keep arguments, results and errors.
 
     Attributes:
-        on_idle: is called when a tool has ended and no other runs.
+        on_idle: function that is called when a tool has ended and no other tool runs.
     """
 
     def __init__(self, text: bool = False) -> None:
@@ -51,19 +51,19 @@ class ToolLog:
         self._lock = threading.Lock()
 
     def start(self, run: UUID, sequence: float, name: str, arguments: Any) -> None:
-        """A tool runs; ``sequence`` is its place in the order in which calls and tools start."""
+        """Note the start of a tool. ``sequence`` is its place in the order in which calls and tools start."""
         with self._lock:
             self._running.add(run)
             self._uses[run] = (sequence, ToolUse(name, arguments=self._clipped(arguments)))
 
     def end(self, run: UUID, result: Any) -> None:
-        """It returned."""
+        """Note the result of a tool."""
         status = getattr(result, "status", None)
         said = self._clipped(getattr(result, "content", result))
         self._change(run, None if status == "error" else said, said if status == "error" else None)
 
     def fail(self, run: UUID, error: BaseException) -> None:
-        """It raised."""
+        """Note the error that a tool raised."""
         self._change(run, None, self._clipped(f"{type(error).__name__}: {error}"))
 
     def _change(self, run: UUID, result: str | None, error: str | None) -> None:
@@ -86,15 +86,15 @@ class ToolLog:
             return None
         try:
             text = said if isinstance(said, str) else str(said)
-        except Exception:  # a tool's object need not know how to say itself
+        except Exception:  # the __str__ of a tool's result may raise anything
             text = f"<{type(said).__qualname__}>"
         return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 4]} ..."
 
     def placed(self, calls: Sequence[tuple[float, Call]]) -> list[Call]:
-        """The calls, each with the tools that started after it and before the next.
+        """Return the calls, each with the tools that started after it and before the next call.
 
         Args:
-            calls: in order, with their places in the order in which calls and tools start.
+            calls: the calls in order, each with its place in the order in which calls and tools start.
         """
         with self._lock:
             uses = sorted(self._uses.values(), key=lambda each: each[0])

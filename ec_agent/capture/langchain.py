@@ -1,4 +1,4 @@
-"""Seeing LLM calls through LangChain's callbacks."""
+"""Records LLM calls and tools through LangChain's callbacks."""
 
 from __future__ import annotations
 
@@ -34,27 +34,28 @@ from ec_agent.capture.shapes import (
 
 
 class CaptureHandler(BaseCallbackHandler):
-    """Tells the recorder of the current context about every chat model and LLM run.
+    """Reports every run of a chat model, a completion model or a tool to the recorder of the current context.
 
-    There is one for the whole process: which rollout a run belongs to is decided by the context it starts
-    in, so concurrent and nested rollouts cannot hear each other.
+    One handler serves the whole process. The context in which a run starts decides which rollout it belongs to, so
+    concurrent and nested rollouts are not mixed.
     """
 
-    raise_error = True  # so that MissingLogprobsError stops the rollout
-    run_inline = True  # so that what it sets in the context is seen by the client below
-    # What is not listened to is not even told, at every step of every graph.
+    raise_error = True  # otherwise LangChain would swallow MissingLogprobsError, which must stop the rollout
+    run_inline = True  # runs in the caller's context, so that the openai client sees the variables set here
+    # LangChain then skips this handler for these events, which come at every step of every graph.
     ignore_chain = ignore_retriever = ignore_retry = ignore_custom_event = True
 
     def __init__(self) -> None:
-        # Weak, because a cancelled run fires no end: its recorder keeps the call as long as it is wanted.
+        # Weak references, because LangChain reports no end for a cancelled run, and its call would stay here for ever.
+        # The recorder keeps the call as long as it is needed.
         self._open: WeakValueDictionary[UUID, OpenCall] = WeakValueDictionary()
 
     def on_chat_model_start(self, serialized: dict[str, Any], messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chat model run starts."""
+        """Record the start of a chat model run."""
         self._start({"messages": messages[0] if messages else []}, run_id, kwargs)
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A completion model run starts."""
+        """Record the start of a completion model run."""
         prompt = prompts[0] if prompts else None
         if (call := self._start({"prompt": prompt}, run_id, kwargs)) is not None:
             call.prompt = prompt
@@ -69,12 +70,12 @@ class CaptureHandler(BaseCallbackHandler):
         info = call_info(metadata, kwargs.get("tags"), model)
         around = self._open.get(kwargs.get("parent_run_id") or run_id)  # its own is not there yet
         call = self._open[run_id] = recorder.begin(info, params, kwargs.get("batch_size") or 1, around, question)
-        call.said = (Answer.of_run(run_id),)  # as long as it streams, that is all its messages are told by
+        call.said = (Answer.of_run(run_id),)  # while it streams, only the id of the run identifies its messages
         current_call.set(call)
         return call
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool runs."""
+        """Record the start of a tool, after asking the guard whether it may run."""
         if (recorder := current_recorder.get()) is not None:
             recorder.check()
             name = str((serialized or {}).get("name") or kwargs.get("name") or "tool")
@@ -83,7 +84,7 @@ class CaptureHandler(BaseCallbackHandler):
                 told.tool_started(run_id, name)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """It returned, an error perhaps."""
+        """Record the result of a tool, which may be an error."""
         if (recorder := current_recorder.get()) is not None:
             for each in (recorder, *listening.get()):
                 each.tools.end(run_id, output)
@@ -91,7 +92,7 @@ class CaptureHandler(BaseCallbackHandler):
                 told.tool_ended(run_id, failed=getattr(output, "status", None) == "error")
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """It raised; one that asks a person raises, too, and has not failed."""
+        """Record the error of a tool. LangGraph's interrupts are errors too, but a tool that asks has not failed."""
         if (recorder := current_recorder.get()) is not None:
             for each in (recorder, *listening.get()):
                 each.tools.fail(run_id, error)
@@ -99,7 +100,10 @@ class CaptureHandler(BaseCallbackHandler):
                 told.tool_ended(run_id, failed=not isinstance(error, GraphBubbleUp))
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A run streams: from now on, calls in its context may be those of whoever reads the stream."""
+        """Record a part of a streamed answer.
+
+        From now on, other calls in the context of this run may be made by the code that reads the stream.
+        """
         call = self._open.get(run_id)
         if call is not None:
             call.speaking = True
@@ -110,18 +114,18 @@ class CaptureHandler(BaseCallbackHandler):
                 told.call_streamed(call)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """The same in LangChain's event protocol."""
+        """Record a part of a streamed answer in LangChain's event protocol."""
         self.on_llm_new_token(event, run_id=run_id)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        """A run ended."""
+        """Record the end of a run, with its answer."""
         call = self._open.pop(run_id, None)
         if call is not None:
             call.recorder.asking += _asking(response)
             call.recorder.end(call, _read(call, response), response)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A run failed; what it had streamed until then counts."""
+        """Record the failure of a run. Tokens that it streamed before count."""
         call = self._open.pop(run_id, None)
         if call is not None:
             partial = kwargs.get("response")
@@ -137,10 +141,10 @@ def _asking(response: LLMResult) -> list[AIMessage]:
 
 def _hear_part(call: OpenCall, chunk: Any) -> None:
     message = get(chunk, "message")
-    if message is None or call.batch.requests:  # which tell more, and are no sum
+    if message is None or call.batch.requests:  # a recorded request is more exact than the sum that LangChain makes
         return
     call.stream_parts = call.stream_parts or MessageParts()
-    with suppress(Exception):  # the user's run must not die of our reading
+    with suppress(Exception):  # an error of our reading must not end the user's run
         call.stream_parts.hear(message, get(chunk, "generation_info"))
 
 
@@ -155,8 +159,8 @@ def _read(call: OpenCall, response: LLMResult) -> Payload | None:
     if call.stream_parts is not None and len(payloads) == 1:
         payloads = [call.stream_parts.counted_once(payloads[0])]
     call.stream_parts = None
-    whole = payloads[0]  # of several generations, each repeats the usage of the request they came from
-    if whole.tokens is None and call.batch.size == 1:  # of several prompts, the first is given the usage of all
+    whole = payloads[0]  # each of several generations repeats the usage of the request
+    if whole.tokens is None and call.batch.size == 1:  # with several prompts, this would be the usage of all of them
         usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})
         whole = replace(whole, tokens=usage.tokens, prompt_tokens=usage.prompt_tokens)
     if len(payloads) == 1:
@@ -171,7 +175,7 @@ def _not_ours(record: logging.LogRecord) -> bool:
     return not (isinstance(record.args, tuple) and record.args[:1] == (CaptureHandler.__name__,))
 
 
-# What the handler raises ends a rollout on purpose; LangChain would log each time that a callback failed.
+# The handler raises on purpose, to end a rollout. Without this filter, LangChain would log each time that it failed.
 logging.getLogger("langchain_core.callbacks.manager").addFilter(_not_ours)
 
 handler_var: ContextVar[BaseCallbackHandler | None] = ContextVar("ec_agent_handler", default=None)
@@ -180,10 +184,9 @@ _hook_installed = False
 
 
 def install_hook() -> None:
-    """Have LangChain add the handler to every callback manager it configures while ``handler_var`` is set.
+    """Make LangChain add the handler to every callback manager while ``handler_var`` is set.
 
-    A handler in ``config["callbacks"]`` alone would miss runs configured with ``callbacks=[]`` and models
-    called through ``generate()``.
+    A handler in ``config["callbacks"]`` would miss runs with ``callbacks=[]``, and models called by ``generate()``.
     """
     global _hook_installed
     with _hook_lock:

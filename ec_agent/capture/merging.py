@@ -1,9 +1,9 @@
-"""Streamed parts in a form that LangChain can add up; ``tests/capture/test_single_entries.py`` guards what we rely on.
+"""Changes streamed parts that LangChain cannot add up into OpenAI's form.
 
-LangChain adds the ``logprobs`` of all parts (``langchain_core.utils._merge.merge_dicts``): lists one after the other,
-but numbers that differ raise ``TypeError``, and text grows together. So the run fails on a server that streams one
-token in the place of a list of one: mistral.rs (an object), Together (a bare number). We have read that body ourselves,
-and hand LangChain the same tokens as OpenAI would have sent them.
+LangChain adds up the ``logprobs`` of all parts (``langchain_core.utils._merge.merge_dicts``). It joins lists, but
+raises ``TypeError`` for two different numbers. So a run fails with servers that stream one token in place of a list of
+one: mistral.rs (an object) and Together (a plain number). We have read the part before; LangChain gets the same token
+in OpenAI's form. ``tests/capture/test_single_entries.py`` checks the behaviour of LangChain that this relies on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ec_agent.capture.shapes.reading import text_of
 
 
 def make_mergeable(chunk: Any) -> None:
-    """Change the parts of a chat stream that LangChain would fail on, in place; all others stay as they are."""
+    """Change a part of a chat stream in place if LangChain would fail with it. Other parts are not changed."""
     for choice in listed(getattr(chunk, "choices", None)):
         if _fails(getattr(choice, "logprobs", None)):
             choice.logprobs = ChoiceLogprobs.construct(content=[_token(each) for each in streamed_entries(choice)])
@@ -39,7 +39,7 @@ def _fails(logprobs: Any) -> bool:
 
 
 def _plain(entry: Any) -> dict[str, Any]:
-    """A token, or one of its candidates, as OpenAI sends it: anything else would be warned of where it is dumped."""
+    """Write a token or a candidate in OpenAI's form. pydantic would warn of any other form when it is dumped."""
     name, logprob = get(entry, "token"), get(entry, "logprob")
     text = text_of(entry)
     plain: dict[str, Any] = {"token": text, "logprob": logprob, "bytes": list(text.encode(errors="replace"))}

@@ -1,8 +1,8 @@
-"""Seeing LLM calls made with an ``openai`` client directly, and setting what a rollout sets on its requests.
+"""Records LLM calls made with an ``openai`` client, and sets the rollout's parameters on its requests.
 
-Every public way into the client (``create``, ``parse``, ``.stream()`` helpers, copies made by
-``with_options()``, raw and streaming responses) comes through one ``request`` method, so that is where we look.
-The patch is installed at the first rollout of the process and does nothing outside one.
+All public methods of the client (``create``, ``parse``, ``.stream()`` helpers, copies made by ``with_options()``, raw
+and streaming responses) call one ``request`` method. That method is patched at the first rollout of the process.
+Outside of rollouts the patch does nothing.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from ec_agent.support.plans import Plan, Step, adrive, drive
 
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 _STREAMING = ("stream", "stream_options")
-_WHOLE_ANSWER = 600.0  # seconds, as the client's own default: an answer in one piece keeps its reader waiting
+_WHOLE_ANSWER = 600.0  # seconds to wait for an answer that is not streamed; the client's default
 
 
 class _Watched:
-    """One request made inside a rollout: its place in the record, and how it is sent.
+    """One request made inside a rollout: it is recorded, and sent with what the rollout adds.
 
     Args:
-        recorder: the rollout's.
-        options: what the client was about to send.
+        recorder: the recorder of the rollout.
+        options: the options with which the client was about to send the request.
         client: the client.
     """
 
@@ -57,9 +57,9 @@ class _Watched:
         prompts = self._body.get("prompt")
         above = open_call() or recorder.waiting([prompts] if isinstance(prompts, str) else listed(prompts))
         if above is not None and above.speaking:
-            above = None  # its own request is under way, so this is its reader's, or one beside it
+            above = None  # that run already has its request, so this one is made by the reader of its stream
         self.recorder = recorder
-        # A LangChain run in progress owns the requests made below it; else the request is a call of its own.
+        # A request made during a LangChain run belongs to that run. Otherwise the request is a call of its own.
         self.own = above is None
         self.call = above or recorder.begin(call_info(model=body.get("model")), self._body)
         settings, counted = recorder.requests, self.call.counted
@@ -73,7 +73,7 @@ class _Watched:
         self.request.taken.streamed = bool(self._body.get("stream"))
 
     def sent(self, request: Any, cast_to: Any, kwargs: dict[str, Any]) -> Plan[Any]:
-        """Send it, in another way where the endpoint refuses to give logprobs for this one."""
+        """Send the request. If the endpoint refuses to return logprobs, send it again in another way."""
         while True:
             try:
                 if self._asker is not None and self._asker.whole:
@@ -91,11 +91,11 @@ class _Watched:
             return self.came_back(response)
 
     def _over_transport(self, step: Step) -> Plan[Any]:
-        """The step, with a transport below told whether it may take the logprobs out of the answer.
+        """Take a step, and tell a transport whether it may take the logprobs out of the answer.
 
-        It may not where somebody else reads them: ``keep_logprobs``, a call that does not count, a reader of raw
-        bytes, a cache that has to answer again, a chat model around this one, which is known by its tokens, runs that
-        share a request, for they alone know whose token is whose.
+        It must not if somebody else needs them: ``keep_logprobs`` is set; the call does not count; the reader reads
+        raw bytes; an LLM cache stores the answer; a chat model wraps this one, and is recognised by its tokens; or
+        several runs share the request, and only LangChain knows which tokens belong to which run.
         """
         others = (
             self.recorder.requests.keep_logprobs
@@ -135,10 +135,10 @@ class _Watched:
         return (yield Step(process, process))
 
     def _options(self, at_least: float = 0.0) -> Any:
-        """The options to send: the given ones, with what the rollout sets on them.
+        """Return the options to send: the given ones, with what the rollout adds.
 
         Args:
-            at_least: seconds that reading may take, whatever the given timeout.
+            at_least: seconds that reading may take at least, even if the given timeout is shorter.
         """
         asked = {} if self._asker is None else self._asker.additions()
         added = {**asked, **self._sampling}
@@ -156,7 +156,7 @@ class _Watched:
         return options
 
     def _before(self, parser: Any) -> Any:
-        """The parser, which may find an answer wanting that was generated all the same."""
+        """Wrap the parser to keep the answer first. It was generated, even if the parser refuses it."""
 
         def parsing(answer: Any) -> Any:
             self.request.response = answer
@@ -165,22 +165,22 @@ class _Watched:
         return parsing
 
     def failed(self, error: BaseException) -> None:
-        """The request raised; an answer that could not be parsed is an answer."""
+        """Record that the request raised. An answer that could not be parsed still counts."""
         self.request.response = getattr(error, "completion", None) or self.request.response
         self._over(broken_off=isinstance(error, asyncio.CancelledError))
 
     def came_back(self, response: Any) -> Any:
-        """Note a response, or put an ear on a stream."""
-        if isinstance(response, BaseAPIResponse):  # with_streaming_response: the body is the user's to read
+        """Record a response. If it is a stream, record its parts while somebody reads them."""
+        if isinstance(response, BaseAPIResponse):  # with_streaming_response: the user reads the body
             self._read_along(response.http_response)
             return response
         answer = response
-        if isinstance(response, LegacyAPIResponse):  # with_raw_response: parse() keeps its result
+        if isinstance(response, LegacyAPIResponse):  # with_raw_response: parse() caches its result
             try:
                 answer = response.parse()
             except Exception as error:
                 self.failed(error)
-                return response  # the caller meets the error at its own parse()
+                return response  # the caller gets the error when it calls parse() itself
         iterator = getattr(answer, "_iterator", None)
         if iterator is None:
             self.request.response = answer
@@ -194,7 +194,7 @@ class _Watched:
         return response
 
     def _over(self, *, broken_off: bool = False) -> None:
-        # A LangChain run is not told of its cancellation: it is over when its request is broken off.
+        # LangChain does not report the end of a cancelled run. It ends here, when its request is cancelled.
         if self.own or broken_off:
             self.recorder.end(self.call, None)
 
@@ -202,13 +202,13 @@ class _Watched:
         self.request.marked = True
 
     def _came_whole(self) -> None:
-        # The clients take the end of the body for the end of the answer.
+        # If the connection breaks, the client ends the stream without an error. So the end is checked here.
         if not finished(self.request.chunks, self.request.marked):
             self.recorder.fail(StreamCutError("a streamed answer broke off in the middle; see the server's log"))
 
     def _read_along(self, response: Any) -> None:
         request, parts = self.request, list[bytes]()
-        request.cut = True  # until its end is seen
+        request.cut = True  # until its end was read
         kind, packed = (response.headers.get(f"content-{name}") for name in ("type", "encoding"))
 
         def hear(part: bytes) -> None:
@@ -220,7 +220,7 @@ class _Watched:
             request.response, request.chunks = parts_of(body, kind or "", packed)
             request.marked = end_marked(body, packed)
             parts.clear()
-            # The client leaves a stream at its last event, which is not yet the end of the body.
+            # The client stops reading after the last event, before the end of the body.
             ended = request.response is not None or (bool(request.chunks) and finished(request.chunks, request.marked))
             request.cut = not (read or ended)
             if read:
@@ -228,7 +228,7 @@ class _Watched:
             if self.own:
                 self.recorder.end(self.call, None if request.answered else Payload())
 
-        if response.is_stream_consumed:  # it is there already, unpacked
+        if response.is_stream_consumed:  # the body was read already, and is not compressed any more
             packed = None
             parts.append(response.content)
             over(True)
@@ -242,7 +242,7 @@ class _Watched:
             make_mergeable(chunk)
 
     def _unasked(self, chunk: Any) -> bool:
-        """Whether a part of a stream is there only because we asked for usage."""
+        """Tell whether a part came only because we asked for the usage. The reader must not get it."""
         asked = self._asker is not None and self._asker.asks_usage
         return asked and getattr(chunk, "usage", None) is not None and not getattr(chunk, "choices", True)
 
@@ -250,12 +250,12 @@ class _Watched:
         try:
             for chunk in iterator:
                 self._hear(chunk)
-                self.recorder.check()  # the only way to end a synchronous stream that trickles on
+                self.recorder.check()  # nothing else can end a synchronous stream whose parts keep coming
                 if not self._unasked(chunk):
                     yield chunk
             self._came_whole()
         finally:
-            iterator.close()  # type: ignore[attr-defined]  # the client's streams are generators
+            iterator.close()  # type: ignore[attr-defined]  # the streams of the client are generators
             self._over()
 
     async def _alisten(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -274,7 +274,13 @@ class _Watched:
 
 
 def _bounded(given: Any, left: float | None, at_least: float) -> Timeout:
-    """The timeout, with at least so long for reading, less what lies beyond the rollout's own."""
+    """Return a timeout that is within the rollout's time limit.
+
+    Args:
+        given: the timeout of the request or the client.
+        left: seconds that the rollout has left, or ``None`` without a limit.
+        at_least: seconds that reading may take at least, within ``left``.
+    """
     parts = Timeout(given).as_dict()
     if parts["read"] is not None:
         parts["read"] = max(parts["read"], at_least)
@@ -295,7 +301,7 @@ def _watch(options: Any, client: Any) -> _Watched | None:
 
 
 def install_patch() -> None:
-    """Put the ear on the clients' one request method."""
+    """Patch the ``request`` method of the sync and the async client."""
     put_on(SyncAPIClient, "request", _listening, subclasses=True)
     put_on(AsyncAPIClient, "request", _alistening, subclasses=True)
 

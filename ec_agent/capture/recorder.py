@@ -1,4 +1,4 @@
-"""One rollout's LLM calls, collected from whichever layer sees them."""
+"""The recorder, which collects the LLM calls of one rollout from LangChain and from the ``openai`` client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage
 from ec_agent.capture.advice import missing
 from ec_agent.capture.answers import Answer
 from ec_agent.capture.asked import RequestSettings, asked_of
-from ec_agent.capture.calls import OVER, Batch, OpenCall, answers_of_several, current_call, open_call
+from ec_agent.capture.calls import OVER, Batch, OpenCall, call_waiting_for, current_call, facts_of, open_call
 from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predicate
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept, ToolLog
@@ -37,28 +37,28 @@ _FACTS = ("temperature", "seed")
 
 
 class Recorder:
-    """Collects the LLM calls of one rollout, in call-start order. Thread-safe.
+    """Collects the LLM calls of one rollout, in the order in which they started. Thread-safe.
 
     Attributes:
-        failure: what ends the rollout, whether or not the agent caught it.
-        asking: the AI messages with tool calls that LangChain models have returned.
-        known: answers of calls that were heard elsewhere, by a question within this rollout, and are on record.
-        tool_calls: tools executed.
-        remotes: times that something was asked of a remote graph.
-        within: calls that were started by questions within this rollout, whether or not they came to their end.
-        tools: which, and when.
-        lead: others follow this rollout when its first counted answer begins to come.
-        told: is told of calls and tools as they start and end, if anybody listens, until the rollout is over.
+        failure: the error that ends the rollout, even if the agent caught it.
+        asking: the AI messages with tool calls that LangChain's models returned.
+        known: what identifies answers that a nested question of this rollout recorded.
+        tool_calls: number of tools executed.
+        remotes: how often a remote graph was called.
+        within: number of calls that nested questions started, even if they did not end.
+        tools: the tools executed, with their places among the calls.
+        lead: starts other rollouts when the first answer of this one begins to come.
+        told: gets reports about calls and tools until the rollout is over, or ``None``.
 
     Args:
         index: number of the rollout.
-        signals: per-token signals to keep; entropy always is, and those of a recorder around it.
-        calls: which calls count; ``None`` counts all.
-        kept: what to keep besides the numbers.
-        requests: what to set on every counted request of an OpenAI client.
-        raise_on_missing: raise ``MissingLogprobsError`` at the first counted call without logprobs.
-        guard: asked before and after each call.
-        asking: the list to keep ``asking`` in.
+        signals: per-token signals to keep, besides the entropy and the signals of an outer recorder.
+        calls: which calls count. ``None`` counts all.
+        kept: what to keep besides numbers.
+        requests: what to set on each request of an ``openai`` client that counts.
+        raise_on_missing: whether to raise ``MissingLogprobsError`` at the first call that counts and has no logprobs.
+        guard: is asked before and after each call.
+        asking: the list to use for ``asking``.
     """
 
     def __init__(
@@ -102,14 +102,18 @@ class Recorder:
         outer: OpenCall | None = None,
         question: Mapping[str, Any] | None = None,
     ) -> OpenCall:
-        """A call starts, one of ``batch`` that start one right after the other.
+        """Record the start of a call.
 
-        ``outer`` is the call whose child it is, where its layer knows; else it is the innermost of this context.
-        ``question`` is what a LangChain run asks its model: ``messages`` or a ``prompt``. A client's request has these
-        among its parameters.
+        Args:
+            info: what is known about the call.
+            params: its parameters.
+            batch: how many calls LangChain starts together with it, including this one.
+            outer: the call that made it, if LangChain says it; else the innermost call of this context is used.
+            question: what a LangChain run asks its model: ``messages`` or a ``prompt``. The request of a client has it
+                among its parameters.
 
         Raises:
-            Exception: whatever the guard raises; the call is not to be made.
+            Exception: whatever the guard raises. The call must not be made then.
         """
         self.check()
         call = OpenCall(self, info, self._counts(info), next(_sequence), time.time())
@@ -128,7 +132,10 @@ class Recorder:
         return call
 
     def _enter(self, call: OpenCall, counted: bool = True) -> None:
-        """Put a call on record, and on that of those who listen along; those of losers count for none of them."""
+        """Add a call to this record, and copies of it to those of outer recorders.
+
+        A call that is not ``counted`` (of a rollout that lost in a nested question) counts in none of them.
+        """
         with self._lock:
             self._calls.append(call)
         for other in () if call.of else listening.get():
@@ -138,21 +145,9 @@ class Recorder:
             other._enter(twin)
 
     def waiting(self, prompts: Sequence[Any]) -> OpenCall | None:
-        """The call that waits for the answers to these prompts, and whose context does not say so.
-
-        LangChain starts asynchronous runs of completion models in a context of their own, which ends with the start.
-        """
+        """Return the open call of a completion model that waits for the answers to these prompts, or ``None``."""
         with self._lock:
-            open_ones = [c for c in self._calls if c.prompt is not None and not c.closed and not c.batch.requests]
-        found: list[OpenCall] = []
-        for prompt in prompts:
-            found += [call for call in open_ones if call.prompt == prompt and call not in found][:1]
-        if not found or len(found) < len(prompts):
-            return None
-        batch = Batch(len(found))
-        for place, call in enumerate(found):
-            call.batch, call.place = batch, place
-        return found[0]
+            return call_waiting_for(prompts, self._calls)
 
     def check(self) -> None:
         """Ask the guard whether a call may be made.
@@ -161,18 +156,18 @@ class Recorder:
             Exception: whatever the guard raises.
         """
         if self.guard is not None:
-            self._heed(self.guard.before)
+            self._ask_guard(self.guard.before)
 
     def spend(self, tokens: int) -> None:
-        """Tell the guard of generated tokens.
+        """Report generated tokens to the guard.
 
         Raises:
             Exception: whatever the guard raises.
         """
         if self.guard is not None:
-            self._heed(partial(self.guard.after, tokens))
+            self._ask_guard(partial(self.guard.after, tokens))
 
-    def _heed(self, asked: Callable[[], None]) -> None:
+    def _ask_guard(self, asked: Callable[[], None]) -> None:
         try:
             asked()
         except RolloutError as error:
@@ -180,7 +175,7 @@ class Recorder:
             raise
 
     def fail(self, error: Exception) -> None:
-        """End the rollout; the agent may catch what is raised, and it is over all the same."""
+        """Set the error that ends the rollout. It ends even if the agent catches what is raised."""
         self.failure = self.failure or error
 
     def _counts(self, info: CallInfo) -> bool:
@@ -189,24 +184,27 @@ class Recorder:
         try:
             return bool(self._filter(info))
         except Exception as error:
-            # Raised where the call is made, LangChain or the agent might swallow it; the rollout must not.
+            # If it were raised here, LangChain or the agent might swallow it. As the failure, it ends the rollout.
             self.failure = self.failure or error
             return False
 
     def end(self, call: OpenCall, payload: Payload | None, came: Came | None = None) -> None:
-        """A call ended; ``payload`` is what its own layer saw, ``None`` where it failed or saw nothing.
+        """Record the end of a call.
 
-        ``came`` is what a LangChain run ended with, for those who are told.
+        Args:
+            call: the call.
+            payload: the answer, as LangChain has it; ``None`` if the run failed, or LangChain made no run.
+            came: what the LangChain run ended with, for those who get reports.
 
         Raises:
-            MissingLogprobsError: the call has no logprobs and the recorder is to raise on that.
+            MissingLogprobsError: the call has no logprobs, and ``raise_on_missing`` is set.
         """
         if call.closed:
-            return  # cancelled: it ended with its request
+            return  # it was cancelled, and ended with its request
         self.answered(call)
         told = self.told
         if told is not None and came is None:
-            came = call.answered()  # before it is closed, and has none
+            came = call.answered()  # now, because a closed call has no requests
         done = self._read(call, payload)
         call.done = None if done is None or call.passed_on(done) else done
         call.batch.over = True
@@ -248,7 +246,7 @@ class Recorder:
             call.several = payload if len(payload.alternatives) > 1 else None
             return read(payload)
         except Exception as error:
-            # The user's run must not die of our reading; the tokens keep their place without entropy.
+            # An error of our reading must not end the user's run. The tokens keep their place without an entropy.
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
             return read(replace(payload or Payload(), entries=()))
 
@@ -260,12 +258,7 @@ class Recorder:
         return read(node=call.info.node, model=call.info.model, started=call.started, ended=ended)
 
     def choose(self, place: float, choice: int) -> None:
-        """The agent went on with this one of several answers that a call brought.
-
-        Args:
-            place: the call's, in call-start order.
-            choice: which answer, from 0.
-        """
+        """Set which of several answers of the call at a place counts (an index from 0): the agent went on with it."""
         with self._lock:
             calls = [call.source for call in self._calls if call.sequence == place]
         for call in calls:
@@ -275,13 +268,13 @@ class Recorder:
             call.choice = choice
 
     def brought_several(self) -> bool:
-        """Whether a call brought several answers."""
+        """Tell whether a call brought several answers."""
         return any(call.source.several is not None for call in self._calls)
 
     def adopt(self, calls: Sequence[Call], *, counted: bool = True) -> None:
-        """Add the finished calls of a nested question; the guard was told of them when they were made.
+        """Add the finished calls of a rollout of a nested question. The guard was asked when they were made.
 
-        Those of nested losers are not ``counted``: they cost, but are no part of this timeline.
+        Calls of a rollout that lost are not ``counted``: they cost tokens, but are not part of this timeline.
         """
         here = call_info()
         for call in calls:
@@ -289,7 +282,7 @@ class Recorder:
             self.add(call, replace(here, node=call.node, path=path, model=call.model), self.now(), counted)
 
     def take(self, payload: Payload, info: CallInfo, place: float) -> None:
-        """Add the finished call that returned this where nobody heard it.
+        """Add a finished call that was not recorded while it ran, from what it returned, at a place; see ``now``.
 
         Raises:
             Exception: as ``end``.
@@ -302,7 +295,7 @@ class Recorder:
             self._require(done)
 
     def add(self, done: Call, info: CallInfo, place: float, counted: bool = True) -> OpenCall:
-        """Put a finished call on record, at a place in call-start order; see ``now``."""
+        """Add a finished call at a place in the order in which calls started; see ``now``."""
         started = done.started if done.started is not None else time.time()
         call = OpenCall(self, info, counted and self._counts(info), place, started, closed=True, done=done)
         call.cache_hit = done.from_cache
@@ -313,38 +306,38 @@ class Recorder:
         return call
 
     def now(self) -> float:
-        """A place in call-start order: after all that has started so far, before all that will."""
+        """Return a place in the order in which calls start: after all calls so far, and before all later ones."""
         return next(_sequence)
 
     def answers(self) -> list[tuple[float, Answer]]:
-        """What the calls heard so far came back with, and their places; of one still open, as far as it came."""
+        """Return what identifies the answers that came so far, complete or not, each with the place of its call."""
         with self._lock:
             calls = [call.source for call in self._calls]
         for call in calls:
             if not call.closed:
-                with suppress(Exception):  # as in ``_read``: the user's run must not die of our reading
+                with suppress(Exception):  # as in ``_read``: an error of our reading must not end the user's run
                     call.read(None)
         return [(call.sequence, answer) for call in calls for answer in call.answers]
 
     def _seen(self) -> list[tuple[OpenCall, Call]]:
         with self._lock:
             calls = sorted(self._calls, key=lambda call: call.sequence)
-        # A call still open was cancelled, abandoned, or is streaming: what has arrived counts.
+        # A call that is still open is streaming, was cancelled, or is not read any more. What came counts.
         read = [(c, s.done if (s := c.source).closed else s.recorder._read(s, None)) for c in calls]
         return [(call, done) for call, done in read if done is not None]
 
     def trajectory(self) -> Trajectory:
-        """The calls that count, in call-start order.
+        """Return the calls that count, in the order in which they started.
 
         Raises:
-            Exception: whatever the filter raised, or ``MissingLogprobsError`` met on the way.
+            Exception: the error that ended the rollout, such as ``MissingLogprobsError`` or an error of the filter.
         """
         if self.failure is not None:
             raise self.failure
         return self.counted_calls()
 
     def settle(self) -> None:
-        """Hold calls to their limits that were never told to have ended: cancelled ones, and what came after them.
+        """Check calls whose end was never reported, such as cancelled ones, against the limits.
 
         Raises:
             Exception: as ``end``.
@@ -356,13 +349,14 @@ class Recorder:
                     self._require(done)
 
     def counted_calls(self) -> Trajectory:
-        """The calls that count, whatever became of the rollout."""
+        """Return the calls that count, with their tools, even if the rollout failed."""
         return Trajectory(self.tools.placed([(call.sequence, done) for call, done in self._seen() if call.counted]))
 
     def release(self) -> None:
-        """Let go of everything: the rollout is over and on record.
+        """Drop all calls and messages, because the rollout is over and its record was made.
 
-        Calls and messages with logprobs are very many small objects: they must go now, not with the garbage.
+        Calls with logprobs are very many small objects. Dropping them here frees the memory at once, without the
+        garbage collector.
         """
         self.guard = self.told = None
         self.asking.clear()
@@ -371,24 +365,16 @@ class Recorder:
         self.known.clear()
 
     def every_call(self) -> list[Call]:
-        """All calls seen, those the filter leaves out included: what the rollout cost."""
+        """Return all calls, including those that the filter leaves out: they are what the rollout cost."""
         return [done for _, done in self._seen()]
 
     def facts(self) -> dict[str, Any]:
-        """How the counted calls were made: temperatures, seeds, cache hits, sampling set and left out; tools run."""
+        """Return facts about the calls that count: temperatures, seeds, cache hits, sampling parameters, tools."""
         counted = [call.source for call, _ in self._seen() if call.counted]
-        return {
-            "temperatures": sorted({c.params["temperature"] for c in counted if "temperature" in c.params}),
-            "seeds": sorted({c.params["seed"] for c in counted if "seed" in c.params}),
-            "cache_hits": sum(c.cache_hit for c in counted),
-            "sampling": dict(self.requests.sampling),
-            "tool_calls": self.tool_calls,
-            "unsampled_calls": sum(not c.sampled for c in counted) if self.requests.sampling else 0,
-            **answers_of_several(counted),
-        }
+        return {**facts_of(counted, self.requests.sampling), "tool_calls": self.tool_calls}
 
     def count_tool_call(self, run: UUID, name: str, arguments: Any) -> None:
-        """A tool was executed."""
+        """Record the start of a tool, here and in the records of outer recorders."""
         sequence = next(_sequence)
         for each in (self, *listening.get()):
             with each._lock:
@@ -396,23 +382,23 @@ class Recorder:
             each.tools.start(run, sequence, name, arguments)
 
     def asked_in(self, namespace: str, within: bool = False) -> bool:
-        """Whether a model was called in the graph task of this checkpoint namespace, or ``within`` a graph of it."""
+        """Tell whether the graph task of a checkpoint namespace called a model; with ``within``, also its subgraphs."""
         with self._lock:
             spaces = [str(call.info.metadata.get("langgraph_checkpoint_ns")) for call in self._calls]
         return any(space == namespace or (within and space.startswith(f"{namespace}|")) for space in spaces)
 
     def started_calls(self) -> int:
-        """How many calls have started so far, here or by questions within."""
+        """Return how many calls have started so far, including those of nested questions."""
         return len(self._calls) + self.within
 
     def places(self) -> list[float]:
-        """Where the calls are that count, in call-start order."""
+        """Return the places of the calls that count, in the order in which calls started."""
         with self._lock:
             return sorted(call.sequence for call in self._calls if call.counted)
 
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)
 overhearing: ContextVar[Recorder | None] = ContextVar("ec_agent_overhearing", default=None)
-"""Who hears LangChain's calls where there is no current recorder, for others to be told of them."""
+"""The recorder of LangChain's calls if there is no current recorder. It is only for reports to others."""
 listening: ContextVar[tuple[Recorder, ...]] = ContextVar("ec_agent_listening", default=())
-"""Those who hear what the current recorder does, and leave everything else to it."""
+"""Outer recorders that also record the calls of the current recorder. Guard, sampling and reports are its own."""

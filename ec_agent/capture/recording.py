@@ -1,4 +1,4 @@
-"""Setting a recorder: what it hears is what is called inside, in this context and those copied from it."""
+"""Makes a recorder record everything that is called inside a ``with`` block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ec_agent.capture.recorder import Recorder, current_recorder, listening, ove
 
 @contextmanager
 def recording(recorder: Recorder) -> Iterator[Recorder]:
-    """Everything called inside, in this context and those copied from it, is recorded."""
+    """Record everything called inside the ``with`` block, including threads and tasks with a copy of its context."""
     install_hook()
     install_patch()
     with set_here((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
@@ -38,12 +38,12 @@ def overheard(recorder: Recorder) -> Iterator[None]:
 
 @contextmanager
 def set_here(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
-    """Context variables set inside."""
+    """Set context variables inside the ``with`` block."""
     tokens = [(variable, variable.set(value)) for variable, value in values]
     try:
         yield
     finally:
         for variable, token in tokens:
-            # A generator that is stepped by a web server may be left in another context, where nothing was set.
+            # A web server may end a generator in another context than it began in. Nothing was set there.
             with suppress(ValueError):
                 variable.reset(token)

@@ -1,4 +1,8 @@
-"""What a transport below the client took out of an answer, and that answer with it put back, for our own reading."""
+"""Logprobs that a transport took out of an answer, and putting them back for our own reading.
+
+A transport (``ec_agent.capture.transport``) removes logprobs from the body of an answer, so that the client need not
+make objects of them. The record needs them together with the rest of the answer.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,19 @@ from ec_agent.capture.shapes import get
 
 Path = tuple[str | int, ...]
 Taken = Sequence[tuple[Path, Any]]
-"""Logprobs, read, and the path of keys and indices to what they were in."""
+"""Pairs of a path (keys and indices) and the logprobs that were taken out of the object at that path."""
 Event = Taken | Any
-"""What is known of one event: what was taken out of it; or all of it that counts, to be read in the chunk's place."""
+"""What was taken out of one event; or an object that has all that is needed of the event, to read in its place."""
 
 
 @dataclass(eq=False, slots=True)
 class TakenLogprobs:
-    """The logprobs of one request's answer, on their way from the transport to the record.
+    """Carries the logprobs of one request's answer from the transport to the record.
 
     Attributes:
         streamed: whether the answer was asked for as a stream.
-        whole: those of a whole answer.
-        events: what is known of each event of a streamed one that the client has not yet come to.
+        whole: what was taken out of a whole answer.
+        events: what was taken out of each event that the client has not read yet.
     """
 
     streamed: bool = False
@@ -32,18 +36,18 @@ class TakenLogprobs:
     events: deque[Event] = field(default_factory=deque)
 
     def clear(self) -> None:
-        """Forget an attempt: the client sends the request once more."""
+        """Forget everything, because the client sends the request again."""
         self.whole = ()
         self.events.clear()
 
     def put_back(self, chunk: Any) -> Any:
-        """The client's next chunk, with what was taken out of its event."""
+        """Return the next chunk of the client with what was taken out of its event."""
         event = self.events.popleft() if self.events else ()
         return restored(chunk, event) if isinstance(event, Sequence) else event
 
 
 class _Overlaid:
-    """An object or mapping, some of whose attributes are others; for ``shapes.get``, which takes keys as attributes."""
+    """An object or mapping with some attributes replaced. ``shapes.get`` reads it like any object."""
 
     __slots__ = ("_over", "_under")
 
@@ -51,13 +55,13 @@ class _Overlaid:
         self._under, self._over = under, over
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # who asks what the object is itself (``vars``) is not to be told of the one below
+        if name.startswith("__"):  # vars() and the like must see this object, not the one under it
             raise AttributeError(name)
         return self._over[name] if name in self._over else get(self._under, name)
 
 
 def restored(answer: Any, taken: Taken) -> Any:
-    """The answer, its logprobs back in their places; a place it does not have stays away."""
+    """Return the answer with its logprobs back in their places. Places that the answer does not have are skipped."""
     if not taken:
         return answer
     tree: dict[str | int, Any] = {}
@@ -81,4 +85,4 @@ def _laid(under: Any, tree: Mapping[Any, Any]) -> Any:
 
 
 take_into: ContextVar[TakenLogprobs | None] = ContextVar("ec_agent_take_into", default=None)
-"""Where a transport puts the logprobs of the request being sent in this context; ``None``: it is to leave them."""
+"""Where a transport puts the logprobs of the request that is being sent. With ``None`` it must leave them in place."""

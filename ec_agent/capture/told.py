@@ -1,4 +1,4 @@
-"""To whom a recorder tells of calls and tools as they start and end."""
+"""The interface of objects to which a recorder reports calls and tools when they start and end."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from langchain_core.outputs import LLMResult
 from ec_agent.capture.calls import OpenCall, Request
 
 Came = LLMResult | BaseException | Sequence[Request]
-"""What ended a call: a LangChain run's result, or its error; else the client's requests for it that were answered."""
+"""What ended a call: the result or the error of a LangChain run; or the answered requests of a client."""
 
 
 class CallsTold(Protocol):
-    """Is told of one rollout's calls and tools. Nothing is raised.
+    """Gets reports about the calls and tools of one rollout. Its methods must not raise.
 
     Attributes:
-        parts: whether parts of answers are to be told, too.
+        parts: whether it wants reports about parts of streamed answers, too.
     """
 
     parts: bool
 
     def call_started(self, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """A call is made, with these parameters, what the model is asked among them."""
+        """Is called when an LLM call starts, with its parameters and what the model is asked."""
         ...
 
     def call_streamed(self, call: OpenCall) -> None:
-        """A part of its answer came."""
+        """Is called when a part of a streamed answer came."""
         ...
 
     def call_ended(self, call: OpenCall, came: Came, told_before: int) -> None:
-        """It is over: with an answer, without one, or as one that only passed another call's answer on.
+        """Is called when a call is over, whether it has an answer, has none, or only passed on another call's answer.
 
         Args:
             call: the call.
             came: what ended it.
-            told_before: how many of its tokens were told of already, as those of calls that it made.
+            told_before: how many of its tokens were reported before, as tokens of calls that it made.
         """
         ...
 
     def tool_started(self, run: UUID, name: str) -> None:
-        """A tool runs."""
+        """Is called when a tool starts."""
         ...
 
     def tool_ended(self, run: UUID, failed: bool) -> None:
-        """It is over."""
+        """Is called when a tool is over."""
         ...

@@ -1,4 +1,4 @@
-"""Capture below the SDK: HTTP transports that read logprobs before the ``openai`` client makes objects of them.
+"""HTTP transports that read logprobs before the ``openai`` client makes objects of them, which saves time.
 
 OpenAI(http_client=http_client())
 AsyncOpenAI(http_client=async_http_client())

@@ -1,7 +1,7 @@
-"""Logprobs out of JSON bytes by a typed decoder, and the bytes without them. Needs msgspec (``ec-agent[fast]``).
+"""Takes logprobs out of the JSON bytes of an answer, with a fast decoder. Needs msgspec (``ec-agent[fast]``).
 
-Only what reads the same here and through the client's objects is taken. All else stays where it is, and is read there:
-NaN, text where a number should be, an unknown key, a shape that this module does not know.
+Logprobs are taken only if the result is the same as through the client's objects. Anything unusual stays in the bytes:
+NaN, a text in place of a number, an unknown key, a form that this module does not know.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class TopLogprob(Struct, gc=False):
     raw_id: Raw = msgspec.field(name="id", default=Raw())
     raw_token_id: Raw = msgspec.field(name="token_id", default=Raw())
 
-    # What tells candidates of one text apart; read only where that is asked.
+    # These identify candidates with the same text. They are decoded only when they are asked for.
 
     @property
     def bytes(self) -> Any:
-        """The bytes of its text."""
+        """The bytes of its text, as a list of numbers."""
         return _value(self.raw)
 
     @property
     def id(self) -> Any:
-        """Its number, as llama.cpp names it."""
+        """Its number, in llama.cpp's answers."""
         return _value(self.raw_id)
 
     @property
     def token_id(self) -> Any:
-        """Its number, as others do."""
+        """Its number, in other servers' answers."""
         return _value(self.raw_token_id)
 
 
@@ -58,12 +58,12 @@ class TokenEntry(Struct, gc=False):
 
     @property
     def bytes(self) -> Any:
-        """The bytes of its text: all that there is of it where it is named by a number."""
+        """The bytes of its text. If ``token`` is a number, only they have the text."""
         return _value(self.raw)
 
 
 class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
-    """The shapes ``content`` and ``parallel`` of the table in ``shapes``; ``list`` is a list of ``TokenEntry``."""
+    """The forms ``content`` and ``parallel`` of the table in ``shapes``; ``list`` is a list of ``TokenEntry``."""
 
     content: list[TokenEntry] | None = None
     refusal: list[TokenEntry] | None = None
@@ -76,7 +76,7 @@ class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
 
 
 class Function(Struct, gc=False):
-    """What a tool call says."""
+    """The function of a tool call, with its arguments."""
 
     name: str | None = None
     arguments: str | None = None
@@ -91,7 +91,7 @@ class ToolCall(Struct, gc=False):
 
 
 class Delta(Struct, gc=False):
-    """What a part of a streamed answer says."""
+    """The content of a part of a streamed answer."""
 
     content: str | None = None
     refusal: str | None = None
@@ -115,27 +115,27 @@ class ChunkChoice(Struct, gc=False):
 
 
 class Timings(Struct, gc=False):
-    """What llama.cpp says beside a part."""
+    """The counts that llama.cpp adds to a part."""
 
     predicted_n: int | None = None
 
 
 class Chunk(Struct, gc=False):
-    """All that counts of a chunk that is a chunk and reports no usage; read in its place, for it is read sooner."""
+    """A chunk without usage, with all that is needed. It is read in place of the client's chunk, which is slower."""
 
     choices: list[ChunkChoice]
     model: str | None = None
     timings: Timings | None = None
     usage: None = None
     type: None = None
-    # Where some say what others say in a choice; with any of these, the chunk itself is read.
+    # Some servers write these here. If one of them is set, this type does not fit, and the client's chunk is read.
     x_groq: None = None
     finish_reason: None = None
     stop_reason: None = None
 
 
 class TextDelta(Struct, gc=False):
-    """The same of a response's event with text."""
+    """An event with text of the Responses API, read in place of the client's event."""
 
     type: Literal["response.output_text.delta"]
     logprobs: list[TokenEntry]
@@ -162,16 +162,16 @@ def of_whole(body: bytes) -> tuple[bytes, Taken] | None:
     """Take the logprobs out of a chat completion, completion or response.
 
     Args:
-        body: JSON.
+        body: the body of the answer, as JSON.
 
     Returns:
-        The body without them, and what they were; ``None`` where nothing was taken, for whatever reason.
+        The body without logprobs, and the logprobs. ``None`` if nothing was taken, for any reason.
     """
     return _guarded(_taken, body)
 
 
 def of_event(data: bytes) -> tuple[bytes, Event] | None:
-    """The same of one event of a streamed answer."""
+    """Take the logprobs out of one event of a streamed answer; as ``of_whole``."""
     return _guarded(_of_event, data)
 
 
@@ -182,10 +182,10 @@ def _guarded(
         return None
     try:
         if not body.isascii():
-            body.decode()  # what is skipped is not looked into, and the client refuses what is not UTF-8
+            body.decode()  # must be UTF-8, as for the client: msgspec does not check the values that it skips
         return take(body, _object.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None  # the client will meet it too, and say so
+        return None  # the client will meet the same error, and report it
 
 
 def _taken(body: bytes, answer: dict[str, Raw]) -> tuple[bytes, Event] | None:
@@ -209,7 +209,7 @@ def _of_event(data: bytes, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
 
 
 def _without(chunk: Chunk, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
-    """A chunk that has been read, emptied."""
+    """Take the logprobs out of a chunk that was decoded as ``Chunk``."""
     if all(choice.logprobs is None for choice in chunk.choices):
         return None
     choices = _objects.decode(event["choices"])
@@ -220,11 +220,11 @@ def _without(chunk: Chunk, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
 
 
 class _Emptied:
-    """An answer being emptied of its logprobs.
+    """Takes the logprobs out of an answer.
 
     Attributes:
-        taken: what was taken that is needed.
-        changed: whether anything was.
+        taken: the logprobs that were taken and are needed, with their paths.
+        changed: whether any logprobs were taken.
     """
 
     def __init__(self) -> None:
@@ -232,7 +232,7 @@ class _Emptied:
         self.changed = False
 
     def answer(self, answer: dict[str, Raw]) -> None:
-        """Empty a whole answer, a chunk or an event."""
+        """Take the logprobs out of a whole answer, a chunk or an event."""
         kind = _raw(answer, "type")
         if kind.startswith(_EVENT):
             self._event(answer, kind)
@@ -243,7 +243,7 @@ class _Emptied:
 
     def _event(self, event: dict[str, Raw], kind: bytes) -> None:
         self._one(event, () if kind == _DELTA else None, _NONE)
-        # What comes after the deltas repeats them; of that, only the last response is read.
+        # Later events repeat the logprobs of the deltas. Only those of the final response are read.
         for name in ("part", "item", "response"):
             thing = _read(_object, event.get(name))
             if thing is None:
@@ -271,7 +271,10 @@ class _Emptied:
             holder[name] = Raw(_encode(things))
 
     def _one(self, holder: dict[str, Raw], at: Path | None, empty: Raw) -> None:
-        """Take what is under ``logprobs``; without ``at`` nobody needs it, but the client might refuse it."""
+        """Take what is under ``logprobs``. Without a path ``at``, nobody will read it.
+
+        It is decoded even then, because logprobs that the client would refuse must stay in the answer.
+        """
         if _raw(holder, "logprobs") in _NOTHING:
             return
         found = _read(_logprobs, holder["logprobs"])
@@ -284,7 +287,7 @@ class _Emptied:
 
 
 def _read(decoder: Any, raw: Raw | bytes | None) -> Any:
-    """The value, if it is there and of the decoder's type."""
+    """Return the value if it is there and has the decoder's type, else ``None``."""
     try:
         return None if raw is None else decoder.decode(raw)
     except msgspec.ValidationError:

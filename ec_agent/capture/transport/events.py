@@ -1,4 +1,4 @@
-"""Server-sent events on their way to the client, emptied of their logprobs as they pass."""
+"""Takes logprobs out of server-sent events while they pass from the server to the client."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ _BLANK = (b"\n", b"\r", b"\r\n")
 
 
 class Events:
-    """A stream's bytes, in parts that may end anywhere.
+    """Processes the bytes of a stream, which come in parts that may end anywhere.
 
-    An event is passed on the moment its last byte is there, which is when the client takes notice of it. It is passed
-    on as it came unless something was taken out of it. What is no event's data (comments, names) is never held back.
+    An event is passed on as soon as it is complete; the client would not use it earlier either. If nothing was taken
+    out of it, its bytes are not changed. Lines that are not the data of an event (comments, names) are passed on at
+    once.
 
     Args:
-        taken: where what is taken goes, one item for each event that the client makes a chunk of.
-        take_out: takes the logprobs out of an event's data.
+        taken: gets what was taken, one item for each event that the client makes a chunk of.
+        take_out: function that takes the logprobs out of the data of an event.
     """
 
     def __init__(self, taken: TakenLogprobs, take_out: TakeOut) -> None:
@@ -30,9 +31,9 @@ class Events:
         self._data: list[bytes] = []
 
     def feed(self, part: bytes) -> bytes:
-        """What to pass on now that this part has come; may be empty."""
+        """Take the next part of the stream, and return the bytes to pass on now. They may be empty."""
         out: list[bytes] = []
-        if self._after_cr and part[:1] == b"\n":  # the other half of the end of the line before
+        if self._after_cr and part[:1] == b"\n":  # the line before ended with \r\n, which two parts divided
             if self._held:
                 self._held[-1] += b"\n"
             else:
@@ -52,7 +53,7 @@ class Events:
         return b"".join(out)
 
     def finish(self) -> bytes:
-        """What is left at the end of the body: the beginning of an event that never came."""
+        """Return the bytes that are left at the end of the body: the beginning of an incomplete event."""
         left = b"".join((*self._held, *self._tail))
         self._held, self._tail, self._data = [], [], []
         return left

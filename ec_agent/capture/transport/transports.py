@@ -1,4 +1,4 @@
-"""The transports, and HTTP clients that have them."""
+"""The transports, and functions that make HTTP clients with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKING = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class _Taking:
-    """What both transports do with an answer."""
+    """What the sync and the async transport have in common."""
 
     _body: type[_SyncBody] | type[_AsyncBody]
 
@@ -35,7 +35,7 @@ class _Taking:
         taken = take_into.get() if self._decoder is not None else None
         if taken is not None:
             taken.clear()
-            take_into.set(None)  # what is sent meanwhile, or by a transport like this further down, is not it
+            take_into.set(None)  # for other requests that are sent meanwhile, and for a second transport like this
         try:
             response: httpx2.Response = yield send
         finally:
@@ -68,7 +68,8 @@ def _decoder() -> _Decoder | None:
         from ec_agent.capture.transport import decoder
     except ImportError:
         warnings.warn(
-            "the transport leaves answers as they are, for msgspec is not installed; pip install 'ec-agent[fast]'",
+            "the transport leaves answers unchanged, because msgspec is not installed; run: pip install "
+            "'ec-agent[fast]'",
             CaptureWarning,
             stacklevel=4,
         )
@@ -77,7 +78,7 @@ def _decoder() -> _Decoder | None:
 
 
 def _with_body(response: httpx2.Response, body: Any, length: int | None = None) -> httpx2.Response:
-    """The response, with a body that is unpacked and yet to be read by the client."""
+    """Return the response with another body, which is not compressed."""
     headers = response.headers.copy()
     for name in _PACKING:
         headers.pop(name, None)
@@ -116,15 +117,18 @@ class _AsyncBody(httpx2.AsyncByteStream):
 
 
 class EntropyTransport(_Taking, httpx2.BaseTransport):
-    """A transport that reads the logprobs out of the answers of a rollout before the client makes objects of them.
+    """A transport that takes logprobs out of answers before the ``openai`` client makes objects of them.
 
-    Inside a rollout (or ``record_calls()``) the client is handed bodies without logprobs; the entropies are those it
-    would have had otherwise, bit for bit. Elsewhere, and where the logprobs cannot be read here, bodies pass as they
-    are. See docs/transport.md.
+    Inside a rollout (or ``record_calls()``) the client gets bodies without logprobs. The entropies are the same as
+    without this transport, bit for bit. Outside, or if the logprobs cannot be read here, bodies are not changed. See
+    docs/transport.md.
 
     Args:
-        inner: the transport that really sends; ``None`` is ``httpx2.HTTPTransport()``.
-        strip: ``False`` leaves all answers as they are, for agents that read logprobs themselves.
+        inner: the transport that sends the requests. ``None`` means ``httpx2.HTTPTransport()``.
+        strip: ``False`` changes no answers, for agents that read logprobs themselves.
+
+    Raises:
+        ConfigError: an argument has a wrong type.
 
     Example:
         >>> OpenAI(http_client=httpx2.Client(transport=EntropyTransport(httpx2.HTTPTransport(http2=True))))
@@ -138,7 +142,7 @@ class EntropyTransport(_Taking, httpx2.BaseTransport):
         super().__init__(inner or httpx2.HTTPTransport(), strip)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request."""
+        """Send a request, and return its response, maybe without logprobs."""
         send = partial(self._inner.handle_request, request)
         return drive(self._handled(Step(send, send)))
 
@@ -158,8 +162,11 @@ class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
     """``EntropyTransport`` for asynchronous clients.
 
     Args:
-        inner: the transport that really sends; ``None`` is ``httpx2.AsyncHTTPTransport()``.
-        strip: ``False`` leaves all answers as they are.
+        inner: the transport that sends the requests. ``None`` means ``httpx2.AsyncHTTPTransport()``.
+        strip: ``False`` changes no answers.
+
+    Raises:
+        ConfigError: an argument has a wrong type.
     """
 
     _body = _AsyncBody
@@ -170,7 +177,7 @@ class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
         super().__init__(inner or httpx2.AsyncHTTPTransport(), strip)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request."""
+        """Send a request, and return its response, maybe without logprobs."""
         send = partial(self._inner.handle_async_request, request)
         return await adrive(self._handled(Step(send, send)))
 
@@ -187,11 +194,12 @@ class AsyncEntropyTransport(_Taking, httpx2.AsyncBaseTransport):
 
 
 def http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.Client:
-    """An HTTP client with ``EntropyTransport`` below, for ``OpenAI(http_client=...)`` or ``ChatOpenAI``.
+    """Make an HTTP client with an ``EntropyTransport``, for ``OpenAI(http_client=...)`` or ``ChatOpenAI``.
 
     Args:
-        strip: as for the transport.
-        kwargs: as for ``openai.DefaultHttpxClient``, whose defaults, environment proxies included, hold.
+        strip: as for ``EntropyTransport``.
+        kwargs: arguments of ``openai.DefaultHttpxClient``. Its defaults are used, including proxies from the
+            environment.
     """
     flag("strip", strip)
     client = DefaultHttpxClient(**kwargs)
@@ -200,7 +208,10 @@ def http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.Client:
 
 
 def async_http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.AsyncClient:
-    """The same for ``AsyncOpenAI(http_client=...)`` or ``ChatOpenAI(http_async_client=...)``."""
+    """Make an asynchronous HTTP client with an ``AsyncEntropyTransport``; arguments as of ``http_client``.
+
+    It is for ``AsyncOpenAI(http_client=...)`` or ``ChatOpenAI(http_async_client=...)``.
+    """
     flag("strip", strip)
     client = DefaultAsyncHttpxClient(**kwargs)
     _put_below(client, partial(AsyncEntropyTransport, strip=strip))
@@ -208,8 +219,8 @@ def async_http_client(*, strip: bool = True, **kwargs: Any) -> httpx2.AsyncClien
 
 
 def _put_below(client: Any, wrap: Any) -> None:
-    # Given a transport, the client would heed neither proxies nor certificates; so it makes its own, and we put ours
-    # around those.
+    # A client that is made with a transport ignores proxies and certificates. So it makes its own transports, and ours
+    # are put around them afterwards.
     client._transport = wrap(client._transport)
     client._mounts = {
         pattern: None if mounted is None else wrap(mounted) for pattern, mounted in client._mounts.items()
@@ -218,4 +229,4 @@ def _put_below(client: Any, wrap: Any) -> None:
 
 def _checked(inner: Any, kind: type) -> None:
     if inner is not None and not isinstance(inner, kind):
-        raise ConfigError(f"inner is {repr_of(inner)}; give an httpx2.{kind.__name__}, or nothing for the usual one")
+        raise ConfigError(f"inner is {repr_of(inner)}; give an httpx2.{kind.__name__}, or leave it out for the default")
