@@ -96,14 +96,14 @@ def test_a_trajectory_is_taken_as_it_is():
     ],
     ids=repr,
 )
-def test_what_holds_no_calls(outputs):
+def test_outputs_without_calls_are_refused(outputs):
     with pytest.raises(LogprobsError, match="give"):
         trajectory_of(outputs)
     with pytest.raises(LogprobsError, match="give"):
         CentroidEvaluator()(inputs={}, outputs=outputs)
 
 
-def test_the_signature_is_the_ecosystems():
+def test_the_signature_is_langsmiths():
     parameters = inspect.signature(CentroidEvaluator()).parameters
     assert list(parameters) == ["inputs", "outputs", "reference_outputs", "kwargs"]
     assert all(
@@ -115,7 +115,7 @@ def test_the_signature_is_the_ecosystems():
         CentroidEvaluator()({}, {"messages": conversation()})
 
 
-def test_what_it_does_not_look_at():
+def test_inputs_and_references_are_ignored():
     evaluator = CentroidEvaluator()
     result = evaluator(inputs=object(), outputs=TRAJECTORY, reference_outputs=object(), run=object(), example=object())
     assert result == evaluator(outputs=TRAJECTORY, inputs=None)

@@ -57,7 +57,7 @@ def leave(executor, probe, error):
 
 @pytest.mark.parametrize("make", [background, pool])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, LookupError])
-def test_who_works_in_an_executor_is_told_when_it_is_left(make, error):
+def test_work_in_an_executor_knows_when_it_is_left(make, error):
     probe = Probe()
     with pytest.raises(error):
         leave(make(), probe, error)
@@ -73,7 +73,7 @@ def test_an_executor_that_ends_is_not_left(make):
 
 
 @pytest.mark.parametrize("inner", [background, pool])
-def test_it_is_told_in_the_threads_of_its_threads(inner):
+def test_threads_of_its_threads_know_too(inner):
     probe = Probe()
 
     def nested():
@@ -92,7 +92,7 @@ def leave_when(probe, work):
         raise LookupError
 
 
-def test_what_is_mapped_is_told_too():
+def test_mapped_work_knows_too():
     probe = Probe()
 
     def nested():
@@ -104,7 +104,7 @@ def test_what_is_mapped_is_told_too():
     assert probe.told is True
 
 
-def test_what_outlives_an_executor_is_no_part_of_it():
+def test_work_that_outlives_it_is_unaffected():
     found = []
     with pool() as outer:
         with pytest.raises(LookupError):
@@ -118,7 +118,7 @@ def leave_with(work):
         raise LookupError
 
 
-def test_an_action_is_not_told():
+def test_an_action_is_not_stopped():
     probe = Probe(patience=1)
 
     def act():
@@ -130,7 +130,7 @@ def test_an_action_is_not_told():
     assert probe.told is False
 
 
-def test_the_main_thread_has_work_done_by_another_and_gives_what_it_gives():
+def test_the_main_thread_delegates_its_work():
     assert attended(threading.current_thread) is not threading.main_thread()
     with pytest.raises(LookupError, match="as it is"):
         attended(lambda: (_ for _ in ()).throw(LookupError("as it is")))
@@ -139,7 +139,7 @@ def test_the_main_thread_has_work_done_by_another_and_gives_what_it_gives():
         assert here.result() is True
 
 
-def test_a_question_in_a_run_that_was_left_says_so():
+def test_a_question_in_a_left_run_is_refused():
     found = []
     with pytest.raises(LookupError):
         leave_when_done(found)

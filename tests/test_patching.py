@@ -59,7 +59,7 @@ def heard(client, log):
     return sorted(log)
 
 
-def test_put_on_again_it_is_on_once(world):
+def test_wrapping_twice_wraps_once(world):
     client, _, log, ours = world
     threads = [threading.Thread(target=ours) for _ in range(8)]
     for thread in threads:
@@ -70,7 +70,7 @@ def test_put_on_again_it_is_on_once(world):
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_one_that_was_there_first_stays_within(world, tells):
+def test_an_earlier_wrapper_stays_inside(world, tells):
     client, _, log, ours = world
     theirs = Theirs(client, log, tells=tells)
     theirs.on()
@@ -80,7 +80,7 @@ def test_one_that_was_there_first_stays_within(world, tells):
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_one_that_came_later_stays_around(world, tells):
+def test_a_later_wrapper_stays_outside(world, tells):
     client, _, log, ours = world
     ours()
     Theirs(client, log, tells=tells).on()
@@ -88,7 +88,7 @@ def test_one_that_came_later_stays_around(world, tells):
     assert heard(client(), log) == ["ours", "theirs"]
 
 
-def test_where_theirs_was_taken_off_and_ours_with_it_ours_is_put_on_again(world):
+def test_a_removed_wrapper_is_put_on_again(world):
     client, _, log, ours = world
     theirs = Theirs(client, log)
     theirs.on()
@@ -134,7 +134,7 @@ def test_subclasses_are_left_alone_unless_asked_for(world):
     assert heard(client(), log) == ["ours"]
 
 
-def test_an_override_that_calls_the_class_is_left_alone(world):
+def test_an_override_that_calls_super_is_left_alone(world):
     client, _, log, ours = world
 
     class Own(client):

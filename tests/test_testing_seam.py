@@ -62,7 +62,7 @@ def same(streamed, whole):
 
 
 @pytest.mark.parametrize("case", REPLIES)
-def test_streamed_is_as_invoked(case):
+def test_streaming_equals_invoking(case):
     model = ScriptedChatModel([[REPLIES[case]]])
     with record_calls() as recorder:
         whole = model.invoke("hi")
@@ -73,7 +73,7 @@ def test_streamed_is_as_invoked(case):
 
 
 @pytest.mark.parametrize("case", REPLIES)
-async def test_streamed_is_as_invoked_async(case):
+async def test_streaming_equals_invoking_async(case):
     model = ScriptedChatModel([[REPLIES[case]]])
     whole = await model.ainvoke("hi")
     same(merged([chunk async for chunk in model.astream("hi")]), whole)
@@ -81,7 +81,7 @@ async def test_streamed_is_as_invoked_async(case):
 
 
 @pytest.mark.parametrize("case", REPLIES)
-def test_the_message_is_what_the_reply_says(case):
+def test_the_message_has_the_replys_content(case):
     reply = REPLIES[case]
     message = ScriptedChatModel([[reply]], model_name="mine").invoke("hi")
     assert message.content == reply.content
@@ -98,7 +98,7 @@ entropies = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(entropies, max_size=4))
-def test_entropies_come_out_as_they_went_in(wanted):
+def test_entropies_are_reproduced(wanted):
     found = call_of(payload_of_message(message_of(Reply("x", entropies=wanted))), ("entropy",)).entropies
     assert len(found) == len(wanted)
     for got, want in zip(found.tolist(), wanted, strict=True):
@@ -128,7 +128,7 @@ def test_rollouts_follow_their_own_scripts():
     assert model.invoke("x").content == "a"
 
 
-def test_the_conversation_says_which_reply_is_due():
+def test_the_conversation_selects_the_reply():
     model = ScriptedChatModel([[Reply("first"), Reply("second")]])
     asked = [HumanMessage("x")]
     assert model.invoke(asked).content == "first"

@@ -47,7 +47,7 @@ def gate_of(said=None, tools=(), commit=None, around=None):
     return RolloutGate(policy_of(commit, tools), [said] if said is not None else [], around)
 
 
-def test_a_call_that_commits_stops_and_the_message_is_kept_as_it_is(post):
+def test_a_commit_stops_and_its_message_is_kept(post):
     send, _, sent = post
     said = message(("send", {"to": "ann"}))
     gate = gate_of(said)
@@ -58,7 +58,7 @@ def test_a_call_that_commits_stops_and_the_message_is_kept_as_it_is(post):
     assert gate.proposal.commits == ("c0",)
 
 
-async def test_so_does_an_async_call(post):
+async def test_an_async_commit_stops_too(post):
     send, _, sent = post
     said = message(("send", {"to": "ann"}))
     gate = gate_of(said)
@@ -84,7 +84,7 @@ async def test_a_tool_with_a_coroutine_is_stopped_before_it_starts():
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_harmless_call_beside_one_that_commits_is_not_run_either(post, first):
+def test_a_harmless_call_beside_a_commit_waits_too(post, first):
     send, search, sent = post
     said = message(("search", {"q": "x"}), ("send", {"to": "ann"}))
     gate = gate_of(said, tools=[send, search])
@@ -94,7 +94,7 @@ def test_a_harmless_call_beside_one_that_commits_is_not_run_either(post, first):
     assert gate.proposal.commits == ("c1",)
 
 
-def test_whatever_comes_after_a_stop_that_was_caught_stops_too(post):
+def test_after_a_caught_stop_every_call_stops(post):
     send, search, sent = post
     with gated(gate_of()):
         with pytest.raises(RolloutStop):
@@ -104,7 +104,7 @@ def test_whatever_comes_after_a_stop_that_was_caught_stops_too(post):
     assert sent == []
 
 
-def test_a_call_that_no_model_asked_for_gets_a_message_of_its_own(post):
+def test_a_call_without_a_model_gets_a_message(post):
     send, _, _ = post
     gate = gate_of()
     with gated(gate), pytest.raises(RolloutStop):
@@ -124,7 +124,7 @@ def test_without_a_gate_everything_runs(post):
     assert current_gate.get() is None
 
 
-def test_a_gate_ends_where_its_block_does(post):
+def test_a_gate_ends_with_its_block(post):
     send, _, sent = post
     with gated(gate_of()), pytest.raises(RolloutStop):
         send.invoke({"to": "ann"})
@@ -132,7 +132,7 @@ def test_a_gate_ends_where_its_block_does(post):
     assert sent == ["bob"]
 
 
-def test_a_gate_around_stops_what_the_one_inside_lets_through(post):
+def test_the_outer_gate_stops_what_the_inner_allows(post):
     _, search, sent = post
     outer = gate_of(tools=[search], commit=["search"])
     with gated(outer):
@@ -143,7 +143,7 @@ def test_a_gate_around_stops_what_the_one_inside_lets_through(post):
     assert inner.proposal is not None
 
 
-def test_gates_in_different_tasks_do_not_meet(post):
+def test_gates_of_different_tasks_are_separate(post):
     send, _, sent = post
 
     async def one(stops):
@@ -170,7 +170,7 @@ def test_a_thread_with_a_copy_of_the_context_is_gated(post):
     assert sent == []
 
 
-def test_of_messages_with_the_same_call_id_the_latest_asked(post):
+def test_the_latest_message_with_the_call_id_asked(post):
     send, search, _ = post
     early, late = message(("search", {"q": "x"})), message(("send", {"to": "ann"}))
     gate = RolloutGate(policy_of(None, [send, search]), [early, late])
@@ -179,7 +179,7 @@ def test_of_messages_with_the_same_call_id_the_latest_asked(post):
     assert gate.proposal.message is late
 
 
-def test_a_read_only_tool_runs_under_unknown_even_where_no_tool_node_has_it():
+def test_a_read_only_tool_runs_under_unknown_anywhere():
     sent = []
 
     @tool

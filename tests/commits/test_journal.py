@@ -71,7 +71,7 @@ async def plain(ask, key="k"):
     return [(entry.intent, entry.outcome) for entry in await ask("read", key)]
 
 
-async def test_nothing_is_known_of_a_new_key(ask):
+async def test_a_new_key_has_no_attempts(ask):
     assert await ask("read", "k") == []
 
 
@@ -88,7 +88,7 @@ async def test_the_first_claim_stands(ask):
     assert await plain(ask) == [(intent("me"), None)]
 
 
-async def test_a_late_claim_changes_no_outcome(ask):
+async def test_a_late_claim_does_not_change_the_outcome(ask):
     await ask("claim", "k", 0, intent("me"))
     await ask("note", "k", 0, {"status": "done", "value": "sent"})
     assert not await ask("claim", "k", 0, intent("you"))
@@ -104,14 +104,14 @@ async def test_attempts_follow_each_other(ask):
     assert await ask("claim", "k", 12, intent("next"))
 
 
-async def test_keys_are_apart(ask):
+async def test_keys_do_not_mix(ask):
     await ask("claim", "k", 0, intent("me"))
     await ask("claim", "k/search/1", 0, intent("you"))
     await ask("note", "k", 0, {"status": "done", "value": 1})
     assert await plain(ask, "k/search/1") == [(intent("you"), None)]
 
 
-async def test_a_tools_answer_comes_back_as_it_was(ask):
+async def test_a_tools_answer_is_read_back_equal(ask):
     message = ToolMessage("sent", tool_call_id="c1", artifact={"n": 1}, status="error")
     command = Command(update={"messages": [message]}, goto="next")
     for attempt, value in enumerate((message, command, [message, command], None)):
@@ -120,14 +120,14 @@ async def test_a_tools_answer_comes_back_as_it_was(ask):
     assert [outcome["value"] for _, outcome in await plain(ask)] == [message, command, [message, command], None]
 
 
-async def test_a_key_that_is_any_text(ask):
+async def test_any_text_can_be_a_key(ask):
     for key in ("", "a/b c|d:e", "ключ", "x" * 500):
         assert await ask("claim", key, 0, intent(key))
         assert await plain(ask, key) == [(intent(key), None)]
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "saver", "sqlite_saver"])
-async def test_of_threads_that_race_for_an_attempt_one_wins(kind, tmp_path):
+async def test_one_of_several_threads_wins_an_attempt(kind, tmp_path):
     racers = 16
     async with opened(kind, tmp_path) as journal:
         for attempt in range(5):
@@ -145,14 +145,14 @@ async def test_of_threads_that_race_for_an_attempt_one_wins(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-async def test_of_tasks_that_race_for_an_attempt_one_wins(kind, tmp_path):
+async def test_one_of_several_tasks_wins_an_attempt(kind, tmp_path):
     async with opened(kind, tmp_path) as journal:
         won = await asyncio.gather(*(journal.aclaim("k", 0, intent(number)) for number in range(16)))
         assert sum(won) == 1
         assert (await journal.aread("k"))[0].intent["by"] == won.index(True)
 
 
-def test_two_that_hold_the_same_file_see_each_other(tmp_path):
+def test_two_journals_of_one_file_share_entries(tmp_path):
     one, two = SQLiteJournal(tmp_path / "c.sqlite"), SQLiteJournal(str(tmp_path / "c.sqlite"))
     assert one.claim("k", 0, intent("one"))
     assert not two.claim("k", 0, intent("two"))
@@ -167,7 +167,7 @@ def test_a_file_is_made_when_it_is_first_used(tmp_path):
     assert (tmp_path / "c.sqlite").exists()
 
 
-def test_a_savers_journal_goes_with_its_thread():
+def test_deleting_a_thread_deletes_its_journal():
     saver = InMemorySaver()
     one, two = SaverJournal(saver, "one"), SaverJournal(saver, "two")
     assert one.claim("k", 0, intent("me"))
@@ -185,7 +185,7 @@ def test_a_journal_in_memory_does_not_grow_for_ever():
 
 
 @pytest.mark.parametrize("path", [None, 3, b"c.sqlite", True], ids=named)
-def test_a_path_that_is_none_is_refused(path):
+def test_a_bad_path_is_refused(path):
     with pytest.raises(ConfigError, match=r"the journal's path is .*give a file name"):
         SQLiteJournal(path)
 
@@ -205,12 +205,12 @@ class Half:
 
 
 @pytest.mark.parametrize("journal", [SQLiteJournal, MemoryJournal, "commits.sqlite", 3, Half(), {}], ids=named)
-def test_what_is_no_journal_is_refused(journal):
+def test_anything_but_a_journal_is_refused(journal):
     with pytest.raises(ConfigError, match=r"journal is .*give SQLiteJournal"):
         check_journal(journal)
 
 
-def test_a_journal_of_ones_own_is_taken():
+def test_a_users_own_journal_class_is_accepted():
     class Own(MemoryJournal):
         pass
 

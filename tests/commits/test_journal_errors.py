@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_used(spoilt, call, api):
         ask(api, SQLiteJournal(spoilt, timeout=0.05), *call)
 
 
-def test_an_entry_that_is_not_what_was_written(tmp_path):
+def test_a_damaged_entry_is_an_error(tmp_path):
     path = tmp_path / "c.sqlite"
     SQLiteJournal(path).claim("k", 0, INTENT)
     for kind, blob in (("msgpack", b"\xc1\xff"), ("nonsense", b""), ("json", b"[1, 2]")):
@@ -90,7 +90,7 @@ def test_an_entry_that_is_not_what_was_written(tmp_path):
             SQLiteJournal(path).read("k")
 
 
-def test_an_outcome_for_which_there_is_no_intent_is_not_lost_in_silence(tmp_path):
+def test_an_outcome_without_an_intent_is_an_error(tmp_path):
     with pytest.raises(JournalError, match="no longer has attempt 0 of 'k'"):
         SQLiteJournal(tmp_path / "c.sqlite").note("k", 0, {"status": "done", "value": 1})
 
@@ -148,7 +148,7 @@ def acting(journal, sent):
 
 
 @pytest.mark.parametrize("api", ["sync", "async"])
-def test_it_is_said_before_a_rollout_is_paid_for(spoilt, api):
+def test_an_unreadable_journal_fails_before_any_rollout(spoilt, api):
     sent = []
     node = acting(SQLiteJournal(spoilt, timeout=0.05), sent)
     with pytest.raises(EcAgentError, match="cannot be used"):
@@ -157,7 +157,7 @@ def test_it_is_said_before_a_rollout_is_paid_for(spoilt, api):
 
 
 @pytest.mark.parametrize("api", ["sync", "async"])
-def test_a_journal_that_can_be_read_and_not_written_keeps_anything_from_being_sent(tmp_path, api):
+def test_with_an_unwritable_journal_nothing_is_sent(tmp_path, api):
     class Full(SQLiteJournal):
         def claim(self, *args):
             with self._open():
@@ -171,7 +171,7 @@ def test_a_journal_that_can_be_read_and_not_written_keeps_anything_from_being_se
 
 
 @pytest.mark.parametrize("api", ["sync", "async"])
-def test_what_was_done_and_could_not_be_written_down_is_said_with_its_key(tmp_path, api):
+def test_a_done_action_not_written_names_its_key(tmp_path, api):
     class Lost(SQLiteJournal):
         def note(self, *args):
             with self._open():
@@ -188,7 +188,7 @@ def test_what_was_done_and_could_not_be_written_down_is_said_with_its_key(tmp_pa
     assert done == [1]
 
 
-def test_more_actions_at_once_than_a_journal_in_memory_keeps_are_all_done():
+def test_more_actions_than_the_limit_are_all_done():
     journal, done = MemoryJournal(limit=1), []
 
     def both(key):
@@ -202,7 +202,7 @@ def test_more_actions_at_once_than_a_journal_in_memory_keeps_are_all_done():
     assert len(journal._entries) <= 2
 
 
-def test_a_journal_in_memory_keeps_what_is_open_longer_than_what_is_over():
+def test_a_memory_journal_drops_finished_entries_first():
     journal = MemoryJournal(limit=2)
     journal.claim("open", 0, INTENT)
     journal.claim("over", 0, INTENT)

@@ -72,7 +72,7 @@ def idle(state):
     return None
 
 
-def test_two_who_resume_a_run_are_at_one_place_of_it_and_not_on_one_line(saver, look):
+def test_two_resumed_workers_share_a_place_but_no_history(saver, look):
     graph = chain(saver, a=idle, look=look.node)
     graph.invoke(GO, THREAD, interrupt_before=["a"])
     paused = graph.get_state(THREAD).config
@@ -85,7 +85,7 @@ def test_two_who_resume_a_run_are_at_one_place_of_it_and_not_on_one_line(saver, 
     assert not late.follows(first.position)
 
 
-def test_what_was_done_before_is_on_the_way(saver, look):
+def test_earlier_steps_are_in_the_history(saver, look):
     graph = chain(saver, a=look.node, b=idle, c=look.node)
     graph.invoke(GO, THREAD)
     first, last = look.take()
@@ -95,7 +95,7 @@ def test_what_was_done_before_is_on_the_way(saver, look):
     assert not first.follows(last.position)
 
 
-def test_a_node_that_is_run_again_and_again_is_at_another_place_each_time(saver, look):
+def test_a_repeated_node_has_a_new_place_each_time(saver, look):
     builder = StateGraph(MessagesState)
     builder.add_node("look", look.node)
     builder.add_edge(START, "look")
@@ -113,7 +113,7 @@ def sent(node):
     return builder
 
 
-def test_tasks_that_are_sent_are_told_apart_and_are_beside_each_other(saver, look):
+def test_sent_tasks_differ_and_are_beside_each_other(saver, look):
     graph = sent(look.node).compile(checkpointer=saver)
     graph.invoke(GO, THREAD)
     one, two = look.take()
@@ -121,7 +121,7 @@ def test_tasks_that_are_sent_are_told_apart_and_are_beside_each_other(saver, loo
     assert one.follows(two.position)
 
 
-def test_so_they_are_within_graphs_that_are_sent(saver, look):
+def test_tasks_in_sent_graphs_differ_too(saver, look):
     graph = sent(chain(None, a=idle, look=look.node)).compile(checkpointer=saver)
     graph.invoke(GO, THREAD)
     one, two = look.take()
@@ -131,7 +131,7 @@ def test_so_they_are_within_graphs_that_are_sent(saver, look):
     assert [namespace.partition(":")[0] for namespace, _ in one.position] == ["", "look"]
 
 
-def test_and_calls_of_tasks_by_a_function(saver, look):
+def test_tasks_called_by_a_function_differ_too(saver, look):
     @task
     def call(number):
         look(number, here())
@@ -152,7 +152,7 @@ def test_and_calls_of_tasks_by_a_function(saver, look):
     assert len({each.run for each in look.seen}) == 1
 
 
-def test_a_graph_within_is_at_the_same_place_for_all_who_come_to_it(saver, look):
+def test_a_nested_graph_has_one_place_for_all(saver, look):
     graph = chain(saver, a=idle, sub=chain(None, b=idle, look=look.node))
     graph.invoke(GO, THREAD, interrupt_before=["a"])
     paused = graph.get_state(THREAD).config
@@ -169,7 +169,7 @@ def history(graph, node):
 
 
 @pytest.mark.parametrize("forked", [False, True], ids=["replayed", "forked"])
-def test_going_back_in_a_run_that_has_ended_begins_another(saver, look, forked):
+def test_going_back_in_an_ended_run_begins_another(saver, look, forked):
     graph = chain(saver, a=idle, look=look.node)
     graph.invoke(GO, THREAD)
     for _ in range(2):
@@ -182,7 +182,7 @@ def test_going_back_in_a_run_that_has_ended_begins_another(saver, look, forked):
 
 @pytest.mark.parametrize("forked", [False, True], ids=["replayed", "forked"])
 @pytest.mark.parametrize("pause", ["an edge", "a join", "a send"])
-def test_going_back_in_one_that_has_not_does_not(saver, look, forked, pause):
+def test_going_back_in_an_open_run_does_not(saver, look, forked, pause):
     builder = StateGraph(MessagesState)
     builder.add_node("look", look.node)
     builder.add_node("beside", idle)
@@ -206,7 +206,7 @@ def test_going_back_in_one_that_has_not_does_not(saver, look, forked, pause):
     assert not again.follows(first.position)
 
 
-def test_a_state_changed_where_the_run_has_come_to_stays_in_the_run(saver, look):
+def test_a_state_update_stays_in_the_run(saver, look):
     graph = chain(saver, a=look.node, b=idle, look=look.node)
     graph.invoke(GO, THREAD, interrupt_before=["b"])
     graph.update_state(THREAD, {"messages": "more"})
@@ -233,13 +233,13 @@ def test_the_same_is_seen_in_an_async_run(look):
 
 
 @pytest.mark.parametrize("saver", [None, InMemorySaver()], ids=["no saver", "exit"], indirect=False)
-def test_where_no_checkpoints_are_written_nobody_can_tell(look, saver):
+def test_without_checkpoints_there_is_no_place(look, saver):
     graph = chain(saver, look=look.node)
     graph.invoke(GO, THREAD, **({} if saver is None else {"durability": "exit"}))
     assert look.take() == [None]
 
 
-def test_a_path_that_is_not_where_it_was_is_said():
+def test_a_moved_path_in_langgraph_is_an_error():
     seen = []
 
     def look(state, config):
@@ -252,7 +252,7 @@ def test_a_path_that_is_not_where_it_was_is_said():
         drive(standing({**seen[0], "configurable": moved}))
 
 
-def test_what_is_counted_in_a_task_begins_at_0_in_each_try():
+def test_counts_in_a_task_begin_at_0_each_try():
     seen = []
 
     def look(state, config):

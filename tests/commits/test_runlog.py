@@ -71,30 +71,30 @@ def test_a_step_has_its_own_keys_and_keeps_them(journal):
     assert len(journal.read(RunLog(journal, at("a")).key)) == 1
 
 
-def test_another_who_comes_to_the_same_step_has_the_keys_of_the_first(journal):
+def test_a_second_worker_gets_the_first_ones_keys(journal):
     assert entered(journal, at("a"), ANN, ["k"]) == ["k"]
     assert entered(journal, at("b"), ANN, ["other"]) == ["k"]
 
 
-def test_what_was_done_on_the_way_here_is_past(journal):
+def test_steps_in_the_history_are_no_conflict(journal):
     acted(journal, at("a"), ANN, ["k"])
     assert entered(journal, at("b", "a", place="solve@2"), BOB, ["l"]) == ["l"]
 
 
-def test_what_is_done_beside_it_is_no_other_way(journal):
+def test_steps_beside_it_are_no_conflict(journal):
     acted(journal, at("a"), ANN, ["k"])
     assert entered(journal, at("a", place="other@1"), BOB, ["l"]) == ["l"]
 
 
 @pytest.mark.parametrize("place", ["solve@1", "solve@2", "tools@1"])
-def test_after_an_act_on_another_way_nothing_is_done(journal, place):
+def test_after_a_rivals_action_nothing_is_done(journal, place):
     acted(journal, at("a"), ANN, ["k"])
     with pytest.raises(CommitError, match=r"has carried out send\('ann'\).*send\('bob'\) would come in its place"):
         entered(journal, at("b", place=place), BOB, ["l"])
     assert journal.read("l") == []
 
 
-def test_an_act_on_another_way_whose_end_nobody_knows_is_named_with_its_key(journal):
+def test_a_rivals_uncertain_action_is_named_with_its_key(journal):
     entered(journal, at("a"), ANN, ["k"])
     journal.claim("k", 0, {"tool": "send", "args": "'ann'", "at": 1.0, "by": "x"})
     with pytest.raises(CommitUncertain, match=r"has begun send\('ann'\).*settle_commit\(journal, 'k', ...\)") as caught:
@@ -104,7 +104,7 @@ def test_an_act_on_another_way_whose_end_nobody_knows_is_named_with_its_key(jour
     assert entered(journal, at("b"), BOB, ["l"]) == ["l"]
 
 
-def test_what_was_come_to_and_not_begun_is_closed_for_good(journal):
+def test_a_rivals_unbegun_action_is_closed_for_good(journal):
     entered(journal, at("a"), ANN, ["k"])
     assert entered(journal, at("b"), BOB, ["l"]) == ["l"]
     with pytest.raises(CommitError, match="went another way before send"):
@@ -114,7 +114,7 @@ def test_what_was_come_to_and_not_begun_is_closed_for_good(journal):
         entered(journal, at("a"), ANN, ["k"])
 
 
-def test_two_in_the_same_task_have_keys_of_their_own(journal):
+def test_two_steps_of_a_task_have_own_keys(journal):
     entered(journal, at("a"), ANN, ["k"])
     assert entered(journal, at("b"), BOB, ["k"]) != ["k"]
     acted(journal, at("b"), BOB, ["k"])
@@ -136,7 +136,7 @@ def test_going_back_while_a_tool_asks_makes_another_choice_possible(journal):
         drive(own.plan("k", "send", "ann", Step(pytest.fail, None)))
 
 
-def test_who_takes_an_outcome_over_goes_on_from_there(journal):
+def test_a_worker_goes_on_from_a_taken_outcome(journal):
     acted(journal, at("a"), ANN, ["k"])
     acted(journal, at("c", "a", place="solve@2"), BOB, ["l"])
     acted(journal, at("b"), ANN, ["m"])
@@ -147,7 +147,7 @@ def test_who_takes_an_outcome_over_goes_on_from_there(journal):
         entered(journal, at("f", "a", "c", place="solve@3"), BOB, ["p"])
 
 
-def test_another_run_of_the_thread_is_another_matter(journal):
+def test_another_run_of_the_thread_is_no_conflict(journal):
     acted(journal, at("a"), ANN, ["k"])
     assert entered(journal, at("a", run="t/2"), BOB, ["l"]) == ["l"]
 
@@ -167,7 +167,7 @@ def ways(dice):
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_in_whichever_order_their_steps_fall(seed):
+def test_any_order_of_steps_gives_one_history(seed):
     """Each step of the journal is one turn; who acts may stop to ask, or die, and come again."""
     dice = random.Random(seed)
     journal, done = MemoryJournal(), []
@@ -209,7 +209,7 @@ def check_one_line(workers, done):
     assert any(has_all(worker) for worker in workers), (acts, [worker.way for worker in workers])
 
 
-def test_a_step_left_half_done_is_left_to_those_who_go_the_same_way():
+def test_a_half_done_step_blocks_other_steps():
     journal = MemoryJournal()
     acted(journal, at("a"), [*ANN, *BOB], ["k", "l"])
     for calls in (ANN, BOB, [*BOB, *ANN], [*ANN, *BOB, *BOB]):

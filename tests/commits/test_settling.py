@@ -131,7 +131,7 @@ def test_every_open_action_is_named(form, names):
 
 @FORMS
 @NAMES
-def test_each_is_settled_and_what_was_not_done_is_done_then_once(form, names):
+def test_settled_as_not_done_it_is_done_once(form, names):
     office, graph, journal = broken_off(form, names)
     keys = {}
     for left in range(len(names), 0, -1):
@@ -170,7 +170,7 @@ APIS = pytest.mark.parametrize("api", ["sync", "async"])
     [("sent", [None, "sent after all"], "done, with the result 'sent'"), (None, ["sent", ""], "not done")],
     ids=["done", "not done"],
 )
-def test_what_is_settled_is_not_settled_otherwise(journal, api, first, others, said):
+def test_a_settled_commit_cannot_be_settled_otherwise(journal, api, first, others, said):
     journal.claim("k", 0, INTENT)
     settle(api, journal, "k", first)
     before = journal.read("k")
@@ -183,7 +183,7 @@ def test_what_is_settled_is_not_settled_otherwise(journal, api, first, others, s
 
 
 @APIS
-def test_what_was_settled_as_not_done_and_broke_off_again_is_settled_anew(journal, api):
+def test_a_commit_that_breaks_again_is_settled_again(journal, api):
     journal.claim("k", 0, INTENT)
     settle(api, journal, "k", None)
     journal.claim("k", 2, INTENT)
@@ -192,7 +192,7 @@ def test_what_was_settled_as_not_done_and_broke_off_again_is_settled_anew(journa
 
 
 @APIS
-def test_what_needs_no_settling_is_refused(journal, api):
+def test_a_commit_that_is_certain_is_not_settled(journal, api):
     with pytest.raises(ConfigError, match="no commit with the key 'k' was begun"):
         settle(api, journal, "k", "sent")
     journal.claim("k", 0, INTENT)
@@ -208,7 +208,7 @@ def test_what_needs_no_settling_is_refused(journal, api):
 
 @APIS
 @pytest.mark.parametrize("result", [3, True, ["sent"], b"sent"], ids=repr)
-def test_a_result_that_no_tool_says_is_refused(journal, api, result):
+def test_a_result_that_is_no_text_is_refused(journal, api, result):
     journal.claim("k", 0, INTENT)
     with pytest.raises(ConfigError, match="give what the tool returned"):
         settle(api, journal, "k", result)

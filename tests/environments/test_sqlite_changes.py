@@ -31,7 +31,7 @@ def test_a_change_by_others_is_not_overwritten(tmp_path, kept, mode):
 
 @MODES
 @pytest.mark.parametrize("sql", ["UPDATE stock SET version = 9", "PRAGMA user_version = 9", "CREATE TABLE orders(id)"])
-def test_a_change_from_another_process_is_found_after_reopen(tmp_path, kept, mode, sql):
+def test_a_foreign_change_is_found_after_reopen(tmp_path, kept, mode, sql):
     shop = make(tmp_path / "shop.db", mode)
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy:
@@ -49,7 +49,7 @@ def test_a_change_from_another_process_is_found_after_reopen(tmp_path, kept, mod
 
 
 @MODES
-def test_what_does_not_change_the_content_is_no_change(tmp_path, kept, mode):
+def test_rewriting_the_same_content_is_no_change(tmp_path, kept, mode):
     shop = make(tmp_path / "shop.db", mode)
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy:
@@ -72,7 +72,7 @@ def test_an_unchanged_winner_leaves_the_changes_of_others(shop, kept):
 
 
 @MODES
-def test_a_change_in_the_last_moment_is_not_overwritten(tmp_path, kept, mode, monkeypatch):
+def test_a_last_moment_change_is_not_overwritten(tmp_path, kept, mode, monkeypatch):
     # A writer that tries again and again must get in before the check or after the promotion, never between.
     shop = make(tmp_path / "shop.db", mode)
     world = SQLiteCopies(shop, directory=kept)
@@ -96,7 +96,7 @@ def test_a_change_in_the_last_moment_is_not_overwritten(tmp_path, kept, mode, mo
 
 
 @MODES
-def test_of_promotions_at_once_one_wins(tmp_path, kept, mode):
+def test_one_of_several_promotions_wins(tmp_path, kept, mode):
     shop = make(tmp_path / "shop.db", mode)
     world = SQLiteCopies(shop, directory=kept, timeout=10)
     outcomes = []

@@ -16,7 +16,7 @@ from ec_agent.errors import ConfigError, PromotionError
 
 
 @MODES
-def test_copies_and_source_do_not_see_each_other(tmp_path, kept, mode):
+def test_copies_and_source_are_separate(tmp_path, kept, mode):
     shop = make(tmp_path / "shop.db", mode)
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as first, world(1, {}) as second:
@@ -26,7 +26,7 @@ def test_copies_and_source_do_not_see_each_other(tmp_path, kept, mode):
         assert first.token != second.token
 
 
-def test_odd_characters_in_the_path_name_no_other_file(shop, kept):
+def test_odd_characters_in_the_path_are_kept(shop, kept):
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy:
         write(copy, 1)
@@ -35,7 +35,7 @@ def test_odd_characters_in_the_path_name_no_other_file(shop, kept):
     assert sorted(path.name for path in shop.parent.iterdir()) == sorted([kept.name, shop.name])
 
 
-def test_a_wal_source_in_use_is_copied_with_what_is_only_in_the_wal(tmp_path, kept):
+def test_a_copy_includes_what_only_the_wal_has(tmp_path, kept):
     shop = make(tmp_path / "shop.db", "wal")
     with closing(sqlite3.connect(shop, isolation_level=None)) as reader, closing(sqlite3.connect(shop)) as writer:
         reader.execute("BEGIN")
@@ -47,7 +47,7 @@ def test_a_wal_source_in_use_is_copied_with_what_is_only_in_the_wal(tmp_path, ke
             assert read(copy.path) == {1}
 
 
-def test_each_connect_is_a_new_connection_of_the_calling_thread(shop, kept):
+def test_each_connect_opens_a_connection_for_its_thread(shop, kept):
     seen = []
     with SQLiteCopies(shop, directory=kept)(0, {}) as copy, closing(copy.connect()) as mine:
 
@@ -71,7 +71,7 @@ def test_a_copy_may_be_left_by_another_thread(shop, kept):
 
 
 @MODES
-def test_nothing_is_left_after_a_failing_body_with_an_open_transaction(tmp_path, kept, mode):
+def test_nothing_is_left_after_a_failing_transaction(tmp_path, kept, mode):
     world = SQLiteCopies(make(tmp_path / "shop.db", mode), directory=kept)
     opened = []
 
@@ -88,7 +88,7 @@ def test_nothing_is_left_after_a_failing_body_with_an_open_transaction(tmp_path,
     opened[0].close()
 
 
-def test_nothing_is_left_while_a_tool_goes_on_writing(shop, kept):
+def test_nothing_is_left_while_a_tool_still_writes(shop, kept):
     with SQLiteCopies(shop, directory=kept)(0, {}) as copy:
         home = copy.path.parent
 
@@ -103,7 +103,7 @@ def test_nothing_is_left_while_a_tool_goes_on_writing(shop, kept):
     thread.join()
 
 
-def test_nothing_is_left_when_the_copy_fails_half_way(tmp_path, kept):
+def test_nothing_is_left_when_copying_fails(tmp_path, kept):
     shop = make(tmp_path / "shop.db", rows=200, filler=4000)
     world = SQLiteCopies(shop, directory=kept)
     os.truncate(shop, 300_000)  # the header still promises the pages behind
@@ -120,7 +120,7 @@ def test_nothing_is_left_when_the_database_stays_locked(shop, kept):
         SQLiteCopies(shop, directory=kept, timeout=0.1)  # what is locked is a database
 
 
-def test_a_copy_that_was_left_cannot_be_used(shop, kept):
+def test_a_removed_copy_cannot_be_used(shop, kept):
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy:
         write(copy, 1)
@@ -136,7 +136,7 @@ def test_a_copy_that_was_left_cannot_be_used(shop, kept):
 # Arguments
 
 
-def test_wrong_arguments(tmp_path):
+def test_wrong_arguments_are_refused(tmp_path):
     text = tmp_path / "text.db"
     text.write_text("no database " * 100)
     shop = make(tmp_path / "shop.db")
@@ -154,7 +154,7 @@ def test_wrong_arguments(tmp_path):
     assert not missing.exists()
 
 
-def test_a_token_that_names_no_copy_removes_nothing(shop, kept, tmp_path):
+def test_a_forged_token_removes_nothing(shop, kept, tmp_path):
     world = SQLiteCopies(shop, directory=kept)
     for token in ["", "what", f"{'0' * 64}:{shop}"]:
         with pytest.raises(ConfigError, match="names no copy; give"), world.reopen(token):

@@ -92,7 +92,7 @@ def test_a_copy_outlives_a_killed_process(shop, kept):
     os.close(into)
 
 
-def test_what_a_killed_promotion_leaves_goes_with_the_copy(shop, kept, monkeypatch):
+def test_a_killed_promotions_files_go_with_the_copy(shop, kept, monkeypatch):
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy:
         write(copy, 1)

@@ -33,7 +33,7 @@ def test_promote_replaces_the_content_under_open_connections(tmp_path, kept, mod
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "shop.db"]
 
 
-def test_a_copy_in_wal_mode_does_not_change_the_mode_of_the_source(shop, kept):
+def test_a_copy_in_wal_mode_keeps_the_sources_mode(shop, kept):
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy, closing(copy.connect()) as db:
         db.execute("PRAGMA journal_mode=WAL")
@@ -92,7 +92,7 @@ def test_a_locked_source_is_left_as_it_was(tmp_path, kept, mode):
         assert read(shop) == {1}
 
 
-def test_a_copy_with_an_exclusive_transaction_open_is_not_waited_for_for_ever(shop, kept):
+def test_an_open_exclusive_transaction_ends_in_an_error(shop, kept):
     world = SQLiteCopies(shop, directory=kept, timeout=0.1)
     with world(0, {}) as copy, closing(copy.connect()) as db:
         db.execute("BEGIN EXCLUSIVE")
@@ -100,7 +100,7 @@ def test_a_copy_with_an_exclusive_transaction_open_is_not_waited_for_for_ever(sh
             world.promote(copy)
 
 
-def test_a_source_that_is_gone_is_not_made_anew(shop, kept):
+def test_a_missing_source_is_not_created(shop, kept):
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy:
         write(copy, 1)
@@ -126,7 +126,7 @@ def test_a_winner_without_content_is_refused(tmp_path, kept, mode):
 
 
 @MODES
-def test_a_winner_with_another_page_size(tmp_path, kept, mode):
+def test_a_winner_may_have_another_page_size(tmp_path, kept, mode):
     shop = make(tmp_path / "shop.db", mode, rows=30, filler=4000)
     world = SQLiteCopies(shop, directory=kept)
     with world(0, {}) as copy:

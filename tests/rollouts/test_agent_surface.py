@@ -30,7 +30,7 @@ def test_every_sync_way_in_has_an_async_twin(name):
     assert list(inspect.signature(twins[0]).parameters) == list(inspect.signature(twins[1]).parameters)
 
 
-def test_no_way_in_of_ours_lacks_its_twin():
+def test_every_method_of_ours_has_a_twin():
     public = [name for name, value in vars(BestOfN).items() if inspect.isfunction(value) and name[0] != "_"]
     waits = [name for name in public if name not in ("as_agent",)]
     sync = {name for name in waits if not inspect.iscoroutinefunction(vars(BestOfN)[name])}
@@ -119,7 +119,7 @@ def remembering(saver):
 THREAD = {"configurable": {"thread_id": "t"}}
 
 
-def test_on_a_thread_only_the_winners_turn_is_appended(run):
+def test_on_a_thread_only_the_winner_is_appended(run):
     agent = remembering(InMemorySaver())
     whole = best_of_n(agent, n=3)
     run.invoke(whole, {"messages": "one"}, THREAD)
@@ -130,7 +130,7 @@ def test_on_a_thread_only_the_winners_turn_is_appended(run):
     assert agent.get_state(THREAD).next == ()
 
 
-def test_the_agent_alone_can_continue_the_thread_and_back(run):
+def test_the_agent_alone_can_continue_the_thread(run):
     agent = remembering(InMemorySaver())
     whole = best_of_n(agent, n=3)
     run.invoke(agent, {"messages": "one"}, THREAD)
@@ -143,7 +143,7 @@ def test_the_agent_alone_can_continue_the_thread_and_back(run):
     ]
 
 
-def test_the_savers_thread_holds_no_loser_and_no_thread_of_a_rollout(run):
+def test_the_saver_holds_no_loser_and_no_rollout_thread(run):
     saver = InMemorySaver()
     run.invoke(best_of_n(remembering(saver), n=3), {"messages": "one"}, THREAD)
     assert set(saver.storage) == {"t"}
@@ -151,7 +151,7 @@ def test_the_savers_thread_holds_no_loser_and_no_thread_of_a_rollout(run):
     assert "rollout 0" not in str([s.values for s in history])
 
 
-def test_a_checkpointer_without_a_thread_id_is_refused_as_for_the_agent(run):
+def test_a_checkpointer_without_a_thread_id_is_refused(run):
     agent = remembering(InMemorySaver())
     with pytest.raises(ValueError, match="thread_id"):
         run.invoke(agent, {"messages": "one"})
@@ -159,7 +159,7 @@ def test_a_checkpointer_without_a_thread_id_is_refused_as_for_the_agent(run):
         run.invoke(best_of_n(agent, n=1), {"messages": "one"})
 
 
-def test_in_an_outer_graph_the_agents_own_checkpointer_is_not_used(run):
+def test_inside_a_graph_the_agents_checkpointer_is_unused(run):
     saver = InMemorySaver()
     graph = kit.outer(best_of_n(remembering(saver), n=3))
     run.invoke(graph, {"messages": [HumanMessage("one")]}, THREAD)
@@ -174,7 +174,7 @@ def test_state_of_a_thread_can_be_read_and_updated():
     assert agent.get_state(THREAD).values["messages"][-1].content == "edit"
 
 
-def test_n_from_the_context_of_a_single_run(run):
+def test_the_context_sets_n_for_one_run(run):
     result = run.run(best_of_n(kit.chat(kit.say(*PEAKS)), n=1), {"messages": "go"}, context={"n": 2})
     assert len(result.trajectories) == 2
 
@@ -198,7 +198,7 @@ class Asked(TypedDict):
     plain: str
 
 
-def test_a_second_turn_sees_the_state_its_input_schema_leaves_out(run):
+def test_a_second_turn_sees_hidden_state(run):
     """A memory of the agent's own, neither input nor output: the agent alone keeps it on its thread."""
 
     def one(state: kit.Items):

@@ -110,7 +110,7 @@ def test_the_config_is_checked_where_it_is_made(options, message):
 
 
 @pytest.mark.parametrize("bad", [None, 3, "agent", {"a": 1}, [], object(), MessagesState])
-def test_what_cannot_be_run_is_refused(bad):
+def test_an_agent_that_cannot_run_is_refused(bad):
     if bad is MessagesState:
         bad = MessagesState(messages=[])
     with pytest.raises(AgentError, match="pass a compiled graph, a Runnable, or a function"):
@@ -127,7 +127,7 @@ def test_a_remote_graph_is_refused_with_the_way_out():
         best_of_n(RemoteGraph("agent", url="http://127.0.0.1:1"))
 
 
-def test_config_errors_are_value_errors_and_agent_errors_type_errors():
+def test_our_errors_are_value_and_type_errors():
     with pytest.raises(ValueError, match="n is 0"):
         best_of_n(agent, n=0)
     with pytest.raises(TypeError, match="agent"):
@@ -170,7 +170,7 @@ def test_max_concurrency_bounds_the_rollouts(run, limit, most):
 
 
 @pytest.mark.parametrize(("config", "most"), [({"max_concurrency": 1}, 1), ({}, 3)])
-def test_the_outer_runs_max_concurrency_bounds_the_agents_own_nodes(run, config, most):
+def test_the_runs_max_concurrency_bounds_the_agents_nodes(run, config, most):
     lock, running, peak = threading.Lock(), [0], [0]
 
     def busy(state):
@@ -202,6 +202,6 @@ def test_what_it_is_shows():
     assert repr(best_of_n(kit.chat(kit.say(1)), n=3)) == "best_of_n(LangGraph, n=3, selector=lowest_centroid)"
 
 
-def test_a_misspelt_option_is_named_without_our_insides():
+def test_a_misspelt_option_is_named():
     with pytest.raises(ConfigError, match=r"^best_of_n got an unexpected .* 'selection_keys'; the options"):
         best_of_n(kit.chat(kit.say(1)), selection_keys="x")

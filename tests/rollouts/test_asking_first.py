@@ -132,7 +132,7 @@ def test_as_an_agent(run):
     assert sorted(asked) == [0, 1, 2]
 
 
-def test_once_a_model_was_asked_the_winner_goes_on_alone(run):
+def test_after_a_model_call_the_winner_goes_on_alone(run):
     asked = []
     said = model(asked)
     agent = kit.graph(
@@ -148,7 +148,7 @@ def test_once_a_model_was_asked_the_winner_goes_on_alone(run):
     assert kit.answers(done["messages"]) == ["answer 1", "answer 1"]
 
 
-def test_one_that_fails_after_the_answer_is_a_candidate_less(run):
+def test_a_failure_after_the_answer_is_no_candidate(run):
     def answer(state):
         if kit.rollout_index() == 1:
             raise ValueError("no")
@@ -160,7 +160,7 @@ def test_one_that_fails_after_the_answer_is_a_candidate_less(run):
     assert kit.answers(done["messages"]) == ["answer 0"]
 
 
-def test_threads_of_rollouts_are_gone_in_the_end(run):
+def test_no_thread_of_a_rollout_is_left(run):
     saver = InMemorySaver()
     answered(run, kit.outer(best_of_n(one_after_the_other([]), n=3), State, checkpointer=saver))
     assert set(saver.storage) == {"t"}

@@ -171,7 +171,7 @@ def only_the_first_failed(result, *causes):
     return first
 
 
-def test_too_many_requests_are_waited_out_where_the_client_retries(server, ask):
+def test_a_retrying_client_waits_out_too_many_requests(server, ask):
     server.faults[0] = Fault(status=429, headers={"Retry-After": "0.7"}, times=1)
     result = ask(max_retries=2)
     first = result.selection.candidates[0]
@@ -182,7 +182,7 @@ def test_too_many_requests_are_waited_out_where_the_client_retries(server, ask):
     assert 0.69 < served - refused < 2  # by itself the client waits half a second at most
 
 
-def test_too_many_requests_are_a_failure_where_it_does_not(server, ask):
+def test_without_retries_too_many_requests_fail(server, ask):
     server.faults[0] = Fault(status=429, headers={"Retry-After": "1"})
     first = only_the_first_failed(ask(), "RateLimitError")
     assert "429" in first.error
@@ -212,7 +212,7 @@ def test_an_answer_cut_off_in_the_middle(server, ask):
     only_the_first_failed(ask(), "JSONDecodeError")
 
 
-def test_a_stream_cut_off_in_the_middle_is_not_scored_as_complete(server, ask):
+def test_a_cut_stream_is_not_scored(server, ask):
     """Valid HTTP that ends inside an event: no finish reason has come, and no ``[DONE]``."""
     server.faults[0] = Fault(short=0.5)
     result = ask(stream=True)
@@ -220,13 +220,13 @@ def test_a_stream_cut_off_in_the_middle_is_not_scored_as_complete(server, ask):
     assert result.selection.winner == 2
 
 
-def test_an_answer_that_is_no_json_at_all(server, ask):
+def test_an_answer_that_is_no_json(server, ask):
     """The raw client hands out such a body as a string."""
     server.faults[0] = Fault(short=0.5, kind="text/html")
     only_the_first_failed(ask(), "AttributeError: 'str' object", "ValueError: Unexpected response type")
 
 
-def test_a_stream_that_stalls_ends_with_the_clients_timeout(server, ask):
+def test_a_stalled_stream_ends_by_the_clients_timeout(server, ask):
     """The client's timeout is one for the next byte: it ends a silence, not a trickle."""
     server.faults[0] = SILENCE
     first = only_the_first_failed(ask(timeout=0.8, stream=True), "APITimeoutError", "OpenAITimeoutError")
@@ -244,7 +244,7 @@ BAD = {
 }
 
 
-def test_all_going_wrong_names_every_cause_and_leaves_nothing_behind(server, ask):
+def test_if_all_fail_every_cause_is_named(server, ask):
     server.faults.update({seed: fault for seed, (fault, _) in BAD.items()})
     server.entropies.update({seed: kit.peak(3) for seed in BAD})
     before = set(threading.enumerate())
@@ -309,7 +309,7 @@ def test_a_time_limit_ends_a_silence_in_a_sync_run(server, way, stream):
     over_time(Run(server, way(), kit.Sync())(limits=Limits(timeout=LIMIT), stream=stream), server)
 
 
-def test_the_clients_own_retries_in_a_sync_run_get_the_time_anew_each(server):
+def test_each_client_retry_gets_the_time_anew(server):
     server.faults[0] = SILENCE
     result = Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT), max_retries=1)
     first = only_the_first_failed(result, "RolloutTimeoutError")
@@ -318,7 +318,7 @@ def test_the_clients_own_retries_in_a_sync_run_get_the_time_anew_each(server):
 
 
 @SYNC_WAYS
-def test_an_answer_that_comes_too_late_in_a_sync_run(server, way):
+def test_a_late_answer_in_a_sync_run(server, way):
     """A thread cannot be stopped while bytes come in, but the next model call is refused."""
     limit = 2 * LIMIT  # the others have two calls to make in it
     server.faults[0] = Fault(drip=0.05, lasts=limit + 0.1)
@@ -331,13 +331,13 @@ def test_an_answer_that_comes_too_late_in_a_sync_run(server, way):
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 2, 2]
 
 
-def test_an_only_answer_that_comes_too_late_in_a_sync_run(server):
+def test_a_late_only_answer_in_a_sync_run(server):
     server.faults[0] = Fault(drip=0.05, lasts=LIMIT + 0.1)
     only_the_first_failed(Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT)), "RolloutTimeoutError")
 
 
 @ASYNC_WAYS
-def test_a_time_limit_ends_what_runs_at_once_in_the_rollout(server, way):
+def test_a_time_limit_ends_parallel_calls(server, way):
     """Requests side by side, and tasks of the agent's own."""
     server.faults[0] = TRICKLE
     ended = []
@@ -362,7 +362,7 @@ def test_a_time_limit_ends_what_runs_at_once_in_the_rollout(server, way):
 
 
 @ASYNC_WAYS
-def test_a_time_limit_of_the_agents_own_is_named_as_such(server, way):
+def test_the_agents_own_time_limit_is_named(server, way):
     server.faults[0] = TRICKLE
 
     async def steps(ask):
@@ -373,7 +373,7 @@ def test_a_time_limit_of_the_agents_own_is_named_as_such(server, way):
 
 
 @SYNC_WAYS
-def test_the_time_that_is_left_is_what_a_later_request_gets(server, way):
+def test_a_later_request_gets_the_time_left(server, way):
     server.faults[0] = SILENCE
 
     def steps(ask):
@@ -387,7 +387,7 @@ def test_the_time_that_is_left_is_what_a_later_request_gets(server, way):
 
 
 @SYNC_WAYS
-def test_no_tool_runs_and_no_model_is_asked_after_the_limit(server, way):
+def test_nothing_is_called_after_the_limit(server, way):
     """Not even where the agent takes errors for answers, as many do with those of tools."""
     ran = []
 
@@ -425,7 +425,7 @@ def test_a_clients_own_shorter_timeout_stays(server, way):
     assert first.seconds < LATE
 
 
-def test_a_limit_that_all_keep_to_changes_nothing(server, ask):
+def test_a_limit_nobody_reaches_changes_nothing(server, ask):
     result = ask(limits=Limits(timeout=10.0))
     assert [c.error for c in result.selection.candidates] == [None] * 3
     assert result.selection.winner == 0

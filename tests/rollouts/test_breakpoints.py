@@ -91,7 +91,7 @@ def driven(run, graph, said, **given):
 @SAME
 @every_point
 @pytest.mark.parametrize("form", [plain, within, called])
-def test_as_a_node_it_pauses_as_often_as_alone_and_ends_with_the_winner(run, form, points):
+def test_as_a_node_it_pauses_as_often_as_alone(run, form, points):
     alone = driven(run, kit.outer(form(**points), checkpointer=InMemorySaver()), {"messages": "go"})
     saver = InMemorySaver()
     graph = kit.outer(best_of_n(form(**points), n=3), checkpointer=saver)
@@ -174,7 +174,7 @@ def test_an_agent_without_state_keys(run, form, points, given):
 
 
 @SAME
-def test_before_any_model_is_asked_there_is_nothing_to_choose_by_so_all_go_on(run):
+def test_before_any_model_call_all_go_on(run):
     graph = best_of_n(plain(InMemorySaver(), interrupt_before=["model"]), n=3).as_agent()
     run.invoke(graph, {"messages": "go"}, THREAD)
     assert graph.get_state(THREAD).next == ("best_of_n",)
@@ -191,7 +191,7 @@ def test_the_winner_alone_goes_on(run):
     assert sorted(calls) == [0, 1, 1, 2]
 
 
-def test_what_a_pause_shows_is_what_it_shows_alone(run):
+def test_a_pause_shows_what_it_shows_alone(run):
     shown = []
     for node in (plain(**BEFORE_TOOLS), best_of_n(plain(**BEFORE_TOOLS), n=3)):
         graph = kit.outer(node, checkpointer=InMemorySaver())
@@ -244,7 +244,7 @@ class Nothing(TypedDict):
     plain: Any
 
 
-def test_what_others_wrote_beside_a_breakpoint_comes_once_and_in_its_place(run):
+def test_writes_beside_a_breakpoint_come_once_in_place(run):
     def drive(graph):
         run.invoke(graph, {"items": []}, THREAD)
         assert graph.get_state(THREAD).next
@@ -257,7 +257,7 @@ def test_what_others_wrote_beside_a_breakpoint_comes_once_and_in_its_place(run):
 
 
 @SAME
-def test_in_a_best_of_n_of_best_of_n(run):
+def test_in_a_nested_best_of_n(run):
     inner = kit.graph(MessagesState, solve=best_of_n(plain(**BEFORE_TOOLS), n=3))
     graph = kit.outer(best_of_n(inner, n=2), checkpointer=InMemorySaver())
     pauses, messages = driven(run, graph, {"messages": "go"})
@@ -277,7 +277,7 @@ def test_around_a_commit(run, post, going_on):
     assert (pauses, messages[-1][1]) == ((2, "the end") if going_on else (1, "sent bob"))
 
 
-def test_routing_sees_the_winners_last_words_though_nothing_follows_the_pause(run):
+def test_routing_sees_the_winner_after_a_last_pause(run):
     routed = []
 
     def route(winner):
@@ -292,7 +292,7 @@ def test_routing_sees_the_winners_last_words_though_nothing_follows_the_pause(ru
     assert routed == ["answer 1"]
 
 
-def test_without_a_checkpointer_a_breakpoint_before_the_action_is_where_the_agent_ends(run, post):
+def test_without_a_checkpointer_the_agent_ends_before_its_action(run, post):
     def agent(*rollouts):
         return create_agent(mailing.script(*rollouts), post.tools, interrupt_before=["tools"])
 
@@ -304,7 +304,7 @@ def test_without_a_checkpointer_a_breakpoint_before_the_action_is_where_the_agen
 
 
 @pytest.mark.parametrize("form", [plain, within])
-def test_without_a_checkpointer_it_is_refused_before_anything_runs(run, form):
+def test_without_a_checkpointer_it_is_refused(run, form):
     for use in (best_of_n(form(**BEFORE_TOOLS), n=3), kit.outer(best_of_n(form(**BEFORE_TOOLS), n=3))):
         with pytest.raises(AgentError, match=r"interrupt_before=\['tools'\].*checkpointer"):
             run.invoke(use, {"messages": "go"})
@@ -312,7 +312,7 @@ def test_without_a_checkpointer_it_is_refused_before_anything_runs(run, form):
         run.invoke(best_of_n(form(), n=3), {"messages": "go"}, interrupt_after="*")
 
 
-def test_with_an_environment_it_is_refused_before_anything_runs(run):
+def test_with_an_environment_it_is_refused(run):
     entered = []
 
     def environment(index, known):
@@ -325,7 +325,7 @@ def test_with_an_environment_it_is_refused_before_anything_runs(run):
     assert entered == []
 
 
-def test_a_breakpoint_at_the_node_itself_is_the_graphs_own(run):
+def test_a_breakpoint_at_the_node_itself_works(run):
     graph = best_of_n(plain(InMemorySaver()), n=3).as_agent()
     assert run.invoke(graph, {"messages": "go"}, THREAD, interrupt_before=["best_of_n"])["messages"][-1].content == "go"
     assert run.invoke(graph, None, THREAD)["messages"][-1].content == "answer 1"

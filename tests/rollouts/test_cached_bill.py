@@ -115,7 +115,7 @@ def test_a_model_around_another_that_a_cache_answers():
     assert (call.from_cache, call.tokens, call.generated) == (True, 20, 0)
 
 
-def test_it_is_kept_in_checkpoints_receipts_and_trace_files(tmp_path):
+def test_checkpoints_receipts_and_traces_keep_it(tmp_path):
     node = best_of_n(mixed(cached(), fresh()), n=2)
     with TraceStore(tmp_path / "t.db", create=True) as store:
         result = node.run(ASK)
@@ -129,7 +129,7 @@ def test_it_is_kept_in_checkpoints_receipts_and_trace_files(tmp_path):
     assert again == result.selection
 
 
-def test_checkpoints_and_receipts_of_before_are_read(run):
+def test_older_checkpoints_and_receipts_are_read(run):
     result = run.run(best_of_n(kit.chat(fresh()), n=2), ASK)
     since = ("from_cache", "unplaced")
     packed = [{k: v for k, v in call.items() if k not in since} for call in pack_calls(result.trajectories[0])]
@@ -148,7 +148,7 @@ def test_the_page_says_it_in_words():
     assert "40 of answers from an LLM cache, which cost nothing" in said
 
 
-def test_the_cache_is_named_only_where_it_gave_all_the_answers(run):
+def test_the_cache_is_named_only_for_all_answers(run):
     def note(agent):
         return next(n for n in run.run(best_of_n(agent, n=2), ASK).selection.warnings if "repeat" in n)
 

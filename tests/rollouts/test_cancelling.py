@@ -139,7 +139,7 @@ def test_the_winner_may_have_any_index(run):
     assert "answer 3" in result.selection.to_html()
 
 
-def test_those_that_wait_for_their_turn_never_start(run):
+def test_waiting_rollouts_never_start(run):
     race, _, result = raced(run, 8, limits=Limits(max_concurrency=3))
     selection = result.selection
     assert selection.planned == 8
@@ -272,7 +272,7 @@ def test_where_the_plan_never_says_so_all_come_to_their_ends(run):
     assert (selection.ended, selection.cancelled, selection.stopped, selection.saved_tokens) == (6, 0, None, 0)
 
 
-def test_nothing_is_enough_before_the_quorum(run):
+def test_before_the_quorum_nothing_is_enough(run):
     race = Race(first=3)
     plan = Ended(race)
     plan.after = 1

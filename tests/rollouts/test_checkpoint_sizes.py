@@ -82,7 +82,7 @@ def bare(path):
 
 
 @pytest.mark.parametrize("n", [1, 4, 16])
-def test_the_outer_checkpoint_grows_with_neither_logprobs_nor_n(tmp_path, n):
+def test_the_outer_checkpoint_does_not_grow_with_n(tmp_path, n):
     alone = bare(tmp_path / "bare.sqlite")
     sizes, blobs = kept(tmp_path / "kept.sqlite", best_of_n(agent(), n=n))
     tokens = TOKENS * CALLS

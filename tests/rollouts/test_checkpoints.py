@@ -104,7 +104,7 @@ class Receipt(MessagesState, total=False):
     receipt: dict[str, Any]
 
 
-def test_no_logprobs_in_any_checkpoint_or_pending_write(kept):
+def test_no_checkpoint_has_logprobs(kept):
     graph = kit.outer(best_of_n(adder(), n=4, selection_key="receipt"), Receipt, checkpointer=kept.saver)
     done = kept.invoke(graph, {"messages": "go"}, THREAD)
     assert [m.content for m in done["messages"]] == ["go", "so 1", "2", "answer 1"]
@@ -132,7 +132,7 @@ def test_logprobs_are_in_the_outer_state_when_asked_for(kept):
         lambda m: {"messages": [m.model_dump()]},
     ],
 )
-def test_nor_in_what_a_function_agent_returns(kept, shape):
+def test_no_function_agents_output_has_logprobs(kept, shape):
     def function(state):
         index = kit.rollout_index()
         return shape(message_of(Reply(f"answer {index}", entropies=kit.peak(PEAKS[index]))))
@@ -146,7 +146,7 @@ def test_nor_in_what_a_function_agent_returns(kept, shape):
     assert "top_logprobs" not in repr(kept.everything())
 
 
-def test_nor_in_a_custom_final_action_or_a_mapped_output(kept):
+def test_no_final_action_or_mapped_output_has_logprobs(kept):
     node = best_of_n(
         adder(),
         n=2,
@@ -206,7 +206,7 @@ def crashing(at, ran, kind=Crash):
 @pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited")  # LangGraph, at a crash
 @pytest.mark.parametrize("durability", ["sync", "async"])
 @pytest.mark.parametrize("at", [0, 2, 3])
-def test_after_a_crash_only_the_unfinished_rollouts_run_again(kept, at, durability):
+def test_after_a_crash_only_unfinished_rollouts_run(kept, at, durability):
     ran = []
     node = best_of_n(crashing(at, ran), n=4, limits=ONE_AT_A_TIME)
     builder = StateGraph(kit.Talk)
@@ -237,7 +237,7 @@ def test_a_keyboard_interrupt_is_no_failed_rollout():
     assert kit.answers(done["messages"]) == ["answer 1"]
 
 
-def test_what_was_scored_before_a_crash_is_scored_the_same_after_it(kept):
+def test_scores_are_the_same_after_a_crash(kept):
     ran = []
     node = best_of_n(crashing(3, ran), n=4, limits=ONE_AT_A_TIME, selection_key="receipt")
 
@@ -273,7 +273,7 @@ def test_resuming_keeps_goto_and_sends(kept):
     assert kept.invoke(graph, None, THREAD)["items"] == [1, "next 1"]
 
 
-def test_failures_before_a_crash_are_failures_after_it(kept):
+def test_failures_stay_failures_after_a_crash(kept):
     def function(state):
         index = kit.rollout_index()
         if index == 1 and not died:

@@ -18,7 +18,7 @@ from langgraph.types import Command, RetryPolicy, interrupt
 from mailing import SENT, executing, said
 
 
-def test_a_result_that_cannot_be_kept_is_no_reason_to_do_it_again(run, post):
+def test_a_result_that_cannot_be_stored_is_not_redone(run, post):
     @tool(response_format="content_and_artifact")
     def send(to: str) -> Any:
         """Send."""
@@ -41,7 +41,7 @@ def retried(function, saver=None):
     return builder.compile(checkpointer=saver)
 
 
-def test_a_node_that_is_tried_again_after_a_later_failure_does_not_send_again(run, post, saver):
+def test_a_retried_node_does_not_send_again(run, post, saver):
     node = executing(mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools), post.send)
     failures = ["once"]
 
@@ -59,7 +59,7 @@ def test_a_node_that_is_tried_again_after_a_later_failure_does_not_send_again(ru
     assert said(done["messages"]) == SENT
 
 
-def test_so_it_does_where_route_fails_after_the_commit(run, post, saver):
+def test_after_a_failed_route_it_does_not_send_again(run, post, saver):
     failures = ["once"]
 
     def route(winner):
@@ -73,7 +73,7 @@ def test_so_it_does_where_route_fails_after_the_commit(run, post, saver):
     assert said(done["messages"]) == SENT
 
 
-def test_a_graph_taken_up_again_after_a_failing_node_does_not_send_again(run, post):
+def test_a_resumed_graph_does_not_send_again(run, post):
     failures = ["once"]
 
     def after(state):
@@ -104,14 +104,14 @@ def test_two_questions_in_one_node_are_two_questions(run, post, saver, other):
     assert post.done == ["ann0", f"{other}0"]
 
 
-def test_retrying_middleware_does_not_keep_a_commit_from_being_done(run, post):
+def test_retrying_middleware_does_not_prevent_a_commit(run, post):
     agent = create_agent(mailing.sending("ann", "bob"), post.tools, middleware=[mailing.retrying()])
     done = run.invoke(kit.outer(executing(agent, post.send)), {"messages": "go"})
     assert post.done == ["bob"]
     assert said(done["messages"]) == SENT
 
 
-def test_a_resumed_task_answers_from_the_journal_with_the_key_of_the_first_try(run, post):
+def test_a_resumed_task_answers_from_the_journal(run, post):
     """What the journal holds is what the state gets, though the process that wrote it is another object."""
     saver = InMemorySaver()
 
@@ -126,7 +126,7 @@ def test_a_resumed_task_answers_from_the_journal_with_the_key_of_the_first_try(r
 
 
 @pytest.mark.parametrize("forked", [False, True], ids=["replayed", "forked"])
-def test_going_back_to_before_the_node_is_a_new_question_and_is_on_record(run, post, forked):
+def test_going_back_before_the_node_is_a_new_question(run, post, forked):
     class State(MessagesState):
         receipt: dict[str, Any]
 

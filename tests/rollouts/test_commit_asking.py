@@ -25,7 +25,7 @@ def asking(post):
 
 
 @pytest.mark.parametrize("answer", ["yes", "no"])
-def test_a_tool_may_ask_somebody_before_it_acts(run, post, form, answer):
+def test_a_tool_may_ask_before_it_acts(run, post, form, answer):
     send = asking(post)
     saver = InMemorySaver()
     node = executing(mailing.agent(form, mailing.sending("ann", "bob"), [send, post.search]), send)
@@ -41,7 +41,7 @@ def test_a_tool_may_ask_somebody_before_it_acts(run, post, form, answer):
 
 
 @pytest.mark.parametrize("refused", ["ann", "bob"])
-def test_of_two_questions_each_has_its_own_answer(run, post, form, refused):
+def test_each_of_two_questions_gets_its_answer(run, post, form, refused):
     send = asking(post)
     calls = [("send", {"to": "ann"}), ("send", {"to": "bob"})]
     agent = mailing.agent(form, mailing.script(["no"], [calls, "end"]), [send])
@@ -63,7 +63,7 @@ def test_of_two_questions_each_has_its_own_answer(run, post, form, refused):
     assert [m.content for m in done["messages"][2:]] == texts
 
 
-def test_what_was_done_beside_a_question_is_not_done_again_after_the_answer(run, post):
+def test_actions_beside_a_question_are_not_repeated(run, post):
     send = asking(post)
     calls = [("pay", {"amount": 3}), ("send", {"to": "bob"})]
     agent = mailing.agent("tool_node", mailing.script(["no"], [calls, "end"]), [send, post.pay])
@@ -98,7 +98,7 @@ def answered(run, graph, input=None):
     return asked, done["messages"]
 
 
-def test_a_tool_may_ask_several_times_before_it_acts(run, post, form):
+def test_a_tool_may_ask_several_times(run, post, form):
     send = asking_thrice(post)
     node = executing(mailing.agent(form, mailing.sending("ann", "bob"), [send, post.search]), send)
     asked, messages = answered(run, kit.outer(node, checkpointer=InMemorySaver()))
@@ -121,7 +121,7 @@ def test_calls_side_by_side_may_each_ask_several_times(run, post):
     assert sorted(map(str, post.done)) == ["3", "ann", "bob"]
 
 
-def test_what_a_tool_commits_between_its_questions_is_done_once(run, post):
+def test_a_commit_between_questions_is_done_once(run, post):
     send = asking_thrice(post, post.pay)
     agent = mailing.agent("create_agent", mailing.sending("ann", "bob"), [send, post.search])
     asked, messages = answered(run, kit.outer(executing(agent, send, post.pay), checkpointer=InMemorySaver()))

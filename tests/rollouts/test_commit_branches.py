@@ -73,7 +73,7 @@ def branches(*tools, stops=X_FIRST, acts=X_FIRST, made_up=""):
 
 @pytest.mark.parametrize("acts", [X_FIRST, Y_FIRST, AT_ONCE], ids=["x first", "y first", "at once"])
 @pytest.mark.parametrize("stops", [X_FIRST, Y_FIRST, AT_ONCE], ids=["x stops", "y stops", "both stop"])
-def test_of_two_branches_that_would_commit_only_what_was_chosen_is_done_and_that_is(run, post, stops, acts):
+def test_of_two_branches_only_the_chosen_commit_is_done(run, post, stops, acts):
     result = run.run(executing(branches(post.send, post.send, stops=stops, acts=acts), post.send), {"log": []})
     assert len(post.done) == 1
     assert [c["args"]["to"] for c in result.selection.commits] == post.done
@@ -82,7 +82,7 @@ def test_of_two_branches_that_would_commit_only_what_was_chosen_is_done_and_that
 
 @pytest.mark.parametrize("acts", [X_FIRST, Y_FIRST], ids=["x first", "y first"])
 @pytest.mark.parametrize("stops", [X_FIRST, Y_FIRST], ids=["x stops", "y stops"])
-def test_where_it_goes_on_the_other_branch_is_the_next_action(run, post, stops, acts):
+def test_going_on_the_other_branch_acts_next(run, post, stops, acts):
     agent = branches(post.send, post.send, stops=stops, acts=acts)
     result = run.run(executing(agent, post.send, continue_after_commit=True), {"log": []})
     assert post.done == ["x", "y"]
@@ -105,7 +105,7 @@ def thinking(post):
 
 
 @pytest.mark.parametrize("made_up", ["", "x", "xy"])
-def test_a_tool_that_asks_a_model_is_not_stopped_for_the_branch_beside_it(run, post, made_up):
+def test_a_parallel_branch_does_not_stop_a_tool(run, post, made_up):
     send = thinking(post)
     result = run.run(executing(branches(send, send, acts=Y_FIRST, made_up=made_up), send), {"log": []})
     assert post.done == ["x"]
@@ -113,7 +113,7 @@ def test_a_tool_that_asks_a_model_is_not_stopped_for_the_branch_beside_it(run, p
 
 
 @pytest.mark.parametrize("acts", [X_FIRST, Y_FIRST], ids=["x first", "y first"])
-def test_calls_of_one_tool_that_no_model_asked_for_are_not_taken_for_each_other(run, post, acts):
+def test_calls_without_a_model_are_told_apart(run, post, acts):
     agent = branches(post.send, post.send, stops=X_FIRST, acts=acts, made_up="xy")
     result = run.run(executing(agent, post.send), {"log": []})
     assert post.done == ["x"]
@@ -123,7 +123,7 @@ def test_calls_of_one_tool_that_no_model_asked_for_are_not_taken_for_each_other(
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
 @pytest.mark.parametrize("seed", range(6))
-def test_whatever_the_order_what_is_on_record_is_done_and_nothing_else(run, post, seed, goes_on):
+def test_in_any_order_only_the_recorded_action_is_done(run, post, seed, goes_on):
     draw = random.Random(seed)
     send = thinking(post)
     tools = [draw.choice([send, post.send]) for _ in "xyz"]
@@ -136,7 +136,7 @@ def test_whatever_the_order_what_is_on_record_is_done_and_nothing_else(run, post
 
 
 @pytest.mark.parametrize("acts", [X_FIRST, Y_FIRST], ids=["x first", "y first"])
-def test_a_branch_that_asks_somebody_is_answered_and_does_it(run, post, acts):
+def test_a_branch_that_asks_is_answered_and_acts(run, post, acts):
     @tool
     def send(to: str) -> str:
         """Send, if somebody agrees."""
@@ -205,7 +205,7 @@ HIDDEN = [hidden_within, hidden_by_function, hidden_at_the_end]
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_a_step_that_hid_the_stop_does_not_keep_the_action_from_being_done(run, post, hidden):
+def test_a_step_that_hides_the_stop_still_acts(run, post, hidden):
     result = run.run(executing(hidden(post), post.send), {"messages": "go"})
     assert post.done == ["bob"]
     assert [c["args"]["to"] for c in result.selection.commits] == ["bob"]
@@ -215,7 +215,7 @@ def test_a_step_that_hid_the_stop_does_not_keep_the_action_from_being_done(run, 
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_such_a_step_cannot_go_on_and_nothing_is_done(run, post, hidden):
+def test_a_step_that_hides_the_stop_cannot_go_on(run, post, hidden):
     node = executing(hidden(post), post.send, continue_after_commit=True)
     with pytest.raises((AllRolloutsFailedError, CommitError), match="GraphBubbleUp"):
         run.run(node, {"messages": "go"})

@@ -12,7 +12,7 @@ from mailing import executing, said
 from ec_agent import CommitError, commit_tool, read_only
 
 
-def test_a_function_agents_tools_are_called_for_it(run, post):
+def test_a_function_agents_tools_are_called(run, post):
     def assistant(state):
         asked = mailing.script([[("send", {"to": "ann"})]], [[("send", {"to": "bob"})]]).invoke(state["messages"])
         return {"messages": [asked, *(post.send.invoke(call) for call in asked.tool_calls)]}
@@ -22,7 +22,7 @@ def test_a_function_agents_tools_are_called_for_it(run, post):
     assert said(done["messages"]) == [("human", "go"), ("ai", ""), ("tool", "sent bob")]
 
 
-def test_a_node_that_asks_and_acts_at_once_does_not_ask_again(run, post):
+def test_a_node_that_asks_and_acts_asks_once(run, post):
     model = mailing.script([[("send", {"to": "ann"})]], [[("send", {"to": "bob"})]])
     asked = []
 
@@ -37,7 +37,7 @@ def test_a_node_that_asks_and_acts_at_once_does_not_ask_again(run, post):
     assert said(done["messages"]) == [("human", "go"), ("ai", ""), ("tool", "sent bob")]
 
 
-def test_a_commit_that_no_model_asked_for_is_carried_out(run, post):
+def test_a_commit_without_a_model_is_carried_out(run, post):
     def act(state):
         return {"messages": [("human", post.send.invoke({"to": state["messages"][-1].content}))]}
 
@@ -62,7 +62,7 @@ def test_a_harmless_tool_that_commits_is_run_once(run, post, form):
     assert done["messages"][-1].content == "sent bob"
 
 
-def test_two_commits_inside_one_tool_have_keys_of_their_own(run, post):
+def test_two_commits_in_one_tool_have_two_keys(run, post):
     @read_only
     @tool
     def secretary(to: str) -> str:
@@ -75,7 +75,7 @@ def test_two_commits_inside_one_tool_have_keys_of_their_own(run, post):
     assert len(set(post.keys)) == 2  # else a receiver that leaves a repeated key undone leaves the second one out
 
 
-def test_a_best_of_n_behind_the_commit_is_another_step_and_waits(run, post):
+def test_a_best_of_n_after_the_commit_waits(run, post):
     """After its action a winner stops at the next model, also at one in rollouts of its own."""
     inner_model = mailing.script(*[[[("pay", {"amount": i})], "end"] for i in range(2)])
     inner = executing(mailing.agent("tool_node", inner_model, post.tools), post.pay)
@@ -91,7 +91,7 @@ def test_a_best_of_n_behind_the_commit_is_another_step_and_waits(run, post):
     assert [c["tool"] for c in result.selection.commits] == ["send"]
 
 
-def test_a_tool_that_is_only_marked_may_be_in_a_node_of_ones_own(run, post):
+def test_a_marked_tool_may_be_in_any_node(run, post):
     def assistant(state):
         asked = mailing.script([[("send", {"to": "ann"})]], [[("send", {"to": "bob"})]]).invoke(state["messages"])
         return {"messages": [asked, *(post.send.invoke(call) for call in asked.tool_calls)]}
@@ -109,7 +109,7 @@ class Numbering(mailing.ScriptedChatModel):
         return message.model_copy(update={"tool_calls": [{**call, "id": "call"} for call in message.tool_calls]})
 
 
-def test_calls_of_one_message_with_the_same_id_are_not_taken_for_each_other(run, post):
+def test_equal_ids_in_one_message_are_told_apart(run, post):
     calls = [("send", {"to": "ann"}), ("send", {"to": "bob"})]
     model = Numbering([[mailing.reply("no", 15)], [mailing.reply(calls), mailing.reply("end")]])
     node = executing(mailing.agent("tool_node", model, post.tools), post.send)

@@ -78,7 +78,7 @@ class Log(TypedDict):
     plain: str
 
 
-def test_keys_that_add_up_are_not_doubled_over_the_rounds(run, post, saver):
+def test_sums_are_not_doubled_over_rounds(run, post, saver):
     model = relay()
 
     def ask(state):
@@ -101,7 +101,7 @@ def test_keys_that_add_up_are_not_doubled_over_the_rounds(run, post, saver):
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-def test_max_rounds_ends_it_with_a_warning_after_the_commit(run, post, form, saver, rounds):
+def test_max_rounds_ends_it_with_a_warning(run, post, form, saver, rounds):
     node = going_on(mailing.agent(form, relay(), post.tools), post.send, post.pay, max_rounds=rounds)
     with pytest.warns(CommitWarning, match=rf"max_rounds={rounds} .*allow more"):
         done = run.invoke(kit.outer(node, checkpointer=saver), {"messages": "go"}, THREAD)
@@ -133,7 +133,7 @@ def test_a_second_turn_starts_anew(run, post, form):
     assert list(saver.storage) == ["t"]
 
 
-def test_harmless_calls_between_two_commits_are_each_rollouts_own(run, post, form):
+def test_harmless_calls_between_commits_run_per_rollout(run, post, form):
     searching = [("search", {"q": "x"})]
     model = mailing.script(
         *[[[("send", {"to": str(i)})], searching, [("pay", {"amount": i})], f"end {i}"] for i in range(2)]
@@ -144,7 +144,7 @@ def test_harmless_calls_between_two_commits_are_each_rollouts_own(run, post, for
     assert [m.content for m in result.output["messages"] if m.type == "tool"] == ["sent 1", "found x", "sent 1"]
 
 
-def test_a_commit_behind_a_commit_without_a_model_between_is_the_next_round(run, post):
+def test_a_commit_after_a_commit_is_the_next_round(run, post):
     def forward(state):
         return {"messages": [("system", post.pay.invoke({"amount": len(state["messages"])}))]}
 
@@ -163,7 +163,7 @@ def test_a_commit_behind_a_commit_without_a_model_between_is_the_next_round(run,
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")  # both would send the same
-def test_what_was_done_stays_done_where_the_next_round_fails(run, post):
+def test_a_failed_round_undoes_nothing(run, post):
     broken = [True]
 
     def script(messages, index):
@@ -205,13 +205,13 @@ def test_a_question_in_the_second_round(run, post, form, answer):
     assert list(saver.storage) == ["t"]
 
 
-def test_middleware_that_passes_stops_on_does_not_keep_it_from_going_on(run, post):
+def test_middleware_that_reraises_lets_it_go_on(run, post):
     node = going_on(create_agent(relay(), post.tools, middleware=[mailing.retrying()]), post.send, post.pay)
     assert said(run.run(node, {"messages": "go"}).output["messages"]) == RELAY
     assert post.done == [1, "by 0"]
 
 
-def test_middleware_that_catches_everything_makes_going_on_impossible_and_does_nothing(run, post):
+def test_middleware_that_catches_everything_fails_without_acting(run, post):
     node = going_on(create_agent(relay(), post.tools, middleware=[mailing.Catching()]), post.send, post.pay)
     with pytest.raises(AllRolloutsFailedError, match="let middleware raise GraphBubbleUp again"):
         run.run(node, {"messages": "go"})
@@ -220,7 +220,7 @@ def test_middleware_that_catches_everything_makes_going_on_impossible_and_does_n
 
 @pytest.mark.parametrize("more", [{}, {"continue_after_commit": True}], ids=["ends", "goes on"])
 @pytest.mark.parametrize("args", [{"amount": "much"}, {}], ids=["wrong", "missing"])
-def test_a_call_that_the_tools_schema_refuses_is_answered_with_the_error_and_is_no_action(run, post, args, more):
+def test_a_call_with_bad_arguments_is_no_action(run, post, args, more):
     script = mailing.script(["no"], [[("pay", args)], [("pay", {"amount": 3})], "end"])
     node = best_of_n(mailing.agent("create_agent", script, [post.pay]), 2, commit=["pay"], on_commit="execute", **more)
     result = run.run(node, {"messages": "go"})

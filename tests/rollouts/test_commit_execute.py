@@ -42,7 +42,7 @@ def test_as_an_agent_it_does_the_same(run, post, form):
     assert said(result.output["messages"]) == SENT
 
 
-def test_the_receipt_names_what_was_done_and_the_key_it_was_done_under(run, post):
+def test_the_receipt_names_the_action_and_its_key(run, post):
     model = mailing.script(
         *[[[("send", {"to": name}), ("search", {"q": "x"}), ("pay", {"amount": 3})]] for name in "ab"]
     )
@@ -56,7 +56,7 @@ def test_the_receipt_names_what_was_done_and_the_key_it_was_done_under(run, post
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_harmless_call_beside_it_is_run_once_too(run, post, form, place):
+def test_a_harmless_call_beside_it_runs_once(run, post, form, place):
     calls = [("search", {"q": "x"})]
     calls.insert(place, ("send", {"to": "ann"}))
     model = mailing.script([["send"], "end"][1:], [calls, "end"])
@@ -102,7 +102,7 @@ class Log(TypedDict):
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_keys_that_add_up_are_not_doubled(run, post, saver, goes_on):
+def test_sums_are_not_doubled(run, post, saver, goes_on):
     model = mailing.script(*[[[("send", {"to": name})], "end"] for name in ("ann", "bob")])
 
     def ask(state):
@@ -125,7 +125,7 @@ def test_keys_that_add_up_are_not_doubled(run, post, saver, goes_on):
     assert post.done == ["bob"]
 
 
-def test_what_a_tool_is_given_and_gives(run, post, saver):
+def test_a_tools_arguments_and_results_are_kept(run, post, saver):
     store = InMemoryStore()
 
     @tool(response_format="content_and_artifact")
@@ -157,7 +157,7 @@ def test_a_tool_may_answer_with_a_command(run, post, form, saver):
     assert said(done["messages"]) == SENT
 
 
-def test_a_spent_budget_does_not_keep_the_chosen_action_from_being_done(run, post):
+def test_a_spent_budget_does_not_prevent_the_action(run, post):
     for over in ("finish", "cut"):
         post.sent.clear()
         limits = Limits(token_budget=80, over_budget=over)
@@ -166,7 +166,7 @@ def test_a_spent_budget_does_not_keep_the_chosen_action_from_being_done(run, pos
         assert post.done == ["bob"]
 
 
-def test_an_action_that_took_long_and_was_done_is_no_failure():
+def test_a_slow_action_is_no_failure():
     post = mailing.Post()
 
     @tool

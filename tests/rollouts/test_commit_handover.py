@@ -52,7 +52,7 @@ def one_step(model, send):
 
 @pytest.mark.parametrize("how", ["returns", "raises"])
 @pytest.mark.parametrize("form", ["create_agent", "tool_node", "function"])
-def test_it_is_done_once_and_the_run_goes_where_it_says(run, post, form, how):
+def test_it_is_done_once_and_hands_over(run, post, form, how):
     send = handing(post, how)
     model = mailing.script(*[[[("send", {"to": name})], "end"] for name in ("ann", "bob")])
     agent = one_step(model, send) if form == "function" else mailing.agent(form, model, [send])
@@ -66,7 +66,7 @@ def test_it_is_done_once_and_the_run_goes_where_it_says(run, post, form, how):
     assert mailing.said(done["messages"])[-2:] == [("tool", "sent bob"), ("ai", "at the desk")]
 
 
-def test_a_repetition_hands_over_again_and_does_nothing(run):
+def test_a_repetition_only_hands_over_again(run):
     once, ran = Once(MemoryJournal()), []
 
     def act():

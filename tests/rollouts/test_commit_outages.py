@@ -64,7 +64,7 @@ def test_a_resumed_run_goes_on_after_what_was_done(run, post, later):
 
 
 @pytest.mark.parametrize("later", MINDS, ids=["sends to another", "answers"])
-def test_so_it_does_in_another_process(post, tmp_path, later):
+def test_it_goes_on_in_another_process_too(post, tmp_path, later):
     outage = Outage(post, later)
     for down in (True, True, False):
         outage.down = down
@@ -80,7 +80,7 @@ def test_so_it_does_in_another_process(post, tmp_path, later):
 
 
 @pytest.mark.parametrize("later", MINDS, ids=["sends to another", "answers"])
-def test_so_does_a_node_that_is_tried_again(run, post, saver, later):
+def test_a_retried_node_goes_on_too(run, post, saver, later):
     outage = Outage(post, later)
 
     def mended(error):
@@ -95,7 +95,7 @@ def test_so_does_a_node_that_is_tried_again(run, post, saver, later):
     assert said(done["messages"])[1:] == [("ai", ""), ("tool", "sent ann 1"), ("ai", "done 1")]
 
 
-def test_a_spent_budget_ends_it_after_the_action_as_it_is(run, post):
+def test_a_spent_budget_ends_it_after_the_action(run, post):
     model = mailing.sending("ann", "bob")
     node = executing(
         mailing.agent("tool_node", model, post.tools),

@@ -33,7 +33,7 @@ def answered(state):
 
 @HOW
 @pytest.mark.parametrize("calls", [[BOB], [BOB, PAY]], ids=["one", "two"])
-def test_the_one_who_comes_late_takes_the_first_ones_outcome(run, post, how, calls):
+def test_the_later_worker_takes_the_first_outcome(run, post, how, calls):
     race, graph = paused(run, how, post, first=[calls, "done"])
     first, late = race.ok(*race.between(race.resuming(graph)))
     assert post.done == ([3, "bob"] if PAY in calls else ["bob"])
@@ -49,7 +49,7 @@ def test_the_one_who_comes_late_takes_the_first_ones_outcome(run, post, how, cal
     [([BOB], [ANN], ["bob"]), ([BOB], [BOB, PAY], ["bob"]), ([BOB, PAY], [BOB], [3, "bob"]), ([BOB], [PAY], ["bob"])],
     ids=["another", "more", "fewer", "another tool"],
 )
-def test_who_would_do_something_else_in_its_place_does_nothing(run, post, how, first, late, done):
+def test_a_worker_with_another_action_does_nothing(run, post, how, first, late, done):
     race, graph = paused(run, how, post, first=[first, "done"], late=[late, "done"])
     state, error = race.between(race.resuming(graph))
     assert answered(state)
@@ -61,7 +61,7 @@ def test_who_would_do_something_else_in_its_place_does_nothing(run, post, how, f
 
 @HOW
 @pytest.mark.parametrize("late", [[BOB], [ANN]], ids=["the same", "another"])
-def test_who_comes_there_on_another_way_does_nothing(run, post, how, late):
+def test_a_worker_with_another_history_does_nothing(run, post, how, late):
     race, graph = paused(run, how, post, first=[[BOB], "done"], late=[late, "done"])
     race.detours.add("late")
     _, error = race.between(race.resuming(graph))
@@ -71,7 +71,7 @@ def test_who_comes_there_on_another_way_does_nothing(run, post, how, late):
 
 
 @HOW
-def test_a_job_that_is_delivered_twice_with_the_checkpoint_to_resume(run, post, how):
+def test_a_job_delivered_twice_acts_once(run, post, how):
     race, graph = paused(run, how, post, first=[[BOB], "done"])
     at = graph.get_state(THREAD).config
     first, late = race.between(race.resuming(graph, None, at))
@@ -81,7 +81,7 @@ def test_a_job_that_is_delivered_twice_with_the_checkpoint_to_resume(run, post, 
 
 
 @HOW
-def test_one_resumes_the_thread_and_one_a_checkpoint_of_it(run, post, how):
+def test_resuming_thread_and_checkpoint_acts_once(run, post, how):
     race, graph = paused(run, how, post, first=[[BOB], "done"])
     at = graph.get_state(THREAD).config
     race.between(race.resuming(graph), race.resuming(graph, None, at))
@@ -89,7 +89,7 @@ def test_one_resumes_the_thread_and_one_a_checkpoint_of_it(run, post, how):
 
 
 @HOW
-def test_each_changes_the_state_before_it_resumes(run, post, how):
+def test_two_that_change_the_state_act_once(run, post, how):
     race, graph = paused(run, how, post, first=[[BOB], "done"])
 
     def resume():
@@ -101,7 +101,7 @@ def test_each_changes_the_state_before_it_resumes(run, post, how):
 
 
 @HOW
-def test_a_question_that_is_answered_twice(run, post, how):
+def test_a_question_answered_twice_acts_once(run, post, how):
     race = Race(run)
     asked = race.earlier
 
@@ -119,7 +119,7 @@ def test_a_question_that_is_answered_twice(run, post, how):
     assert answered(late)
 
 
-def test_several_actions_one_after_the_other(run, post):
+def test_several_actions_in_turn_act_once_each(run, post):
     race = Race(run)
     model = by_worker(first=[[BOB], [PAY], "done"])
     graph = race.outer("execute", post, model, continue_after_commit=True)
@@ -130,7 +130,7 @@ def test_several_actions_one_after_the_other(run, post):
     assert answered(late)
 
 
-def test_who_ends_after_the_first_action_has_not_done_the_second(run, post):
+def test_ending_early_does_not_do_the_second_action(run, post):
     race = Race(run)
     model = by_worker(first=[[BOB], "done"], late=[[BOB], [PAY], "done"])
     graph = race.outer("execute", post, model, continue_after_commit=True)
@@ -140,7 +140,7 @@ def test_who_ends_after_the_first_action_has_not_done_the_second(run, post):
 
 
 @HOW
-def test_going_back_on_purpose_after_such_a_race_acts_anew(run, post, how):
+def test_going_back_after_a_race_acts_anew(run, post, how):
     race, graph = paused(run, how, post, first=[[BOB], "done"])
     at = graph.get_state(THREAD).config
     race.between(race.resuming(graph))
@@ -159,7 +159,7 @@ def test_the_next_turn_of_the_thread_acts_anew(run, post, how):
     assert post.done == ["bob", "bob"]
 
 
-def test_the_worlds_of_two_who_race_are_promoted_once(run, post):
+def test_racing_workers_promote_once(run, post):
     promoted = []
     race = Race(run)
 

@@ -120,7 +120,7 @@ class Drawn:
 @kit.SAME
 @pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
 @pytest.mark.parametrize("seed", range(8))
-def test_what_is_on_record_is_done_once_and_nothing_else_is(run, post, seed, goes_on):
+def test_exactly_the_recorded_actions_are_done_once(run, post, seed, goes_on):
     drawn = Drawn(seed, post)
     done = run.invoke(drawn.graph(goes_on), {"log": []}, THREAD)
     assert sorted(each["args"]["to"] for each in done["receipt"]["commits"]) == post.done

@@ -71,7 +71,7 @@ BESIDE = [
 
 @pytest.mark.parametrize("calls", BESIDE)
 @pytest.mark.parametrize("named", ["list", "marks"])
-def test_none_of_a_messages_calls_run_if_one_commits(run, post, form, calls, named):
+def test_if_one_call_commits_none_runs(run, post, form, calls, named):
     if (form, named, calls) == ("loop", "marks", BESIDE[0]):
         pytest.skip("a tool in no ToolNode is known to be marked only when it is called")
     if named == "marks":
@@ -86,7 +86,7 @@ def test_none_of_a_messages_calls_run_if_one_commits(run, post, form, calls, nam
     assert mailing.calls_of(result.output["messages"]) == calls
 
 
-def test_a_commit_inside_a_harmless_tool_stops_at_the_message_that_asked_for_it(run, post, form):
+def test_a_commit_inside_a_tool_stops_at_its_message(run, post, form):
     @tool
     def secretary(to: str) -> str:
         """Have a letter sent."""
@@ -111,7 +111,7 @@ def calling_by_itself(post, model):
     return kit.graph(MessagesState, ask=ask, act=act)
 
 
-def test_a_call_that_no_model_asked_for_is_put_into_words(run, post):
+def test_a_call_without_a_model_becomes_a_message(run, post):
     node = best_of_n(calling_by_itself(post, mailing.script(["ann"], ["bob"])), n=2, commit=[post.send])
     result = run.run(node, {"messages": "go"})
     assert post.sent == []
@@ -128,7 +128,7 @@ def test_a_function_agent_is_stopped_too(run, post):
     assert mailing.calls_of(done["messages"]) == [("send", {"to": "bob"})]
 
 
-def test_a_call_belongs_to_the_message_just_said_whatever_ids_came_before(run, post):
+def test_a_call_belongs_to_the_latest_message(run, post):
     """Some servers number the calls of each message from 0."""
     model = mailing.sending("ann", "bob")
 
@@ -148,7 +148,7 @@ def test_a_call_belongs_to_the_message_just_said_whatever_ids_came_before(run, p
 
 
 @pytest.mark.parametrize("middleware", [mailing.retrying, mailing.Catching])
-def test_middleware_that_catches_everything_does_not_hide_the_stop(run, post, middleware):
+def test_catching_middleware_does_not_hide_the_stop(run, post, middleware):
     agent = create_agent(mailing.sending("ann", "bob"), post.tools, middleware=[middleware()])
     result = run.run(best_of_n(agent, n=2, commit=[post.send]), {"messages": "go"})
     assert post.sent == []
@@ -156,7 +156,7 @@ def test_middleware_that_catches_everything_does_not_hide_the_stop(run, post, mi
     assert [len(t.calls) for t in result.trajectories] == [2, 2]  # the model was not asked again
 
 
-def test_a_tools_node_that_catches_everything_does_not_hide_the_stop(run, post):
+def test_a_catching_tool_node_does_not_hide_it(run, post):
     def tools(state):
         said = []
         for call in state["messages"][-1].tool_calls:
@@ -177,7 +177,7 @@ class Log(TypedDict):
     log: Annotated[list, operator.add]
 
 
-def test_what_ran_before_the_stop_is_written_once(run, post):
+def test_writes_before_the_stop_come_once(run, post):
     model = mailing.sending("ann", "bob")
     builder = StateGraph(Log)
     builder.add_node("model", lambda s: {"messages": [model.invoke(s["messages"])], "log": ["model"]})
@@ -195,7 +195,7 @@ def test_what_ran_before_the_stop_is_written_once(run, post):
     assert post.sent == []
 
 
-def test_a_rollout_that_answers_may_win_over_one_that_would_act(run, post):
+def test_an_answer_may_win_over_an_action(run, post):
     model = mailing.script([[("send", {"to": "ann"})], "end"], ["no need"])
     result = run.run(best_of_n(mailing.agent("tool_node", model, post.tools), n=2, commit=["send"]), {"messages": "go"})
     assert result.output["messages"][-1].content == "no need"
@@ -212,7 +212,7 @@ def test_a_stop_logs_nothing(run, post, form, caplog):
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_no_rollout_of_a_route_stays_in_the_checkpointer(run, post, form):
+def test_no_routed_rollout_stays_in_the_checkpointer(run, post, form):
     saver = InMemorySaver()
     node = best_of_n(mailing.agent(form, mailing.sending("ann", "bob"), post.tools), n=2, commit=[post.send])
     run.invoke(kit.outer(node, checkpointer=saver), {"messages": "go"}, THREAD)
@@ -228,7 +228,7 @@ def executing(post, **more):
 
 
 @SAME
-def test_inside_another_rollout_an_executing_one_only_routes(run, post):
+def test_inside_a_rollout_execute_only_routes(run, post):
     node = best_of_n(kit.graph(MessagesState, inner=executing(post)), n=2)
     done = run.invoke(kit.outer(node), {"messages": "go"})
     assert post.sent == []
@@ -239,14 +239,14 @@ def test_inside_another_rollout_an_executing_one_only_routes(run, post):
 
 
 @SAME
-def test_what_an_inner_one_routes_is_not_sent_by_the_rollouts_around_it(run, post):
+def test_an_inner_route_is_not_sent_by_rollouts(run, post):
     node = best_of_n(mailing.then_tools(executing(post), post.tools), n=2)
     run.invoke(kit.outer(node), {"messages": "go"})
     assert post.sent == []
 
 
 @SAME
-def test_what_an_inner_one_routes_is_sent_once_where_the_outer_one_executes(run, post):
+def test_an_executing_outer_one_sends_it_once(run, post):
     agent = mailing.then_tools(executing(post), post.tools)
     node = best_of_n(agent, n=2, commit=[post.send], on_commit="execute")
     run.invoke(kit.outer(node), {"messages": "go"})
@@ -254,7 +254,7 @@ def test_what_an_inner_one_routes_is_sent_once_where_the_outer_one_executes(run,
 
 
 @pytest.mark.parametrize("name", ["sned", "Send", "send_email"])
-def test_a_mistyped_name_is_an_error_when_the_node_is_made(post, name):
+def test_a_mistyped_tool_name_is_an_error(post, name):
     for form in ("create_agent", "tool_node", "nested"):
         agent = mailing.agent(form, mailing.sending("ann", "bob"), post.tools)
         with pytest.raises(ConfigError, match=rf"{name!r}, which is none of the agent's tools \(pay, search, send\)"):
@@ -276,7 +276,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("option", "value"), [(o, v) for o, values in WRONG.items() for v in values], ids=named)
-def test_a_wrong_argument_is_named_with_what_is_right(post, option, value):
+def test_a_wrong_argument_says_what_is_right(post, option, value):
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools)
     beside = {"promote": {"environment": print}, "continue_after_commit": {"on_commit": "execute"}}.get(option, {})
     with pytest.raises(ConfigError, match=rf"^{option} .*give"):
@@ -294,19 +294,19 @@ TOGETHER = [
 
 
 @pytest.mark.parametrize(("options", "message"), TOGETHER)
-def test_options_that_do_not_go_together(post, options, message):
+def test_options_that_contradict_are_refused(post, options, message):
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools)
     with pytest.raises(ConfigError, match=message):
         best_of_n(agent, n=2, commit=["send"], **options)
 
 
-def test_a_function_agent_that_executes_needs_the_tools_themselves(post):
+def test_an_executing_function_agent_needs_tool_objects(post):
     with pytest.raises(ConfigError, match=r"only the names of \['send'\].*give the tools themselves"):
         best_of_n(lambda state: {}, n=2, commit=["send"], on_commit="execute")
     best_of_n(lambda state: {}, n=2, commit=["send"])
     best_of_n(lambda state: {}, n=2, commit=[post.send], on_commit="execute")
 
 
-def test_an_option_mistyped_is_told_the_right_ones():
+def test_a_mistyped_option_lists_the_right_ones():
     with pytest.raises(ConfigError, match=r"on_comit.*the options of best_of_n are .*on_commit"):
         best_of_n(lambda state: {}, n=2, on_comit="execute")

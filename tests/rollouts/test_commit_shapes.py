@@ -60,7 +60,7 @@ GO, PRE, CALL, SENT = ("human", "go"), ("human", "pre"), ("ai", ["r1"]), ("tool"
         (GO_ON, [GO, PRE, CALL, SENT, ("ai", "done 0"), ("human", "post")]),
     ],
 )
-def test_a_stop_in_a_nested_graph_loses_nothing_of_its_conversation(run, send, sent, options, left):
+def test_a_stop_in_a_subgraph_keeps_its_conversation(run, send, sent, options, left):
     """A nested graph writes when it ends, and this one was stopped; what it had said is written all the same, once."""
     agent = kit.graph(
         MessagesState,
@@ -74,7 +74,7 @@ def test_a_stop_in_a_nested_graph_loses_nothing_of_its_conversation(run, send, s
 
 
 @pytest.mark.parametrize("options", [EXECUTE, GO_ON])
-def test_a_node_that_calls_a_tool_no_model_asked_for(run, send, sent, options):
+def test_a_node_that_calls_a_tool_itself(run, send, sent, options):
     speaker = kit.say(*PEAKS)
     agent = kit.graph(
         MessagesState,
@@ -86,7 +86,7 @@ def test_a_node_that_calls_a_tool_no_model_asked_for(run, send, sent, options):
     assert sent == ["answer 1"]
 
 
-def test_the_call_of_such_a_node_is_routed_as_a_message(run, send, sent):
+def test_a_nodes_own_call_is_routed_as_message(run, send, sent):
     speaker = kit.say(*PEAKS)
     agent = kit.graph(
         MessagesState,
@@ -134,7 +134,7 @@ def test_inside_a_rollout_nothing_is_carried_out(run, send, sent):
     assert sent == ["r1"]
 
 
-def test_an_agent_that_ends_before_its_tools_by_itself(run, send, sent):
+def test_an_agent_that_ends_before_its_tools(run, send, sent):
     agent = create_agent(model(), [send], interrupt_before=["tools"])
     done = run.invoke(kit.outer(best_of_n(agent, n=3, commit=["send"], **EXECUTE)), {"messages": "go"})
     assert said(done) == [GO, CALL, SENT]

@@ -142,7 +142,7 @@ def test_several_that_are_asked_in_one_message(run, post, numbering):
 
 
 @pytest.mark.parametrize("numbering", NUMBERINGS)
-def test_one_that_asks_another_by_a_tool_of_the_same_name(run, post, numbering):
+def test_a_subagent_with_a_tool_of_the_same_name(run, post, numbering):
     """Each asks the next for the very same: what is routed is the outermost message, in its own conversation."""
     out, within = NUMBERINGS[numbering]
     deepest = delegating("create_agent", replying(within, inner), [post.send])
@@ -153,7 +153,7 @@ def test_one_that_asks_another_by_a_tool_of_the_same_name(run, post, numbering):
 
 
 @pytest.mark.parametrize("numbering", NUMBERINGS)
-def test_one_that_was_asked_before_does_not_come_into_it(run, post, numbering):
+def test_an_earlier_subagent_does_not_interfere(run, post, numbering):
     """The subagent has called a harmless tool; then the agent itself calls the one that commits, with the same id."""
     out, within = NUMBERINGS[numbering]
     looking = replying(within, lambda told, _, i: [("search", {"q": "x"})] if told == 0 else "seen")
@@ -174,7 +174,7 @@ def test_one_that_was_asked_before_does_not_come_into_it(run, post, numbering):
 
 
 @pytest.mark.parametrize("numbering", NUMBERINGS)
-def test_a_subagents_call_beside_the_agents_own_is_another_call(run, post, numbering):
+def test_a_subagents_call_is_not_the_agents(run, post, numbering):
     """One message calls ``send``, and a subagent that asks for the very same under the same id."""
     out, within = NUMBERINGS[numbering]
     inner_one = replying(within, lambda told, *_: [("send", {"to": "x"})] if told == 0 else "in")

@@ -74,7 +74,7 @@ def test_calls_have_keys_and_read_only_ones_have_none(run, post):
     assert None not in post.keys
 
 
-def test_behind_best_of_n_the_winners_call_is_done_once(run, post, kept):
+def test_after_best_of_n_the_winners_call_runs_once(run, post, kept):
     journal, saver = kept
     node = best_of_n(mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools), n=2, commit=["send"])
     graph = mailing.then_tools(node, CommitToolNode(post.tools, journal=journal), saver)
@@ -97,7 +97,7 @@ def once_failing(post):
     return read_only(sign)
 
 
-def test_a_step_that_is_tried_again_does_not_repeat_what_was_done(run, post, kept):
+def test_a_retried_step_does_not_repeat_actions(run, post, kept):
     journal, saver = kept
     node = CommitToolNode([post.send, once_failing(post)], journal=journal)
     builder = StateGraph(MessagesState)
@@ -110,7 +110,7 @@ def test_a_step_that_is_tried_again_does_not_repeat_what_was_done(run, post, kep
     assert [m.content for m in done["messages"][1:]] == ["sent ann", "signed x"]
 
 
-def test_a_step_is_tried_again_once_the_calls_beside_the_failed_one_are_over(run, post):
+def test_a_retry_waits_for_the_other_calls(run, post):
     @tool
     def send(to: str) -> str:
         """Send, in a while."""
@@ -147,7 +147,7 @@ def test_a_tool_that_raised_is_uncertain(run, post):
         assert len(set(post.keys)) == 1
 
 
-def test_errors_that_are_told_to_the_model_do_not_hide_an_uncertain_commit(run, post):
+def test_handled_errors_do_not_hide_an_uncertain_commit(run, post):
     class Die(BaseException):
         pass
 
@@ -199,7 +199,7 @@ TO_ANN, TO_BOB, PAY = ("send", {"to": "ann"}), ("send", {"to": "bob"}), ("pay", 
 
 @pytest.mark.parametrize("calls", [(TO_ANN, TO_BOB), (TO_ANN, PAY, TO_BOB), (TO_ANN, TO_ANN)])
 @pytest.mark.parametrize("more", [{}, {"max_concurrency": 1}], ids=["at once", "one at a time"])
-def test_questions_whose_answers_could_be_confused_are_refused(run, post, calls, more):
+def test_questions_that_could_be_confused_are_refused(run, post, calls, more):
     graph = kit.graph(MessagesState, tools=CommitToolNode([agreeing(post), post.pay]), checkpointer=InMemorySaver())
     with pytest.raises(CommitError, match=r'Send\("tools"'):
         run.invoke(graph, {"messages": [asking(*calls)]}, {**THREAD, **more})
@@ -207,7 +207,7 @@ def test_questions_whose_answers_could_be_confused_are_refused(run, post, calls,
 
 
 @pytest.mark.parametrize("first", [0, -1])
-def test_calls_with_tasks_of_their_own_may_all_ask(run, post, first):
+def test_calls_in_separate_tasks_may_all_ask(run, post, first):
     builder = StateGraph(MessagesState)
     builder.add_node("tools", CommitToolNode([agreeing(post), post.pay]))
     builder.add_conditional_edges(
@@ -223,7 +223,7 @@ def test_calls_with_tasks_of_their_own_may_all_ask(run, post, first):
 
 
 @pytest.mark.parametrize("calls", [(TO_ANN, PAY), (PAY, TO_ANN)])
-def test_a_call_may_ask_beside_one_that_does_not(run, post, calls):
+def test_one_call_may_ask_beside_another(run, post, calls):
     graph = kit.graph(MessagesState, tools=CommitToolNode([agreeing(post), post.pay]), checkpointer=InMemorySaver())
     run.invoke(graph, {"messages": [asking(*calls)]}, THREAD)
     done = run.invoke(graph, Command(resume="yes, ann"), THREAD)
@@ -231,7 +231,7 @@ def test_a_call_may_ask_beside_one_that_does_not(run, post, calls):
     assert sorted(map(str, post.done)) == ["3", "ann"]
 
 
-def test_what_its_tools_are_given_and_give(run, post):
+def test_its_tools_get_and_give_as_usual(run, post):
     @tool(response_format="content_and_artifact")
     def send(to: str, state: Annotated[dict, InjectedState]) -> Any:
         """Send."""
@@ -263,7 +263,7 @@ def test_inside_a_rollout_it_stops_without_being_told_to(run, post):
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_inside_an_agent_whose_commits_are_executed_each_is_chosen_before_it_is_done(run, post, goes_on):
+def test_inside_an_executing_agent_each_call_is_chosen(run, post, goes_on):
     model = mailing.script(*[[[("send", {"to": str(i)})], [("pay", {"amount": i})], f"end {i}"] for i in range(2)])
     agent = mailing.by_hand(model, CommitToolNode(post.tools))
     node = best_of_n(agent, n=2, on_commit="execute", continue_after_commit=goes_on)
@@ -277,7 +277,7 @@ class Plain(TypedDict):
     messages: Annotated[list, operator.add]
 
 
-def test_two_turns_are_two_actions_even_if_nothing_in_them_has_an_id_of_its_own(run, post, kept):
+def test_two_turns_are_two_actions_without_ids(run, post, kept):
     """Some servers number the calls of each message from 0; a plain list gives messages no ids."""
     journal, saver = kept
     graph = kit.graph(Plain, tools=CommitToolNode(post.tools, journal=journal), checkpointer=saver)
@@ -286,7 +286,7 @@ def test_two_turns_are_two_actions_even_if_nothing_in_them_has_an_id_of_its_own(
     assert post.done == ["ann", "ann", "bob"]
 
 
-def test_so_they_are_where_each_call_is_sent_to_a_task_of_its_own(run, post):
+def test_two_turns_of_sent_calls_are_two_actions(run, post):
     builder = StateGraph(MessagesState)
     builder.add_node("tools", CommitToolNode(post.tools))
     builder.add_conditional_edges(
@@ -298,7 +298,7 @@ def test_so_they_are_where_each_call_is_sent_to_a_task_of_its_own(run, post):
     assert post.done == ["ann", "ann"]
 
 
-def test_threads_are_apart(run, post):
+def test_threads_do_not_share_results(run, post):
     graph = kit.graph(MessagesState, tools=CommitToolNode(post.tools), checkpointer=InMemorySaver())
     for thread in ("one", "two"):
         said = {"messages": [asking(("send", {"to": "ann"}))]}
@@ -307,7 +307,7 @@ def test_threads_are_apart(run, post):
     assert len(set(post.keys)) == 2
 
 
-def test_replayed_from_an_earlier_checkpoint_it_answers_with_the_first_result(run, post):
+def test_a_replay_answers_with_the_first_result(run, post):
     graph = kit.graph(MessagesState, tools=CommitToolNode(post.tools), checkpointer=InMemorySaver())
     run.invoke(graph, {"messages": [asking(("send", {"to": "ann"}))]}, THREAD)
     before = next(s for s in graph.get_state_history(THREAD) if s.next == ("tools",))

@@ -68,7 +68,7 @@ def test_calls_with_the_same_id_are_told_apart(run, post, stops, acts):
 
 
 @pytest.mark.parametrize("acts", [X_FIRST, Y_FIRST], ids=["x first", "y first"])
-def test_so_they_are_where_the_rollout_goes_on(run, post, acts):
+def test_equal_ids_are_told_apart_when_going_on(run, post, acts):
     result = run.run(executing(alike(post, X_FIRST, acts), post.send, continue_after_commit=True), {"log": []})
     assert post.done == ["x", "y"]
     assert [c["args"]["to"] for c in result.selection.commits] == ["x", "y"]
@@ -88,7 +88,7 @@ def test_the_same_call_with_the_same_id_is_two_calls(run, post, acts, goes_on):
 
 @kit.SAME
 @pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
-def test_the_same_call_made_twice_by_no_model_is_two_calls(run, post, goes_on):
+def test_the_same_call_without_a_model_is_two_calls(run, post, goes_on):
     @tool
     def send(to: str) -> str:
         """Send, slowly: the other call comes meanwhile."""
@@ -123,7 +123,7 @@ def forgetful(post, checkpointer, names):
 
 
 @pytest.mark.parametrize("checkpointer", [None, False])
-def test_a_graph_within_that_begins_anew_does_not_put_another_action_in_its_place(run, post, checkpointer):
+def test_a_restarted_subgraph_does_not_replace_the_action(run, post, checkpointer):
     agent = forgetful(post, checkpointer, iter(["ann", "bob", "cat"]))
     result = run.run(executing(agent, post.send), {"messages": "go"})
     assert post.done == ["ann"]
@@ -131,7 +131,7 @@ def test_a_graph_within_that_begins_anew_does_not_put_another_action_in_its_plac
     assert mailing.said(result.output["messages"]) == [("human", "go"), ("ai", ""), ("tool", "sent ann")]
 
 
-def test_it_cannot_go_on_where_it_would_ask_and_send_again(run, post):
+def test_a_restarted_subgraph_cannot_go_on(run, post):
     agent = forgetful(post, False, iter(["ann"] * 20))
     result = run.run(executing(agent, post.send, continue_after_commit=True), {"messages": "go"})
     assert post.done == []
@@ -140,7 +140,7 @@ def test_it_cannot_go_on_where_it_would_ask_and_send_again(run, post):
 
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
-def test_a_step_that_is_tried_again_waits_for_what_it_left_behind(goes_on):
+def test_a_retried_step_waits_for_running_calls(goes_on):
     """An async tool node leaves at the first call that raises; the others go on."""
     post, tries = mailing.Post(), []
 

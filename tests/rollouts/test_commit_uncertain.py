@@ -92,7 +92,7 @@ def test_retry_sends_the_same_key_again(run, post):
     assert done["messages"][-1].content == "sent bob"
 
 
-def test_an_outcome_noted_by_hand_is_taken(run, post):
+def test_an_outcome_noted_by_hand_is_used(run, post):
     journal = Fragile()
     graph = broken_off(run, post, journal)
     with pytest.raises(CommitUncertain) as caught:
@@ -104,7 +104,7 @@ def test_an_outcome_noted_by_hand_is_taken(run, post):
     assert done["messages"][-1].content == "it had arrived"
 
 
-def test_middleware_or_a_tool_node_that_catches_errors_does_not_tell_the_model_instead(run, post):
+def test_code_that_catches_errors_does_not_hide_it(run, post):
     agents = [
         mailing.by_hand(mailing.sending("ann", "bob"), ToolNode(post.tools, handle_tool_errors=True)),
         create_agent(mailing.sending("ann", "bob"), post.tools, middleware=[mailing.retrying()]),
@@ -153,7 +153,7 @@ def test_a_tool_that_raises_may_have_acted(run, post, form, kind, tmp_path):
     assert post.done == ["bob"]
 
 
-def test_a_tool_that_raises_says_that_it_is_sent_again_where_that_is_asked_for(run, post):
+def test_with_retry_a_raised_error_announces_it(run, post):
     send = failing(post)
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), [send, post.search])
     graph = kit.outer(executing(agent, send, on_uncertain="retry"), checkpointer=InMemorySaver())
@@ -166,7 +166,7 @@ def test_a_tool_that_raises_says_that_it_is_sent_again_where_that_is_asked_for(r
         assert "CommitUncertain" not in said
 
 
-def test_the_advice_holds_for_a_tool_that_raised_and_the_journal_of_the_run(run, post):
+def test_the_errors_advice_works(run, post):
     send, saver = failing(post), InMemorySaver()
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), [send, post.search])
     graph = kit.outer(executing(agent, send), checkpointer=saver)
@@ -179,7 +179,7 @@ def test_the_advice_holds_for_a_tool_that_raised_and_the_journal_of_the_run(run,
     assert post.done == ["bob"]
 
 
-def test_middleware_that_retries_does_not_repeat_a_commit_that_raised(run, post):
+def test_retrying_middleware_does_not_repeat_a_commit(run, post):
     send = failing(post)
     agent = create_agent(mailing.sending("ann", "bob"), [send, post.search], middleware=[mailing.retrying()])
     graph = kit.outer(executing(agent, send), checkpointer=InMemorySaver())
@@ -188,7 +188,7 @@ def test_middleware_that_retries_does_not_repeat_a_commit_that_raised(run, post)
     assert post.done == ["bob"]
 
 
-def test_a_harmless_tool_that_raises_beside_a_commit_leaves_it_done_once(run, post):
+def test_a_harmless_error_beside_it_changes_nothing(run, post):
     failures = ["once"]
 
     @read_only
@@ -277,7 +277,7 @@ def test_another_action_under_the_same_key_is_refused(run):
             ask("k", what, args, pytest.fail)
 
 
-def test_a_question_asked_before_the_action_leaves_it_open_to_be_done(run):
+def test_a_question_before_the_action_leaves_it_undone(run):
     journal, done = MemoryJournal(), []
     ask = Asking(run, Once(journal))
 
@@ -293,14 +293,14 @@ def test_a_question_asked_before_the_action_leaves_it_open_to_be_done(run):
 
 
 @pytest.mark.parametrize("value", [ToolMessage("sent", tool_call_id="c", artifact=threading.Lock()), threading.Lock()])
-def test_a_value_that_cannot_be_written_down_still_counts_as_done(run, value, tmp_path):
+def test_a_value_that_cannot_be_stored_counts_done(run, value, tmp_path):
     ask = Asking(run, Once(SQLiteJournal(tmp_path / "c.sqlite")))
     assert ask("k", "send", {}, lambda: value) is value
     again = ask("k", "send", {}, pytest.fail)
     assert (again.content, again.artifact) == ("sent", None) if isinstance(value, ToolMessage) else "lock" in again
 
 
-def test_of_threads_that_race_to_commit_one_does(tmp_path):
+def test_one_of_several_threads_commits(tmp_path):
     for journal in (MemoryJournal(), SQLiteJournal(tmp_path / "c.sqlite")):
         done, line = [], threading.Barrier(8)
 
@@ -345,7 +345,7 @@ def test_a_cancelled_commit_is_uncertain():
     assert post.done == ["bob"]
 
 
-def test_a_question_after_the_action_is_the_users_own_risk_and_the_key_tells(run, post):
+def test_a_question_after_the_action_repeats_its_key(run, post):
     """A tool that acts and asks then is run again with the answer, under the same key."""
 
     @tool

@@ -53,7 +53,7 @@ def test_the_whole_loop_is_one_timeline(run):
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
-def test_as_a_node_it_leaves_what_the_agent_alone_leaves(run, parallel):
+def test_as_a_node_it_leaves_the_agents_state(run, parallel):
     agent = create_agent(adder(parallel=parallel), [add])
     state = {"messages": [HumanMessage("go", id="g")]}
     alone = run.invoke(agent, state)  # outside a rollout the script of rollout 0 is followed
@@ -92,7 +92,7 @@ def test_a_structured_response_reaches_the_outer_state(run):
     assert done["structured_response"] == Verdict(city="city 1")
 
 
-def test_an_old_structured_response_is_not_the_final_action(run):
+def test_an_old_structured_response_does_not_count(run):
     class Outer(MessagesState):
         structured_response: Verdict
 
@@ -132,7 +132,7 @@ def test_middleware_with_private_state(run):
     assert set(done) == {"messages"}
 
 
-def test_a_tool_that_returns_a_command_to_its_own_agent(run):
+def test_a_tool_may_return_a_command(run):
     @read_only
     @tool
     def conclude(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command:

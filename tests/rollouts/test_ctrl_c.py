@@ -71,7 +71,7 @@ def test_the_rollouts_stop_at_their_next_call(call, agent):
 
 
 @pytest.mark.parametrize("call", [CALLS["invoke"], CALLS["batch"]], ids=["invoke", "batch"])
-def test_they_stop_though_nothing_wakes_the_main_thread(call):
+def test_they_stop_while_the_main_thread_sleeps(call):
     # The main thread looks up ten times a second; the calls are long, for a busy machine lets it look up later.
     interrupted(call, press=pressed, delay=1.0).stopped(each=2 * N)
 
@@ -81,7 +81,7 @@ def test_a_single_rollout_stops_too(agent):
     interrupted(CALLS["node"], agent, n=1).stopped(each=1)
 
 
-def test_those_that_wait_for_their_turn_never_start():
+def test_waiting_rollouts_never_start():
     walk = interrupted(CALLS["run"], limits=Limits(max_concurrency=1))
     walk.stopped(each=1)
     assert set(walk.calls) == {0}
@@ -106,11 +106,11 @@ ABOVE = {
 
 
 @pytest.mark.parametrize("call", ABOVE.values(), ids=ABOVE)
-def test_they_stop_where_somebody_elses_wait_is_interrupted(call):
+def test_they_stop_when_another_wait_is_interrupted(call):
     interrupted(call).stopped(each=2 * N)
 
 
-def test_a_tool_under_way_is_waited_for():
+def test_a_running_tool_is_waited_for():
     looked = []
 
     @tool
@@ -131,7 +131,7 @@ def test_a_tool_under_way_is_waited_for():
     assert looked.count("begun") == looked.count("done") <= 2
 
 
-def test_what_had_ended_is_kept_for_the_resumed_run():
+def test_finished_rollouts_are_kept_for_resuming():
     walk = Walk(0.01, at={STEPS + 2: lambda: pressed_for_real(walk)})
     graph = kit.outer(best_of_n(walk.graph(), n=N, limits=Limits(max_concurrency=1)), checkpointer=InMemorySaver())
     with pytest.raises(KeyboardInterrupt):
@@ -180,7 +180,7 @@ def sending(sender, form, **more):
 
 
 @pytest.mark.parametrize("form", mailing.FORMS)
-def test_ctrl_c_does_not_tear_an_action(sender, form):
+def test_ctrl_c_does_not_interrupt_an_action(sender, form):
     graph = kit.outer(sending(sender, form), checkpointer=InMemorySaver())
     with pytest.raises(KeyboardInterrupt):
         graph.invoke(ASK, kit.THREAD)
@@ -192,7 +192,7 @@ def test_ctrl_c_does_not_tear_an_action(sender, form):
 
 @kit.SAME
 @pytest.mark.parametrize("form", mailing.FORMS)
-def test_a_stream_that_is_left_does_not_tear_an_action(sender, form):
+def test_closing_a_stream_does_not_interrupt_an_action(sender, form):
     """And what would come after it does not come: another round, say."""
     entered = threading.Event()
     sender.leave = entered.set
@@ -208,7 +208,7 @@ def test_a_stream_that_is_left_does_not_tear_an_action(sender, form):
     assert mailing.said(done["messages"])[: len(mailing.SENT)] == mailing.SENT
 
 
-def test_nothing_is_committed_once_the_run_was_left(sender):
+def test_after_ctrl_c_nothing_is_committed(sender):
     """The last call of a rollout is the one at which it is left: it ends, is not chosen, and nothing is sent."""
     model = mailing.sending("ann", "bob")
     asked = model.script
@@ -249,7 +249,7 @@ best_of_n(builder.compile(), n=3).invoke({"messages": "go"})
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_program_ends_as_one_does_that_was_interrupted(times):
+def test_the_program_ends_as_interrupted_ones_do(times):
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROGRAM)],
         stdout=subprocess.PIPE,

@@ -34,7 +34,7 @@ def test_without_xray_it_is_one_node():
     assert set(kit.outer(best_of_n(agent())).get_graph().nodes) == {"__start__", "solve", "__end__"}
 
 
-def test_it_is_drawn_alone():
+def test_the_fan_out_graph_is_drawn_alone():
     drawn = best_of_n(agent()).as_agent().get_graph(xray=True)
     assert {"best_of_n:rollout:think", "best_of_n:select"} <= set(drawn.nodes)
     assert "think" in drawn.draw_mermaid()

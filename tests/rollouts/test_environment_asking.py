@@ -54,7 +54,7 @@ def asking(post):
 
 
 @pytest.mark.parametrize("form", ["create_agent", "loop"])
-def test_a_tool_that_asks_in_a_world_that_cannot_wait_is_refused_and_not_asked_about_for_ever(run, post, form):
+def test_asking_in_an_environment_that_cannot_wait_is_refused(run, post, form):
     send, worlds = asking(post), Worlds()
     agent = mailing.agent(form, mailing.sending("ann", "bob"), [send, post.search])
     graph = kit.outer(executing(agent, send, environment=worlds), checkpointer=InMemorySaver())
@@ -65,7 +65,7 @@ def test_a_tool_that_asks_in_a_world_that_cannot_wait_is_refused_and_not_asked_a
 
 
 @pytest.mark.parametrize("answer", ["yes", "no"])
-def test_one_that_can_be_reopened_waits(run, post, answer, tmp_path):
+def test_asking_in_a_reopenable_environment_works(run, post, answer, tmp_path):
     path = tmp_path / "shop.db"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE sold (name TEXT)")
@@ -93,7 +93,7 @@ def test_one_that_can_be_reopened_waits(run, post, answer, tmp_path):
         assert database.execute("SELECT name FROM sold").fetchall() == ([("bob",)] if answer == "yes" else [])
 
 
-def test_what_is_uncertain_is_said_before_rollouts_are_run_again_for_it(run, post):
+def test_an_uncertain_commit_comes_before_new_rollouts(run, post):
     worlds, journal = Worlds(), Fragile()
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools)
     node = executing(agent, post.send, journal=journal, environment=worlds)
@@ -112,7 +112,7 @@ def test_what_is_uncertain_is_said_before_rollouts_are_run_again_for_it(run, pos
 
 @pytest.mark.parametrize("worlds", [Worlds, Tokened])
 @pytest.mark.parametrize("acts", [False, True], ids=["answers", "acts"])
-def test_rollouts_whose_worlds_are_never_there_are_not_sent_again_for_ever(run, post, monkeypatch, worlds, acts):
+def test_rollouts_that_lose_environments_do_not_repeat_forever(run, post, monkeypatch, worlds, acts):
     """As it would be for rollouts that run elsewhere, and whose worlds stay there."""
     made = worlds()
 
@@ -129,7 +129,7 @@ def test_rollouts_whose_worlds_are_never_there_are_not_sent_again_for_ever(run, 
     assert made.entered in ([0, 1], [1, 0])
 
 
-def test_a_winner_whose_world_goes_before_it_acts_is_not_run_again_for_ever(run, post, monkeypatch):
+def test_a_winner_without_environment_does_not_repeat_forever(run, post, monkeypatch):
     worlds, world_of = Worlds(), Session.reopen
 
     def gone(self, index, token):

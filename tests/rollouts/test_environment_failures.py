@@ -13,7 +13,7 @@ from worlds import Worlds, talk
 from ec_agent import AllRolloutsFailedError, ConfigError, EnvironmentWarning, Limits, best_of_n
 
 
-def test_one_that_cannot_be_entered_is_one_failed_rollout(kind):
+def test_an_environment_that_fails_costs_one_rollout(kind):
     run, worlds = kind
     world = worlds(entering={1: LookupError("no room")})
     selection = run.run(best_of_n(talk(), n=3, environment=world), {"messages": "go"}).selection
@@ -21,7 +21,7 @@ def test_one_that_cannot_be_entered_is_one_failed_rollout(kind):
     assert (selection.winner, world.left_open, len(world.made)) == (2, [], 2)
 
 
-def test_a_factory_that_raises_is_one_failed_rollout(kind):
+def test_a_factory_that_raises_costs_one_rollout(kind):
     run, worlds = kind
     world = worlds()
 
@@ -35,7 +35,7 @@ def test_a_factory_that_raises_is_one_failed_rollout(kind):
     assert world.left_open == []
 
 
-def test_one_that_cannot_be_left_is_a_warning(kind):
+def test_an_environment_that_cannot_close_warns(kind):
     run, worlds = kind
     world = worlds(leaving={0: LookupError("stuck"), 1: LookupError("stuck")})
     with pytest.warns(EnvironmentWarning, match=r"could not be closed: LookupError\('stuck'\)") as caught:
@@ -55,13 +55,13 @@ def generator_function(index, known):
 
 @pytest.mark.parametrize("factory", [lambda i, s: i, coroutine_function, generator_function, lambda i, s: None])
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_what_gives_no_context_manager_says_so(run, factory):
+def test_a_factory_without_context_manager_is_refused(run, factory):
     with pytest.raises(AllRolloutsFailedError, match=r"ConfigError: environment= gave .*no context manager; decorate"):
         run.invoke(best_of_n(talk(), n=2, environment=factory), {"messages": "go"})
 
 
 @pytest.mark.parametrize("name", ["environment", "promote"])
-def test_what_is_no_function_is_refused(name):
+def test_anything_but_a_function_is_refused(name):
     with pytest.raises(ConfigError, match=f"{name} is 3"):
         best_of_n(talk(), n=2, **{"environment": Worlds(), name: 3})
 
@@ -71,12 +71,12 @@ def test_promote_needs_an_environment():
         best_of_n(talk(), promote=print)
 
 
-def test_an_async_one_needs_an_async_run():
+def test_an_async_environment_needs_an_async_run():
     with pytest.raises(AllRolloutsFailedError, match="async context manager; use ainvoke"):
         best_of_n(talk(), n=2, environment=Worlds(asynchronous=True)).invoke({"messages": "go"})
 
 
-def test_one_with_both_sides_is_used_on_the_side_of_the_run(run):
+def test_a_manager_of_both_kinds_fits_the_run(run):
     used = []
 
     class Both:
@@ -96,7 +96,7 @@ def test_one_with_both_sides_is_used_on_the_side_of_the_run(run):
     assert used == [run.name] * 2
 
 
-def test_an_entering_that_is_cancelled_does_not_hang():
+def test_cancelling_while_entering_does_not_hang():
     class Cancelled:
         async def __aenter__(self):
             raise asyncio.CancelledError("by itself")
@@ -121,7 +121,7 @@ def test_an_entering_that_is_cancelled_does_not_hang():
     assert world.left_open == []
 
 
-def test_the_time_limit_holds_for_entering_too():
+def test_the_time_limit_includes_entering():
     @asynccontextmanager
     async def slow(index, known):
         await asyncio.sleep(6 if index == 1 else 0)
@@ -138,7 +138,7 @@ def test_the_time_limit_holds_for_entering_too():
     assert seconds < 4
 
 
-def test_an_interrupt_fails_its_rollout_with_a_word_why(kind):
+def test_an_interrupt_fails_its_rollout_with_a_reason(kind):
     run, worlds = kind
     world = worlds()
     agent = talk(ask=lambda s: interrupt("?") if kit.rollout_index() == 1 else None)

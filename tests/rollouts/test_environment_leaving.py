@@ -20,7 +20,7 @@ from ec_agent.support.plans import adrive, drive
 # One that must be left by the task that entered it.
 
 
-def test_a_task_group_is_left_by_the_task_that_entered_it():
+def test_a_task_group_is_left_by_its_task():
     log = []
 
     @asynccontextmanager
@@ -40,7 +40,7 @@ def test_a_task_group_is_left_by_the_task_that_entered_it():
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 
 
-def test_a_context_variable_can_be_reset_in_an_async_one():
+def test_a_context_variable_can_be_reset_when_leaving():
     @asynccontextmanager
     async def setting(index, known):
         token = VARIABLE.set("inside")
@@ -51,7 +51,7 @@ def test_a_context_variable_can_be_reset_in_an_async_one():
     assert VARIABLE.get() == "unset"
 
 
-def test_a_background_task_of_it_that_fails_does_not_end_the_run():
+def test_a_failing_background_task_does_not_end_the_run():
     @asynccontextmanager
     async def failing(index, known):
         async def fail():
@@ -75,7 +75,7 @@ def test_a_background_task_of_it_that_fails_does_not_end_the_run():
 # When it is left.
 
 
-def test_a_failed_rollouts_is_left_at_once(kind):
+def test_a_failed_rollouts_environment_is_left_at_once(kind):
     run, worlds = kind
     world, seen = worlds(), []
 
@@ -89,7 +89,7 @@ def test_a_failed_rollouts_is_left_at_once(kind):
     assert seen == [[1]]
 
 
-def test_the_winners_is_open_until_route_and_promote_ran(kind):
+def test_the_winners_environment_is_open_for_routing(kind):
     run, worlds = kind
     world, log = worlds(), []
 
@@ -110,7 +110,7 @@ def test_the_winners_is_open_until_route_and_promote_ran(kind):
     assert world.left_open == []
 
 
-def test_with_both_promote_and_route_the_winners_is_open_for_both(run):
+def test_the_winners_environment_is_open_for_both(run):
     world, log = Worlds(), []
 
     def route(winner):
@@ -123,7 +123,7 @@ def test_with_both_promote_and_route_the_winners_is_open_for_both(run):
 
 
 @pytest.mark.parametrize("where", ["selector", "route", "promote", "output", "quorum", "all"])
-def test_whatever_fails_all_are_left(kind, where):
+def test_after_any_failure_all_are_left(kind, where):
     run, worlds = kind
     world = worlds()
 
@@ -149,7 +149,7 @@ def test_whatever_fails_all_are_left(kind, where):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_timeout_leaves_it(asynchronous):
+def test_after_a_timeout_it_is_left(asynchronous):
     world = Worlds(asynchronous)
 
     async def slow(state):
@@ -161,7 +161,7 @@ def test_a_timeout_leaves_it(asynchronous):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_cancelled_run_leaves_all(asynchronous):
+def test_after_cancelling_all_are_left(asynchronous):
     world = Worlds(asynchronous)
 
     async def slow(state):
@@ -178,7 +178,7 @@ def test_a_cancelled_run_leaves_all(asynchronous):
     assert len(world.made) == 3
 
 
-def test_a_run_cancelled_again_while_it_leaves_its_environments_leaves_no_task():
+def test_cancelling_twice_leaves_no_task_behind():
     left = []
 
     @asynccontextmanager
@@ -206,7 +206,7 @@ def test_a_run_cancelled_again_while_it_leaves_its_environments_leaves_no_task()
 
 
 @pytest.mark.parametrize("go", ["sync", "async"])
-def test_a_world_is_left_once(go):
+def test_an_environment_is_left_once(go):
     factory = Worlds(asynchronous=go == "async")
     world = World(factory(0, None))
 
@@ -221,7 +221,7 @@ def test_a_world_is_left_once(go):
 
 
 @pytest.mark.parametrize("go", ["sync", "async"])
-def test_a_world_that_was_not_entered_is_not_left(go):
+def test_an_environment_not_entered_is_not_left(go):
     left = []
 
     class Manager:

@@ -29,7 +29,7 @@ def test_promotion_happens_once_and_for_the_winner(kind):
     assert [environment.index for environment in promoted] == [1, 1]
 
 
-def test_a_coroutine_function_promotes_in_an_async_run():
+def test_promote_may_be_async_in_async_runs():
     promoted = []
 
     async def promote(environment):
@@ -40,7 +40,7 @@ def test_a_coroutine_function_promotes_in_an_async_run():
     assert promoted == [(1, True)]
 
 
-def test_a_coroutine_function_does_not_pass_for_a_promotion_in_a_sync_run():
+def test_promote_may_not_be_async_in_sync_runs():
     promoted = []
 
     async def promote(environment):
@@ -54,7 +54,7 @@ def test_a_coroutine_function_does_not_pass_for_a_promotion_in_a_sync_run():
     assert promoted == [1] if refused is None else "async" in refused
 
 
-def test_what_promote_raises_is_raised(run):
+def test_an_error_of_promote_is_raised(run):
     def promote(environment):
         raise PromotionError("the world has changed")
 
@@ -62,7 +62,7 @@ def test_what_promote_raises_is_raised(run):
         run.invoke(best_of_n(talk(), n=3, environment=Worlds(), promote=promote), {"messages": "go"})
 
 
-def test_a_promotion_that_changed_nothing_can_be_tried_again(run):
+def test_a_failed_promotion_can_be_tried_again(run):
     tried = []
 
     def promote(environment):
@@ -80,7 +80,7 @@ def test_a_promotion_that_changed_nothing_can_be_tried_again(run):
 
 
 @SAME
-def test_the_commit_happens_in_the_winners_world_before_its_promotion(kind):
+def test_the_commit_happens_before_the_promotion(kind):
     run, worlds = kind
     world, log = worlds(), []
 
@@ -106,7 +106,7 @@ def test_the_commit_happens_in_the_winners_world_before_its_promotion(kind):
 
 
 @SAME
-def test_nothing_is_promoted_in_a_rollout_that_may_lose(run):
+def test_inside_a_rollout_nothing_is_promoted(run):
     promoted = []
     inner = best_of_n(talk(), n=2, environment=Worlds(), promote=promoted.append)
     run.invoke(best_of_n(kit.graph(MessagesState, inner=inner), n=3), {"messages": "go"})

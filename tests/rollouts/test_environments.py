@@ -19,7 +19,7 @@ from ec_agent import best_of_n, get_environment, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
-def test_each_rollout_has_one_while_it_runs(kind):
+def test_each_rollout_has_an_environment_while_it_runs(kind):
     run, worlds = kind
     world, seen = worlds(), []
 
@@ -74,7 +74,7 @@ def test_without_one_there_is_none(run):
     assert seen == [(None, False)] * 2
 
 
-def test_the_factory_is_given_the_rollouts_number_and_a_copy_of_the_input(kind):
+def test_the_factory_gets_index_and_input_copy(kind):
     run, worlds = kind
     world, seen = worlds(), []
     spoil = lambda i, known: (known["messages"].append(i), world(i, known))[1]  # noqa: E731
@@ -89,7 +89,7 @@ def test_the_factory_is_given_the_rollouts_number_and_a_copy_of_the_input(kind):
 
 
 @SAME
-def test_nested_rollouts_have_worlds_of_their_own(run):
+def test_nested_rollouts_have_their_own_environments(run):
     seen = []
     inner_world, outer_world = Worlds(), Worlds()
     pair = lambda: (get_environment(), kit.rollout_index())  # noqa: E731
@@ -109,7 +109,7 @@ def test_nested_rollouts_have_worlds_of_their_own(run):
 
 
 @SAME
-def test_nested_rollouts_without_worlds_are_in_the_one_around(run):
+def test_nested_rollouts_share_the_outer_environment(run):
     seen = []
 
     def look(state, config):

@@ -123,7 +123,7 @@ def test_the_recursion_limit_of_the_outer_run_is_its_own(run):
 THREAD = {"configurable": {"thread_id": "t"}}
 
 
-def test_an_interrupt_in_the_outer_graph_after_the_node_is_the_outer_graphs(run):
+def test_a_later_interrupt_is_the_outer_graphs(run):
     builder = StateGraph(MessagesState)
     builder.add_node("solve", best_of_n(kit.chat(kit.say(*PEAKS)), n=3))
     builder.add_node("approve", lambda s: {"messages": [("human", interrupt("ok?"))]})
@@ -137,7 +137,7 @@ def test_an_interrupt_in_the_outer_graph_after_the_node_is_the_outer_graphs(run)
 
 
 @pytest.mark.parametrize("option", ["final_action", "output"])
-def test_what_a_users_function_raises_for_one_rollout_is_that_rollouts_failure(run, option):
+def test_a_users_function_that_raises_fails_one_rollout(run, option):
     def picky(final, writes=None):
         if "answer 1" in str(final):
             raise LookupError("not this one")
@@ -161,7 +161,7 @@ def boom(*args, **kwargs):
 
 
 @pytest.mark.parametrize("option", ["calls", "sampling"])
-def test_what_calls_or_sampling_raises_is_not_lost(run, option):
+def test_an_error_of_calls_or_sampling_is_kept(run, option):
     node = best_of_n(kit.chat(kit.say(*PEAKS)), n=2, **{option: boom})
     with pytest.raises((AllRolloutsFailedError, LookupError), match="boom"):
         run.invoke(kit.outer(node), {"messages": "go"})
@@ -202,14 +202,14 @@ def ranking(*order: Any) -> Ranking:
         (0, "return a Ranking"),
     ],
 )
-def test_a_selector_that_answers_nonsense_is_named(run, verdict, message):
+def test_a_selector_with_a_bad_ranking_is_named(run, verdict, message):
     """Rollout 3 failed, so it must not be ranked either."""
     node = best_of_n(failing(None, None, None, LookupError()), n=4, selector=Choosing(verdict))
     with pytest.raises(ConfigError, match=f"selector 'choosing'.*{message}"):
         run.invoke(kit.outer(node), {"messages": "go"})
 
 
-def test_what_a_selector_raises_is_raised(run):
+def test_an_error_of_a_selector_is_raised(run):
     with pytest.raises(LookupError, match="boom"):
         run.invoke(kit.outer(best_of_n(failing(None), n=1, selector=Choosing(boom))), {"messages": "go"})
 
@@ -226,7 +226,7 @@ def test_a_selector_sees_failed_candidates_as_such(run):
     assert [(c.index, c.eligible, c.error) for c in seen] == [(0, True, None), (1, False, "LookupError: lost")]
 
 
-def test_a_retry_policy_of_the_agents_own_node_counts(run):
+def test_the_agents_own_retry_policy_works(run):
     tries = []
 
     def flaky(state):
@@ -243,7 +243,7 @@ def test_a_retry_policy_of_the_agents_own_node_counts(run):
     assert sorted(tries) == [0, 0, 1, 1, 2, 2]
 
 
-def test_a_failing_model_call_counts_as_none_in_the_timeline(run):
+def test_a_failed_model_call_is_not_counted(run):
     """The agent survives its model's error by asking again: two calls started, one answered."""
     model = ScriptedChatModel(
         lambda messages, index: (
@@ -264,7 +264,7 @@ def test_a_failing_model_call_counts_as_none_in_the_timeline(run):
     assert result.selection.winner == 1
 
 
-def test_an_agent_with_async_nodes_only_says_so_when_run_synchronously():
+def test_an_async_only_agent_says_so_in_sync():
     async def one(state):
         return {}
 
@@ -272,7 +272,7 @@ def test_an_agent_with_async_nodes_only_says_so_when_run_synchronously():
         best_of_n(kit.graph(MessagesState, one=one), n=1).invoke({"messages": "go"})
 
 
-def test_two_nodes_at_once_keep_their_rollouts_apart(run):
+def test_two_parallel_nodes_do_not_mix(run):
     """Two best_of_n nodes in one superstep, one of them with failures."""
     builder = StateGraph(MessagesState)
     builder.add_node("a", best_of_n(kit.chat(kit.say(*PEAKS)), n=3))
@@ -284,7 +284,7 @@ def test_two_nodes_at_once_keep_their_rollouts_apart(run):
 
 
 @pytest.mark.parametrize("saver", [None, InMemorySaver])
-def test_a_retry_policy_of_the_outer_node_runs_the_rollouts_again(run, saver):
+def test_the_outer_nodes_retry_runs_all_again(run, saver):
     tries = []
 
     def flaky(state):

@@ -99,7 +99,7 @@ def test_async_only(agent):
     ],
     ids=["invoke", "run", "stream", "batch", "as a node"],
 )
-def test_an_async_function_used_synchronously_is_refused_at_once(agent, use):
+def test_an_async_function_in_sync_is_refused(agent, use):
     with pytest.raises(AgentError, match="ainvoke"):
         use(best_of_n(agent, n=2))
 
@@ -188,13 +188,13 @@ def test_returning_nothing_is_a_failed_rollout(run, nothing):
     assert "NoFinalActionError" in result.selection.candidates[1].error
 
 
-def test_keys_the_outer_state_does_not_have_are_dropped_as_everywhere(run):
+def test_keys_unknown_to_the_outer_state_are_dropped(run):
     node = best_of_n(kit.spoken(lambda i: {"plain": i, "stranger": 1}), n=1)
     assert run.invoke(kit.outer(node, kit.Items), {"items": []}) == {"items": [], "plain": 0}
 
 
 @pytest.mark.parametrize("form", ["object", "dict"])
-def test_an_agent_that_runs_elsewhere_is_scored_by_the_messages_it_returns(run, form):
+def test_a_remote_agent_is_scored_by_its_messages(run, form):
     """No call is seen here; a remote graph's answers carry their logprobs."""
 
     def remote(state):
@@ -238,7 +238,7 @@ def test_best_of_n_of_best_of_n(run):
         assert kit.answers(run.invoke(node, {"messages": "go"})["messages"]) == ["answer 1"]
 
 
-def test_alone_a_function_that_calls_another_best_of_n_is_told_what_to_call():
+def test_alone_a_nested_call_says_what_to_call():
     inner = best_of_n(kit.chat(kit.say(15, 3)), n=2)
     with pytest.raises(AllRolloutsFailedError, match=r"StateMismatchError: .*\.as_agent\(\)"):
         best_of_n(lambda state: inner.invoke(state), n=2).invoke({"messages": "go"})

@@ -40,7 +40,7 @@ def question(**more):
 
 @pytest.mark.parametrize("config", [{"configurable": {"user": "u"}}, {"configurable": {"thread_id": "mine"}}, {}, None])
 @pytest.mark.parametrize("bound", [False, True])
-def test_a_config_of_its_own_does_not_hide_the_graph(run, config, bound):
+def test_an_own_config_does_not_hide_the_graph(run, config, bound):
     node = best_of_n(agent(), n=3)
     called = node.with_config(config or {}) if bound else node
 
@@ -55,7 +55,7 @@ def test_a_config_of_its_own_does_not_hide_the_graph(run, config, bound):
     assert [m.content for m in done["messages"]] == ["q", "answer 1"]
 
 
-def test_a_batch_is_answered_in_order_also_after_an_interrupt(run):
+def test_a_batch_keeps_order_after_an_interrupt(run):
     model = ScriptedChatModel(
         lambda messages, index: Reply(f"to {messages[-1].content}", entropies=kit.peak(PEAKS[index]), delay=0.005)
     )
@@ -123,7 +123,7 @@ def test_a_resumed_run_asks_again_when_all_had_failed(run, outage):
 
 @pytest.mark.parametrize("kind", [agent, lambda: lambda state: {"log": ["x"], "messages": []}])
 @pytest.mark.parametrize("inside", ["entrypoint", "task"])
-def test_where_there_is_no_state_to_write_to_nothing_is_lost_quietly(kind, inside):
+def test_without_a_state_to_write_it_is_refused(kind, inside):
     node = best_of_n(kind(), n=1)
 
     @task
@@ -145,7 +145,7 @@ def test_a_function_whose_keys_are_all_unknown(run):
 
 
 @pytest.mark.parametrize("wrap", [lambda a: a.with_retry(), lambda a: a.with_fallbacks([a]), lambda a: a.bind()])
-def test_a_wrapper_around_a_graph_would_double_count_and_is_refused(wrap):
+def test_a_wrapper_around_a_graph_is_refused(wrap):
     with pytest.raises(AgentError, match="whole state"):
         best_of_n(wrap(agent()))
 
@@ -166,7 +166,7 @@ def test_writes_are_not_added_to_anything(misuse):
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")
-def test_n_of_the_context_is_for_the_outermost(run):
+def test_the_contexts_n_is_for_the_outermost(run):
     ran = []
 
     def solve(state):

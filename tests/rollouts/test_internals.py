@@ -63,13 +63,13 @@ def config_of_a_task(run, schema=kit.Items, **more):
     return seen[0]
 
 
-def test_a_task_is_told_from_no_task(run):
+def test_inside_graph_recognises_a_task(run):
     assert internals.inside_graph(config_of_a_task(run))
     assert not internals.inside_graph({})
     assert not internals.inside_graph({"configurable": {"thread_id": "t"}})
 
 
-def test_the_channels_around_a_task_are_its_graphs_state(run):
+def test_a_tasks_channels_are_its_graphs_state(run):
     channels = internals.outer_channels(config_of_a_task(run))
     assert set(channels) == {"items", "plain"}
     assert isinstance(channels["items"], BinaryOperatorAggregate)
@@ -158,7 +158,7 @@ def test_which_writes_overwrite(run, value, anew):
         assert done["items"] == [1]
 
 
-def test_the_users_keys_are_told_from_the_bookkeeping(run):
+def test_the_users_keys_are_separated(run):
     config = config_of_a_task(
         run,
         checkpointer=InMemorySaver(),
@@ -215,13 +215,13 @@ async def by_events(graph):
 
 
 @pytest.mark.parametrize("use", [by_messages, by_events])
-def test_what_forces_streaming_is_told_from_other_handlers(use):
+def test_stream_handlers_are_recognised(use):
     manager = handlers_in_a_task(use)
     assert len(manager.handlers) > len(without_streaming(manager).handlers)
     assert len(manager.inheritable_handlers) > len(without_streaming(manager).inheritable_handlers)
 
 
-def test_the_links_of_streams_are_known_by_their_names():
+def test_the_config_keys_of_streams_exist():
     """A stream with subgraphs leads to nested graphs by a key of the config; another tells version 3 of the events."""
     assert constants.CONFIG_KEY_STREAM == internals.STREAM
     assert constants.CONFIG_KEY_STREAM_MESSAGES_V2 == internals.EVENTS_V3
@@ -240,7 +240,7 @@ def test_the_links_of_streams_are_known_by_their_names():
     assert set(seen[0]) - set(hidden) == {internals.STREAM}
 
 
-def test_a_run_within_a_run_gets_the_callbacks_of_the_one_around_unless_that_is_out_of_sight():
+def test_a_nested_run_inherits_callbacks_unless_hidden():
     seen = []
     inner = kit.graph(MessagesState, one=lambda s: seen.append(get_config()["callbacks"].handlers) or {})
     mine = BaseCallbackHandler()
@@ -254,7 +254,7 @@ def test_a_run_within_a_run_gets_the_callbacks_of_the_one_around_unless_that_is_
     assert [mine in handlers for handlers in seen] == [True, False]
 
 
-def test_other_handlers_stay_and_the_manager_is_a_copy():
+def test_other_handlers_stay_in_a_copy():
     mine = BaseCallbackHandler()
     manager = CallbackManager(handlers=[mine], inheritable_handlers=[mine])
     bare = without_streaming(manager)
@@ -268,7 +268,7 @@ def events_of(run, agent, state):
     return run.stream(agent, state, stream_mode="tasks")
 
 
-def test_a_task_event_starts_with_triggers_and_ends_with_a_result(run):
+def test_task_events_have_triggers_then_a_result(run):
     first, last = events_of(run, kit.graph(kit.Items, one=lambda s: {"items": [1]}), {"items": []})
     assert "triggers" in first
     assert first["id"] == last["id"]
@@ -285,7 +285,7 @@ def test_a_sent_task_is_triggered_by_push(run):
     assert [e["input"]["plain"] for e in starts] == [0, 1, 2]
 
 
-def test_a_functional_task_returns_under_a_key_of_its_own():
+def test_a_functional_task_has_a_return_key():
     @task
     def helper():
         return "x"
@@ -318,7 +318,7 @@ def test_steps_do_not_overlap_in_the_tasks_stream(run):
     assert kinds[6:] == [("start", "last"), ("end", "last")]
 
 
-def test_langgraphs_idle_stream_writer_is_known_and_others_are_heard(run):
+def test_langgraphs_idle_stream_writer_is_recognised(run):
     writers = []
 
     def look(state):
@@ -337,7 +337,7 @@ def test_langgraphs_idle_stream_writer_is_known_and_others_are_heard(run):
 
 
 @pytest.mark.parametrize("sent", [False, True])
-def test_an_error_handler_is_heard_with_the_task_that_it_rescues(run, sent):
+def test_an_error_handlers_failed_task_is_known(run, sent):
     def fail(state):
         raise ValueError("no")
 
@@ -359,7 +359,7 @@ def test_an_error_handler_is_heard_with_the_task_that_it_rescues(run, sent):
     assert set(heard.of.values()) == set(failed)
 
 
-def test_where_an_error_handler_comes_among_the_tasks_of_its_step():
+def test_an_error_handler_comes_after_its_task():
     paths = [
         ("__pregel_pull", "a b"),
         ("__pregel_pull", "a"),
@@ -383,7 +383,7 @@ def test_where_an_error_handler_comes_among_the_tasks_of_its_step():
 
 
 @pytest.mark.parametrize("point", [{"interrupt_before": ["b"]}, {"interrupt_after": ["a"]}, {"interrupt_after": "*"}])
-def test_a_breakpoint_shows_as_an_interrupt_without_a_question(run, point):
+def test_a_breakpoint_is_an_interrupt_without_question(run, point):
     def parts(**compiled):
         inner = kit.graph(kit.Items, a=lambda s: {"plain": 1}, b=lambda s: {"plain": 2}).copy(compiled)
         graph = kit.outer(inner, kit.Items, checkpointer=InMemorySaver())
@@ -400,7 +400,7 @@ def test_a_question_is_no_breakpoint(run):
     assert not internals.is_breakpoint(part)
 
 
-def test_what_begins_with_two_underscores_is_left_out_of_what_is_kept(run):
+def test_double_underscore_keys_are_not_in_metadata(run):
     saver = InMemorySaver()
     config = {"configurable": {"thread_id": "t", internals.BREAKPOINTS: {"interrupt_before": "*"}, "kept": 1}}
     run.invoke(kit.graph(kit.Items, a=lambda s: {"plain": 1}, checkpointer=saver), {"items": []}, config)
@@ -409,7 +409,7 @@ def test_what_begins_with_two_underscores_is_left_out_of_what_is_kept(run):
         assert internals.BREAKPOINTS not in found.metadata
 
 
-def test_a_schema_of_ones_own_adds_keys_to_a_graph_but_not_to_what_it_shows():
+def test_an_added_schema_adds_hidden_keys():
     class Shown(TypedDict):
         shown: str
 
@@ -428,12 +428,12 @@ def test_a_schema_of_ones_own_adds_keys_to_a_graph_but_not_to_what_it_shows():
     assert graph.get_input_jsonschema()["properties"].keys() == {"shown"}
 
 
-def test_a_tool_looks_at_its_arguments_before_it_runs():
+def test_a_tool_checks_its_arguments_first():
     assert list(signature(BaseTool._parse_input).parameters) == ["self", "tool_input", "tool_call_id"]
     assert "self._parse_input(" in getsource(BaseTool._to_args_and_kwargs)
 
 
-def test_a_task_holds_its_function_and_a_command_tells_its_writes():
+def test_tasks_and_commands_expose_what_we_read():
     made = task(len)
     assert isinstance(made, internals.TaskFunction)
     assert made.func is len

@@ -18,7 +18,7 @@ from ec_agent import best_of_n
 from ec_agent.insides import langgraph as internals
 
 
-def test_a_namespace_that_lasts_is_that_of_its_task_less_the_ids(run):
+def test_a_lasting_namespace_has_no_task_ids(run):
     seen, saver = [], InMemorySaver()
 
     def look(state, config):
@@ -35,7 +35,7 @@ def test_a_namespace_that_lasts_is_that_of_its_task_less_the_ids(run):
     assert internals.lasting("") == ""
 
 
-def test_what_an_entrypoint_saves_is_in_its_checkpoint(run):
+def test_an_entrypoints_saved_value_is_checkpointed(run):
     saver = InMemorySaver()
 
     @entrypoint(checkpointer=saver)
@@ -46,7 +46,7 @@ def test_what_an_entrypoint_saves_is_in_its_checkpoint(run):
     assert saver.get_tuple(THREAD).checkpoint["channel_values"][internals.PREVIOUS] == ["x"]
 
 
-def test_a_run_that_goes_back_says_to_which_checkpoint(run):
+def test_a_run_from_an_old_checkpoint_says_which(run):
     seen = []
 
     def look(state, config):
@@ -64,7 +64,7 @@ def test_a_run_that_goes_back_says_to_which_checkpoint(run):
     assert seen[2] in history
 
 
-def test_a_checkpoint_that_is_made_up_of_writes_says_so(run):
+def test_a_checkpoint_of_differences_is_marked(run):
     class Deltas(turns.Talk):
         heard: Annotated[list[str], DeltaChannel(lambda left, right: [*left, *right], snapshot_frequency=9)]
 
@@ -96,7 +96,7 @@ class Counting(InMemorySaver):
 
 
 @pytest.mark.parametrize("form", [turns.subgraph, turns.functional, turns.itself])
-def test_versions_of_a_rollout_are_those_of_the_runs_checkpointer(run, form):
+def test_a_rollouts_versions_come_from_the_checkpointer(run, form):
     saver = Counting()
     graph = kit.outer(best_of_n(form(), n=3), turns.Talk, checkpointer=saver)
     replies = [run.invoke(graph, {"text": text}, THREAD)["reply"] for text in ("red", "green", "blue")]

@@ -18,7 +18,7 @@ from ec_agent import EcAgentError, LowestCentroid, best_of_n
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
-def test_the_winners_question_is_asked_and_the_answer_goes_to_it_alone(run):
+def test_the_winners_question_gets_the_answer(run):
     agent = Asking()
     graph = kit.outer(best_of_n(agent.graph, n=3), checkpointer=InMemorySaver())
     done = run.invoke(graph, {"messages": "go"}, THREAD)
@@ -31,7 +31,7 @@ def test_the_winners_question_is_asked_and_the_answer_goes_to_it_alone(run):
     assert sorted(agent.calls) == [0, 1, 1, 2]
 
 
-def test_a_losers_question_is_asked_by_nobody(run):
+def test_a_losers_question_is_not_asked(run):
     agent, saver = Asking(indices=(0, 2)), InMemorySaver()
     graph = kit.outer(best_of_n(agent.graph, n=3), checkpointer=saver)
     done = run.invoke(graph, {"messages": "go"}, THREAD)
@@ -54,7 +54,7 @@ def test_an_answer_may_name_its_question(run):
     assert texts(done)[2] == "1 was told 'by id'"
 
 
-def test_two_questions_one_after_the_other(run):
+def test_two_questions_in_turn(run):
     def ask(state):
         told = [interrupt(f"{kit.rollout_index()} first"), interrupt(f"{kit.rollout_index()} second")]
         return {"messages": [("human", f"told {told}")]}
@@ -67,7 +67,7 @@ def test_two_questions_one_after_the_other(run):
     assert sorted(agent.calls) == [0, 1, 1, 2]
 
 
-def test_two_nodes_that_ask_one_after_the_other(run):
+def test_two_nodes_that_ask_in_turn(run):
     def asking(name):
         return lambda s: {"messages": [("human", f"{name} told {interrupt(name)}")]}
 
@@ -81,7 +81,7 @@ def test_two_nodes_that_ask_one_after_the_other(run):
     assert list(saver.storage) == ["t"]
 
 
-def test_two_questions_of_one_step_each_get_their_answer(run):
+def test_two_questions_of_a_step_get_answers(run):
     builder = StateGraph(MessagesState)
     model = kit.say(*PEAKS)
     builder.add_node("say", lambda s: {"messages": [model.invoke("?")]})
@@ -222,7 +222,7 @@ def test_standing_alone(run, saver):
         assert sorted(agent.calls) == [0, 1, 1, 2]
 
 
-def test_run_tells_of_the_choice_before_and_after_the_answer(run):
+def test_run_returns_the_choice_before_and_after(run):
     node = best_of_n(Asking(saver=InMemorySaver()).graph, n=3)
     result = run.run(node, {"messages": "go"}, THREAD)
     assert asked(result.output) == [{"ask": 1}]
@@ -235,7 +235,7 @@ def test_run_tells_of_the_choice_before_and_after_the_answer(run):
     assert result.selection.usage["generated_tokens"] == 80  # what came after the answer is on the bill
 
 
-def test_run_on_a_thread_where_nothing_is_left_to_do_is_no_type_error_of_ours(run):
+def test_run_on_an_ended_thread_says_so(run):
     node = best_of_n(Asking(saver=InMemorySaver()).graph, n=3)
     run.run(node, {"messages": "go"}, THREAD)
     run.run(node, Command(resume="yes"), THREAD)

@@ -47,7 +47,7 @@ def test_after_the_answer_a_commit(run, tmp_path):
     assert log == ["by 1"]
 
 
-def test_after_the_answer_a_commit_that_is_routed_onward(run):
+def test_after_the_answer_a_routed_commit(run):
     log = []
     node = best_of_n(commit_after_question(log), n=3)
     graph = kit.outer(node, checkpointer=InMemorySaver())

@@ -49,7 +49,7 @@ def test_the_answer_may_come_in_another_process(tmp_path):
     assert threads_in(path) == {"t"}
 
 
-def test_the_answer_may_come_in_another_process_on_the_loop(tmp_path):
+def test_the_answer_may_come_in_another_async_process(tmp_path):
     path, calls = tmp_path / "saver.sqlite", []
 
     async def step(agent, said):
@@ -81,7 +81,7 @@ def test_several_answers_each_in_another_process(tmp_path):
     assert threads_in(path) == {"t"}
 
 
-def test_while_the_winner_waits_the_losers_leave_nothing(tmp_path):
+def test_losers_leave_nothing_while_the_winner_waits(tmp_path):
     path = tmp_path / "saver.sqlite"
     with sqlite_saver(path) as saver:
         graph = kit.outer(best_of_n(Asking().graph, n=3), checkpointer=saver)
@@ -98,7 +98,7 @@ def test_a_question_without_a_winner_leaves_nothing(run):
     assert list(saver.storage) == ["t"]
 
 
-def test_two_turns_on_one_thread_ask_each_for_itself(run):
+def test_two_turns_on_a_thread_ask_separately(run):
     agent, saver = Asking(), InMemorySaver()
     graph = kit.outer(best_of_n(agent.graph, n=3), checkpointer=saver)
     for turn in range(2):

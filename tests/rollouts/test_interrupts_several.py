@@ -102,7 +102,7 @@ def each_way(form, drive):
 
 
 @FORMS
-def test_they_are_shown_together_and_answered_in_one_dict(run, form):
+def test_questions_are_shown_and_answered_together(run, form):
     def drive(graph):
         asked = questions(run.invoke(graph, {"messages": []}, THREAD))
         pending = sorted(each.value for each in graph.get_state(THREAD).interrupts)
@@ -116,7 +116,7 @@ def test_they_are_shown_together_and_answered_in_one_dict(run, form):
 
 @FORMS
 @pytest.mark.parametrize("order", ["abc", "cab"])
-def test_they_are_answered_one_after_the_other_in_any_order(run, form, order):
+def test_questions_may_be_answered_in_any_order(run, form, order):
     def drive(graph):
         done, left = run.invoke(graph, {"messages": []}, THREAD), []
         for name in order:
@@ -131,7 +131,7 @@ def test_they_are_answered_one_after_the_other_in_any_order(run, form, order):
 
 
 @FORMS
-def test_of_several_one_has_to_be_named_and_the_last_one_not(run, form):
+def test_one_of_several_answers_must_name_its_question(run, form):
     def drive(graph):
         asked = questions(run.invoke(graph, {"messages": []}, THREAD))
         with pytest.raises(RuntimeError, match="you must specify the interrupt id"):
@@ -142,7 +142,7 @@ def test_of_several_one_has_to_be_named_and_the_last_one_not(run, form):
     assert each_way(form, drive) == ["a: a", "b: b", "c: the last"]
 
 
-def test_the_winner_alone_goes_on_with_its_own_questions_only(run):
+def test_only_the_winners_questions_go_on(run):
     asked = []
 
     def ask(name):
@@ -168,7 +168,7 @@ def test_the_winner_alone_goes_on_with_its_own_questions_only(run):
     assert list(saver.storage) == ["t"]
 
 
-def test_several_questions_again_after_several(run):
+def test_several_questions_follow_several(run):
     builder = start(StateGraph(Told))
     for name in ("a", "b", "a2", "b2"):
         builder.add_node(name, asking(name))
@@ -185,7 +185,7 @@ def test_several_questions_again_after_several(run):
 
 
 @SAME
-def test_of_a_best_of_n_within_a_best_of_n(run):
+def test_in_a_nested_best_of_n(run):
     inner = kit.graph(Told, solve=best_of_n(branches(), n=3))
     graph = kit.outer(best_of_n(inner, n=2), Told, checkpointer=InMemorySaver())
     asked = questions(run.invoke(graph, {"messages": []}, THREAD))
@@ -220,7 +220,7 @@ def confirmed(post):
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])
-def test_tools_that_ask_while_they_are_carried_out(run, post, one_by_one):
+def test_tools_that_ask_while_carried_out(run, post, one_by_one):
     send = confirmed(post)
     calls = [("send", {"to": name}) for name in ("ann", "bob")]
     agent = create_agent(mailing.script(["no"], [calls, "end"]), [send])
@@ -249,7 +249,7 @@ def test_each_answer_in_another_process(tmp_path):
     assert sorted(done["told"]) == ["a: to a", "b: to b", "c: to c"]
 
 
-def test_the_form_of_the_answer_is_shown_as_alone(run):
+def test_the_answers_schema_is_shown_as_alone(run):
     form = {"type": "object", "properties": {"yes": {"type": "boolean"}}}
 
     def ask(state):

@@ -35,7 +35,7 @@ class Deep(TypedDict):
     messages: list[Any]
 
 
-def test_what_a_rollout_does_to_its_input_stays_there(run):
+def test_a_rollouts_changes_to_its_input_stay_there(run):
     seen = []
 
     def vandal(state):
@@ -100,7 +100,7 @@ def test_only_the_winner_writes_to_the_store(run):
 
 
 @SAME
-def test_the_agents_own_store_is_used_where_the_outer_graph_has_none(run):
+def test_the_agents_own_store_is_the_fallback(run):
     store = InMemoryStore()
     store.put(("a",), "k", {"v": "own"})
 
@@ -138,7 +138,7 @@ def test_two_outer_graphs_with_their_stores_share_one_node(run):
 
 @SAME
 @pytest.mark.parametrize("outer_saver", [None, InMemorySaver], ids=["no saver", "saver"])
-def test_a_subgraph_that_remembers_does_so_within_its_rollout(run, outer_saver):
+def test_a_remembering_subgraph_stays_in_its_rollout(run, outer_saver):
     """``checkpointer=True`` keeps a subgraph's state across its calls: its own rollout's, no other's. With a
     checkpointer around, as alone, the next turn goes on from there."""
 
@@ -165,7 +165,7 @@ def test_a_subgraph_that_remembers_does_so_within_its_rollout(run, outer_saver):
 @SAME
 @pytest.mark.parametrize("checkpointer", [True, False, "own"])
 @pytest.mark.parametrize("outer_saver", [None, InMemorySaver], ids=["no saver", "saver"])
-def test_an_agent_with_any_checkpointer_starts_each_rollout_from_where_it_would_alone(run, checkpointer, outer_saver):
+def test_with_any_checkpointer_rollouts_start_as_alone(run, checkpointer, outer_saver):
     own = InMemorySaver()
     seen = []
 
@@ -278,7 +278,7 @@ class OtherLocked(Locked):
     unknown: Any
 
 
-def test_what_cannot_be_copied_is_shared_with_a_warning(run):
+def test_an_uncopyable_value_is_shared_with_a_warning(run):
     def one(state):
         with state["lock"]:
             state["items"].append(ask())
@@ -292,7 +292,7 @@ def test_what_cannot_be_copied_is_shared_with_a_warning(run):
         assert done["lock"] is lock
 
 
-def test_what_the_agent_does_not_know_is_not_copied(run):
+def test_keys_unknown_to_the_agent_are_not_copied(run):
     agent = kit.graph(kit.Items, one=lambda s: {"items": [ask()]})
     given = {"items": [], "lock": threading.Lock(), "unknown": 1}
     assert run.invoke(kit.outer(best_of_n(agent, n=2), OtherLocked), given)["items"] == [1]
@@ -304,7 +304,7 @@ class LockedData:
     lock: Any = None
 
 
-def test_in_a_state_object_only_the_field_that_cannot_be_copied_is_shared(run):
+def test_in_an_object_only_uncopyable_fields_are_shared(run):
     seen = []
 
     def one(state):

@@ -87,7 +87,7 @@ def by_ctrl_c_in_the_loop(stream, walk):
 
 @forms
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-def test_a_stream_that_is_closed_stops_the_rollouts(form, mode):
+def test_closing_a_stream_stops_the_rollouts(form, mode):
     walk = Walk()
     by_closing(form(best_of_n(walk.graph(), n=N)).stream(ASK, **mode), walk)
     walk.stopped()
@@ -95,14 +95,14 @@ def test_a_stream_that_is_closed_stops_the_rollouts(form, mode):
 
 @pytest.mark.parametrize("leave", [by_closing, by_forgetting, by_an_error, by_ctrl_c_in_the_loop])
 @pytest.mark.parametrize("agent", [Walk.graph, Walk.function], ids=["graph", "function"])
-def test_every_way_to_leave_stops_them(leave, agent):
+def test_every_way_of_leaving_stops_the_rollouts(leave, agent):
     walk = Walk()
     streams = [kit.outer(best_of_n(agent(walk), n=N)).stream(ASK, stream_mode="custom")]
     leave(streams.pop(), walk)
     walk.stopped()
 
 
-def test_an_event_stream_that_is_aborted_stops_them():
+def test_aborting_an_event_stream_stops_the_rollouts():
     walk = Walk()
     with kit.outer(best_of_n(walk.graph(), n=N)).stream_events(ASK, version="v3") as events:
         for _ in events:
@@ -112,7 +112,7 @@ def test_an_event_stream_that_is_aborted_stops_them():
     walk.stopped()
 
 
-def test_rollouts_of_a_best_of_n_inside_stop_too():
+def test_nested_rollouts_stop_too():
     walk = Walk()
     within = best_of_n(walk.graph(), n=2)
     stream = best_of_n(kit.outer(within), n=2).stream(ASK, stream_mode="custom")
@@ -143,14 +143,14 @@ def failing(walk):
     return builder.compile()
 
 
-def test_a_node_that_fails_beside_it_stops_them(run):
+def test_a_failing_parallel_node_stops_the_rollouts(run):
     walk = Walk()
     with pytest.raises(LookupError, match="beside"):
         run.invoke(failing(walk), ASK)
     walk.stopped()
 
 
-def test_a_task_that_fails_beside_it_in_an_executor_of_langchain_stops_them():
+def test_a_failing_task_in_langchains_executor_stops_them():
     walk = Walk()
 
     def side_by_side():
@@ -169,7 +169,7 @@ def test_a_task_that_fails_beside_it_in_an_executor_of_langchain_stops_them():
 # What becomes of those that were stopped.
 
 
-def test_they_have_not_failed_and_are_not_retried_and_nothing_is_chosen():
+def test_stopped_rollouts_are_neither_retried_nor_chosen():
     walk, worlds, heard = Walk(), Worlds(False), []
     node = best_of_n(
         walk.graph(), n=N, environment=worlds, retry=RetryPolicy(retry_on=lambda error: True, initial_interval=0.01)
@@ -186,7 +186,7 @@ def test_they_have_not_failed_and_are_not_retried_and_nothing_is_chosen():
     assert (len(worlds.made), worlds.left_open) == (N, [])
 
 
-def test_a_resumed_run_runs_only_what_had_not_ended():
+def test_a_resumed_run_runs_only_unfinished_rollouts():
     walk = Walk(0.01)
     saver = InMemorySaver()
     graph = kit.outer(best_of_n(walk.graph(), n=N, limits=Limits(max_concurrency=1)), checkpointer=saver)
@@ -204,7 +204,7 @@ def test_a_resumed_run_runs_only_what_had_not_ended():
     assert set(saver.storage) == {"t"}
 
 
-def test_rollouts_that_wait_for_their_turn_never_start():
+def test_waiting_rollouts_never_start():
     walk, worlds = Walk(), Worlds(False)
     node = best_of_n(walk.graph(), n=N, limits=Limits(max_concurrency=2), environment=worlds)
     by_closing(kit.outer(node).stream(ASK, stream_mode="custom"), walk)
@@ -213,7 +213,7 @@ def test_rollouts_that_wait_for_their_turn_never_start():
     assert len(worlds.made) == 2
 
 
-def test_a_wait_for_the_next_try_is_over():
+def test_a_wait_for_a_retry_ends():
     asked = []
 
     def down(messages, index):
@@ -234,7 +234,7 @@ def test_a_wait_for_the_next_try_is_over():
 
 
 @pytest.mark.parametrize("caught", [Exception, BaseException])
-def test_an_agent_that_catches_everything_is_stopped_all_the_same(caught):
+def test_an_agent_that_catches_everything_stops_too(caught):
     walk = Walk()
     refused = []
 
@@ -258,7 +258,7 @@ def test_an_agent_that_catches_everything_is_stopped_all_the_same(caught):
     assert bool(refused) == (caught is BaseException)
 
 
-def test_a_tool_is_waited_for_and_is_the_last():
+def test_a_running_tool_is_the_last_call():
     looked, entered = [], threading.Event()
 
     @tool
@@ -286,7 +286,7 @@ def test_a_tool_is_waited_for_and_is_the_last():
 # What is no leaving.
 
 
-def test_work_that_outlives_the_run_goes_on():
+def test_background_work_goes_on():
     """A node starts something in a thread of its own, which asks best_of_n after the stream was left."""
     walk = Walk(delay=0)
     left, ended = threading.Event(), []
@@ -303,7 +303,7 @@ def test_work_that_outlives_the_run_goes_on():
     assert len(ended[0]["messages"]) == STEPS + 1
 
 
-def test_runs_in_threads_and_tasks_of_the_users_own_go_on():
+def test_the_users_own_threads_and_tasks_go_on():
     walk = Walk(delay=0)
     ended = []
     thread = threading.Thread(target=lambda: ended.append(best_of_n(walk.graph(), n=N).invoke(ASK)))
@@ -339,7 +339,7 @@ async def leave_by_cancelling(node, walk):
 
 @forms
 @pytest.mark.parametrize("leave", [leave_by_breaking, leave_by_cancelling])
-def test_async_runs_that_are_left_stop_too(form, leave):
+def test_async_runs_stop_too(form, leave):
     if form is FORMS["two graphs up"] and leave is leave_by_breaking:
         pytest.skip("its custom events stay below without subgraphs=True")
     walk = Walk()
@@ -353,7 +353,7 @@ def test_async_runs_that_are_left_stop_too(form, leave):
 
 
 @pytest.mark.parametrize("leave", [leave_by_breaking, leave_by_cancelling])
-def test_threads_of_async_rollouts_that_are_left_stop_at_their_next_call(leave):
+def test_threads_of_async_rollouts_stop_too(leave):
     """A synchronous function that asks many times runs in a thread, which no cancellation reaches."""
     walk = Walk()
     asyncio.run(leave(kit.outer(best_of_n(walk.function(), n=N)), walk))

@@ -194,7 +194,7 @@ def test_a_run_cancelled_in_the_middle_leaves_nothing(home, place, saver):
 
 
 @pytest.mark.parametrize("place", ["model", "tool", "commit"])
-def test_a_synchronous_run_that_is_broken_off_leaves_nothing(home, place):
+def test_a_broken_off_sync_run_leaves_nothing(home, place):
     reached = threading.Event()
     SQLiteJournal(home / "commits.db").read("none")
     with nothing_left(home):
@@ -254,7 +254,7 @@ def test_a_rollout_out_of_time_leaves_nothing(home):
         assert asyncio.run(main()) == set()
 
 
-def test_a_stream_that_nobody_reads_to_its_end_leaves_nothing(home):
+def test_an_unread_stream_leaves_nothing(home):
     async def main():
         node = best_of_n(kit.chat(kit.say(*PEAKS)), n=3, environment=SQLiteCopies(home / "shop.db"))
         parts = kit.outer(node).astream({"messages": "go"}, stream_mode="custom")
@@ -268,7 +268,7 @@ def test_a_stream_that_nobody_reads_to_its_end_leaves_nothing(home):
 
 
 @SAME
-def test_a_branch_beside_a_rollouts_stop_is_over_when_the_run_is(home):
+def test_a_parallel_branch_ends_with_the_run(home):
     @commit_tool
     @tool
     async def sell() -> str:

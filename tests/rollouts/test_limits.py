@@ -30,7 +30,7 @@ BAD_NUMBERS = [0, -1, 1.5, "2", True, False, float("nan"), [], object()]
 
 @pytest.mark.parametrize("field", ["max_concurrency", "recursion_limit", "max_tokens", "token_budget", "quorum"])
 @pytest.mark.parametrize("value", BAD_NUMBERS, ids=named)
-def test_what_is_no_whole_number_is_refused(field, value):
+def test_anything_but_a_whole_number_is_refused(field, value):
     with pytest.raises(ConfigError, match=f"{field} is .*give a whole number of at least 1"):
         Limits(**{field: value})
 
@@ -42,19 +42,19 @@ def test_only_the_recursion_limit_cannot_be_none():
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.0, "2", True, float("nan"), [], object()], ids=named)
-def test_what_is_no_time_is_refused(value):
+def test_anything_but_a_time_is_refused(value):
     with pytest.raises(ConfigError, match=r"timeout is .*give seconds"):
         Limits(timeout=value)
 
 
 @pytest.mark.parametrize("value", [None, "", "CUT", True, 1, [], {}], ids=named)
-def test_over_budget_is_one_of_two_words(value):
+def test_over_budget_has_two_values(value):
     with pytest.raises(ConfigError, match=r"over_budget is .*'finish' or 'cut'"):
         Limits(over_budget=value)
 
 
 @pytest.mark.parametrize("value", [None, 3, {"timeout": 1}, Limits], ids=named)
-def test_limits_are_limits(value):
+def test_limits_must_be_a_limits_object(value):
     with pytest.raises(ConfigError, match="give Limits"):
         best_of_n(kit.chat(kit.say(*PEAKS)), limits=value)
 
@@ -62,7 +62,7 @@ def test_limits_are_limits(value):
 # Time.
 
 
-def test_a_rollout_on_the_loop_is_cancelled_with_all_it_started():
+def test_an_async_rollout_is_cancelled_with_its_tasks():
     log = []
 
     async def branch(state):
@@ -105,14 +105,14 @@ def test_a_rollout_on_the_loop_is_cancelled_with_all_it_started():
     assert result.selection.winner == 2  # rollout 1, the surest early, was too late
 
 
-def test_time_is_counted_for_each_rollout_from_its_own_start():
+def test_each_rollouts_time_counts_from_its_start():
     model = ScriptedChatModel(lambda messages, i: Reply(f"answer {i}", entropies=kit.peak(PEAKS[i]), delay=0.7))
     node = best_of_n(kit.chat(model), n=3, limits=Limits(timeout=1.5, max_concurrency=1))
     assert [c.error for c in asyncio.run(node.arun({"messages": "go"})).selection.candidates] == [None] * 3
 
 
 @pytest.mark.parametrize("what", ["model", "tool"])
-def test_a_synchronous_rollout_is_stopped_at_its_next_call(what):
+def test_a_sync_rollout_stops_at_its_next_call(what):
     calls = []
 
     @tool
@@ -149,7 +149,7 @@ def test_an_answer_after_the_time_is_late(run):
     assert selection.winner == 2
 
 
-def test_a_timeout_error_of_the_agents_own_stays_its_own(run):
+def test_the_agents_own_timeout_error_stays(run):
     def one(state):
         reply = kit.say(*PEAKS).invoke("?")
         if kit.rollout_index() == 1:
@@ -160,7 +160,7 @@ def test_a_timeout_error_of_the_agents_own_stays_its_own(run):
     assert run.run(node, {"messages": "go"}).selection.candidates[1].error == "TimeoutError: mine"
 
 
-def test_an_agent_that_swallows_the_end_of_its_time_is_late_all_the_same():
+def test_an_agent_that_catches_the_timeout_fails():
     async def one(state):
         reply = await kit.say(*PEAKS).ainvoke("?")
         if kit.rollout_index() == 1:
@@ -185,7 +185,7 @@ def test_a_timeout_is_a_timeout_error(run):
 # Tokens.
 
 
-def test_a_rollout_that_generates_too_much_is_a_failed_candidate_and_on_the_bill(run):
+def test_too_many_tokens_fail_and_are_paid(run):
     model = ScriptedChatModel(
         lambda messages, i: Reply(f"answer {i}", entropies=kit.peak(PEAKS[i], 40 if i == 1 else 20))
     )
@@ -202,7 +202,7 @@ def test_exactly_max_tokens_is_not_too_much(run):
     assert [c.error for c in run.run(node, {"messages": "go"}).selection.candidates] == [None] * 3
 
 
-def test_no_call_is_made_once_max_tokens_are_used_up(run):
+def test_no_call_after_max_tokens(run):
     asked = []
 
     def one(state):
@@ -217,7 +217,7 @@ def test_no_call_is_made_once_max_tokens_are_used_up(run):
     assert sorted(asked) == [0, 1]
 
 
-def test_an_agent_that_catches_it_has_failed_all_the_same(run):
+def test_an_agent_that_catches_the_limit_fails(run):
     def one(state):
         with suppress(Exception):
             kit.say(*PEAKS).invoke("?")
@@ -228,7 +228,7 @@ def test_an_agent_that_catches_it_has_failed_all_the_same(run):
 
 
 @pytest.mark.parametrize("over_budget", ["finish", "cut"])
-def test_what_has_not_started_when_the_budget_is_spent_does_not_start(run, over_budget):
+def test_with_a_spent_budget_nothing_starts(run, over_budget):
     asked = []
 
     def script(messages, index):
@@ -246,7 +246,7 @@ def test_what_has_not_started_when_the_budget_is_spent_does_not_start(run, over_
 
 
 @pytest.mark.parametrize(("over_budget", "calls"), [("finish", 3), ("cut", 2)])
-def test_a_rollout_that_runs_when_the_budget_is_spent(run, over_budget, calls):
+def test_a_running_rollout_when_the_budget_ends(run, over_budget, calls):
     asked = []
 
     def one(state):
@@ -310,7 +310,7 @@ def test_a_quorum_that_is_met(run):
     assert run.run(node, {"messages": "go"}).selection.winner == 2
 
 
-def test_on_unscored_first_does_not_get_around_a_quorum(run):
+def test_on_unscored_first_does_not_avoid_a_quorum(run):
     options = {"n": 3, "on_unscored": "first"}
     done = run.invoke(best_of_n(kit.chat(unscored(0, 1, 2)), **options), {"messages": "go"})
     assert kit.answers(done["messages"]) == ["answer 0"]
@@ -318,7 +318,7 @@ def test_on_unscored_first_does_not_get_around_a_quorum(run):
         run.invoke(best_of_n(kit.chat(unscored(0, 1, 2)), **options, limits=Limits(quorum=1)), {"messages": "go"})
 
 
-def test_none_scored_and_none_left_are_errors_of_their_own(run):
+def test_none_scored_and_all_failed_differ(run):
     limits = Limits(quorum=2)
     with pytest.raises(NoScoredRolloutError):
         run.invoke(best_of_n(kit.chat(unscored(0, 1, 2)), n=3, limits=limits), {"messages": "go"})
@@ -350,7 +350,7 @@ def busy(times, peaks=PEAKS, delay=0.0):
     return kit.graph(MessagesState, one=lambda s: {"messages": [model.invoke("?") for _ in range(times)][-1:]}), asked
 
 
-def test_a_nested_limit_holds_within(run):
+def test_a_nested_limit_holds_inside(run):
     agent, asked = busy(3)
     inner = best_of_n(agent, n=2, limits=Limits(max_tokens=20))
     with pytest.raises(AllRolloutsFailedError, match="max_tokens=20"):
@@ -359,7 +359,7 @@ def test_a_nested_limit_holds_within(run):
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.IdenticalRolloutsWarning")
-def test_tokens_of_nested_losers_count_against_the_limit_around(run):
+def test_nested_losers_tokens_count_for_the_outer_limit(run):
     agent, _ = busy(1)
     outer = kit.graph(MessagesState, inner=best_of_n(agent, n=3))
     with pytest.raises(AllRolloutsFailedError, match="TokenLimitError"):
@@ -373,7 +373,7 @@ def test_tokens_of_nested_losers_count_against_the_limit_around(run):
 @pytest.mark.parametrize(
     "limits", [Limits(max_tokens=40), Limits(token_budget=40, over_budget="cut")], ids=["max_tokens", "budget"]
 )
-def test_the_limit_around_stops_nested_rollouts_while_they_run(run, limits):
+def test_the_outer_limit_stops_nested_rollouts(run, limits):
     agent, asked = busy(10)
     outer = kit.graph(MessagesState, inner=best_of_n(agent, n=1))
     with pytest.raises(AllRolloutsFailedError):
@@ -381,7 +381,7 @@ def test_the_limit_around_stops_nested_rollouts_while_they_run(run, limits):
     assert len(asked) <= 3
 
 
-def test_the_time_of_a_synchronous_rollout_ends_at_the_next_nested_call():
+def test_a_sync_timeout_ends_at_a_nested_call():
     agent, asked = busy(10, delay=0.1)
     outer = kit.graph(MessagesState, inner=best_of_n(agent, n=1))
     with pytest.raises(AllRolloutsFailedError, match="RolloutTimeoutError"):
@@ -389,7 +389,7 @@ def test_the_time_of_a_synchronous_rollout_ends_at_the_next_nested_call():
     assert len(asked) <= 4
 
 
-def test_the_time_of_a_rollout_on_the_loop_ends_nested_ones():
+def test_an_async_timeout_ends_nested_rollouts():
     model = ScriptedChatModel(lambda messages, i: Reply("late", entropies=kit.peak(3), delay=5))
     outer = kit.graph(MessagesState, inner=best_of_n(kit.chat(model), n=2))
     started = time.monotonic()
@@ -398,7 +398,7 @@ def test_the_time_of_a_rollout_on_the_loop_ends_nested_ones():
     assert time.monotonic() - started < 3
 
 
-def test_a_limit_met_in_a_tool_node_that_handles_errors_is_a_limit(run):
+def test_a_limit_in_an_error_handling_tool_node(run):
     @tool
     def look() -> str:
         """Look."""

@@ -21,7 +21,7 @@ def look(what: str) -> str:
     return f"saw {what}"
 
 
-def test_logprobs_go_with_their_rollout_not_with_the_garbage(run):
+def test_logprobs_are_freed_with_their_rollout(run):
     """Twenty small objects a token: what waits for the collector makes every collection slow."""
 
     def reply(messages, index):
@@ -45,7 +45,7 @@ def with_logprobs():
     return sum("logprobs" in message.response_metadata for message in messages)
 
 
-def test_the_count_of_questions_does_not_keep_the_states_of_ended_runs(run):
+def test_counting_questions_keeps_no_states(run):
     """A task's config holds the whole state of its run."""
     graph = kit.outer(best_of_n(kit.chat(kit.say(3, 9)), n=2))
     for _ in range(3):

@@ -39,7 +39,7 @@ def told(messages):
 
 
 @forms
-def test_as_often_as_the_agent_alone_says_it(run, form):
+def test_repeated_messages_come_as_often_as_alone(run, form):
     config = kit.THREAD
     alone, ours = agent(form, InMemorySaver()), best_of_n(agent(form, InMemorySaver()), n=3)
     for question in ("go", "the same", "go"):
@@ -58,7 +58,7 @@ def test_as_a_node_over_several_turns(run, form):
 
 
 @pytest.mark.parametrize("which", ["the new one", "the old one", "both"])
-def test_what_is_taken_away_again_is_what_the_agent_alone_takes_away(run, which):
+def test_removed_messages_are_removed_as_alone(run, which):
     def take_away(state):
         same = [message.id for message in state["messages"] if message.content == "same"]
         gone = {"the new one": same[-1:], "the old one": same[:1], "both": same}[which]
@@ -82,7 +82,7 @@ def test_what_is_taken_away_again_is_what_the_agent_alone_takes_away(run, which)
 
 @forms
 @pytest.mark.parametrize("again", ["before", "after", "both"])
-def test_one_with_an_id_of_its_own_beside_it(run, form, again):
+def test_a_message_with_its_own_id_beside_it(run, form, again):
     model = kit.say(*kit.PEAKS)
     named = lambda name: lambda state: {"messages": [HumanMessage("same", id=name)]}  # noqa: E731
     nodes = {

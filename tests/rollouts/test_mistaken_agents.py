@@ -116,7 +116,7 @@ def test_a_function_that_makes_an_agent(maker):
         best_of_n(maker)
 
 
-def test_it_is_named():
+def test_the_maker_function_is_named():
     with pytest.raises(AgentError, match=r"make_agent takes nothing.*best_of_n\(make_agent\(\)\)"):
         best_of_n(make_agent)
     for maker in (make_agent_soon, functools.partial(make_agent_soon), RunnableLambda(make_agent_soon)):
@@ -179,7 +179,7 @@ def test_functions_that_are_agents_are_taken(run, agent):
 
 
 @pytest.mark.parametrize("maker", [lambda state: GRAPH, lambda state: MODEL, lambda s: StateGraph(MessagesState)])
-def test_one_that_looks_like_an_agent_is_seen_when_it_has_run(run, maker):
+def test_a_hidden_maker_is_seen_after_running(run, maker):
     with pytest.raises(AllRolloutsFailedError, match=r"makes an agent rather than being one.*best_of_n\(make_agent\("):
         run.run(best_of_n(maker, n=2), {"messages": "go"})
     with pytest.raises(AllRolloutsFailedError, match="makes an agent"):
@@ -203,7 +203,7 @@ def test_a_chat_model(model):
         best_of_n(model)
 
 
-def test_what_is_advised_for_a_chat_model_works(run):
+def test_the_advice_for_a_chat_model_works(run):
     advised = lambda state: {"messages": [MODEL.invoke(state["messages"])]}  # noqa: E731
     assert kit.answers(run.invoke(kit.outer(best_of_n(advised, n=2)), {"messages": "go"})["messages"]) == ["answer 1"]
 
@@ -219,7 +219,7 @@ MESSAGE_MAKERS = {
 
 
 @pytest.mark.parametrize("maker", MESSAGE_MAKERS.values(), ids=MESSAGE_MAKERS)
-def test_a_sequence_that_ends_in_a_chat_model_is_refused_as_a_node_before_anything_runs(run, maker):
+def test_a_sequence_ending_in_a_model_is_refused(run, maker):
     with pytest.raises(AgentError, match=r"ends in \w+: it returns .*\[\(prompt \| model\)\.invoke\(state\)\]"):
         run.invoke(kit.outer(best_of_n(maker, n=2)), {"messages": "go"})
     run.run(best_of_n(maker, n=2), {"messages": [("user", "go")]})  # alone, what it returns is the output
@@ -227,7 +227,7 @@ def test_a_sequence_that_ends_in_a_chat_model_is_refused_as_a_node_before_anythi
     assert kit.answers(run.invoke(kit.outer(mapped), {"messages": "go"})["messages"]) == ["answer 1"]
 
 
-def test_what_is_advised_for_a_prompt_and_a_model_works(run):
+def test_the_advice_for_a_prompt_and_model_works(run):
     advised = eval(AS_UPDATE, {"best_of_n": functools.partial(best_of_n, n=2), "prompt": PROMPT, "model": MODEL})
     assert kit.answers(run.invoke(kit.outer(advised), {"messages": "go"})["messages"]) == ["answer 1"]
 
@@ -288,5 +288,5 @@ def test_a_selector_nobody_knows_or_misspelt():
         best_of_n(GRAPH, selector=MajorityVote)
 
 
-def test_an_agent_of_langchain_is_one():
+def test_langchains_agents_are_accepted():
     assert best_of_n(create_agent(MODEL, [look]))

@@ -46,7 +46,7 @@ ANSWERED = {
 
 
 @pytest.mark.parametrize("how", ANSWERED)
-def test_the_first_is_taken_and_no_model_is_blamed(run, how):
+def test_the_first_wins_and_no_model_is_blamed(run, how):
     agent, ask = ANSWERED[how]()
     alone = run.invoke(agent, ask)["messages"][-1].content if hasattr(agent, "invoke") else None
     with warnings.catch_warnings():
@@ -86,7 +86,7 @@ def test_within_a_graph_and_as_an_agent(run):
     assert kit.answers(run.invoke(node, {"messages": "an allowed thing"})["messages"])[0].startswith("answer")
 
 
-def test_those_that_asked_no_model_never_beat_one_that_did(run):
+def test_rollouts_without_a_model_never_win_over_others(run):
     def some(state):
         text = "canned" if kit.rollout_index() != 1 else SPEAKS.invoke("?").content
         return {"messages": [AIMessage(text)]}
@@ -122,7 +122,7 @@ def test_an_action_without_a_model_is_routed(run):
     assert result.selection.winner == 0
 
 
-def test_a_question_before_any_model_and_a_canned_answer_after_it(run):
+def test_a_question_before_any_model_call(run):
     def ask(state):
         return {"messages": [AIMessage(interrupt("sure?"))]}
 
@@ -157,12 +157,12 @@ FAILING = ScriptedChatModel(lambda messages, index: Reply(error=LookupError("out
     ],
     ids=["outage", "filter", "failing", "remote"],
 )
-def test_a_model_that_was_asked_in_vain_stays_an_error(run, agent, options, text):
+def test_a_failed_model_call_stays_an_error(run, agent, options, text):
     with pytest.raises(NoScoredRolloutError, match=text):
         run.run(best_of_n(agent, n=2, **options), {"messages": "go"})
 
 
-def test_an_outage_in_one_is_an_error_even_where_the_other_asked_nobody(run):
+def test_an_outage_in_one_rollout_is_an_error(run):
     def agent(state):
         return {"messages": [MUTE.invoke("?") if kit.rollout_index() else AIMessage(NO)]}
 
@@ -171,6 +171,6 @@ def test_an_outage_in_one_is_an_error_even_where_the_other_asked_nobody(run):
     assert [candidate.unscored for candidate in caught.value.candidates] == ["no model", "coverage"]
 
 
-def test_a_quorum_of_scored_rollouts_is_still_asked_for(run):
+def test_a_quorum_still_holds(run):
     with pytest.raises(QuorumError, match="no model"):
         run.run(best_of_n(canned(), n=2, limits=Limits(quorum=1)), {"messages": "go"})

@@ -41,7 +41,7 @@ def writes():
     return seen[0]
 
 
-def test_they_are_a_list_of_commands():
+def test_writes_are_a_list_of_commands():
     found = writes()
     assert isinstance(found, Writes)
     assert isinstance(found, list)
@@ -83,12 +83,12 @@ def test_they_are_a_list_of_commands():
         lambda w: operator.itemgetter("messages")(w),
     ],
 )
-def test_reading_them_as_a_state_names_the_way_out(mistake):
+def test_reading_writes_as_a_state_is_refused(mistake):
     with pytest.raises(AgentError, match=r"\.as_agent\(\)"):
         mistake(writes())
 
 
-def test_what_a_list_is_asked_for_is_answered():
+def test_list_operations_work():
     found = writes()
     assert found[0] in found
     assert len(found.copy()) == len(found) == len([*found])
@@ -132,7 +132,7 @@ def test_the_error_reaches_the_user_of_the_outer_graph():
 
 
 @pytest.mark.parametrize("mistake", [lambda w: {"messages": w}, lambda w: {"messages": list(w)}])
-def test_returning_them_under_a_key_is_loud(mistake):
+def test_returning_writes_under_a_key_is_refused(mistake):
     node = best_of_n(kit.chat(kit.say(*PEAKS)), n=3)
     with pytest.raises(Exception, match="Command"):
         kit.outer(lambda state: mistake(node.invoke(state))).invoke({"messages": "go"})
@@ -242,7 +242,7 @@ def test_as_a_nameless_node(run):
     assert kit.answers(run.invoke(builder.compile(), {"messages": "go"})["messages"]) == ["answer 1"]
 
 
-def test_in_a_tool_it_is_loud(run):
+def test_in_a_tool_it_is_refused(run):
     """A tool that reads the writes as a state: the tool's user learns of ``as_agent``."""
     node = best_of_n(kit.chat(kit.say(*PEAKS)), n=3)
 

@@ -157,7 +157,7 @@ def undisturbed():
 
 
 @pytest.mark.parametrize("moment", [each for each in AT if each != "question_waits"])
-def test_one_that_fails_costs_a_warning_and_neither_the_run_nor_others_anything(run, moment, undisturbed):
+def test_a_failing_observer_costs_only_a_warning(run, moment, undisturbed):
     told, others, events = [], [], []
     broken = Installed("run", lambda question: everything(told, fails_at=moment), key="broken")
     beside = Installed("recording", lambda question: everything(others))
@@ -174,7 +174,7 @@ def test_one_that_fails_costs_a_warning_and_neither_the_run_nor_others_anything(
     assert len(later) <= 2, later  # the rollouts beside it may be in the middle of telling
 
 
-def test_one_that_fails_as_it_is_made(run):
+def test_an_observer_that_fails_when_made(run):
     def failing(question):
         raise LookupError(question.agent)
 
@@ -183,7 +183,7 @@ def test_one_that_fails_as_it_is_made(run):
 
 
 @pytest.mark.parametrize("swallows", [True, False])
-def test_what_a_question_fails_with_is_seen_and_not_kept(run, swallows):
+def test_an_observer_cannot_swallow_a_questions_error(run, swallows):
     seen = []
 
     class Swallowing(Observer):
@@ -204,7 +204,7 @@ def test_what_a_question_fails_with_is_seen_and_not_kept(run, swallows):
     assert len(seen) == 1
 
 
-def test_questions_of_rollouts_are_heard_by_those_who_observe_everywhere(run):
+def test_nested_questions_are_observed_everywhere_only(run):
     here, everywhere = [], []
     inner = best_of_n(kit.chat(kit.say(3, 9)), n=2)
     nested = best_of_n(kit.outer(inner), n=2)
@@ -217,7 +217,7 @@ def test_questions_of_rollouts_are_heard_by_those_who_observe_everywhere(run):
     assert (len(here), len(everywhere)) == (1, 3)
 
 
-def test_the_order_is_that_of_the_places_whoever_was_installed_first(monkeypatch):
+def test_the_order_is_that_of_the_places(monkeypatch):
     monkeypatch.setattr(observing, "ALWAYS", {})
     made = []
     installed = [Installed(place, lambda question, place=place: made.append(place)) for place in PLACES[1:5]]
@@ -230,7 +230,7 @@ def test_the_order_is_that_of_the_places_whoever_was_installed_first(monkeypatch
         made.clear()
 
 
-def test_in_one_place_those_with_the_same_key_replace_each_other():
+def test_makers_with_the_same_key_replace_each_other():
     made = []
     installed = [
         Installed("recording", lambda question, name=name: made.append(name), key=key)
@@ -241,7 +241,7 @@ def test_in_one_place_those_with_the_same_key_replace_each_other():
     assert sorted(made) == ["b", "c"]
 
 
-def test_a_handler_that_is_to_raise_does(run):
+def test_a_handler_with_raise_error_raises(run):
     class Veto(BaseCallbackHandler):
         raise_error = True
 
@@ -252,7 +252,7 @@ def test_a_handler_that_is_to_raise_does(run):
         run.run(best_of_n(kit.chat(kit.say(3, 9)), n=2), ASKED, {"callbacks": [Veto()]})
 
 
-def test_a_listener_that_rewrites_what_it_is_told_rewrites_its_own_copy(run):
+def test_a_listener_gets_its_own_copy(run):
     told = []
 
     def rewriting(event):

@@ -62,7 +62,7 @@ AGENTS = (one_node_asks_twice, two_nodes_ask, side_by_side, breakpoints)
 
 @pytest.mark.parametrize("make", AGENTS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("method", ["invoke", "run"])
-def test_each_pause_has_an_output_and_the_end_has_the_answers(run, make, method):
+def test_each_pause_has_an_output_and_a_receipt(run, make, method):
     node = best_of_n(make(kit.say(*kit.PEAKS)), n=3)
     given, winners, said = {"messages": [("human", "go")]}, [], []
     for _ in range(3):

@@ -143,7 +143,7 @@ def turns(run, runnable, keeper):
 
 
 @agents
-def test_over_turns_the_winners_are_found_again(run, made):
+def test_the_winners_private_keys_last_over_turns(run, made):
     make, schema, private = made
     alone = make(schema, private, {"checkpointer": InMemorySaver()})
     ours = best_of_n(make(schema, private, {"checkpointer": InMemorySaver()}), n=3)
@@ -151,7 +151,7 @@ def test_over_turns_the_winners_are_found_again(run, made):
 
 
 @agents
-def test_they_are_not_shown_around(run, made):
+def test_private_keys_are_not_shown_outside(run, made):
     make, schema, private = made
     agent = make(schema, private, {"checkpointer": InMemorySaver()})
     ours = best_of_n(agent, n=3).as_agent()
@@ -164,7 +164,7 @@ def test_they_are_not_shown_around(run, made):
 
 
 @agents
-def test_as_a_node_they_begin_anew_as_those_of_any_subgraph(run, made):
+def test_as_a_node_private_keys_begin_anew(run, made):
     make, schema, private = made
 
     def around(agent):

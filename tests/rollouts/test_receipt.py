@@ -34,7 +34,7 @@ class Receipt(MessagesState, total=False):
     receipt: dict[str, Any]
 
 
-def test_it_is_plain_json_and_comes_back_equal(run):
+def test_it_is_json_and_reads_back_equal(run):
     model = ScriptedChatModel(
         [
             [Reply("a", entropies=kit.peak(15))],
@@ -75,7 +75,7 @@ def test_selection_key_receives_it(run):
 THREAD = {"configurable": {"thread_id": "t"}}
 
 
-def test_a_selection_key_the_outer_state_lacks_is_refused_before_any_rollout(run):
+def test_an_unknown_selection_key_is_refused(run):
     ran = []
     agent = kit.graph(MessagesState, one=lambda s: ran.append(1))
     graph = kit.outer(best_of_n(agent, n=2, selection_key="receipt"))
@@ -84,7 +84,7 @@ def test_a_selection_key_the_outer_state_lacks_is_refused_before_any_rollout(run
     assert not ran
 
 
-def test_alone_the_selection_key_is_set_where_the_agent_has_it(run):
+def test_alone_the_selection_key_is_set_too(run):
     node = best_of_n(kit.chat(kit.say(*PEAKS)), n=3, selection_key="receipt")
     assert set(run.invoke(node, {"messages": "go"})) == {"messages"}
     model = kit.say(*PEAKS)
@@ -96,7 +96,7 @@ def test_alone_the_selection_key_is_set_where_the_agent_has_it(run):
 @pytest.mark.parametrize(
     ("peaks", "winner", "margin"), [((5, 5, 5), 0, 0.0), ((9, 5, 5), 1, 0.0), ((9, 5, 2), 2, 3 / 20)]
 )
-def test_ties_go_to_the_lowest_index_whoever_ends_first(run, peaks, winner, margin):
+def test_ties_go_to_the_lowest_index(run, peaks, winner, margin):
     model = ScriptedChatModel(
         [[Reply(f"answer {i}", entropies=kit.peak(at), delay=0.03 * (3 - i))] for i, at in enumerate(peaks)]
     )
@@ -137,7 +137,7 @@ def test_n_1_has_no_runner_up(run):
     assert (selection.winner, selection.margin, selection.distinct) == (0, None, 1)
 
 
-def test_rollouts_that_came_out_the_same_are_said_to_be_so(run):
+def test_equal_rollouts_are_reported(run):
     model = ScriptedChatModel([[Reply("a", entropies=kit.peak(3))], [Reply("b", entropies=kit.peak(5))]])
     selection = run.run(best_of_n(kit.chat(model), n=4), {"messages": "go"}).selection
     assert [c.same_as for c in selection.candidates] == [None, None, 0, 1]
@@ -181,7 +181,7 @@ def test_an_llm_cache_is_named_as_the_cause(run):
     assert selection.distinct == 1
 
 
-def test_the_same_words_with_other_tool_calls_are_another_rollout(run):
+def test_other_tool_calls_make_another_rollout(run):
     model = ScriptedChatModel([[Reply(tool_calls=[("send", {"to": f"{i}"})], entropies=kit.peak(3))] for i in range(3)])
     assert run.run(best_of_n(kit.chat(model), n=3), {"messages": "go"}).selection.distinct == 3
 
@@ -251,7 +251,7 @@ class Odd(BaseModel):
     [{1: "a", "b": 2, (1, 2): 3}, {"x", 3}, b"bytes", Odd(lock=object(), by={(1, 2): 3, "a": 1}), float("nan")],
     ids=lambda v: type(v).__name__,
 )
-def test_whatever_a_rollout_writes_can_be_compared(run, value):
+def test_any_writes_can_be_compared(run, value):
     """Finding identical rollouts must not fail one."""
     node = best_of_n(kit.spoken(lambda i: {"plain": value, "items": [{"messages": [value]}]}), n=2)
     with pytest.warns(IdenticalRolloutsWarning):
@@ -264,7 +264,7 @@ class Tenant:
     user: str
 
 
-def test_n_in_a_dict_context_does_not_disturb_an_agent_with_a_schema(run):
+def test_n_in_a_context_does_not_reach_the_agent(run):
     agent = StateGraph(MessagesState, context_schema=Tenant)
     agent.add_node(
         "model", lambda s, runtime: {"messages": [kit.say(1, 2).invoke(s["messages"]), AIMessage(runtime.context.user)]}

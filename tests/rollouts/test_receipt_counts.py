@@ -23,7 +23,7 @@ def three(run):
     return chosen(run, *(Reply(f"answer {at}", entropies=kit.peak(at)) for at in kit.PEAKS))
 
 
-def test_without_stop_all_are_planned_and_started_in_one_wave(run):
+def test_without_stop_there_is_one_wave(run):
     selection = three(run).selection
     assert (selection.planned, selection.started, selection.ended, selection.cancelled) == (3, 3, 3, 0)
     assert (selection.waves, selection.stopped, selection.saved_tokens) == ((3,), None, 0)
@@ -31,7 +31,7 @@ def test_without_stop_all_are_planned_and_started_in_one_wave(run):
     assert "were started" not in selection.to_html()
 
 
-def test_who_failed_was_started_and_has_not_ended(run):
+def test_a_failed_rollout_started_but_did_not_end(run):
     said = [Reply("a", entropies=kit.peak(3)), Reply(error=LookupError("lost")), Reply("b")]
     selection = chosen(run, *said).selection
     assert (selection.planned, selection.started, selection.ended) == (3, 3, 2)
@@ -65,7 +65,7 @@ STOPPED = {"planned": 8, "started": 3, "waves": (2, 1), "stopped": "3 of 3 rollo
     ],
     ids=["waves", "cancelled", "tokens not known", "never stopped"],
 )
-def test_it_is_one_line_in_the_table_and_on_the_page(run, changed, said):
+def test_table_and_page_show_it(run, changed, said):
     selection = replace(three(run).selection, **changed)
     assert said in str(selection).splitlines()
     assert said in selection.to_html()

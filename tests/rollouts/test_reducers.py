@@ -34,7 +34,7 @@ def talker(**extra):
     return kit.graph(kit.Talk, answer=answer, finish=finish)
 
 
-def test_messages_are_appended_with_their_ids_and_counters_count_once(run):
+def test_messages_and_counters_come_once(run):
     history = [HumanMessage("hi", id="h"), AIMessage("hello", id="a"), HumanMessage("go", id="g")]
     graph = kit.outer(best_of_n(talker(), n=3), kit.Talk)
     done = run.invoke(graph, {"messages": history, "count": 100, "answer": "old"})
@@ -45,7 +45,7 @@ def test_messages_are_appended_with_their_ids_and_counters_count_once(run):
     assert done["answer"] == f"{WINNER}, final"
 
 
-def test_it_is_what_the_agent_alone_would_have_left(run):
+def test_the_state_is_the_agents_own(run):
     state = {"messages": [HumanMessage("go", id="g")], "count": 5, "answer": ""}
     alone = kit.graph(kit.Talk, answer=lambda s: {"messages": [AIMessage("x")], "count": 1})
     expected = alone.invoke(state)
@@ -60,7 +60,7 @@ def test_it_is_what_the_agent_alone_would_have_left(run):
     assert (done["count"], done["answer"]) == (expected["count"], expected["answer"])
 
 
-def test_a_message_given_as_text_has_one_id_in_state_and_rollouts(run):
+def test_a_text_message_has_one_id_everywhere(run):
     seen = []
 
     def look(state):
@@ -114,12 +114,12 @@ def test_a_plain_outer_key_gets_the_final_value_once(run):
 
 
 @pytest.mark.parametrize("outer_schema", [kit.Items, Plain])
-def test_writes_of_the_same_plain_key_in_several_steps_do_not_collide(run, outer_schema):
+def test_several_writes_to_a_plain_key_work(run, outer_schema):
     done = run.invoke(kit.outer(best_of_n(stepper(), n=2), outer_schema), {"items": [], "plain": 0})
     assert done["plain"] == [1]
 
 
-def test_an_outer_reducer_over_a_plain_key_is_refused_before_any_rollout(run):
+def test_an_outer_reducer_over_a_plain_key_is_refused(run):
     ran = []
     agent = kit.graph(kit.Items, one=lambda s: ran.append(1) or {"plain": [1]})
     with pytest.raises(StateMismatchError, match=r"'plain'.*output=lambda"):
@@ -137,7 +137,7 @@ class Elsewhere(TypedDict):
     question: str
 
 
-def test_no_key_in_common_is_refused_and_output_bridges_it(run):
+def test_no_common_key_is_refused(run):
     graph = kit.outer(best_of_n(stepper(), n=2), Elsewhere)
     with pytest.raises(StateMismatchError, match=r"'items', 'plain'.*'question'.*no key in common"):
         run.invoke(graph, {"question": "?"})
@@ -192,7 +192,7 @@ def overwriting(*steps):
     ],
     ids=["alone", "last", "in the middle", "twice", "spelled out"],
 )
-def test_overwrite_leaves_what_the_agent_alone_leaves(run, steps):
+def test_overwrite_works_as_for_the_agent(run, steps):
     agent = overwriting(*steps)
     expected = agent.invoke({"items": ["in"], "plain": 0})
     done = run.invoke(kit.outer(best_of_n(agent, n=1), kit.Items), {"items": ["in"], "plain": 0})

@@ -175,13 +175,13 @@ def test_within_a_graph_with_a_checkpointer(run, server, made, settings):
     assert [limit.sub("", request) for request in server.requests] == [limit.sub("", request) for request in expected]
 
 
-def test_a_function_standing_alone_sends_nothing_of_the_graph_it_runs_in(run, server):
+def test_a_lone_function_sends_nothing_of_ours(run, server):
     run.invoke(wrapped(a_function(server.graph())), ASK, SETTINGS["a thread"])
     assert server.asked
     assert not any("langgraph_node" in request or "checkpoint_ns" in request for request in server.asked)
 
 
-def test_a_function_within_a_rollout_sends_what_it_would_send_in_its_node(run, server):
+def test_a_function_in_a_rollout_sends_as_its_node(run, server):
     agent = kit.graph(MessagesState, inner=wrapped(a_function(server.graph())))
     run.invoke(wrapped(agent), ASK)
     for _, sent, _ in map(json.loads, server.asked):
@@ -190,13 +190,13 @@ def test_a_function_within_a_rollout_sends_what_it_would_send_in_its_node(run, s
         assert "|" not in sent["config"]["metadata"]["langgraph_checkpoint_ns"]
 
 
-def test_a_thread_that_the_remote_graph_is_bound_to_stays(run, server):
+def test_a_bound_thread_id_stays(run, server):
     agent = as_a_node(server.graph(config={"configurable": {"thread_id": "bound"}}))
     run.invoke(wrapped(agent), ASK)
     assert all('"/threads/bound/runs/stream"' in request for request in server.asked)
 
 
-def test_an_environment_stays_here(run, server):
+def test_an_environment_is_not_sent(run, server):
     agent = as_a_node(server.graph())
     run.invoke(agent, ASK)
     expected = server.requests
@@ -221,7 +221,7 @@ def test_a_question_within_a_rollout(run, server, settings):
         assert sent["config"]["metadata"].get("ec_rollout") == made[0][1]["config"]["metadata"].get("ec_rollout")
 
 
-def test_tracing_headers_have_none_of_our_marks(run, server, monkeypatch):
+def test_tracing_headers_have_nothing_of_ours(run, server, monkeypatch):
 
     def ask(state, config: RunnableConfig):
         traced = RunTree(name="x", extra={"metadata": dict(config["metadata"])})
@@ -238,7 +238,7 @@ def test_tracing_headers_have_none_of_our_marks(run, server, monkeypatch):
         assert "ec_selector" not in metadata
 
 
-def test_its_logprobs_count_beside_those_of_a_model_here(run, server):
+def test_remote_logprobs_count_beside_local_ones(run, server):
     server.message = message_of(Reply("far", entropies=kit.peak(3, 30)), "remote").model_dump()
     local = ScriptedChatModel([[Reply("near", entropies=kit.peak(9))]])
     for order in (("remote", "local"), ("local", "remote")):
@@ -249,7 +249,7 @@ def test_its_logprobs_count_beside_those_of_a_model_here(run, server):
         assert [call.tokens for call in result.trajectories[0].calls] == [lengths[name] for name in order]
 
 
-def test_a_remote_graph_that_tells_nothing_is_told_of(run, server):
+def test_a_remote_graph_without_messages_is_reported(run, server):
     local = ScriptedChatModel([[Reply("near", entropies=kit.peak(9))]])
     agent = kit.graph(MessagesState, remote=server.graph(), local=lambda s: {"messages": [local.invoke("?")]})
     selection = run.run(best_of_n(agent, n=2), ASK).selection
@@ -263,7 +263,7 @@ def test_a_remote_graph_that_tells_nothing_is_told_of(run, server):
     [(langgraph_remote, "merge_configs"), (RemoteGraph, "_get_stream_modes")],
     ids=lambda each: str(each),
 )
-def test_what_langgraph_sends_by_is_looked_for_before_anything_runs(run, server, monkeypatch, place, name):
+def test_langgraphs_send_functions_are_checked_first(run, server, monkeypatch, place, name):
     monkeypatch.setattr(remotes, "_installed", False)
     monkeypatch.delattr(place, name)
     with pytest.raises(AgentError, match=f"has no {name}"):

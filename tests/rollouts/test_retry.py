@@ -66,13 +66,13 @@ def pauses(monkeypatch):
 @pytest.mark.parametrize(
     "value", ["3", 3, RetryPolicy, [RetryPolicy(), None], {"max_attempts": 2}, {RetryPolicy()}, object()], ids=named
 )
-def test_what_is_no_policy_is_refused(value):
+def test_anything_but_a_policy_is_refused(value):
     with pytest.raises(ConfigError, match=r"retry is .*give a RetryPolicy"):
         best_of_n(kit.chat(kit.say(*PEAKS)), retry=value)
 
 
 @pytest.mark.parametrize("value", [None, [], ()])
-def test_without_a_policy_nothing_begins_anew(run, value):
+def test_without_a_policy_nothing_is_retried(run, value):
     agent = Shaky(ConnectionError("down"))
     assert (
         errors_of(run.run(best_of_n(agent.graph, n=3, retry=value), {"messages": "go"}))[1] == "ConnectionError: down"
@@ -81,7 +81,7 @@ def test_without_a_policy_nothing_begins_anew(run, value):
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_rollout_begins_anew_and_may_win(run, several):
+def test_a_retried_rollout_may_win(run, several):
     agent = Shaky(ConnectionError("down"))
     policy = RetryPolicy(**AT_ONCE)
     result = run.run(best_of_n(agent.graph, n=3, retry=[policy] if several else policy), {"messages": "go"})
@@ -120,7 +120,7 @@ def test_there_are_at_most_max_attempts(run, attempts):
         (default_retry_on, False),
     ],
 )
-def test_retry_on_says_for_what(run, kinds, again):
+def test_retry_on_selects_the_errors(run, kinds, again):
     agent = Shaky(KeyError("lost"))
     if kinds is default_retry_on:
         agent = Shaky(ValueError("lost"))
@@ -129,14 +129,14 @@ def test_retry_on_says_for_what(run, kinds, again):
     assert agent.attempts == [1, 2 if again else 1, 1]
 
 
-def test_by_default_what_langgraph_retries(run):
+def test_the_default_is_langgraphs(run):
     for error in (ConnectionError("x"), ValueError("x"), RuntimeError("x"), KeyError("x")):
         agent = Shaky(error)
         run.run(best_of_n(agent.graph, n=3, retry=RetryPolicy(**AT_ONCE)), {"messages": "go"})
         assert agent.attempts[1] == (2 if default_retry_on(error) else 1)
 
 
-def test_of_several_policies_the_first_that_knows_the_error_decides(run):
+def test_the_first_matching_policy_decides(run):
     policies = [
         RetryPolicy(retry_on=KeyError, max_attempts=1, **AT_ONCE),
         RetryPolicy(retry_on=LookupError, max_attempts=3, **AT_ONCE),
@@ -161,7 +161,7 @@ def test_jitter_adds_up_to_a_second(run, pauses, monkeypatch):
     assert pauses == [1.5]
 
 
-def test_the_wait_of_one_does_not_hold_up_the_others(run):
+def test_one_rollouts_wait_does_not_delay_others(run):
     agent = Shaky(ConnectionError("down"))
     started = time.monotonic()
     seconds = run.run(
@@ -171,7 +171,7 @@ def test_the_wait_of_one_does_not_hold_up_the_others(run):
     assert all(c.seconds < 2.0 for c in seconds.selection.candidates)
 
 
-def test_a_spent_budget_is_no_reason_to_begin_anew(run):
+def test_a_spent_budget_is_not_retried(run):
     asked = []
 
     def one(state):
@@ -189,7 +189,7 @@ def test_a_spent_budget_is_no_reason_to_begin_anew(run):
     assert all("TokenBudgetError: not started" in error for error in errors_of(result)[1:])
 
 
-def test_a_rollout_cut_by_the_budget_does_not_begin_anew(run):
+def test_a_rollout_cut_by_the_budget_is_not_retried(run):
     asked = []
 
     def one(state):
@@ -239,7 +239,7 @@ def test_each_attempt_has_a_fresh_environment_and_input(run):
     assert [step for step, index in log if index == 1] == ["in", "out"] * 3
 
 
-def test_an_environment_that_cannot_be_entered_at_first(run):
+def test_an_environment_that_opens_at_the_second_try(run):
     tried = []
 
     @contextmanager
@@ -277,7 +277,7 @@ def test_a_cancelled_wait_ends_the_run():
     assert agent.attempts == [1, 1, 1]
 
 
-def test_a_rollout_that_wrote_nothing_may_begin_anew(run):
+def test_a_rollout_that_wrote_nothing_is_retried(run):
     attempts = []
 
     def one(state):

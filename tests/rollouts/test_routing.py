@@ -79,7 +79,7 @@ def test_tools_condition_executes_the_winners_call_once(run):
     assert [m.type for m in done["messages"]] == ["human", "ai", "tool"]
 
 
-def test_an_agent_compiled_to_stop_before_its_tools_hands_the_call_over(run):
+def test_an_agent_that_stops_before_tools_hands_over(run):
     from langchain.agents import create_agent
 
     box = Mailbox()
@@ -149,13 +149,13 @@ def handing_over(update):
     return kit.graph(kit.Items, one=one, two=two)
 
 
-def test_a_command_to_the_parent_is_followed_with_its_update(run):
+def test_a_parent_command_is_followed_with_its_update(run):
     agent = handing_over(lambda i: {"items": [i], "plain": f"handed {i}"})
     done = run.invoke(destinations(best_of_n(agent, n=4), "to0", "to1", "to2", "to3"), {"items": ["in"]})
     assert done == {"items": ["in", 1, "to1"], "plain": "handed 1"}
 
 
-def test_a_command_to_the_parent_is_what_it_is_for_the_agent_alone(run):
+def test_a_parent_command_works_as_alone(run):
     agent = handing_over(lambda i: {"items": [i], "plain": f"handed {i}"})
     names = ("to0", "to1")
     alone = run.invoke(destinations(agent, *names), {"items": ["in"]})
@@ -167,14 +167,14 @@ class Wider(kit.Items):
 
 
 @pytest.mark.parametrize("wrap", [best_of_n, lambda a, **k: best_of_n(a, **k).as_agent()])
-def test_a_command_to_the_parent_may_write_keys_the_agent_does_not_have(run, wrap):
+def test_a_parent_command_may_write_other_keys(run, wrap):
     agent = handing_over(lambda i: {"handover": [i]})
     graph = destinations(wrap(agent, n=4), "to0", "to1", "to2", "to3", schema=Wider)
     done = run.invoke(graph, {"items": ["in"], "handover": []})
     assert (done["handover"], done["items"][-1]) == ([1], "to1")
 
 
-def test_a_command_to_the_parent_is_not_mapped(run):
+def test_a_parent_command_is_not_mapped(run):
     node = best_of_n(handing_over(lambda i: {"items": [i]}), n=2, output=lambda final: {"items": ["mapped"]})
     assert run.invoke(destinations(node, "to0", "to1"), {"items": []})["items"] == [1, "to1"]
 
@@ -227,7 +227,7 @@ def test_a_route_to_nowhere_is_an_error_of_ours(run, chosen):
         run.invoke(destinations(node, "to0"), {"items": []})
 
 
-def test_what_route_raises_is_raised(run):
+def test_an_error_of_route_is_raised(run):
     def route(winner):
         raise LookupError("no way")
 
@@ -249,7 +249,7 @@ def test_an_ordinary_conditional_edge_sees_the_winners_message(run):
     assert kit.answers(done["messages"]) == ["answer 1", "good"]
 
 
-def test_a_loop_through_the_node_starts_afresh_each_time(run):
+def test_a_loop_through_the_node_starts_anew(run):
     """Tools node and back: each visit is a new question, and earlier turns are history."""
     box = Mailbox()
     builder = StateGraph(MessagesState)
@@ -264,7 +264,7 @@ def test_a_loop_through_the_node_starts_afresh_each_time(run):
 
 
 @pytest.mark.parametrize("chosen", ["to00", ["to0", "nowhere"], Send("nowhere", {})])
-def test_a_route_to_a_node_that_is_not_there_is_not_a_quiet_end(run, chosen):
+def test_a_route_to_a_missing_node_is_refused(run, chosen):
     node = best_of_n(kit.spoken(lambda i: {"plain": i}), n=1, route=lambda winner: chosen)
     with pytest.raises(ConfigError, match="does not have"):
         run.invoke(destinations(node, "to0"), {"items": []})

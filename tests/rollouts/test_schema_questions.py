@@ -72,7 +72,7 @@ AGENTS = {
 
 @pytest.mark.parametrize("inner", AGENTS.values(), ids=AGENTS)
 @pytest.mark.parametrize("wrapped", [as_node, as_agent, nested])
-def test_every_graph_within_answers_with_a_json_schema(wrapped, inner):
+def test_every_subgraph_has_a_json_schema(wrapped, inner):
     graph = wrapped(inner)
     within = [graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))]
 
@@ -83,7 +83,7 @@ def test_every_graph_within_answers_with_a_json_schema(wrapped, inner):
 
 
 @pytest.mark.parametrize("context", [Typed, Data, Model])
-def test_the_agents_context_is_described_as_by_the_agent_alone(context):
+def test_the_agents_context_schema_is_the_same(context):
     inner = agent(context)
 
     described = as_agent(inner).get_context_jsonschema()

@@ -183,7 +183,7 @@ def test_alone_the_input_and_output_schemas_hold(run):
     assert whole.get_output_jsonschema() == agent.get_output_jsonschema()
 
 
-def test_alone_on_a_thread_the_hidden_keys_are_kept_for_the_next_turn(run):
+def test_on_a_thread_hidden_keys_are_kept(run):
     builder = hidden().builder
     agent = builder.compile(checkpointer=InMemorySaver())
     config = {"configurable": {"thread_id": "t"}}
@@ -250,7 +250,7 @@ def test_a_root_state_can_be_the_outer_one(run):
     assert run.invoke(builder.compile(), ["in"]) == ["in", "answer 1"]
 
 
-def test_keys_the_agent_does_not_know_stay_outside(run):
+def test_keys_unknown_to_the_agent_stay_outside(run):
     seen = []
 
     def one(state):
@@ -272,7 +272,7 @@ def test_the_task_of_a_send_is_the_input(run):
     assert run.invoke(builder.compile(), {"items": []})["items"] == ["a: answer 1", "b: answer 1"]
 
 
-def test_it_can_be_the_input_that_is_wrong(run):
+def test_a_wrong_input_is_refused(run):
     with pytest.raises(Exception, match="give the agent's state"):
         run.invoke(kit.outer(lambda s: best_of_n(agent_of(Typed), n=1).invoke("hi"), MessagesState), {})
 
@@ -289,7 +289,7 @@ def test_agents_that_write_plain_message_lists(run):
     assert kit.answers(done["messages"]) == ["x", "answer 1"]
 
 
-def test_output_may_map_what_the_output_schema_leaves_out(run):
+def test_output_sees_keys_outside_the_output_schema(run):
     """``output=`` and ``final_action=`` see the whole final state."""
     seen = []
     node = best_of_n(
@@ -303,7 +303,7 @@ def test_output_may_map_what_the_output_schema_leaves_out(run):
     assert seen == [{"question", "answer", "messages", "scratch"}] * 3
 
 
-def test_alone_a_hidden_key_may_be_overwritten_more_than_once(run):
+def test_a_hidden_key_may_be_overwritten_often(run):
     class Seen(TypedDict):
         plain: Any
 

@@ -87,7 +87,7 @@ def followers(log, what):
 
 
 @BOTH
-def test_others_wait_for_the_whole_answer_where_nothing_streams(asynchronous):
+def test_without_streams_others_wait_for_the_answer(asynchronous):
     log = []
     ran(chat(Served(log=log)), asynchronous)
     assert followers(log, "ended")
@@ -103,14 +103,14 @@ def test_others_begin_with_the_first_token_of_a_stream(asynchronous):
 
 @BOTH
 @pytest.mark.parametrize("share", [False, 0.02], ids=["off", "at most 0.02 s"])
-def test_nobody_waits_longer_than_told(asynchronous, share):
+def test_nobody_waits_longer_than_the_limit(asynchronous, share):
     log = []
     ran(chat(Served(log=log, first=1.0)), asynchronous, share_prompt=share)
     assert not followers(log, "ended")
 
 
 @BOTH
-def test_a_leader_that_fails_lets_the_others_go_on(asynchronous):
+def test_a_failing_leader_lets_others_go_on(asynchronous):
     log = []
     model = Served(log=log)
     model.fails = _First(log)
@@ -129,7 +129,7 @@ class _First:
 
 
 @BOTH
-def test_a_leader_that_fails_and_begins_anew_keeps_nobody_waiting(asynchronous):
+def test_a_retried_leader_keeps_nobody_waiting(asynchronous):
     log, released = [], threading.Event()
 
     def call(state):
@@ -171,7 +171,7 @@ def test_a_question_within_a_rollout(asynchronous):
 
 
 @BOTH
-def test_a_resumed_run_waits_for_no_rollout_that_is_done(asynchronous):
+def test_a_resumed_run_waits_for_no_finished_rollout(asynchronous):
     log, broken = [], [True]
 
     class Killed(BaseException):
@@ -200,7 +200,7 @@ def test_odd_values(value):
         best_of_n(chat(Served(log=[])), share_prompt=value)
 
 
-def test_one_leads_and_those_who_come_late_do_not_wait():
+def test_latecomers_do_not_wait():
     lead = Lead()
     assert [lead.take(), lead.take()] == [True, False]
     lead.follow()
@@ -214,7 +214,7 @@ def test_one_leads_and_those_who_come_late_do_not_wait():
     assert asyncio.run(adrive(plan())) == "done"
 
 
-def test_a_sync_wait_ends_when_the_run_is_left():
+def test_a_sync_wait_ends_with_the_run():
     assert Lead().wait(None, lambda: True).sync() is None
 
 

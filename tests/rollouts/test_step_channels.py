@@ -160,7 +160,7 @@ def test_a_value_that_waits_for_the_end(run, ask):
     assert (done["late"], done["log"]) == ("said", ["no", None])
 
 
-def test_a_list_of_one_step_may_go_to_a_reducer(run):
+def test_a_step_list_may_go_to_a_reducer(run):
     class Around(MessagesState):
         topical: Annotated[list[str], operator.add]
 
@@ -170,7 +170,7 @@ def test_a_list_of_one_step_may_go_to_a_reducer(run):
         assert run.invoke(kit.outer(node, Around), state)["topical"] == ["before", "c", "c too"]
 
 
-def test_a_list_that_grows_may_go_to_one_that_lives_for_a_step(run):
+def test_a_growing_list_may_go_to_a_step_list(run):
     class Around(MessagesState):
         log: Topical
 
@@ -190,7 +190,7 @@ def test_a_function_writes_to_such_keys(run):
     }
 
 
-def test_a_value_of_one_step_under_a_reducer_is_refused(run):
+def test_a_step_value_under_a_reducer_is_refused(run):
     class Around(MessagesState):
         brief: Annotated[list[Any], operator.add]
 

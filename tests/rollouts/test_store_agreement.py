@@ -81,13 +81,13 @@ def agree(make, loaded, batches, **index):
 
 @MANY
 @given(loaded=st.lists(PUTS, max_size=8), batches=BATCHES)
-def test_an_overlay_answers_as_a_memory_store_that_was_written_to(loaded, batches):
+def test_an_overlay_answers_as_a_memory_store(loaded, batches):
     agree(in_memory, loaded, batches)
 
 
 @settings(max_examples=100, deadline=None)
 @given(loaded=st.lists(PUTS, max_size=8), batches=BATCHES)
-def test_an_overlay_answers_as_a_database_that_was_written_to(loaded, batches):
+def test_an_overlay_answers_as_a_database(loaded, batches):
     agree(in_sqlite, loaded, batches)
 
 
@@ -105,7 +105,7 @@ def test_ranked_by_score_across_both(loaded, batches):
 
 @MANY
 @given(writes=st.lists(PUTS, max_size=8))
-def test_one_batch_of_all_writes_makes_the_store_what_the_overlay_was(writes):
+def test_one_batch_of_writes_updates_the_store(writes):
     below = in_memory()
     overlay = StoreOverlay(below)
     for op in writes:

@@ -11,7 +11,7 @@ from stores import NOTES, in_memory, in_sqlite, keys
 from ec_agent.rollouts.store import StoreOverlay, put_ops
 
 
-def test_a_database_lists_no_emptied_namespaces_and_the_newest_items_first():
+def test_database_order_and_namespaces_are_kept():
     below = in_sqlite()
     for namespace in [("a",), ("a", "b"), ("a-b",)]:
         below.put(namespace, "k", {"n": 1})

@@ -43,7 +43,7 @@ def test_reads_of_a_batch_come_before_its_writes(do):
     assert content(below) == {(NOTES, "k"): {"n": 1}}
 
 
-def test_what_is_deleted_or_overwritten_does_not_use_up_the_limit(do):
+def test_deleted_items_do_not_use_the_limit(do):
     below = in_memory()
     for n in range(6):
         below.put(NOTES, f"k{n}", {"n": n, "old": True})
@@ -57,7 +57,7 @@ def test_what_is_deleted_or_overwritten_does_not_use_up_the_limit(do):
     assert len(below.search(NOTES)) == 6
 
 
-def test_an_unknown_operation_is_refused_and_nothing_of_its_batch_is_written(do):
+def test_an_unknown_operation_writes_nothing(do):
     overlay = StoreOverlay(in_memory())
     with pytest.raises(ValueError, match="Unknown operation"):
         do(overlay, PutOp(NOTES, "k", {}), "get")
@@ -65,7 +65,7 @@ def test_an_unknown_operation_is_refused_and_nothing_of_its_batch_is_written(do)
 
 
 @BELOW
-def test_what_goes_in_and_what_comes_out_are_copies(make):
+def test_inputs_and_results_are_copies(make):
     below = make()
     below.put(NOTES, "old", {"list": [1]})
     overlay = StoreOverlay(below)
@@ -84,7 +84,7 @@ def test_what_goes_in_and_what_comes_out_are_copies(make):
     assert content(below) == {(NOTES, "old"): {"list": [1]}}
 
 
-async def test_a_value_changed_while_the_write_waits_is_written_as_it_was():
+async def test_a_later_change_of_a_value_is_ignored():
     overlay = StoreOverlay(in_memory(aembed))
     value = {"text": "abc"}
     writing = asyncio.create_task(overlay.aput(NOTES, "k", value))
@@ -145,7 +145,7 @@ def test_writes_survive_a_checkpoint():
     assert tupled.writes == overlay.writes[:1]
 
 
-def test_what_no_write_touches_is_asked_as_it_is(do):
+def test_untouched_operations_pass_unchanged(do):
     below = Recording()
     overlay = StoreOverlay(below)
     listing = ListNamespacesOp(max_depth=1, limit=2, offset=1)

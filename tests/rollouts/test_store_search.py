@@ -33,7 +33,7 @@ LOADS_EXTENSIONS = hasattr(sqlite3.Connection, "enable_load_extension")
     "make",
     [Joined, pytest.param(in_sqlite, marks=pytest.mark.skipif(not LOADS_EXTENSIONS, reason="sqlite-vec cannot load"))],
 )
-def test_a_database_ranks_alike_and_leaves_out_what_has_no_vector(make):
+def test_a_database_ranks_only_items_with_vectors(make):
     below, alone = make(embed), make(embed)
     for store in (below, alone):
         for key, text in {"far": "ffff", "near": "aaab", "gone": "aaaa"}.items():
@@ -63,7 +63,7 @@ def test_each_text_is_embedded_once():
     assert seen.count("def") == 2  # once here, once in the store below
 
 
-async def test_the_store_in_a_wrapper_sets_the_index_and_the_order():
+async def test_a_wrapped_store_sets_index_and_order():
     class Wrapper(AsyncBatchedBaseStore):
         def __init__(self, store):
             super().__init__()
@@ -83,7 +83,7 @@ async def test_the_store_in_a_wrapper_sets_the_index_and_the_order():
     assert keys(await overlay.asearch(NOTES)) == ["near", "nearest"]
 
 
-def test_a_store_that_keeps_something_else_where_a_wrapper_has_its_store():
+def test_a_store_with_another_store_attribute():
     overlay = StoreOverlay(Recording({"dims": 6, "embed": embed, "fields": ["text"]}))
     overlay.put(NOTES, "far", {"text": "ffff"})
     overlay.put(NOTES, "near", {"text": "aaaa"})

@@ -24,7 +24,7 @@ def restless():
 
 @pytest.mark.usefixtures("restless")
 @pytest.mark.parametrize("embedder", [None, embed])
-def test_tools_in_threads_and_on_the_loop_write_and_search_at_once(embedder):
+def test_tools_in_threads_and_tasks_work_together(embedder):
     below = in_memory(embedder)
     below.put(NOTES, "k", {"text": "abc"})
     overlay = StoreOverlay(below)
@@ -54,7 +54,7 @@ def test_tools_in_threads_and_on_the_loop_write_and_search_at_once(embedder):
     assert content(below) == content(overlay)
 
 
-def test_a_slow_embedding_in_a_thread_holds_up_nobody_else():
+def test_a_slow_embedding_thread_delays_nobody():
     started, go = threading.Event(), threading.Event()
 
     def slow(texts):
@@ -76,7 +76,7 @@ def test_a_slow_embedding_in_a_thread_holds_up_nobody_else():
     assert overlay.get(NOTES, "k").value == {"text": "slow"} == overlay.writes[-1][2]
 
 
-async def test_a_slow_embedding_holds_up_nobody_else():
+async def test_a_slow_embedding_delays_nobody():
     started, go = asyncio.Event(), asyncio.Event()
 
     async def slow(texts):

@@ -91,7 +91,7 @@ def test_a_failed_rollout_is_shown_as_such(run):
 
 
 @forms
-def test_messages_show_the_winners_message_once_and_no_losers_token(run, form):
+def test_messages_show_only_the_winner_once(run, form):
     graph = form(kit.chat(kit.say(*PEAKS)), n=3)
     parts = run.stream(graph, {"messages": "go"}, stream_mode="messages", **_deep(form))
     shown = [part[1][0] if _deep(form) else part[0] for part in parts]
@@ -129,7 +129,7 @@ def test_no_stream_mode_forces_the_models_to_stream(run, form, mode):
 
 
 @forms
-def test_subgraphs_of_the_outer_stream_show_no_losers_message(run, form):
+def test_subgraph_streams_show_no_loser(run, form):
     graph = form(kit.chat(kit.say(*PEAKS)), n=3)
     parts = run.stream(graph, {"messages": "go"}, stream_mode="messages", subgraphs=True)
     assert {m.content for _, (m, _) in parts} == {"answer 1"}
@@ -140,7 +140,7 @@ async def events_of(graph, **kwargs):
 
 
 @forms
-def test_astream_events_does_not_force_streaming_and_shows_no_tokens(form):
+def test_astream_events_forces_no_streaming(form):
     events = asyncio.run(events_of(form(kit.chat(never_streams(*PEAKS)), n=3)))
     assert not [e for e in events if "stream" in e["event"] and e["event"].startswith("on_chat_model")]
     assert events[-1]["event"] == "on_chain_end"
@@ -182,7 +182,7 @@ def test_event_streams_may_leave_kinds_of_events_out(form, version, only):
 
 
 @pytest.mark.parametrize("call", ["invoke", "as_agent", "batch"])
-def test_a_synchronous_node_of_an_async_graph_shows_the_winner_in_event_streams_too(call):
+def test_a_sync_node_in_an_async_graph_shows_the_winner(call):
     node = best_of_n(kit.chat(kit.say(*PEAKS)), n=3)
     calls = {
         "invoke": node.invoke,
@@ -195,7 +195,7 @@ def test_a_synchronous_node_of_an_async_graph_shows_the_winner_in_event_streams_
     assert not {"answer 0", "answer 2"} & set(re.findall(r"answer \d", str(events)))
 
 
-def test_what_a_listener_does_to_the_receipt_is_its_own_affair(run):
+def test_a_listener_cannot_change_the_receipt(run):
     class Spoils(BaseCallbackHandler):
         def on_custom_event(self, name, data, **kwargs):
             data.clear()
@@ -231,7 +231,7 @@ def test_the_selection_reaches_a_callback_handler(run, form):
     assert ear.models == 3  # a user's own handlers, tracers among them, see the rollouts
 
 
-def test_custom_events_of_the_agents_do_not_leak(run):
+def test_the_agents_custom_events_do_not_leak(run):
     model = kit.say(*PEAKS)
 
     def chatty(state):
@@ -245,7 +245,7 @@ def test_custom_events_of_the_agents_do_not_leak(run):
             assert "loser" not in str(parts)
 
 
-def test_callback_events_of_the_agents_do_not_reach_astream_events():
+def test_the_agents_callback_events_stay_hidden():
     model = kit.say(*PEAKS)
 
     def chatty(state):
@@ -257,13 +257,13 @@ def test_callback_events_of_the_agents_do_not_reach_astream_events():
     assert {e["name"] for e in events if e["event"] == "on_custom_event"} == {"ec_agent.selection"}
 
 
-def test_values_of_the_outer_graph_show_the_winner_only(run):
+def test_the_outer_values_show_only_the_winner(run):
     graph = kit.outer(best_of_n(kit.chat(kit.say(*PEAKS)), n=3))
     states = run.stream(graph, {"messages": "go"}, stream_mode="values")
     assert [kit.answers(state["messages"]) for state in states] == [[], ["answer 1"]]
 
 
-def test_a_model_that_streams_by_itself_is_scored_and_stays_hidden(run):
+def test_a_streaming_model_is_scored_and_hidden(run):
     """A node that streams its model gives whole logprobs, and no token leaves the rollout."""
     model = kit.say(*PEAKS)
 

@@ -180,7 +180,7 @@ def test_the_page_has_these_lines_and_no_others():
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_the_winners_answers_are_told_as_those_of_a_model(version):
+def test_the_winners_answers_appear_as_model_events(version):
     seen = events(version)[0](kit.outer(best_of_n(with_tools(), n=3)))
     models = [event for event in seen if event["event"].startswith("on_chat_model")]
     assert [event["event"] for event in models] == ["on_chat_model_start", "on_chat_model_end"] * 2
@@ -193,7 +193,7 @@ def test_the_winners_answers_are_told_as_those_of_a_model(version):
     assert [event["event"] for event in seen].index("on_chat_model_start") > 1
 
 
-def test_what_was_said_before_is_not_told_again():
+def test_earlier_messages_are_not_sent_again():
     """An agent that writes its whole conversation back."""
     model = one_word()
     agent = kit.graph(MessagesState, one=lambda s: {"messages": [*s["messages"], model.invoke("?")]})
@@ -213,7 +213,7 @@ def test_a_users_own_handler_hears_each_call_once():
     assert sum(each[0] == RECEIPT for each in heard) == 1
 
 
-def test_events_and_a_users_own_handler_side_by_side():
+def test_events_and_a_users_handler_together():
     ear = Everything()
 
     async def follow():
@@ -226,7 +226,7 @@ def test_events_and_a_users_own_handler_side_by_side():
     assert ear.heard.count("on_chat_model_start") == 3
 
 
-def test_rollouts_within_rollouts_stay_hidden_too():
+def test_nested_rollouts_stay_hidden_too():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         within = best_of_n(plain(), n=3)

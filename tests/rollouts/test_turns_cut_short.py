@@ -34,7 +34,7 @@ def asking():
 
 
 @pytest.mark.parametrize("point", [{}, {"interrupt_after_nodes": ["hear"]}], ids=["a question", "a breakpoint, too"])
-def test_a_turn_in_which_people_were_asked(run, point):
+def test_a_turn_with_a_question(run, point):
     def drive(agent, saver):
         graph, replies = around(agent, saver), []
         for text in ("red", "green", "blue"):
@@ -74,7 +74,7 @@ def broken():
 
 
 @EVERY
-def test_a_run_that_broke_before_its_choice_leaves_no_memory_and_goes_on(run, form):
+def test_a_break_before_the_choice_leaves_no_memory(run, form):
     saver, selector = InMemorySaver(), broken()
     graph = around(best_of_n(form(), n=3, selector=selector), saver)
     with pytest.raises(OSError, match="broken"):
@@ -87,7 +87,7 @@ def test_a_run_that_broke_before_its_choice_leaves_no_memory_and_goes_on(run, fo
 
 @EVERY
 @pytest.mark.parametrize("times", [0, 1], ids=["before the losers are forgotten", "after"])
-def test_a_run_that_broke_once_its_memory_was_written_does_not_write_it_twice(run, form, times, monkeypatch):
+def test_a_break_after_writing_does_not_write_twice(run, form, times, monkeypatch):
     saver, clear, calls = InMemorySaver(), Parking.clear, []
 
     def clearing(self, threads, *, forget=True):
@@ -114,7 +114,7 @@ def test_a_run_that_broke_once_its_memory_was_written_does_not_write_it_twice(ru
 
 
 @EVERY
-def test_a_run_that_is_never_resumed_leaves_nothing_to_the_next_turn(run, form):
+def test_a_run_never_resumed_leaves_nothing(run, form):
     saver = InMemorySaver()
     run.invoke(around(best_of_n(form(), n=3), saver), {"text": "red"}, THREAD)
     with pytest.raises(OSError, match="broken"):
@@ -123,7 +123,7 @@ def test_a_run_that_is_never_resumed_leaves_nothing_to_the_next_turn(run, form):
 
 
 @EVERY
-def test_at_the_runs_end_only(run, form):
+def test_memory_is_written_only_at_the_end(run, form):
     """With durability "exit" LangGraph writes nothing before."""
     graph = around(best_of_n(form(), n=3), InMemorySaver())
     with pytest.warns(match="durability"):
@@ -139,7 +139,7 @@ class Deltas(turns.Talk):
     heard: Annotated[list[str], DeltaChannel(grown, snapshot_frequency=4)]
 
 
-def test_a_memory_that_is_kept_as_its_changes(run):
+def test_a_memory_stored_as_differences(run):
     def agent():
         return kit.graph(turns.Talk, sub=kit.graph(Deltas, hear=turns.hear, tell=turns.tell, checkpointer=True))
 
@@ -173,7 +173,7 @@ def remembered(saver):
     return found and [m.content for m in found.checkpoint["channel_values"]["messages"]]
 
 
-def test_what_a_commit_that_is_carried_out_left_is_remembered(run, post):
+def test_an_executed_commits_memory_is_kept(run, post):
     saver = InMemorySaver()
     node = best_of_n(mailer(post), n=2, commit=[post.send], on_commit="execute", continue_after_commit=True)
     run.invoke(kit.outer(node, checkpointer=saver), {"messages": "go"}, THREAD)
@@ -181,7 +181,7 @@ def test_what_a_commit_that_is_carried_out_left_is_remembered(run, post):
     assert post.sent == [("bob", 1)]
 
 
-def test_a_graph_stopped_at_a_call_that_is_carried_out_elsewhere_says_that_it_forgets(run, post):
+def test_a_subgraph_at_a_routed_call_warns(run, post):
     saver = InMemorySaver()
     graph = kit.outer(best_of_n(mailer(post), n=2, commit=[post.send]), checkpointer=saver)
     with pytest.warns(MemoryWarning, match=r"the subgraph 'call'.*on_commit='execute'"):
@@ -189,7 +189,7 @@ def test_a_graph_stopped_at_a_call_that_is_carried_out_elsewhere_says_that_it_fo
     assert remembered(saver) is None
 
 
-def test_a_function_around_a_graph_with_a_checkpointer_says_that_it_forgets(run):
+def test_a_function_around_a_remembering_graph_warns(run):
     inner = turns.subgraph(InMemorySaver())
 
     def agent(state, config):

@@ -57,7 +57,7 @@ def test_standing_alone(run, form):
 
 
 @pytest.mark.parametrize("form", [turns.subgraph, turns.nested, turns.in_a_tool, turns.functional])
-def test_turns_of_the_agent_alone_and_through_best_of_n_follow_each_other(run, form):
+def test_turns_with_and_without_best_of_n_mix(run, form):
     expected = three(run, form(InMemorySaver()))[:2]
     saver = InMemorySaver()
     replies = [run.invoke(form(saver), {"text": "red"}, THREAD)["reply"]]
@@ -69,7 +69,7 @@ def test_turns_of_the_agent_alone_and_through_best_of_n_follow_each_other(run, f
 
 @SAME
 @pytest.mark.parametrize("form", [turns.subgraph, turns.in_a_tool, turns.functional])
-def test_in_a_best_of_n_within_a_best_of_n(run, form):
+def test_in_a_nested_best_of_n(run, form):
     expected, saver = three(run, around(form(), InMemorySaver())), InMemorySaver()
     agent = kit.graph(turns.Talk, inner=best_of_n(form(), n=3))
     assert three(run, around(best_of_n(agent, n=2), saver)) == expected
@@ -109,7 +109,7 @@ def test_each_turn_in_another_process(tmp_path, form, alone):
 
 @FORMS
 @pytest.mark.parametrize("alone", [False, True], ids=["as a node", "standing alone"])
-def test_each_turn_in_another_process_on_the_loop(tmp_path, form, alone):
+def test_each_turn_in_another_async_process(tmp_path, form, alone):
     expected = three(kit.Sync(), around(form(), InMemorySaver()))
 
     async def turn(text):
@@ -121,7 +121,7 @@ def test_each_turn_in_another_process_on_the_loop(tmp_path, form, alone):
 
 
 @pytest.mark.parametrize("form", [turns.subgraph, turns.itself, turns.functional])
-def test_without_a_checkpointer_nothing_is_remembered_as_alone(run, form):
+def test_without_a_checkpointer_nothing_is_remembered(run, form):
     assert (
         three(run, around(form(), None))
         == three(run, around(best_of_n(form(), n=3), None))
@@ -143,7 +143,7 @@ def test_another_thread_has_another_memory(run, form):
 
 
 @pytest.mark.parametrize("form", [turns.subgraph, turns.functional])
-def test_going_back_to_an_earlier_turn_goes_back_to_its_memory(run, form):
+def test_going_back_restores_the_earlier_memory(run, form):
     replies = []
     for agent in (form(), best_of_n(form(), n=3)):
         graph = around(agent, InMemorySaver())
@@ -156,7 +156,7 @@ def test_going_back_to_an_earlier_turn_goes_back_to_its_memory(run, form):
 
 @pytest.mark.parametrize("form", [turns.subgraph, turns.itself, turns.functional])
 @pytest.mark.parametrize("turn", [0, 1])
-def test_a_turn_that_is_played_again_knows_nothing_of_what_came_after(run, form, turn):
+def test_a_replayed_turn_knows_nothing_later(run, form, turn):
     replies = []
     for agent in (form(), best_of_n(form(), n=3)):
         graph = around(agent, InMemorySaver())

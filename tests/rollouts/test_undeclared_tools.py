@@ -73,7 +73,7 @@ def test_the_first_run_warns_and_says_what_to_do(run, post, form, heard):
 
 
 @pytest.mark.parametrize("how", ["run", "node", "async"])
-def test_it_points_at_the_line_that_began_the_run(post, heard, how):
+def test_it_points_at_the_users_line(post, heard, how):
     node = both(post)
     graph = kit.outer(node)
     {"run": node.run, "node": graph.invoke, "async": lambda given: asyncio.run(graph.ainvoke(given))}[how](GO)
@@ -88,14 +88,14 @@ def test_as_a_node_and_in_a_batch_it_warns_once(run, post, heard):
     assert names(heard) == [["send"]]
 
 
-def test_a_receipt_of_before_is_read(post):
+def test_an_older_receipt_is_read(post):
     plain = both(post).run(GO).selection.to_dict()
     del plain["undeclared_tools"]
     assert Selection.from_dict(plain).undeclared_tools == ()
 
 
 @pytest.mark.parametrize("how", ["named", "tool", "marked", "read only", "unknown", "none", "no tuple"])
-def test_what_settles_it(run, post, heard, how):
+def test_declaring_a_tool_ends_the_warning(run, post, heard, how):
     options = {
         "named": {"commit": ["send"]},
         "tool": {"commit": [post.send]},
@@ -110,14 +110,14 @@ def test_what_settles_it(run, post, heard, how):
     assert selection.undeclared_tools == ()
 
 
-def test_naming_one_tool_says_nothing_of_another(run, post, heard):
+def test_naming_one_tool_declares_no_other(run, post, heard):
     script = mailing.script(*([[("pay", {"amount": i})], [("send", {"to": "ann"})]] for i in (1, 2)))
     run.run(best_of_n(mailing.agent("create_agent", script, post.tools), n=2, commit=["send"]), GO)
     assert names(heard) == [["pay"]]
     assert post.done == [1, 2]
 
 
-def test_a_tool_that_ran_in_one_rollout_only_is_as_in_the_agent_alone(run, post, heard):
+def test_a_tool_in_one_rollout_gives_no_warning(run, post, heard):
     script = mailing.script([[("send", {"to": "ann"})], [("send", {"to": "ann"})], "done"], ["nothing to do"])
     node = best_of_n(mailing.agent("loop", script, post.tools), n=2)
     assert run.run(node, GO).selection.undeclared_tools == ()
@@ -125,7 +125,7 @@ def test_a_tool_that_ran_in_one_rollout_only_is_as_in_the_agent_alone(run, post,
     assert told(heard) == []
 
 
-def test_a_tool_that_runs_twice_in_a_later_run_is_told_then(run, post, heard):
+def test_a_later_repeated_tool_warns_then(run, post, heard):
     def script(messages, index):
         if len(messages) > 1:
             return Reply(f"done by {index}", entropies=kit.peak(3))
@@ -153,7 +153,7 @@ def test_called_by_hand_in_a_function(run, post, heard):
     assert names(heard) == [["send"]]
 
 
-def test_what_a_tool_calls_in_turn_is_named_as_well(run, post, heard):
+def test_a_tool_called_by_a_tool_counts(run, post, heard):
     @tool
     def secretary(to: str) -> str:
         """Have a letter sent."""
@@ -164,7 +164,7 @@ def test_what_a_tool_calls_in_turn_is_named_as_well(run, post, heard):
     assert names(heard) == [["secretary", "send"]]
 
 
-def test_failed_rollouts_acted_as_well(run, heard):
+def test_failed_rollouts_count(run, heard):
     @tool
     def send(to: str) -> str:
         """Send, and fall over."""
@@ -177,7 +177,7 @@ def test_failed_rollouts_acted_as_well(run, heard):
     assert names(heard) == [["send"]]
 
 
-def test_an_attempt_that_failed_counts_for_its_rollout(run, post, heard):
+def test_failed_attempts_count(run, post, heard):
     tries = []
 
     def function(state):
@@ -195,7 +195,7 @@ def test_an_attempt_that_failed_counts_for_its_rollout(run, post, heard):
     assert names(heard) == [["send"]]
 
 
-def test_attempts_of_one_rollout_are_one_rollout(run, post, heard):
+def test_attempts_of_a_rollout_count_once(run, post, heard):
     def function(state):
         post.send.invoke({"to": "ann"})
         if len(post.sent) == 1:
@@ -227,7 +227,7 @@ def test_a_tool_that_asks_before_it_acts_has_not_run(run, heard):
 
 @kit.SAME
 @pytest.mark.parametrize(("outer", "inner"), [(2, 2), (2, 1), (1, 2)])
-def test_within_another_best_of_n_it_is_told_once(run, post, heard, outer, inner):
+def test_nested_it_warns_once(run, post, heard, outer, inner):
     within = best_of_n(mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools), n=inner)
     around = best_of_n(kit.graph(MessagesState, inner=within), n=outer)
     selection = run.run(around, GO).selection
@@ -238,7 +238,7 @@ def test_within_another_best_of_n_it_is_told_once(run, post, heard, outer, inner
 
 @kit.SAME
 @pytest.mark.parametrize("level", ["outer", "inner"])
-def test_within_another_best_of_n_either_may_say_so(run, post, heard, level):
+def test_nested_either_may_declare_it(run, post, heard, level):
     inner, outer = ({"commit": []}, {}) if level == "inner" else ({}, {"commit": []})
     model = mailing.sending("ann", "bob")
     within = best_of_n(mailing.agent("tool_node", model, post.tools), n=2, selection_key="receipt", **inner)
@@ -252,7 +252,7 @@ def test_within_another_best_of_n_either_may_say_so(run, post, heard, level):
     assert result.output["receipt"]["undeclared_tools"] == []
 
 
-def test_each_round_of_a_run_that_goes_on_has_its_own_receipt(run, post, heard):
+def test_each_round_lists_its_own_tools(run, post, heard):
     def steps(name):
         return [[("pay", {"amount": 1})], [("send", {"to": name})], [("pay", {"amount": 2})], f"done by {name}"]
 

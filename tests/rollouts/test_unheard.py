@@ -80,7 +80,7 @@ CHAINS = {
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-def test_calls_of_other_nodes_stand_where_their_nodes_ran(run, chain):
+def test_calls_stand_where_their_nodes_ran(run, chain):
     nodes, lengths = CHAINS[chain]
     agent = kit.graph(MessagesState, **{f"n{place}": node for place, node in enumerate(nodes)})
     result = result_of(run, agent)
@@ -89,7 +89,7 @@ def test_calls_of_other_nodes_stand_where_their_nodes_ran(run, chain):
     assert not [note for note in result.selection.warnings if "place" in note or "hear" in note]
 
 
-def test_the_rollout_with_the_lowest_centroid_of_all_its_calls_wins(run):
+def test_all_calls_count_for_the_centroid(run):
     def where(state):
         return {"messages": [answered(LATER if kit.rollout_index() == 0 else AWAY, f"answer {kit.rollout_index()}")]}
 
@@ -100,7 +100,7 @@ def test_the_rollout_with_the_lowest_centroid_of_all_its_calls_wins(run):
 
 
 @pytest.mark.parametrize("order", ["before", "after", "between"])
-def test_a_thread_without_the_context_in_a_node_that_calls_a_model_too(run, order):
+def test_a_contextless_thread_beside_a_heard_call(run, order):
     """Within one node the order of the messages tells."""
     other = ScriptedChatModel([[Reply("x", entropies=AWAY)]])
 
@@ -119,7 +119,7 @@ def test_a_thread_without_the_context_in_a_node_that_calls_a_model_too(run, orde
     assert said(run, kit.graph(MessagesState, both=both)) == (lengths[order], 1.0)
 
 
-def test_two_answers_of_one_model_that_does_not_sample_are_two_calls(run):
+def test_equal_answers_may_be_two_calls(run):
     """Runs of their own, whose messages say so: equal logprobs do not make them one."""
 
     def twice(state):
@@ -136,7 +136,7 @@ def test_a_function_agent_in_both_forms_of_message(run):
     assert said(run, agent) == ([20, 30, 40], 1.0)
 
 
-def test_a_whole_state_that_comes_back_from_a_server(run):
+def test_a_whole_state_from_a_server(run):
     """Its messages are dicts, what it was asked and what was heard here among them."""
     before = AIMessage("earlier", id="e", response_metadata=answered(LATER).response_metadata)
 
@@ -192,7 +192,7 @@ AGAIN = {
 
 @pytest.mark.parametrize("form", [*AGAIN, "without logprobs"])
 @pytest.mark.parametrize("first", [here, away], ids=["heard", "unheard"])
-def test_an_answer_that_is_written_again_counts_once(run, first, form):
+def test_an_answer_written_twice_counts_once(run, first, form):
     again = {**AGAIN, "without logprobs": without_logprobs}[form]
 
     def repeat(state):
@@ -203,7 +203,7 @@ def test_an_answer_that_is_written_again_counts_once(run, first, form):
     assert said(run, kit.graph(MessagesState, first=first, repeat=repeat, last=later)) == ([*lengths, 40], 1.0)
 
 
-def test_a_history_that_is_written_anew(run):
+def test_a_rewritten_history(run):
     def shorten(state):
         kept = state["messages"][-2:]
         gone = [RemoveMessage(id=message.id) for message in state["messages"]]
@@ -212,7 +212,7 @@ def test_a_history_that_is_written_anew(run):
     assert said(run, kit.graph(MessagesState, a=here, b=away, c=shorten, d=later)) == ([20, 30, 40], 1.0)
 
 
-def test_heard_answers_put_together_in_one_message_are_no_further_call(run):
+def test_a_message_of_joined_answers_is_no_call(run):
     other = ScriptedChatModel([[Reply("x", entropies=AWAY)]])
 
     def merge(state):
@@ -223,7 +223,7 @@ def test_heard_answers_put_together_in_one_message_are_no_further_call(run):
     assert said(run, kit.graph(MessagesState, merge=merge)) == ([20, 30], 1.0)
 
 
-def test_another_answer_under_an_old_id_is_another_call(run):
+def test_a_new_answer_under_an_old_id_counts(run):
     def revise(state):
         return {"messages": [answered([0.1] * 11 + [1.2] + [0.1] * 8, id=state["messages"][-1].id)]}
 
@@ -231,7 +231,7 @@ def test_another_answer_under_an_old_id_is_another_call(run):
 
 
 @pytest.mark.parametrize("where", ["state", "messages"])
-def test_one_object_that_two_nodes_write_is_one_call(run, where):
+def test_one_message_written_by_two_nodes_counts_once(run, where):
     class Drafted(MessagesState):
         draft: Any
 
@@ -248,7 +248,7 @@ def test_one_object_that_two_nodes_write_is_one_call(run, where):
     assert said(run, kit.graph(Drafted, here=here, draft=draft, publish=publish)) == ([20, 30], 1.0)
 
 
-def test_answers_word_for_word_alike_without_any_name_count_once_and_are_told_of(run):
+def test_equal_answers_without_ids_count_once(run):
     """Nobody can tell a copy from another call's answer."""
     result = result_of(run, kit.graph(MessagesState, here=here, a=away, b=away))
     assert [call.tokens for call in result.trajectories[0].calls] == [20, 30]
@@ -277,13 +277,13 @@ def sides(**nodes):
 
 
 @pytest.mark.parametrize("nodes", [{"a": here, "b": away}, {"a": away, "b": here}, {"a": away, "b": later}])
-def test_a_place_beside_others_is_not_known_and_said_so(run, nodes):
+def test_an_unknown_place_is_reported(run, nodes):
     result = result_of(run, sides(**nodes))
     assert result.selection.candidates[0].tokens == (50 if here in nodes.values() else 70)
     assert any("place of" in note and "not known" in note for note in result.selection.warnings)
 
 
-def test_a_place_beside_a_call_that_left_no_message_is_not_known(run):
+def test_beside_a_call_without_message_too(run):
     def both(state):
         local.invoke("which way?")
         return {"messages": [answered()]}
@@ -315,7 +315,7 @@ class Receipt(MessagesState):
     receipt: dict[str, Any]
 
 
-def test_what_was_said_before_a_question_is_not_counted_again_after_it(run):
+def test_calls_before_a_question_count_once(run):
     """The nested graph writes it only once the question was answered."""
     ask = {"ask": lambda s: {"messages": [HumanMessage(interrupt("ok?"))]}}
     inner = kit.graph(MessagesState, a=here, b=away, **ask, c=later)
@@ -327,7 +327,7 @@ def test_what_was_said_before_a_question_is_not_counted_again_after_it(run):
     assert done["receipt"]["usage"]["generated_tokens"] == 2 * 50 + 40 + 20
 
 
-def test_what_was_said_before_an_action_is_not_counted_again_after_it(run):
+def test_calls_before_an_action_count_once(run):
     @tool
     def send(to: str) -> str:
         """Send."""
@@ -344,14 +344,14 @@ def test_what_was_said_before_an_action_is_not_counted_again_after_it(run):
     assert selection.usage["generated_tokens"] == 2 * 50 + 2 * 20
 
 
-def test_what_nobody_heard_counts_before_an_interrupt_too(run):
+def test_unheard_calls_before_an_interrupt_count(run):
     inner = kit.graph(MessagesState, a=here, b=away, ask=lambda s: {"messages": [HumanMessage(interrupt("ok?"))]})
     agent = kit.graph(MessagesState, sub=inner)
     assert said(run, agent) == ([20, 30], 1.0)
 
 
 @pytest.mark.parametrize("where", ["sub", "own"])
-def test_a_call_for_a_commit_that_nobody_heard(run, where):
+def test_an_unheard_call_for_a_commit(run, where):
     @tool
     def send(to: str) -> str:
         """Send."""
@@ -366,7 +366,7 @@ def test_a_call_for_a_commit_that_nobody_heard(run, where):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_nested_question_s_calls_count_once(run, keep):
+def test_a_nested_questions_calls_count_once(run, keep):
     inner = best_of_n(kit.graph(MessagesState, here=here, away=away), n=2, keep_logprobs=keep)
     result = result_of(run, kit.graph(MessagesState, inner=inner, later=later))
     assert [call.tokens for call in result.trajectories[0].calls] == [20, 30, 40]
@@ -383,14 +383,14 @@ def test_a_command_to_the_parent_brings_its_messages(run):
 # Limits, filters, and what cannot be measured
 
 
-def test_limits_stop_a_rollout_after_the_step_that_used_too_much(run):
+def test_limits_apply_after_the_step(run):
     agent = kit.graph(MessagesState, here=here, away=away, then=lambda s: pytest.fail("went on"))
     node = best_of_n(agent, n=1, limits=Limits(max_tokens=45), on_unscored="first")
     with pytest.raises(Exception, match=r"50 tokens were generated of max_tokens=45"):
         run.run(node, {"messages": "go"})
 
 
-def test_a_filter_by_node_knows_where_they_were_made(run):
+def test_a_filter_by_node_sees_the_node(run):
     agent = kit.graph(MessagesState, here=here, away=away, later=later)
     result = result_of(run, agent, calls=CallFilter(exclude_nodes=["away"]))
     assert [call.node for call in result.trajectories[0].calls] == ["here", "later"]
@@ -398,7 +398,7 @@ def test_a_filter_by_node_knows_where_they_were_made(run):
 
 
 @pytest.mark.parametrize("kind", ["count", "no count"])
-def test_a_run_elsewhere_without_logprobs_is_a_gap_that_is_told_of(run, kind):
+def test_a_remote_run_without_logprobs_is_reported(run, kind):
     mute = Reply("mute", tokens=40 if kind == "count" else None)
     other = ScriptedChatModel([[mute]])
 
@@ -415,7 +415,7 @@ def test_a_run_elsewhere_without_logprobs_is_a_gap_that_is_told_of(run, kind):
         result_of(run, agent)
 
 
-def test_a_streamed_answer_whose_reader_left_is_not_taken_for_another(run):
+def test_an_abandoned_stream_is_not_another_call(run):
     def half(state):
         stream = local.stream("?")
         whole = next(stream) + next(stream)
@@ -427,7 +427,7 @@ def test_a_streamed_answer_whose_reader_left_is_not_taken_for_another(run):
 
 
 @pytest.mark.parametrize(("asked", "told", "noted"), [(10, 60, True), (10, 61, False), (9, 60, False), (0, 60, False)])
-def test_a_usage_that_may_be_a_sum_is_noted(run, asked, told, noted):
+def test_a_usage_that_may_be_summed_is_reported(run, asked, told, noted):
     usage = {"input_tokens": asked, "output_tokens": told, "total_tokens": asked + told}
     agent = kit.graph(MessagesState, remote=lambda state: {"messages": [answered(usage_metadata=usage)]})
     result = result_of(run, agent, min_coverage=0.1)

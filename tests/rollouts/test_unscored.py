@@ -42,7 +42,7 @@ def test_no_logprobs_at_all_names_the_model_and_what_to_set(run):
 
 
 @pytest.mark.parametrize(("on_missing", "error"), [("exclude", NoScoredRolloutError), ("raise", MissingLogprobsError)])
-def test_a_cache_that_was_told_without_logprobs_is_named(run, on_missing, error):
+def test_a_cache_without_logprobs_is_named(run, on_missing, error):
     """Asking for them would help nothing: nobody is asked."""
     blind = ScriptedChatModel([[says("a", covered=0)]], cache=InMemoryCache(), model_name="tiny-1")
     blind.invoke([HumanMessage("go", id="g")])
@@ -57,7 +57,7 @@ def test_a_cache_that_was_told_without_logprobs_is_named(run, on_missing, error)
 
 
 @pytest.mark.parametrize("replies", [{"covered": 0}, {"covered": 2}, {"tokens": None, "covered": 0}])
-def test_where_nothing_is_scored_the_selector_that_counts_answers_is_named_and_chooses(run, replies):
+def test_the_error_names_a_selector_that_works(run, replies):
     """The advice is taken: the error's own words make the same agent choose."""
     told = [says(text, **replies) for text in ("a", "b", "b")]
     with pytest.raises(NoScoredRolloutError) as caught:
@@ -67,7 +67,7 @@ def test_where_nothing_is_scored_the_selector_that_counts_answers_is_named_and_c
     assert chosen.selection.winner == 1
 
 
-def test_a_selector_that_found_no_vote_is_not_told_to_count_answers(run):
+def test_a_vote_that_found_nothing_is_not_recommended(run):
     node = of(says("a"), says("b"), selector=MajorityVote(normalize=lambda action: None))
     with pytest.raises(NoScoredRolloutError) as caught:
         run.invoke(node, {"messages": [HumanMessage("go")]})
@@ -187,7 +187,7 @@ def test_a_call_of_unknown_length(run, on_missing, winner):
     assert result.selection.candidates[0].coverage is None
 
 
-def test_a_model_that_reports_nothing_at_all_is_named_too(run):
+def test_a_model_that_reports_nothing_is_named(run):
     node = of(unknown("a"), unknown("b"))
     with pytest.raises(NoScoredRolloutError, match=r"the model 'tiny-1' returned no logprobs") as caught:
         run.invoke(node, {"messages": "go"})
@@ -221,7 +221,7 @@ def test_on_missing_raise_is_silent_where_none_is_missing(run):
     assert kit.answers(done["messages"]) == ["a"]
 
 
-def test_a_filter_that_leaves_out_every_call_is_told_so(run):
+def test_a_filter_that_excludes_everything_is_reported(run):
     node = of(says("a"), says("b"), calls=CallFilter(nodes=["nowhere"]))
     with pytest.raises(NoScoredRolloutError, match=r"no LLM call was seen.*calls="):
         run.invoke(node, {"messages": "go"})
@@ -240,7 +240,7 @@ def test_a_filter_by_node_leaves_the_simulated_user_out(run):
     assert [c.centroid for c in result.selection.candidates] == [kit.centroid(15), kit.centroid(9)]
 
 
-def test_nothing_uncertain_is_no_phase_and_no_score(run):
+def test_without_uncertainty_there_is_no_score(run):
     """All entropies equal: a phase over the whole timeline. All gaps but one: still a phase."""
     flat = Reply("flat", entropies=[0.0] * 20)
     result = run.run(of(flat, says("b", at=9)), {"messages": "go"})

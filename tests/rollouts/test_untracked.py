@@ -154,7 +154,7 @@ def around(node, saver):
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.__name__)
 @pytest.mark.parametrize("handle", [SECRET, Lock()], ids=["secret", "lock"])
-def test_it_is_handed_on_as_the_agent_alone_does_and_stored_nowhere(run, agent, handle):
+def test_untracked_values_arrive_but_are_not_stored(run, agent, handle):
     alone = answered(run, around(agent(handle), InMemorySaver()))
     saver = Watched()
     assert answered(run, around(best_of_n(agent(handle), n=2), saver)) == alone
@@ -163,7 +163,7 @@ def test_it_is_handed_on_as_the_agent_alone_does_and_stored_nowhere(run, agent, 
 
 @pytest.mark.parametrize("agent", [hands_over, function], ids=["command", "function"])
 @pytest.mark.parametrize("handle", [SECRET, Lock()], ids=["secret", "lock"])
-def test_it_is_handed_on_by_commands_and_functions(run, agent, handle):
+def test_commands_and_functions_pass_them_on(run, agent, handle):
     saver = Watched()
     builder = StateGraph(State)
     builder.add_node("solve", best_of_n(agent(handle), n=2), destinations=("after",))
@@ -178,7 +178,7 @@ def test_it_is_handed_on_by_commands_and_functions(run, agent, handle):
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.__name__)
-def test_what_cannot_be_serialised_does_no_harm_in_a_database(agent, tmp_path):
+def test_unserialisable_values_do_no_harm(agent, tmp_path):
     handle = Lock()
     with closing(sqlite3.connect(tmp_path / "saver.sqlite", check_same_thread=False)) as connection:
         done = answered(kit.Sync(), around(best_of_n(agent(handle), n=2), SqliteSaver(connection)))
@@ -200,12 +200,12 @@ def test_a_final_action_that_is_the_whole_state(run):
     assert saver.secrets() == []
 
 
-def test_rollouts_that_differ_in_it_alone_are_the_same(run):
+def test_they_do_not_make_rollouts_differ(run):
     result = run.run(best_of_n(kit.graph(State, one=lambda s: opening(object())(s)), n=3), {"messages": []})
     assert result.selection.distinct == 1
 
 
-def test_given_by_the_graph_around(run):
+def test_given_by_the_outer_graph(run):
     """The agent finds it, and it is not what the agent wrote."""
     lock, saver = Lock(), Watched()
     builder = StateGraph(State)
@@ -234,7 +234,7 @@ def acting(handle):
 @pytest.mark.parametrize("handle", [SECRET, Lock()], ids=["secret", "lock"])
 @pytest.mark.parametrize("goes_on", [False, True])
 @pytest.mark.filterwarnings("ignore::ec_agent.IsolationWarning")
-def test_an_action_is_carried_out_with_it(run, handle, goes_on):
+def test_an_action_gets_untracked_values(run, handle, goes_on):
     """Alone the agent would not pause there, so it does not lose it."""
     saver, state = Watched(), {"messages": [("user", "go")]}
     node = best_of_n(acting(handle), n=2, commit=[send], on_commit="execute", continue_after_commit=goes_on)

@@ -26,7 +26,7 @@ GO = {"messages": "go"}
 NO_JITTER = {"initial_interval": 0.0, "jitter": False, "retry_on": LookupError}
 
 
-def test_a_wave_is_started_when_the_one_before_is_over(run):
+def test_a_wave_starts_after_the_one_before(run):
     agent, plan = Started(), Upto(2, 5)
     result = run.run(best_of_n(agent.graph, n=8, stop=plan), GO)
     selection = result.selection
@@ -41,7 +41,7 @@ def test_a_wave_is_started_when_the_one_before_is_over(run):
     assert len(result.trajectories) == len(result.final_actions) == len(selection.candidates) == 6
 
 
-def test_a_wave_is_cut_to_what_is_left_and_a_plan_is_not_asked_once_all_ended(run):
+def test_the_last_wave_is_smaller(run):
     agent, plan = Started(), Upto(3, 99)
     selection = run.run(best_of_n(agent.graph, n=7, stop=plan), GO).selection
     assert [asked[0] for asked in plan.asked] == [[], [0, 1, 2], [0, 1, 2, 3, 4, 5]]
@@ -49,7 +49,7 @@ def test_a_wave_is_cut_to_what_is_left_and_a_plan_is_not_asked_once_all_ended(ru
     assert selection.winner == 6
 
 
-def test_one_of_those_named_is_taken_with_every_selector(run):
+def test_every_selector_takes_a_named_rollout(run):
     plan = Upto(4, 4, among=(0, 2))
     for selector in (LowestCentroid(), MajorityVote()):
         selection = run.run(best_of_n(Started().graph, n=8, stop=plan, selector=selector), GO).selection
@@ -59,7 +59,7 @@ def test_one_of_those_named_is_taken_with_every_selector(run):
     assert "passed over" in selection.to_html()
 
 
-def test_where_none_of_those_named_can_be_scored_the_first_is_taken(run):
+def test_if_no_named_one_scores_the_first_wins(run):
     def unscored(messages, index):
         return kit.Reply(f"answer {index}", entropies=None if index < 2 else kit.peak(3))
 
@@ -68,7 +68,7 @@ def test_where_none_of_those_named_can_be_scored_the_first_is_taken(run):
     assert (selection.winner, selection.order) == (0, ())
 
 
-def test_agreement_takes_the_agreed_answer_and_else_the_selector_chooses(run):
+def test_agreement_takes_the_agreed_answer(run):
     agreeing = Started(lambda index: "same" if index < 4 else "other")
     assert run.run(best_of_n(agreeing.graph, n=8, stop=Agreement()), GO).output["messages"][-1].content == "same"
     assert agreeing.counts == dict.fromkeys(range(4), 1)
@@ -79,14 +79,14 @@ def test_agreement_takes_the_agreed_answer_and_else_the_selector_chooses(run):
     assert result.selection.winner == 7
 
 
-def test_who_failed_is_no_candidate_of_the_plan(run):
+def test_failed_rollouts_are_no_candidates(run):
     agent, plan = Started(fail=(0, 3)), Upto(2, 3)
     selection = run.run(best_of_n(agent.graph, n=6, stop=plan), GO).selection
     assert plan.asked == [([], 0, 6), ([1], 0, 5), ([1, 2], 0, 4)]
     assert (selection.started, selection.ended, len(selection.candidates)) == (6, 4, 6)
 
 
-def test_where_all_of_a_wave_failed_the_next_one_is_started(run):
+def test_after_a_failed_wave_the_next_starts(run):
     agent = Started(fail=(0, 1))
     selection = run.run(best_of_n(agent.graph, n=6, stop=Upto(2, 2)), GO).selection
     assert (selection.waves, selection.ended, selection.winner) == ((2, 2), 2, 3)
@@ -109,7 +109,7 @@ def test_the_token_budget_is_over_all_waves(run):
     assert selection.ended == 4
 
 
-def test_nothing_is_enough_before_the_quorum(run):
+def test_before_the_quorum_nothing_is_enough(run):
     agent = Started(fail=(0,))
     node = best_of_n(agent.graph, n=6, stop=Upto(2, 1), limits=Limits(quorum=3))
     selection = run.run(node, GO).selection
@@ -118,7 +118,7 @@ def test_nothing_is_enough_before_the_quorum(run):
         run.run(best_of_n(Started(fail=range(4)).graph, n=6, stop=Upto(2, 1), limits=Limits(quorum=3)), GO)
 
 
-def test_agreement_of_fewer_than_the_quorum_stands_where_enough_ended(run):
+def test_a_small_agreement_wins_once_a_quorum_ended(run):
     node = best_of_n(Started().graph, n=8, stop=Upto(4, 4, among=(0,)), limits=Limits(quorum=3))
     assert run.run(node, GO).selection.winner == 0
 
@@ -144,7 +144,7 @@ def test_as_a_node_and_as_an_agent(run):
     assert answer(run.invoke(node.as_agent(), GO)) == "answer 3"
 
 
-def test_a_question_within_has_waves_of_its_own(run):
+def test_a_nested_question_has_its_own_waves(run):
     inner_plan, outer_plan, agent = Upto(1, 2), Upto(2, 2), Started()
     inner = best_of_n(agent.graph, n=4, stop=inner_plan)
     selection = run.run(best_of_n(inner, n=6, stop=outer_plan), GO).selection
@@ -153,7 +153,7 @@ def test_a_question_within_has_waves_of_its_own(run):
     assert selection.usage["generated_tokens"] == 4 * 20
 
 
-def test_events_tell_of_waves_and_why_no_more_came(run):
+def test_events_show_waves_and_the_reason(run):
     told = []
     run.run(best_of_n(Started().graph, n=8, stop=Upto(2, 4)), GO, on_event=told.append)
     kinds = [event["type"].removeprefix("ec_agent.") for event in told if "rollout.call" not in event["type"]]
@@ -167,7 +167,7 @@ def test_events_tell_of_waves_and_why_no_more_came(run):
     assert all(a < b for a, b in pairwise(starts))
 
 
-def test_without_stop_nothing_is_told_of_waves(run):
+def test_without_stop_there_are_no_wave_events(run):
     told = []
     run.run(best_of_n(Started().graph, n=3), GO, on_event=told.append)
     assert not {"ec_agent.wave", "ec_agent.stopped"} & {event["type"] for event in told}
@@ -191,7 +191,7 @@ BROKEN = {"raises": ZeroDivisionError("division"), "nothing": None, "a number": 
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_plan_that_fails_is_named_and_the_rollouts_are_not_lost(run, how):
+def test_a_failing_plan_loses_no_rollout(run, how):
     agent = Started()
     with pytest.raises(StoppingError, match=r"stopping plan Broken.*enough\(\) must return") as failed:
         run.run(best_of_n(agent.graph, n=4, stop=Broken(BROKEN[how])), GO)
@@ -209,18 +209,18 @@ def test_a_plan_that_cannot_begin_costs_nothing(run, how):
     assert agent.indices == []
 
 
-def test_a_plan_that_names_who_did_not_end_is_refused(run):
+def test_naming_an_unfinished_rollout_is_refused(run):
     with pytest.raises(StoppingError, match=r"\[7\] did not end"):
         run.run(best_of_n(Started().graph, n=8, stop=Upto(2, 2, among=(7,))), GO)
 
 
 @pytest.mark.parametrize("plan", [Agreement, "agreement", 4, 0.9, lambda candidates, running, n: Stop("x")])
-def test_what_is_no_plan_is_refused_where_it_is_given(plan):
+def test_anything_but_a_plan_is_refused(plan):
     with pytest.raises(ConfigError, match=r"^stop is "):
         best_of_n(Started().graph, stop=plan)
 
 
-def test_rollouts_that_come_out_the_same_are_told_of_all_the_same(run):
+def test_equal_rollouts_are_still_reported(run):
     agent = Started(lambda index: "same")
     agent.graph = kit.chat(kit.ScriptedChatModel(lambda messages, index: kit.Reply("same", entropies=kit.peak(3))))
     with pytest.warns(IdenticalRolloutsWarning, match="3 of 4 rollouts repeat"):

@@ -70,7 +70,7 @@ def test_a_pipe_with_a_graph_in_it_is_refused(name):
 
 
 @pytest.mark.parametrize("pipe", ["before", "prepended"])
-def test_what_is_advised_for_a_pipe_works(run, pipe):
+def test_the_advice_for_a_pipe_works(run, pipe):
     first = RunnableLambda(lambda state: {"messages": [SystemMessage("be kind"), *state["messages"]]})
     pipe = PIPES[pipe] if pipe in PIPES else first | GRAPH
     advised = eval(ADVISED, {"best_of_n": functools.partial(best_of_n, n=2), "pipe": pipe})
@@ -168,7 +168,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_that_returns_a_graphs_state_is_as_the_graph_alone(run, name):
+def test_returning_a_graphs_state_equals_the_graph(run, name):
     expected = bare(behind(run, GRAPH))
     assert expected["log"] == ["in", "answered", "more"]
     assert expected["count"] == 7
@@ -180,7 +180,7 @@ def test_an_async_function_too():
     assert bare(behind(run, acalled)) == bare(behind(run, GRAPH))
 
 
-def test_what_is_added_to_a_graphs_list_is_added_once(run):
+def test_an_addition_to_a_graphs_list_counts_once(run):
     def adding(state):
         done = GRAPH.invoke(state)
         return {"log": [*done["log"], "added"], "count": done["count"]}
@@ -210,14 +210,14 @@ def asking_itself(state):
     ],
     ids=["the graph asks", "the function asks"],
 )
-def test_a_function_that_is_taken_up_again_after_an_answer(run, agent, log):
+def test_a_function_resumed_after_an_answer(run, agent, log):
     graph, thread = kit.outer(best_of_n(agent, n=2), State, checkpointer=InMemorySaver()), kit.THREAD
     run.invoke(graph, {**GIVEN, "messages": [HumanMessage("q")]}, thread)
     done = run.invoke(graph, Command(resume="yes"), thread)
     assert (done["log"], done["count"], len(done["messages"])) == (log, 4 + len(log), 2)
 
 
-def test_a_graph_that_was_given_the_last_messages_alone_returns_what_is_known_by_its_id(run):
+def test_messages_are_matched_by_id(run):
     def last(state):
         return {"messages": GRAPH.invoke({**state, "messages": state["messages"][-1:]})["messages"]}
 
@@ -227,7 +227,7 @@ def test_a_graph_that_was_given_the_last_messages_alone_returns_what_is_known_by
     assert len(done["messages"]) == 4
 
 
-def test_a_list_that_the_graph_replaced_is_new(run):
+def test_a_list_replaced_by_the_graph_is_new(run):
     def setting(state):
         return {"plain": ["one"]}
 
@@ -239,7 +239,7 @@ def test_a_list_that_the_graph_replaced_is_new(run):
     assert behind(run, lambda state: {"log": replacing.invoke(state)["plain"]})["log"] == ["in", "two"]
 
 
-def test_nothing_of_a_graph_is_nothing(run):
+def test_an_empty_graph_state_adds_nothing(run):
     def emptied(state):
         MODEL.invoke("?")
         return {**NOTHING.invoke({**state, "log": [], "count": 0}), "plain": "set"}
@@ -257,14 +257,14 @@ def test_the_new_part_alone_stays_what_it_is(run):
     assert (done["log"], done["count"], len(done["messages"])) == (["in", "answered", "more"], 7, 2)
 
 
-def test_a_number_that_is_the_same_by_chance_stays_what_it_is(run):
+def test_an_equal_number_by_chance_stays(run):
     def chance(state):
         return {"count": GRAPH.invoke({**state, "count": 1})["count"]}  # 3, which is what it means to add
 
     assert behind(run, chance)["count"] == 8
 
 
-def test_a_graph_that_was_given_another_state_is_refused(run):
+def test_a_graph_given_another_state_is_refused(run):
     """What was put before it is in its state, and in nothing that it wrote."""
 
     def changed(state):
@@ -274,7 +274,7 @@ def test_a_graph_that_was_given_another_state_is_refused(run):
         behind(run, changed)
 
 
-def test_a_graph_that_starts_from_nothing_returns_the_new_part(run):
+def test_an_empty_start_returns_the_new_part(run):
     def afresh(state):
         done = GRAPH.invoke({"messages": state["messages"], "log": [], "count": 0})
         return {"log": done["log"], "messages": done["messages"]}
@@ -282,7 +282,7 @@ def test_a_graph_that_starts_from_nothing_returns_the_new_part(run):
     assert behind(run, afresh)["log"] == ["in", "answered", "more"]
 
 
-def test_nothing_there_is_nothing_twice(run):
+def test_an_empty_value_is_not_doubled(run):
     done = behind(run, calling, {"messages": [HumanMessage("q", id="q")]})
     assert (done["log"], done["count"]) == (["answered", "more"], 2)
 

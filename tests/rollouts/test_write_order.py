@@ -139,7 +139,7 @@ def test_what_a_task_returns_is_no_write():
     assert seen == [[("plain", "helper")]]
 
 
-def test_nested_graphs_write_what_they_write(run):
+def test_nested_graphs_writes_keep_their_order(run):
     inner = kit.graph(Log, x=napping("x", 0, ask=True), y=napping("y", 0))
     agent = kit.graph(Log, first=napping("first", 0), inner=inner)
     same_as_alone(run, agent)

@@ -77,7 +77,7 @@ NAMES = ["zeta", "alpha", "mid", "Beta", "10", "9"]
 
 
 @pytest.mark.parametrize("asking", [["alpha"], ["mid"], ["zeta"], ["10", "zeta"], sorted(NAMES)])
-def test_branches_of_which_some_ask(run, asking):
+def test_some_branches_ask(run, asking):
     builder = asking_builder()
     for name in NAMES:
         builder.add_node(name, writing(name, *(["?"] if name in asking else []), plain=name == "mid"))
@@ -100,17 +100,17 @@ def fanning(count, asking):
 
 
 @pytest.mark.parametrize("asking", [[0], [5], [11], [0, 10], [9, 10, 11]])
-def test_what_was_sent_of_which_some_ask(run, asking):
+def test_some_sent_tasks_ask(run, asking):
     done = same_as_alone(run, fanning(12, asking))
     assert [each[0] for each in done["log"][1:-1]] == ["beside", *(f"work {i}" for i in range(12))]
 
 
-def test_what_was_sent_with_the_answers_in_a_database(tmp_path):
+def test_sent_tasks_with_answers_in_a_database(tmp_path):
     with closing(sqlite3.connect(tmp_path / "saver.sqlite", check_same_thread=False)) as connection:
         same_as_alone(kit.Sync(), fanning(11, [3, 10]), SqliteSaver(connection))
 
 
-def test_questions_one_after_the_other_in_several_tasks(run):
+def test_questions_in_turn_in_several_tasks(run):
     """The step is taken up three times, each time by fewer tasks."""
     builder = asking_builder()
     for name, count in (("a", 2), ("b", 0), ("c", 3), ("d", 1)):
@@ -120,7 +120,7 @@ def test_questions_one_after_the_other_in_several_tasks(run):
     assert [each[0] for each in same_as_alone(run, builder)["log"][1:-1]] == ["a", "b", "c", "d"]
 
 
-def test_two_split_steps_and_what_lies_between_them(run):
+def test_two_split_steps_with_steps_between(run):
     builder = asking_builder()
     for before, after in (("ask", "one"), ("between", "two")):
         for name in "abc":
@@ -145,7 +145,7 @@ def test_a_question_in_a_graph_within(run):
     assert same_as_alone(run, builder)["latest"] == "c"
 
 
-def test_keys_that_are_set_anew_in_the_split_step(run):
+def test_keys_overwritten_in_the_split_step(run):
     builder = asking_builder()
     builder.add_node("a", lambda s: {"log": [interrupt("a")], "plain": "a"})
     builder.add_node("b", lambda s: {"log": Overwrite(["anew"])})
@@ -157,7 +157,7 @@ def test_keys_that_are_set_anew_in_the_split_step(run):
     assert same_as_alone(run, builder)["log"] == ["anew", "end"]
 
 
-def test_a_key_set_anew_before_the_step_that_adds_to_it(run):
+def test_a_key_overwritten_before_additions(run):
     builder = asking_builder()
     builder.add_node("before", lambda s: {"log": Overwrite(["before"])})
     builder.add_node("a", writing("a", "?"))
@@ -199,14 +199,14 @@ def failing(indices, asking=()):
 
 @pytest.mark.parametrize("indices", [{0}, {1, 10}, set(range(12))])
 @pytest.mark.parametrize("asking", [set(), {0, 11}])
-def test_what_an_error_handler_rescued(run, indices, asking):
+def test_a_task_with_an_error_handler(run, indices, asking):
     done = same_as_alone(run, failing(indices, asking))
     kinds = [each if isinstance(each, str) else each[0] for each in done["log"][2:]]
     # A task that was rescued leads to where its handler leads.
     assert kinds[:12] == [f"rescued {i}" if i in indices else f"work {i}" for i in range(12)]
 
 
-def test_a_node_that_is_rescued_among_others(run):
+def test_a_node_with_an_error_handler_among_others(run):
     def fail(state):
         raise ValueError("no")
 
@@ -313,7 +313,7 @@ def test_an_action_carried_out_in_one_of_several_branches(run, sending):
     assert [each[0] for each in done["log"][1:-1]] == ["a", "m", "z"]
 
 
-def test_what_was_written_beside_the_last_action_of_a_rollout(run):
+def test_writes_beside_the_last_action(run):
     """One of two actions is carried out, and the step they are in is never applied."""
     node = best_of_n(acting(["a", "m", "z"], {"a": send, "z": send}).compile(), n=2, max_rounds=1, **GOING_ON)
     with pytest.warns(CommitWarning, match="max_rounds=1"):
@@ -331,7 +331,7 @@ def test_two_actions_and_a_question_in_one_step(run):
     assert [each[0] for each in done["log"][1:-1]] == ["a", "m", "more", "z"]
 
 
-def test_what_was_written_beside_a_call_that_is_routed(run):
+def test_writes_beside_a_routed_call(run):
     builder = acting(["a", "m", "z"], {"a": send})
     done = run.invoke(
         kit.outer(best_of_n(builder.compile(), n=2, commit=[send]), State),
@@ -350,7 +350,7 @@ def test_a_mapped_output_counts_once(run):
     assert done["log"] == [["more", "told more ?"]]
 
 
-def test_a_command_to_the_parent_stands_for_all_that_was_written(run):
+def test_a_parent_command_replaces_all_writes(run):
     builder = asking_builder()
     builder.add_node("more", writing("more", "?"))
     builder.add_node("hand", lambda s: Command(graph=Command.PARENT, update={"log": ["handed over"]}))
@@ -365,7 +365,7 @@ def test_a_command_to_the_parent_stands_for_all_that_was_written(run):
     assert behind["log"] == ["in", "handed over"]
 
 
-def test_logprobs_are_kept_over_a_question_where_they_are_to_be_kept(run):
+def test_kept_logprobs_survive_a_question(run):
     """A message of the split step is taken from where the rollout was parked."""
     model = kit.say(3)
     builder = StateGraph(State)

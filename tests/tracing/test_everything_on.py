@@ -56,7 +56,7 @@ def entropies_of(result):
     return [[call.entropies.tobytes() for call in each.calls] for each in result.trajectories]
 
 
-def test_the_receipt_is_that_of_a_run_nobody_looks_at(replying, run, provider, server, tracer, tmp_path):
+def test_observing_everything_changes_no_receipt(replying, run, provider, server, tracer, tmp_path):
     expected = run(node_of(replying), ASKED)
     exporter, screen, events = provider[1], io.StringIO(), tmp_path / "events.jsonl"
     exporter.clear()

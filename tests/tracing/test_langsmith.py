@@ -101,7 +101,7 @@ def test_the_environment_turns_it_on(server, monkeypatch):
         get_env_var.cache_clear()
 
 
-def test_a_resumed_question_tells_of_rollouts_from_before(server, tracer, monkeypatch):
+def test_a_resumed_question_scores_earlier_rollouts(server, tracer, monkeypatch):
     """Their runs are known from the checkpoint, which is all a new process would have."""
     killed = []
 

@@ -107,7 +107,7 @@ def calling_by_itself(asynchronous):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-def test_two_calls_that_were_carried_out_are_two_spans(shown, order, asynchronous):
+def test_two_executed_calls_are_two_spans(shown, order, asynchronous):
     agent, send, sent = calling_by_itself(asynchronous)  # compiled before anything is installed
 
     def ask():
@@ -122,7 +122,7 @@ def test_two_calls_that_were_carried_out_are_two_spans(shown, order, asynchronou
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_tools_of_an_agent_and_its_calls_are_shown_alike(shown, order):
+def test_tools_and_calls_appear_in_any_order(shown, order):
     def ask():
         best_of_n(clerk(searching(2), searching(9)), n=2).run(ASKED)
 
@@ -134,9 +134,7 @@ def test_the_tools_of_an_agent_and_its_calls_are_shown_alike(shown, order):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-def test_requests_of_a_raw_client_are_shown_alike_beside_an_instrumentation_of_it(
-    shown, fake, monkeypatch, order, asynchronous
-):
+def test_raw_requests_appear_beside_another_instrumentation(shown, fake, monkeypatch, order, asynchronous):
     fake.otherwise = Answer(peak(3), text="so far")
     owner = AsyncOpenAI if asynchronous else OpenAI
     client, found = owner(base_url=fake.url, api_key="none"), _innermost(owner.request)

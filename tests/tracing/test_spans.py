@@ -70,7 +70,7 @@ def test_a_score_is_an_evaluation_result_of_the_conventions(spans):
     assert spans().rollout(0).events[0].attributes["gen_ai.evaluation.score.label"] == "not selected"
 
 
-def test_the_end_of_a_rollout_is_the_agents_not_the_selections(spans):
+def test_a_rollouts_span_ends_with_its_agent(spans):
     first_over = threading.Event()
 
     def reply(messages, index):
@@ -181,7 +181,7 @@ def test_each_attempt_is_a_span(spans, run):
     assert CENTROID not in first.attributes
 
 
-def test_a_cancelled_call_is_ended_with_its_rollout(spans):
+def test_a_cancelled_calls_span_ends(spans):
     quick, slow = [Reply("a", entropies=peak(1))], [Reply("b", entropies=peak(1), delay=30)]
     asyncio.run(best_of_n(clerk(quick, slow), n=2, limits=Limits(timeout=2)).arun(ASKED))
     tree = spans()

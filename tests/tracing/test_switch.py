@@ -53,7 +53,7 @@ def ask():
     best_of_n(clerk([Reply("a private answer", entropies=peak(1))]), n=1).run(ASKED)
 
 
-def test_off_it_is_not_even_loaded():
+def test_switched_off_nothing_is_loaded():
     assert printed(OFF) == "[]"
 
 
@@ -95,7 +95,7 @@ def test_the_environment_may_ask_for_content(monkeypatch, exported, value, asked
 
 
 @pytest.mark.parametrize("content", [True, False])
-def test_the_argument_has_the_last_word(monkeypatch, exported, content):
+def test_the_argument_overrides_the_environment(monkeypatch, exported, content):
     monkeypatch.setenv(VARIABLE, str(not content))
     instrument(exported[0], content=content)
     ask()
@@ -113,7 +113,7 @@ def test_a_second_call_replaces_the_first(exported):
     assert len(exported[1].get_finished_spans()) == 4
 
 
-def test_turned_off_in_the_middle_what_was_begun_is_ended(exported):
+def test_switching_off_ends_open_spans(exported):
     instrument(exported[0])
 
     def agent(state):

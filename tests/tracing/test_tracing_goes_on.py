@@ -101,7 +101,7 @@ def test_a_processor_that_fails_is_one_warning(provider, run, where, kind):
     assert result.output["messages"][-1].text == f"answer {HALF} {2 if expected.winner == 0 else 7}"
 
 
-def test_of_a_raw_client_too(provider, run, fake):
+def test_a_failing_processor_with_a_raw_client(provider, run, fake):
     fake.otherwise = Answer(peak(3), text="so far")
     client = OpenAI(base_url=fake.url, api_key="none")
 
@@ -117,7 +117,7 @@ def test_of_a_raw_client_too(provider, run, fake):
     assert [len(each.calls) for each in result.trajectories] == [1, 1]
 
 
-def test_a_tracer_that_makes_no_spans(run):
+def test_a_tracer_that_fails_to_make_spans(run):
     class Tracer:
         def start_span(self, *args, **kwargs):
             raise RuntimeError("shut down")
@@ -135,7 +135,7 @@ def test_a_tracer_that_makes_no_spans(run):
 
 
 @pytest.mark.parametrize("content", [False, True])
-def test_whatever_is_said_can_be_exported(provider, run, content):
+def test_any_text_can_be_exported(provider, run, content):
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrument(provider, content=content)
