@@ -19,7 +19,7 @@ _FREE_CHOICES = (None, False, "auto", "none")
 
 @dataclass(frozen=True, slots=True)
 class RequestParams:
-    """What counts of a request's parameters.
+    """The parameters of a request that matter for reading its answer.
 
     Attributes:
         top_k: how many candidates per token, or ``None`` if it does not say.

@@ -74,7 +74,7 @@ class Recorder:
         asking: list[AIMessage] | None = None,
     ) -> None:
         self.index = index
-        # What is heard inside another rollout may become part of it, so that its signals are kept too.
+        # Calls recorded inside another rollout may become part of that one, so its signals are kept, too.
         around = current_recorder.get()
         given = known_signals(signals)
         self.signals: tuple[str, ...] = with_entropy([*given, *(around.signals if around is not None else ())])
@@ -225,7 +225,7 @@ class Recorder:
             self._require(call.done, call.cache_hit)
 
     def answered(self, call: OpenCall) -> None:
-        """An answer of the call begins to come, or has come."""
+        """Let rollouts that wait for this one follow, because an answer of the call begins to come, or has come."""
         if self.lead is not None and call.counted:
             self.lead.follow()
 

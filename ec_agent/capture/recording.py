@@ -24,9 +24,9 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
 
 @contextmanager
 def overheard(recorder: Recorder) -> Iterator[None]:
-    """This recorder tells of LangChain's calls inside, as far as no other one hears them.
+    """Let a recorder report LangChain's calls inside the ``with`` block that no other recorder records.
 
-    It is not the current one: nothing is asked of the calls, and what runs inside is no rollout.
+    It does not become the current recorder: it sets nothing on the calls, and the block is not a rollout.
     """
     install_hook()
     try:

@@ -195,7 +195,7 @@ def _leads() -> bool:
 
 
 def _read_for_others(endpoint: Endpoint, request: dict[str, Any]) -> None:
-    """Where other rollouts wait to send the same prompt: an embedded server reads it for their slots, too."""
+    """If other rollouts wait with the same prompt, let the embedded server process it for their slots, too."""
     lead = current_lead.get()
     if lead is None or lead.followed or (server := serving(endpoint.base_url)) is None:
         return

@@ -1,8 +1,8 @@
-"""One prompt for several slots of a llama.cpp server.
+"""Processes a prompt once for several slots of a llama.cpp server.
 
-Each slot keeps what it has read, for requests that come to it afterwards. A request in another slot at the same time
-reads the same prompt again, as llama.cpp copies nothing from a slot that is at work. It can save what a slot holds to a
-file and load that into others, which takes milliseconds.
+Each slot caches the prompts that it processed, for its own later requests. Requests with the same prompt that run at
+the same time in several slots would process it several times. So one slot processes it, and the cache is copied to the
+other slots through a file, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy can reach this machine
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach a server on this machine
 
 
 class PromptSpreader:
-    """Reads a prompt once, and gives it to every slot that has nothing to do.
+    """Lets a server process a prompt once, and copies the result to all idle slots.
 
     Args:
-        root: the server's address, without ``/v1``.
-        folder: where the server saves slots.
+        root: address of the server, without ``/v1``.
+        folder: the folder where the server saves slots.
     """
 
     def __init__(self, root: str, folder: Path) -> None:
@@ -33,17 +33,19 @@ class PromptSpreader:
         self._lock = threading.Lock()
 
     def spread(self, request: Mapping[str, Any], timeout: float) -> None:
-        """Have the request's prompt read and kept in all idle slots. Nothing is raised: what fails is only slower.
+        """Process the prompt of a request once, and cache it in all idle slots.
+
+        Nothing is raised: if it fails, each slot processes the prompt itself, which only takes longer.
 
         Args:
             request: the JSON of a chat completion.
-            timeout: seconds, for each thing that the server is asked for.
+            timeout: seconds for each request to the server.
         """
         with self._lock, suppress(OSError, HTTPException, ValueError, LookupError, TypeError):
             slots = [slot for slot in self._ask("slots", None, timeout) if not slot["is_processing"]]
             if len(slots) < 2:
                 return
-            # The longest one may have the beginning of this prompt: instructions and tools.
+            # The slot with the longest cached prompt is used: it may have cached the beginning of this one.
             reader = max(slots, key=lambda slot: slot.get("n_prompt_tokens") or 0)["id"]
             reading = {**request, "max_tokens": 0, "n": 1, "id_slot": reader, "stream": False, "logprobs": False}
             reading.pop("top_logprobs", None)

@@ -131,14 +131,14 @@ class LocalServer:
             self._saved = None
 
     def spread(self, request: Mapping[str, Any], timeout: float = 600.0) -> None:
-        """Have a prompt read once and kept in every idle slot, where requests are about to come that share it.
+        """Process a prompt once and cache it in every idle slot, before several requests with this prompt come.
 
-        It makes no request faster that comes alone. What idle slots kept of other prompts is overwritten. Nothing is
-        raised: where it fails, each slot reads the prompt for itself.
+        A single request does not get faster. Other prompts that idle slots had cached are overwritten. Nothing is
+        raised: if it fails, each slot processes the prompt itself.
 
         Args:
             request: the JSON of a chat completion, as it will be sent.
-            timeout: seconds, for each of the few things that the server is asked for.
+            timeout: seconds for each of the few requests to the server.
         """
         if (prompts := self._prompts) is not None:
             prompts.spread(request, timeout)
@@ -147,7 +147,7 @@ class LocalServer:
         # After a fork, the child has this object, but not the server's threads. Freeing the object would wait for the
         # threads for ever. With one more reference it is never freed.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
-        self._prompts = self._saved = None  # its lock may be held by a thread of the parent, whose the folder is
+        self._prompts = self._saved = None  # a thread of the parent may hold its lock, and the folder is the parent's
 
     def _params(self, xllamacpp: Any, path: Path) -> Any:
         params = xllamacpp.CommonParams()

@@ -1,4 +1,4 @@
-"""Many timelines under many settings at once: what they share is worked out once. NumPy only."""
+"""Scores many timelines under many settings at once, and computes what they have in common only once. NumPy only."""
 
 from __future__ import annotations
 

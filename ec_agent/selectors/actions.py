@@ -1,4 +1,4 @@
-"""Reads final actions: the text, the tool calls, and the JSON form of whatever a rollout came to."""
+"""Reads final actions of rollouts: their text, their tool calls, or their JSON form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def final_answer(action: Any) -> Hashable | None:
     """Turn a final action into something that can be counted. This is the default ``normalize`` of the votes.
 
     Two answers count as the same only if the results are equal, character by character. If "14.84 pounds" and "14.84"
-    shall be one answer, give the vote a ``normalize``: ``NumberAnswer()``, say, or your own.
+    shall be one answer, give the vote a ``normalize``, such as ``NumberAnswer()``, or your own function.
 
     Args:
         action: the final action of a rollout: a message, a structured response, a dict, a string ...
@@ -30,7 +30,7 @@ def final_answer(action: Any) -> Hashable | None:
         return ("text", words.strip()) if words.strip() else None
     try:
         return None if action is None else ("value", json_of(action))
-    except (TypeError, ValueError, RecursionError):  # no JSON form, or one that contains itself
+    except (TypeError, ValueError, RecursionError):  # it has no JSON form, or contains itself
         return None
 
 
@@ -61,7 +61,7 @@ def json_of(value: Any) -> str:
     """Write a value as JSON with sorted keys.
 
     Raises:
-        TypeError, ValueError, RecursionError: it has no JSON form.
+        TypeError, ValueError, RecursionError: the value has no JSON form.
     """
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain)
 

@@ -1,10 +1,10 @@
-"""Ready ``normalize`` objects for votes and stopping plans: each says which final actions are the same answer.
+"""Ready ``normalize`` objects for votes and stopping plans. Each decides which final actions are the same answer.
 
     MajorityVote(normalize=NumberAnswer())              # "It costs 14.840 pounds." and "14.84" are one answer
-    Agreement(normalize=CallAnswer(without=["unit"]))   # tool calls that differ in their unit alone are one answer
+    Agreement(normalize=CallAnswer(without=["unit"]))   # tool calls that differ only in their unit are one answer
 
-Each is careful in one direction: where it cannot tell what the answer is, there is no vote, rather than an agreement
-that is none. All treat a message with tool calls as an answer of its own, apart from every text.
+If the answer is not clear, there is no vote: a missing vote does less harm than a false agreement. A message with tool
+calls is never the same answer as a text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ec_agent.support.checks import checked, flag, mapping, one_of, or_none, rep
 
 
 class Normalizer(ABC):
-    """An object that turns a final action into something to count; those that derive from it are dataclasses.
+    """Base class of objects that turn a final action into a countable answer. Subclasses are dataclasses.
 
     Attributes:
         label: its name in ``NORMALIZERS``.
@@ -41,7 +41,7 @@ class Normalizer(ABC):
 
     @abstractmethod
     def __call__(self, action: Any) -> Hashable | None:
-        """Turn a final action into an answer; ``None`` is no vote."""
+        """Return the answer in a final action, or ``None`` for no vote."""
 
     def __repr__(self) -> str:
         told = (f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) != f.default)  # type: ignore[arg-type]
@@ -50,18 +50,17 @@ class Normalizer(ABC):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NumberAnswer(Normalizer):
-    r"""The last number of the text, by its value: "14.84", "£14.840" and "The answer is 14.84 pounds." are the same.
+    r"""The answer is the value of the last number in the text. "14.84", "£14.840" and "It is 14.84 pounds" are equal.
 
-    A number stands by itself: signs and words around it do not matter, ``%`` and units neither. Thousands may be
-    separated by commas; ``3/4`` is .75; of ``\boxed{42}`` the inside counts. What is not surely one number (a date, a
-    time, a range, ``1.2.3``, ``14,84``) is no vote where it comes last, and so is a text without a number. Numbers that
-    are no text, of a structured response, count too.
+    Words, currency signs, ``%`` and units around the number are ignored. Thousands may be separated by commas; ``3/4``
+    is 0.75; of ``\boxed{42}`` only the inside counts. If the text has no number, or its last number is not clear (a
+    date, a time, a range, ``1.2.3``, ``14,84``), there is no vote. A number in a structured response counts, too.
 
     Attributes:
-        places: decimal places to round to; ``None`` for exact values.
+        places: decimal places to round to. ``None`` compares exact values.
 
     Raises:
-        ConfigError: ``places`` is no whole number from 0 to 100.
+        ConfigError: ``places`` is not a whole number from 0 to 100.
     """
 
     label: ClassVar[str] = "number"
@@ -72,7 +71,7 @@ class NumberAnswer(Normalizer):
         checked(self, "places", or_none, whole, 0, 100)
 
     def __call__(self, action: Any) -> Hashable | None:
-        """The number; of tool calls what ``final_answer`` makes of them."""
+        """Return the number; for tool calls, the same as ``final_answer``."""
         if calls_of(action) is not None:
             return final_answer(action)
         words = text_of(action)
@@ -84,17 +83,17 @@ class NumberAnswer(Normalizer):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class JsonAnswer(Normalizer):
-    """JSON by what it says: the order of keys, white space and ``1`` or ``1.0`` do not matter.
+    """The answer is a JSON value. The order of keys, white space, and ``1`` or ``1.0`` make no difference.
 
-    In a text it is the whole text, or the last code block, or else the last object or array; a text without any is no
-    vote. Structured responses, dicts and dataclasses count as the JSON that they have.
+    In a text, the value is the whole text, or else the last code block, or else the last object or array. A text
+    without JSON is no vote. Structured responses, dicts and dataclasses are compared by their JSON.
 
     Attributes:
-        only: keys of an object that count, where not all do.
-        without: keys that do not count, in objects at any depth: an explanation, say.
+        only: if given, only these keys of an object count.
+        without: these keys do not count, in objects at any depth. An example is an explanation.
 
     Raises:
-        ConfigError: an argument is no list of names.
+        ConfigError: an argument is not a list of names.
     """
 
     label: ClassVar[str] = "json"
@@ -107,7 +106,7 @@ class JsonAnswer(Normalizer):
         checked(self, "without", several, str, "a list of names of keys")
 
     def __call__(self, action: Any) -> Hashable | None:
-        """The JSON; of tool calls what ``final_answer`` makes of them."""
+        """Return the JSON; for tool calls, the same as ``final_answer``."""
         if action is None or calls_of(action) is not None:
             return final_answer(action)
         words = text_of(action)
@@ -122,16 +121,16 @@ class JsonAnswer(Normalizer):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TextAnswer(Normalizer):
-    """The text, whatever its Unicode form and white space: "café" in one or in two code points, lines or blanks.
+    """The answer is the text. White space makes no difference, nor does the Unicode form: "é" as one character or two.
 
     Attributes:
-        form: the Unicode form. ``"NFC"`` keeps all that can be told apart by eye; ``"NFKC"`` makes full width letters
-            and ligatures plain, and ``m²`` to ``m2``.
+        form: the Unicode form for comparing. ``"NFC"`` keeps all differences that people can see. ``"NFKC"`` also
+            ignores some: full width letters and ligatures are like plain letters, and ``m²`` is like ``m2``.
         ignore_case: whether "Yes" and "yes" are the same.
-        strip: characters to take off both ends, such as ``".!*"``.
+        strip: characters to remove at both ends, such as ``".!*"``.
 
     Raises:
-        ConfigError: an argument is of another kind.
+        ConfigError: an argument has a wrong value.
     """
 
     label: ClassVar[str] = "text"
@@ -146,7 +145,7 @@ class TextAnswer(Normalizer):
         checked(self, "strip", text, "a text of the characters to take off", empty=True)
 
     def __call__(self, action: Any) -> Hashable | None:
-        """The text; of all that has none what ``final_answer`` makes of it."""
+        """Return the text; for an action without text, the same as ``final_answer``."""
         words = text_of(action)
         if words is None or calls_of(action) is not None:
             return final_answer(action)
@@ -162,11 +161,10 @@ class TextAnswer(Normalizer):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CallAnswer(Normalizer):
-    """Tool calls by name and arguments, some of these left out; ``10`` and ``10.0`` are the same.
+    """The answer is the tool calls: names and arguments, without some arguments. ``10`` and ``10.0`` are the same.
 
     Attributes:
-        without: names of the arguments that do not count, of whatever tool; or a dict from a tool's name to those of
-            that tool.
+        without: names of arguments that do not count, for all tools. Or a dict from the name of a tool to such names.
 
     Raises:
         ConfigError: ``without`` is neither.
@@ -180,7 +178,7 @@ class CallAnswer(Normalizer):
         checked(self, "without", _left_out)
 
     def __call__(self, action: Any) -> Hashable | None:
-        """The calls; of all that has none what ``final_answer`` makes of it."""
+        """Return the tool calls; for an action without any, the same as ``final_answer``."""
         calls = calls_of(action)
         if calls is None:
             return final_answer(action)
@@ -203,14 +201,14 @@ NORMALIZERS: Mapping[str, type[Normalizer]] = MappingProxyType(
 
 
 def normalizer_named(name: str, **settings: Any) -> Normalizer:
-    """Build a ready ``normalize`` from its name and settings: what a file can hold.
+    """Make a ready ``normalize`` from its name and settings, as a settings file has them.
 
     Args:
         name: a name in ``NORMALIZERS``.
-        **settings: its settings where they are not the default ones: ``places=2``.
+        **settings: settings that differ from the defaults, such as ``places=2``.
 
     Raises:
-        ConfigError: there is no such name, it has no such setting, or a setting is out of range.
+        ConfigError: there is no such name, it has no setting of that name, or a value is out of range.
     """
     kind = NORMALIZERS.get(text("the name of a normalize", name))
     if kind is None:
@@ -223,7 +221,7 @@ def normalizer_named(name: str, **settings: Any) -> Normalizer:
 
 
 def with_normalizer(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as a file can hold them, with the object where ``normalize`` is a name, or a dict with one."""
+    """Return settings from a file with the ``normalize`` object, if they have its name or a dict with its name."""
     given = settings.get("normalize")
     if isinstance(given, str):
         return {**settings, "normalize": normalizer_named(given)}
@@ -249,7 +247,7 @@ _QUOTIENT = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
 _THIN_SPACES = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 _SPACED = re.compile(r"\d{3}(?!\d)\D*")
 _LONGEST = 400
-"""No number that is an answer has more characters, with what sticks to it."""
+"""Longest number that is accepted as an answer, in characters, with signs and units that touch it."""
 
 
 def _last_number(words: str) -> Fraction | None:
@@ -259,7 +257,7 @@ def _last_number(words: str) -> Fraction | None:
     *before, last = [""] + [part for part in _BREAKS.split(words) if any(each.isdigit() for each in part)]
     found = _NUMBER.fullmatch(last) if len(last) <= _LONGEST else None
     if found is None or (before[-1:] and _SPACED.fullmatch(last) and re.search(rf"\d {re.escape(last)}", words)):
-        return None  # "1 234": one number, or two
+        return None  # "1 234" may be one number or two
     sign, figure, under = found.groups()
     try:
         value = Fraction(figure.replace(",", "")) / (Fraction(under.replace(",", "")) if under else 1)
@@ -277,7 +275,7 @@ def _plain_number(action: Any) -> Fraction | None:
         if isinstance(action, Fraction | Decimal):
             return Fraction(action)
         return Fraction(repr(float(action))) if isinstance(action, Real) else None
-    except (ValueError, OverflowError):  # not finite
+    except (ValueError, OverflowError):  # NaN or an infinite number
         return None
 
 
@@ -289,11 +287,11 @@ _STRICT: Mapping[str, Any] = MappingProxyType({"parse_constant": _no_constant})
 _DECODER = json.JSONDecoder(**_STRICT)
 _FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _MOST_TRIES = 100
-"""At so many brackets a text is looked at for JSON: a text of nothing else would take forever."""
+"""How many brackets of a text are tried as the beginning of JSON. Trying very many would take too long."""
 
 
 def _last_json(words: str) -> Any:
-    """Find the JSON of a text.
+    """Return the JSON value in a text: the whole text, the last code block, or the last object or array.
 
     Raises:
         ValueError, RecursionError: there is none.
@@ -316,7 +314,7 @@ def _last_json(words: str) -> Any:
 
 
 def _by_value(value: Any, without: Sequence[str] = ()) -> Any:
-    """The value with equal numbers written alike, and without some keys."""
+    """Return a JSON value with ``1`` in place of ``1.0``, and without some keys."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -325,4 +323,4 @@ def _by_value(value: Any, without: Sequence[str] = ()) -> Any:
 
 
 _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
-"""Characters without any width that say nothing: soft hyphens, zero width spaces, marks of byte order."""
+"""Invisible characters without meaning: soft hyphens, zero width spaces, byte order marks."""

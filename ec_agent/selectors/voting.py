@@ -109,7 +109,7 @@ def tally(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, .
 
 
 def count_ballots(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tuple[int, ...]]:
-    """``tally`` of ballots that were made here: nobody looks at them again."""
+    """Count votes as ``tally`` does, without checking the ballots again: for ballots that our own code made."""
     weights: dict[Hashable, list[float]] = {}
     first: dict[Hashable, int] = {}
     for index in sorted(ballots):

@@ -1,7 +1,7 @@
-"""Of several rollouts with one prompt, one asks its model first; the others follow once the server has read the prompt.
+"""Lets one of several rollouts with the same prompt call its model first, so that the server processes the prompt once.
 
-A server keeps what it has read of a prompt. Requests that arrive while it still reads the same prompt for another one
-find nothing kept, and have it read again.
+A server caches a prompt after processing it. If requests with the same prompt arrive before that, it processes the
+prompt for each of them. So one rollout *leads*, and the others *follow* when its answer begins.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from contextvars import ContextVar
 
 from ec_agent.support.plans import Step
 
-_LOOKS_UP = 0.05  # seconds
+_LOOKS_UP = 0.05  # seconds between two looks at whether a sync wait shall end
 
 
 class Lead:
-    """Who leads, and whether the others may follow. Thread-safe, and for any number of event loops.
+    """Decides which rollout leads, and lets the others wait until they may follow.
 
-    Nobody waits for a rollout that has not begun: whichever comes first leads.
+    The first rollout that comes leads, so that no rollout waits for one that has not begun. Thread-safe; waits may be
+    in several event loops.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class Lead:
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
 
     def take(self) -> bool:
-        """Lead, if nobody does; whether the caller leads."""
+        """Make the caller the leader if there is none yet. Return whether it became the leader."""
         with self._lock:
             first, self._taken = not self._taken, True
         return first
@@ -42,22 +43,22 @@ class Lead:
         return self._over.is_set()
 
     def follow(self) -> None:
-        """Let the others follow; whoever comes later need not wait. Saying so twice is harmless."""
+        """Let the others follow. Rollouts that come later do not wait. Calling it twice is harmless."""
         if self._over.is_set():
             return
         with self._lock:
             self._over.set()
             waiting, self._waiting = self._waiting, []
         for loop, waiter in waiting:
-            with suppress(RuntimeError):  # its loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the event loop is closed, so no rollout waits in it any more
                 loop.call_soon_threadsafe(_wake, waiter)
 
     def wait(self, most: float | None, left: Callable[[], bool]) -> Step:
-        """A wait until the others may follow.
+        """Make a step that waits until the others may follow.
 
         Args:
-            most: it is over after so many seconds at the latest; ``None`` sets no limit.
-            left: asked now and then in a sync run, which cannot be cancelled; the wait is over when it says so.
+            most: longest time to wait, in seconds. ``None`` sets no limit.
+            left: function that tells whether to stop waiting. Only sync runs ask it, because async ones are cancelled.
         """
         return Step(lambda: self._sit(most, left), lambda: self._asit(most))
 
@@ -88,4 +89,4 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 current_lead: ContextVar[Lead | None] = ContextVar("ec_agent_lead", default=None)
-"""Set in the rollout that leads: the embedded model reads the prompt for the others, too, and lets them follow."""
+"""Set in the rollout that leads. The embedded model processes its prompt for the others, too, and lets them follow."""
