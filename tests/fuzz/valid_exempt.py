@@ -20,7 +20,7 @@ EXEMPT = {
             ),
             *("ec_agent.evaluation.Progress", "ec_agent.evaluation.RunReport", "ec_agent.live.Row"),
             *("ec_agent.evaluation.statistics.Estimate", "ec_agent.evaluation.statistics.SelectorSummary"),
-            *("ec_agent.evaluation.statistics.Summary", "ec_agent.evaluation.statistics.Verdict"),
+            *("ec_agent.evaluation.statistics.Summary", "ec_agent.evaluation.statistics.Conclusion"),
             *("ec_agent.selectors.Ballot", "ec_agent.traces.foreign.Found", "ec_agent.traces.foreign.Reader"),
             *("ec_agent.traces.foreign.Source", "ec_agent.prompted.Offer", "ec_agent.stopping.Replayed"),
         ),
