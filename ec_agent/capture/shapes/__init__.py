@@ -62,13 +62,14 @@ Odd payloads are read as follows (left: what came; right: what becomes of it):
 
 from ec_agent.capture.shapes.alternatives import pick, words_of
 from ec_agent.capture.shapes.ending import finished
-from ec_agent.capture.shapes.entries import SHAPES, Shape, entries_of
+from ec_agent.capture.shapes.entries import HELD_UNDER, SHAPES, Shape, entries_of
 from ec_agent.capture.shapes.messages import may_be_summed, payload_of_message, said_once
-from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, is_response, payloads_of_response, plain_message
+from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payloads import (
     Payload,
     first_of_messages,
     generated,
+    is_response,
     merge_payloads,
     payload_of_response,
     without_echo,
@@ -79,6 +80,7 @@ from ec_agent.capture.shapes.summed import MessageParts
 from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
 
 __all__ = [
+    "HELD_UNDER",
     "SHAPES",
     "MessageParts",
     "Payload",

@@ -10,6 +10,9 @@ from ec_agent.capture.shapes.reading import first, get, listed
 
 Entries = list[Any]
 
+HELD_UNDER = ("logprobs", "logprobs_result", "logprobsResult")
+"""Keys under which an answer, a part of one, or a message has its logprobs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:

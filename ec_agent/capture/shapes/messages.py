@@ -12,14 +12,13 @@ from functools import partial
 from typing import Any
 
 from ec_agent.capture.shapes.doubled import alike
-from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
 from ec_agent.capture.shapes.payloads import HOLDS, Payload, believed, named_in
 from ec_agent.capture.shapes.pieces import said_by_message
 from ec_agent.capture.shapes.reading import count, first, get
 from ec_agent.capture.shapes.usage import fits
 
 REASONS = ("finish_reason", "stop_reason", "done_reason")
-_LOGPROBS = ("logprobs", "logprobs_result")
 _FEW = 4  # with fewer tokens, a count may be a multiple of them by chance
 _AGAIN = re.compile(r"(\w{3,}?)\1+")
 
@@ -38,7 +37,7 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
     if tokens is None:
         tokens = count(get(raw_usage, "completion_tokens"))
     prompt = count(get(usage, "input_tokens"))
-    held = ((place, name) for place in (metadata, generation_info) for name in _LOGPROBS)
+    held = ((place, name) for place in (metadata, generation_info) for name in HELD_UNDER)
     entries = next((entries for place, name in held if (entries := entries_of(get(place, name)))), [])
     payload = Payload(
         entries=entries,

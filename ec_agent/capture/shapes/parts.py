@@ -20,15 +20,8 @@ from ec_agent.capture.shapes.reading import first, get, listed
 from ec_agent.capture.shapes.streamed import payload_of_stream
 from ec_agent.capture.shapes.summed import MessageParts
 
-# Keys with the answer: of OpenAI, of its Responses API, of Gemini, of llama.cpp. Ollama's own format has none of them.
-_ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
 _MESSAGES = {"AIMessage": "ai", "AIMessageChunk": "AIMessageChunk"}
 _FIRST_EVENT = "response.created"
-
-
-def is_response(thing: Any) -> bool:
-    """Tell whether a value looks like a whole answer of a provider."""
-    return any(isinstance(get(thing, key), list) for key in _ANSWERS) or isinstance(get(thing, "eval_count"), int)
 
 
 def plain_message(thing: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ec_agent.capture.shapes.aligning import part_of_character
 from ec_agent.capture.shapes.alternatives import Alternative, among, split, words_of
-from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
 from ec_agent.capture.shapes.gaps import Gap, Gaps, at_least_missing, placed
 from ec_agent.capture.shapes.pieces import Said, said_by_response
 from ec_agent.capture.shapes.reading import count, first, get, listed
@@ -25,6 +25,8 @@ _PROMPT_COUNTS = (
 )
 _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts_token_count", "thoughtsTokenCount"))
 HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
+# Keys with the answer: of OpenAI, of its Responses API, of Gemini, of llama.cpp. Ollama's own format has none of them.
+_ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
 _OF_ALL = ("usage", "usage_metadata", "usageMetadata", "model", "model_version", "modelVersion", "id")
 
 
@@ -67,6 +69,11 @@ class Payload:
     silent: bool = False
     unsure: int = 0
     said: Callable[[], Said] | None = field(default=None, repr=False, compare=False)
+
+
+def is_response(thing: Any) -> bool:
+    """Tell whether a value looks like a whole answer of a provider."""
+    return any(isinstance(get(thing, key), list) for key in _ANSWERS) or isinstance(get(thing, "eval_count"), int)
 
 
 def payload_of_response(response: Any, prompts: int = 1, unreturned: int = 0) -> Payload:
@@ -159,7 +166,7 @@ def _entries(response: Any, tokens: int | None) -> list[Any]:
         for part in listed(get(item, "content")):
             entries += entries_of(get(part, "logprobs"))
     for candidate in listed(get(response, "candidates")):
-        entries += entries_of(first(candidate, "logprobs_result", "logprobsResult"))
+        entries += entries_of(first(candidate, *HELD_UNDER))
     return entries or entries_of(first(response, "completion_probabilities", "logprobs"))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ec_agent.capture.answers import Answer
 from ec_agent.capture.shapes import (
+    HELD_UNDER,
     Payload,
     Streams,
     entries_of,
@@ -26,7 +27,6 @@ from ec_agent.traces.foreign.bounds import Bounds
 ASKED = frozenset({"messages", "request", "input", "inputs", "prompt", "prompts"})
 """Keys whose values are what a model was asked. They may hold earlier answers of the model."""
 
-_HELD = ("logprobs", "logprobs_result", "logprobsResult")
 _USAGE = ("usage", "usage_metadata", "usageMetadata")
 _Path = tuple[str, ...]
 
@@ -125,10 +125,10 @@ def _answer(thing: Mapping[str, Any], usage: Any) -> tuple[Sequence[Payload], An
         payloads = payloads_of_response(thing)
         whole = any(get(choice, "message") or get(choice, "text") for choice in listed(thing.get("choices")))
         return (payloads if whole or any(payload.entries for payload in payloads) else []), None
-    for name in _HELD:
+    for name in HELD_UNDER:
         entries = entries_of(thing.get(name))
         if any(get(entry, "top_logprobs") for entry in entries):
-            own = {key: value for key, value in thing.items() if key not in _HELD}
+            own = {key: value for key, value in thing.items() if key not in HELD_UNDER}
             return [payload_of_response({"usage": usage, **own, "logprobs": thing[name]})], None
     return [], None
 
