@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from ec_agent.capture.kept import ToolLog
 from ec_agent.insides.executors import Executors, RolloutLeft, wake
-from ec_agent.rollouts.record import End, Record, Verdict, was_cancelled
+from ec_agent.rollouts.record import End, Record, Stopped, was_cancelled
 from ec_agent.selectors import Candidate
 from ec_agent.stopping import More, Stop, StoppingPlan
 from ec_agent.stopping.asking import ask
@@ -136,7 +136,7 @@ class Watch:
         self.failure: Exception | None = None
         self.again = False
         self._plan, self._n, self._quorum, self._read = plan, n, quorum, read
-        self._verdict: Verdict | None = None
+        self._stopped: Stopped | None = None
         self._over: dict[int, Record] = {}
         self._under_way: dict[int, Brake] = {}
         self._lock = threading.Lock()
@@ -145,7 +145,7 @@ class Watch:
         """Know of rollouts that were over before the process began."""
         with self._lock:
             for record in records:
-                self._verdict = self._verdict or record.get("stopped")
+                self._stopped = self._stopped or record.get("stopped")
                 if not was_cancelled(record):
                     self._over.setdefault(record["index"], record)
 
@@ -155,12 +155,12 @@ class Watch:
             for index in indices:
                 self._over.pop(index, None)
 
-    def begin(self, index: int, brake: Brake) -> Verdict | None:
+    def begin(self, index: int, brake: Brake) -> Stopped | None:
         """A rollout is about to start; why it must not, where it must not."""
         with self._lock:
-            if self._verdict is not None:
-                if index not in self._verdict["ended"]:
-                    return self._verdict
+            if self._stopped is not None:
+                if index not in self._stopped["ended"]:
+                    return self._stopped
                 self.again = True
             self._under_way[index] = brake
             return None
@@ -173,16 +173,16 @@ class Watch:
         """
         with self._lock:
             del self._under_way[record["index"]]
-            if self._verdict is not None and record["index"] not in self._verdict["ended"]:
-                return cancelled(record, self._verdict), None
+            if self._stopped is not None and record["index"] not in self._stopped["ended"]:
+                return cancelled(record, self._stopped), None
             self._over[record["index"]] = record
-            if self._verdict is not None or (stop := self._asked()) is None:
+            if self._stopped is not None or (stop := self._asked()) is None:
                 return record, None
             among = None if stop.among is None else list(stop.among)
-            self._verdict = {"reason": stop.reason, "among": among, "ended": sorted(self._over)}
+            self._stopped = {"reason": stop.reason, "among": among, "ended": sorted(self._over)}
             for brake in self._under_way.values():
                 brake.pull()
-            return {**record, "stopped": self._verdict}, len(self._over) + len(self._under_way)
+            return {**record, "stopped": self._stopped}, len(self._over) + len(self._under_way)
 
     def _asked(self) -> Stop | None:
         running = len(self._under_way)
@@ -206,31 +206,31 @@ class Watch:
         """
         if self.failure is not None:
             raise self.failure
-        verdict = next((record["stopped"] for record in records if "stopped" in record), None)
-        if verdict is None:
+        stopped = next((record["stopped"] for record in records if "stopped" in record), None)
+        if stopped is None:
             return None
         candidates = self._read(records)
-        among: Sequence[int] | None = verdict["among"]
+        among: Sequence[int] | None = stopped["among"]
         if self.again:  # what it had come to may be something else by now
             answer = ask(self._plan, candidates, 0, sum(map(was_cancelled, records)))
             among = answer.among if isinstance(answer, Stop) else None
         ended = {candidate.index for candidate in candidates if candidate.error is None}
         left = tuple(index for index in among or () if index in ended)
-        return Stop(verdict["reason"], left or None)
+        return Stop(stopped["reason"], left or None)
 
 
-def cancelled(record: Record, verdict: Verdict | None) -> Record:
+def cancelled(record: Record, stopped: Stopped | None) -> Record:
     """The record as that of a cancelled rollout: what it cost and said stays, what it came to does not count."""
     end: End = {"kind": "cancelled"}
     for name in ("thread", "memory", "unbegun"):  # where it was parked is to be cleared
         if name in record["end"]:
             end[name] = record["end"][name]
     lost: Any = {"error": None, "writes": [], "goto": [], "final_action": None, "fingerprint": None, "store": []}
-    marked: Any = {} if verdict is None else {"stopped": verdict}
+    marked: Any = {} if stopped is None else {"stopped": stopped}
     return cast("Record", {**record, **lost, "token": None, "end": end, **marked})
 
 
-def unbegun(index: int, verdict: Verdict) -> Record:
+def unbegun(index: int, stopped: Stopped) -> Record:
     """The record of a rollout that was cancelled before it began."""
     record: Record = {
         "index": index,
@@ -247,7 +247,7 @@ def unbegun(index: int, verdict: Verdict) -> Record:
         "store": [],
         "token": None,
     }
-    return cancelled(record, verdict)
+    return cancelled(record, stopped)
 
 
 def decided(

@@ -54,7 +54,7 @@ class End(TypedDict, total=False):
     unbegun: bool
 
 
-class Verdict(TypedDict):
+class Stopped(TypedDict):
     """Why the rest was cancelled.
 
     Attributes:
@@ -102,7 +102,7 @@ class Record(TypedDict):
     store: list[list[Any]]
     token: str | None
     wave: NotRequired[int]  # in which it was started, from 0; left out in the first
-    stopped: NotRequired[Verdict]  # of one that was cancelled, and of the one that ended last before it
+    stopped: NotRequired[Stopped]  # of one that was cancelled, and of the one that ended last before it
 
 
 def was_cancelled(record: Record) -> bool:

@@ -35,8 +35,8 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
     if taken_up_again(session.config):
         watch.recall((yield from written_beside(config, "records")))
     brake = Brake()
-    if (verdict := watch.begin(start["index"], brake)) is not None:
-        return unbegun(start["index"], verdict)
+    if (stopped := watch.begin(start["index"], brake)) is not None:
+        return unbegun(start["index"], stopped)
     record = yield from _led(session, start, config, brake)
     record, begun = watch.end(record)
     if was_cancelled(record):
