@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from pages_kit import ROOT, Walk, blocks_of
 
-from ec_agent.rollouts.options import Options
+from ec_agent.rollouts.options import BestOfNOptions, Options
 
 ENDPOINTS = ("http://localhost:8000/v1", "http://127.0.0.1:8080/v1")
 
@@ -93,6 +93,13 @@ def test_every_option_has_its_row_and_its_default():
     assert {name: eval(default, names) for name, default in rows.items()} == {
         name: getattr(Options(), name) for name in Options.__slots__
     }
+
+
+def test_options_are_in_one_order_wherever_they_are_listed():
+    page = (ROOT / "docs/options.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `", page, flags=re.MULTILINE)
+    said = re.findall(r"^ {8}(\w+): ", BestOfNOptions.__doc__, flags=re.MULTILINE)
+    assert rows == list(Options.__slots__) == ["n", *BestOfNOptions.__annotations__] == ["n", *said]
 
 
 def test_contributing_runs(run):

@@ -60,28 +60,10 @@ Destination = str | Send | Sequence[str | Send]
 class BestOfNOptions(TypedDict, total=False):
     """The keyword arguments of ``best_of_n``.
 
+    They are in this order here and in docs/options.md: what runs, how it is chosen, when it stops, where it goes on,
+    what may act, what is kept.
+
     Attributes:
-        selector: which rollout wins; ``LowestCentroid()`` by default.
-        config: settings of the High Entropy Phases; ``HEPConfig()`` (1 / 80 / 2) by default.
-        final_action: ``final_action(state, writes)`` says what a rollout would do next. By default: a new
-            ``structured_response``, else the last AI message written, else everything written.
-        route: ``route(winner)`` names the next node (or ``Send``s) in place of the winner's own ``goto``; the
-            winner is a ``Candidate``. Declare the destinations when you add the node:
-            ``builder.add_node("solve", best_of_n(...), destinations=(...))``.
-        output: ``output(final_state)`` maps the agent's final state (a function's: its update) to an update of
-            the outer state, for agents whose keys differ.
-        selection_key: key of the outer state that receives the receipt as plain JSON.
-        calls: which LLM calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
-        keep_logprobs: leave the provider's logprobs in the winner's messages; by default they are taken out,
-            because 20 of them a token make a checkpoint some 170 times as large.
-        keep_text: keep the token texts in the trajectories, and what tools were given and returned.
-        keep_candidates: keep so many of each token's likeliest candidates there too, for ``Selection.to_html``.
-        on_missing: a call without logprobs: ``"exclude"`` leaves its rollout unscored where coverage falls
-            below ``min_coverage``; ``"score"`` scores what exists, leaving calls of unknown length out of the
-            share; ``"raise"`` stops at the first one with ``MissingLogprobsError``.
-        min_coverage: smallest share of generated tokens with an entropy (with the signal that the selector reads) for a
-            rollout to be scored.
-        on_unscored: where no rollout can be scored: ``"raise"``, or ``"first"`` to take the first that ended.
         sampling: ``sampling(index)`` gives request parameters to set on a rollout's requests, such as
             ``{"seed": index, "temperature": 0.8}``; it reaches whatever goes through an ``openai`` client.
         request_logprobs: ask for logprobs in the rollouts' requests that do not ask themselves, so that an agent built
@@ -96,6 +78,21 @@ class BestOfNOptions(TypedDict, total=False):
             its tool calls can be scored; raise ``PreflightError`` where they cannot. ``True`` finds the models in the
             agent, less those only in nodes that ``calls=CallFilter(...)`` leaves out; where ``calls`` goes by more than
             nodes, give the models: one, or a list of them.
+        retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
+        environment: ``environment(index, input)`` gives each rollout a context manager, sync or async; tools get what
+            it yields from ``get_environment()``. After a kill a finished rollout runs again, its environment being
+            gone, unless the factory has ``reopen(token)``, a context manager too, and the environment a ``token``.
+        selector: which rollout wins; ``LowestCentroid()`` by default.
+        config: settings of the High Entropy Phases; ``HEPConfig()`` (1 / 80 / 2) by default.
+        calls: which LLM calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
+        final_action: ``final_action(state, writes)`` says what a rollout would do next. By default: a new
+            ``structured_response``, else the last AI message written, else everything written.
+        on_missing: a call without logprobs: ``"exclude"`` leaves its rollout unscored where coverage falls
+            below ``min_coverage``; ``"score"`` scores what exists, leaving calls of unknown length out of the
+            share; ``"raise"`` stops at the first one with ``MissingLogprobsError``.
+        min_coverage: smallest share of generated tokens with an entropy (with the signal that the selector reads) for a
+            rollout to be scored.
+        on_unscored: where no rollout can be scored: ``"raise"``, or ``"first"`` to take the first that ended.
         stop: when enough is known: ``Agreement()``, ``OutOfReach()``, or any object with ``enough(candidates, running,
             n)``. The rollouts are then started in waves, and the plan is asked after each: it answers
             ``Stop("why")`` or ``More(count)``. ``None`` runs all n.
@@ -103,7 +100,12 @@ class BestOfNOptions(TypedDict, total=False):
             model call, tool call or ``await`` once enough is known. That saves time; waves, which ``stop=`` alone
             makes, save tokens.
         limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
-        retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
+        route: ``route(winner)`` names the next node (or ``Send``s) in place of the winner's own ``goto``; the
+            winner is a ``Candidate``. Declare the destinations when you add the node:
+            ``builder.add_node("solve", best_of_n(...), destinations=(...))``.
+        output: ``output(final_state)`` maps the agent's final state (a function's: its update) to an update of
+            the outer state, for agents whose keys differ.
+        selection_key: key of the outer state that receives the receipt as plain JSON.
         commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
             one: none of that message's calls run, and the message is its final action. ``"unknown"`` says this of
             every tool that is not marked ``@read_only``. Tools marked ``@commit_tool`` need not be named. Of tools that
@@ -118,77 +120,100 @@ class BestOfNOptions(TypedDict, total=False):
             ``"retry"`` with the same idempotency key, for receivers that ignore a key they have seen.
         journal: where commits are written down: by default in the run's checkpointer, and where there is none, in
             memory; ``SQLiteJournal(path)`` keeps them in a file.
-        environment: ``environment(index, input)`` gives each rollout a context manager, sync or async; tools get what
-            it yields from ``get_environment()``. After a kill a finished rollout runs again, its environment being
-            gone, unless the factory has ``reopen(token)``, a context manager too, and the environment a ``token``.
         promote: ``promote(environment)`` makes the winner's environment the real one, once, after its commit.
+        keep_logprobs: leave the provider's logprobs in the winner's messages; by default they are taken out,
+            because 20 of them a token make a checkpoint some 170 times as large.
+        keep_text: keep the token texts in the trajectories, and what tools were given and returned.
+        keep_candidates: keep so many of each token's likeliest candidates there too, for ``Selection.to_html``.
     """
 
-    selector: Selector
-    config: HEPConfig
-    final_action: Callable[[Any, list[tuple[str, Any]]], Any] | None
-    route: Callable[[Candidate], Destination] | None
-    output: Callable[[Any], Mapping[str, Any]] | None
-    selection_key: str | None
-    calls: CallPredicate | None
-    keep_logprobs: bool
-    keep_text: bool
-    keep_candidates: int
-    on_missing: OnMissing
-    min_coverage: float
-    on_unscored: OnUnscored
+    # What runs
     sampling: Callable[[int], Mapping[str, Any]] | None
     request_logprobs: bool
     share_prompt: bool | float
     preflight: bool | BaseChatModel | Sequence[Any]
+    retry: RetryPolicy | Sequence[RetryPolicy] | None
+    environment: EnvironmentFactory | None
+
+    # How it is chosen
+    selector: Selector
+    config: HEPConfig
+    calls: CallPredicate | None
+    final_action: Callable[[Any, list[tuple[str, Any]]], Any] | None
+    on_missing: OnMissing
+    min_coverage: float
+    on_unscored: OnUnscored
+
+    # When it stops
     stop: StoppingPlan | None
     cancel: bool
     limits: Limits
-    retry: RetryPolicy | Sequence[RetryPolicy] | None
+
+    # Where it goes on
+    route: Callable[[Candidate], Destination] | None
+    output: Callable[[Any], Mapping[str, Any]] | None
+    selection_key: str | None
+
+    # What may act
     commit: Commit
     on_commit: OnCommit
     continue_after_commit: bool
     max_rounds: int
     on_uncertain: OnUncertain
     journal: Journal | None
-    environment: EnvironmentFactory | None
     promote: Callable[[Any], Any] | None
+
+    # What is kept
+    keep_logprobs: bool
+    keep_text: bool
+    keep_candidates: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Everything ``best_of_n`` was told, checked; ``BestOfNOptions`` says what each field means."""
 
+    # What runs
     n: int = 8
-    selector: Selector = field(default_factory=LowestCentroid)
-    config: HEPConfig = field(default_factory=HEPConfig)
-    final_action: Callable[[Any, list[tuple[str, Any]]], Any] | None = None
-    route: Callable[[Candidate], Destination] | None = None
-    output: Callable[[Any], Mapping[str, Any]] | None = None
-    selection_key: str | None = None
-    calls: CallPredicate | None = None
-    keep_logprobs: bool = False
-    keep_text: bool = False
-    keep_candidates: int = 0
-    on_missing: OnMissing = "exclude"
-    min_coverage: float = MIN_COVERAGE
-    on_unscored: OnUnscored = "raise"
     sampling: Callable[[int], Mapping[str, Any]] | None = None
     request_logprobs: bool = False
     share_prompt: bool | float = False
     preflight: bool | BaseChatModel | Sequence[Any] = False
+    retry: RetryPolicy | Sequence[RetryPolicy] | None = None
+    environment: EnvironmentFactory | None = None
+
+    # How it is chosen
+    selector: Selector = field(default_factory=LowestCentroid)
+    config: HEPConfig = field(default_factory=HEPConfig)
+    calls: CallPredicate | None = None
+    final_action: Callable[[Any, list[tuple[str, Any]]], Any] | None = None
+    on_missing: OnMissing = "exclude"
+    min_coverage: float = MIN_COVERAGE
+    on_unscored: OnUnscored = "raise"
+
+    # When it stops
     stop: StoppingPlan | None = None
     cancel: bool = False
     limits: Limits = field(default_factory=Limits)
-    retry: RetryPolicy | Sequence[RetryPolicy] | None = None
+
+    # Where it goes on
+    route: Callable[[Candidate], Destination] | None = None
+    output: Callable[[Any], Mapping[str, Any]] | None = None
+    selection_key: str | None = None
+
+    # What may act
     commit: Commit = None
     on_commit: OnCommit = "route"
     continue_after_commit: bool = False
     max_rounds: int = 8
     on_uncertain: OnUncertain = "raise"
     journal: Journal | None = None
-    environment: EnvironmentFactory | None = None
     promote: Callable[[Any], Any] | None = None
+
+    # What is kept
+    keep_logprobs: bool = False
+    keep_text: bool = False
+    keep_candidates: int = 0
 
     def __post_init__(self) -> None:
         checked(self, "n", whole)

@@ -77,7 +77,7 @@ class Unknown(Nameless):
         ({"selection_key": ""}, "selection_key is ''"),
         ({"keep_logprobs": "yes"}, "keep_logprobs is 'yes'"),
         ({"keep_text": None}, "keep_text is None"),
-        ({"temperature": 1}, "temperature.*the options of best_of_n are n, selector, "),
+        ({"temperature": 1}, "temperature.*the options of best_of_n are n, sampling, "),
         ({"Selector": LowestCentroid()}, "Selector.*the options of best_of_n are"),
     ],
     ids=named,
