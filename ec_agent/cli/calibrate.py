@@ -17,11 +17,14 @@ from ec_agent.selectors.settings import save_settings
 
 
 def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool, **dealing: Any) -> None:
-    """Tune on a stored run, show what came of it, and write the settings file; ``dealing`` is for ``tune``."""
+    """Choose a selector on a stored run, show what the choice is worth, and write it to a settings file.
+
+    ``dealing`` are further arguments of ``tune``.
+    """
     results = load_results(run, partial=partial)
     tuning = tune(results, default_grid(names), **dealing)
     console = plain_console()
-    show(tuning, console)  # before the file: what was found is not lost where it cannot be written
+    show(tuning, console)  # first, so that the result is not lost if the file cannot be written
     save_settings(out, tuning.chosen, {"run": run.name, **tuning.about()})
     console.print(f"[bold]{escape(str(tuning.chosen))}[/bold] written to {escape(str(out))}")
     if tuning.expected_difference.excludes(0.0) > 0:
@@ -29,18 +32,20 @@ def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool
 
 
 def show(tuning: Tuning, console: Console) -> None:
-    """Print the outer estimate, and the leak beside it."""
+    """Print what the choice is worth on other tasks, and by how much a naive measurement would flatter it."""
     table = Table("", "minus Pass@1", "95 % interval", title=f"Pass@1 {tuning.pass_1:.3f}", title_justify="left")
-    table.add_row("expected of settings chosen so (outer folds)", *_cells(tuning.expected_difference), style="bold")
-    table.add_row("the default setting, nothing tuned", *_cells(tuning.default_difference))
+    table.add_row(
+        "what this choice is worth on other tasks (outer folds)", *_cells(tuning.expected_difference), style="bold"
+    )
+    table.add_row("the default selector, without tuning", *_cells(tuning.default_difference))
     if tuning.ended_difference.value:  # rollouts failed
-        table.add_row("any rollout that ended, nothing chosen", *_cells(tuning.ended_difference))
+        table.add_row("a random rollout that did not fail", *_cells(tuning.ended_difference))
     naive = f"{tuning.naive_difference:+.3f}"
     table.add_row("tuned on the test set: [red]not a result[/red]", naive, f"flatters by {tuning.leak:+.3f}")
     console.print(table)
     tasks = tuning.expected_difference.tasks
     console.print(
-        f"{tuning.settings} settings, {tasks} tasks, {tuning.folds} folds dealt {tuning.repeats} times; the folds chose"
+        f"{tuning.settings} settings, {tasks} tasks, {tuning.folds} folds drawn {tuning.repeats} times; the folds chose"
     )
     rounds = tuning.folds * tuning.repeats
     for name, count in tuning.votes[:5]:
@@ -57,13 +62,11 @@ def _cells(gain: Estimate) -> tuple[str, str]:
 def _verdict(tuning: Tuning) -> str:
     gain = tuning.expected_difference
     if gain.low is None and gain.value:
-        return f"The same on each of the {gain.tasks} tasks, so that there is no interval: evaluate tasks that differ."
+        same = f"The difference is the same on each of the {gain.tasks} tasks"
+        return f"{same}, so there is no interval: evaluate other tasks."
     side = gain.excludes(0.0)
     if side > 0:
-        return "Settings chosen so are better than a rollout at random, on tasks like these."
+        return "On tasks like these, settings chosen in this way are better than a random rollout."
     if side < 0:
-        return "Settings chosen so are worse than a rollout at random: use none of them."
-    return (
-        "No difference from a rollout at random was found. The settings are no advice: evaluate more tasks before you "
-        "use them."
-    )
+        return "Settings chosen in this way are worse than a random rollout: use none of them."
+    return "No difference to a random rollout was found: evaluate more tasks before you use these settings."

@@ -29,12 +29,12 @@ def test_what_a_choice_is_worth_stands_beside_what_the_leak_would_claim(tmp_path
     out = tmp_path / "settings.json"
     said = calibrate(stored_run(tmp_path / "run.db"), out)
     for part in (
-        "expected of settings chosen so",
+        "what this choice is worth on other tasks",
         "tuned on the test set: not a result",
-        "6 tasks, 3 folds dealt 2 times",
+        "6 tasks, 3 folds drawn 2 times",
     ):
         assert part in said
-    assert "any rollout that ended, nothing chosen" in said  # one in seven failed
+    assert "a random rollout that did not fail" in said  # one in seven failed
     node = best_of_n(lambda state: state, **load_settings(out))
     assert type(node).__name__ == "BestOfN"
 
@@ -70,5 +70,5 @@ def test_the_same_gain_on_every_task_is_not_called_no_difference():
     console = Console(record=True, width=200)
     show(tuning, console)
     said = console.export_text()
-    assert "The same on each of the 20 tasks" in said
+    assert "The difference is the same on each of the 20 tasks" in said
     assert "No difference" not in said

@@ -57,7 +57,7 @@ def test_a_centroid_that_only_knows_when_the_rollout_stopped_is_confounded():
     assert row.confounds.prefix.excludes(0.5) == 0
     assert 0 < row.confounds.equal_call_pairs < 0.5
     assert row.verdict.kind == "confounded"
-    for reason in ("most calls alone makes", "longest alone makes", "among rollouts with equally many calls"):
+    for reason in ("most calls alone gives", "longest alone gives", "among rollouts with equally many calls"):
         assert reason in row.verdict.sentence
 
 

@@ -68,7 +68,7 @@ def test_confounded_is_said_and_what_it_leaves_open():
 def test_so_few_tasks_that_nothing_could_be_found():
     report = small([task(f"t{place}", [-1.0, -2.0], right) for place, right in enumerate([[1, 0], [1, 0], [0, 1]])])
     text = said(wording.conclusions(report))
-    assert "No difference to Pass@1 found: mean_logprob. From 3 tasks like these none can be found" in text
+    assert "No difference to Pass@1 found: mean_logprob. With 3 tasks like these no difference can be found" in text
     assert "four of five" not in text
 
 
@@ -81,7 +81,9 @@ def test_the_same_gain_on_every_task_is_found():
 
 def test_so_few_mixed_tasks_that_intervals_are_too_narrow():
     results = [*many([1, 0, 0], 9), *(replace(one, task=f"same {one.task}") for one in many([1, 1, 1], 5))]
-    assert "Rollouts with different verdicts: in 9 of 14 tasks; on the others" in said(wording.notes(small(results)))
+    assert "In 9 of 14 tasks some rollouts are right and others wrong; on the other tasks" in said(
+        wording.notes(small(results))
+    )
     assert "different verdicts" not in said(wording.notes(small(many([1, 0, 0], wording.FEW_MIXED))))
 
 
@@ -112,7 +114,9 @@ def test_what_may_never_be_concluded():
 
 def test_selectors_that_rank_alike_are_no_two_findings():
     text = said(wording.cautions(family(tasks=4, selectors="deepconf_mean,mean_logprob,deepconf_tail")))
-    assert "That deepconf_mean, deepconf_tail are 2 findings: they rank the rollouts of every task alike" in text
+    assert (
+        "That deepconf_mean, deepconf_tail are 2 findings: they rank the rollouts of every task in the same way" in text
+    )
     assert "alike" not in said(wording.cautions(family(tasks=4)))
 
 
@@ -149,8 +153,11 @@ def test_selectors_that_ranked_nothing_are_named():
     results = [task("a", [-1.0, -2.0], [1, 0]), TaskResult("b", tuple(blind), np.array([1.0, 0.0]))]
     text = said(wording.failures(small(results, "mean_logprob,majority_vote,mean_entropy")))
     assert "Too few tokens have an entropy in 2 rollouts (coverage)" in text
-    assert "Nothing could be ranked in 1 of 2 tasks by mean_logprob, mean_entropy: what is shown there is any" in text
-    assert "Nothing could be ranked" not in said(wording.failures(small(results[:1])))
+    assert (
+        "In 1 of 2 tasks no rollout could be ranked by mean_logprob, mean_entropy. There its figure is that of a"
+        in text
+    )
+    assert "could be ranked" not in said(wording.failures(small(results[:1])))
 
 
 def test_windows_are_not_said_to_be_means_where_nothing_was_read():
@@ -169,7 +176,7 @@ def test_notes_name_the_settings_and_what_means_little():
     text = said(wording.notes(family(tasks=4, selectors="deepconf_mean,deepconf_tail")))
     assert "phases 1 / 80 / 2" in text
     assert "none was fitted" in text
-    assert "for deepconf_tail: there it is the mean of the whole rollout" in text
+    assert "So the score is the mean of the whole rollout" in text
     assert "199 resamples, seed 0" in text
 
 

@@ -34,8 +34,9 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             ("it is long",),
             "no difference found",
             "s: no difference to Pass@1 found, +0.123 [+0.05, +0.20] (corrected p = 0.050, 7 selectors compared); "
-            "the interval leaves out 0, but it is for one selector alone: where 7 are compared, chance makes some such "
-            "intervals, and the corrected p allows for that; smallest detectable 0.09, and a smaller one may exist.",
+            "the interval leaves out 0, but it is made for one selector alone: among 7 selectors some have such an "
+            "interval by chance, and the corrected p allows for that; smallest detectable 0.09, and a smaller "
+            "one may exist.",
         ),
         (
             UP,
@@ -44,7 +45,7 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             ("it is long", "it is slow"),
             "confounded",
             "s: better than Pass@1, +0.123 [+0.05, +0.20] (corrected p = 0.040, 7 selectors compared), but confounded, "
-            "so that what it reads need not be the cause: it is long; it is slow.",
+            "so what it reads may not be the cause: it is long; it is slow.",
         ),
         (
             Estimate(0.0, -0.2, 0.2, 5),
@@ -52,8 +53,8 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             None,
             (),
             "no difference found",
-            "s: no difference to Pass@1 found, +0.000 [-0.20, +0.20] (corrected p = 1.000, 7 selectors compared); from "
-            "5 tasks like these none can be found, however large.",
+            "s: no difference to Pass@1 found, +0.000 [-0.20, +0.20] (corrected p = 1.000, 7 selectors compared); with "
+            "5 tasks like these no difference can be found, however large.",
         ),
         (
             Estimate(0.5, None, None, 20),
@@ -91,7 +92,7 @@ def test_the_rules(difference, p, detectable, suspicions, kind, sentence):
 @pytest.mark.parametrize(
     ("low", "high", "told"), [(0.01, 0.2, True), (-0.2, -0.01, True), (0, 0.2, False), (-1, 1, False)]
 )
-@pytest.mark.parametrize(("compared", "words"), [(1, "and the test does not"), (5, "where 5 are compared")])
+@pytest.mark.parametrize(("compared", "words"), [(1, "follows the test"), (5, "among 5 selectors")])
 def test_an_interval_without_0_beside_no_difference_is_explained(low, high, told, compared, words):
     found = verdict("s", Estimate(0.1, low, high, 20), 0.06, compared, 0.1)
     assert found.kind == "no difference found"

@@ -101,18 +101,18 @@ def what_was_run(report: EvaluationReport) -> list[str]:
 
 
 def failures(report: EvaluationReport) -> list[str]:
-    """What failed, and what passing over it alone makes."""
+    """What failed, and what a selector gains by merely never choosing a failed rollout."""
     summary, effort = report.summary, report.summary.effort
     said = []
     if effort.failed:
         said.append(
             f"{effort.failed} of {many(effort.rollouts, 'rollout')} failed and count as wrong. Among those that ended "
-            f"Pass@1 is {number(summary.pass_1_ended.value)}, not {number(summary.pass_1.value)}: so much is gained by "
-            "passing over failures alone."
+            f"Pass@1 is {number(summary.pass_1_ended.value)}, not {number(summary.pass_1.value)}: a selector gains "
+            "that much by merely never choosing a failed rollout."
         )
     if effort.unscored:
         kinds = ", ".join(f"{many(number, 'rollout')} ({why})" for why, number in effort.unscored.items())
-        said.append(f"Too few tokens have an entropy in {kinds}; selectors that read entropies pass these over.")
+        said.append(f"Too few tokens have an entropy in {kinds}; selectors that read entropies cannot choose these.")
     said += _fallen_back(summary.selectors, len(summary.tasks))
     if report.unfinished:
         said.append(
@@ -133,8 +133,8 @@ def _fallen_back(rows: Sequence[SelectorSummary], tasks: int) -> list[str]:
         if row.fell_back:
             names.setdefault(row.fell_back, []).append(row.name)
     return [
-        f"Nothing could be ranked in {without} of {many(tasks, 'task')} by {', '.join(those)}: what is shown there is "
-        "any rollout that ended, and says nothing of the selector."
+        f"In {without} of {many(tasks, 'task')} no rollout could be ranked by {', '.join(those)}. There its figure is "
+        "that of a random rollout that ended, and says nothing about the selector."
         for without, those in names.items()
     ]
 
@@ -150,8 +150,7 @@ def conclusions(report: EvaluationReport) -> list[str]:
     if found := _of_kind(rows, "confounded"):
         said.append(
             f"Different from Pass@1, but confounded: {_differences(found)}. The picks are as good or as bad as the "
-            "numbers say; that this comes from what the selector reads, and not from lengths or duplicates, is not "
-            "shown."
+            "numbers say. But the cause may be lengths or duplicates; that it is what the selector reads is not shown."
         )
     if found := _of_kind(rows, "no difference found"):
         said.append(f"No difference to Pass@1 found: {_names(found)}.{_beside_zero(report)}{_detectable(found)}")
@@ -170,11 +169,11 @@ def cautions(report: EvaluationReport) -> list[str]:
     if len(rows) > 1:
         said.append(
             "That one selector beats another: each was tested against Pass@1 alone. The best number in a list of "
-            f"{len(rows)} is too good by having been picked."
+            f"{len(rows)} is too good, because it was chosen for being the best."
         )
     said += [
-        f"That {', '.join(group)} are {len(group)} findings: they rank the rollouts of every task alike, and are one "
-        "comparison, counted once in the correction."
+        f"That {', '.join(group)} are {len(group)} findings: they rank the rollouts of every task in the same "
+        "way, so the correction counts them as one comparison."
         for group in report.summary.alike
     ]
     said.append(
@@ -189,15 +188,15 @@ def notes(report: EvaluationReport) -> list[str]:
     c = report.config
     resampling = report.summary.resampling
     said = [
-        f"Settings are as declared, none was fitted here: phases {c.top_percent:g} / {c.bottom_percent:g} / "
-        f"{c.consecutive_low} (top percent, bottom percent, consecutive low). Settings chosen after a look at these "
-        "tasks make numbers too good; the command ec-agent calibrate shows by how much."
+        f"All settings are the declared ones; none was fitted to these tasks: phases {c.top_percent:g} / "
+        f"{c.bottom_percent:g} / {c.consecutive_low} (top percent, bottom percent, consecutive low). Settings chosen "
+        "after a look at these tasks make the numbers too good; the command ec-agent calibrate shows by how much."
     ]
     if report.unfilled.names and report.unfilled.longest:
         said.append(
-            f"No rollout is longer than its window (the longest has {report.unfilled.longest:,} tokens) for "
-            f"{', '.join(report.unfilled.names)}: there it is the mean of the whole rollout, as in deepconf_mean. "
-            "--selectors sets a shorter window with NAME:window=16; choose before you look."
+            f"No rollout is longer than the window of {', '.join(report.unfilled.names)} (the longest has "
+            f"{report.unfilled.longest:,} tokens). So the score is the mean of the whole rollout, as in deepconf_mean. "
+            "--selectors sets a shorter window with NAME:window=16; choose it before you look at the results."
         )
     if any(row.name.startswith(SelfCertainty.label) for row in report.summary.selectors):
         said.append("self_certainty is an approximation: it sees the returned candidates, not the whole vocabulary.")
@@ -208,8 +207,9 @@ def notes(report: EvaluationReport) -> list[str]:
     said.append(
         f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
         f"{resampling.seed}. Corrected p: sign flips over tasks, corrected by Holm for the selectors compared. Ties "
-        "are averaged. Intervals are not corrected: one that leaves out 0 is no finding where the corrected p is 0.05 "
-        "or more. Smallest detectable: the difference that one comparison at 5 % finds four times in five."
+        "are averaged. Intervals are not corrected: an interval without 0 is no finding if the corrected p is 0.05 or "
+        "more. Smallest detectable: a true difference of this size is found in four of five runs by one comparison at "
+        "5 %."
     )
     return [*said, *_mixed(report)]
 
@@ -221,8 +221,8 @@ def too_few_for_charts(report: EvaluationReport) -> str:
         return ""
     return (
         f"No charts are drawn: in {mixed} of {many(len(report.results), 'task')} some rollouts are right and others "
-        f"wrong, and from fewer than {FEW_MIXED} such tasks charts show chance. The tables have the numbers; more "
-        "tasks, or harder or easier ones, make charts."
+        f"wrong, and with fewer than {FEW_MIXED} such tasks a chart would show chance. The tables have the numbers. "
+        "For charts, evaluate more tasks, or tasks that are neither too hard nor too easy."
     )
 
 
@@ -243,9 +243,10 @@ def _mixed(report: EvaluationReport) -> list[str]:
     if not report.results or mixed >= FEW_MIXED:
         return []
     return [
-        f"Rollouts with different verdicts: in {mixed} of {many(len(report.results), 'task')}; on the others all "
-        f"selectors are alike. From fewer than {FEW_MIXED} both intervals and p-values promise too much: simulated, 95 "
-        "% intervals held 75 to 85 times in a hundred, and where there was nothing p was below 0.05 up to 10 times."
+        f"In {mixed} of {many(len(report.results), 'task')} some rollouts are right and others wrong; on the other "
+        f"tasks all selectors do equally well. With fewer than {FEW_MIXED} such tasks, intervals and p-values are too "
+        "optimistic: in simulations 95 % intervals held 75 to 85 times in a hundred, and without any true difference p "
+        "was below 0.05 up to 10 times in a hundred."
     ]
 
 
@@ -280,8 +281,9 @@ def _beside_zero(report: EvaluationReport) -> str:
         return ""
     leave = "interval of {} leaves" if len(found) == 1 else "intervals of {} leave"
     return (
-        f" The {leave.format(_names(found))} out 0 all the same: an interval is for one selector alone. The verdict "
-        f"goes by the corrected p, which allows for the {report.summary.comparisons} compared, and is 0.05 or more."
+        f" The {leave.format(_names(found))} out 0 all the same, but an interval is made for one selector alone. The "
+        f"verdict follows the corrected p, which allows for the {report.summary.comparisons} selectors compared, and "
+        "which is 0.05 or more."
     )
 
 
@@ -289,7 +291,7 @@ def _detectable(rows: Sequence[SelectorSummary]) -> str:
     sizes = [row.detectable for row in rows if row.detectable is not None]
     tasks = many(rows[0].difference.tasks, "task")
     if not sizes:
-        return f" From {tasks} like these none can be found, however large."
+        return f" With {tasks} like these no difference can be found, however large."
     low, high = f"{min(sizes):.2f}", f"{max(sizes):.2f}"
     size = low if low == high else f"{low} to {high}"
     return (

@@ -136,7 +136,7 @@ def _like(name: str, difference: Estimate, found: Confounds, theirs: Estimate) -
     if correlation < ALIKE or not half or not theirs.excludes(0):
         return None
     return (
-        f"{name.replace('_', ' ')} alone makes {theirs.value:+.3f}, and the two orders correlate at {correlation:.2f}"
+        f"{name.replace('_', ' ')} alone gives {theirs.value:+.3f}, and the two orders correlate at {correlation:.2f}"
     )
 
 

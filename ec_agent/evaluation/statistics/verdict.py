@@ -11,7 +11,7 @@ from ec_agent.evaluation.statistics.bootstrap import Estimate
 Kind = Literal["better", "worse", "no difference found", "confounded", "cannot be told"]
 
 LEVEL = 0.05
-"""A difference is called one where its Holm-corrected p-value lies below this."""
+"""A difference counts as found if its Holm-corrected p-value is below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Conclusion:
     """The conclusion.
 
     Attributes:
-        kind: which of the five it is.
-        sentence: the words for it, with the numbers.
+        kind: which of the five conclusions it is.
+        sentence: what the report says, with the numbers.
     """
 
     kind: Kind
@@ -37,12 +37,14 @@ def verdict(
 ) -> Conclusion:
     """Judge one selector against Pass@1.
 
-    1. Fewer than two tasks, or the selector is as good as Pass@1 on each: *cannot be told*.
-    2. A corrected p-value of ``LEVEL`` or more: *no difference found*, with the smallest one that this many tasks
-       would have shown four times in five, if any. This is not "no difference".
-    3. Else, with a suspicion against it: *confounded*. The pick was as good or as bad as the numbers say, but what the
-       selector reads need not be why, and with other lengths or fewer duplicates it may not be so.
-    4. Else *better* or *worse*, by the sign.
+    The first rule that applies decides:
+
+    1. There are fewer than two tasks, or the selector is as good as Pass@1 on each: *cannot be told*.
+    2. The corrected p-value is ``LEVEL`` or more: *no difference found*. This does not mean that there is none; the
+       sentence names the smallest difference that this many tasks would have shown in four of five runs.
+    3. Something else would explain the difference: *confounded*. The picks are as good or as bad as the numbers say,
+       but perhaps because of lengths or duplicates, and not because of what the selector reads.
+    4. Otherwise *better* or *worse*, by the sign of the difference.
 
     Args:
         name: the selector.
@@ -64,7 +66,7 @@ def verdict(
         return Conclusion("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){more}.")
     kind: Kind = "better" if difference.value > 0 else "worse"
     if suspicions:
-        why = f"but confounded, so that what it reads need not be the cause: {'; '.join(suspicions)}"
+        why = f"but confounded, so what it reads may not be the cause: {'; '.join(suspicions)}"
         return Conclusion("confounded", f"{name}: {kind} than Pass@1, {numbers} ({tested}), {why}.")
     return Conclusion(kind, f"{name}: {kind} than Pass@1 on these tasks, {numbers} ({tested}).")
 
@@ -79,16 +81,16 @@ def _beside_zero(difference: Estimate, comparisons: int) -> str:
     if not difference.excludes(0):
         return ""
     if comparisons < 2:
-        return "; the interval leaves out 0 and the test does not, which counts where the two differ"
+        return "; the interval leaves out 0, but the verdict follows the test, which found no difference"
     return (
-        f"; the interval leaves out 0, but it is for one selector alone: where {comparisons} are compared, chance "
-        "makes some such intervals, and the corrected p allows for that"
+        f"; the interval leaves out 0, but it is made for one selector alone: among {comparisons} selectors some have "
+        "such an interval by chance, and the corrected p allows for that"
     )
 
 
 def _detectable(size: float | None, tasks: int) -> str:
     if size is None:
-        return f"from {_count(tasks, 'task')} like these none can be found, however large"
+        return f"with {_count(tasks, 'task')} like these no difference can be found, however large"
     return f"smallest detectable {size:.2f}, and a smaller one may exist"
 
 
