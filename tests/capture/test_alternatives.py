@@ -15,7 +15,7 @@ def choice(index, text="x"):
     return {"index": index, "delta": {"content": text}}
 
 
-def test_one_choice_a_chunk_with_a_number_above_0_is_one_of_several():
+def test_a_choice_with_an_index_above_0_is_an_alternative():
     parts = [{"choices": [choice(1, "b")]}, {"choices": [choice(0, "a")]}]
     each = split(parts)
     assert [[c["delta"]["content"] for part in parts for c in part["choices"]] for parts in each] == [["a"], ["b"]]
@@ -47,7 +47,7 @@ def test_what_is_left_of_the_count_of_all(alternatives, tokens, unreturned, expe
     assert told(alternatives, tokens, unreturned=unreturned) == expected
 
 
-def test_tokens_that_came_without_an_entry_are_on_the_bill():
+def test_tokens_without_entries_are_paid_for():
     mute = Payload(entries=[A], mute=2)
     each = [Alternative(KNOWN[0], frozenset({"a"})), Alternative(mute, frozenset({"b"}))]
     assert among(each, Payload()).beside == 3

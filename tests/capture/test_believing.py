@@ -15,7 +15,7 @@ def believed(heard, own, text="a", said="a"):
     return account_of(heard, own, text, lambda: said)
 
 
-def test_of_two_that_tell_as_much_the_request_is_believed():
+def test_the_request_is_preferred_over_an_equal_message():
     assert believed(Payload(entries=[A], tokens=1), Payload(entries=[B], tokens=1)).entries == [A]
 
 
@@ -24,7 +24,7 @@ def test_what_was_heard_without_logprobs_counts_as_heard():
     assert believed(heard, own).entries == [A]
 
 
-def test_what_the_request_does_not_say_is_taken_from_above():
+def test_facts_missing_in_the_request_are_filled_in():
     own = Payload(prompt_tokens=5, cached_tokens=2, model="m", response="r", cache_hit=True)
     found = believed(Payload(entries=[A], tokens=1), own)
     assert (found.prompt_tokens, found.cached_tokens, found.model, found.response) == (5, 2, "m", "r")

@@ -69,7 +69,7 @@ def test_the_last_of_several_inner_answers_is_passed_on(told, chat_model):
     assert timelines(recorder) == [[0.25], [0.5, 1.0]]
 
 
-def test_an_answer_of_ones_own_after_an_inner_one_is_a_gap(told, chat_model):
+def test_text_added_to_an_inner_answer_is_a_gap(told, chat_model):
     model = chat_model()
 
     def ask():
@@ -82,7 +82,7 @@ def test_an_answer_of_ones_own_after_an_inner_one_is_a_gap(told, chat_model):
     assert (len(trajectory), trajectory.scored_tokens) == (503, 3)
 
 
-def test_more_candidates_than_asked_for_are_cut_on_both_layers(told, chat_model):
+def test_extra_candidates_are_cut_on_both_layers(told, chat_model):
     """The inner request knows how many were asked for, the model around it does not."""
     model = chat_model(logprobs=None, top_logprobs=None)
     entry = logprobs_for([1.0])[0]
@@ -180,7 +180,7 @@ async def test_missing_logprobs_are_met_after_a_cancelled_call(told, aclient):
 # counts that cannot be
 
 
-def test_a_count_of_nothing_for_an_answer_that_is_there_is_no_count():
+def test_a_count_of_0_for_an_answer_is_unknown():
     zero = {"completion_tokens": 0, "prompt_tokens": 1, "total_tokens": 1}
     called = {"message": {"tool_calls": [{"function": {"name": "look", "arguments": "{}"}}]}}
     part = {"index": 0, "delta": {"content": "x"}}

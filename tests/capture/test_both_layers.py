@@ -169,7 +169,7 @@ def test_a_model_call_between_the_chunks_of_a_stream(told, chat_model, client):
 
 
 @pytest.mark.parametrize("way", ["between", "abandoned"])
-def test_a_client_call_beside_a_stream_that_does_not_use_the_client(way, told, client):
+def test_a_client_call_during_another_models_stream(way, told, client):
     foreign = ScriptedChatModel([[Reply("a b c d", entropies=[0.1, 0.2, 0.3, 0.4])]])
     with record_calls() as recorder:
         stream = foreign.stream("hi")
@@ -184,7 +184,7 @@ def test_a_client_call_beside_a_stream_that_does_not_use_the_client(way, told, c
 
 
 @pytest.mark.parametrize("way", ["stream", "stream_events"])
-def test_a_stream_without_logprobs_is_not_taken_for_the_calls_between_its_chunks(way, told, chat_model):
+def test_a_stream_without_logprobs_absorbs_no_other_calls(way, told, chat_model):
     silent = ScriptedChatModel([[Reply("a b c")]])
     with record_calls() as recorder:
         stream = silent.stream("x") if way == "stream" else silent.stream_events("x", version="v3")
@@ -250,14 +250,14 @@ def streamed_twice(client):
 
 
 @pytest.mark.parametrize("ask", [twice, twice_as_text, twice_with_both, streamed_twice])
-def test_a_model_of_ones_own_with_two_client_calls(ask, told, client):
+def test_a_custom_model_with_two_client_calls(ask, told, client):
     with record_calls() as recorder:
         Own(ask=ask, client=client).invoke("x")
         asked(client, "two")
     assert timelines(recorder) == [[0.25, *ENTROPIES], [0.5]]
 
 
-async def test_a_model_of_ones_own_with_two_client_calls_async(told, aclient):
+async def test_a_custom_model_with_two_client_calls_async(told, aclient):
     async def ask(client):
         await asked(client, "one")
         return as_message(await asked(client, "hi"))
@@ -268,7 +268,7 @@ async def test_a_model_of_ones_own_with_two_client_calls_async(told, aclient):
     assert timelines(recorder) == [[0.25, *ENTROPIES], [0.5]]
 
 
-def test_two_client_calls_keep_the_gaps_of_each_in_place(fake, client):
+def test_gaps_of_two_client_calls_stay_in_place(fake, client):
     fake.answers.update(gap=Answer([0.25], usage=3), hi=Answer(ENTROPIES))
 
     def ask(client):
@@ -363,7 +363,7 @@ async def test_a_chat_model_around_another_async(metadata, told, chat_model):
     assert timelines(recorder) == [ENTROPIES]
 
 
-def test_a_chat_model_that_asks_another_before_its_own_request(told, chat_model, client):
+def test_a_chat_model_calling_another_before_its_request(told, chat_model, client):
     def ask(client):
         chat_model().invoke("one")
         return as_message(asked(client, "hi"))
@@ -388,7 +388,7 @@ def test_a_model_that_streams_from_two_requests(told, client):
     assert timelines(recorder) == [[0.25, *ENTROPIES]]
 
 
-def test_prompts_of_one_go_through_a_model_of_ones_own(told, client):
+def test_a_custom_model_with_several_prompts(told, client):
     turns = iter(["one", "hi"])
     with record_calls() as recorder:
         Own(ask=lambda c: asked(c, next(turns)).choices[0].message.content, client=client).generate(

@@ -145,7 +145,7 @@ async def test_a_model_without_an_openai_client_below(told, aclient):
     assert [h for call in timelines(recorder) for h in call] == ENTROPIES * 2
 
 
-async def test_a_cancelled_and_excluded_call_does_not_take_later_ones_with_it(told, chat_model, aclient):
+async def test_a_cancelled_excluded_call_does_not_affect_later_calls(told, chat_model, aclient):
     judge = chat_model(tags=["judge"], **UNLIMITED)
     with record_calls(calls=lambda call: "judge" not in call.tags) as recorder:
         await timed_out(judge.ainvoke("stuck"))

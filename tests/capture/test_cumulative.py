@@ -89,7 +89,7 @@ def test_the_count_tells_what_numbers_do_not(texts, tokens, left):
 
 
 @pytest.mark.parametrize(("tokens", "left"), [(2, 2), (3, 2), (None, 2), (9, 2)])
-def test_of_two_parts_one_token_more_may_be_the_end(tokens, left):
+def test_one_extra_token_after_two_parts_may_be_the_end(tokens, left):
     assert sum(map(len, added([[SO], [SO, BE]], lambda: "So be", tokens))) == left
 
 

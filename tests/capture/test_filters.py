@@ -141,7 +141,7 @@ def test_a_rollout_inside_a_node_is_in_that_node():
         assert len(timelines(recorder)) == expected
 
 
-def test_a_predicate_that_raises_stops_the_reading_not_the_run(told, chat_model, client):
+def test_a_raising_filter_fails_at_reading(told, chat_model, client):
     def predicate(call):
         raise LookupError("mine")
 

@@ -35,7 +35,7 @@ def lay(texts, pieces, tokens, finish="length", thought=0, counted=True):
 # Counts
 
 
-def test_where_nobody_counted_the_one_that_is_missing_is_no_end_token():
+def test_without_a_count_a_missing_token_is_a_gap():
     assert lay("ab", [("a", 1), ("b", 1)], 3, "stop", counted=False) == ("##.", 1)
     assert lay("ab", [("a", 1), ("b", 1)], 3, "stop") == ("##", 0)
 
@@ -53,7 +53,7 @@ def test_running_counts_that_cannot_be_are_left_alone(totals, tokens):
     assert lay("abd", pieces, tokens) == ("##.#", 0)
 
 
-def test_where_a_count_says_which_stretch_lacks_a_token_it_stays_in_it():
+def test_a_gap_stays_in_the_part_that_lacks_it():
     """Nothing shows where in the stretch: after its text, as in an answer of one stretch, and it is said."""
     assert lay("abc", [("a", 1), ("b", 1, 3), ("c", 1, 4)], 4) == ("##.#", 1)
 
@@ -61,7 +61,7 @@ def test_where_a_count_says_which_stretch_lacks_a_token_it_stays_in_it():
 # Thinking
 
 
-def test_thinking_that_is_shown_is_not_put_in_front_as_well():
+def test_shown_thinking_is_not_placed_in_front_again():
     pieces = (Piece((("thought", "I see"), ("said", "42 x")), 4),)
     gaps = placed(entries("I", " see", "4", "2"), 5, Said(pieces, "length", 2))
     assert strip(4, gaps) == ("####.", 0)
@@ -74,7 +74,7 @@ def test_hidden_thinking_stands_before_the_first_stretch_alone():
 # Sharing out
 
 
-def test_a_hole_takes_no_more_tokens_than_it_has_bytes():
+def test_a_hole_has_at_most_one_token_per_byte():
     assert lay(["aaaa", "bbbb", "cccc"], [("aaaaxbbbbyycccc", 3)], 6) == ("#.#..#", 0)
 
 
@@ -83,23 +83,23 @@ def test_holes_of_one_size_get_alike():
     assert lay(texts, [("aaaawwwwbbbbxxxxccccyyyydddd", 4)], 9) == ("#..#..#.#", 2)
 
 
-def test_each_piece_without_an_entry_is_a_token_before_one_is_taken_for_the_end():
+def test_pieces_without_entries_come_before_the_end_token():
     pieces = [("a", 1), ("b", 0), ("c", 0), ("d", 1)]
     assert lay("ad", pieces, 4, "stop") == ("#..#", 0)
     assert lay("ad", pieces, 5, "stop") == ("#..#.", 0)
 
 
-def test_which_of_two_long_characters_was_several_tokens_is_not_known():
+def test_a_gap_at_two_long_characters_is_unsure():
     shape, unsure = lay(["\U0001f600", "\u65e5"], [("\U0001f600\u65e5", 2)], 3)
     assert (sorted(shape), unsure) == ([*"##."], 1)
 
 
-def test_a_long_character_that_is_not_in_the_text_hides_nothing():
+def test_a_long_character_outside_the_text_hides_no_tokens():
     shape, unsure = lay(["\u65e5", "a", "b"], [("ab", 3)], 4)
     assert (shape[:2], unsure) == ("#.", 1)  # where the server took something off
 
 
-def test_a_first_entry_that_says_nothing_is_no_sign_that_something_was_taken_off():
+def test_an_empty_first_entry_does_not_mean_removed_text():
     assert lay([BROKEN, "a", "b"], [("ab", 3)], 5) == ("###..", 2)
 
 
@@ -110,7 +110,7 @@ def laid(texts, *pieces):
     return aligned(said(*pieces), entries(*texts), 1)
 
 
-def test_a_text_of_which_half_of_the_entries_are_a_part_tells():
+def test_a_text_with_half_of_the_entries_is_trusted():
     assert laid("abxy", ("ab", 4)).tells
     assert not laid("abxyz", ("ab", 5)).tells
 
@@ -120,12 +120,12 @@ def test_text_that_came_a_piece_late_is_found():
     assert (found.outside, found.holes) == (set(), [])
 
 
-def test_an_entry_that_came_ahead_of_its_text_is_found_in_it():
+def test_an_entry_before_its_text_is_matched():
     found = laid("b", ("", 1), ("b", 0))
     assert (found.outside, found.holes) == (set(), [])
 
 
-def test_where_the_whole_text_fits_no_better_the_pieces_count():
+def test_pieces_are_used_unless_the_text_fits_better():
     (hole,) = laid(["x", "cd"], ("ab", 1), ("cd", 1)).holes
     assert (hole.place, hole.text) == (1, "ab")
     (hole,) = laid(["ab"], ("b", 1), ("\xe9", 0)).holes
@@ -155,7 +155,7 @@ def test_a_hole_that_may_be_elsewhere_is_not_sure(texts, pieces):
     assert not any(hole.sure for hole in found.holes)
 
 
-def test_how_far_a_hole_may_reach_goes_by_the_missing_tokens():
+def test_the_size_of_a_hole_is_limited_by_missing_tokens():
     pieces = said(("a" + "x" * 150 + "b", 2))
     assert aligned(pieces, entries("a", "b"), 20).outside == set()
     assert aligned(pieces, entries("a", "b"), 1).outside == {1}

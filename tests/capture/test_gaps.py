@@ -52,7 +52,7 @@ def strip(payload):
     return "".join("." if np.isnan(value) else "#" for value in call.entropies), call.unplaced
 
 
-def test_a_fence_that_the_server_took_off_stands_on_both_sides():
+def test_a_removed_code_fence_is_a_gap_on_both_sides():
     """llama.cpp with a JSON schema: ```, json, a line break; the JSON; a line break, ```, the end token."""
     said = entries("{", '"a"', ":", "1", "}")
     chunks = [chunk(None, entries("```"), role="assistant"), *(chunk(e["token"], [e]) for e in said)]
@@ -121,7 +121,7 @@ def test_a_whole_answer_is_aligned_with_its_text(lost):
     assert strip(payload_of_message(spoken)) == (expected, 0)
 
 
-def test_the_text_of_a_hole_is_shown_in_its_place():
+def test_a_gap_shows_its_text():
     got = entries("The", " dogs", ".")
     answer = {"choices": [{"message": {"content": "The quick brown dogs."}, "logprobs": {"content": got}}]}
     call = call_of(payload_of_response({**answer, "usage": {"completion_tokens": 6}}), NAMES, keep_text=True)
@@ -138,7 +138,7 @@ def test_several_holes_share_by_their_size_and_say_so():
     assert unplaced == 8  # each holds one for sure
 
 
-def test_where_a_repeated_text_allows_two_places_it_is_said():
+def test_a_gap_in_repeated_text_is_unsure():
     got = entries("ha", "ha")
     answer = {"choices": [{"message": {"content": "hahaha"}, "logprobs": {"content": got}, "finish_reason": "length"}]}
     shape, unplaced = strip(payload_of_response({**answer, "usage": {"completion_tokens": 3}}))
@@ -146,14 +146,14 @@ def test_where_a_repeated_text_allows_two_places_it_is_said():
 
 
 @pytest.mark.parametrize("end", ["", "<|im_end|>", "</s>"])
-def test_one_missing_is_a_gap_where_the_end_token_is_listed(end):
+def test_one_missing_token_beside_a_listed_end_is_a_gap(end):
     chunks = [chunk(e["token"], [e]) for e in entries("a", "b", "d")]
     chunks += [chunk("", entries(end), finish="stop"), closing(5)]
     shape, unplaced = strip(payload_of_stream(chunks))
     assert (shape.count("."), unplaced) == (1, 1)
 
 
-def test_one_missing_is_an_end_token_where_all_of_the_text_came():
+def test_one_missing_token_after_complete_text_is_the_end_token():
     chunks = [chunk(e["token"], [e]) for e in entries("a", "b", "d")]
     assert strip(payload_of_stream([*chunks, chunk(finish="stop"), closing(4)])) == ("###", 0)
     assert strip(payload_of_stream([*chunks, chunk(finish="tool_calls"), closing(4)])) == ("###", 0)
@@ -272,7 +272,7 @@ def test_several_requests_keep_theirs():
     assert strip(merge_payloads([first, second])) == (".#..#", 0)
 
 
-def test_a_very_long_answer_that_fits_badly_ends_in_time():
+def test_aligning_a_long_bad_answer_ends_in_time():
     chance = random.Random(3)
     texts = [chance.choice(["a", "b", " "]) for _ in range(6000)]
     got = [entry(text) for place, text in enumerate(texts) if place % 3]

@@ -92,7 +92,7 @@ def test_a_live_stream_has_each_gap_in_its_place(fake, counted, way):
 
 
 @pytest.mark.parametrize("way", ["client", "transport", "langchain"])
-async def test_a_live_asynchronous_stream_has_each_gap_in_its_place(fake, counted, way):
+async def test_gaps_of_a_live_async_stream_are_in_place(fake, counted, way):
     http = {"http_client": async_http_client()} if way == "transport" else {}
     with record_calls() as recorder:
         if way == "langchain":

@@ -36,7 +36,7 @@ def test_logprobs_that_all_come_at_the_end():
     assert gaps([*(chunk(word) for word in WORDS[:-1]), chunk(WORDS[-1], entries(WORDS)), END]) == ([], 5)
 
 
-def test_a_call_beside_parts_that_each_hold_all_logprobs_so_far():
+def test_a_tool_call_in_a_cumulative_stream_is_a_gap():
     """The call's tokens have none; each part has some all the same."""
     made = entries(WORDS)
     body = [chunk(word, made[: place + 1]) for place, word in enumerate(WORDS)]
@@ -96,7 +96,7 @@ def test_half_a_character_is_lacking():
     assert (len(places), length) == (1, 4)
 
 
-def test_of_several_answers_each_is_told_by_its_own_text():
+def test_each_alternatives_text_shows_its_gaps():
     made = entries(WORDS)
     one = [*(chunk(word) for word in WORDS[:-1]), chunk(WORDS[-1], made), END]
     two = [chunk(word, [e], index=1) for word, e in zip(WORDS, made, strict=True)]
@@ -106,7 +106,7 @@ def test_of_several_answers_each_is_told_by_its_own_text():
 
 
 @pytest.mark.parametrize("place", [1, 3])
-def test_of_several_answers_a_part_that_came_twice_is_told_by_the_count_of_all(place):
+def test_the_total_count_reveals_a_repeated_part(place):
     made = entries(WORDS)
     one = [chunk(word, [e]) for word, e in zip(WORDS, made, strict=True)]
     two = [chunk(word, [e], index=1) for word, e in zip(WORDS, entries(WORDS[::-1]), strict=True)]

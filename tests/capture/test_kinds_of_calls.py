@@ -348,7 +348,7 @@ def test_whatever_a_stream_says_without_logprobs_is_a_gap(part):
 
 
 @pytest.mark.parametrize("kind", ["function_call_arguments", "custom_tool_call_input", "reasoning_text", "output_text"])
-def test_what_a_response_left_half_way_said_without_logprobs_is_a_gap(kind):
+def test_text_without_logprobs_of_an_abandoned_response_is_a_gap(kind):
     events = response_events(Answer(ENTROPIES), INCLUDE)[:-1]
     silent = [{"type": f"response.{kind}.delta", "output_index": 1, "delta": "x"}] * 2
     call = call_of(payload_of_stream([*events, *silent]), ("entropy",))

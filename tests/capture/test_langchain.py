@@ -395,7 +395,7 @@ def test_an_answer_without_a_message_still_ends_the_call():
     assert not open_in(recorder)
 
 
-def test_the_handler_holds_nothing_of_a_rollout_that_is_over():
+def test_the_handler_keeps_nothing_after_a_rollout():
     class Stuck(BaseChatModel):
         @property
         def _llm_type(self):

@@ -51,6 +51,6 @@ def test_the_reader_s_part_stays_as_it_was():
     [str, dict, lambda: {"choices": []}, lambda: SimpleNamespace(choices=[]), ChatCompletionChunk.construct],
     ids=["text", "nothing", "dict", "object", "no choices"],
 )
-def test_what_is_no_usual_part_is_kept_as_it_is(make):
+def test_unusual_parts_are_kept_unchanged(make):
     other = make()
     assert light(other) is other

@@ -50,7 +50,7 @@ def test_both_records_have_the_calls_in_their_order(told, client, chat_model):
     assert timelines(innermost) == [[0.25]]
 
 
-def test_each_keeps_what_it_asked_for_and_counts_what_it_wants(told, chat_model):
+def test_each_recorder_keeps_its_own_settings_and_filter(told, chat_model):
     judge = chat_model(tags=["judge"])
     wants = {"signals": ["logprob"], "keep_text": True, "calls": lambda call: "judge" in call.tags}
     with record_calls(calls=lambda call: "judge" not in call.tags) as around, record_calls(**wants) as inner:
@@ -73,7 +73,7 @@ def test_one_that_listens_can_have_logprobs_asked_for(told, client):
 
 @ALIKE
 @pytest.mark.parametrize("mode", ["sync", "async"])
-async def test_a_rollout_keeps_the_calls_of_a_block_inside_it(told, chat_model, mode):
+async def test_a_rollout_records_calls_of_a_nested_block(told, chat_model, mode):
     """Its timeline, its settings and its limits: all is as without the block."""
     model, heard = chat_model(logprobs=None, top_logprobs=None), []
 
@@ -144,7 +144,7 @@ def test_tools_are_on_both_records(told, chat_model):
 
 
 @ALIKE
-def test_a_winner_is_heard_by_all_around_it_and_the_others_by_none(told, chat_model):
+def test_outer_recorders_count_the_winner_and_no_loser(told, chat_model):
     prompts = iter(["late", "hi", "late"])
 
     def node(state):
@@ -159,7 +159,7 @@ def test_a_winner_is_heard_by_all_around_it_and_the_others_by_none(told, chat_mo
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_generator_that_is_stepped_in_one_context_after_another(told, chat_model, inside):
+def test_a_generator_may_be_stepped_in_several_contexts(told, chat_model, inside):
     recorders = []
 
     def stream():

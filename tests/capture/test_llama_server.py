@@ -133,7 +133,7 @@ def test_a_streaming_response(local_server, client):
     assert whole(recorder.trajectory().calls[0])
 
 
-def test_a_schema_is_on_record_and_its_forced_tokens_have_the_models_own_entropies(local_server, client):
+def test_a_schema_is_recorded_and_forced_tokens_keep_entropies(local_server, client):
     with record_calls(request_logprobs=True) as recorder:
         client.chat.completions.create(**question(local_server, response_format=SCHEMA))
         client.chat.completions.create(**question(local_server))

@@ -238,7 +238,7 @@ def test_tool_calls_come_with_their_logprobs(fake, client):
     assert timelines(recorder) == [ENTROPIES] * 2
 
 
-def test_responses_logprobs_in_the_events_only_or_in_the_end_only(fake, client):
+def test_responses_logprobs_only_in_events_or_at_the_end(fake, client):
     fake.answers.update(deltas=Answer(ENTROPIES, logprobs_in="deltas"), final=Answer(ENTROPIES, logprobs_in="final"))
     with record_calls() as recorder:
         for prompt in ("deltas", "final"):
@@ -374,7 +374,7 @@ async def test_a_failed_request_leaves_no_call_async(told, aclient):
     assert timelines(recorder) == [ENTROPIES]
 
 
-def test_an_answer_that_does_not_parse_was_generated_all_the_same(fake, client):
+def test_an_unparsable_answer_still_counts(fake, client):
     fake.answers["cut"] = Answer(ENTROPIES, text='{"wor', finish="length")
     fake.answers["filtered"] = Answer(ENTROPIES, text='{"wor', finish="content_filter")
     with record_calls() as recorder:
@@ -386,7 +386,7 @@ def test_an_answer_that_does_not_parse_was_generated_all_the_same(fake, client):
     assert timelines(recorder) == [ENTROPIES] * 4
 
 
-async def test_an_answer_that_does_not_parse_was_generated_all_the_same_async(fake, aclient):
+async def test_an_unparsable_answer_still_counts_async(fake, aclient):
     fake.answers["cut"] = Answer(ENTROPIES, text='{"wor', finish="length")
     with record_calls() as recorder, pytest.raises(openai.LengthFinishReasonError):
         await aclient.chat.completions.parse(**chat("cut"), response_format=Word)

@@ -58,7 +58,7 @@ def test_where_an_answer_begins(parts, expected):
     assert begins(*parts) == expected
 
 
-def test_a_part_without_anything_is_no_answer_unless_it_counts():
+def test_an_empty_part_without_usage_is_no_answer():
     stream, _ = Streams().place(chat())
     assert stream.empty
     stream, _ = Streams().place(chat(usage={"completion_tokens": 2}))
@@ -81,7 +81,7 @@ def test_an_answer_that_broke_off_lacks_a_token(counted, known):
     assert (payload.entries, payload.tokens, payload.partial) == ([A, B, None], known + 1, True)
 
 
-def test_one_that_broke_off_before_anything_was_measured_has_no_count():
+def test_an_answer_cut_before_any_logprob_has_no_count():
     streams = Streams()
     stream, _ = streams.place(ollama(None))
     streams.place(ollama(None))
@@ -141,7 +141,7 @@ def test_a_closing_part_that_came_again_says_nothing_more():
     assert missing(payload_of_stream([*parts, chat(usage={"completion_tokens": 3})])) == [(1, 1)]
 
 
-def test_the_reason_to_end_need_not_stand_in_the_last_part():
+def test_the_reason_to_end_may_come_early():
     parts = [spoken("a"), spoken("b"), chat(finish="length"), chat("")]
     assert missing(payload_of_stream([*parts, chat(usage={"completion_tokens": 3})])) == [(2, 1)]
 

@@ -104,7 +104,7 @@ def test_a_mask_is_no_part_of_the_confidence():
         assert signal([masked] * 2, "confidence") == plain
 
 
-def test_unusual_or_not_confirmed_zeros_are_read_the_quick_way():
+def test_the_quick_reading_takes_single_zeros():
     assert quick([MEASURED, UNMEASURED["0.0, the token listed with another"]])
     assert quick([MEASURED, UNMEASURED["0.0, another is certain"]])
     assert quick([MEASURED, CERTAIN["0.0 in both"][0]])

@@ -107,7 +107,7 @@ def test_no_call_at_all():
 # on_missing="raise"
 
 
-def test_a_call_without_logprobs_raises_where_it_is_made(fake, client, chat_model):
+def test_a_call_without_logprobs_raises_at_once(fake, client, chat_model):
     fake.answers["bare"] = Answer(ENTROPIES, logprobs=False)
     for ask in (lambda: client.chat.completions.create(**chat("bare")), lambda: chat_model().invoke("bare")):
         with recording(Recorder(raise_on_missing=True)) as recorder:
@@ -117,7 +117,7 @@ def test_a_call_without_logprobs_raises_where_it_is_made(fake, client, chat_mode
                 recorder.trajectory()
 
 
-async def test_a_call_without_logprobs_raises_where_it_is_made_async(fake, aclient, chat_model):
+async def test_a_call_without_logprobs_raises_at_once_async(fake, aclient, chat_model):
     fake.answers["bare"] = Answer(ENTROPIES, logprobs=False)
     for ask in (lambda: aclient.chat.completions.create(**chat("bare")), lambda: chat_model().ainvoke("bare")):
         with recording(Recorder(raise_on_missing=True)), pytest.raises(MissingLogprobsError, match="fake-model"):

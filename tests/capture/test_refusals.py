@@ -36,7 +36,7 @@ async def test_many_refusals_at_once(told, aclient):
     assert sent(told)[before:] == [{"logprobs": True, "top_logprobs": 5}]
 
 
-def test_hidden_tokens_of_a_stream_in_one_piece_are_gaps(llama, client):
+def test_hidden_tokens_of_a_whole_answer_are_gaps(llama, client):
     llama.answers["call"] = Answer(ENTROPIES, usage=8, tool_calls=[("look", {"at": "x"})])
     with record_calls(request_logprobs=True) as recorder:
         chunks = list(client.chat.completions.create(**calling()))
@@ -62,7 +62,7 @@ async def test_many_streams_refused_at_once(llama, aclient):
     assert timelines(recorder) == [ENTROPIES] * 4
 
 
-def test_a_refusal_that_only_repeats_the_request_says_nothing_of_logprobs(told, client):
+def test_a_refusal_repeating_the_request_is_not_about_logprobs(told, client):
     def refuse(path, body):
         return [{"loc": ["body", "messages"], "msg": "context length exceeded", "input": body}] if too_long else None
 
@@ -123,7 +123,7 @@ def test_in_whatever_words_it_is_refused_the_agent_runs(fake, client, status, mo
     assert recorder.trajectory().calls[0].capability == ("full" if most else "none")
 
 
-def test_a_refusal_wrapped_in_another_may_be_of_something_else(fake, client):
+def test_a_wrapped_refusal_may_be_about_something_else(fake, client):
     message = wrapped("Invalid schema for function 'look'")
     message["error"]["metadata"]["raw"] = json.dumps({"error": {"message": "too long"}, "input": {"logprobs": True}})
     fake.answers["hi"] = refusing(400, 0, message)
@@ -162,7 +162,7 @@ def test_streams_that_are_refused_logprobs_without_tools_too(told, client):
     assert timelines(recorder) == [ENTROPIES] * 2
 
 
-def test_a_legacy_stream_that_is_refused_logprobs_reads_like_any_other(told, client):
+def test_a_refused_legacy_stream_reads_like_others(told, client):
     told.refuse = lambda path, body: "logprobs: not with stream" if body.get("stream") and "logprobs" in body else None
     ask = WAYS["legacy"][0]
     with record_calls():
@@ -185,13 +185,13 @@ def test_the_responses_api_gives_none_without_include(told, client, chat_model):
     assert [{**INCLUDE, "top_logprobs": 5}.items() <= request.items() for request in sent(told)] == [True, True]
 
 
-def test_a_streaming_response_holds_what_was_asked_for_and_no_more(told, client):
+def test_a_streaming_response_gets_no_extra_usage(told, client):
     create = client.chat.completions.with_streaming_response.create
     with record_calls(request_logprobs=True), create(**HI, stream=True) as response:
         assert all(chunk.choices for chunk in response.parse())
 
 
-def test_an_answer_in_one_piece_has_the_time_of_the_whole_stream(llama, fake):
+def test_a_whole_answer_gets_the_time_of_its_stream(llama, fake):
     llama.answers["call"] = Answer(ENTROPIES, tool_calls=[("look", {})], delay=0.6)
     client = OpenAI(base_url=fake.url, api_key="none", timeout=0.3, max_retries=0)
     with client, record_calls(request_logprobs=True) as recorder:
@@ -199,7 +199,7 @@ def test_an_answer_in_one_piece_has_the_time_of_the_whole_stream(llama, fake):
     assert timelines(recorder) == [ENTROPIES]
 
 
-def test_numbers_that_together_streams_stay_as_they_are_for_who_reads_them(fake, client):
+def test_readers_get_togethers_numbers_unchanged(fake, client):
     parts = [("a", -0.5), ("b", -0.25)]
     chunks = [
         {

@@ -97,7 +97,7 @@ def test_another_refusal_is_the_agents_own(told, client):
     assert recorder.trajectory().calls == ()
 
 
-def test_a_refusal_of_what_the_agent_asks_itself_is_its_own(told, client):
+def test_refusals_of_the_agents_own_parameters_are_raised(told, client):
     told.refuse = lambda path, body: "top_logprobs is too large" if body.get("top_logprobs") == 30 else None
     with record_calls(request_logprobs=True), pytest.raises(BadRequestError, match="too large"):
         WAYS["chat"][0](client, logprobs=True, top_logprobs=30)
@@ -214,7 +214,7 @@ def test_an_agent_that_streams_tool_calls(llama, chat_model):
 HIDDEN = Answer(ENTROPIES, usage=8)  # five tokens of thinking, which show in the usage alone
 
 
-def test_hidden_tokens_of_a_stream_are_gaps_and_its_reader_sees_no_more_than_asked_for(fake, client):
+def test_hidden_tokens_are_gaps_and_stay_hidden_from_the_reader(fake, client):
     fake.answers["hi"] = HIDDEN
     with record_calls(request_logprobs=True) as recorder:
         chunks = list(client.chat.completions.create(**HI, stream=True))

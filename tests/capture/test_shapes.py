@@ -158,7 +158,7 @@ def test_single_candidates(rows, entropies):
     assert entropies_of(rows) == entropies
 
 
-def test_one_candidate_asked_for_is_no_entropy_however_many_come():
+def test_asking_for_one_candidate_gives_no_entropy():
     for rows in ([entry(-1e-5, -12.0)], [EVEN, entry(0.0, -9999.0)], [entry(HALF)]):
         call = call_of(Payload(entries=rows, top_k=1), ("entropy", "logprob"))
         assert shown(call.entropies) == [None] * len(rows)

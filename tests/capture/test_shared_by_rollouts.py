@@ -125,7 +125,7 @@ class Script:
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-async def test_each_rollout_has_its_own_calls_once_and_in_order(fake, chat_model, client, aclient, mode):
+async def test_each_rollout_has_its_calls_once_in_order(fake, chat_model, client, aclient, mode):
     fake.otherwise = lambda body: Answer(told_apart(prompt_of(body)), delay=random.random() / 100)
     model = chat_model(logprobs=None, top_logprobs=None, stream_usage=True)
     scripts = [Script(number, model, client if mode == "sync" else aclient) for number in range(ROLLOUTS)]

@@ -143,7 +143,7 @@ def test_a_cut_stream_without_logprobs(name, fake, client):
         recorder.trajectory()
 
 
-def test_a_legacy_completion_is_whole_with_its_mark_and_cut_without(fake):
+def test_the_end_mark_completes_a_legacy_stream(fake):
     def parts(count):
         entries = logprobs_for(ENTROPIES)[:count]
         base = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": MODEL}

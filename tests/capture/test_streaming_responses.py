@@ -105,7 +105,7 @@ async def test_a_stream_its_reader_leaves_async(fake, aclient):
     assert 1 <= len(call.entropies) < 3
 
 
-def test_a_body_nobody_reads_is_a_call_of_unknown_length(told, client):
+def test_an_unread_body_is_a_call_of_unknown_length(told, client):
     create = client.chat.completions.with_streaming_response.create
     with record_calls() as recorder, create(**chat("hi")) as response:
         assert response.status_code == 200

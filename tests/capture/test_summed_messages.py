@@ -213,7 +213,7 @@ def test_parts_without_logprobs_are_gaps_where_they_came(same, lacks, told):
         assert call.unplaced == 0
 
 
-def test_parts_of_a_tool_call_without_logprobs_are_gaps_where_they_came():
+def test_tool_call_parts_without_logprobs_are_gaps_in_place():
     texts = ["", '{"', "q", '": ', "1", "}"]
     parts = []
     for place, text in enumerate(texts):
@@ -246,7 +246,7 @@ def test_a_message_that_says_that_it_closed_twice(name, form):
     assert (payload.model, len(payload.entries)) == (MODEL, COUNT)
 
 
-def test_a_message_whose_sum_nothing_explains_stays_as_it_is():
+def test_an_unexplained_sum_is_unchanged():
     message = summed(streams()["usage in two parts"])
     (call,) = trajectory_of([message]).calls
     assert (call.tokens, call.prompt_tokens) == (2 * COUNT, 18)

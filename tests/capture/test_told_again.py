@@ -49,7 +49,7 @@ def message(entries, tokens, prompt=18, reason="stopstop", **more):
         pytest.param([A, B, B], 4, (2, 2), id="the last of them came twice"),
     ],
 )
-def test_the_usage_of_a_message_is_divided_by_what_its_tokens_tell(entries, tokens, expected):
+def test_a_summed_usage_is_divided_to_fit_the_tokens(entries, tokens, expected):
     payload = payload_of_message(message(entries, tokens))
     assert (len(payload.entries), payload.tokens) == expected
 
@@ -100,20 +100,20 @@ def closing(entries, usage=None):
     return entries, usage, {"metadata": {"finish_reason": "stop"}}
 
 
-def test_a_second_part_with_a_reason_may_bring_another_token():
+def test_a_second_closing_part_may_have_a_new_token():
     whole = Payload(entries=[A, B])
     assert heard(closing([A]), closing([B])).counted_once(whole).entries == [A, B]
     assert heard(closing([A]), closing([A])).counted_once(Payload(entries=[A, A])).entries == [A]
 
 
-def test_a_message_that_was_made_in_another_way_is_left_alone():
+def test_a_message_not_summed_from_parts_is_unchanged():
     parts = heard(([A], None, {}), closing([B], {"input_tokens": 9, "output_tokens": 2}), closing([B]))
     parts.hear({"content": "", "response_metadata": {}, "usage_metadata": {"input_tokens": 9, "output_tokens": 2}})
     other = Payload(entries=[A, B, C, D], tokens=2, prompt_tokens=5, model="another")
     assert parts.counted_once(other) == other
 
 
-def test_what_came_again_is_no_token_that_the_usage_has_to_fit():
+def test_repeated_parts_do_not_count_for_the_usage():
     usage = {"output_tokens": 2}
     parts = heard(([A], None, {}), closing([B], usage), closing([B], usage))
     assert parts.counted_once(Payload(entries=[A, B, B], tokens=4)).tokens == 2

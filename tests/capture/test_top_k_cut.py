@@ -58,7 +58,7 @@ def test_the_largest_count(case):
 
 
 @pytest.mark.parametrize("case", ROWS)
-def test_all_count_where_nobody_says_how_many_were_asked_for(case):
+def test_all_candidates_count_if_top_k_is_unknown(case):
     assert signal([entry(ROWS[case])]) == pytest.approx([entropy_of(ROWS[case])], abs=1e-12)
 
 
@@ -119,7 +119,7 @@ def test_inspects_logs_say_how_many_were_asked_for(case, tmp_path):
     assert values == pytest.approx([entropy_of(largest(ROWS[case]))] * 2, abs=1e-12)
 
 
-def test_vllms_rows_lie_between_the_entropies_of_k_1_and_of_k():
+def test_vllms_entropies_are_between_those_of_k_1_and_k():
     """The sampled token in the place of the k-th: see docs/method.md, section 1."""
     rng = np.random.default_rng(5)
     for _ in range(300):

@@ -69,7 +69,7 @@ def test_details_are_those_of_the_latest_that_has_any():
     assert told.total(6) == asked(6, **late)
 
 
-def test_counts_under_names_that_the_client_does_not_know_are_kept():
+def test_counts_under_unknown_names_are_kept():
     """OpenAI's client holds them apart from its own fields."""
     usage = CompletionUsage.construct(input_tokens=9, output_tokens=6)
     total = heard((usage, SILENT), (usage, SILENT)).total(6)
@@ -91,6 +91,6 @@ def test_where_a_part_has_its_usage(part):
 
 @pytest.mark.parametrize("details", ["completion_tokens_details", "output_tokens_details"])
 @pytest.mark.parametrize(("total", "expected"), [(17, 8), (15, 6), (16, 6), (None, 6)])
-def test_thinking_is_added_only_where_the_total_shows_that_it_is_left_out(total, expected, details):
+def test_thinking_is_added_only_if_the_total_requires_it(total, expected, details):
     usage = {details: {"reasoning_tokens": 2}, "total_tokens": total}
     assert with_thinking(usage, 6, 9) == expected

@@ -128,7 +128,7 @@ def test_bytes_that_are_no_response(body):
         trajectory_of(body)
 
 
-def test_numbers_of_any_type_are_numbers_and_objects_are_read_as_dictionaries():
+def test_all_number_types_and_objects_are_read():
     rows = drawn_logprobs(4)[:, :5]
     plain = tokens_of(entries_of(rows))
     for kind in (np.float64, lambda x: Decimal(repr(x))):

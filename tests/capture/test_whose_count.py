@@ -132,7 +132,7 @@ def test_a_token_that_follows_itself_is_no_repeat(fake, client):
     assert timelines(recorder) == [[0.5] * 4]
 
 
-def test_a_part_that_came_twice_is_told_by_the_count(fake, client):
+def test_the_count_reveals_a_repeated_part(fake, client):
     parts = tokens()
     fake.answers["hi"] = answer([*parts[:3], parts[2], *parts[3:], END, last(usage=usage())])
     with record_calls() as recorder:
@@ -205,7 +205,7 @@ def counted(generated, prompt=5):
     return {"input_tokens": prompt, "output_tokens": generated, "total_tokens": prompt + generated}
 
 
-def test_a_message_that_says_what_was_not_heard_keeps_its_count(fake, client):
+def test_a_message_with_unrecorded_text_keeps_its_count(fake, client):
     fake.answers["hi"] = answer([*tokens([0.5] * 2, logprobs=False), END, last(usage=usage(2))])
     with record_calls() as recorder:
         Own(client=client, said=AIMessage("from elsewhere", usage_metadata=counted(70))).invoke("hi")
@@ -221,7 +221,7 @@ def test_logprobs_that_were_not_heard_keep_their_message(fake, client):
     assert timelines(recorder) == [ENTROPIES]
 
 
-def test_what_the_request_does_not_say_its_reader_may_know(fake, client):
+def test_facts_missing_in_the_request_come_from_langchain(fake, client):
     fake.answers["hi"] = answer([*tokens(), END])
     with record_calls() as recorder:
         Own(client=client, said=AIMessage("w0 w1", usage_metadata=counted(COUNT, 11))).invoke("hi")
@@ -244,7 +244,7 @@ class Around(BaseChatModel):
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_model_around_one_that_tells_it_twice_is_one_call(name, fake, chat_model):
+def test_a_wrapper_of_a_repeating_model_is_one_call(name, fake, chat_model):
     fake.answers["hi"] = answer(streams()[name])
     with record_calls() as recorder:
         Around(inner=chat_model(stream_usage=True)).invoke("hi")

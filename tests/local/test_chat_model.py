@@ -148,7 +148,7 @@ def test_what_is_no_chat_completion_is_told(endpoint, model, reply):
         model.invoke("hi")
 
 
-def test_the_key_is_sent_where_there_is_one_and_shown_nowhere(endpoint, monkeypatch):
+def test_the_key_is_sent_and_never_shown(endpoint, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "from-the-environment")
     LocalChatModel(base_url=endpoint.url).invoke("hi")
     keyed = LocalChatModel(base_url=endpoint.url, api_key="given")

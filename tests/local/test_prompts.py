@@ -82,7 +82,7 @@ def serves(slots, tmp_path, monkeypatch):
     return local
 
 
-def test_the_prompt_is_read_once_and_given_to_the_idle_slots(slots, tmp_path):
+def test_idle_slots_get_a_prompt_processed_once(slots, tmp_path):
     PromptSpreader(slots.root, tmp_path).spread(REQUEST, 5)
     assert slots.paths == [
         "/slots",
@@ -117,7 +117,7 @@ def test_no_server_there(tmp_path):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-def test_the_leaders_first_call_reads_for_the_others_and_lets_them_follow(slots, serves, asynchronous):
+def test_the_leader_processes_the_prompt_for_its_followers(slots, serves, asynchronous):
     model, lead = LocalChatModel(base_url=serves.base_url, extra_body={"cache_prompt": True}), Lead()
     token = current_lead.set(lead)
     try:

@@ -35,7 +35,7 @@ def test_plain_chat_carries_logprobs(model):
     check_capture(message)
 
 
-def test_the_same_seed_gives_the_same_text_and_another_one_another(model):
+def test_the_seed_determines_the_text(model):
     texts = [model.model_copy(update={"seed": seed}).invoke("Tell me a story.").text for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
 

@@ -33,7 +33,7 @@ def test_too_few_tokens_with_the_signal(values, least, reason):
     assert unscored(calls(values), ENTROPY, least) == reason
 
 
-def test_a_call_of_unknown_length_is_too_little_unless_it_is_skipped():
+def test_unknown_length_is_low_coverage_unless_skipped():
     trajectory = Trajectory([Call(np.array([1.0, 2.0]), tokens=2), Call(np.empty(0), tokens=None)])
     assert unscored(trajectory, ENTROPY) == FEW
     assert unscored(trajectory, ENTROPY, skip_unknown=True) is None

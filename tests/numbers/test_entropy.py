@@ -74,7 +74,7 @@ def test_equals_the_restatement_in_bulk():
         )
 
 
-def test_equals_the_restatement_bit_for_bit_with_the_same_exp_and_log():
+def test_entropies_equal_the_restatement_bit_for_bit():
     # Descending and left to right: any other order of the same operations shows in the last bits.
     rng = np.random.default_rng(20260430)
     for k in (1, 2, 3, 5, 10, 20, 40):

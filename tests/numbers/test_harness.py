@@ -39,7 +39,7 @@ def test_a_part_of_the_work_counts_for_the_whole():
     assert result.outcomes[0].ratio.median == 4
 
 
-def test_the_page_has_the_table_and_the_file_keeps_other_rows(tmp_path):
+def test_a_page_has_the_table_and_keeps_other_rows(tmp_path):
     _, arms = counting(a=1.0, b=2.0)
     page, file = tmp_path / "speed.md", tmp_path / "results.json"
     page.write_text("before\n" + "".join("{}\nold\n{}\n".format(*marks(name)) for name in TABLES) + "after\n")

@@ -27,7 +27,7 @@ def test_shapes_and_values():
     assert scores[3].tolist() == [entropy_centroid(TIMELINES[3], config) for config in SWEEP]
 
 
-def test_none_is_a_gap_and_rows_of_a_matrix_are_timelines():
+def test_none_is_a_gap_and_matrix_rows_are_timelines():
     assert score_many([[None, 0.1, 2.0]], [HEPConfig()])[0, 0] == entropy_centroid([None, 0.1, 2.0])
     matrix = RNG.random((3, 50))
     assert score_many(matrix, [HEPConfig()]).ravel().tolist() == [entropy_centroid(row) for row in matrix]

@@ -61,7 +61,7 @@ def test_what_is_refused_adds_nothing(wrong, thresholds):
     assert (len(online), online.centroid()) == (2, before)
 
 
-def test_what_it_shows_cannot_be_changed_and_does_not_change_it():
+def test_its_entropies_are_read_only():
     online = OnlineTrajectory()
     given_array = np.array([0.1, 2.0])
     online.append(given_array)

@@ -84,7 +84,7 @@ def test_confidence_and_self_certainty_of_a_row(row):
         assert of_row(name, row[::-1]) == pytest.approx(of_row(name, row))
 
 
-def test_confidence_is_of_the_logprobs_as_they_are_and_self_certainty_is_not():
+def test_self_certainty_renormalises_and_confidence_does_not():
     row = np.log([0.4, 0.1])
     assert of_row("confidence", row) == pytest.approx(-(math.log(0.4) + math.log(0.1)) / 2)
     assert of_row("self_certainty", row) == pytest.approx(-(math.log(1.6) + math.log(0.4)) / 2)  # of .8 and .2

@@ -101,7 +101,7 @@ def test_further_signals_keep_step_with_the_tokens():
         ([0.5, 0.25], 4, []),
     ],
 )
-def test_a_signal_has_one_value_a_token_whatever_its_length(entropies, tokens, signal):
+def test_a_signal_has_one_value_per_token(entropies, tokens, signal):
     call = Call(entropies, tokens=tokens, signals={"logprob": signal})
     assert same(call.signal("entropy"), [*entropies, *[None] * (call.tokens - len(entropies))])
     assert same(call.signal("logprob"), [*signal, *[None] * (call.tokens - len(signal))])

@@ -155,7 +155,7 @@ def test_spoilt_calls(block, name, error):
     assert (message.content, message.tool_calls) == ("Well:", [])
 
 
-def test_a_spoilt_call_does_not_take_the_next_one_with_it():
+def test_a_damaged_call_does_not_affect_the_next():
     text = f"<tool_call>oh <tool_call>{call()}</tool_call><tool_call>no</tool_call>"
     message = HERMES.parse(text, OFFER)
     assert len(message.tool_calls) == 1

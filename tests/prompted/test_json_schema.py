@@ -39,7 +39,7 @@ def test_ways_to_hand_the_schema_over(hand_over, names):
     assert [list(branch["properties"]) for branch in schema_of(given)["anyOf"]] == [["price_of"], ["answer"]]
 
 
-def test_it_can_be_left_to_the_prompt_or_to_the_user():
+def test_the_schema_can_be_left_to_the_user():
     assert JsonSchemaProtocol("none").options(OFFER, inner("")) == {}
     guided = JsonSchemaProtocol(lambda schema: {"extra_body": {"guided_json": schema}}, wrapper="step")
     assert guided.options(OFFER, inner(""))["extra_body"]["guided_json"]["type"] == "object"

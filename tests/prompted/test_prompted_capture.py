@@ -118,7 +118,7 @@ def test_a_schema_held_request_has_no_native_tools(below, told):
         assert "price_of" in json.dumps(shape)
 
 
-def test_a_reply_cut_at_the_token_limit_is_told_and_counted(below, told):
+def test_a_cut_reply_is_reported_and_counted(below, told):
     told.answers["price?"] = Answer(entropies=CALLING, text=STEP[:-4], finish="length")
     with record_calls() as recorder:
         message = PromptedToolModel(model=below).bind_tools([price_of]).invoke("price?")

@@ -99,7 +99,7 @@ def test_several_choices():
     assert generations[1].message.content == "no"
 
 
-def test_an_id_made_for_the_inner_run_is_not_the_messages():
+def test_the_inner_runs_id_is_not_passed_on():
     seen = []
 
     class Watch(BaseCallbackHandler):
@@ -149,7 +149,7 @@ def test_an_opening_thought_is_kept_apart(protocol):
     assert (second.content, second.additional_kwargs["reasoning_content"]) == ("3 euros", "no tags")
 
 
-def test_native_tool_calls_that_come_all_the_same_are_kept():
+def test_unexpected_native_tool_calls_are_kept():
     native = {"name": "price_of", "args": {"name": "lamp"}, "id": "n", "type": "tool_call"}
     message = ask(PromptedToolModel(model=inner(AIMessage(BLOCK, tool_calls=[native])), protocol="hermes"))
     assert [call["args"]["name"] for call in message.tool_calls] == ["lamp", "mug"]
@@ -237,7 +237,7 @@ def test_stop_sequences_of_the_inner_model_hold(fake, chat_openai, mode, own, gi
     assert fake.bodies()[-1]["stop"] == sent
 
 
-def test_stop_sequences_of_a_model_that_takes_them_in_one_place():
+def test_stop_sequences_are_joined_with_the_models_own():
     below = Strict(says=["ok"], asked=[], stop=["END"])
     model = PromptedToolModel(model=below, protocol=END)
     ask(model)
@@ -258,7 +258,7 @@ def test_a_protocol_of_ones_own():
 
 @pytest.mark.parametrize("name", ["response_format", "format", "response_json_schema"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_format_of_the_users_and_tools_exclude_each_other(protocol, name):
+def test_a_response_format_excludes_tools(protocol, name):
     model = PromptedToolModel(model=inner("x"), protocol=protocol)
     with pytest.raises(ConfigError, match=f"{name}.*ToolStrategy"):
         ask(model, **{name: {"type": "json_object"}})
@@ -288,7 +288,7 @@ def test_structured_output_goes_by_tool(strategy, name):
     assert model.with_structured_output(Price).invoke("price?") == Price(euros=4.5)
 
 
-def test_the_inner_models_profile_is_taken_over_but_for_what_is_native():
+def test_the_inner_profile_is_kept_without_native_features():
     profile = {"max_input_tokens": 100, "structured_output": True}
     model = PromptedToolModel(model=inner("x", profile=profile))
     assert model.profile == {"max_input_tokens": 100, "structured_output": False}
@@ -297,7 +297,7 @@ def test_the_inner_models_profile_is_taken_over_but_for_what_is_native():
 
 @pytest.mark.parametrize("stream_mode", ["messages", "updates", "custom"])
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_outer_stream_modes_see_one_message_and_make_nothing_stream(stream_mode, mode):
+def test_outer_stream_modes_get_one_whole_message(stream_mode, mode):
     agent = create_agent(PromptedToolModel(model=inner(BLOCK, "3 euros"), protocol="hermes"), [price_of])
     state = {"messages": [("user", "price?")]}
 

@@ -148,7 +148,7 @@ def test_hermes_without_a_grammar_says_what_it_will(local, seed):
     check_timeline(recorder, [message])
 
 
-def test_a_forced_tool_is_called_with_arguments_of_its_pattern(below):
+def test_a_forced_tool_gets_arguments_of_its_pattern(below):
     model = PromptedToolModel(model=below).bind_tools([price_of], tool_choice="price_of")
     for seed in range(4):
         (call,) = model.invoke("What does a mug cost?", seed=seed).tool_calls
@@ -162,7 +162,7 @@ def test_a_wrapped_step(local):
     assert model.bind_tools([price_of], tool_choice="none").invoke("What is a mug?").tool_calls == []
 
 
-def test_a_reply_cut_at_the_token_limit_is_no_crash(below):
+def test_a_cut_reply_does_not_raise(below):
     with record_calls(keep_text=True) as recorder:
         message = (
             PromptedToolModel(model=below)

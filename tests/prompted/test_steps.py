@@ -40,7 +40,7 @@ def fit(size: Size, deep: bool = False) -> str:
 TOOLS = [convert_to_openai_tool(price_of), convert_to_openai_tool(fit)]
 
 
-def test_the_schema_has_a_branch_per_tool_and_one_for_the_answer():
+def test_the_schema_has_branches_for_tools_and_answer():
     branches = steps.step_schema(TOOLS, "answer")["anyOf"]
     assert [list(branch["properties"]) for branch in branches] == [["price_of"], ["fit"], ["answer"]]
     assert all(branch["required"] == list(branch["properties"]) for branch in branches)
@@ -71,7 +71,7 @@ def test_a_property_called_pattern_is_left_alone():
     assert steps._anchored(schema) == schema
 
 
-def test_the_answer_key_gives_way_to_a_tool_of_that_name():
+def test_the_answer_key_avoids_names_of_tools():
     named = {"type": "function", "function": {"name": "answer", "parameters": {}}}
     assert steps.answer_key(TOOLS) == "answer"
     assert steps.answer_key([named]) == "final_answer"
@@ -86,7 +86,7 @@ def test_instructions_show_the_form_of_each_step():
     ]
 
 
-def test_a_wrapped_step_has_a_plain_object_at_the_root():
+def test_a_wrapped_steps_root_is_a_plain_object():
     schema = steps.step_schema(TOOLS, "answer", "step")
     assert (schema["type"], schema["required"], schema["additionalProperties"]) == ("object", ["step"], False)
     assert schema["properties"]["step"] == steps.step_schema(TOOLS, "answer")

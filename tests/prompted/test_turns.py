@@ -65,7 +65,7 @@ def test_as_hermes_writes_it():
     ]
 
 
-def test_without_tools_there_are_no_instructions_and_answers_stand_as_they_are():
+def test_without_tools_nothing_is_added_to_the_conversation():
     talk = [HumanMessage("a"), AIMessage("b"), *TALK[2:4]]
     assert written(conversation(JsonSchemaProtocol(), talk, Offer(), preamble="GUIDE")) == [
         ("human", "a"),

@@ -25,7 +25,7 @@ def test_eligible_is_ended_and_scorable(unscored, error, eligible):
     assert Candidate(0, Trajectory(), unscored=unscored, error=error).eligible is eligible
 
 
-def test_a_candidate_without_more_is_eligible_and_has_the_default_settings():
+def test_a_minimal_candidate_is_eligible_with_default_settings():
     candidate = Candidate(3, Trajectory())
     assert candidate.eligible
     assert candidate.config == HEPConfig()

@@ -17,7 +17,7 @@ def test_what_it_says_of_itself():
 
 @given(drawn.groups)
 @own.examples(60)
-def test_it_is_the_mean_of_the_tokens_that_have_it(group):
+def test_it_averages_the_tokens_with_the_signal(group):
     drawn.check_ranking(DeepConfMean(), group, lambda c: slowly.mean(drawn.timeline(c, "confidence")), lower=False)
 
 

@@ -21,7 +21,7 @@ def test_what_it_says_of_itself():
 
 @given(drawn.groups, st.integers(1, 50))
 @own.examples(60)
-def test_it_is_the_mean_of_the_last_tokens_that_have_it(group, window):
+def test_it_averages_the_last_tokens_with_confidence(group, window):
     drawn.check_ranking(
         DeepConfTail(window), group, lambda c: slowly.tail(drawn.timeline(c, "confidence"), window), lower=False
     )

@@ -100,7 +100,7 @@ def test_one_that_reads_them_does(run, name):
     assert "logprobs" in str(caught.value)
 
 
-def test_where_nobody_has_a_vote_the_error_says_so_and_loses_nothing(run):
+def test_a_vote_without_votes_is_an_error_with_receipt(run):
     with pytest.raises(NoScoredRolloutError, match=r"'majority_vote.*\(no_vote\).*give a vote a normalize=") as caught:
         run(asked(BLIND, selector=MajorityVote(normalize=lambda action: None)))
     assert [c.final_action.content for c in caught.value.candidates] == ANSWERS
@@ -113,7 +113,7 @@ def test_unknown_lengths_are_said_too():
         asked(unknown, selector=Shortest()).run(ASK)
 
 
-def test_a_vote_counts_rollouts_that_have_no_logprobs_beside_some_that_have():
+def test_votes_count_rollouts_with_and_without_logprobs():
     mixed = [[Reply("a", entropies=[0.1, 2.0])], [Reply("b", tokens=3)], [Reply("b", tokens=3)]]
     assert asked(mixed, selector=MajorityVote()).run(ASK).selection.winner == 1
     assert asked(mixed).run(ASK).selection.winner == 0
@@ -144,7 +144,7 @@ def around(inner, **options):
 
 
 @pytest.mark.parametrize("selector", [MajorityVote(), CentroidWeightedVote()], ids=lambda each: each.name)
-def test_a_majority_in_which_no_two_agree_is_in_the_receipt(run, selector):
+def test_a_vote_without_agreement_is_in_the_receipt(run, selector):
     apart = SCRIPTS[:3]  # "no", "yes", "maybe"
     (said,) = [note for note in run(asked(apart, selector=selector)).selection.warnings if "no majority" in note]
     assert "no two of the 3 votes agree" in said
@@ -153,14 +153,14 @@ def test_a_majority_in_which_no_two_agree_is_in_the_receipt(run, selector):
 
 
 @pytest.mark.parametrize("name", SELECTORS)
-def test_a_best_of_n_inside_keeps_what_the_one_around_it_reads(run, name):
+def test_a_nested_best_of_n_keeps_the_outer_signals(run, name):
     inner = asked(SCRIPTS[:2])
     outer = run(around(inner, n=1, selector=selector_named(name))).selection
     assert (outer.order, outer.candidates[0].calls) == ((0,), 1 + inner.run(ASK).selection.winner)
     assert outer.candidates[0].score is not None
 
 
-def test_what_is_missing_is_asked_of_by_the_own_selector_alone():
+def test_only_the_own_selector_requires_its_signals():
     inner = asked(BLIND[:2], selector=MajorityVote(), on_missing="raise")
     with pytest.raises(NoScoredRolloutError, match="returned no logprobs"):
         around(inner, n=1, selector=MeanEntropy()).run(ASK)

@@ -119,7 +119,7 @@ rollouts = st.lists(
 
 @given(rollouts, st.randoms(use_true_random=False))
 @settings(max_examples=300, deadline=None)
-def test_a_ranking_is_sorted_complete_and_blind_to_the_order_given(drawn, random):
+def test_a_ranking_is_sorted_complete_and_order_independent(drawn, random):
     candidates = [
         Candidate(index, Trajectory() if place is None else peak_at(place), None, CONFIG, unscored, error)
         for index, (place, unscored, error) in enumerate(drawn)

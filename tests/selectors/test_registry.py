@@ -29,7 +29,7 @@ def test_each_is_found_by_its_name(name):
 
 
 @pytest.mark.parametrize("name", SELECTORS)
-def test_each_has_a_file_and_a_test_file_of_its_own(name):
+def test_each_selector_has_a_file_and_a_test_file(name):
     assert Path(ec_agent.selectors.__file__).with_name(f"{name}.py").is_file()
     tested = "confound_selectors" if name in CONFOUNDS else name  # these four share their test
     assert Path(__file__).with_name(f"test_{tested}.py").is_file()

@@ -215,7 +215,7 @@ def test_each_warning_ends_with_what_to_do(kind):
         assert len(note) < 200
 
 
-def test_a_window_that_no_rollout_fills_says_what_to_do():
+def test_a_window_longer_than_rollouts_gives_advice():
     values = np.full(20, 0.5)
     group = [Candidate(i, Trajectory([Call(values, signals={"confidence": values})])) for i in range(2)]
     (note,) = [note for note in DeepConfTail(2048).select(group).warnings if "window" in note]

@@ -82,7 +82,7 @@ def test_a_majority_in_which_no_two_agree_says_so(vote):
     "answers", [("a", "b", "a"), ("a", "a"), (" a", "a ", "b", "c"), ("a",), ("a", None), (None,) * 2]
 )
 @pytest.mark.parametrize("vote", VOTES, ids=lambda vote: vote.name)
-def test_two_that_agree_or_a_single_vote_are_no_news(vote, answers):
+def test_agreement_or_a_single_vote_gives_no_warning(vote, answers):
     assert told(vote, *answers) == []
 
 

@@ -31,7 +31,7 @@ WHOLE = {"schema, llama.cpp": 0.25}
 
 
 @pytest.mark.parametrize("place", range(EACH), ids=NAMES)
-def test_a_stream_is_the_whole_answer_or_says_that_it_is_not(readers, place):
+def test_a_stream_is_complete_or_marked_as_partial(readers, place):
     """And of each kind most readings are of whole numbers, all outcomes occur, and nearly all are held to the law."""
     found = judged(readers, range(place, SIZE, EACH * EVERY), all_ways=False)
     assert not found.wrong, f"{len(found.wrong)} against the law:\n" + "\n".join(found.wrong[:20])

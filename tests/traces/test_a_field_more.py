@@ -120,19 +120,19 @@ def test_a_new_field_of_a_call_is_kept_by(kept, told):
 
 
 @pytest.mark.parametrize("older", ["older checkpoint", "older file"])
-def test_what_was_kept_before_there_was_the_field_has_its_default(older, told):
+def test_older_data_gets_the_default_of_a_new_field(older, told):
     found = told[older] if isinstance(told[older], list) else [told[older]]
     assert found
     for call in found:
         assert call == {name: default for name, (_, default, _) in MORE.items()}
 
 
-def test_a_new_column_of_the_receipt_is_kept_and_read_back(told):
+def test_a_new_receipt_column_is_stored_and_read(told):
     assert told["receipts"] == [[[2, []], [1, []]]] * 3  # nobody set a temperature
     assert told["span"] == 2
 
 
-def test_every_field_of_a_call_is_plain_or_has_its_own_line():
+def test_every_field_of_a_call_is_stored():
     plain = {each.name for each in PLAIN_FIELDS}
     own = {*SIGNALS_OF_A_CALL, *LISTS_OF_A_CALL}
     assert plain | own == {each.name for each in fields(Call)}

@@ -161,7 +161,7 @@ def test_earlier_stretches_are_looked_at_too(result):
         Selection.from_dict(nested)
 
 
-def test_a_page_of_a_receipt_made_by_hand_has_no_raw_markup(result):
+def test_a_page_escapes_markup_in_a_receipt(result):
     from dataclasses import replace
 
     selection = result.selection
@@ -228,7 +228,7 @@ def test_a_damaged_file_is_an_error_of_ours(run_file, tmp_path):
             read(damaged, reading)
 
 
-def test_losers_that_were_pruned_leave_the_winner_its_own_timeline(result, tmp_path):
+def test_pruning_losers_keeps_the_winners_timeline(result, tmp_path):
     file, page = tmp_path / "traces.db", tmp_path / "page.html"
     with TraceStore(file, create=True) as store:
         candidates = store.candidates(store.record(result, name="x"))

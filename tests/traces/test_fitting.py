@@ -19,7 +19,7 @@ MOST = 2**63
     [(0, 0), (-3, -3), (np.int64(4), 4), (MOST - 1, MOST - 1), (-MOST, -MOST)]
     + [(value, None) for value in (MOST, -MOST - 1, True, False, 1.0, "1", None)],
 )
-def test_a_whole_number_that_fits_is_kept_and_all_else_is_unknown(value, expected):
+def test_only_whole_numbers_that_fit_are_kept(value, expected):
     found = whole_of(value)
     assert (found, type(found)) == (expected, type(expected))
 
@@ -28,6 +28,6 @@ def test_settings_are_json_whatever_their_keys_are():
     assert json.loads(settings_of({("a", 1): 0.5, None: "x"})) == {"('a', 1)": 0.5, "None": "x"}
 
 
-def test_a_receipt_that_could_not_be_read_again_is_refused():
+def test_an_unreadable_receipt_is_refused():
     with pytest.raises(TraceError, match="the receipt cannot be stored"):
         receipt_of(SimpleNamespace(to_dict=lambda: {"winner": "none of ours"}))

@@ -65,7 +65,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.booleans(), st.lists(st.integers(0, 200), max_size=5))
-def test_the_depth_is_that_of_the_value_however_the_text_is_cut(value, ascii_only, cuts):
+def test_the_depth_does_not_depend_on_the_pieces(value, ascii_only, cuts):
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     places = [0, *sorted(cuts), len(text)]
     depth = Depth()
@@ -106,7 +106,7 @@ def deep_files(folder):
     return [*texts, "deflated.eval", "stored.eval", "zstandard.eval"]
 
 
-def test_deep_files_are_refused_in_memory_that_does_not_grow(tmp_path):
+def test_refusing_deep_files_takes_constant_memory(tmp_path):
     for name in deep_files(tmp_path):
         tracemalloc.start()
         try:
@@ -136,7 +136,7 @@ def test_the_command_says_it_and_can_be_told_otherwise(tmp_path):
     assert CliRunner().invoke(app, ["score", str(file), "--max-depth", "501"]).exit_code == 2
 
 
-def test_the_deepest_that_may_be_asked_for_can_be_read():
+def test_json_of_the_highest_depth_limit_can_be_read():
     assert Bounds(depth=500).parsed("[" * 500 + "]" * 500)
 
 
@@ -182,7 +182,7 @@ def test_a_zip_that_lies_about_a_size(tmp_path):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_packings_unpack_more_than_is_asked_for_and_are_refused(tmp_path, method):
+def test_unknown_packings_are_refused(tmp_path, method):
     found, (trouble,) = told(zipped(tmp_path / "log.eval", {"0": json.dumps(SAMPLE)}, method=method))
     assert (found, "cannot be unpacked" in trouble) == ([], True)
 

@@ -176,7 +176,7 @@ def test_an_answer_that_was_thrown_away_is_the_agents(tmp_path):
     assert calls(tmp_path, log.sample()) == [1, 2]
 
 
-def test_an_answer_that_was_cut_from_the_conversation_is_known_by_later_inputs(tmp_path):
+def test_later_inputs_show_answers_removed_from_the_conversation(tmp_path):
     log = Log()
     log.say("user")
     log.agent()
@@ -216,7 +216,7 @@ def test_a_scorers_step_is_not_the_agents(tmp_path, within):
     assert calls(tmp_path, log.sample()) == [1, 3]
 
 
-def test_a_sample_that_ended_in_an_error_is_no_candidate(tmp_path):
+def test_a_failed_sample_is_not_a_candidate(tmp_path):
     log = Log()
     log.say("user")
     log.agent()

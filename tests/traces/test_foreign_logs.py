@@ -46,7 +46,7 @@ def samples():
         return json.load(file)["samples"]
 
 
-def test_an_inspect_log_has_the_calls_of_the_model_under_test(samples):
+def test_inspect_logs_are_read_by_the_agents_calls(samples):
     (found,) = read(DATA / "inspect.json")
     events = [event for event in samples[0]["events"] if event["event"] == "model"]
     assert [event.get("role") for event in events] == ["user", None, None, None]
@@ -182,7 +182,7 @@ def test_outputs_as_text_and_of_an_openai_client(tmp_path, traces):
         np.testing.assert_allclose(found.trajectory.entropies, [2.0, 0.1])
 
 
-def test_an_odd_run_is_left_out_and_a_failed_one_has_no_logprobs(tmp_path, traces):
+def test_odd_runs_are_skipped_and_failed_ones_have_no_logprobs(tmp_path, traces):
     (llm, *_) = [run for run in traces if run["run_type"] == "llm"]
     file = tmp_path / "runs.jsonl"
     lines = [{**llm, "outputs": None}, {**llm, "outputs": "{"}, {"run_type": "llm"}, 7]

@@ -194,7 +194,7 @@ def test_a_tool_that_drops_them_is_named(tmp_path, tool):
         {**BARE, "choices": [{**BARE["choices"][0], "logprobs": None}]},
     ],
 )
-def test_the_model_is_to_be_asked_where_there_are_none(tmp_path, record):
+def test_without_logprobs_the_advice_is_to_ask_the_model(tmp_path, record):
     assert "no logprobs; ask the model for them" in comment(tmp_path, record)
 
 

@@ -169,7 +169,7 @@ def test_a_stream_of_alternatives(tmp_path):
         assert first.trajectory.coverage == second.trajectory.coverage == 1.0
 
 
-def test_parts_of_gemini_that_lost_counts_and_end_lack_nothing_that_is_known_of(tmp_path):
+def test_gemini_parts_without_counts_and_end_get_no_gap(tmp_path):
     path = tmp_path / "parts.json"
     parts = gemini("a", EARLY)
     for part in parts:
@@ -214,7 +214,7 @@ BROKEN_OFF = {
 
 
 @pytest.mark.parametrize("kind", BROKEN_OFF)
-def test_a_stream_that_broke_off_lacks_a_token_at_least(tmp_path, kind):
+def test_a_cut_stream_lacks_at_least_one_token(tmp_path, kind):
     (tmp_path / "log").write_text(FORMS["lines"](BROKEN_OFF[kind]()))
     (found,), _ = told(tmp_path / "log")
     assert found.trajectory.calls[0].partial
@@ -305,7 +305,7 @@ def test_an_agent_goes_on_with_the_first(kind):
     np.testing.assert_allclose(trajectory_of(json.dumps(WHOLE[kind]).encode()).entropies, EARLY)
 
 
-def test_alternatives_behind_an_echoed_prompt_are_not_told_from_it():
+def test_alternatives_after_an_echoed_prompt_have_no_entries():
     echoed = [{"token": "q", "logprob": None, "top_logprobs": []}, *logprobs_for(EARLY)]
     answer = {"choices": [{"text": "x", "logprobs": {"content": echoed}}] * 2, "usage": {"completion_tokens": 8}}
     assert trajectory_of(answer).scored_tokens == 0

@@ -117,7 +117,7 @@ def test_what_parquet_cannot_hold_is_said(recorded, tmp_path, monkeypatch):
             export_parquet(store, tmp_path / "tables")
 
 
-def test_a_page_on_a_full_disk_is_not_left_half(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_page(tmp_path, monkeypatch):
     class Full:
         def __init__(self, file):
             self.file = file

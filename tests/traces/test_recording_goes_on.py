@@ -161,7 +161,7 @@ def test_whatever_was_asked_for_is_recorded(store, run):
     assert [rollout.sampling["seed"] for rollout in rollouts] == [2**70, 2**70 + 1]
 
 
-def test_half_a_character_is_written_out_where_a_column_is_text(store, run):
+def test_half_characters_are_escaped_in_text_columns(store, run):
     run(best_of_n(SAID["half a character in the model's name"](), n=2), store)
     (rollouts,) = readable(store)
     assert {call.model for rollout in rollouts for call in rollout.trajectory.calls} == {"x\\ud83dy"}
@@ -247,7 +247,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("what", FILES)
-def test_whatever_the_file_does_the_answer_comes_and_one_warning(store, run, monkeypatch, what):
+def test_a_failing_file_costs_only_one_warning(store, run, monkeypatch, what):
     with monkeypatch.context() as patch:
         FILES[what](store, patch)
         answer, told = run(best_of_n(create_agent(replies(LONG), []), n=2), store)
@@ -271,7 +271,7 @@ def test_what_was_recorded_before_is_whole(store, run, monkeypatch, what):
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.IdenticalRolloutsWarning")
-def test_a_store_that_is_closed_or_of_another_thread_says_so(store):
+def test_closed_stores_and_other_threads_get_an_error(store):
     result = best_of_n(create_agent(replies("a"), []), n=2).run(ASKED)
     caught = []
 

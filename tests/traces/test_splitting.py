@@ -182,7 +182,7 @@ def test_what_is_told_is_true(tmp_path, fault):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("indent", [None, 1])
-def test_an_array_has_a_rollout_an_element_however_it_is_encoded(tmp_path, encoding, indent):
+def test_arrays_have_one_rollout_per_element_in_any_encoding(tmp_path, encoding, indent):
     file = tmp_path / "log.json"
     file.write_bytes(json.dumps([answer(0), answer(1), answer(2)], indent=indent).encode(encoding))
     found, troubles = told(file)

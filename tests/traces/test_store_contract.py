@@ -116,7 +116,7 @@ def test_what_was_added_is_there_after_closing(opened):
             each.see_in_place()
 
 
-def test_what_reads_or_writes_a_closed_store_is_an_error_of_ours(store):
+def test_using_a_closed_store_raises_a_trace_error(store):
     store.begin(SETTINGS, TASKS)
     store.close()
     store.close()
@@ -138,7 +138,7 @@ def test_a_deleted_store_is_gone(opened):
 # The run
 
 
-def test_a_run_goes_on_with_the_same_settings_and_tasks_only(run, opened):
+def test_a_run_continues_only_with_equal_settings_and_tasks(run, opened):
     run.begin(SETTINGS, TASKS)
     with opened() as other:
         other.begin(SETTINGS, TASKS)
@@ -153,7 +153,7 @@ def test_a_run_goes_on_with_the_same_settings_and_tasks_only(run, opened):
     assert run.settings() == SETTINGS
 
 
-def test_questions_that_a_store_lacks_are_filled_in_and_others_stay(run):
+def test_missing_questions_are_added_and_others_stay(run):
     first = {"a": Asked("What is a?", "half \ud83d a letter")}
     run.begin(SETTINGS, TASKS, first)
     assert run.asked() == {"b": Asked(), "a": Asked("What is a?", "half \\ud83d a letter")}
@@ -203,7 +203,7 @@ def test_a_rollout_is_there_whole_or_not_at_all(run):
     assert run.add(rollout())
 
 
-def test_a_rollout_of_no_task_of_the_run_is_refused(run):
+def test_a_rollout_of_an_unknown_task_is_refused(run):
     with pytest.raises(TraceError, match="check that its run was begun with this task"):
         run.add(rollout("c"))
     assert run.keys() == set()
@@ -288,7 +288,7 @@ def test_recording_writes_from_other_threads(store):
 # Everything in its order
 
 
-def test_of_all_rollouts_the_run_s_come_first_and_groups_are_together(run):
+def test_rollouts_of_the_run_come_first_in_groups(run):
     later = run.record(selected(), name="a")
     for each in (rollout("b", 1), rollout("a", 1), rollout("b", 0), rollout("a", kind="greedy"), rollout("a", 0)):
         run.add(each)
@@ -302,7 +302,7 @@ def test_of_all_rollouts_the_run_s_come_first_and_groups_are_together(run):
     assert [each.key.kind for each in run.rollouts("a", "greedy")] == ["greedy"]
 
 
-def test_what_is_taken_out_while_it_is_read_is_passed_over(store):
+def test_rollouts_deleted_while_reading_are_skipped(store):
     first, second = store.record(selected()), store.record(selected())
     reading, kept = store.rollouts(), store.selections()
     assert (next(reading).selection, next(kept).id) == (first, first)
@@ -313,7 +313,7 @@ def test_what_is_taken_out_while_it_is_read_is_passed_over(store):
 # Taking out
 
 
-def test_rollouts_of_selections_go_and_those_of_the_run_stay(run):
+def test_only_recorded_selections_are_deleted(run):
     run.add(rollout())
     number = run.record(selected())
     ids = [each.id for each in run.rollouts()]

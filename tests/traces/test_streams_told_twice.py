@@ -47,7 +47,7 @@ def check(calls):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_saved_stream_that_tells_it_twice_is_one_answer(name, form, tmp_path):
+def test_a_saved_stream_with_repeated_parts_is_one_answer(name, form, tmp_path):
     (tmp_path / "log").write_text(FORMS[form](STREAMS[name]))
     (calls,) = calls_in(tmp_path / "log")
     check(calls)

@@ -86,7 +86,7 @@ def test_whatever_is_selected_inside_is_recorded(store):
     assert heard
 
 
-def test_of_two_stores_each_records_whichever_is_the_inner_one(store, tmp_path):
+def test_nested_stores_each_record_once(store, tmp_path):
     node = agent()
     with TraceStore(tmp_path / "other.db", create=True) as other:
         with store.recording(name="a"), other.recording(name="b"):
@@ -117,14 +117,14 @@ def test_questions_side_by_side_are_kept_apart(store):
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.IdenticalRolloutsWarning")
-def test_a_selection_within_a_rollout_is_not_recorded_by_itself(store):
+def test_a_nested_selection_is_not_recorded(store):
     with store.recording():
         best_of_n(in_a_graph(agent()), n=2).run(ASKED)
     (kept,) = store.selections()
     assert len(list(store.rollouts(selection=kept.id))) == 2
 
 
-def test_what_cannot_be_written_is_a_warning_and_the_agent_goes_on(store):
+def test_a_failed_write_warns_and_the_agent_continues(store):
     store.path.rename(store.path.with_suffix(".gone"))
     with store.recording(), pytest.warns(TraceWarning, match="was not recorded: there is no file"):
         done = agent().invoke(ASKED)

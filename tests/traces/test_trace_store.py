@@ -31,7 +31,7 @@ def store(path):
         yield store
 
 
-def test_of_a_rollout_that_cannot_be_stored_no_row_stays(store):
+def test_an_unstorable_rollout_leaves_no_row(store):
     odd = Trajectory([call(0.1, texts=("a", "b")), call(0.2)])
     object.__setattr__(odd.calls[1], "capability", object())  # SQLite refuses it
     with pytest.raises(TraceError, match="store only objects that ec_agent made"):
@@ -61,7 +61,7 @@ def test_a_file_that_another_holds_for_too_long(store, path):
         assert other.add(rollout())
 
 
-def test_a_file_whose_pages_are_damaged_is_said_by_what_writes_and_what_reads(store, path):
+def test_damaged_pages_are_reported_by_writers_and_readers(store, path):
     store.add(rollout())
     store.compact()
     with open(path, "r+b") as file:
@@ -77,7 +77,7 @@ def test_a_file_whose_pages_are_damaged_is_said_by_what_writes_and_what_reads(st
     ("create", "words"),
     [(False, "cannot be read: its list of tables is .*malformed"), (True, "is not a trace file .*malformed")],
 )
-def test_a_file_whose_list_of_tables_is_damaged_is_said_when_it_is_opened(store, path, create, words):
+def test_a_damaged_list_of_tables_is_reported_at_opening(store, path, create, words):
     for number in range(40):  # more tables than the first page has room for
         store._connection.execute(f"CREATE TABLE more_{number} (a_column_with_a_long_name_that_takes_room TEXT)")
     store.compact()
@@ -95,7 +95,7 @@ def test_a_senseless_timeout_is_refused(path, timeout):
         TraceStore(path, create=True, timeout=timeout)
 
 
-def test_of_failed_rollouts_that_are_taken_out_no_row_stays(store):
+def test_deleting_failed_rollouts_leaves_no_row(store):
     store.add(rollout(number=0, error="ValueError: x", verdict=0.0))
     store.add(rollout(number=1))
     store.forget_failed()
@@ -104,7 +104,7 @@ def test_of_failed_rollouts_that_are_taken_out_no_row_stays(store):
         assert kept == (rows, 1)
 
 
-def test_costs_are_not_counted_twice_where_what_failed_cannot_be_taken_out(store):
+def test_costs_count_once_if_failed_rollouts_stay(store):
     store.add(rollout(number=0, error="ValueError: x", verdict=0.0))
     before = store.costs()
     store._connection.execute("CREATE TRIGGER no BEFORE DELETE ON rollouts BEGIN SELECT RAISE(ABORT, 'no'); END")

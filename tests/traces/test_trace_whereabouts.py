@@ -29,7 +29,7 @@ def replace(path):
 
 
 @pytest.mark.parametrize("what", [lambda path: path.unlink(), replace], ids=["deleted", "replaced"])
-def test_what_cannot_be_found_again_is_not_said_to_be_stored(path, what):
+def test_writing_to_a_lost_file_raises(path, what):
     with begun(path) as store:
         assert store.add(rollout())
         what(path)

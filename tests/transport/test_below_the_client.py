@@ -81,7 +81,7 @@ def test_responses(where, stream, told, client, below):
     assert records[0] == records[1]
 
 
-def test_the_rest_of_an_answer_is_the_users_as_ever(told, client, below):
+def test_only_the_logprobs_are_taken_out(told, client, below):
     for way in ("create", "responses", "legacy", "parse"):
         ask = getattr(ways, f"ask_{way}")
         outside = ask(client)

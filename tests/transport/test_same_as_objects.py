@@ -180,7 +180,7 @@ def test_numbers_are_read_to_the_last_bit():
     assert struct.pack(f"{len(read)}d", *read) == struct.pack(f"{len(expected)}d", *expected)
 
 
-def test_what_tells_candidates_apart_is_read_as_the_objects_read_it():
+def test_candidates_are_identified_as_through_objects():
     one = {"token": "a", "logprob": -1.0, "top_logprobs": [{"token": "\ufffd", "logprob": -2.0, "bytes": [1, 2]}]}
     (found,) = msgspec.json.decode(json.dumps([one]), type=list[decoder.TokenEntry])
     assert str(found.top_logprobs[0].bytes) == "[1, 2]"

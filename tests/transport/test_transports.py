@@ -217,7 +217,7 @@ async def test_the_inner_transport_is_entered_used_and_closed():
     assert inner.seen[-1] == ainner.seen[-1] == "close"
 
 
-def test_clients_keep_what_the_openai_client_sets_and_what_is_given(monkeypatch):
+def test_http_clients_keep_defaults_and_given_settings(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
     monkeypatch.setenv("NO_PROXY", "here")
     for client, around in ((http_client(timeout=3), EntropyTransport), (async_http_client(), AsyncEntropyTransport)):
