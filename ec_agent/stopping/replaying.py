@@ -121,7 +121,10 @@ def _at_once(order: Sequence[Candidate], plan: StoppingPlan) -> Run:
     for now in sorted(set(lengths)):
         run.over = [candidate for candidate, length in zip(order, lengths, strict=True) if length <= now]
         run.tokens, run.length = sum(min(length, now) for length in lengths), now
-        if (running := len(order) - len(run.over)) and isinstance(said := ask(plan, run.over, running, 0), Stop):
-            run.stop = said
-            break
+        running = len(order) - len(run.over)
+        if running and any(candidate.error is None for candidate in run.over):
+            said = ask(plan, run.over, running, 0)
+            if isinstance(said, Stop):
+                run.stop = said
+                break
     return run
