@@ -46,7 +46,7 @@ SCHEMA = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TrialQuestion:
     """One small request.
 
     Attributes:
@@ -211,7 +211,7 @@ class Target(Protocol):
     Attributes:
         name: what is asked, in a line without secrets.
         model_name: the model's own name, as far as it is known.
-        first: the first question's ``Question.top``; ``None`` is a model that is asked as it is.
+        first: the first question's ``TrialQuestion.top``; ``None`` is a model that is asked as it is.
         unasked: questions that make no sense here, and why.
         spent: what asking has cost so far; a report starts a new count.
     """
@@ -222,7 +222,7 @@ class Target(Protocol):
     unasked: dict[str, str]
     spent: Spent
 
-    def ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
+    def ask(self, question: TrialQuestion) -> Plan[TrialAnswer | Refusal]:
         """Ask.
 
         Raises:

@@ -30,10 +30,10 @@ from ec_agent.doctor.answers import (
     INCLUDE,
     SCHEMA,
     TOOL,
-    Question,
     Refusal,
     Target,
     TrialAnswer,
+    TrialQuestion,
     without,
 )
 from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
@@ -157,7 +157,7 @@ class ChatModelTarget:
         self._left_out: set[str] = set()
         self._answered = self._responses = False
 
-    def ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
+    def ask(self, question: TrialQuestion) -> Plan[TrialAnswer | Refusal]:
         """Ask; a parameter that the model does not take is left out from then on."""
         while True:
             wanted = self._parameters(question)
@@ -222,10 +222,10 @@ class ChatModelTarget:
             return {"include": list(INCLUDE), "top_logprobs": top}
         return {"logprobs": True, "top_logprobs": top}
 
-    def _form(self, question: Question) -> dict[str, Any]:
+    def _form(self, question: TrialQuestion) -> dict[str, Any]:
         return handed_over(SCHEMA, self._model) if question.schema else {}
 
-    def _parameters(self, question: Question) -> dict[str, Any]:
+    def _parameters(self, question: TrialQuestion) -> dict[str, Any]:
         wanted: dict[str, Any] = {"max_tokens": question.longest}
         if question.seed is not None:
             wanted |= {"seed": question.seed, "temperature": 1.0}
@@ -239,7 +239,7 @@ class ChatModelTarget:
             form["extra_body"] = {**(get(self._model, "extra_body") or {}), **form["extra_body"]}
         return wanted | form | self.asking(question.top)
 
-    def _ask(self, question: Question, wanted: dict[str, Any]) -> Plan[TrialAnswer | Refusal]:
+    def _ask(self, question: TrialQuestion, wanted: dict[str, Any]) -> Plan[TrialAnswer | Refusal]:
         guard = None if self._limit is None else Deadline(self._limit)
         ear = Ear(RequestSettings(logprobs=self.request_logprobs, keep_logprobs=True), guard)
         sent = True
@@ -264,14 +264,14 @@ class ChatModelTarget:
         self.spent.generated_tokens += sum(call.generated for call in answer.trajectory.calls)
         return replace(answer, temperature=wanted.get("temperature"))
 
-    def _bound(self, question: Question, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def _bound(self, question: TrialQuestion, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if not question.tools:
             return self._model, wanted
         choice = {name: value for name, value in wanted.items() if name == "tool_choice"}
         rest = {name: value for name, value in wanted.items() if name not in choice}
         return self._model.bind_tools([TOOL], **choice), rest
 
-    def _step(self, asked: Any, question: Question, parameters: dict[str, Any]) -> Step:
+    def _step(self, asked: Any, question: TrialQuestion, parameters: dict[str, Any]) -> Step:
         config = merge_configs(self._config, RunnableConfig(tags=["ec_agent.doctor"]))
         if not question.stream:
             return call(asked, "invoke", question.text, config, **parameters)

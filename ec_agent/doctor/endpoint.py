@@ -15,10 +15,10 @@ from ec_agent.doctor.answers import (
     SCHEMA,
     SEA,
     TOOL,
-    Question,
     Refusal,
     Target,
     TrialAnswer,
+    TrialQuestion,
     answer_of_chunks,
     answer_of_completion,
     answer_of_legacy,
@@ -73,7 +73,7 @@ class EndpointTarget:
         self._left_out: set[str] = set()
         self._answered = False
 
-    def ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
+    def ask(self, question: TrialQuestion) -> Plan[TrialAnswer | Refusal]:
         """Ask; a parameter that is refused by name is left out from then on."""
         while True:
             outcome = yield from self._ask(question)
@@ -114,7 +114,7 @@ class EndpointTarget:
         made.spent = self.spent
         return made.following(replace(way, model={}, bind={}))
 
-    def _ask(self, question: Question) -> Plan[TrialAnswer | Refusal]:
+    def _ask(self, question: TrialQuestion) -> Plan[TrialAnswer | Refusal]:
         self.spent.requests += 1
         try:
             raw = yield self._step(question)
@@ -127,7 +127,7 @@ class EndpointTarget:
         self.spent.generated_tokens += len(answer.trajectory)
         return answer
 
-    def _step(self, question: Question) -> Step:
+    def _step(self, question: TrialQuestion) -> Step:
         body = self._body(question)
         deadline = time.monotonic() + self._endpoint.timeout  # of the whole answer: a stream may trickle for ever
 
@@ -154,7 +154,7 @@ class EndpointTarget:
 
         return Step(sync, wait)
 
-    def _temperature(self, question: Question) -> float | None:
+    def _temperature(self, question: TrialQuestion) -> float | None:
         """What is asked for; ``None`` leaves it to the endpoint."""
         if "temperature" in self._left_out or question.responses:
             return None
@@ -162,7 +162,7 @@ class EndpointTarget:
             return question.temperature
         return 1.0 if question.varied else 0.0
 
-    def _body(self, question: Question) -> dict[str, Any]:
+    def _body(self, question: TrialQuestion) -> dict[str, Any]:
         if question.responses:
             return self._response_body(question)
         if question.completions:
@@ -170,7 +170,7 @@ class EndpointTarget:
             return {"model": self.model_name, "temperature": 0.0, **asked}
         return self._chat_body(question)
 
-    def _chat_body(self, question: Question) -> dict[str, Any]:
+    def _chat_body(self, question: TrialQuestion) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model_name,
             "messages": [{"role": "user", "content": question.text}],
@@ -200,7 +200,7 @@ class EndpointTarget:
             body["seed"] = question.seed
         return body
 
-    def _response_body(self, question: Question) -> dict[str, Any]:
+    def _response_body(self, question: TrialQuestion) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model_name, "input": SEA, "max_output_tokens": question.max_tokens}
         if question.top is not None:
             body["include"] = list(INCLUDE)
@@ -236,7 +236,7 @@ def _in_time(chunk: Any, deadline: float) -> Any:
     return chunk
 
 
-def _read(raw: Any, question: Question) -> TrialAnswer:
+def _read(raw: Any, question: TrialQuestion) -> TrialAnswer:
     if question.stream:
         chunks: Sequence[Any] = raw
         if not any(get(chunk, "choices") for chunk in chunks):

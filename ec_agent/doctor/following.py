@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ec_agent.doctor.answers import INCLUDE, Question, Refusal, Target, TrialAnswer
+from ec_agent.doctor.answers import INCLUDE, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.plain import MOST, Plain
 from ec_agent.doctor.report import Finding, Mark, Way
@@ -236,7 +236,7 @@ def _tried(target: Target, known: Known, way: Way, with_tools: bool) -> Plan[Way
         return way
     need = way.best_of_n.get("min_coverage", MIN_COVERAGE)
     called_only = way.model.get("streaming") is True  # then a call streams that does not ask for it
-    streamed = Question(stream=not called_only, max_tokens=known.plain.max_tokens)
+    streamed = TrialQuestion(stream=not called_only, max_tokens=known.plain.max_tokens)
     text = yield from followed.ask(streamed)
     if isinstance(text, Refusal):
         return way if text.hopeless else None

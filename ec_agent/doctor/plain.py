@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ec_agent.capture.asking import ABOUT_LOGPROBS
 from ec_agent.capture.shapes import get
-from ec_agent.doctor.answers import LONG, SHORT, Question, Refusal, Target, TrialAnswer
+from ec_agent.doctor.answers import LONG, SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.report import Finding, Mark
 from ec_agent.support.plans import Plan
 
@@ -14,7 +14,7 @@ MOST = 20
 LADDER = (MOST, 8, 5, 3, 2)  # of a single candidate no entropy can be taken
 COVERED = 0.9  # an answer's end token, and a special token or two, may go without
 
-# What was asked of a model that says how it wants to be asked; see Question.top.
+# What was asked of a model that says how it wants to be asked; see TrialQuestion.top.
 Top = int | None
 
 
@@ -115,10 +115,10 @@ def ask_plainly(target: Target, *, limit: bool = True) -> Plan[Plain]:
 
 
 def _ask(target: Target, plain: Plain, top: Top) -> Plan[None]:
-    outcome = yield from target.ask(Question(top=top, max_tokens=plain.max_tokens))
+    outcome = yield from target.ask(TrialQuestion(top=top, max_tokens=plain.max_tokens))
     if isinstance(outcome, TrialAnswer) and outcome.cut_in_reasoning and not outcome.scored and plain.max_tokens < LONG:
         plain.max_tokens = LONG
-        longer = yield from target.ask(Question(top=top, max_tokens=LONG))
+        longer = yield from target.ask(TrialQuestion(top=top, max_tokens=LONG))
         outcome = longer if isinstance(longer, TrialAnswer) else outcome
     plain.outcomes[top] = outcome
 

@@ -6,7 +6,7 @@ import time
 from typing import Any, cast
 
 from ec_agent.doctor.advice import settings_for, verdict_of
-from ec_agent.doctor.answers import SHORT, Question, Refusal, Target, TrialAnswer
+from ec_agent.doctor.answers import SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.candidates import grammar_finding, held, sampled_finding, temperature_finding
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.following import LEGACY_MOST, Known, ways_for
@@ -90,14 +90,14 @@ def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
     def put(finding: Finding) -> None:
         found[finding.question] = finding
 
-    known.answers["tools"] = yield from target.ask(Question(top, tools=True, max_tokens=longest))
+    known.answers["tools"] = yield from target.ask(TrialQuestion(top, tools=True, max_tokens=longest))
     put(tools_finding("tools", known.answers["tools"], known.plain))
     put(reasoning_finding(known))
     if scoring_only and known.plain.scored:
         return
-    known.answers["stream"] = yield from target.ask(Question(top, stream=True, max_tokens=longest))
+    known.answers["stream"] = yield from target.ask(TrialQuestion(top, stream=True, max_tokens=longest))
     put(stream_finding(known.answers["stream"], known.plain))
-    both = Question(top, tools=True, stream=True, max_tokens=longest)
+    both = TrialQuestion(top, tools=True, stream=True, max_tokens=longest)
     known.answers["tools_stream"] = yield from target.ask(both)
     put(tools_finding("tools_stream", known.answers["tools_stream"], known.plain))
     put(usage_finding(known))
@@ -117,10 +117,10 @@ def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
 def _ask_streamed(target: Target, known: Known) -> Plan[None]:
     """What can be asked of a model that answers with streams alone."""
     top = target.first
-    known.answers["stream"] = outcome = yield from target.ask(Question(top, stream=True))
+    known.answers["stream"] = outcome = yield from target.ask(TrialQuestion(top, stream=True))
     known.findings["stream"] = stream_finding(outcome, known.plain)
     if isinstance(outcome, TrialAnswer):
-        known.answers["tools_stream"] = both = yield from target.ask(Question(top, tools=True, stream=True))
+        known.answers["tools_stream"] = both = yield from target.ask(TrialQuestion(top, tools=True, stream=True))
         known.findings["tools_stream"] = tools_finding("tools_stream", both, known.plain)
         known.findings["usage"] = usage_finding(known)
 
@@ -136,10 +136,10 @@ def _temperature(target: Target, known: Known) -> Plan[None]:
         return
     cold: TrialAnswer | Refusal = plain.best
     if plain.best.temperature != 0.0:
-        cold = yield from target.ask(Question(plain.top, temperature=0.0, max_tokens=SHORT))
+        cold = yield from target.ask(TrialQuestion(plain.top, temperature=0.0, max_tokens=SHORT))
     hot, temperature = cold, 0.0
     for temperature in _HOT if isinstance(cold, TrialAnswer) else ():
-        hot = yield from target.ask(Question(plain.top, temperature=temperature, max_tokens=SHORT))
+        hot = yield from target.ask(TrialQuestion(plain.top, temperature=temperature, max_tokens=SHORT))
         if not (isinstance(hot, Refusal) and hot.about("temperature")):
             break
     found["temperature"] = temperature_finding(cold, hot, temperature)
@@ -150,7 +150,7 @@ def _temperature(target: Target, known: Known) -> Plan[None]:
 def _schema(target: Target, known: Known) -> Plan[None]:
     """What comes where a schema holds the answer, whole and streamed."""
     for question, stream in (("schema", False), ("schema_stream", True)):
-        asked = Question(known.plain.top, schema=True, stream=stream, max_tokens=known.plain.max_tokens)
+        asked = TrialQuestion(known.plain.top, schema=True, stream=stream, max_tokens=known.plain.max_tokens)
         known.answers[question] = outcome = yield from target.ask(asked)
         known.findings[question] = schema_finding(question, outcome)
     known.findings["grammar"] = grammar_finding(known.answers["schema"])
@@ -245,7 +245,7 @@ def _refused(refusal: Refusal) -> Mark:
 
 
 def _choices(target: Target, plain: Plain) -> Plan[Finding]:
-    outcome = yield from target.ask(Question(plain.top, n=2, max_tokens=plain.max_tokens))
+    outcome = yield from target.ask(TrialQuestion(plain.top, n=2, max_tokens=plain.max_tokens))
     if isinstance(outcome, Refusal):
         return Finding("n", _refused(outcome), outcome.detail)
     if len(outcome.choices) < 2:
@@ -260,9 +260,9 @@ def _choices(target: Target, plain: Plain) -> Plan[Finding]:
 
 def _responses(target: Target, plain: Plain) -> Plan[Finding]:
     top = plain.top or target.first
-    outcome = yield from target.ask(Question(top, responses=True, max_tokens=plain.max_tokens))
+    outcome = yield from target.ask(TrialQuestion(top, responses=True, max_tokens=plain.max_tokens))
     if isinstance(outcome, Refusal) and outcome.about("top_logprobs"):
-        outcome = yield from target.ask(Question(0, responses=True, max_tokens=plain.max_tokens))
+        outcome = yield from target.ask(TrialQuestion(0, responses=True, max_tokens=plain.max_tokens))
     if isinstance(outcome, Refusal):
         missing = "; there is none here" if plain.answers and outcome.status in _NO_ENDPOINT else ""
         return Finding("responses", _refused(outcome), outcome.detail + missing)
@@ -270,7 +270,7 @@ def _responses(target: Target, plain: Plain) -> Plan[Finding]:
 
 
 def _completions(target: Target) -> Plan[Finding]:
-    outcome = yield from target.ask(Question(LEGACY_MOST, completions=True))
+    outcome = yield from target.ask(TrialQuestion(LEGACY_MOST, completions=True))
     if isinstance(outcome, Refusal):
         return Finding("completions", _refused(outcome), outcome.detail)
     if not outcome.scored:
@@ -295,7 +295,7 @@ def _speaks_responses(plain: Plain) -> Finding:
 def _seed(target: Target) -> Plan[Finding]:
     said = []
     for seed in _SEEDS:
-        outcome = yield from target.ask(Question(None, seed=seed))
+        outcome = yield from target.ask(TrialQuestion(None, seed=seed))
         if isinstance(outcome, Refusal):
             return Finding("seed", _refused(outcome), outcome.detail)
         if "seed" in outcome.left_out:

@@ -26,9 +26,9 @@ from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.outcome import MESSAGES
+from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.running import run
-from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.store import put_ops
 from ec_agent.rollouts.writes import joined, set_anew
 from ec_agent.support.plans import Plan, Step, call, hook
@@ -77,11 +77,11 @@ def written_up_to(state: Mapping[str, Any]) -> list[list[list[Any]]]:
     return [*([] if last["end"].get("whole") else state["written"]), last["writes"]]
 
 
-def needs_acting(session: Session, state: Mapping[str, Any]) -> bool:
+def needs_acting(question: Question, state: Mapping[str, Any]) -> bool:
     """Whether anything has to be done after the choice: an action, a question to people, store writes, a promotion."""
     last = last_of(state)
-    acts = last["end"]["kind"] == "interrupt" or (last["end"]["kind"] == "commit" and session.executes)
-    return acts or bool(last["store"]) or (session.options.promote is not None and not session.within)
+    acts = last["end"]["kind"] == "interrupt" or (last["end"]["kind"] == "commit" and question.executes)
+    return acts or bool(last["store"]) or (question.options.promote is not None and not question.within)
 
 
 def done_in(state: Mapping[str, Any]) -> list[Done]:
@@ -106,7 +106,7 @@ def parked_in(state: Mapping[str, Any]) -> set[str]:
     return {str(thread) for thread in threads if thread}
 
 
-def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> Plan[dict[str, Any]]:
+def act(question: Question, state: Mapping[str, Any], config: RunnableConfig) -> Plan[dict[str, Any]]:
     """Do the next step after the choice, and return the update of the fan-out graph's state.
 
     Raises:
@@ -116,20 +116,20 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
     losers = [record["end"].get("thread") for record in state["records"] if record["index"] != last["index"]]
     if any(losers) or state["spent"]:
         yield from written_down(config)  # a run resumed from an earlier checkpoint would still need them
-        yield from session.parking.clear([*filter(None, losers), *state["spent"]])
+        yield from question.parking.clear([*filter(None, losers), *state["spent"]])
     if last["end"]["kind"] == "interrupt":
         if course["next"] == "ask":
             return {**_from_stop(state, told_in(state)), **UNTOLD}
-        yield from _remember(session, last)
+        yield from _remember(question, last)
         if not last["end"]["interrupts"]:
             return _paused(_from_stop(state, {}))
         return {"course": {**course, "next": "ask", "asking": last["end"]["interrupts"]}}
     calls: dict[str, Planned] = {}
-    if last["end"]["kind"] == "commit" and session.executes:
-        yield from session.stand(config)
-        calls = yield from _entered(session, last, state)
-    if not (yield from _world_is_there(session, last, course["round"])):
-        session.check_sent([last["index"]])
+    if last["end"]["kind"] == "commit" and question.executes:
+        yield from question.stand(config)
+        calls = yield from _entered(question, last, state)
+    if not (yield from _world_is_there(question, last, course["round"])):
+        question.check_sent([last["index"]])
         # The round starts anew. Questions and answers belonged to the old rollouts, so they are dropped.
         anew = {**course, "next": "round", "answers": None, "asking": None, "earlier": []}
         return {"course": anew, "last": None, "selection": None, "records": Overwrite([]), **UNTOLD}
@@ -141,26 +141,26 @@ def act(session: Session, state: Mapping[str, Any], config: RunnableConfig) -> P
         return {"course": {**course, "next": "act", **told}, **UNTOLD}
     carried: Record | None = None
     commits: list[dict[str, Any]] = []
-    if last["end"]["kind"] == "commit" and session.executes:
+    if last["end"]["kind"] == "commit" and question.executes:
         start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
         start["anew"] = set_anew(chain(*written_up_to(state)))
         if course["answers"] is not None:
             start["answers"], start["earlier"] = course["answers"], course.get("earlier", [])
         try:
-            carried = yield from _carried_out(session, last, calls, start, config)
+            carried = yield from _carried_out(question, last, calls, start, config)
         except CommitError as error:
             raise _after(error, done_in(state)) from error.__cause__
         if carried["end"]["kind"] == "interrupt":
-            if not session.can_wait(last["index"]):
+            if not question.can_wait(last["index"]):
                 raise _after(CommitError(_CANNOT_WAIT), carried["end"].get("done", []))
             return {"course": {**course, "next": "ask", "asking": carried["end"]["interrupts"]}}
         undone = {each["id"] for each in carried["end"].get("done", []) if each["key"] is None}
         done = [each for call_id, each in calls.items() if each.commits and call_id not in undone]
         commits = [{"tool": each.name, "args": dict(each.args), "key": each.key} for each in done]
     for record in (last, *([carried] if carried is not None else [])):
-        yield from _remember(session, record)
-    yield from _promote(session, last["index"], course["round"], config)
-    return (yield from _onward(session, state, carried, commits))
+        yield from _remember(question, record)
+    yield from _promote(question, last["index"], course["round"], config)
+    return (yield from _onward(question, state, carried, commits))
 
 
 def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, answers: Any = None) -> dict[str, Any]:
@@ -203,13 +203,13 @@ def _again(state: Mapping[str, Any], thread: str | None, spent: Sequence[str]) -
 
 
 def _onward(
-    session: Session, state: Mapping[str, Any], carried: Record | None, commits: Sequence[Mapping[str, Any]]
+    question: Question, state: Mapping[str, Any], carried: Record | None, commits: Sequence[Mapping[str, Any]]
 ) -> Plan[dict[str, Any]]:
-    options, done = session.options, state["course"]["round"] + 1
+    options, done = question.options, state["course"]["round"] + 1
     committed = [*state["commits"], *commits]
     made = [*done_in(state), *(carried["end"].get("done", []) if carried is not None else [])]
     goes_on = carried is not None and carried["end"]["kind"] in ("rest", "commit") and options.continue_after_commit
-    if carried is not None and carried["end"]["kind"] == "rest" and session.budget.gone:
+    if carried is not None and carried["end"]["kind"] == "rest" and question.budget.gone:
         ended = f"token_budget={options.limits.token_budget} was spent"
     else:
         ended = f"max_rounds={options.max_rounds} commits" if done >= options.max_rounds else ""
@@ -229,21 +229,21 @@ def _onward(
         course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
         update = {"course": course, "written": written, "last": carried}
         return {**update, "commits": committed, "spent": spent, "done": made}
-    yield from session.close()  # the next round needs new environments, made from the promoted one
+    yield from question.close()  # the next round needs new environments, made from the promoted one
     update = _again(state, carried["end"]["thread"], spent)
     update |= {"written": [*written, carried["writes"]], "commits": committed, "done": made}
     return _paused(update) if carried["end"].get("paused") else update
 
 
-def _entered(session: Session, record: Record, state: Mapping[str, Any]) -> Plan[dict[str, Planned]]:
+def _entered(question: Question, record: Record, state: Mapping[str, Any]) -> Plan[dict[str, Planned]]:
     number = state["course"]["round"]
     try:
-        return (yield from begin_calls(session.once, str(number), _planned(session, record, number)))
+        return (yield from begin_calls(question.once, str(number), _planned(question, record, number)))
     except CommitError as error:
         raise _after(error, done_in(state)) from error.__cause__
 
 
-def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]:
+def _planned(question: Question, record: Record, round: int) -> dict[str, Planned]:
     message = _message(record)
     commits = record["end"]["commits"]
     planned: dict[str, Planned] = {}
@@ -253,7 +253,7 @@ def _planned(session: Session, record: Record, round: int) -> dict[str, Planned]
             "or its server give each tool call an id of its own"
         )
     for place, each in enumerate(message.tool_calls):
-        key = session.key(round, place)
+        key = question.key(round, place)
         made_up = record["end"].get("made_up", False)
         planned[str(each["id"])] = Planned(each["name"], each["args"], key, str(each["id"]) in commits, made_up)
     return planned
@@ -266,30 +266,30 @@ def _message(record: Record) -> AIMessage:
 
 
 def _carried_out(
-    session: Session, record: Record, calls: dict[str, Planned], start: Start, config: RunnableConfig
+    question: Question, record: Record, calls: dict[str, Planned], start: Start, config: RunnableConfig
 ) -> Plan[Record]:
     """Carry out the calls of the winner's message, and return the record of that."""
     for planned in calls.values():
         if planned.commits:
-            session.told.tell(Observer.commit_started, planned.name, planned.key)
+            question.told.tell(Observer.commit_started, planned.name, planned.key)
     if not record["end"]["repeatable"]:
-        return (yield from _called(session, record, calls, config))
-    fleeting = session.fleeting.get(record["index"])
-    attempt = Attempt(session, {**start, "thread": record["end"]["thread"]}, config, calls)
+        return (yield from _called(question, record, calls, config))
+    fleeting = question.fleeting.get(record["index"])
+    attempt = Attempt(question, {**start, "thread": record["end"]["thread"]}, config, calls)
     yield from run(attempt)
     assert attempt.committing is not None
     yield from attempt.committing.wait_until_idle()
     done = yield from record_of(attempt)
     if done["error"] is not None:
-        raise _after(session.errors[record["index"]], attempt.committing.done())
+        raise _after(question.errors[record["index"]], attempt.committing.done())
     if done["end"]["kind"] == "interrupt" and attempt.committing.several_open:
         raise CommitError(CONFUSABLE)
     if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
-        if session.options.continue_after_commit:
+        if question.options.continue_after_commit:
             raise CommitError(_ELSEWHERE)
         if fleeting is not None:
-            session.fleeting[record["index"]] = fleeting
-        return (yield from _called(session, record, calls, config))
+            question.fleeting[record["index"]] = fleeting
+        return (yield from _called(question, record, calls, config))
     return {**done, "end": {**done["end"], "carried": True, "done": attempt.committing.done()}}
 
 
@@ -313,19 +313,19 @@ _ELSEWHERE = (
 )
 
 
-def _called(session: Session, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
+def _called(question: Question, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
     """Call the winner's tools one by one, for a rollout whose own step cannot be run again."""
-    gate = CommitGate(calls, session.once, RolloutGate(session.policy, (), current_gate.get()))
+    gate = CommitGate(calls, question.once, RolloutGate(question.policy, (), current_gate.get()))
     results: list[Any] = []
     for call_id, planned in calls.items():
-        tool = session.policy.tools.get(planned.name) or session.seen.get(planned.name)
+        tool = question.policy.tools.get(planned.name) or question.seen.get(planned.name)
         if tool is None:
             raise CommitError(
                 f"the tool {planned.name!r} is in no ToolNode, so it cannot be called from here; give the tool itself "
                 "in commit=[...], not only its name"
             )
         asked = {"name": planned.name, "args": dict(planned.args), "id": call_id, "type": "tool_call"}
-        with gated(gate), in_environment(session.environment(record["index"])):
+        with gated(gate), in_environment(question.environment(record["index"])):
             try:
                 results.append((yield call(tool, "invoke", asked, config)))
             except ParentCommand as stop:
@@ -339,48 +339,48 @@ def _called(session: Session, record: Record, calls: Mapping[str, Planned], conf
     # A command may only lead to nodes of the outer graph: the agent itself does not go on.
     goto = [step for order in orders if order.graph is not None for step in update_and_goto(order)[1]]
     if goto:
-        session.fleeting[record["index"]] = session.fleeting.get(record["index"], ([], []))[0], goto
+        question.fleeting[record["index"]] = question.fleeting.get(record["index"], ([], []))[0], goto
     key, before = record["end"].get("talk") or [MESSAGES, []]
     said = [result for result in results if isinstance(result, ToolMessage)]
     said += [with_id(message) for name, value in told if name == key for message in messages_in(value)]
-    told = [(name, value) for name, value in told if name in session.outer and name != key]
+    told = [(name, value) for name, value in told if name in question.outer and name != key]
     return {
         **record,
         # The agent's step does not run again, so writes of other tasks in that step are added here.
-        "writes": [list(pair) for pair in joined([record["end"].get("open", []), told], session.outer)],
+        "writes": [list(pair) for pair in joined([record["end"].get("open", []), told], question.outer)],
         "goto": goto or record["goto"],
         "end": {**remembered(record["end"]), "kind": "answer", "carried": True, "talk": [key, [*before, *said]]},
         "store": [],
     }
 
 
-def _world_is_there(session: Session, record: Record, round: int) -> Plan[bool]:
+def _world_is_there(question: Question, record: Record, round: int) -> Plan[bool]:
     """Whether the winner's environment is open, or was promoted already. If neither, the round has to run again."""
-    if (yield from session.reopen(record["index"], record["token"])):
+    if (yield from question.reopen(record["index"], record["token"])):
         return True
-    if session.options.promote is None:
+    if question.options.promote is None:
         return False
-    entries = yield call(session.once.journal, "read", session.key(round, "promotion"))
+    entries = yield call(question.once.journal, "read", question.key(round, "promotion"))
     return bool(entries and (entries[-1].outcome or {}).get("status") == "done")
 
 
-def _remember(session: Session, record: Record) -> Plan[None]:
+def _remember(question: Question, record: Record) -> Plan[None]:
     """Write what the winner put into its store into the real store."""
-    if session.outer_store is not None:
+    if question.outer_store is not None:
         for op in put_ops(record["store"]):  # one by one: a store with an index refuses equal texts in one batch
-            yield call(session.outer_store, "batch", [op])
+            yield call(question.outer_store, "batch", [op])
 
 
-def _promote(session: Session, index: int, round: int, config: RunnableConfig) -> Plan[None]:
-    promote = session.options.promote
-    if promote is None or session.within:  # inside a rollout that may lose, nothing may become real
+def _promote(question: Question, index: int, round: int, config: RunnableConfig) -> Plan[None]:
+    promote = question.options.promote
+    if promote is None or question.within:  # inside a rollout that may lose, nothing may become real
         return
-    environment = session.environment(index)
+    environment = question.environment(index)
     once: Step = hook(promote, environment)
-    yield from session.stand(config)
-    proposed = session.key(round, "promotion")
-    (key,) = yield from session.once.enter(f"{round}/promotion", [("promote", round)], [proposed])
-    yield from session.once.plan(key, "promote", round, _without_result(once))
+    yield from question.stand(config)
+    proposed = question.key(round, "promotion")
+    (key,) = yield from question.once.enter(f"{round}/promotion", [("promote", round)], [proposed])
+    yield from question.once.plan(key, "promote", round, _without_result(once))
 
 
 def _without_result(step: Step) -> Step:

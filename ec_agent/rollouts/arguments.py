@@ -22,49 +22,49 @@ def arguments_of(attempt: Attempt) -> dict[str, Any]:
     Args:
         attempt: the attempt. If the agent has error handlers, its write log gets to know which tasks they stand in for.
     """
-    session = attempt.session
+    question = attempt.question
     arguments = {
         "input": _input(attempt),
         "config": _config(attempt),
-        "context": session.agent.context_of(session.context),
+        "context": question.agent.context_of(question.context),
         "stream_mode": ["tasks", "values", "updates"],
-        "output_keys": session.agent.state_keys,
-        "subgraphs": session.agent.is_function,  # those that the function calls
-        **({} if session.agent.is_function else session.breakpoints),
+        "output_keys": question.agent.state_keys,
+        "subgraphs": question.agent.is_function,  # those that the function calls
+        **({} if question.agent.is_function else question.breakpoints),
     }
     # A subgraph with checkpointer=True reads its checkpoints during the rollout. Otherwise it is enough to save once,
     # at the end, which is faster.
-    return arguments if session.agent.needs_saver else {**arguments, "durability": "exit"}
+    return arguments if question.agent.needs_saver else {**arguments, "durability": "exit"}
 
 
 def _config(attempt: Attempt) -> RunnableConfig:
-    config, session, options = attempt.config, attempt.session, attempt.session.options
-    environment = session.environment(attempt.index)
+    config, question, options = attempt.config, attempt.question, attempt.question.options
+    environment = question.environment(attempt.index)
     callbacks = without_streaming(config.get("callbacks"))
-    if session.agent.rescues:
+    if question.agent.rescues:
         callbacks, attempt.log.rescued = (rescues := Rescues()).heard_by(callbacks), rescues.of
     conf = {**own_configurable(config), "thread_id": attempt.thread}
-    if session.agent.is_function and session.breakpoints:  # they are for the graph inside the box
-        conf[BREAKPOINTS] = session.breakpoints
+    if question.agent.is_function and question.breakpoints:  # they are for the graph inside the box
+        conf[BREAKPOINTS] = question.breakpoints
     marks = langsmith.metadata(attempt.index, options.selector.name, options.config)
     own: RunnableConfig = {
         "configurable": {**conf, ENVIRONMENT: environment} if environment is not None else conf,
         "callbacks": callbacks,
         "tags": own_tags(config),
-        "metadata": {**placed(config.get("metadata") or {}, session.given), **marks},
+        "metadata": {**placed(config.get("metadata") or {}, question.given), **marks},
         "recursion_limit": options.limits.recursion_limit,
     }
     if attempt.langsmith is not None:
         own["run_id"] = UUID(attempt.langsmith["run_id"])
-    if session.max_concurrency is not None:  # the user's limit also holds for the agent's own parallel nodes
-        own["max_concurrency"] = session.max_concurrency
+    if question.max_concurrency is not None:  # the user's limit also holds for the agent's own parallel nodes
+        own["max_concurrency"] = question.max_concurrency
     return own
 
 
 def _input(attempt: Attempt) -> Any:
-    agent, start = attempt.session.agent, attempt.start
+    agent, start = attempt.question.agent, attempt.start
     if start.get("thread") is None:
-        return agent.boxed(private_copy(attempt.session.known))
+        return agent.boxed(private_copy(attempt.question.known))
     answers, held = attempt.answers[0] or None, private_copy(attempt.held, "the state") or None
     # After a breakpoint there are no answers; without a command, None as the input resumes the run.
     return Command(resume=answers, update=held) if answers or held else None

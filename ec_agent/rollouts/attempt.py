@@ -25,8 +25,8 @@ from ec_agent.rollouts.cancelling import Brake
 from ec_agent.rollouts.limits import Budget, Limits, Meter, bounded
 from ec_agent.rollouts.messages import MessagesSeen
 from ec_agent.rollouts.pausing import question_of
+from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import End
-from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
 from ec_agent.rollouts.whole_states import Within
@@ -64,7 +64,7 @@ class Attempt:
     """One try of a rollout while it runs.
 
     Args:
-        session: the question.
+        question: the question that the rollouts answer.
         start: where it begins.
         config: the config of the task it runs in.
         calls: the calls it carries out, to go no further; without, it stops at the first that commits.
@@ -74,28 +74,28 @@ class Attempt:
 
     def __init__(
         self,
-        session: Session,
+        question: Question,
         start: Start,
         config: RunnableConfig,
         calls: Mapping[str, Planned] | None = None,
         ran: Ran | None = None,
         brake: Brake | None = None,
     ) -> None:
-        options = session.options
-        self.session, self.start, self.config = session, start, config
+        options = question.options
+        self.question, self.start, self.config = question, start, config
         self.index = start["index"]
         self.answers = [*(start.get("earlier") or []), start.get("answers")]
         self.saver: InMemorySaver | None = None
-        self.thread = session.thread(start["round"], self.index)
+        self.thread = question.thread(start["round"], self.index)
         self.ran = ran or Ran(self.thread)
         self._asking: list[AIMessage] = []
         self.gate = self._new_gate()
-        self.committing = CommitGate(calls, session.once, self.gate) if calls is not None else None
+        self.committing = CommitGate(calls, question.once, self.gate) if calls is not None else None
         # What was decided is carried out, however long that takes.
-        self.executors = session.executors if calls is None else NOBODY
+        self.executors = question.executors if calls is None else NOBODY
         self.left = self.broken_off = False
         self.halts = [self._stop_if_left, (self.committing or self.gate).halt]
-        limits, budget = (options.limits, session.budget) if calls is None else (Limits(), Budget(None))
+        limits, budget = (options.limits, question.budget) if calls is None else (Limits(), Budget(None))
         self.brake = brake
         self.meter = Meter(limits, budget, self.halts, current_recorder.get())
         self.langsmith = langsmith.place_of(config)
@@ -103,33 +103,33 @@ class Attempt:
         if brake is not None:
             self.halts.insert(1, brake.check)
             brake.heed(self.recorder.tools)
-        self.told = session.told.rollout(self.index, start["round"], acting=calls is not None)
+        self.told = question.told.rollout(self.index, start["round"], acting=calls is not None)
         if self.told.calls:
             self.recorder.told = self.told
         self.log = WriteLog()
-        self.unheard = Unheard(self.recorder, session.known, config)
+        self.unheard = Unheard(self.recorder, question.known, config)
         self.final: Any = None
         self.settled: Any = None
         self.said = MessagesSeen()
         resumed = start.get("thread") is not None
-        self.within = Within(session.known, resumed) if session.agent.is_function else None
+        self.within = Within(question.known, resumed) if question.agent.is_function else None
         self.command: Any = None
         self.paused = False  # at a breakpoint
         self.error: Exception | None = None
-        self.store = StoreOverlay(session.outer_store) if session.outer_store is not None else None
-        self.held = session.held.get(start.get("thread") or "", {})
+        self.store = StoreOverlay(question.outer_store) if question.outer_store is not None else None
+        self.held = question.held.get(start.get("thread") or "", {})
         self.late = False
         self.started = time.perf_counter()
 
     def _new_gate(self) -> RolloutGate:
-        session = self.session
-        done, outcome = self.start.get("done") or [], session.once.outcome
+        question = self.question
+        done, outcome = self.start.get("done") or [], question.once.outcome
         return RolloutGate(
-            session.policy, self._asking, current_gate.get(), session.seen, done=done, outcome=outcome, ran=self.ran
+            question.policy, self._asking, current_gate.get(), question.seen, done=done, outcome=outcome, ran=self.ran
         )
 
     def _new_recorder(self) -> Recorder:
-        options = self.session.options
+        options = self.question.options
         return Recorder(
             self.index,
             signals=options.signals,
@@ -159,8 +159,8 @@ class Attempt:
     @property
     def graph(self) -> Any:
         """The agent as a graph that is streamed, with its store and its saver."""
-        session = self.session
-        return session.agent.graph(self.store, self.saver, lasting=session.root and session.memory is not None)
+        question = self.question
+        return question.agent.graph(self.store, self.saver, lasting=question.root and question.memory is not None)
 
     def hear(self, *found: Any) -> bool:
         """One part of the agent's stream, of a graph within it too; whether to go on listening."""
@@ -200,7 +200,7 @@ class Attempt:
     @property
     def pauses(self) -> bool:
         """Whether it stopped at a breakpoint. After the last node a graph that stands alone is done all the same."""
-        if not self.paused or not self.session.root:
+        if not self.paused or not self.question.root:
             return self.paused
         return bool(self.graph.get_state({"configurable": {"thread_id": self.thread}}).next)
 
@@ -212,9 +212,9 @@ class Attempt:
 
     def hold(self, end: End) -> None:
         """Keep in memory what the thread it is parked on leaves out; alone it would not have paused at an action."""
-        if end["kind"] != "interrupt" and (keys := self.session.agent.sieve.own):
+        if end["kind"] != "interrupt" and (keys := self.question.agent.sieve.own):
             final = self.final or {}
-            self.session.held[end["thread"]] = {key: final[key] for key in keys if key in final}
+            self.question.held[end["thread"]] = {key: final[key] for key in keys if key in final}
 
     def facts(self) -> dict[str, Any]:
         """What is known of how its calls were made, for the record."""

@@ -30,7 +30,7 @@ def record_of(attempt: Attempt) -> Plan[Record]:
         record = yield from _come_to_its_end(attempt)
     if attempt.cancelled:  # it may have come to its end just as it was to stop
         record = cancelled(record, None)
-        yield from attempt.session.leave(attempt.index)
+        yield from attempt.question.leave(attempt.index)
     attempt.recorder.release()
     attempt.halts.clear()  # breaks a reference cycle, so that messages with logprobs are freed now
     if attempt.brake is not None:  # threads that an async rollout left behind are to go no further
@@ -53,10 +53,10 @@ def _come_to_its_end(attempt: Attempt) -> Plan[Record]:
     except Exception as error:
         if error is attempt.recorder.failure and isinstance(error, MissingLogprobsError):
             raise  # a message of a call in another process came without logprobs
-        attempt.session.errors[attempt.index] = attempt.error = error
+        attempt.question.errors[attempt.index] = attempt.error = error
         record = _record(attempt, error=described(error), end={"kind": "failed"}, calls=_counted(attempt))
         if attempt.committing is None:
-            yield from attempt.session.leave(attempt.index)
+            yield from attempt.question.leave(attempt.index)
         return record
 
 
@@ -71,7 +71,7 @@ def _park(attempt: Attempt, end: End) -> Plan[None]:
     """Park a rollout that may go on, and separately its agent's memory, until the winner is known."""
     if (thread := end.get("thread")) is not None and attempt.saver is not None:
         yield from written_down(attempt.config)  # otherwise a run that starts over would leave an orphan behind
-        yield from attempt.session.parking.park(thread, attempt.saver, attempt.thread, attempt.session.agent.sieve)
+        yield from attempt.question.parking.park(thread, attempt.saver, attempt.thread, attempt.question.agent.sieve)
         attempt.hold(end)
     if isinstance(attempt.saver, RecallingSaver) and end["kind"] != "interrupt":
         yield from _park_memory(attempt, attempt.saver, end)
@@ -89,11 +89,11 @@ def _park_memory(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None
     if not left:
         return
     carried = " committed" if attempt.committing is not None else ""
-    end["memory"] = attempt.session.thread(attempt.start["round"], f"{attempt.index}{carried} memory")
+    end["memory"] = attempt.question.thread(attempt.start["round"], f"{attempt.index}{carried} memory")
     kept = memory_saver()
     drive(copied([found for tuples in left.values() for found in tuples], kept, attempt.thread))
     yield from written_down(attempt.config)  # otherwise a run that starts over would leave an orphan behind
-    yield from attempt.session.parking.park(end["memory"], kept, attempt.thread, attempt.session.agent.sieve)
+    yield from attempt.question.parking.park(end["memory"], kept, attempt.thread, attempt.question.agent.sieve)
 
 
 def _record(attempt: Attempt, **parts: Any) -> Record:
@@ -110,6 +110,6 @@ def _record(attempt: Attempt, **parts: Any) -> Record:
         "fingerprint": None,
         "end": {"kind": "answer"},
         "store": [],
-        "token": attempt.session.token(attempt.index),
+        "token": attempt.question.token(attempt.index),
     }
     return cast("Record", {**record, **parts})

@@ -25,10 +25,10 @@ from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.choosing import choose, outputs_of
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.pausing import ask
+from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record, merged, was_cancelled
 from ec_agent.rollouts.rollout import rollout
 from ec_agent.rollouts.selection import Selection
-from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.waves import first_wave, next_wave, waves_in
 from ec_agent.rollouts.writes import set_anew
 from ec_agent.stopping import Stop
@@ -98,13 +98,13 @@ class _Drawn(RunnableLambda[Any, Any]):
 
 
 def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """START -> n x rollout -> select -> act -> END; from act it may go round. A ``Session`` is the run's context.
+    """START -> n x rollout -> select -> act -> END; from act it may go round. A ``Question`` is the run's context.
 
     With ``stop=`` the rollouts come in waves: from select it goes back to them until enough is known.
 
     Each question is asked in a task of its own, so that people see all of them and may answer in any order.
     """
-    # Servers turn every subgraph's schemas into JSON schemas: the context has none, for a Session can have none.
+    # Servers turn every subgraph's schemas into JSON schemas: the context has none, for a Question can have none.
     builder = StateGraph(FanOutState)
     builder.add_node("rollout", _Drawn(*_node(_rollout), "rollout", agent.drawn))
     builder.add_node("select", RunnableLambda(*_node(_select), name="select"))
@@ -131,65 +131,65 @@ def _node(plan: Callable[[Any, RunnableConfig], Plan[Any]]) -> tuple[Any, Any]:
     return node, anode
 
 
-def _session() -> Session:
-    return get_runtime(Session).context
+def _question() -> Question:
+    return get_runtime(Question).context
 
 
 def _rollout(start: Start, config: RunnableConfig) -> Plan[dict[str, Any]]:
-    record = yield from rollout(_session(), start, config)
+    record = yield from rollout(_question(), start, config)
     if start.get("answers") is None or start.get("all"):
         return {"records": [record]}
     if record["error"] is not None:  # the winner, gone on with an answer: there is no other to take
-        raise _session().errors[record["index"]]
+        raise _question().errors[record["index"]]
     return {"last": record}
 
 
 def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
-    session = _session()
-    session.executors.check()
+    question = _question()
+    question.executors.check()
     if state["selection"] is not None:
         return {}
     for record in state["records"]:
         if _ended(record):
-            yield from session.reopen(record["index"], record["token"])
+            yield from question.reopen(record["index"], record["token"])
     if gone := _unfinished(state):
-        session.check_sent(gone)
-        if (watch := session.watch({"round": state["course"]["round"]})) is not None:
+        question.check_sent(gone)
+        if (watch := question.watch({"round": state["course"]["round"]})) is not None:
             watch.recall(state["records"])
             watch.forget(gone)
         return {}
-    session.due, stop = _enough(session, state)
-    if session.due:
+    question.due, stop = _enough(question, state)
+    if question.due:
         return {}
-    with session.told.choosing():
+    with question.told.choosing():
         try:
-            selection = _choose(session, state, stop)
+            selection = _choose(question, state, stop)
         except SelectionError as error:
-            session.unchosen = state
+            question.unchosen = state
             error.follow(state["commits"])
             raise
-    yield from session.told.telling(Observer.chosen, session.chosen(selection, state["records"], config))
+    yield from question.told.telling(Observer.chosen, question.chosen(selection, state["records"], config))
     return {"selection": selection.to_dict()}
 
 
 def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
-    session = _session()
-    session.executors.check()
+    question = _question()
+    question.executors.check()
     with carried_out_whole():
-        return (yield from act(session, state, config))
+        return (yield from act(question, state, config))
 
 
-def _ask(question: list[Any], config: RunnableConfig) -> dict[str, Any]:
-    channels = outer_channels(config)  # its state is the question alone
+def _ask(interrupt: list[Any], config: RunnableConfig) -> dict[str, Any]:
+    channels = outer_channels(config)  # its state is the interrupt alone
     _waits(channels["selection"].get(), channels["records"].get(), config)
-    return ask(question)
+    return ask(interrupt)
 
 
 def _waits(selection: dict[str, Any] | None, records: list[Record], config: RunnableConfig) -> None:
     """A run that is taken up again may stop at the next question, with nothing chosen anew: this is its receipt."""
-    session = _session()
-    if selection is not None and session.told.hears(Observer.question_waits):
-        session.told.tell(Observer.question_waits, session.chosen(Selection.from_dict(selection), records, config))
+    question = _question()
+    if selection is not None and question.told.hears(Observer.question_waits):
+        question.told.tell(Observer.question_waits, question.chosen(Selection.from_dict(selection), records, config))
 
 
 def _pause(state: FanOutState, config: RunnableConfig) -> dict[str, Any]:
@@ -203,39 +203,39 @@ def _ended(record: Record) -> bool:
 
 def _unfinished(state: FanOutState) -> list[int]:
     """Rollouts whose environment did not outlive the process they ran in."""
-    session = _session()
-    if session.options.environment is None:
+    question = _question()
+    if question.options.environment is None:
         return []
     ended = [record["index"] for record in state["records"] if _ended(record)]
-    return [index for index in ended if index not in session.worlds]
+    return [index for index in ended if index not in question.worlds]
 
 
-def _enough(session: Session, state: FanOutState) -> tuple[Sequence[int], Stop | None]:
+def _enough(question: Question, state: FanOutState) -> tuple[Sequence[int], Stop | None]:
     """The next wave, or why there is none, where ``stop=`` says so."""
     records = state["records"]
     try:
-        due, stop = next_wave(session, records, state["course"]["round"])
+        due, stop = next_wave(question, records, state["course"]["round"])
     except Exception as error:
         hint = "With a checkpointer, graph.invoke(None, config) goes on with these rollouts once the plan is mended"
-        raise StoppingError(f"{error}. {hint}", session.candidates(records), outputs_of(records)) from error
+        raise StoppingError(f"{error}. {hint}", question.candidates(records), outputs_of(records)) from error
     for record in records if due else ():
-        if record["index"] not in session.ran:
-            thread = session.thread(state["course"]["round"], record["index"])
-            session.budget.recall(thread, record["usage"].get("generated_tokens", 0))
-    if stop is not None and not session.options.cancel:  # else it was told when it was said
-        session.told.tell(Observer.enough_known, stop.reason, len(records))
+        if record["index"] not in question.ran:
+            thread = question.thread(state["course"]["round"], record["index"])
+            question.budget.recall(thread, record["usage"].get("generated_tokens", 0))
+    if stop is not None and not question.options.cancel:  # else it was told when it was said
+        question.told.tell(Observer.enough_known, stop.reason, len(records))
     return due, stop
 
 
 def _sends(state: FanOutState) -> list[Send]:
-    _session().watches.pop(state["course"]["round"], None)
-    return _wave(state, first_wave(_session()), 0)
+    _question().watches.pop(state["course"]["round"], None)
+    return _wave(state, first_wave(_question()), 0)
 
 
 def _wave(state: FanOutState, indices: Sequence[int], wave: int) -> list[Send]:
-    session = _session()
-    if session.options.stop is not None:
-        session.told.tell(Observer.wave_started, wave, state["course"]["round"], tuple(indices))
+    question = _question()
+    if question.options.stop is not None:
+        question.told.tell(Observer.wave_started, wave, state["course"]["round"], tuple(indices))
     return [_send(state, index, wave) for index in indices]
 
 
@@ -255,8 +255,8 @@ def _after_select(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
         waves = waves_in(state["records"])
         if gone := _unfinished(state):
             return [_send(state, index, waves[index]) for index in gone]
-        return _wave(state, _session().due, max(waves.values()) + 1)
-    return "act" if needs_acting(_session(), state) else "__end__"
+        return _wave(state, _question().due, max(waves.values()) + 1)
+    return "act" if needs_acting(_question(), state) else "__end__"
 
 
 def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__"]:
@@ -264,7 +264,7 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
     if course["next"] == "round":
         return _sends(state)
     if course["next"] == "ask":
-        return [Send("ask", question) for question in course["asking"] or []]
+        return [Send("ask", each) for each in course["asking"] or []]
     if course["next"] == "pause":
         return "pause"
     if course["next"] == "resume":
@@ -281,9 +281,9 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
     return "act" if course["next"] == "act" else "__end__"
 
 
-def _choose(session: Session, state: FanOutState, stop: Stop | None) -> Selection:
+def _choose(question: Question, state: FanOutState, stop: Stop | None) -> Selection:
     records = sorted(state["records"], key=lambda record: record["index"])
-    candidates = session.candidates(records)
-    if not session.within:  # else it is told with what the rollouts around did
-        session.notices.hear(ran_in(records))
-    return choose(records, candidates, session.options, session.errors, session.n, stop)
+    candidates = question.candidates(records)
+    if not question.within:  # else it is told with what the rollouts around did
+        question.notices.hear(ran_in(records))
+    return choose(records, candidates, question.options, question.errors, question.n, stop)

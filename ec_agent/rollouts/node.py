@@ -48,10 +48,10 @@ from ec_agent.rollouts.observing import Audience, audience_of
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.pausing import check_breakpoints
+from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import total
 from ec_agent.rollouts.remotes import given_in
 from ec_agent.rollouts.selection import Selection
-from ec_agent.rollouts.session import Session
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.support.checks import whole
 from ec_agent.support.plans import Plan, Step, call
@@ -104,53 +104,53 @@ class Node:
     def _plan(self, state: Any, config: RunnableConfig, told: Audience) -> Plan[Any]:
         if self.options.preflight is not False and current_recorder.get() is None:
             yield from self._preflight()
-        session = self._open(state, config, told)
-        if session.root:
+        question = self._open(state, config, told)
+        if question.root:
             warn_of_lost_memory(self.agent, config)
-        if session.executes and self.options.journal is not None:  # fails now, before any rollout is paid for
-            yield call(self.options.journal, "read", session.key(0, 0))
-        told.tell(Observer.question_asked, session.name, session.n)
+        if question.executes and self.options.journal is not None:  # fails now, before any rollout is paid for
+            yield call(self.options.journal, "read", question.key(0, 0))
+        told.tell(Observer.question_asked, question.name, question.n)
         own: RunnableConfig = {
             **out_of_sight(config),
-            "max_concurrency": session.options.limits.max_concurrency or session.n,
-            "recursion_limit": _NO_LIMIT + 2 * session.n,  # each wave takes two supersteps
+            "max_concurrency": question.options.limits.max_concurrency or question.n,
+            "recursion_limit": _NO_LIMIT + 2 * question.n,  # each wave takes two supersteps
         }
         try:
             try:
-                done = yield self._asked(self._beginning(session), own, session)
+                done = yield self._asked(self._beginning(question), own, question)
             except SelectionError:
-                if session.unchosen is None:  # raised by an action of the user's; a resumed run may try it again
+                if question.unchosen is None:  # raised by an action of the user's; a resumed run may try it again
                     raise
-                if session.ran:
-                    yield from session.parking.clear_all(but=session.unchosen["course"]["thread"])
-                    self._remember(session)
+                if question.ran:
+                    yield from question.parking.clear_all(but=question.unchosen["course"]["thread"])
+                    self._remember(question)
                     raise
                 # All records came from a checkpoint: they failed before this run was resumed. What made them fail may
                 # be over now, so start the round anew.
-                done = yield self._asked(from_its_start(session.unchosen), unsaved(own), session)
-            yield from keep(session.memory, session.parking, last_of(done)["end"], config)
-            yield from session.parking.clear(parked_in(done))
+                done = yield self._asked(from_its_start(question.unchosen), unsaved(own), question)
+            yield from keep(question.memory, question.parking, last_of(done)["end"], config)
+            yield from question.parking.clear(parked_in(done))
             for record in done["records"]:  # open environments of a killed process, so that they are closed below
-                if record["index"] not in session.ran and record["token"] is not None:
-                    yield from session.reopen(record["index"], record["token"])
-            result = self._close(session, done, config)
-            yield from told.telling(Observer.answer_written, session.known, result)
+                if record["index"] not in question.ran and record["token"] is not None:
+                    yield from question.reopen(record["index"], record["token"])
+            result = self._close(question, done, config)
+            yield from told.telling(Observer.answer_written, question.known, result)
         except (CommitUncertain, GraphInterrupt):
-            session.keep()  # the run may be resumed, with these environments
+            question.keep()  # the run may be resumed, with these environments
             raise
         except (RolloutLeft, RunLeft, asyncio.CancelledError):
             if (around := current_recorder.get()) is not None:
-                around.adopt(session.made, counted=False)
+                around.adopt(question.made, counted=False)
             raise
         finally:
-            yield from session.close()
+            yield from question.close()
         return result
 
-    def _asked(self, state: FanOutState, config: RunnableConfig, session: Session) -> Step:
-        options: dict[str, Any] = {"context": session, **BREAKPOINTS}
+    def _asked(self, state: FanOutState, config: RunnableConfig, question: Question) -> Step:
+        options: dict[str, Any] = {"context": question, **BREAKPOINTS}
 
         def ask() -> Any:
-            session.executors = executors_here()
+            question.executors = executors_here()
             with no_ambient_run():
                 return self.fan_out.invoke(state, config, **options)
 
@@ -164,16 +164,16 @@ class Node:
 
         return Step(sync, aask)
 
-    def _beginning(self, session: Session) -> FanOutState:
+    def _beginning(self, question: Question) -> FanOutState:
         """Return the state with which the question begins. A retried question goes on after the actions it has done."""
-        begun, parking = self._failed.pop(session.name, (NEW, session.parking))
-        if not session.parking.lasting:
-            session.parking = parking
+        begun, parking = self._failed.pop(question.name, (NEW, question.parking))
+        if not question.parking.lasting:
+            question.parking = parking
         return begun
 
-    def _remember(self, session: Session) -> None:
-        if session.unchosen["commits"]:
-            self._failed[session.name] = from_its_start(session.unchosen), session.parking
+    def _remember(self, question: Question) -> None:
+        if question.unchosen["commits"]:
+            self._failed[question.name] = from_its_start(question.unchosen), question.parking
             while len(self._failed) > _FAILED:
                 del self._failed[next(iter(self._failed))]
 
@@ -195,7 +195,7 @@ class Node:
             request_logprobs=self.options.request_logprobs,
         )
 
-    def _open(self, state: Any, config: RunnableConfig, told: Audience) -> Session:
+    def _open(self, state: Any, config: RunnableConfig, told: Audience) -> Question:
         conf = config.get("configurable") or {}
         runtime: Runtime[Any] | None = conf.get(RUNTIME)
         context = runtime.context if runtime else None
@@ -215,7 +215,7 @@ class Node:
         breakpoints = check_breakpoints(self.agent, options, self._policy, config)
         number = question_number(config)
         name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{number}"
-        return Session(
+        return Question(
             name=name,
             number=number,
             config=config,
@@ -260,27 +260,27 @@ class Node:
         known = self.agent.input_of(state)
         return rebuilt(known, with_id) if isinstance(known, dict) else known
 
-    def _close(self, session: Session, done: Mapping[str, Any], config: RunnableConfig) -> Any:
-        options, last = session.options, last_of(done)
+    def _close(self, question: Question, done: Mapping[str, Any], config: RunnableConfig) -> Any:
+        options, last = question.options, last_of(done)
         selection = _whole(done)
-        _hand_over(session, selection, done, config)
-        fleeting, goto = session.fleeting.get(last["index"], ([], list(last["goto"])))
+        _hand_over(question, selection, done, config)
+        fleeting, goto = question.fleeting.get(last["index"], ([], list(last["goto"])))
         if options.route is not None:
-            candidates = session.candidates(done["records"])
+            candidates = question.candidates(done["records"])
             winner = next(candidate for candidate in candidates if candidate.index == selection.winner)
             more = last["writes"] or last["end"]["kind"] == "commit"  # after a pause nothing may be left to do
             if more and not last["end"].get("carried"):
                 winner = replace(winner, final_action=final_action_of(last))
-            with in_environment(session.environment(selection.winner)):
+            with in_environment(question.environment(selection.winner)):
                 chosen = options.route(winner)
             goto = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
             if not all(isinstance(step, str | Send) for step in goto):
                 raise ConfigError(f"route= returned {chosen!r}; return a node's name, a Send, or a list of these")
             self._check_destinations(goto, config)
-        pairs = joined([*written_up_to(done), last["end"].get("open", []), fleeting], session.outer)
+        pairs = joined([*written_up_to(done), last["end"].get("open", []), fleeting], question.outer)
         if options.output is None:
-            pairs = with_talk(pairs, last["end"].get("talk"), session.known, session.outer)
-        if options.selection_key is not None and ROOT not in session.outer:
+            pairs = with_talk(pairs, last["end"].get("talk"), question.known, question.outer)
+        if options.selection_key is not None and ROOT not in question.outer:
             pairs.append((options.selection_key, selection.to_dict()))
         if not self._alone:
             return Writes.of(pairs, goto)
@@ -305,9 +305,9 @@ def _whole(done: Mapping[str, Any]) -> Selection:
     return replace(selection, usage=usage, commits=tuple(done["commits"]), earlier=earlier)
 
 
-def _hand_over(session: Session, selection: Selection, done: Mapping[str, Any], config: RunnableConfig) -> None:
-    chosen = session.chosen(selection, done["records"], config)
-    session.told.tell(Observer.question_over, chosen)
+def _hand_over(question: Question, selection: Selection, done: Mapping[str, Any], config: RunnableConfig) -> None:
+    chosen = question.chosen(selection, done["records"], config)
+    question.told.tell(Observer.question_over, chosen)
     # For an outer rollout, only the winner's calls count as its own calls. The tokens of all were spent.
     if (around := current_recorder.get()) is not None:
         said = answers_within([done[name] for name in ("records", "last", "written")])

@@ -37,7 +37,7 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         RolloutError: the rollout cannot be a candidate: it wrote nothing, or stopped where nobody can resume it.
         AgentError: its writes cannot be used.
     """
-    session, options = attempt.session, attempt.session.options
+    question, options = attempt.question, attempt.question.options
     end = _end(attempt)
     written, final, goto = _written(attempt)
     attempt.unheard.finish(_left(attempt, end))
@@ -52,9 +52,9 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     if not written and not goto and end["kind"] == "answer" and begun:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
     outer, opened = _outer(attempt, written, final, end)
-    # Untracked values may not be checkpointed, and the record will be: the session keeps them in memory instead.
-    keys = untracked_keys(session.agent.channels, session.outer)
-    session.fleeting[attempt.index] = parted(outer, keys)[1], goto
+    # Untracked values may not be checkpointed, and the record will be: the question keeps them in memory instead.
+    keys = untracked_keys(question.agent.channels, question.outer)
+    question.fleeting[attempt.index] = parted(outer, keys)[1], goto
     (outer, _), (opened, _), (tracked, _) = parted(outer, keys), parted(opened, keys), parted(written, keys)
     if "thread" in end:
         end["open"] = [list(pair) for pair in opened]
@@ -90,37 +90,37 @@ def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Wri
 
     The second part are the writes of the step in which it stopped.
     """
-    session, mapping = attempt.session, attempt.session.options.output
+    question, mapping = attempt.question, attempt.question.options.output
     if attempt.command is not None or (mapping is not None and final is not None):
         end["whole"] = True
         if attempt.command is None and mapping is not None:
-            return _mapped(mapping(final), session.outer), []
+            return _mapped(mapping(final), question.outer), []
         return written, []  # a command names the outer keys itself
     anew = attempt.start.get("anew") or []
-    if "thread" not in end or session.agent.is_function:
-        return outer_writes(session.agent, written, final, session.outer, anew), []
+    if "thread" not in end or question.agent.is_function:
+        return outer_writes(question.agent, written, final, question.outer, anew), []
     done = len(written) - attempt.log.open
     settled = _tidied(attempt, attempt.settled)
-    outer = outer_writes(session.agent, written[:done], settled, session.outer, anew, ended=False)
-    return outer, open_writes(session.agent, written[done:], session.outer)
+    outer = outer_writes(question.agent, written[:done], settled, question.outer, anew, ended=False)
+    return outer, open_writes(question.agent, written[done:], question.outer)
 
 
 def _tidied(attempt: Attempt, value: Any) -> Any:
     """Return the value with its messages in the form for the record: with ids, and as a rule without logprobs."""
-    keep = attempt.session.options.keep_logprobs
+    keep = attempt.question.options.keep_logprobs
     return rebuilt(value, lambda message: with_id(message if keep else without_logprobs(message)))
 
 
 def _end(attempt: Attempt) -> End:
-    session, proposal = attempt.session, attempt.gate.proposal
+    question, proposal = attempt.question, attempt.gate.proposal
     carried = " committed" if attempt.committing is not None else ""
-    thread = session.thread(attempt.start["round"], f"{attempt.index}{carried}")
+    thread = question.thread(attempt.start["round"], f"{attempt.index}{carried}")
     open_still = attempt.committing is not None and not attempt.committing.complete
     # While a call is open and asks a person, a parallel branch that has stopped must wait: the question comes first.
     if proposal is not None and not (open_still and attempt.interrupts):
         # The step may be resumed only if it does not call the model again: the model might choose another action.
         again = (
-            not session.agent.is_function
+            not question.agent.is_function
             and not attempt.log.caught
             and not attempt.recorder.asked_in(*_step(attempt, proposal.task))
         )
@@ -130,9 +130,9 @@ def _end(attempt: Attempt) -> End:
             "repeatable": again,
             "made_up": proposal.made_up,
         }
-        if session.executes and again:
+        if question.executes and again:
             end["thread"] = thread
-        if session.options.continue_after_commit and session.executes and not again:
+        if question.options.continue_after_commit and question.executes and not again:
             raise CommitError(
                 "the commit tool was called in the same step as the model, or code around it caught the exception that "
                 "stops the rollout, so the rollout cannot go on after it; give the tools a node of their own, let "
@@ -143,9 +143,9 @@ def _end(attempt: Attempt) -> End:
     if (interrupts := attempt.interrupts) or (not done and attempt.pauses):
         if attempt.committing is not None and not interrupts:
             raise CommitError(_PAUSED_TOOL)
-        if not interrupts and not session.parking.lasting:
+        if not interrupts and not question.parking.lasting:
             return {"kind": "answer", "paused": True}
-        if session.options.environment is not None and attempt.committing is None:
+        if question.options.environment is not None and attempt.committing is None:
             raise RolloutInterruptedError(
                 "the rollout stopped at an interrupt() or a breakpoint, and its environment cannot be kept open until "
                 "it goes on; ask people in a node of the outer graph, after the selection"
@@ -154,7 +154,7 @@ def _end(attempt: Attempt) -> End:
         return {**asked, "thread": thread} if attempt.committing is None else asked
     if attempt.committing is not None and (attempt.log.interrupts or attempt.paused):
         rest: End = {"kind": "rest", "paused": attempt.paused}
-        return {**rest, "thread": thread} if session.options.continue_after_commit else rest
+        return {**rest, "thread": thread} if question.options.continue_after_commit else rest
     return {"kind": "answer"}
 
 
@@ -193,18 +193,18 @@ def _open_call(attempt: Attempt, written: Writes) -> End | None:
 
 def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
     """Return the agent's writes, its final state, and the nodes to go to next, all in the form for the record."""
-    session = attempt.session
-    agent = session.agent
+    question = attempt.question
+    agent = question.agent
     # A command to the parent graph replaces the agent's whole output, as everywhere in LangGraph.
     done = attempt.command is None
     raw, goto = agent.writes_of(attempt.log.writes()) if done else update_and_goto(attempt.command)
     final = attempt.final
     if done:
         if not agent.is_function:
-            raw = attempt.said.identified(raw, session.known)
+            raw = attempt.said.identified(raw, question.known)
         raw = [*attempt.held.items(), *raw]
-    if attempt.within is not None and ROOT not in session.outer:
-        raw = attempt.within.mended(raw, session.outer)
+    if attempt.within is not None and ROOT not in question.outer:
+        raw = attempt.within.mended(raw, question.outer)
     written = [(key, _tidied(attempt, value)) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})
@@ -216,14 +216,14 @@ def _talk(attempt: Attempt, end: End, written: Writes) -> list[Any] | None:
     """Return the new messages of the conversation in which the rollout stopped, with their state key."""
     talk = attempt.committing.talk if attempt.committing is not None else None
     proposal = attempt.gate.proposal
-    if proposal is not None and not (proposal.made_up and attempt.session.executes and end.get("repeatable")):
+    if proposal is not None and not (proposal.made_up and attempt.question.executes and end.get("repeatable")):
         key, messages = proposal.talk or (MESSAGES, [])
         # The rollout may have stopped before the message was written to the state. The outer graph needs it.
         there = any(getattr(message, "id", None) == proposal.message.id for message in messages)
         talk = (key, messages if there else [*messages, proposal.message])
     if talk is None:
         return None
-    known = set(message_ids([attempt.session.known, [value for _, value in written]]))
+    known = set(message_ids([attempt.question.known, [value for _, value in written]]))
     new = [with_id(without_logprobs(message)) for message in talk[1] if message.id is None or message.id not in known]
     return [talk[0], new] if new else None
 
@@ -234,8 +234,8 @@ def _proposed(attempt: Attempt) -> Any:
 
 
 def _final_action(attempt: Attempt, end: End, final: Any, written: Writes, tracked: Writes) -> Any:
-    if attempt.session.options.final_action is not None:
-        return attempt.session.options.final_action(final, written)
+    if attempt.question.options.final_action is not None:
+        return attempt.question.options.final_action(final, written)
     if end["kind"] == "interrupt" and end["interrupts"]:
         questions = [Interrupt(value=value, id=asked) for asked, value, *_ in end["interrupts"]]
         return questions[0] if len(questions) == 1 else questions

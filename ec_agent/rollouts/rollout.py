@@ -14,14 +14,14 @@ from ec_agent.rollouts.cancelling import Brake, unbegun
 from ec_agent.rollouts.ending import record_of
 from ec_agent.rollouts.limits import retry_pause
 from ec_agent.rollouts.observer import Observer
+from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record, total, was_cancelled
 from ec_agent.rollouts.running import run
-from ec_agent.rollouts.session import Session
 from ec_agent.support.leading import Lead
 from ec_agent.support.plans import Plan
 
 
-def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Record]:
+def rollout(question: Question, start: Start, config: RunnableConfig) -> Plan[Record]:
     """Run one rollout to its end, and start it anew if it fails and ``retry=`` allows that.
 
     The record's usage counts the tokens of all attempts.
@@ -29,53 +29,53 @@ def rollout(session: Session, start: Start, config: RunnableConfig) -> Plan[Reco
     Raises:
         RunLeft: the run has ended early. An attempt that still waits for its start does not start then.
     """
-    watch = session.watch(start)
+    watch = question.watch(start)
     if watch is None:
-        return (yield from _led(session, start, config))
-    if taken_up_again(session.config):
+        return (yield from _led(question, start, config))
+    if taken_up_again(question.config):
         watch.recall((yield from written_beside(config, "records")))
     brake = Brake()
     if (stopped := watch.begin(start["index"], brake)) is not None:
         return unbegun(start["index"], stopped)
-    record = yield from _led(session, start, config, brake)
+    record = yield from _led(question, start, config, brake)
     record, begun = watch.end(record)
     if was_cancelled(record):
-        yield from session.leave(start["index"])
+        yield from question.leave(start["index"])
     if begun is not None:
-        session.told.tell(Observer.enough_known, record["stopped"]["reason"], begun)
+        question.told.tell(Observer.enough_known, record["stopped"]["reason"], begun)
     return record
 
 
-def _led(session: Session, start: Start, config: RunnableConfig, brake: Brake | None = None) -> Plan[Record]:
+def _led(question: Question, start: Start, config: RunnableConfig, brake: Brake | None = None) -> Plan[Record]:
     """Run it once its prompt was read for it, where rollouts share their prompt."""
     # One that goes on with answers has a prompt of its own.
-    shared = session.lead(start["round"]) if start.get("thread") is None else None
+    shared = question.lead(start["round"]) if start.get("thread") is None else None
     if shared is None or shared.followed:
-        return (yield from _tried(session, start, config, brake))
+        return (yield from _tried(question, start, config, brake))
     if not shared.take():
-        most = session.options.share_prompt
-        over = partial(_over, session, brake)
+        most = question.options.share_prompt
+        over = partial(_over, question, brake)
         wait = shared.wait(None if most is True else most, over)
         yield wait if brake is None else brake.unless_pulled(wait)
-        return (yield from _tried(session, start, config, brake))
+        return (yield from _tried(question, start, config, brake))
     try:
-        return (yield from _tried(session, start, config, brake, leads=shared))
+        return (yield from _tried(question, start, config, brake, leads=shared))
     finally:
         shared.follow()
 
 
-def _over(session: Session, brake: Brake | None) -> bool:
-    return session.executors.left or (brake is not None and brake.pulled)
+def _over(question: Question, brake: Brake | None) -> bool:
+    return question.executors.left or (brake is not None and brake.pulled)
 
 
 def _tried(
-    session: Session, start: Start, config: RunnableConfig, brake: Brake | None, leads: Lead | None = None
+    question: Question, start: Start, config: RunnableConfig, brake: Brake | None, leads: Lead | None = None
 ) -> Plan[Record]:
     spent: list[Mapping[str, int]] = []
-    ran = Ran(session.thread(start["round"], start["index"]))
+    ran = Ran(question.thread(start["round"], start["index"]))
     while True:
-        session.executors.check()
-        attempt = Attempt(session, start, config, ran=ran, brake=brake)
+        question.executors.check()
+        attempt = Attempt(question, start, config, ran=ran, brake=brake)
         attempt.recorder.lead = leads
         yield from run(attempt)
         if leads is not None:
@@ -84,11 +84,11 @@ def _tried(
         spent.append(record["usage"])
         try:
             failure = None if attempt.cancelled else attempt.failure
-            again = retry_pause(session.options.retries(), failure, len(spent))
+            again = retry_pause(question.options.retries(), failure, len(spent))
         except Exception as error:  # the user's retry_on= raised, so whether to retry is not known: do not
             record, again = {**record, "error": described(error)}, None
         if again is not None:
-            yield session.executors.pause(again) if brake is None else brake.pause(session.executors, again)
+            yield question.executors.pause(again) if brake is None else brake.pause(question.executors, again)
         if again is None or attempt.cancelled:
             whole: Record = {**record, "usage": total(spent)}
             if "wave" in start:

@@ -35,7 +35,7 @@ def run(attempt: Attempt) -> Plan[None]:
     Raises:
         RunLeft: the run around it has ended early.
     """
-    session = attempt.session
+    question = attempt.question
     attempt.told.started()
     with attempt.told.running():
         try:
@@ -46,24 +46,24 @@ def run(attempt: Attempt) -> Plan[None]:
         finally:
             if (around := current_recorder.get()) is not None:
                 around.within += attempt.recorder.started_calls()
-                session.made += attempt.recorder.every_call()
+                question.made += attempt.recorder.every_call()
         if attempt.left:  # also if the agent has caught RolloutLeft
             raise RunLeft
 
 
 def _run(attempt: Attempt) -> Plan[None]:
-    session, parked = attempt.session, attempt.start.get("thread")
-    session.ran.add(attempt.index)
+    question, parked = attempt.question, attempt.start.get("thread")
+    question.ran.add(attempt.index)
     with _failing(attempt):
         if attempt.committing is None:
-            session.budget.check("not started")
-        exact = session.agent.needs_saver and parked is None
-        attempt.saver = saver_for(session.memory, attempt.thread, exact)
+            question.budget.check("not started")
+        exact = question.agent.needs_saver and parked is None
+        attempt.saver = saver_for(question.memory, attempt.thread, exact)
         if parked is not None:
-            yield from session.parking.fetch(parked, attempt.thread, attempt.saver)
-            attempt.log.finished = finished_in(attempt.saver, attempt.thread, session.agent.state_keys)
+            yield from question.parking.fetch(parked, attempt.thread, attempt.saver)
+            attempt.log.finished = finished_in(attempt.saver, attempt.thread, question.agent.state_keys)
             attempt.unheard.resumed(list(attempt.saver.list(None)))
-        yield from timed(session.enter(attempt.index), attempt.bounded)
+        yield from timed(question.enter(attempt.index), attempt.bounded)
     if attempt.error is None:
         with _failing(attempt), _inside(attempt):
             yield attempt.bounded(Step(partial(_stream, attempt), partial(_astream, attempt)))
@@ -82,7 +82,7 @@ def _next_answers(attempt: Attempt, committing: CommitGate) -> Plan[None]:
     assert attempt.saver is not None
     yield from committing.wait_until_idle()
     committing.start_over()
-    attempt.log.resumed(finished_in(attempt.saver, attempt.thread, attempt.session.agent.state_keys))
+    attempt.log.resumed(finished_in(attempt.saver, attempt.thread, attempt.question.agent.state_keys))
     attempt.held = {}
     del attempt.answers[0]
 
@@ -102,10 +102,10 @@ async def _astream(attempt: Attempt) -> None:
 @contextmanager
 def _inside(attempt: Attempt) -> Iterator[None]:
     """Set up the context of the agent's run: recorder, gate and environment, without the outer run's config."""
-    around = around_box.set(attempt.session.outer)
+    around = around_box.set(attempt.question.outer)
     try:
-        own = attempt.session.options.environment is not None
-        world = in_environment(attempt.session.environment(attempt.index)) if own else nullcontext()
+        own = attempt.question.options.environment is not None
+        world = in_environment(attempt.question.environment(attempt.index)) if own else nullcontext()
         with (
             unobserved(),
             recording(attempt.recorder),
@@ -113,7 +113,7 @@ def _inside(attempt: Attempt) -> Iterator[None]:
             gated(attempt.committing or attempt.gate),
             world,
             attempt.executors.heeded(),
-            sending_as_alone(attempt.thread, attempt.session.given),
+            sending_as_alone(attempt.thread, attempt.question.given),
             no_ambient_run(),
         ):
             yield

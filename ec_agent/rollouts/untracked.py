@@ -1,8 +1,8 @@
 """Keep untracked values, such as an open handle or a secret, out of our checkpoints.
 
 LangGraph keeps a state key that is declared ``UntrackedValue`` out of its checkpoints. A rollout's record and its
-parked state are stored in checkpoints too, so these values are removed from both, and the session keeps them in memory.
-A resumed run goes on without them, as the agent does without ``best_of_n``.
+parked state are stored in checkpoints too, so these values are removed from both; the question keeps them in memory. A
+resumed run goes on without them, as the agent does without ``best_of_n``.
 """
 
 from __future__ import annotations

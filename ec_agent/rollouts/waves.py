@@ -8,43 +8,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ec_agent.rollouts.cancelling import decided
+from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record
-from ec_agent.rollouts.session import Session
 from ec_agent.stopping import More, Stop
 from ec_agent.stopping.asking import ask
 
 
-def first_wave(session: Session) -> range:
+def first_wave(question: Question) -> range:
     """Return the indices of the rollouts with which a round begins. Without ``stop=`` these are all.
 
     Raises:
         ConfigError: the plan failed, or answered something else than ``More``.
     """
-    plan = session.options.stop
-    if plan is None or session.options.cancel:
-        return range(session.n)
-    more = ask(plan, (), 0, session.n)
+    plan = question.options.stop
+    if plan is None or question.options.cancel:
+        return range(question.n)
+    more = ask(plan, (), 0, question.n)
     assert isinstance(more, More)  # it is refused to say enough of nothing
     return range(more.count)
 
 
-def next_wave(session: Session, records: Sequence[Record], round: int) -> tuple[range, Stop | None]:
+def next_wave(question: Question, records: Sequence[Record], round: int) -> tuple[range, Stop | None]:
     """Return the indices of the rollouts to start next; if there are none, also the plan's reason to stop.
 
     Args:
-        session: the question.
+        question: the question that the rollouts answer.
         records: the records of all rollouts that were started in this round.
         round: the round's number.
 
     Raises:
         ConfigError: the plan failed, or answered something else than ``Stop`` or ``More``.
     """
-    plan, begun = session.options.stop, len(records)
-    if (watch := session.watch({"round": round})) is not None:
+    plan, begun = question.options.stop, len(records)
+    if (watch := question.watch({"round": round})) is not None:
         return range(0), watch.stop(records)
-    if plan is None or begun >= session.n:
+    if plan is None or begun >= question.n:
         return range(0), None
-    answer = decided(plan, session.candidates(records), 0, session.n - begun, session.options.limits.quorum)
+    answer = decided(plan, question.candidates(records), 0, question.n - begun, question.options.limits.quorum)
     if isinstance(answer, Stop):
         return range(0), answer
     return range(begun, begun + answer.count), None

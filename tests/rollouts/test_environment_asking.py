@@ -17,7 +17,7 @@ from mailing import executing
 from test_commit_uncertain import Fragile, Pulled
 
 from ec_agent import CommitError, CommitUncertain, EnvironmentGoneError, SQLiteCopies, get_environment, settle_commit
-from ec_agent.rollouts.session import Session
+from ec_agent.rollouts.question import Question
 
 
 class Worlds:
@@ -120,7 +120,7 @@ def test_rollouts_that_lose_environments_do_not_repeat_forever(run, post, monkey
         made.entered.append(index) if hasattr(made, "entered") else None
         yield from ()
 
-    monkeypatch.setattr(Session, "enter", enter)
+    monkeypatch.setattr(Question, "enter", enter)
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools)
     more = {"commit": [post.send], "on_commit": "execute"} if acts else {}
     node = mailing.best_of_n(agent, n=2, environment=made, **more)
@@ -130,7 +130,7 @@ def test_rollouts_that_lose_environments_do_not_repeat_forever(run, post, monkey
 
 
 def test_a_winner_without_environment_does_not_repeat_forever(run, post, monkeypatch):
-    worlds, world_of = Worlds(), Session.reopen
+    worlds, world_of = Worlds(), Question.reopen
 
     def gone(self, index, token):
         if self.unchosen is None and worlds.entered.count(1) > 1:
@@ -142,7 +142,7 @@ def test_a_winner_without_environment_does_not_repeat_forever(run, post, monkeyp
     agent = mailing.agent("tool_node", mailing.sending("ann", "bob"), post.tools)
     graph = kit.outer(executing(agent, post.send, environment=worlds), checkpointer=InMemorySaver())
     worlds.entered.append(1)
-    monkeypatch.setattr(Session, "reopen", gone)
+    monkeypatch.setattr(Question, "reopen", gone)
     with pytest.raises(EnvironmentGoneError):
         run.invoke(graph, {"messages": "go"}, THREAD)
     assert len(worlds.entered) == 3

@@ -45,7 +45,7 @@ _kept: list[World] = []
 
 
 @dataclass(eq=False, slots=True)
-class Session:
+class Question:
     """One question while it is answered. It lives in memory only; no checkpoint contains it.
 
     Attributes:
