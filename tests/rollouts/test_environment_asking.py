@@ -58,7 +58,7 @@ def test_asking_in_an_environment_that_cannot_wait_is_refused(run, post, form):
     send, worlds = asking(post), Worlds()
     agent = mailing.agent(form, mailing.sending("ann", "bob"), [send, post.search])
     graph = kit.outer(executing(agent, send, environment=worlds), checkpointer=InMemorySaver())
-    with pytest.raises(CommitError, match=r"asks by interrupt\(\), and the environment.*give environment= a"):
+    with pytest.raises(CommitError, match=r"asks by interrupt\(\), but its environment.*give environment= a"):
         run.invoke(graph, {"messages": "go"}, THREAD)
     assert sorted(worlds.entered) == [0, 1]
     assert post.done == []
