@@ -244,6 +244,8 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
 @click.option("--repeats", default=20, show_default=True, help="How often to deal the tasks into folds.")
 @click.option("--seed", default=0, show_default=True, help="Of the dealing.")
 @click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
+@click.option("--stop", is_flag=True, help="Choose a stopping plan too: the one that takes the fewest tokens.")
+@click.option("--max-loss", default=0.005, show_default=True, help="With --stop: accuracy that it may lose.")
 def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
     """Choose a selector and its settings on a stored run, by nested cross-validation over its tasks.
 

@@ -13,20 +13,37 @@ from ec_agent.cli.text import plain_console
 from ec_agent.evaluation.statistics.bootstrap import Estimate
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tuning import Tuning, default_grid, tune
-from ec_agent.selectors.settings import save_settings
+from ec_agent.evaluation.tuning_stops import MAX_LOSS, StopTuning, tune_stop
+from ec_agent.rollouts.settings import Setting, save_settings
+from ec_agent.stopping.spelling import spelled
 
 
-def run_calibrate(run: Path, out: Path, names: tuple[str, ...], *, partial: bool, **dealing: Any) -> None:
+def run_calibrate(
+    run: Path,
+    out: Path,
+    names: tuple[str, ...],
+    *,
+    partial: bool,
+    stop: bool = False,
+    max_loss: float = MAX_LOSS,
+    **dealing: Any,
+) -> None:
     """Choose a selector on a stored run, show what the choice is worth, and write it to a settings file.
 
-    ``dealing`` are further arguments of ``tune``.
+    With ``stop`` a stopping plan is chosen too, for the selector that was chosen. ``dealing`` are further arguments of
+    ``tune``.
     """
     results = load_results(run, partial=partial)
     tuning = tune(results, default_grid(names), **dealing)
     console = plain_console()
     show(tuning, console)  # first, so that the result is not lost if the file cannot be written
-    save_settings(out, tuning.chosen, {"run": run.name, **tuning.about()})
-    console.print(f"[bold]{escape(str(tuning.chosen))}[/bold] written to {escape(str(out))}")
+    stops = tune_stop(results, tuning.chosen, max_loss=max_loss, **dealing) if stop else None
+    if stops is not None:
+        show_stop(stops, tuning.chosen, console)
+    plan, about = (None, {}) if stops is None else (stops.chosen, stops.about())
+    save_settings(out, tuning.chosen, {"run": run.name, **tuning.about(), **about}, plan)
+    what = f"{tuning.chosen} with {spelled(plan)}" if plan is not None else str(tuning.chosen)
+    console.print(f"[bold]{escape(what)}[/bold] written to {escape(str(out))}")
     if tuning.expected_difference.excludes(0.0) > 0:
         console.print(f"  best_of_n(agent, **load_settings({str(out)!r}))", markup=False, highlight=False)
 
@@ -51,6 +68,46 @@ def show(tuning: Tuning, console: Console) -> None:
     for name, count in tuning.votes[:5]:
         console.print(f"  {count / rounds:4.0%}  {escape(name)}")
     console.print(_verdict(tuning))
+
+
+def show_stop(stops: StopTuning, setting: Setting, console: Console) -> None:
+    """Print what stopping early may be expected to save and to lose, and the leak beside it."""
+    console.print()
+    title = f"Stopping plans for {setting}, against all N; at most {stops.max_loss:g} lost where chosen"
+    table = Table("", "minus all N", "95 % interval", "tokens", "95 % interval", title=title, title_justify="left")
+    expected = (*_cells(stops.expected_difference), *_shares(stops.expected_tokens))
+    table.add_row("expected of plans chosen so (outer folds)", *expected, style="bold")
+    naive = (f"{stops.naive_difference:+.3f}", "", f"{stops.naive_tokens:.0%}", "")
+    table.add_row("chosen on the test set: [red]not a result[/red]", *naive)
+    console.print(table)
+    tasks = stops.expected_difference.tasks
+    console.print(
+        f"{stops.plans} plans, {tasks} tasks, {stops.folds} folds dealt {stops.repeats} times; the folds chose"
+    )
+    for name, count in stops.votes[:5]:
+        console.print(f"  {count / (stops.folds * stops.repeats):4.0%}  {escape(name)}")
+    length = stops.expected_length.value
+    if length is not None and length > 1:
+        console.print(f"Waves wait for one another: {length:.0%} of the longest rollout's tokens, one after the other.")
+    console.print(_stop_verdict(stops))
+
+
+def _shares(found: Estimate) -> tuple[str, str]:
+    value = "-" if found.value is None else f"{found.value:.0%}"
+    known = found.low is not None and found.high is not None
+    return value, f"[{found.low:.0%}, {found.high:.0%}]".replace("[", r"\[") if known else "-"
+
+
+def _stop_verdict(stops: StopTuning) -> str:
+    lost, taken = stops.expected_difference, stops.expected_tokens
+    if stops.chosen is None or taken.value is None:
+        return "No plan saves anything within that loss: all N are kept, and no plan is written."
+    saved = f"Plans chosen so save {1 - taken.value:.0%} of the tokens of a question, on tasks like these"
+    if lost.excludes(-stops.max_loss) < 0:
+        return f"{saved}, but lose more than {stops.max_loss:g}: evaluate more tasks, or allow a larger loss."
+    if lost.low is not None and lost.low < -stops.max_loss:
+        return f"{saved}; a loss of up to {-lost.low:.3f} is not ruled out: with more tasks more would be known."
+    return f"{saved}, within the loss that was allowed."
 
 
 def _cells(gain: Estimate) -> tuple[str, str]:

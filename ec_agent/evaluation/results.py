@@ -9,6 +9,7 @@ import numpy as np
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.coverage import unscored
 from ec_agent.numbers.entropy import FloatArray
+from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import leading
 from ec_agent.selectors import Candidate, Selector
 from ec_agent.selectors.registry import check_selector
@@ -59,6 +60,15 @@ class TaskResult:
         if not ((correct >= 0) & (correct <= 1)).all():
             raise ConfigError(f"task {self.task!r}: verdicts {repr_of(correct.tolist())}; give numbers from 0 to 1")
         object.__setattr__(self, "correct", correct)
+
+    def with_config(self, config: HEPConfig) -> TaskResult:
+        """The result with other settings of the High Entropy Phases.
+
+        Raises:
+            ConfigError: these are none.
+        """
+        instance("config", config, HEPConfig, "HEPConfig(...)")
+        return replace(self, candidates=tuple(replace(each, config=config) for each in self.candidates))
 
     def read_by(self, selector: Selector) -> TaskResult:
         """The result as the selector meets it in ``best_of_n``: unscored is what lacks the signal that *it* reads.

@@ -11,8 +11,8 @@ No setting has fitted parameters, so that its mean over the training tasks *is* 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -28,12 +28,12 @@ from ec_agent.evaluation.statistics.bootstrap import (
     estimate,
     resampling_of,
 )
-from ec_agent.evaluation.statistics.standing import standing
+from ec_agent.evaluation.statistics.standing import IntArray, standing
 from ec_agent.evaluation.statistics.summary import ended_mean
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.rollouts.settings import Setting
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
-from ec_agent.selectors.settings import Setting
 from ec_agent.support.checks import several, whole
 
 # The sweep of the method's authors (docs/method.md section 6).
@@ -133,16 +133,8 @@ def tune(
     Raises:
         ConfigError: fewer tasks than folds, fewer than two folds, no repeats, or a negative seed.
     """
-    results = several("results", results, TaskResult, "a list of results, as load_results(path) has them")
+    results = tunable(results, folds, repeats, seed)
     grid = several("grid", grid, Setting, "a list of Setting(...) objects") or default_grid()
-    if not results:
-        raise ConfigError("results is empty; give those of a task or more")
-    if len(results) == 1:
-        raise ConfigError("results has one task, which leaves none to measure a choice on; run two tasks or more")
-    here = f", for {len(results)} tasks"
-    whole("folds", folds, 2, len(results), rather=f"at least 2, and a task for each{here}")
-    whole("repeats", repeats, 1, MOST_REPEATS, rather=f"a whole number from 1 to {MOST_REPEATS}{here}")
-    whole("seed", seed, 0, rather=f"a whole number of at least 0{here}")
     resampling = resampling_of(resampling)
     accuracies = picked(results, grid)
     pass_1 = np.array([result.correct.mean() for result in results])
@@ -167,15 +159,38 @@ def tune(
     )
 
 
+def tunable(results: Sequence[TaskResult], folds: int, repeats: int, seed: int) -> tuple[TaskResult, ...]:
+    """The results, if they can be dealt into folds so.
+
+    Raises:
+        ConfigError: fewer tasks than folds, fewer than two folds, no repeats, or a negative seed.
+    """
+    results = several("results", results, TaskResult, "a list of results, as load_results(path) has them")
+    if not results:
+        raise ConfigError("results is empty; give those of a task or more")
+    if len(results) == 1:
+        raise ConfigError("results has one task, which leaves none to measure a choice on; run two tasks or more")
+    here = f", for {len(results)} tasks"
+    whole("folds", folds, 2, len(results), rather=f"at least 2, and a task for each{here}")
+    whole("repeats", repeats, 1, MOST_REPEATS, rather=f"a whole number from 1 to {MOST_REPEATS}{here}")
+    whole("seed", seed, 0, rather=f"a whole number of at least 0{here}")
+    return results
+
+
+def dealt(tasks: int, folds: int, repeats: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    """The tasks of each outer fold, of one dealing after the other."""
+    for _ in range(repeats):
+        yield from np.array_split(rng.permutation(tasks), folds)
+
+
 def picked(results: Sequence[TaskResult], grid: Sequence[Setting]) -> FloatArray:
     """Mean verdict of what each setting picks in each task, ties averaged; shape ``(settings, tasks)``."""
     accuracies = np.empty((len(grid), len(results)))
     for row, setting in enumerate(grid):
         selector = setting.build()
         for column, result in enumerate(results):
-            read = result.read_by(selector).candidates
-            candidates = [replace(candidate, config=setting.config) for candidate in read]
-            accuracies[row, column] = standing(candidates, selector).accuracy(result.correct)
+            read = result.read_by(selector).with_config(setting.config).candidates
+            accuracies[row, column] = standing(list(read), selector).accuracy(result.correct)
     return accuracies
 
 
@@ -185,11 +200,10 @@ def _outer(
     """Each task's accuracy under the settings chosen without it, averaged over repeats; and what was chosen."""
     tasks = accuracies.shape[1]
     outer, votes = np.zeros(tasks), Counter[int]()
-    for _ in range(repeats):
-        for test in np.array_split(rng.permutation(tasks), folds):
-            best = _best(np.delete(accuracies, test, axis=1))
-            outer[test] += accuracies[best, test] / repeats
-            votes[best] += 1
+    for test in dealt(tasks, folds, repeats, rng):
+        best = _best(np.delete(accuracies, test, axis=1))
+        outer[test] += accuracies[best, test] / repeats
+        votes[best] += 1
     return outer, votes
 
 

@@ -19,7 +19,7 @@ from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.fetch import fetch_model
 from ec_agent.local.openmp import load_openmp
 from ec_agent.local.prompts import PromptSpreader
-from ec_agent.support.checks import file_path, or_none, repr_of, whole
+from ec_agent.support.checks import file_path, mapping, or_none, repr_of, seconds, whole
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
 HOST = "127.0.0.1"
@@ -133,13 +133,18 @@ class LocalServer:
     def spread(self, request: Mapping[str, Any], timeout: float = 600.0) -> None:
         """Process a prompt once and cache it in every idle slot, before several requests with this prompt come.
 
-        A single request does not get faster. Other prompts that idle slots had cached are overwritten. Nothing is
-        raised: if it fails, each slot processes the prompt itself.
+        A single request does not get faster. Other prompts that idle slots had cached are overwritten. If the server
+        refuses, nothing is raised: each slot processes the prompt itself.
 
         Args:
             request: the JSON of a chat completion, as it will be sent.
             timeout: seconds for each of the few requests to the server.
+
+        Raises:
+            ConfigError: an argument has a wrong value.
         """
+        mapping("request", request, "the JSON of a chat completion, as a dict")
+        seconds("timeout", timeout)
         if (prompts := self._prompts) is not None:
             prompts.spread(request, timeout)
 

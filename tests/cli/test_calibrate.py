@@ -13,7 +13,7 @@ from ec_agent.cli.calibrate import show
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.tuning import Tuning
-from ec_agent.selectors.settings import Setting, load_settings
+from ec_agent.rollouts.settings import Setting, load_settings
 
 FEW = ["--folds", "3", "--repeats", "2", "--selectors", "lowest_centroid,mean_entropy"]
 

@@ -14,8 +14,8 @@ from ec_agent import Candidate, ConfigError, HEPConfig, LowestCentroid, Trajecto
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.tuning import SWEEP, _best, _outer, default_grid, picked, tune
+from ec_agent.rollouts.settings import Setting, save_settings
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
-from ec_agent.selectors.settings import Setting, save_settings
 from ec_agent.testing import Reply, ScriptedChatModel
 
 FAST = Resampling(resamples=500)
@@ -192,6 +192,10 @@ DAMAGED = {
     "unknown selector": '{"ec_agent_settings": 1, "selector": {"name": "x"}, "config": {}}',
     "unknown argument": '{"ec_agent_settings": 1, "selector": {"name": "shortest", "x": 1}, "config": {}}',
     "no name": '{"ec_agent_settings": 1, "selector": {"name": ["shortest"]}, "config": {}}',
+    "unknown plan": '{"ec_agent_settings": 1, "selector": {"name": "shortest"}, "config": {}, "stop": {"name": "x"}}',
+    "no plan": '{"ec_agent_settings": 1, "selector": {"name": "shortest"}, "config": {}, "stop": null}',
+    "a plan's odd value": """{"ec_agent_settings": 1, "selector": {"name": "shortest"}, "config": {},
+        "stop": {"name": "agreement", "waves": [0]}}""",
     "bad config": '{"ec_agent_settings": 1, "selector": {"name": "shortest"}, "config": {"top_percent": 300}}',
 }
 
@@ -211,7 +215,7 @@ def test_a_file_edited_by_hand(tmp_path):
     path.write_text(f"\ufeff{text}", encoding="utf-8")  # as some editors save it
     assert load_settings(path)["selector"].name == "mean_entropy"
     path.write_text(text.replace('"config"', '"n": 16,\n"config"'))
-    with pytest.raises(ConfigError, match="has n besides selector and config; give it to best_of_n itself"):
+    with pytest.raises(ConfigError, match="has n besides selector, config and stop; give it to best_of_n itself"):
         load_settings(path)
 
 

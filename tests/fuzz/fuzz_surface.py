@@ -28,8 +28,10 @@ ALSO = (
     ("ec_agent.evaluation.model", "ModelSettings"),
     ("ec_agent.evaluation.tuning", "default_grid"),
     ("ec_agent.evaluation.tuning", "tune"),
-    ("ec_agent.selectors.settings", "Setting"),
-    ("ec_agent.selectors.settings", "save_settings"),
+    ("ec_agent.evaluation.tuning_stops", "tune_stop"),
+    ("ec_agent.rollouts.settings", "Setting"),
+    ("ec_agent.rollouts.settings", "save_settings"),
+    ("ec_agent.stopping.spelling", "plan_in"),
     ("ec_agent.environments.worlds", "in_environment"),
 )
 """What users may come to without reading of it: the command line's own functions."""

@@ -104,6 +104,9 @@ NUMBERS = {
         use=lambda result: result.read_by(LowestCentroid()),
         told={"correct": "verdicts"},
     ),
+    "ec_agent.evaluation.TaskResult.with_config": Case(
+        lambda _: {"config": results()[0].candidates[0].config}, on=lambda _: results()[0]
+    ),
     "ec_agent.evaluation.TaskResult.read_by": Case(lambda _: {"selector": LowestCentroid()}, on=lambda _: results()[0]),
     "ec_agent.evaluation.statistics.Resampling": Case(),
     "ec_agent.evaluation.statistics.summarise": Case(
@@ -124,7 +127,20 @@ NUMBERS = {
             "resampling": Resampling(100),
         }
     ),
-    "ec_agent.selectors.settings.Setting": Case(
+    "ec_agent.evaluation.tuning_stops.tune_stop": Case(
+        lambda _: {
+            "results": results(),
+            "setting": selectors_setting(),
+            "plans": [Agreement([1, 1])],
+            "folds": 2,
+            "repeats": 1,
+            "resampling": Resampling(100),
+        }
+    ),
+    "ec_agent.stopping.spelling.plan_in": Case(
+        lambda _: {"spelled": "agreement:2,2"}, told={"spelled": "stopping plan"}
+    ),
+    "ec_agent.rollouts.settings.Setting": Case(
         use=lambda setting: setting.build(), told={"arguments": "lowest_centroid|arguments"}
     ),
 }
@@ -137,7 +153,7 @@ def selectors_free_evaluator():
 
 
 def selectors_setting():
-    from ec_agent.selectors.settings import Setting
+    from ec_agent.rollouts.settings import Setting
 
     return Setting()
 

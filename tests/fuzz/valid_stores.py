@@ -18,8 +18,9 @@ from ec_agent import LowestCentroid, SQLiteCopies, TraceStore
 from ec_agent.evaluation import BaseTask, RunSettings
 from ec_agent.evaluation.settings import RunSettings as Settings
 from ec_agent.live import Board
+from ec_agent.local import LocalServer
 from ec_agent.rollouts.best_of_n import BestOfNResult
-from ec_agent.selectors.settings import Setting, save_settings
+from ec_agent.rollouts.settings import Setting, save_settings
 from ec_agent.traces.stored import Key, StoredRollout
 from ec_agent.visual.candidates import selection_of
 
@@ -125,7 +126,7 @@ STORES = {
     ),
     "ec_agent.Selection.to_html": Case(on=lambda _: chosen().selection),
     "ec_agent.load_settings": Case(lambda folder: {"path": settings_file(folder)}),
-    "ec_agent.selectors.settings.save_settings": Case(lambda folder: {"path": folder / "s.json", "setting": Setting()}),
+    "ec_agent.rollouts.settings.save_settings": Case(lambda folder: {"path": folder / "s.json", "setting": Setting()}),
     "ec_agent.evaluation.BaseTask": Case(
         lambda _: {"id": "t", "input": "q"},
         anything=frozenset(("id",)),  # looked at by evaluate, beside the others'
@@ -151,6 +152,7 @@ STORES = {
         lambda folder: {"path": lines(folder)}, only=("path",), use=lambda source: source.head(10)
     ),
     "ec_agent.local.LocalServer": Case(lambda _: {}),
+    "ec_agent.local.LocalServer.spread": Case(lambda _: {"request": {"messages": []}}, on=lambda _: LocalServer()),
     "ec_agent.doctor.preflight": Case(
         lambda _: {"models": [model()]}, told={"request_logprobs": "preflight|request_logprobs"}
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ec_agent.errors import ConfigError
@@ -108,7 +108,7 @@ def compare(
         ConfigError: no tasks, a selector reads what was not stored, or SciPy is missing.
     """
     config = config or HEPConfig()
-    ready = [_ready(result, config) for result in results]
+    ready = [result.with_config(config) for result in results]
     missing: dict[str, str] = {}
     if selectors is None:
         selectors = {name: kind() for name, kind in SELECTORS.items() if name not in CONFOUNDS}
@@ -161,10 +161,6 @@ def config_in(text: str) -> HEPConfig:
         raise ConfigError(
             f"config is {text!r}; give top percent, bottom percent and consecutive low tokens, as 1,80,2"
         ) from error
-
-
-def _ready(result: TaskResult, config: HEPConfig) -> TaskResult:
-    return replace(result, candidates=tuple(replace(candidate, config=config) for candidate in result.candidates))
 
 
 def _selector_in(word: str) -> Selector:

@@ -1,4 +1,4 @@
-"""Settings files: ``ec-agent calibrate`` writes a selector and its hyper-parameters, ``best_of_n`` reads them."""
+"""Settings files, for ``best_of_n``: a selector, its hyper-parameters and, if there is one, a stopping plan."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors.base import Selector
 from ec_agent.selectors.registry import selector_named
+from ec_agent.stopping import StoppingPlan, plan_named
+from ec_agent.stopping.asking import check_plan, name_of
+from ec_agent.stopping.spelling import settings_of
 from ec_agent.support.checks import cause_of, file_path, instance, mapping, or_none, text
 
 VERSION = 1
 
-_KEYS = ("ec_agent_settings", "selector", "config", "about")
+_KEYS = ("ec_agent_settings", "selector", "config", "stop", "about")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +60,28 @@ class Setting:
         return f"{name} {top}/{bottom}/{low}"
 
 
-def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] | None = None) -> None:
+def save_settings(
+    path: str | Path, setting: Setting, about: Mapping[str, Any] | None = None, stop: StoppingPlan | None = None
+) -> None:
     """Write a setting to a JSON file.
 
     Args:
         path: the file. It is overwritten if it exists.
         setting: the setting to write.
         about: notes for people, such as where the setting comes from. ``load_settings`` does not read them.
+        stop: a stopping plan to write with it, one of ``PLANS``.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, or the plan is none that a file can hold.
     """
     file = file_path("path", path)
     instance("setting", setting, Setting, "Setting(...)")
+    plan = None if stop is None else _plain(stop)
     whole = {
         "ec_agent_settings": VERSION,
         "selector": {"name": setting.selector, **setting.arguments},
         "config": asdict(setting.config),
+        **({} if plan is None else {"stop": plan}),
         "about": dict(or_none("about", about, mapping, "a dict, or None") or {}),
     }
     try:
@@ -86,6 +94,17 @@ def save_settings(path: str | Path, setting: Setting, about: Mapping[str, Any] |
         raise ConfigError(f"cannot write {path} ({error}); name a file in a folder that exists") from error
 
 
+def _plain(stop: StoppingPlan) -> dict[str, Any]:
+    check_plan(stop)
+    settings = settings_of(stop)
+    if settings is None:
+        raise ConfigError(
+            f"stop is {name_of(stop)}, which a file cannot hold; give a plan of ec_agent.stopping without a function "
+            "of your own, and give yours to best_of_n itself"
+        )
+    return settings
+
+
 def load_settings(path: str | Path) -> dict[str, Any]:
     """Read a settings file as arguments for ``best_of_n``: ``best_of_n(agent, **load_settings(path))``.
 
@@ -93,7 +112,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         path: a file that ``ec-agent calibrate`` or ``save_settings`` wrote.
 
     Returns:
-        ``{"selector": ..., "config": ...}``.
+        ``{"selector": ..., "config": ...}``; with ``"stop"`` too where the file has a stopping plan.
 
     Raises:
         ConfigError: the file cannot be read, or is not a settings file of this version.
@@ -108,11 +127,14 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     if not isinstance(whole, dict) or whole.get("ec_agent_settings") != VERSION:
         raise ConfigError(f"{path} is no settings file of version {VERSION}; {hint}")
     if strangers := [key for key in whole if key not in _KEYS]:
-        raise ConfigError(f"{path} has {', '.join(strangers)} besides selector and config; give it to best_of_n itself")
+        raise ConfigError(
+            f"{path} has {', '.join(strangers)} besides selector, config and stop; give it to best_of_n itself"
+        )
     try:
         arguments = dict(whole["selector"])
         setting = Setting(arguments.pop("name"), arguments, HEPConfig(**whole["config"]))
-        return {"selector": setting.build(), "config": setting.config}
+        stop = {"stop": plan_named(**whole["stop"])} if "stop" in whole else {}
+        return {"selector": setting.build(), "config": setting.config, **stop}
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
