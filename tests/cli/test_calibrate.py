@@ -9,11 +9,14 @@ from stored_runs import TASKS, stored_run
 
 from ec_agent import best_of_n
 from ec_agent.cli.app import app
-from ec_agent.cli.calibrate import show
+from ec_agent.cli.calibrate import show, show_stop
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.tuning import Tuning
+from ec_agent.evaluation.tuning_stops import StopTuning
 from ec_agent.rollouts.settings import Setting, load_settings
+from ec_agent.stopping import Agreement
+from ec_agent.stopping.spelling import spelled
 
 FEW = ["--folds", "3", "--repeats", "2", "--selectors", "lowest_centroid,mean_entropy"]
 
@@ -72,3 +75,48 @@ def test_the_same_gain_on_every_task_is_not_called_no_difference():
     said = console.export_text()
     assert "The difference is the same on each of the 20 tasks" in said
     assert "No difference" not in said
+
+
+def test_a_stopping_plan_is_chosen_and_written(tmp_path):
+    run, out = stored_run(tmp_path / "run.db"), tmp_path / "settings.json"
+    said = " ".join(calibrate(run, out, "--stop", "--max-loss", "1").split())
+    assert "at most 1 lost where chosen" in said
+    assert "expected of plans chosen so" in said
+    assert " plans, 6 tasks, 3 folds dealt 2 times" in said
+    settings = load_settings(out)
+    assert f"with {spelled(settings['stop'])} written to" in said
+    node = best_of_n(lambda state: state, n=3, **settings)
+    assert type(node).__name__ == "BestOfN"
+    assert "stop" not in load_settings_of(run, out)
+
+
+def load_settings_of(run, out):
+    calibrate(run, out)
+    return load_settings(out)
+
+
+@pytest.mark.parametrize("loss", ["-1", "2"])
+def test_a_loss_that_cannot_be(tmp_path, loss):
+    out = tmp_path / "settings.json"
+    with pytest.raises(ConfigError, match="max_loss is"):
+        calibrate(stored_run(tmp_path / "run.db"), out, "--stop", "--max-loss", loss)
+    assert not out.exists()
+
+
+def judged(lost, low, tokens, chosen=Agreement()):  # noqa: B008  # it is frozen
+    found = Estimate(lost, low, 0.01, 50)
+    return StopTuning(chosen, found, Estimate(tokens, 0.5, 0.9, 50), found, found, 0.0, 0.6, (), 3, 0.005, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("stops", "words"),
+    [
+        (judged(0.0, -0.004, 0.7), "save 30% of the tokens of a question, on tasks like these, within the loss"),
+        (judged(-0.002, -0.02, 0.7), "a loss of up to 0.020 is not ruled out"),
+        (judged(0.0, 0.0, 1.0, None), "all N are kept, and no plan is written"),
+    ],
+)
+def test_what_is_said_of_the_choice(stops, words):
+    console = Console(record=True, width=200)
+    show_stop(stops, Setting(), console)
+    assert words in console.export_text()
