@@ -25,7 +25,7 @@ streams: $(VENV)/.dev
 gold: $(VENV)/.dev
 	EC_AGENT_GOLD_EVERY=1 $(BIN)/python -m pytest tests/adapters
 
-# Every row of docs/speed.md, in some minutes; `python -m benchmarks ROW` runs one.
+# Every row of docs/benchmarks.md, in some minutes; `python -m benchmarks ROW` runs one.
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks --docs
 

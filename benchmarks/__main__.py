@@ -14,16 +14,19 @@ from benchmarks.machine import machine_facts
 from benchmarks.report import lines, write_json, write_tables
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "speed.md"
+DOCS = HERE.parent / "docs"
+PAGES = {"costs": DOCS / "speed.md", "bench": DOCS / "benchmarks.md"}
 
 
 def main() -> None:
     """Run the named rows, or all of them."""
     found = sorted(module.name for module in pkgutil.iter_modules(rows.__path__))
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios, see docs/speed.md.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios, see docs/benchmarks.md.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(found)}; left out: all")
     parser.add_argument("--json", type=Path, default=HERE / "results.json", help="where the numbers are kept")
-    parser.add_argument("--docs", action="store_true", help="write the tables into docs/speed.md")
+    parser.add_argument(
+        "--docs", action="store_true", help="write the tables into docs/speed.md and docs/benchmarks.md"
+    )
     wanted = parser.parse_args()
     unknown = set(wanted.rows) - set(found)
     if unknown:
@@ -37,7 +40,8 @@ def main() -> None:
             print("\n".join(lines(results[-1])), flush=True)
             write_json(wanted.json, machine, results)
     if wanted.docs:
-        write_tables(PAGE, wanted.json)
+        for name, page in PAGES.items():
+            write_tables(page, wanted.json, [name])
 
 
 def _cases(name: str) -> Iterator[Case]:

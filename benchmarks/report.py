@@ -1,4 +1,4 @@
-"""The results as lines for a terminal, as JSON, and as the tables of docs/speed.md."""
+"""The results as lines for a terminal, as JSON, and as the tables of docs/speed.md and docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -28,20 +28,25 @@ def write_json(path: Path, machine: Mapping[str, str], results: Sequence[Result]
     path.write_text(json.dumps({"machine": machine, "rows": list(rows.values())}, indent=1) + "\n")
 
 
-def write_tables(path: Path, source: Path) -> None:
-    """Put the tables of a JSON file between the marks of a page.
+def write_tables(path: Path, source: Path, names: Sequence[str] = ("costs", "bench")) -> None:
+    """Put tables of a JSON file between the marks of a page.
+
+    Args:
+        path: the page.
+        source: the JSON file.
+        names: which tables.
 
     Raises:
-        ValueError: the page has no marks.
+        ValueError: the page has no marks for one of them.
     """
     text, stored = path.read_text(), json.loads(source.read_text())
-    for name, table in TABLES.items():
+    for name in names:
         opening, closing = marks(name)
         before, begin, rest = text.partition(opening)
         _, end, after = rest.partition(closing)
         if not begin or not end:
             raise ValueError(f"{path} has no {opening} ... {closing}; put these lines where the table belongs")
-        text = f"{before}{opening}\n\n{table(stored)}\n\n{closing}{after}"
+        text = f"{before}{opening}\n\n{TABLES[name](stored)}\n\n{closing}{after}"
     path.write_text(text)
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.__main__ import HERE, PAGE
+from benchmarks.__main__ import HERE, PAGES
 from benchmarks.costs import COSTS
 from benchmarks.harness import Case, at_least, at_most, run, value
 from benchmarks.report import TABLES, lines, marks, write_json, write_tables
@@ -57,11 +57,12 @@ def test_a_page_has_the_table_and_keeps_other_rows(tmp_path):
         write_tables(page, file)
 
 
-def test_the_page_has_what_was_measured(tmp_path):
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_has_what_was_measured(tmp_path, name):
     """Its figures are those of the results, none by hand, and no row that a figure names is gone."""
-    page = tmp_path / "speed.md"
-    page.write_text(PAGE.read_text())
-    write_tables(page, HERE / "results.json")
-    assert page.read_text() == PAGE.read_text()
+    page = tmp_path / "page.md"
+    page.write_text(PAGES[name].read_text())
+    write_tables(page, HERE / "results.json", [name])
+    assert page.read_text() == PAGES[name].read_text()
     rows = {row["name"]: row["arms"] for row in json.loads((HERE / "results.json").read_text())["rows"]}
     assert all(figure.arm in rows[figure.row] for figures in COSTS.values() for figure in figures)
