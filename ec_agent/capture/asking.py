@@ -62,7 +62,7 @@ class Asker:
         self._key = (base_url, path, str(body.get("model")), bool(body.get("tools")), self._streams)
         self._usable = self._path == "completions" and self._streams and not body.get("stream_options") and not raw
         self._known = _manners.get(self._key)
-        self._manner = self._known or Manner(rung=_limit(self._key))
+        self._manner = self._known or Manner(rung=_first_rung(self._key))
 
     @property
     def whole(self) -> bool:
@@ -128,10 +128,11 @@ class Asker:
                 _manners[self._key] = self._manner
 
 
-def _limit(key: tuple[Any, ...]) -> int:
+def _first_rung(key: tuple[Any, ...]) -> int:
     """Return the index in ``LADDER`` to begin with for a new kind of request.
 
-    The limit depends on the model, so it is the same as for other kinds of requests to the model.
+    The largest number of candidates depends on the model. So it is the number that worked for another kind of request
+    to the same model, such as one without tools.
     """
     with _lock:
         kin = [manner.rung for other, manner in _manners.items() if other[:3] == key[:3]]

@@ -18,25 +18,25 @@ _WIDTH = len(marks_of([None]))
 _FACTS = ("tokens", "prompt_tokens", "cached_tokens", "model", "response")
 
 
-def account_of(heard: Payload, own: Payload, text: str, said: Callable[[], str]) -> Payload:
+def account_of(requested: Payload, message: Payload, text: str, said: Callable[[], str]) -> Payload:
     """Return the payload to use for the answer to one request.
 
     Args:
-        heard: the answer, as the request brought it.
-        own: the answer, as LangChain has it.
+        requested: the answer, as the request brought it.
+        message: the answer, as LangChain has it.
         text: the text of the answer that LangChain has.
         said: function that returns the text that the request brought.
     """
-    if _extent(own) > _extent(heard) and not _all_heard(own, heard, text, said):
-        return own
-    lacking = {name: getattr(own, name) for name in _FACTS if getattr(heard, name) is None}
-    return replace(heard, cache_hit=heard.cache_hit or own.cache_hit, **lacking)
+    if _extent(message) > _extent(requested) and not _all_requested(message, requested, text, said):
+        return message
+    lacking = {name: getattr(message, name) for name in _FACTS if getattr(requested, name) is None}
+    return replace(requested, cache_hit=requested.cache_hit or message.cache_hit, **lacking)
 
 
-def same_tokens(heard: Payload, own: Payload) -> bool:
-    """Tell whether a message (``own``) has the tokens that a request brought and no others; some may be there twice."""
-    fewer = 0 < len(heard.entries) <= len(own.entries)
-    return fewer and _tokens(heard) == _tokens(own)
+def same_tokens(requested: Payload, message: Payload) -> bool:
+    """Tell whether a message has the tokens that a request brought and no others; some may be in it twice."""
+    fewer = 0 < len(requested.entries) <= len(message.entries)
+    return fewer and _tokens(requested) == _tokens(message)
 
 
 def text_in(parts: Sequence[Any]) -> str:
@@ -53,11 +53,11 @@ def _texts(part: Any) -> list[str]:
     return [text for text in told if isinstance(text, str)]
 
 
-def _all_heard(own: Payload, heard: Payload, text: str, said: Callable[[], str]) -> bool:
-    if own.entries:
-        others = (each.payload for each in heard.alternatives)
+def _all_requested(message: Payload, requested: Payload, text: str, said: Callable[[], str]) -> bool:
+    if message.entries:
+        others = (each.payload for each in requested.alternatives)
         # LangChain mixes the alternatives of a streamed answer, so the tokens of all of them are compared.
-        return _tokens(own) <= _tokens(heard).union(*map(_tokens, others))
+        return _tokens(message) <= _tokens(requested).union(*map(_tokens, others))
     return text.strip() in said()
 
 

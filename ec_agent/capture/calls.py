@@ -207,10 +207,13 @@ class OpenCall:
         )
 
     def _in_batch(self, payload: Payload) -> Payload:
-        """Return the payload from the request of the batch that brought these tokens, if there is one."""
+        """Find the request of the batch that brought the tokens of this payload, and return the better account of both.
+
+        If there is no such request, the payload is returned unchanged.
+        """
         for request in self.batch.requests:
-            if request.answered and same_tokens(heard := request.payload(), payload):
-                return account_of(heard, payload, self.text, request.text)
+            if request.answered and same_tokens(requested := request.payload(), payload):
+                return account_of(requested, payload, self.text, request.text)
         return payload
 
     def _mark(self, payload: Payload) -> None:

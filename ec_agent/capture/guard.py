@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Guard(Protocol):
-    """Is asked before and after each call of a rollout. An error that it raises ends the rollout."""
+    """Limits a rollout: it is asked before and after each call, and an error that it raises ends the rollout."""
 
     def before(self) -> None:
         """Is called before each LLM or tool call."""

@@ -107,7 +107,7 @@ class CaptureHandler(BaseCallbackHandler):
         call = self._open.get(run_id)
         if call is not None:
             call.speaking = True
-            _hear_part(call, kwargs.get("chunk"))
+            _add_part(call, kwargs.get("chunk"))
             call.recorder.answered(call)
             if (told := call.recorder.told) is not None and told.parts and call.counted:
                 call.parts += 1
@@ -139,13 +139,13 @@ def _asking(response: LLMResult) -> list[AIMessage]:
     return [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
 
 
-def _hear_part(call: OpenCall, chunk: Any) -> None:
+def _add_part(call: OpenCall, chunk: Any) -> None:
     message = get(chunk, "message")
     if message is None or call.batch.requests:  # a recorded request is more exact than the sum that LangChain makes
         return
     call.stream_parts = call.stream_parts or MessageParts()
     with suppress(Exception):  # an error of our reading must not end the user's run
-        call.stream_parts.hear(message, get(chunk, "generation_info"))
+        call.stream_parts.add(message, get(chunk, "generation_info"))
 
 
 def _read(call: OpenCall, response: LLMResult) -> Payload | None:

@@ -170,7 +170,7 @@ class _Watched:
         self._over(broken_off=isinstance(error, asyncio.CancelledError))
 
     def came_back(self, response: Any) -> Any:
-        """Record a response. If it is a stream, record its parts while somebody reads them."""
+        """Record a response of the client, and return it. The parts of a stream are recorded while it is read."""
         if isinstance(response, BaseAPIResponse):  # with_streaming_response: the user reads the body
             self._read_along(response.http_response)
             return response
@@ -235,7 +235,7 @@ class _Watched:
         else:
             listen(response, hear, over)
 
-    def _hear(self, chunk: Any) -> None:
+    def _record_part(self, chunk: Any) -> None:
         self.request.chunks.append(light(self.request.taken.put_back(chunk)))
         self.recorder.answered(self.call)
         if not self.own:
@@ -249,7 +249,7 @@ class _Watched:
     def _listen(self, iterator: Iterator[Any]) -> Iterator[Any]:
         try:
             for chunk in iterator:
-                self._hear(chunk)
+                self._record_part(chunk)
                 self.recorder.check()  # nothing else can end a synchronous stream whose parts keep coming
                 if not self._unasked(chunk):
                     yield chunk
@@ -261,7 +261,7 @@ class _Watched:
     async def _alisten(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
         try:
             async for chunk in iterator:
-                self._hear(chunk)
+                self._record_part(chunk)
                 if not self._unasked(chunk):
                     yield chunk
             self._came_whole()

@@ -209,7 +209,7 @@ class Recorder:
         call.done = None if done is None or call.passed_on(done) else done
         call.batch.over = True
         absorbed = call.absorbed()
-        again = sum(other.done.tokens or 0 for other in absorbed if other.done is not None)
+        told_before = sum(other.done.tokens or 0 for other in absorbed if other.done is not None)
         if call.done is not None and absorbed and all(other.cache_hit for other in absorbed):
             call.done = replace(call.done, from_cache=True)
         for other in absorbed:
@@ -218,9 +218,9 @@ class Recorder:
             other.marks = b""
         call.closed, call.batch, call.inside, call.beside = True, OVER, [], []
         if told is not None:
-            told.call_ended(call, () if came is None else came, again)
-        if call.done is not None and call.done.generated > again:
-            self.spend(call.done.generated - again)
+            told.call_ended(call, () if came is None else came, told_before)
+        if call.done is not None and call.done.generated > told_before:
+            self.spend(call.done.generated - told_before)
         if self._raise_on_missing and call.counted and call.done is not None:
             self._require(call.done, call.cache_hit)
 
@@ -258,7 +258,7 @@ class Recorder:
         return read(node=call.info.node, model=call.info.model, started=call.started, ended=ended)
 
     def choose(self, place: float, choice: int) -> None:
-        """Set which of several answers of the call at a place counts (an index from 0): the agent went on with it."""
+        """Set which answer of the call at ``place`` counts, as the agent went on with it. ``choice`` is its index."""
         with self._lock:
             calls = [call.source for call in self._calls if call.sequence == place]
         for call in calls:

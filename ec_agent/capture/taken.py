@@ -47,7 +47,7 @@ class TakenLogprobs:
 
 
 class _Overlaid:
-    """An object or mapping with some attributes replaced. ``shapes.get`` reads it like any object."""
+    """Wraps an object or mapping and replaces some of its attributes. ``shapes.get`` reads it like any object."""
 
     __slots__ = ("_over", "_under")
 
@@ -61,7 +61,14 @@ class _Overlaid:
 
 
 def restored(answer: Any, taken: Taken) -> Any:
-    """Return the answer with its logprobs back in their places. Places that the answer does not have are skipped."""
+    """Return the answer with the logprobs that were taken out of it back in their places.
+
+    Places that the answer does not have are skipped.
+
+    Args:
+        answer: the answer, as an object or JSON. It is not changed.
+        taken: the logprobs, with their paths.
+    """
     if not taken:
         return answer
     tree: dict[str | int, Any] = {}

@@ -42,9 +42,9 @@ class CallsTold(Protocol):
         ...
 
     def tool_started(self, run: UUID, name: str) -> None:
-        """Is called when a tool starts."""
+        """Is called when a tool starts, with the id of its LangChain run and the tool's name."""
         ...
 
     def tool_ended(self, run: UUID, failed: bool) -> None:
-        """Is called when a tool is over."""
+        """Is called when a tool is over, with the id of its LangChain run and whether it failed."""
         ...

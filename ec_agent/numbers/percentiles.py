@@ -45,7 +45,13 @@ def place(percent: float, count: int) -> Place:
 
 
 def between(lower: FloatArray, upper: FloatArray, weight: FloatArray) -> FloatArray:
-    """Interpolate between ``lower`` and ``upper``, with NumPy's own order of operations: it decides the last bit."""
+    """Interpolate between two values, in NumPy's own order of operations, which decides the last bit of the result.
+
+    Args:
+        lower: the values at weight 0.
+        upper: the values at weight 1.
+        weight: how far the result is on the way from ``lower`` to ``upper``, in [0, 1].
+    """
     step = upper - lower
     return np.where(weight >= 0.5, upper - step * (1.0 - weight), lower + step * weight)
 

@@ -58,7 +58,7 @@ def called(name: str, args: dict[str, Any]) -> ToolCall:
 
 
 def spoilt(name: str | None, args: str, error: str) -> InvalidToolCall:
-    """Make an invalid tool call with a new id. ``error`` tells the model what is wrong."""
+    """Make an invalid tool call with a new id. ``args`` is its raw text, ``error`` tells the model what is wrong."""
     return invalid_tool_call(name=name, args=args, id=_call_id(), error=error)
 
 

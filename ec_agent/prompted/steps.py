@@ -79,7 +79,7 @@ def _anchored(schema: Any) -> Any:
 
 
 def instructions(preamble: str, tools: Sequence[Mapping[str, Any]], key: str | None, wrapper: str | None = None) -> str:
-    """Return the preamble, then one line for each possible step with its form. Arguments as of ``step_schema``."""
+    """Return the preamble, then one line with the form of each possible step. Arguments as of ``step_schema``."""
     lines = [preamble] if preamble else []
     for tool in tools:
         function = tool["function"]

@@ -93,7 +93,7 @@ class ScoreSelector(Named):
 
 
 def present(candidate: Candidate, signal: str) -> FloatArray:
-    """Return the signal of those tokens that have it, one after the other, shape ``(T,)``. Gaps are left out."""
+    """Return a signal of a candidate's timeline without gaps: the values of the tokens that have it, shape ``(T,)``."""
     values = candidate.trajectory.signal(signal)
     return values[~np.isnan(values)]
 

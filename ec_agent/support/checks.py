@@ -44,7 +44,7 @@ def refusal(name: str, value: Any, rather: str) -> ConfigError:
 
 
 def checked(owner: object, name: str, check: Callable[..., Any], *rest: Any, **named: Any) -> None:
-    """Check a field of a frozen dataclass, and set the field to the value that the check returns."""
+    """Check a field of a frozen dataclass, and set it to the value that the check returns. For ``__post_init__``."""
     object.__setattr__(owner, name, check(name, getattr(owner, name), *rest, **named))
 
 

@@ -75,7 +75,15 @@ def made(kind: type[Made], plain: Any, where: str, *, without: Iterable[str] = (
 
 
 def typed(kind: type, plain: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the values of some fields of a dataclass, converted as by ``made``.
+    """Check and convert the values of some fields of a dataclass, as ``made`` does for all of them.
+
+    Args:
+        kind: the dataclass.
+        plain: a mapping from the names of fields to plain values.
+        where: name of the data, for the error.
+
+    Returns:
+        The converted values by the names of their fields.
 
     Raises:
         PlainError: a value has another type than declared.

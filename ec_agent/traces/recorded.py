@@ -33,7 +33,10 @@ class Selected(Protocol):
 
 
 def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, Trajectory, Any]]]:
-    """Split a result into its receipt, and for each candidate its part of the receipt, its calls and its final action.
+    """Split the result of a question into its receipt and its candidates.
+
+    Returns:
+        The receipt; and for each candidate its line in the receipt, its LLM calls and its final action.
 
     Raises:
         TraceError: the object is not such a result.
@@ -50,7 +53,7 @@ def parts_of(result: Selected) -> tuple[Selection, list[tuple[CandidateReceipt, 
 
 
 class Recording(Observer):
-    """Keeps each selection once its question is over; what cannot be written is a warning.
+    """Writes each selection into a store when its question is over. If that fails, it warns.
 
     Args:
         reopened: opens the store for the thread that a question ends in.

@@ -9,7 +9,7 @@ import pytest
 from readings import quick, signal
 
 from ec_agent.capture.shapes import call_of, payload_of_response
-from ec_agent.capture.shapes.candidates import told_by
+from ec_agent.capture.shapes.candidates import identity_of
 
 FOUR_AND_ONE = [log(0.2)] * 4 + [log(0.1)]
 THREE_OF_THREE, TWICE = [log(0.25), log(0.25), log(0.1)], [log(0.25), log(0.1)]
@@ -150,4 +150,4 @@ def test_what_tells_a_token_is_of_plain_values():
     """Whatever a server sends can be compared."""
     for name in ([], {}, 5.0, True, b"a", float("nan")):
         for other in (None, [], {}, [None], "x", b"\xff", float("nan"), json):
-            hash(told_by({"token": name, "bytes": other, "id": other}))
+            hash(identity_of({"token": name, "bytes": other, "id": other}))

@@ -92,7 +92,7 @@ def heard(*parts):
     found = MessageParts()
     for entries, usage, more in parts:
         metadata = {"logprobs": {"content": entries}, "model_name": "m", **more.pop("metadata", {})}
-        found.hear({"content": "x" if entries else "", "response_metadata": metadata, "usage_metadata": usage, **more})
+        found.add({"content": "x" if entries else "", "response_metadata": metadata, "usage_metadata": usage, **more})
     return found
 
 
@@ -108,7 +108,7 @@ def test_a_second_closing_part_may_have_a_new_token():
 
 def test_a_message_not_summed_from_parts_is_unchanged():
     parts = heard(([A], None, {}), closing([B], {"input_tokens": 9, "output_tokens": 2}), closing([B]))
-    parts.hear({"content": "", "response_metadata": {}, "usage_metadata": {"input_tokens": 9, "output_tokens": 2}})
+    parts.add({"content": "", "response_metadata": {}, "usage_metadata": {"input_tokens": 9, "output_tokens": 2}})
     other = Payload(entries=[A, B, C, D], tokens=2, prompt_tokens=5, model="another")
     assert parts.counted_once(other) == other
 

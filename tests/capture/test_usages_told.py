@@ -14,7 +14,7 @@ def heard(*parts):
     """The usages of a stream whose parts each told a count of generated tokens, or a whole usage."""
     usages = Usages()
     for told, speaks in parts:
-        usages.hear({"completion_tokens": told} if isinstance(told, int) else told, speaks)
+        usages.add({"completion_tokens": told} if isinstance(told, int) else told, speaks)
     return usages
 
 

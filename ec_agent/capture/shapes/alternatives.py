@@ -129,7 +129,12 @@ def among(each: Sequence[Alternative], whole: Payload, unreturned: int = 0, echo
 
 
 def pick(payload: Payload, place: int) -> Payload:
-    """Make the payload of another alternative of the same request. The total costs stay the same."""
+    """Make the payload of another alternative of the same request. The total costs stay the same.
+
+    Args:
+        payload: the payload of one of the alternatives.
+        place: index of the other one in ``payload.alternatives``.
+    """
     return _picked(payload, payload.alternatives[place], payload.beside + _size(payload))
 
 

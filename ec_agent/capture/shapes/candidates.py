@@ -27,7 +27,7 @@ def repeats(candidates: Sequence[Any], logprobs: Iterable[float]) -> list[int]:
     listed = list(zip(candidates, logprobs, strict=False))
     shared = _shared(listed)
     for place, (candidate, logprob) in enumerate(listed):
-        token = told_by(candidate, numbered=not shared)
+        token = identity_of(candidate, numbered=not shared)
         if token is None:
             continue
         if (token, logprob) in seen:
@@ -46,7 +46,7 @@ def _shared(listed: Sequence[tuple[Any, float]]) -> bool:
     return False
 
 
-def told_by(candidate: Any, *, numbered: bool = True) -> Hashable | None:
+def identity_of(candidate: Any, *, numbered: bool = True) -> Hashable | None:
     """Return what identifies a candidate: equal only for the same token. ``None`` if nothing identifies it.
 
     Args:

@@ -88,9 +88,9 @@ def _believable(
     # If the text fits the new entries, but not all that came, the others are repetitions.
     if (text := said()) and text == _text(rest) != _text(parts):
         return True
-    again = [entry for part, new in zip(parts, rest, strict=True) for entry in part[: len(part) - len(new)]]
+    repeated = [entry for part, new in zip(parts, rest, strict=True) for entry in part[: len(part) - len(new)]]
     different = len({mark(entry) for part in rest for entry in part}) > 1
-    return different and any(_tells(entry) for entry in again)
+    return different and any(_tells(entry) for entry in repeated)
 
 
 def _counted(tokens: Tokens | None, entries: int) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ec_agent.capture.shapes.closing import all_say_so
 from ec_agent.capture.shapes.reading import get, listed
-from ec_agent.capture.shapes.streamed import heard_in, payload_of_stream
+from ec_agent.capture.shapes.streamed import payload_of_stream, stream_content
 from ec_agent.capture.shapes.usage import thought_in, usage_in
 
 
@@ -32,19 +32,19 @@ def _all_counted(chunks: Sequence[Any]) -> bool:
     with_usage = [chunk for chunk in chunks if usage_in(chunk)]
     if not with_usage:
         return False
-    heard = heard_in(chunks)
-    telling = [told for told in heard.usages.told if told.generated]
+    stream = stream_content(chunks)
+    telling = [told for told in stream.usages.told if told.generated]
     if not telling:
         return False
     running = sum(told.speaks for told in telling) > 1
     alone = not listed(get(with_usage[-1], "choices"))
-    if not alone and (running or (telling[-1].speaks and heard.usages.spoken < 2)):
+    if not alone and (running or (telling[-1].speaks and stream.usages.spoken < 2)):
         return False
     payload = payload_of_stream(chunks)
     each = [alternative.payload for alternative in payload.alternatives] or [payload]
-    came = sum(entry is not None for one in each for entry in one.entries) + max(heard.mute, 0)
+    came = sum(entry is not None for one in each for entry in one.entries) + max(stream.mute, 0)
     if not any(_thinks(choice) for chunk in chunks for choice in listed(get(chunk, "choices"))):
-        came += thought_in(heard.usages.total(came))
+        came += thought_in(stream.usages.total(came))
     # The end token of each answer may have no entry.
     return payload.tokens is not None and came >= payload.tokens + payload.beside - len(each)
 

@@ -165,11 +165,11 @@ class Stream:
     def _payloads(self) -> list[Payload]:
         kind = self.key.kind
         if kind == "message":
-            heard = MessageParts()
+            whole = MessageParts()
             for part in self.parts:
-                heard.hear(part)
+                whole.add(part)
             told = [payload_of_message(part) for part in self.parts]
-            return [heard.counted_once(_joined(told, summed=True))]
+            return [whole.counted_once(_joined(told, summed=True))]
         if kind == "events":
             return [replace(payload_of_stream(self.parts), partial=not self.over)]
         if len(self.parts) == 1 and kind != "chat":
@@ -299,6 +299,10 @@ class Streams:
 
     def place(self, thing: Any, size: int = 0) -> tuple[Stream, bool] | None:
         """Add a part to its answer.
+
+        Args:
+            thing: the part, or any other value.
+            size: its size in bytes, if the reader knows it.
 
         Returns:
             The answer, and whether this is its first part. ``None`` if the value is not a part of a streamed answer.

@@ -124,6 +124,10 @@ def first_of_messages(payloads: Sequence[Payload], messages: Sequence[Any]) -> P
     """Make the payload of the first of LangChain's generations, with which agents go on.
 
     Each generation has the usage of all of them.
+
+    Args:
+        payloads: the payload of each generation.
+        messages: the message of each generation.
     """
     if len(payloads) == 1:
         return payloads[0]
@@ -186,7 +190,13 @@ def without_echo(choices: Sequence[Sequence[Any]], tokens: int | None) -> list[A
 
 
 def believed(tokens: int | None, entries: Sequence[Any], holds: bool) -> int | None:
-    """Return the count of tokens, or ``None`` if it is 0 although the answer is not empty."""
+    """Return a provider's count of tokens, or ``None`` if it is 0 although the answer is not empty.
+
+    Args:
+        tokens: the count.
+        entries: the entries of the answer.
+        holds: whether the answer has text, tool calls or anything else that was generated.
+    """
     return None if tokens == 0 and holds and not entries else tokens
 
 
@@ -264,7 +274,12 @@ def gaps_of(payload: Payload) -> Gaps:
 
 
 def uncounted(payload: Payload, said: Said | None) -> int:
-    """Return the smallest number of tokens that came without an entry, for an answer without a count of tokens."""
+    """Return the smallest number of tokens that came without an entry, for an answer without a count of tokens.
+
+    Args:
+        payload: the answer.
+        said: what it says, or ``None`` if that is not known. Its text shows holes.
+    """
     holes = None if said is None else at_least_missing(payload.entries, said)
     if holes is None:
         return payload.mute

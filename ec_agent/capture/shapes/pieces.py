@@ -86,7 +86,7 @@ def said_by_message(message: Any, entries: int, total: int | None = None) -> Sai
 
 
 def said_by_response(response: Any, entries: int) -> Said:
-    """Return what a whole answer of a provider says. It must have one alternative."""
+    """Return what a whole answer of a provider with one alternative says; ``entries`` is its number of entries."""
     words: list[tuple[Channel, str]] = []
     finish = None
     for choice in listed(get(response, "choices"))[:1]:

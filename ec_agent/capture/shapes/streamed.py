@@ -43,9 +43,9 @@ def payload_of_stream(chunks: Sequence[Any], prompts: int = 1, unreturned: int =
     if len(each) < 2 and not unreturned:
         return _stream_of_one(chunks)
     payloads = [_with_text(_stream_of_one(parts)) for parts in each]
-    heard = heard_in(chunks)
-    usage = heard.usages.total(sum(len(payload.entries) for payload in payloads))
-    whole = payload_of_one({"usage": usage, "model": heard.model, "id": heard.name})
+    stream = stream_content(chunks)
+    usage = stream.usages.total(sum(len(payload.entries) for payload in payloads))
+    whole = payload_of_one({"usage": usage, "model": stream.model, "id": stream.name})
     return first_of(alternatives_of(each, _each_once(each, payloads, whole.tokens)), whole, unreturned)
 
 
@@ -58,7 +58,7 @@ def _with_text(payload: Payload) -> Payload:
 
 def _each_once(each: Sequence[Sequence[Any]], payloads: list[Payload], tokens: int | None) -> list[Payload]:
     """Remove parts that came twice from several answers, if the count of all tokens shows that there are some."""
-    told = [[part for parts in heard_in(alone).choices.values() for part in parts] for alone in each]
+    told = [[part for parts in stream_content(alone).choices.values() for part in parts] for alone in each]
     if [sum(map(len, parts)) for parts in told] != [len(payload.entries) for payload in payloads]:
         return payloads
     kept = [[entry for part in parts for entry in part] for parts in once_in_all(told, tokens)]
@@ -67,26 +67,26 @@ def _each_once(each: Sequence[Sequence[Any]], payloads: list[Payload], tokens: i
 
 def _stream_of_one(chunks: Sequence[Any]) -> Payload:
     chunks = in_place(chunks)
-    heard = heard_in(chunks)
-    several = len(heard.choices) > 1
-    choices = [added(parts) if several else _added(parts, chunks, heard.usages) for parts in heard.choices.values()]
+    stream = stream_content(chunks)
+    several = len(stream.choices) > 1
+    choices = [added(parts) if several else _added(parts, chunks, stream.usages) for parts in stream.choices.values()]
     final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in FINAL_EVENTS), None)
-    usage = heard.usages.total(sum(len(part) for parts in choices for part in parts))
-    whole = payload_of_one({"usage": usage, "model": heard.model, "id": heard.name} if final is None else final)
+    usage = stream.usages.total(sum(len(part) for parts in choices for part in parts))
+    whole = payload_of_one({"usage": usage, "model": stream.model, "id": stream.name} if final is None else final)
     if not several:
         choices = [once(parts, whole.tokens) for parts in choices]
     entries = without_echo([[entry for part in parts for entry in part] for parts in choices], whole.tokens)
-    whole = replace(whole, tokens=believed(whole.tokens, entries, heard.usages.spoken > 0))
+    whole = replace(whole, tokens=believed(whole.tokens, entries, stream.usages.spoken > 0))
     if whole.entries and len(whole.entries) >= len(entries):
         return whole
     # If there are several alternatives, nobody knows which of them lacks tokens.
-    sizes = heard.sizes([part for parts in choices for part in parts])
+    sizes = stream.sizes([part for parts in choices for part in parts])
     said = None if several and final is None else bound(said_by_stream, chunks, sizes)
     # A part with text and without an entry holds at least one token.
-    mute = max(heard.mute, 0) if entries else 0
+    mute = max(stream.mute, 0) if entries else 0
     # If each part repeats the logprobs of all earlier parts, a part without new entries has no logprobs of its own.
-    came = [part for parts in heard.choices.values() for part in parts]
-    silent = heard.silent or any(map(_repeats, came, (part for parts in choices for part in parts)))
+    came = [part for parts in stream.choices.values() for part in parts]
+    silent = stream.silent or any(map(_repeats, came, (part for parts in choices for part in parts)))
     return replace(whole, entries=entries, mute=mute, silent=bool(entries) and silent, said=said)
 
 
@@ -99,7 +99,7 @@ def _added(parts: Sequence[list[Any]], chunks: Sequence[Any], usages: Usages) ->
 
 
 @dataclass(slots=True)
-class StreamHeard:
+class StreamContent:
     """The content of the parts of a streamed answer.
 
     Attributes:
@@ -132,13 +132,13 @@ class StreamHeard:
         return {id(source): len(part) for source, part in zip(self.sources, parts, strict=True)}
 
 
-def heard_in(chunks: Sequence[Any]) -> StreamHeard:
+def stream_content(chunks: Sequence[Any]) -> StreamContent:
     """Collect the content of chunks or events. A closing part that came twice counts once."""
-    heard = StreamHeard()
+    stream = StreamContent()
     closing: dict[Any, tuple[Any, list[Any]]] = {}
     for chunk in chunks:
-        heard.model = get(chunk, "model") or heard.model
-        heard.name = heard.name or named_in(chunk)
+        stream.model = get(chunk, "model") or stream.model
+        stream.name = stream.name or named_in(chunk)
         speaks_here = False
         for choice in listed(get(chunk, "choices")):
             place, entries = count(get(choice, "index")) or 0, streamed_entries(choice)
@@ -150,18 +150,18 @@ def heard_in(chunks: Sequence[Any]) -> StreamHeard:
             speaks = _speaks(choice)
             speaks_here = speaks_here or speaks or bool(entries)
             if not speaks:
-                heard.mute -= len(entries)  # logprobs without text belong to text of another part
+                stream.mute -= len(entries)  # logprobs without text belong to text of another part
             elif not entries:
-                heard.mute += 1
-                heard.silent = True
-            heard.add(place, choice, entries)
+                stream.mute += 1
+                stream.silent = True
+            stream.add(place, choice, entries)
         if str(get(chunk, "type")).endswith(".delta"):
             entries = entries_of(get(chunk, "logprobs"))
-            heard.add(count(get(chunk, "output_index")), chunk, entries)
+            stream.add(count(get(chunk, "output_index")), chunk, entries)
             mute = bool(get(chunk, "delta")) and not entries
-            heard.mute, heard.silent = heard.mute + mute, heard.silent or mute
-        heard.usages.hear(usage_in(chunk), speaks_here)
-    return heard
+            stream.mute, stream.silent = stream.mute + mute, stream.silent or mute
+        stream.usages.add(usage_in(chunk), speaks_here)
+    return stream
 
 
 def streamed_entries(choice: Any) -> list[Any]:

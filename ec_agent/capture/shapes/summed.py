@@ -45,7 +45,7 @@ class MessageParts:
     repeated: set[int] = field(default_factory=set)
     closing: Sequence[Any] | None = None
 
-    def hear(self, message: Any, generation_info: Any = None) -> None:
+    def add(self, message: Any, generation_info: Any = None) -> None:
         """Add a part: a LangChain message chunk, as an object or JSON.
 
         Args:
@@ -55,11 +55,11 @@ class MessageParts:
         part = payload_of_message(message, generation_info)
         metadata, usage = get(message, "response_metadata"), get(message, "usage_metadata")
         said = said_by_message(message, len(part.entries), count(get(usage, "output_tokens")))
-        again = False
+        repeats = False
         if any(first(place, *REASONS) for place in (metadata, generation_info)):
-            again = bool(part.entries) and self.closing is not None and alike(part.entries, self.closing)
+            repeats = bool(part.entries) and self.closing is not None and alike(part.entries, self.closing)
             self.closing = part.entries
-        if again:
+        if repeats:
             self.repeated.add(len(self.parts))
         elif not said.pieces[0].words:
             self.mute -= len(part.entries)  # logprobs without text belong to text of another part
@@ -71,7 +71,7 @@ class MessageParts:
         if isinstance(named := part.model or first(generation_info, "model_name", "model"), str):
             self.models.append(named)
         speaks = bool(get(message, "content") or get(message, "tool_call_chunks") or part.entries)
-        self.usages.hear(usage or first(metadata, "token_usage", "usage"), speaks)
+        self.usages.add(usage or first(metadata, "token_usage", "usage"), speaks)
 
     def counted_once(self, payload: Payload) -> Payload:
         """Correct the message that LangChain made of these parts. A message that is not their sum is not changed.

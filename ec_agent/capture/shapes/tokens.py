@@ -181,7 +181,7 @@ def call_with(
     started: float | None = None,
     ended: float | None = None,
 ) -> Call:
-    """Do the same for a payload whose entries were read already, as ``tokens``."""
+    """Turn a payload into a call as ``call_of`` does, if its entries were read already, as ``tokens``."""
     gaps = gaps_of(payload)
     arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
     capability = capability_of(tokens, arrays[ENTROPY])

@@ -47,15 +47,15 @@ class Usages:
     """The usages of one streamed answer, collected part by part.
 
     Attributes:
-        told: the usages, in order.
+        told: the usages that came, in order.
         spoken: how many parts hold a piece of the answer.
     """
 
     told: list[ReportedUsage] = field(default_factory=list)
     spoken: int = 0
 
-    def hear(self, usage: Any, speaks: bool) -> None:
-        """Take note of a part, with or without a usage."""
+    def add(self, usage: Any, speaks: bool) -> None:
+        """Take note of a part, with or without a usage. ``speaks`` says whether it holds a piece of the answer."""
         self.spoken += speaks
         if _counts(usage):
             self.told.append(ReportedUsage(usage, speaks))
@@ -104,7 +104,7 @@ class Usages:
         return adds_up or (speaking > 2 and speaking >= self.spoken > max(counts))
 
     def _runs(self) -> bool:
-        """Tell whether the usages are a running total. One that fits the entries may then not be the last."""
+        """Tell whether the usages are a running total, which grows from part to part. Only the last one counts then."""
         counts = [each.generated for each in self.told if each.generated]
         speaking = {each.generated for each in self.told if each.generated and each.speaks}
         return len(speaking) > 1 and counts == sorted(counts)

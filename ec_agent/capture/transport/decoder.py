@@ -63,7 +63,7 @@ class TokenEntry(Struct, gc=False):
 
 
 class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
-    """The forms ``content`` and ``parallel`` of the table in ``shapes``; ``list`` is a list of ``TokenEntry``."""
+    """Logprobs in one of the forms ``content`` and ``parallel`` of the table in ``ec_agent.capture.shapes.entries``."""
 
     content: list[TokenEntry] | None = None
     refusal: list[TokenEntry] | None = None

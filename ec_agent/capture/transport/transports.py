@@ -21,7 +21,7 @@ _PACKING = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class _Taking:
-    """What the sync and the async transport have in common."""
+    """Base class of the sync and the async transport. It takes logprobs out of a response."""
 
     _body: type[_SyncBody] | type[_AsyncBody]
 

@@ -138,7 +138,12 @@ def _nowhere() -> Iterator[None]:
 
 
 def values(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
-    """Yield the JSON values of a file: its lines, its documents, or the objects of the array that it holds."""
+    """Yield the JSON values of a file: its lines, its documents, or the objects of the array that it holds.
+
+    Args:
+        source: the file.
+        trouble: called for each value that cannot be read, with its place and what is wrong.
+    """
     layout = _layout(source)
     if layout == "array":
         yield from elements(source, None, trouble)

@@ -27,7 +27,7 @@ _FLOAT32 = np.dtype("<f4")
 
 
 def key_of(task: Any, kind: Any, number: Any) -> Key:
-    """Make the key of a rollout from its columns.
+    """Make the key of a rollout from the columns ``task``, ``kind`` and ``number``.
 
     Raises:
         PlainError: a column has another type than it should.
