@@ -94,9 +94,10 @@ class Executors:
             raise RunLeft
 
     def pause(self, seconds: float, *over: Callable[[], bool]) -> Step:
-        """Wait for some seconds, less if one of them is being left by an exception.
+        """Wait for some seconds, or less if one of them is being left by an exception.
 
-        In a sync run less also where a function in ``over`` says so; it is asked again at each ``wake()``.
+        In a sync run, the wait also ends when a function in ``over`` returns true. They are called again at each
+        ``wake()``.
         """
         return Step(lambda: _sleep(self, seconds, *over), lambda: asyncio.sleep(seconds))
 
@@ -119,7 +120,7 @@ def _sleep(executors: Executors, seconds: float, *over: Callable[[], bool]) -> N
 
 
 def wake() -> None:
-    """Have every synchronous ``pause`` look whether it is over."""
+    """Let every synchronous ``pause`` check whether it is over."""
     with _changed:
         _changed.notify_all()
 

@@ -188,14 +188,14 @@ def saver_of(config: Mapping[str, Any]) -> BaseCheckpointSaver[Any] | None:
 
 
 def taken_up_again(config: Mapping[str, Any]) -> bool:
-    """Whether the run of the task that this config belongs to goes on from a checkpoint, or the task is tried again."""
+    """Whether the task of this config runs again: its run was resumed from a checkpoint, or the task is retried."""
     return bool((config.get("configurable") or {}).get(RESUMING))
 
 
 def written_beside(config: Mapping[str, Any], channel: str) -> Plan[list[Any]]:
-    """What finished tasks of the same superstep have written to a channel that adds lists up.
+    """Return what finished tasks of the same superstep have written to a channel that joins lists.
 
-    The checkpointer has it; in the state of its graph a task does not see it, for the superstep is not over.
+    The checkpointer has these writes. The graph's state does not, because the superstep is not over.
     """
     conf, saver = config["configurable"], saver_of(config)
     place = str(conf.get("checkpoint_ns") or "").rpartition("|")[0]

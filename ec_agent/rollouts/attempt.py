@@ -1,4 +1,4 @@
-"""One try of a rollout: what is known of it while it runs. ``running`` runs it, ``ending`` puts its end on record."""
+"""One attempt at a rollout: its data while it runs. ``running`` runs the attempt, ``ending`` makes its record."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from ec_agent.support.plans import Step
 
 
 class Start(TypedDict):
-    """Where a rollout begins.
+    """How a rollout starts.
 
     Attributes:
-        index: number of the rollout.
-        round: which round this is, from 0.
-        thread: where the rollout it goes on from is parked; it begins afresh without one.
-        answers: to the interrupts that one stopped at, by their ids.
-        all: whether all rollouts go on with them, not the winner alone.
-        earlier: the answers to those before, in their order, where it begins again with each of its questions.
-        done: what it carried out before.
-        anew: the keys that it overwrote before.
-        wave: in which wave it is started, from 0; left out in the first.
+        index: number of the rollout, from 0.
+        round: number of its round, from 0.
+        thread: the thread on which the rollout is parked that it goes on from; without one it starts from the input.
+        answers: answers to the interrupts at which that rollout stopped, by the interrupts' ids.
+        all: whether all n rollouts go on with these answers, and not the winner alone.
+        earlier: the answers to earlier interrupts, in their order: a tool runs from its start for each answer.
+        done: the calls that earlier rounds carried out.
+        anew: the state keys that earlier rounds overwrote.
+        wave: the wave in which it is started, from 0; left out in the first.
     """
 
     index: int
@@ -61,15 +61,16 @@ class Start(TypedDict):
 
 
 class Attempt:
-    """One try of a rollout while it runs.
+    """One attempt at a rollout while it runs.
 
     Args:
         question: the question that the rollouts answer.
-        start: where it begins.
-        config: the config of the task it runs in.
-        calls: the calls it carries out, to go no further; without, it stops at the first that commits.
-        ran: where the undeclared tools that it runs are noted, with those of its other attempts.
-        brake: stops it once enough is known, if anything does.
+        start: how the rollout starts.
+        config: the config of the graph task in which it runs.
+        calls: the calls that it carries out, and then stops. Without them it proposes: it stops at the first call that
+            commits.
+        ran: notes the undeclared tools that it runs; shared by all attempts at the rollout.
+        brake: stops it early once enough is known; ``None`` without ``cancel=True``.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Attempt:
         self._asking: list[AIMessage] = []
         self.gate = self._new_gate()
         self.committing = CommitGate(calls, question.once, self.gate) if calls is not None else None
-        # What was decided is carried out, however long that takes.
+        # An attempt that acts is never stopped early, and has no limits: what was chosen is carried out.
         self.executors = question.executors if calls is None else NOBODY
         self.left = self.broken_off = False
         self.halts = [self._stop_if_left, (self.committing or self.gate).halt]
@@ -142,28 +143,28 @@ class Attempt:
         )
 
     def _stop_if_left(self) -> None:
-        """Make no further call where nobody waits for it."""
+        """Raise if the run around has ended early, so that no further call is made."""
         self.left = self.left or self.executors.left
         if self.left or self.broken_off or executors_here().interrupted:
             raise RolloutLeft
 
     @property
     def cancelled(self) -> bool:
-        """Whether it is to go no further, for enough is known."""
+        """Whether it was told to stop because enough is known."""
         return self.brake is not None and self.brake.pulled
 
     def bounded(self, step: Step) -> Step:
-        """The step within its time, and, in an async run, no longer than it is to go on."""
+        """Return the step with the attempt's time limit. In an async run, cancelling the rollout ends it as well."""
         return bounded(step if self.brake is None else self.brake.stopping(step), self.meter)
 
     @property
     def graph(self) -> Any:
-        """The agent as a graph that is streamed, with its store and its saver."""
+        """The agent's graph to stream, with the attempt's own store and saver."""
         question = self.question
         return question.agent.graph(self.store, self.saver, lasting=question.root and question.memory is not None)
 
     def hear(self, *found: Any) -> bool:
-        """One part of the agent's stream, of a graph within it too; whether to go on listening."""
+        """Take in one part of the agent's stream, or of a nested graph's. Return whether to go on streaming."""
         *place, mode, part = found
         if place and place[0]:
             if self.within is not None:
@@ -181,7 +182,7 @@ class Attempt:
             self.unheard.settle()
             self.final = part
             self.said.hear(part)
-            # Else the stream ends with a look at what the others have written.
+            # If a task is still open, these values are no step's result: LangGraph shows them when the run stops.
             if not (self.log.split or self.log.running):
                 self.settled = part
                 if INTERRUPT not in part:
@@ -190,7 +191,7 @@ class Attempt:
 
     @property
     def failure(self) -> Exception | None:
-        """What it failed with, whether or not the agent caught it."""
+        """The attempt's error, also if the agent has caught it; ``None`` without one."""
         if self.committing is not None and self.committing.failure is not None:
             return self.committing.failure
         if self.recorder.failure is not None:
@@ -199,32 +200,38 @@ class Attempt:
 
     @property
     def pauses(self) -> bool:
-        """Whether it stopped at a breakpoint. After the last node a graph that stands alone is done all the same."""
+        """Whether it stopped at a breakpoint with something left to do.
+
+        A breakpoint after the last node leaves nothing to do; without an outer graph the run has ended then.
+        """
         if not self.paused or not self.question.root:
             return self.paused
         return bool(self.graph.get_state({"configurable": {"thread_id": self.thread}}).next)
 
     @property
     def interrupts(self) -> list[list[Any]]:
-        """Ids, values and, where given, schemas of the interrupts it stopped at, ours left out."""
+        """The interrupts at which it stopped, without our own: for each its id, value and, if given, schema."""
         asked = [question_of(each) for each in self.log.interrupts]
         return [each for each in asked if not (isinstance(each[1], Mapping) and STOPPED in each[1])]
 
     def hold(self, end: End) -> None:
-        """Keep in memory what the thread it is parked on leaves out; alone it would not have paused at an action."""
+        """Keep untracked values in memory for a rollout parked at an action, since its parked checkpoints lack them.
+
+        Without ``best_of_n`` the agent would not pause there, and so would keep these values.
+        """
         if end["kind"] != "interrupt" and (keys := self.question.agent.sieve.own):
             final = self.final or {}
             self.question.held[end["thread"]] = {key: final[key] for key in keys if key in final}
 
     def facts(self) -> dict[str, Any]:
-        """What is known of how its calls were made, for the record."""
+        """Return what the record needs to know of how the attempt's calls were made."""
         place = {} if self.langsmith is None else {langsmith.PLACE: self.langsmith}
         return {**self.recorder.facts(), **self.unheard.facts(), "undeclared": self.ran.counts(), **place}
 
 
 def described(error: Exception) -> str:
-    """An error as a record names it."""
-    if isinstance(error, GraphRecursionError):  # its own advice is about a setting that does not apply here
+    """Return the text of an error for a record: its type and message."""
+    if isinstance(error, GraphRecursionError):  # replace LangGraph's advice: the agent's own setting does not apply
         reached = str(error).split(" without")[0]
         return f"{type(error).__name__}: {reached}; allow more with limits=Limits(recursion_limit=...)"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,8 +1,8 @@
-"""``cancel=True``: all rollouts start at once, and those still under way are stopped once enough is known.
+"""``cancel=True``: start all rollouts at once, and stop those that still run once enough is known.
 
-A ``Watch`` asks the plan whenever a rollout ends. From then on the others go no further: each has a ``Brake``. What the
-plan said is in the record of the rollout after which it said so, and in those of the cancelled, so that a run that was
-killed in the middle starts none of them again.
+A ``Watch`` asks the plan whenever a rollout ends. When the plan says that enough is known, the ``Brake`` of each other
+rollout stops it. The plan's verdict is saved in the record of the rollout that ended last, and in those of cancelled
+rollouts. So a run that is resumed after a kill does not start cancelled rollouts again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Clock = tuple[asyncio.AbstractEventLoop, asyncio.Timeout]
 
 
 class Brake:
-    """Stops one rollout: at its next LLM or tool call, and in an async run where it awaits; never within a tool.
+    """Stops one rollout at its next model or tool call; in an async run also while it awaits, but never in a tool.
 
     Attributes:
-        pulled: whether it is to stop.
+        pulled: whether the rollout has to stop.
     """
 
     def __init__(self) -> None:
@@ -37,20 +37,20 @@ class Brake:
         self._clocks: set[Clock] = set()
 
     def heed(self, tools: ToolLog) -> None:
-        """Let these tools come to their ends."""
+        """Let the rollout's running tools, as this log knows them, end before the rollout is stopped."""
         self._tools, tools.on_idle = tools, self._stop_waiting
 
     def check(self) -> None:
-        """Go no further where it is pulled.
+        """Raise if the brake is pulled.
 
         Raises:
-            RolloutLeft: it is.
+            RolloutLeft: it is pulled.
         """
         if self.pulled:
             raise RolloutLeft
 
     def pull(self) -> None:
-        """Stop the rollout, from whichever thread."""
+        """Stop the rollout; any thread may call this."""
         self.pulled = True
         self._stop_waiting()
 
@@ -58,14 +58,14 @@ class Brake:
         if self.pulled and (self._tools is None or self._tools.idle):
             wake()
             for loop, clock in tuple(self._clocks):
-                with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+                with suppress(RuntimeError):  # the event loop is closed, so nothing waits in it
                     loop.call_soon_threadsafe(_end, clock)
 
     def stopping(self, step: Step) -> Step:
-        """The step, begun only while the brake is not pulled; its ``wait()`` ends when that happens.
+        """Return a step that raises if the brake is pulled: before it begins, and in an async run while it waits.
 
         Raises:
-            RolloutLeft: it is pulled.
+            RolloutLeft: the brake is pulled; raised by the returned step.
         """
 
         def sync() -> Any:
@@ -93,11 +93,11 @@ class Brake:
             self._clocks.discard(place)
 
     def pause(self, executors: Executors, seconds: float) -> Step:
-        """A pause, over at once where the run is left or the brake is pulled."""
+        """Return a wait that ends early if the run ends or the brake is pulled."""
         return self.unless_pulled(executors.pause(seconds, lambda: self.pulled))
 
     def unless_pulled(self, pause: Step) -> Step:
-        """The pause, in an async run over at once where the brake is pulled."""
+        """Return the pause; in an async run it ends early if the brake is pulled."""
 
         async def wait() -> None:
             with suppress(RolloutLeft):
@@ -107,23 +107,23 @@ class Brake:
 
 
 def _end(clock: asyncio.Timeout) -> None:
-    with suppress(RuntimeError):  # it is over by now
+    with suppress(RuntimeError):  # the timeout's block has ended already
         clock.reschedule(asyncio.get_running_loop().time())
 
 
 class Watch:
-    """The rollouts of one round while they run; the plan is asked whenever one of them ends. Thread-safe.
+    """Watches the rollouts of one round while they run, and asks the plan whenever one of them ends. Thread-safe.
 
     Args:
-        plan: whom to ask.
-        n: how many rollouts there are.
-        quorum: fewest rollouts to select from.
-        read: the records as the plan sees them.
+        plan: the stopping plan.
+        n: number of rollouts in the round.
+        quorum: the fewest scored rollouts to choose from; ``None`` without a quorum.
+        read: turns records into the candidates that the plan gets.
 
     Attributes:
-        failure: what the plan failed with; it is not asked again, and all rollouts come to their ends.
-        again: whether a rollout runs again that had ended before the plan said that enough is known: its record was
-            lost with the process.
+        failure: the plan's error. After an error the plan is not asked again, and all rollouts run to their ends.
+        again: whether a rollout has to run again that had ended before enough was known, because its record was lost
+            when the process was killed.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Watch:
         self._lock = threading.Lock()
 
     def recall(self, records: Iterable[Record]) -> None:
-        """Know of rollouts that were over before the process began."""
+        """Take in the records of rollouts that were over before this process started."""
         with self._lock:
             for record in records:
                 self._stopped = self._stopped or record.get("stopped")
@@ -150,13 +150,13 @@ class Watch:
                     self._over.setdefault(record["index"], record)
 
     def forget(self, indices: Iterable[int]) -> None:
-        """Rollouts that were over are to run again."""
+        """Drop rollouts that were over and now have to run again."""
         with self._lock:
             for index in indices:
                 self._over.pop(index, None)
 
     def begin(self, index: int, brake: Brake) -> Stopped | None:
-        """A rollout is about to start; why it must not, where it must not."""
+        """Note that a rollout is about to start. If it must not start, return the plan's verdict instead."""
         with self._lock:
             if self._stopped is not None:
                 if index not in self._stopped["ended"]:
@@ -166,10 +166,10 @@ class Watch:
             return None
 
     def end(self, record: Record) -> tuple[Record, int | None]:
-        """A rollout is over, or cancelled.
+        """Take in the record of a rollout that is over or cancelled, and ask the plan.
 
         Returns:
-            Its record as it is kept, and, where the plan has just said that enough is known, how many were started.
+            The record to keep; and, if the plan has just said that enough is known, the number of rollouts started.
         """
         with self._lock:
             del self._under_way[record["index"]]
@@ -199,10 +199,10 @@ class Watch:
         return answer if isinstance(answer, Stop) else None
 
     def stop(self, records: Sequence[Record]) -> Stop | None:
-        """Why the round ended early, as its records say; ``None`` where all came to their ends.
+        """Return the plan's reason for ending the round early, read from the records; ``None`` if all ran to their end.
 
         Raises:
-            Exception: what the plan failed with.
+            Exception: the plan's own error, if it has failed.
         """
         if self.failure is not None:
             raise self.failure
@@ -211,7 +211,7 @@ class Watch:
             return None
         candidates = self._read(records)
         among: Sequence[int] | None = stopped["among"]
-        if self.again:  # what it had come to may be something else by now
+        if self.again:  # the rollout that ran again may have another result, so ask which ones may win
             answer = ask(self._plan, candidates, 0, sum(map(was_cancelled, records)))
             among = answer.among if isinstance(answer, Stop) else None
         ended = {candidate.index for candidate in candidates if candidate.error is None}
@@ -220,9 +220,9 @@ class Watch:
 
 
 def cancelled(record: Record, stopped: Stopped | None) -> Record:
-    """The record as that of a cancelled rollout: what it cost and said stays, what it came to does not count."""
+    """Turn a record into that of a cancelled rollout: its calls and usage stay, its result is dropped."""
     end: End = {"kind": "cancelled"}
-    for name in ("thread", "memory", "unbegun"):  # where it was parked is to be cleared
+    for name in ("thread", "memory", "unbegun"):  # its parked checkpoints still have to be deleted
         if name in record["end"]:
             end[name] = record["end"][name]
     lost: Any = {"error": None, "writes": [], "goto": [], "final_action": None, "fingerprint": None, "store": []}
@@ -231,7 +231,7 @@ def cancelled(record: Record, stopped: Stopped | None) -> Record:
 
 
 def unbegun(index: int, stopped: Stopped) -> Record:
-    """The record of a rollout that was cancelled before it began."""
+    """Make the record of a rollout that was cancelled before it started."""
     record: Record = {
         "index": index,
         "seconds": 0.0,

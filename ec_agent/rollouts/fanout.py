@@ -1,4 +1,7 @@
-"""The small graph of our own that runs n rollouts side by side, selects, and acts: visible, resumable, isolated."""
+"""The fan-out graph: runs the rollouts of a question as tasks, chooses a winner, and acts.
+
+It is a LangGraph graph, so that a checkpointer saves each finished rollout, and drawings and traces show it.
+"""
 
 from __future__ import annotations
 
@@ -36,19 +39,19 @@ from ec_agent.support.plans import Plan, adrive, drive
 
 
 class FanOutState(TypedDict):
-    """What the fan-out graph checkpoints.
+    """The state of the fan-out graph, which the run's checkpointer saves.
 
     Attributes:
-        records: the rollouts of this round.
-        selection: the receipt of the choice among them.
-        last: where the winner has come to since, if it went on.
-        course: how far the question has come.
-        written: the winners' writes up to here, by round.
+        records: the records of this round's rollouts.
+        selection: the receipt of the choice among them; ``None`` before.
+        last: the winner's latest record, if it went on after the choice.
+        course: how far the question has come, and what it does next.
+        written: the winners' writes of earlier rounds, one list per round.
         commits: the actions carried out.
         earlier: the receipts of earlier rounds.
-        spent: threads on which rollouts are parked that will not go on from there.
-        done: the calls carried out, in steps that may be run again.
-        told: what people answered to the questions being asked, by the ids of the rollout's own interrupts.
+        spent: threads with parked rollouts that are no longer needed.
+        done: the calls carried out in steps that may run again.
+        told: pairs of an interrupt's id and the answer that a person gave to it.
     """
 
     records: Annotated[list[Record], merged]
@@ -63,7 +66,8 @@ class FanOutState(TypedDict):
     told: Annotated[list[list[Any]], operator.add]
 
 
-# For each run of it: compiled in, they would pass for breakpoints of an agent that has the graph within.
+# Given anew for each run of the graph. If they were compiled in, an agent that contains this graph would seem to have
+# breakpoints of its own.
 BREAKPOINTS = {"interrupt_before": ["pause"]}
 
 NEW: FanOutState = {
@@ -81,12 +85,12 @@ NEW: FanOutState = {
 
 
 def from_its_start(state: FanOutState) -> FanOutState:
-    """The round from its beginning: what was carried out before it stays done."""
+    """Return the state with which the round starts again. Actions of earlier rounds stay done."""
     return {**state, "records": [], "selection": None, "last": None}
 
 
 class _Drawn(RunnableLambda[Any, Any]):
-    """A node that shows a graph inside it when drawn."""
+    """A node that drawings show with a graph inside it."""
 
     def __init__(self, func: Any, afunc: Any, name: str, inside: Runnable[Any, Any] | None) -> None:
         super().__init__(func, afunc=afunc, name=name)
@@ -98,13 +102,13 @@ class _Drawn(RunnableLambda[Any, Any]):
 
 
 def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """START -> n x rollout -> select -> act -> END; from act it may go round. A ``Question`` is the run's context.
+    """Build the fan-out graph: START -> n x rollout -> select -> act -> END. The run's context is a ``Question``.
 
-    With ``stop=`` the rollouts come in waves: from select it goes back to them until enough is known.
-
-    Each question is asked in a task of its own, so that people see all of them and may answer in any order.
+    After ``act`` the winner may go on with another round. With ``stop=``, the rollouts come in waves: ``select`` sends
+    back to them until the plan says that enough is known. Each interrupt of the winner is asked in a task of its own,
+    so that people see all of them at once and may answer in any order.
     """
-    # Servers turn every subgraph's schemas into JSON schemas: the context has none, for a Question can have none.
+    # No context schema is declared: servers make JSON schemas of every subgraph, and a Question has none.
     builder = StateGraph(FanOutState)
     builder.add_node("rollout", _Drawn(*_node(_rollout), "rollout", agent.drawn))
     builder.add_node("select", RunnableLambda(*_node(_select), name="select"))
@@ -139,7 +143,7 @@ def _rollout(start: Start, config: RunnableConfig) -> Plan[dict[str, Any]]:
     record = yield from rollout(_question(), start, config)
     if start.get("answers") is None or start.get("all"):
         return {"records": [record]}
-    if record["error"] is not None:  # the winner, gone on with an answer: there is no other to take
+    if record["error"] is not None:  # the winner failed after going on with an answer, and no other rollout is left
         raise _question().errors[record["index"]]
     return {"last": record}
 
@@ -180,13 +184,13 @@ def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
 
 
 def _ask(interrupt: list[Any], config: RunnableConfig) -> dict[str, Any]:
-    channels = outer_channels(config)  # its state is the interrupt alone
+    channels = outer_channels(config)  # this task's own state is only the interrupt, so read the graph's channels
     _waits(channels["selection"].get(), channels["records"].get(), config)
     return ask(interrupt)
 
 
 def _waits(selection: dict[str, Any] | None, records: list[Record], config: RunnableConfig) -> None:
-    """A run that is taken up again may stop at the next question, with nothing chosen anew: this is its receipt."""
+    """Tell observers the receipt again when a resumed run stops at its next question: nothing is chosen anew there."""
     question = _question()
     if selection is not None and question.told.hears(Observer.question_waits):
         question.told.tell(Observer.question_waits, question.chosen(Selection.from_dict(selection), records, config))
@@ -202,7 +206,7 @@ def _ended(record: Record) -> bool:
 
 
 def _unfinished(state: FanOutState) -> list[int]:
-    """Rollouts whose environment did not outlive the process they ran in."""
+    """Return the ended rollouts whose environments are gone: they ran in an earlier process, and must run again."""
     question = _question()
     if question.options.environment is None:
         return []
@@ -211,18 +215,22 @@ def _unfinished(state: FanOutState) -> list[int]:
 
 
 def _enough(question: Question, state: FanOutState) -> tuple[Sequence[int], Stop | None]:
-    """The next wave, or why there is none, where ``stop=`` says so."""
+    """Return the rollouts of the next wave; if there are none, also the reason of the plan given as ``stop=``.
+
+    Raises:
+        StoppingError: the plan failed.
+    """
     records = state["records"]
     try:
         due, stop = next_wave(question, records, state["course"]["round"])
     except Exception as error:
-        hint = "With a checkpointer, graph.invoke(None, config) goes on with these rollouts once the plan is mended"
+        hint = "With a checkpointer, graph.invoke(None, config) goes on with these rollouts once the plan is corrected"
         raise StoppingError(f"{error}. {hint}", question.candidates(records), outputs_of(records)) from error
     for record in records if due else ():
         if record["index"] not in question.ran:
             thread = question.thread(state["course"]["round"], record["index"])
             question.budget.recall(thread, record["usage"].get("generated_tokens", 0))
-    if stop is not None and not question.options.cancel:  # else it was told when it was said
+    if stop is not None and not question.options.cancel:  # with cancel=True it was reported as soon as it was known
         question.told.tell(Observer.enough_known, stop.reason, len(records))
     return due, stop
 
@@ -284,6 +292,6 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
 def _choose(question: Question, state: FanOutState, stop: Stop | None) -> Selection:
     records = sorted(state["records"], key=lambda record: record["index"])
     candidates = question.candidates(records)
-    if not question.within:  # else it is told with what the rollouts around did
+    if not question.within:  # inside a rollout, the outer question reports these tools with its own
         question.notices.hear(ran_in(records))
     return choose(records, candidates, question.options, question.errors, question.n, stop)

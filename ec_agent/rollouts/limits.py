@@ -1,4 +1,4 @@
-"""What the rollouts may use, and the meter that stops one that uses more."""
+"""Limits of time and tokens for rollouts, and the meter that stops a rollout at its limit."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ from ec_agent.support.plans import Plan, Step
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the rollouts may use. Tokens are generated tokens, those of calls that do not count included.
+    """Limits for the rollouts of a question.
 
-    An answer from an LLM cache has none.
+    Tokens are generated tokens, also those of calls that do not count. Answers from an LLM cache have none.
 
     Attributes:
         max_concurrency: how many rollouts run at once; ``None`` runs all n at once.
-        recursion_limit: supersteps per rollout; one that needs more becomes a failed candidate. A limit bound to
-            the agent itself does not apply: ``create_agent`` binds one near 10,000. ``RemainingSteps`` counts from it.
-        timeout: seconds per rollout. An async rollout is cancelled, its requests and tasks with it. A sync one is
-            stopped at its next model or tool call or streamed chunk, and its ``openai`` requests get no longer than
-            the time left (each of the client's own retries anew); a tool that runs on is waited for.
-        max_tokens: tokens per rollout; one that generates more becomes a failed candidate.
-        token_budget: tokens over all rollouts; those that have not started when it is spent do not start.
-        over_budget: what becomes of rollouts that run when the budget is spent: they ``"finish"``, or they are
+        recursion_limit: supersteps per rollout. A rollout that needs more fails. This replaces a limit that is bound
+            to the agent itself, such as ``create_agent``'s of about 10,000; ``RemainingSteps`` counts from it.
+        timeout: seconds per rollout. A rollout that takes longer fails. An async rollout is cancelled, with its
+            requests and tasks. A sync one stops at its next model call, tool call or streamed chunk. Its ``openai``
+            requests get the time that is left, and each of the client's own retries gets it anew. A tool that is
+            running is waited for.
+        max_tokens: tokens per rollout. A rollout that generates more fails.
+        token_budget: tokens over all rollouts. Once they are spent, no further rollout starts.
+        over_budget: what happens to rollouts that run when the budget is spent: they ``"finish"``, or they are
             ``"cut"`` at their next model or tool call.
-        quorum: fewest scored rollouts to select from; with fewer, ``QuorumError``.
+        quorum: the fewest scored rollouts to choose from; with fewer, ``QuorumError`` is raised.
+
+    Raises:
+        ConfigError: a limit has a value that is not allowed.
     """
 
     max_concurrency: int | None = None
@@ -55,7 +59,11 @@ class Limits:
 
 
 class Budget:
-    """The tokens that all rollouts of a question have generated. Thread-safe."""
+    """Counts the tokens that all rollouts of a question have generated. Thread-safe.
+
+    Args:
+        limit: the token budget; ``None`` is no limit.
+    """
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
@@ -64,12 +72,12 @@ class Budget:
         self._lock = threading.Lock()
 
     def spend(self, tokens: int) -> None:
-        """Tokens were generated."""
+        """Add generated tokens."""
         with self._lock:
             self.spent += tokens
 
     def recall(self, rollout: str, tokens: int) -> None:
-        """A rollout generated tokens before the run was killed; of one of that name once."""
+        """Add the tokens that a rollout generated before the run was killed, once per name of a rollout."""
         with self._lock:
             if rollout not in self._recalled:
                 self._recalled.add(rollout)
@@ -77,27 +85,27 @@ class Budget:
 
     @property
     def gone(self) -> bool:
-        """Whether it is spent."""
+        """Whether the budget is spent."""
         return self.limit is not None and self.spent >= self.limit
 
     def check(self, what: str) -> None:
-        """Refuse to go on where it is spent.
+        """Raise if the budget is spent; ``what`` begins the message: "cut", or "not started".
 
         Raises:
-            TokenBudgetError: it is spent.
+            TokenBudgetError: the budget is spent.
         """
         if self.gone:
             raise TokenBudgetError(f"{what}: {self.spent} of token_budget={self.limit} tokens were spent; allow more")
 
 
 class Meter:
-    """Watches over one rollout; asked before every model and tool call.
+    """Checks the limits of one rollout before and after each of its model and tool calls.
 
     Args:
-        limits: what it may use.
-        budget: what all rollouts may use together.
-        halts: each raises where the rollout has stopped already.
-        outer: the recorder of the rollout around this one, whose limits hold too.
+        limits: the limits.
+        budget: the token budget of all rollouts.
+        halts: functions that raise if the rollout has been stopped for another reason.
+        outer: the recorder of an outer rollout, whose limits hold as well.
     """
 
     def __init__(
@@ -115,12 +123,12 @@ class Meter:
         self._deadline = None if limits.timeout is None else time.monotonic() + limits.timeout
 
     def before(self) -> None:
-        """A model or a tool is about to be called.
+        """Check all limits before a model or a tool is called.
 
         Raises:
             RolloutTimeoutError: the time is up.
             TokenLimitError: ``max_tokens`` is used up.
-            TokenBudgetError: the budget is spent, and running rollouts are to be cut.
+            TokenBudgetError: the budget is spent, and ``over_budget`` is ``"cut"``.
         """
         if self._outer is not None:
             self._outer.check()
@@ -134,10 +142,10 @@ class Meter:
             self._budget.check("cut")
 
     def after(self, tokens: int) -> None:
-        """A model call has generated tokens.
+        """Count the tokens that a model call has generated.
 
         Raises:
-            TokenLimitError: more than ``max_tokens``.
+            TokenLimitError: the rollout has generated more than ``max_tokens``.
         """
         self._tokens += tokens
         self._budget.spend(tokens)
@@ -148,7 +156,7 @@ class Meter:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left; ``None`` without a limit."""
+        """Seconds left, also by the limit of an outer rollout; ``None`` without a limit."""
         own = None if self._deadline is None else max(self._deadline - time.monotonic(), 0.001)
         guard = self._outer.guard if self._outer is not None else None
         left = [seconds for seconds in (own, guard.remaining if guard is not None else None) if seconds is not None]
@@ -160,22 +168,25 @@ class Meter:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def timeout(self) -> RolloutTimeoutError:
-        """The error of a rollout whose time is up."""
-        return RolloutTimeoutError(f"the rollout took longer than {self._limits.timeout} s; allow more, or see why")
+        """Make the error of a rollout whose time is up."""
+        return RolloutTimeoutError(
+            f"the rollout took longer than {self._limits.timeout} s; allow more with Limits(timeout=...), or find out "
+            "what takes so long"
+        )
 
     def _too_many(self) -> TokenLimitError:
         return TokenLimitError(
-            f"{self._tokens} tokens were generated of max_tokens={self._limits.max_tokens}; allow more"
+            f"the rollout generated {self._tokens} tokens with max_tokens={self._limits.max_tokens}; allow more"
         )
 
 
 def retry_pause(policies: Sequence[RetryPolicy], error: Exception | None, tried: int) -> float | None:
-    """Seconds until a rollout that failed begins anew; ``None`` if it does not.
+    """Return the seconds to wait before a failed rollout is retried; ``None`` if it is not retried.
 
     Args:
-        policies: the first that knows the error decides.
-        error: what it failed with.
-        tried: how often it has run.
+        policies: retry policies; the first that covers the error decides.
+        error: the rollout's error; ``None`` if it did not fail.
+        tried: how many attempts were made so far.
     """
     policy = next((policy for policy in policies if error is not None and _knows(policy, error)), None)
     if policy is None or tried >= policy.max_attempts or isinstance(error, TokenBudgetError):
@@ -192,10 +203,10 @@ def _knows(policy: RetryPolicy, error: Exception) -> bool:
 
 
 def timed(plan: Plan[None], within: Callable[[Step], Step]) -> Plan[None]:
-    """The plan's steps, in an async run within the time that is left.
+    """Run a plan with each of its steps passed through ``within``, which may bound the step's time.
 
     Raises:
-        RolloutTimeoutError: it was not enough.
+        RolloutTimeoutError: the time was not enough.
     """
     try:
         step = next(plan)
@@ -206,7 +217,10 @@ def timed(plan: Plan[None], within: Callable[[Step], Step]) -> Plan[None]:
 
 
 def bounded(step: Step, meter: Meter) -> Step:
-    """The step, in an async run cancelled when the time is up."""
+    """Return the step with a time limit: in an async run it is cancelled when the meter's time is up.
+
+    A sync step cannot be interrupted; there the meter raises at the next model or tool call.
+    """
 
     async def wait() -> Any:
         try:

@@ -131,9 +131,12 @@ class Observer:
     # LLM calls and tools: of an attempt, or of no rollout, where a selector asks a model
 
     def call_started(self, rollout: AttemptId | None, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """An LLM call starts, with the parameters ``asked``, which include its ``messages`` or ``prompt``.
+        """An LLM call starts.
 
-        ``call.counted`` says whether ``calls=`` counts it.
+        Args:
+            rollout: the attempt that makes the call; ``None`` for a selector's call.
+            call: the call; ``call.counted`` says whether ``calls=`` counts it.
+            asked: the request's parameters, with its ``messages`` or ``prompt``.
         """
 
     def call_streamed(self, rollout: AttemptId | None, call: OpenCall) -> None:

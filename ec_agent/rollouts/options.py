@@ -1,4 +1,4 @@
-"""The arguments of ``best_of_n``, checked once."""
+"""The options of ``best_of_n``, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _FUNCTIONS = {
     "environment": 2,
     "promote": 1,
 }
-"""With how many arguments each is called."""
+"""The options that are functions, with the number of arguments that each is called with."""
 _OF_CANDIDATES = (ENTROPY, CONFIDENCE, SELF_CERTAINTY)
 Destination = str | Send | Sequence[str | Send]
 
@@ -64,67 +64,70 @@ class BestOfNOptions(TypedDict, total=False):
     what may act, what is kept.
 
     Attributes:
-        sampling: ``sampling(index)`` gives request parameters to set on a rollout's requests, such as
-            ``{"seed": index, "temperature": 0.8}``; it reaches whatever goes through an ``openai`` client.
-        request_logprobs: ask for logprobs in the rollouts' requests that do not ask themselves, so that an agent built
-            without them works unchanged; it reaches whatever goes through an ``openai`` client. What an endpoint
-            refuses (so many candidates; logprobs with tools and streaming) is asked for in another way.
-        share_prompt: let one rollout start first, and the others when its first answer begins to come: then the server
-            has read the prompt that they share, and takes it from its cache. A stream tells when that is; of a model
-            that does not stream, the whole answer is waited for, so that it takes longer; seconds in place of
-            ``True`` say for how long at most. The embedded model lets the others follow as soon as it has read the
-            prompt. docs/speed.md says what it saves with which server.
-        preflight: before the rollouts, ask each of the agent's chat models, once per process, whether its answers and
-            its tool calls can be scored; raise ``PreflightError`` where they cannot. ``True`` finds the models in the
-            agent, less those only in nodes that ``calls=CallFilter(...)`` leaves out; where ``calls`` goes by more than
-            nodes, give the models: one, or a list of them.
-        retry: a ``RetryPolicy``, or several, for a rollout that fails: it begins anew.
-        environment: ``environment(index, input)`` gives each rollout a context manager, sync or async; tools get what
-            it yields from ``get_environment()``. After a kill a finished rollout runs again, its environment being
-            gone, unless the factory has ``reopen(token)``, a context manager too, and the environment a ``token``.
-        selector: which rollout wins; ``LowestCentroid()`` by default.
+        sampling: ``sampling(index)`` returns parameters for a rollout's requests, such as
+            ``{"seed": index, "temperature": 0.8}``. They are set on every request made by an ``openai`` client.
+        request_logprobs: ask for logprobs in requests that do not ask for them, so that an agent built without them
+            works unchanged. It works for every request made by an ``openai`` client. If an endpoint refuses (too many
+            candidates, or logprobs together with tools and streaming), they are requested in another way.
+        share_prompt: start one rollout first, and the others when its first answer begins to come. By then the server
+            has read the prompt that all share, and can take it from its cache. A model that does not stream shows this
+            only by its whole answer, so the others wait longer. Give seconds instead of ``True`` to limit that wait.
+            With the embedded model, the others start as soon as it has read the prompt. See docs/speed.md for what
+            this saves with which server.
+        preflight: before the rollouts, test once per process and chat model whether its answers and tool calls can be
+            scored, and raise ``PreflightError`` if not. ``True`` looks for the models in the agent, except those that
+            are only in nodes left out by ``calls=CallFilter(...)``. If ``calls`` selects by more than nodes, give the
+            model, or a list of models.
+        retry: a ``RetryPolicy`` or several; a rollout that fails is started anew by them.
+        environment: ``environment(index, input)`` returns a context manager for each rollout, sync or async. Tools get
+            what it yields from ``get_environment()``. If the run is killed, finished rollouts run again, because their
+            environments are gone, unless the factory has ``reopen(token)``, which returns a context manager too, and
+            the environment has a ``token``.
+        selector: chooses the winner; ``LowestCentroid()`` by default.
         config: settings of the High Entropy Phases; ``HEPConfig()`` (1 / 80 / 2) by default.
-        calls: which LLM calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool.
-        final_action: ``final_action(state, writes)`` says what a rollout would do next. By default: a new
+        calls: which LLM calls count: a ``CallFilter``, or a function from ``CallInfo`` to bool.
+        final_action: ``final_action(state, writes)`` returns what a rollout would do next. By default that is a new
             ``structured_response``, else the last AI message written, else everything written.
-        on_missing: a call without logprobs: ``"exclude"`` leaves its rollout unscored where coverage falls
-            below ``min_coverage``; ``"score"`` scores what exists, leaving calls of unknown length out of the
-            share; ``"raise"`` stops at the first one with ``MissingLogprobsError``.
-        min_coverage: smallest share of generated tokens with an entropy (with the signal that the selector reads) for a
-            rollout to be scored.
-        on_unscored: where no rollout can be scored: ``"raise"``, or ``"first"`` to take the first that ended.
-        stop: when enough is known: ``Agreement()``, ``OutOfReach()``, or any object with ``enough(candidates, running,
-            n)``. The rollouts are then started in waves, and the plan is asked after each: it answers
+        on_missing: what to do if a call has no logprobs. ``"exclude"`` leaves its rollout unscored if coverage falls
+            below ``min_coverage``; ``"score"`` scores the tokens that have them, and leaves calls of unknown length
+            out of the coverage; ``"raise"`` raises ``MissingLogprobsError`` at the first such call.
+        min_coverage: smallest share of generated tokens, 0 to 1, that must have the signal that the selector reads (by
+            default an entropy); below it a rollout is not scored.
+        on_unscored: what to do if no rollout can be scored: ``"raise"``, or ``"first"``: take the first that ended.
+        stop: a plan that says when enough is known: ``Agreement()``, ``OutOfReach()``, or any object with
+            ``enough(candidates, running, n)``. The rollouts then start in waves. After each wave the plan answers
             ``Stop("why")`` or ``More(count)``. ``None`` runs all n.
-        cancel: with ``stop=``: start all n at once, ask the plan whenever one ends, and stop the others at their next
-            model call, tool call or ``await`` once enough is known. That saves time; waves, which ``stop=`` alone
-            makes, save tokens.
-        limits: what the rollouts may use: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
-        route: ``route(winner)`` names the next node (or ``Send``s) in place of the winner's own ``goto``; the
-            winner is a ``Candidate``. Declare the destinations when you add the node:
+        cancel: with ``stop=``: start all n at once, ask the plan whenever one ends, and once enough is known stop the
+            others at their next model call, tool call or ``await``. This saves time. Without it, ``stop=`` starts
+            rollouts in waves, which saves tokens.
+        limits: limits of time and tokens: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
+        route: ``route(winner)`` returns the next node's name, or ``Send``s, instead of the winner's own ``goto``. It
+            gets the winner as a ``Candidate``. Declare the destinations when you add the node:
             ``builder.add_node("solve", best_of_n(...), destinations=(...))``.
-        output: ``output(final_state)`` maps the agent's final state (a function's: its update) to an update of
-            the outer state, for agents whose keys differ.
+        output: ``output(final_state)`` turns the agent's final state (for a function its update) into an update of
+            the outer state, where the two have different keys.
         selection_key: key of the outer state that receives the receipt as plain JSON.
-        commit: tools, or names of tools, that must not run N times. A rollout ends at its first message that calls
-            one: none of that message's calls run, and the message is its final action. ``"unknown"`` says this of
-            every tool that is not marked ``@read_only``. Tools marked ``@commit_tool`` need not be named. Of tools that
-            are neither named nor marked, and ran in more than one rollout, the first run warns
-            (``UndeclaredToolWarning``); ``[]`` says that none of the tools acts.
-        on_commit: what becomes of the winner's call: ``"route"`` leaves it to the outer graph, to a ``ToolNode``,
-            say; ``"execute"`` carries it out here, at most once. Inside another rollout it is always routed.
-        continue_after_commit: after an executed commit the winner's rollout goes on, again as the best of n, to the
-            next commit or the answer.
-        max_rounds: how many such rounds there may be; the commit at the end of the last is carried out too.
-        on_uncertain: a commit of which only the intent is known, after a kill: ``"raise"`` ``CommitUncertain``, or
-            ``"retry"`` with the same idempotency key, for receivers that ignore a key they have seen.
-        journal: where commits are written down: by default in the run's checkpointer, and where there is none, in
-            memory; ``SQLiteJournal(path)`` keeps them in a file.
+        commit: tools that must not run n times, or their names. A rollout stops at the first message that calls one of
+            them: none of that message's calls run, and the message is its final action. ``"unknown"`` treats every
+            tool that is not marked ``@read_only`` so. Tools marked ``@commit_tool`` need not be listed. If a tool that
+            is neither listed nor marked runs in more than one rollout, the first run gives an
+            ``UndeclaredToolWarning``; ``[]`` declares that no tool acts.
+        on_commit: what to do with the winner's call. ``"route"`` leaves it to the outer graph, for example to a
+            ``ToolNode``; ``"execute"`` carries it out here, at most once. Inside another rollout it is always routed.
+        continue_after_commit: after an executed commit, let the winner go on to the next commit or the answer, again
+            in n rollouts of which one is chosen.
+        max_rounds: the largest number of such rounds. The commit at the end of the last is carried out too.
+        on_uncertain: what to do with a commit that may have taken effect before a kill: ``"raise"``
+            ``CommitUncertain``, or ``"retry"`` with the same idempotency key, for receivers that ignore a key they
+            have seen.
+        journal: where commits are written down: by default in the run's checkpointer, without one in memory;
+            ``SQLiteJournal(path)`` keeps them in a file.
         promote: ``promote(environment)`` makes the winner's environment the real one, once, after its commit.
-        keep_logprobs: leave the provider's logprobs in the winner's messages; by default they are taken out,
-            because 20 of them a token make a checkpoint some 170 times as large.
-        keep_text: keep the token texts in the trajectories, and what tools were given and returned.
-        keep_candidates: keep so many of each token's likeliest candidates there too, for ``Selection.to_html``.
+        keep_logprobs: keep the provider's logprobs in the winner's messages. By default they are removed, because 20
+            logprobs per token make a checkpoint about 170 times as large.
+        keep_text: keep the tokens' texts in the trajectories, and the arguments and results of tools.
+        keep_candidates: how many of each token's likeliest candidates the trajectories keep, for
+            ``Selection.to_html``.
     """
 
     # What runs
@@ -171,7 +174,11 @@ class BestOfNOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Everything ``best_of_n`` was told, checked; ``BestOfNOptions`` says what each field means."""
+    """The options of ``best_of_n`` with their defaults, checked. ``BestOfNOptions`` says what each field means.
+
+    Raises:
+        ConfigError: an option has a value that is not allowed, or two options contradict each other.
+    """
 
     # What runs
     n: int = 8
@@ -224,8 +231,8 @@ class Options:
             check_plan(self.stop)
         if flag("cancel", self.cancel) and self.stop is None:
             raise ConfigError(
-                "cancel=True needs stop=, which says when enough is known: give a plan, stop=Agreement() say, or leave "
-                "cancel out"
+                "cancel=True needs stop=, which says when enough is known: give a plan such as stop=Agreement(), or "
+                "leave cancel out"
             )
         self._check_safety()
         for name, takes in _FUNCTIONS.items():
@@ -244,7 +251,7 @@ class Options:
         for name in ("keep_logprobs", "keep_text", "request_logprobs"):
             flag(name, getattr(self, name))
         if not isinstance(self.share_prompt, bool):
-            checked(self, "share_prompt", seconds, "True, False, or for how many seconds to wait at most")
+            checked(self, "share_prompt", seconds, "True, False, or the most seconds to wait")
         checked(self, "keep_candidates", whole, 0)
         or_none("selection_key", self.selection_key, text, "the name of a state key or None")
 
@@ -272,22 +279,27 @@ class Options:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The per-token signals to keep: those that the selector reads first, then those of the plan to stop by."""
+        """The per-token signals to keep: first those that the selector reads, then those of the stopping plan."""
         return (*self.selector.signals, *(() if self.stop is None else signals_of(self.stop)))
 
     def retries(self) -> tuple[Any, ...]:
-        """The retry policies."""
+        """Return the retry policies as a tuple."""
         if self.retry is None or isinstance(self.retry, RetryPolicy):
             return () if self.retry is None else (self.retry,)
         return tuple(self.retry) if isinstance(self.retry, list | tuple) else (self.retry,)
 
     def sampling_of(self, index: int) -> dict[str, Any]:
-        """The sampling parameters of one rollout."""
+        """Return the sampling parameters of one rollout.
+
+        Raises:
+            ConfigError: ``sampling(index)`` returned something else than a dict.
+        """
         if self.sampling is None:
             return {}
         parameters = self.sampling(index)
         if not isinstance(parameters, Mapping):
             raise ConfigError(
-                f"sampling({index}) returned {repr_of(parameters)}; return request parameters: {{'seed': {index}}}, say"
+                f"sampling({index}) returned {repr_of(parameters)}; return request parameters, such as "
+                f"{{'seed': {index}}}"
             )
         return dict(parameters)

@@ -47,8 +47,8 @@ def rollout(question: Question, start: Start, config: RunnableConfig) -> Plan[Re
 
 
 def _led(question: Question, start: Start, config: RunnableConfig, brake: Brake | None = None) -> Plan[Record]:
-    """Run it once its prompt was read for it, where rollouts share their prompt."""
-    # One that goes on with answers has a prompt of its own.
+    """Run a rollout; with ``share_prompt``, only after the first rollout's prompt was read by the server."""
+    # A parked rollout that goes on has another prompt, so it does not wait.
     shared = question.lead(start["round"]) if start.get("thread") is None else None
     if shared is None or shared.followed:
         return (yield from _tried(question, start, config, brake))
@@ -79,7 +79,7 @@ def _tried(
         attempt.recorder.lead = leads
         yield from run(attempt)
         if leads is not None:
-            leads.follow()  # it may have asked no model, and may begin anew
+            leads.follow()  # it may have called no model; the others must not wait for its next attempt
         record = yield from record_of(attempt)
         spent.append(record["usage"])
         try:

@@ -24,7 +24,7 @@ def first_wave(question: Question) -> range:
     if plan is None or question.options.cancel:
         return range(question.n)
     more = ask(plan, (), 0, question.n)
-    assert isinstance(more, More)  # it is refused to say enough of nothing
+    assert isinstance(more, More)  # ask() refuses a Stop while no rollout has run
     return range(more.count)
 
 

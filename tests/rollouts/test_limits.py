@@ -191,7 +191,7 @@ def test_too_many_tokens_fail_and_are_paid(run):
     )
     result = run.run(best_of_n(kit.chat(model), n=3, limits=Limits(max_tokens=30)), {"messages": "go"})
     failed = result.selection.candidates[1]
-    assert failed.error == "TokenLimitError: 40 tokens were generated of max_tokens=30; allow more"
+    assert failed.error == "TokenLimitError: the rollout generated 40 tokens with max_tokens=30; allow more"
     assert (failed.tokens, failed.calls) == (40, 1)
     assert result.selection.usage["generated_tokens"] == 80
     assert result.selection.winner == 2
@@ -212,7 +212,7 @@ def test_no_call_after_max_tokens(run):
             asked.append(kit.rollout_index())
         return {"messages": replies}
 
-    with pytest.raises(AllRolloutsFailedError, match="20 tokens were generated of max_tokens=20"):
+    with pytest.raises(AllRolloutsFailedError, match="generated 20 tokens with max_tokens=20"):
         run.invoke(best_of_n(kit.graph(MessagesState, one=one), n=2, limits=Limits(max_tokens=20)), {"messages": "go"})
     assert sorted(asked) == [0, 1]
 

@@ -386,7 +386,7 @@ def test_a_command_to_the_parent_brings_its_messages(run):
 def test_limits_apply_after_the_step(run):
     agent = kit.graph(MessagesState, here=here, away=away, then=lambda s: pytest.fail("went on"))
     node = best_of_n(agent, n=1, limits=Limits(max_tokens=45), on_unscored="first")
-    with pytest.raises(Exception, match=r"50 tokens were generated of max_tokens=45"):
+    with pytest.raises(Exception, match=r"generated 50 tokens with max_tokens=45"):
         run.run(node, {"messages": "go"})
 
 
