@@ -6,6 +6,7 @@ import threading
 
 import kit
 from langchain_core.messages import AIMessage
+from langgraph.graph import MessagesState
 
 from ec_agent.stopping import More, Stop
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -33,19 +34,27 @@ class Started:
 
     def __init__(self, said=lambda index: f"answer {index}", kill=None, fail=(), **compiled):
         self.indices, self.kill = [], kill
-        self._lock, self._fail = threading.Lock(), dict.fromkeys(fail, -1) if not isinstance(fail, dict) else fail
-        self._said = said
-        self.graph = kit.chat(ScriptedChatModel(self._script), **compiled)
+        self._lock, self._fail = threading.Lock(), fail if isinstance(fail, dict) else dict.fromkeys(fail, 99)
+        self.model = ScriptedChatModel(lambda _, index: Reply(said(index), entropies=kit.peak(19 - index)))
+        self.graph = kit.graph(MessagesState, say=(self.say, self.asay), **compiled)
 
-    def _script(self, messages, index):
+    def say(self, state):
+        self._begin()
+        return {"messages": [self.model.invoke(state["messages"])]}
+
+    async def asay(self, state):
+        self._begin()
+        return {"messages": [await self.model.ainvoke(state["messages"])]}
+
+    def _begin(self):
+        index = kit.rollout_index()
         with self._lock:
             self.indices.append(index)
             count, times = len(self.indices), self.indices.count(index)
-        if self.kill is not None and count == self.kill:
+        if count == self.kill:
             raise Killed
-        if index in self._fail and (self._fail[index] < 0 or times <= self._fail[index]):
+        if times <= self._fail.get(index, 0):
             raise LookupError(f"rollout {index} is lost")
-        return Reply(self._said(index), entropies=kit.peak(19 - index))
 
     @property
     def counts(self):
