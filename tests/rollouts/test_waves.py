@@ -102,10 +102,10 @@ def test_retries_are_within_their_wave(run):
 
 
 def test_the_token_budget_is_over_all_waves(run):
-    limits = Limits(token_budget=50)
+    limits = Limits(token_budget=50, max_concurrency=1)
     selection = run.run(best_of_n(Started().graph, n=8, stop=Upto(2, 8), limits=limits), GO).selection
     errors = [c.error or "" for c in selection.candidates]
-    assert ["TokenBudgetError" in error for error in errors] == [False] * 4 + [True] * 4
+    assert ["TokenBudgetError" in error for error in errors] == [False] * 3 + [True] * 5
     assert selection.ended == 4
 
 
