@@ -106,7 +106,7 @@ def test_the_token_budget_is_over_all_waves(run):
     selection = run.run(best_of_n(Started().graph, n=8, stop=Upto(2, 8), limits=limits), GO).selection
     errors = [c.error or "" for c in selection.candidates]
     assert ["TokenBudgetError" in error for error in errors] == [False] * 3 + [True] * 5
-    assert selection.ended == 4
+    assert selection.ended == 3
 
 
 def test_before_the_quorum_nothing_is_enough(run):
