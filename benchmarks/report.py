@@ -79,7 +79,7 @@ def _ratios(stored: Mapping[str, Any]) -> str:
             goal = f">= {claim['at_least']:g}" if least else f"<= {claim['at_most']:g}"
             spread = Spread(claim["median"], claim["low"], claim["high"])
             missed = abs(claim["median"] / (claim["at_least"] if least else claim["at_most"]) - 1)
-            verdict = "reached" if claim["reached"] else f"**missed** by {missed:.0%}"
+            verdict = "reached" if claim["reached"] else f"**missed** by {_part(missed)}"
             rows.append(f"| {row['name']} | {claim['ratio']} | {_ratio(spread)} | {goal} | {verdict} |")
         if not row["claims"]:
             arms = "; ".join(f"{name} {_stored_amount(arm, row)}" for name, arm in row["arms"].items())
@@ -125,4 +125,8 @@ def _goal(outcome: Outcome) -> str:
 
 
 def _missed(outcome: Outcome) -> str:
-    return f"{abs(outcome.ratio.median / outcome.claim.goal - 1):.0%}"
+    return _part(abs(outcome.ratio.median / outcome.claim.goal - 1))
+
+
+def _part(missed: float) -> str:
+    return f"{missed:.0%}" if missed >= 0.01 else f"{missed:.1%}"

@@ -148,6 +148,14 @@ def test_choosing(home, walk):
     assert result.selection.selector == "fewest_tokens"
 
 
+def test_stopping(home, walk, evaluated, capsys):
+    (home / "runs").mkdir()
+    shutil.copy(evaluated, home / "runs" / "tasks-my_module-graph.db")
+    names = walk("docs/stopping.md").names
+    assert "(4" in capsys.readouterr().out  # the first wave of the first question
+    assert names["row"].plan == "LastTwo"
+
+
 def test_live(home, walk):
     tasks_of_the_page(home)
     mine(home, "around")
@@ -252,7 +260,7 @@ def form_of_key(line):
 WALKED = {
     **{
         f"docs/{name}.md": name
-        for name in ("choosing", "evaluation", "live", "pictures", "results", "traces", "tracing")
+        for name in ("choosing", "evaluation", "live", "pictures", "results", "stopping", "traces", "tracing")
     },
     **{f"docs/{name}.md": name for name in ("transport", "safety")},
 }
