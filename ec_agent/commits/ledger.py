@@ -138,10 +138,10 @@ class Ledger:
             yield
         except EcAgentError:
             raise
-        except Exception as error:  # of SQLite, or of what reads its rows
+        except Exception as error:  # any kind: SQLite's, or that of the serializer that reads its rows
             raise JournalError(
-                f"{self.path} cannot be read ({type(error).__name__}: {error}); see that it is whole, and that no "
-                "other process holds it"
+                f"{self.path} cannot be read ({type(error).__name__}: {error}); check that the file is complete, and "
+                "that no other process holds it"
             ) from error
 
 

@@ -128,7 +128,7 @@ def begun_here() -> Iterator[None]:
 
 def _warn(said: str) -> None:
     line = _begun_at.get() or _users_line()
-    if line is None:  # the run was begun on another thread
+    if line is None:  # no line of the user's is on this stack, for the run began on another thread
         warnings.warn(said, UndeclaredToolWarning, stacklevel=3)
         return
     registry = line.names.setdefault("__warningregistry__", {})

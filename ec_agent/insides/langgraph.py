@@ -269,7 +269,7 @@ def _bookkeeping(name: str) -> bool:
 
 
 def accumulates(channel: Channel) -> bool:
-    """Whether writes to the channel go through a reducer. In other channels the last write, or last step, replaces."""
+    """Whether writes to the channel go through a reducer. In other channels a later write replaces the value."""
     return not isinstance(channel, _PLAIN) and not collects(channel)
 
 

@@ -189,7 +189,7 @@ def _paused(update: dict[str, Any]) -> dict[str, Any]:
 
 
 def _again(state: Mapping[str, Any], thread: str | None, spent: Sequence[str]) -> dict[str, Any]:
-    """Another round, n times, from where the winner has come to."""
+    """Return the update that starts another round of n rollouts, from where the winner has stopped."""
     course: Course = {**BEGINNING, "round": state["course"]["round"] + 1, "thread": thread}
     return {
         "course": course,

@@ -29,7 +29,7 @@ def arguments_of(attempt: Attempt) -> dict[str, Any]:
         "context": question.agent.context_of(question.context),
         "stream_mode": ["tasks", "values", "updates"],
         "output_keys": question.agent.state_keys,
-        "subgraphs": question.agent.is_function,  # those that the function calls
+        "subgraphs": question.agent.is_function,  # also stream the graphs that a function calls
         **({} if question.agent.is_function else question.breakpoints),
     }
     # A subgraph with checkpointer=True reads its checkpoints during the rollout. Otherwise it is enough to save once,

@@ -115,7 +115,7 @@ class Attempt:
         resumed = start.get("thread") is not None
         self.within = Within(question.known, resumed) if question.agent.is_function else None
         self.command: Any = None
-        self.paused = False  # at a breakpoint
+        self.paused = False  # whether it stopped at a breakpoint
         self.error: Exception | None = None
         self.store = StoreOverlay(question.outer_store) if question.outer_store is not None else None
         self.held = question.held.get(start.get("thread") or "", {})

@@ -227,27 +227,33 @@ def _checked(config: RunnableConfig | None) -> RunnableConfig | None:
 
 
 class LastChoice(Observer):
-    """Keeps the last choice of a run, with what is not part of the state, for ``run()`` to return."""
+    """Keeps the last choice of a run, which ``run()`` returns; the state has no trajectories."""
 
     def __init__(self) -> None:
         self.last: Chosen | None = None
 
     def chosen(self, chosen: Chosen) -> None:
-        """It may be the last."""
+        """Keep the choice: it may be the last one."""
         self.last = chosen
 
     def question_waits(self, chosen: Chosen) -> None:
-        """A run that was taken up again may come to its end here, with nothing chosen anew."""
+        """Keep the earlier choice, if none was made: a resumed run may stop at its next question."""
         self.last = self.last or chosen
 
     def question_over(self, chosen: Chosen) -> None:
-        """Its receipt is whole."""
+        """Keep the choice again, since its receipt is complete now."""
         self.last = chosen
 
 
 @contextmanager
 def _observed_by(on_event: Emit | None) -> Iterator[LastChoice]:
-    """Inside, questions tell ``on_event``, and whoever records them; not what listens to a run around this one."""
+    """Inside the ``with`` block, observe questions by ``on_event`` and keep their last choice.
+
+    The ``on_event`` of an outer run is not called: that run has events of its own.
+
+    Raises:
+        ConfigError: ``on_event`` cannot be called, or is an async function.
+    """
     if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
         raise ConfigError(f"on_event is {repr_of(on_event)}; give a plain function of one event, or leave it out")
     last = LastChoice()

@@ -28,12 +28,12 @@ def record_of(attempt: Attempt) -> Plan[Record]:
         record = _record(attempt, end={"kind": "cancelled"}, calls=_counted(attempt))
     else:
         record = yield from _come_to_its_end(attempt)
-    if attempt.cancelled:  # it may have come to its end just as it was to stop
+    if attempt.cancelled:  # also if it was cancelled at the moment when it ended
         record = cancelled(record, None)
         yield from attempt.question.leave(attempt.index)
     attempt.recorder.release()
     attempt.halts.clear()  # breaks a reference cycle, so that messages with logprobs are freed now
-    if attempt.brake is not None:  # threads that an async rollout left behind are to go no further
+    if attempt.brake is not None:  # stops threads that an async rollout has left behind, at their next call
         attempt.halts.append(attempt.brake.check)
     attempt.told.ended(record, None if attempt.cancelled else attempt.error or attempt.failure)
     return record
@@ -61,7 +61,10 @@ def _come_to_its_end(attempt: Attempt) -> Plan[Record]:
 
 
 def _counted(attempt: Attempt) -> list[dict[str, Any]]:
-    """Its calls that count; none if the user's ``calls=`` raised: the recorder does not know then which they are."""
+    """Return the attempt's calls that count, in packed form.
+
+    If the user's ``calls=`` raised an error, it is not known which calls count, so none is returned.
+    """
     failure = attempt.recorder.failure
     filtered = failure is not None and not isinstance(failure, RolloutError)
     return [] if filtered else pack_calls(attempt.recorder.counted_calls())

@@ -160,10 +160,10 @@ class Question:
         return Chosen(replace(selection, seen=seen), trajectories, actions, records, config)
 
     def watch(self, start: Mapping[str, Any]) -> Watch | None:
-        """Who watches over the rollouts of the round; nobody, unless enough may be known before they have ended.
+        """Return what cancels rollouts of a round once enough is known; ``None`` without ``cancel=True``.
 
         Args:
-            start: of a rollout; the winner that goes on alone with an answer is none of them.
+            start: the start of one of its rollouts. A winner that goes on alone with an answer is not watched.
         """
         options, number = self.options, start["round"]
         if options.stop is None or not options.cancel or (start.get("answers") is not None and not start.get("all")):
@@ -199,7 +199,7 @@ class Question:
         return self.store if self.store is not None else self.agent.store
 
     def lead(self, round: int) -> Lead | None:
-        """Which rollout of a round asks first, where they share their prompt."""
+        """Return what decides which rollout of a round asks its model first; ``None`` without ``share_prompt``."""
         return self.leads.setdefault(round, Lead()) if self.options.share_prompt is not False else None
 
     def environment(self, index: int) -> Any:

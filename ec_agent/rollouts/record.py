@@ -55,12 +55,12 @@ class End(TypedDict, total=False):
 
 
 class Stopped(TypedDict):
-    """Why the rest was cancelled.
+    """Why the remaining rollouts were cancelled.
 
     Attributes:
-        reason: what the plan said.
-        among: of which rollouts one is to be taken; ``None`` for all that ended.
-        ended: the rollouts that were over then, failed ones too.
+        reason: the plan's reason.
+        among: the rollouts that may win; ``None`` allows all that ended.
+        ended: the rollouts that were over at that moment, failed ones too.
     """
 
     reason: str
@@ -86,6 +86,7 @@ class Record(TypedDict):
         store: its writes to the long-term store.
         token: reopens its environment; ``None`` without one.
         wave: the wave in which it was started, from 0; left out in the first.
+        stopped: why rollouts were cancelled; in the record of a cancelled rollout, and of the last that ended before.
     """
 
     index: int
@@ -101,8 +102,8 @@ class Record(TypedDict):
     end: End
     store: list[list[Any]]
     token: str | None
-    wave: NotRequired[int]  # in which it was started, from 0; left out in the first
-    stopped: NotRequired[Stopped]  # of one that was cancelled, and of the one that ended last before it
+    wave: NotRequired[int]
+    stopped: NotRequired[Stopped]
 
 
 def was_cancelled(record: Record) -> bool:

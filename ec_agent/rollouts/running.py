@@ -40,7 +40,7 @@ def run(attempt: Attempt) -> Plan[None]:
     with attempt.told.running():
         try:
             yield from _run(attempt)
-        except (RolloutLeft, RunLeft):  # the latter out of a question within
+        except (RolloutLeft, RunLeft):  # RunLeft comes from a nested question
             if not attempt.cancelled:
                 raise RunLeft from None
         finally:

@@ -18,7 +18,7 @@ from ec_agent.tracing import attributes as names
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is traced.
+    """Settings of tracing.
 
     Attributes:
         tracer: makes the spans.
