@@ -133,9 +133,9 @@ class CommitGate:
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
         """Carry out a call that is one of ours; leave any other to the gate beyond."""
-        if use.inside is not None and use.inside in self._calls:
+        if use.inside is not None and use.inside in self._calls:  # one of our tools has called another tool
             return (yield from self._called_by_a_tool(self._calls[use.inside], use, execute))
-        if self.beyond is not None and self.beyond.has(use):
+        if self.beyond is not None and self.beyond.has(use):  # an earlier round has carried this call out
             return (yield from self.beyond.plan(use, execute))
         call_id = use.call_id if use.call_id is not None else self._made_up_call(use)
         planned = self._calls.get(call_id or "")
@@ -162,7 +162,7 @@ class CommitGate:
             ended = True
             raise
         except GraphInterrupt:
-            with self._lock:
+            with self._lock:  # calls may run in threads of one tool node
                 self._asked.add(call_id)
             yield from self._wait_for_others()
             raise
@@ -224,7 +224,7 @@ class CommitGate:
         """Run a tool that one of our calls calls in turn. If it commits, it gets a key of its own."""
         if self.beyond is None or not self.beyond.commits(use.tool.name, use.tool):
             return (yield execute)
-        with self._lock:
+        with self._lock:  # numbered, so that two equal calls inside one tool are two actions
             self._nested[outer.key] = count = self._nested.get(outer.key, 0) + 1
         args = {k: v for k, v in use.input.items() if k in use.tool.args} if isinstance(use.input, dict) else use.input
         key = f"{outer.key}/{use.tool.name}/{count}"

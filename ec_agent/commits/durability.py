@@ -23,7 +23,7 @@ def written_down(config: Mapping[str, Any]) -> Plan[None]:
         CommitError: a checkpoint is not saved within 5 seconds.
     """
     saver, conf = saver_of(config), config.get("configurable") or {}
-    if saver is None or conf.get(DURABILITY) == "exit":
+    if saver is None or conf.get(DURABILITY) == "exit":  # nothing is saved before the end of such a run
         return
     for namespace, checkpoint in checkpoints_of(conf).items():
         place = {

@@ -48,7 +48,7 @@ def _marked(tool: Any, effect: Effect) -> Any:
     if not isinstance(tool, BaseTool):
         name = {"commit": "commit_tool", "read_only": "read_only"}[effect]
         raise ConfigError(f"@{name} was given {repr_of(tool)}, which is not a tool; write it above @tool, not below")
-    tool.metadata = {**(tool.metadata or {}), EFFECT: effect}
+    tool.metadata = {**(tool.metadata or {}), EFFECT: effect}  # metadata survives copies of the tool
     return tool
 
 

@@ -257,7 +257,7 @@ def _same(done: Done, use: Use) -> bool:
 def gated(gate: Gate) -> Iterator[None]:
     """Inside the ``with`` block, every tool call in this context, or in a copy of it, asks this gate first."""
     install_patch()
-    tokens = current_gate.set(gate), _outer.set(None)
+    tokens = current_gate.set(gate), _outer.set(None)  # calls of a nested rollout are not inside an outer tool call
     try:
         yield
     finally:
@@ -277,6 +277,7 @@ def _at_the_gate(run: ToolRun, execute: Step) -> Plan[Any] | None:
 
 def _passing(gate: Gate, run: ToolRun, execute: Step) -> Plan[Any]:
     use = Use(run.tool, run.given, run.call_id, _outer.get(), place_here(), gate.answers_seen)
+    # A tool may call tools, or ask an agent with tools: for these, the model's call that led to them is the outer one.
     token = _outer.set(use.asked if use.answers is not None else None)
     try:
         return (yield from gate.plan(use, execute))

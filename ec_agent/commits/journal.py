@@ -159,6 +159,7 @@ class SQLiteJournal(_Threaded):
             make_private(self.path)
         try:
             with closing(sqlite3.connect(self.path, timeout=self._timeout)) as connection:
+                # The intent must be on disk before the action begins: a power cut must not lose it.
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute(
                     "CREATE TABLE IF NOT EXISTS commits (key TEXT, attempt INTEGER, intent_type TEXT, intent BLOB, "
@@ -213,6 +214,7 @@ class SQLiteJournal(_Threaded):
         check_entry(key, attempt, intent=intent)
         row = (key, attempt, *self._kept("intent", intent))
         with self._open() as connection:
+            # Of two processes that claim an attempt, the primary key lets only one insert its row.
             sql = "INSERT OR IGNORE INTO commits (key, attempt, intent_type, intent) VALUES (?, ?, ?, ?)"
             return connection.execute(sql, row).rowcount == 1
 

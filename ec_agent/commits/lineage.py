@@ -106,6 +106,8 @@ def standing(config: RunnableConfig, inner: RunnableConfig | None = None) -> Pla
 
 @dataclass(frozen=True, slots=True)
 class _Way:
+    """The history of one graph: its first checkpoint, its number of steps, the checkpoints passed, and the last one."""
+
     root: str
     steps: int
     behind: frozenset[str]
@@ -122,14 +124,14 @@ def _way(saver: BaseCheckpointSaver[Any], thread: str, space: str, checkpoint: s
     child = ""
     while (link := (yield from _link(saver, thread, space, here))) is not None:
         root = here
-        if child == "loop":
+        if child == "loop":  # the next checkpoint is the result of this one's superstep, so the superstep is complete
             behind.add(here)
         if link.source == "input" or link.parent is None:
             break
         branched = space == "" and link.source in ("fork", "update")
         if branched and (yield from _on_purpose(saver, thread, here, link.parent)):
             break
-        steps += link.source != "fork"
+        steps += link.source != "fork"  # a fork only copies a checkpoint
         child, here = link.source, link.parent
     return _Way(root, steps, frozenset(behind), last)
 

@@ -93,6 +93,8 @@ class Once:
         if last is not None and status not in UNDONE:
             if status == CLOSED:
                 raise CommitError(_overtaken(key, what, args))
+            # The key is made of places, not of arguments. So another action here means that the step was repeated and
+            # the model has answered differently: doing that action too would be a second one in place of the first.
             if (last.intent["tool"], last.intent["args"]) != (what, repr(args)):
                 raise CommitUncertain(_another(key, last, what, args), key, [action_of(key, last)])
             if status == "done":
@@ -105,7 +107,7 @@ class Once:
             "tool": what,
             "args": repr(args),
             "at": time.time(),
-            "by": uuid.uuid4().hex,
+            "by": uuid.uuid4().hex,  # tells this claim from an equal one of another worker
             "key": key,
             "call": call_id,
         }

@@ -97,11 +97,12 @@ class RunLog:
             taken = {key for each in steps if each["calls"] != said for key in each["keys"]}
             chosen = yield from self._free(theirs[-1] if theirs else keys, taken)
             step = {**bare, "keys": chosen, "position": self.standing.position}
-            if step in steps:
+            if step in steps:  # logged by an earlier attempt of this worker, or by another with the same history
                 break
             if (yield call(self.journal, "claim", self.key, len(entries), self._intent(step))):
                 steps.append(step)
                 break
+            # Another worker has logged a step in between: read the log again.
         # Only earlier steps are looked at: whoever logs a step later will find this one, and deal with it.
         first = next(place for place, each in enumerate(steps) if _is_same(each, step) and each["keys"] == chosen)
         yield from self._close_others(steps[:first], steps, step)
@@ -135,6 +136,8 @@ class RunLog:
             # the second place the result of the first.
             if _is_same(other, step) or other["keys"] == step["keys"]:
                 continue
+            # Several workers may have logged the same step, each at its own checkpoints. One that is in our history is
+            # enough.
             ways = [each["position"] for each in steps if _is_same(each, other)]
             if other["place"] != step["place"] and any(self.standing.follows(way) for way in ways):
                 continue
@@ -147,7 +150,7 @@ class RunLog:
             status = status_of(entries[-1] if entries else None)
             if status == CLOSED:
                 return
-            if status not in UNDONE:
+            if status not in UNDONE:  # too late to close it: the other action has begun, so this one may not
                 raise _elsewhere(entries[-1], key, step)
             intent = {"tool": name, "args": args, "at": time.time(), "by": uuid.uuid4().hex, "key": key, CLOSED: True}
             if (yield call(self.journal, "claim", key, len(entries), intent)):

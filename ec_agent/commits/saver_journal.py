@@ -75,7 +75,7 @@ class SaverJournal:
         self._thread = text("thread_id", thread_id, "the thread's id, as text")
 
     def _place(self, key: str) -> dict[str, Any]:
-        name = str(uuid.uuid5(uuid.NAMESPACE_URL, key))
+        name = str(uuid.uuid5(uuid.NAMESPACE_URL, key))  # some checkpointers take only UUIDs as checkpoint ids
         where = {"thread_id": self._thread, "checkpoint_ns": f"{IN_SAVER}{name}", "checkpoint_id": name}
         return {"configurable": where}
 
@@ -103,7 +103,7 @@ class SaverJournal:
     def _claim(self, key: str, attempt: int, intent: dict[str, Any]) -> Plan[bool]:
         check_entry(key, attempt, intent=intent)
         place = self._place(key)
-        if attempt == 0:
+        if attempt == 0:  # writes need a checkpoint that they belong to
             checkpoint = {**empty_checkpoint(), "id": place["configurable"]["checkpoint_id"]}
             above = {"configurable": {k: v for k, v in place["configurable"].items() if k != "checkpoint_id"}}
             yield self._asked("put", above, checkpoint, {"source": "update", "step": 0}, {})

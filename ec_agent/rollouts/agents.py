@@ -116,7 +116,7 @@ class Agent:
             raise AgentError(f"the agent is of type {type(agent).__name__}; {ANYTHING}")
 
     def _take_graph(self, agent: Pregel[Any, Any, Any, Any]) -> None:
-        if agent.checkpointer is not False:
+        if agent.checkpointer is not False:  # a second box, in which the graph remembers over turns; see graph()
             lasting = agent.copy({"checkpointer": True})
             self._take_function(_stopping(lasting.invoke), _stopping(lasting.ainvoke), agent.get_name())
             self._lasting = self._graph

@@ -189,6 +189,7 @@ def retry_pause(policies: Sequence[RetryPolicy], error: Exception | None, tried:
         tried: how many attempts were made so far.
     """
     policy = next((policy for policy in policies if error is not None and _knows(policy, error)), None)
+    # A spent budget stays spent, so a retry could not succeed.
     if policy is None or tried >= policy.max_attempts or isinstance(error, TokenBudgetError):
         return None
     seconds = min(policy.max_interval, policy.initial_interval * policy.backoff_factor ** (tried - 1))

@@ -336,6 +336,7 @@ class Writes(list[Command[Any]]):
             "from the node as they are, or call best_of_n(...).as_agent().invoke(...) to get the full state"
         )
 
+    # Methods of a dict, which a list lacks: they raise our error, which tells what to do, instead of AttributeError.
     get = keys = values = items = update = setdefault = popitem = _not_a_state
     __add__ = __radd__ = __mul__ = __or__ = __ror__ = __ior__ = _not_a_state
 

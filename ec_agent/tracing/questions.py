@@ -83,7 +83,7 @@ class SpanObserver(Observer):
                 yield
             finally:
                 self._end_choice()
-                while self._rollouts:
+                while self._rollouts:  # without a choice, nothing else ends these spans
                     self._rollouts.popitem()[1][1].end()
 
     def question_asked(self, name: str, n: int) -> None:

@@ -38,7 +38,7 @@ class Settings:
             return self.tracer.start_span(str(text_of(name)), attributes=names.fitting(attributes), **more)
         except Exception as error:
             _warn_once(error)
-            return NonRecordingSpan(get_current_span().get_span_context())
+            return NonRecordingSpan(get_current_span().get_span_context())  # spans beneath it keep their parent
 
 
 _warned: set[str] = set()
