@@ -14,8 +14,8 @@ ASK_BY_NAME = "compare by these alone with selector=LowestCentroid(signal='surpr
 
 
 NOT_FROM_CACHE = (
-    "switch the cache off for these rollouts (cache=False on the model), or clear it of what it was told without "
-    "logprobs; ChatOpenAI over the Responses API never caches them"
+    "switch the cache off for these rollouts (cache=False on the model), or delete the answers that it has without "
+    "logprobs; ChatOpenAI over the Responses API never caches logprobs"
 )
 
 

@@ -229,9 +229,11 @@ class _Batch:
         return _Lows(theta, mask, starts, lengths, starts.searchsorted(self.candidates))
 
     def _closings(self, lows: _Lows, k: int) -> tuple[IntArray, IntArray]:
-        """For each candidate: where a phase that holds it ends (exclusive), and a number.
+        """Find the phase that each candidate would belong to if it is high.
 
-        The number is the same for two candidates exactly if they are in the same phase, and it rises with the phases.
+        Returns:
+            Two arrays with one entry per candidate: where its phase ends (exclusive), and a number of the phase. Phases
+            that come later have higher numbers.
         """
         long = lows.lengths >= min(k, len(self.known) + 1)
         following = np.concatenate(([0], np.cumsum(long)))[lows.following]

@@ -65,7 +65,7 @@ class HermesProtocol:
         return "\n".join(part for part in (message.text, *blocks) if part)
 
     def result(self, message: ToolMessage) -> str:
-        """Return the result in its tags."""
+        """Return the text of a tool's result in ``<tool_response>`` tags."""
         return f"<tool_response>\n{message.text}\n</tool_response>"
 
     def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:

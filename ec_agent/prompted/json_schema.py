@@ -112,7 +112,7 @@ class JsonSchemaProtocol:
         return steps.said(message, steps.answer_key(offer.tools), self.wrapper)
 
     def result(self, message: ToolMessage) -> str:
-        """Return the result unchanged."""
+        """Return the text of a tool's result unchanged."""
         return message.text
 
     def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:

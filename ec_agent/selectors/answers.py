@@ -48,5 +48,5 @@ def check_normalize(normalize: Any) -> None:
     function("normalize", normalize, rather, of=1)
     if inspect.iscoroutinefunction(normalize) or inspect.iscoroutinefunction(type(normalize).__call__):
         raise refusal(
-            "normalize", normalize, f"{rather} that is no coroutine function: its answers would never be equal"
+            "normalize", normalize, f"{rather} that is not a coroutine function, whose results are never equal"
         )

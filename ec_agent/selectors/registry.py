@@ -106,4 +106,4 @@ def _rather_than(selector: Any) -> str:
         kind = plain[near[0]].__name__ if near else ""
         rather = f"selector={kind}(), after `from ec_agent.selectors import {kind}`" if near else f"one of {known}"
         return f"an object, not its name: {rather}"
-    return "an object with name, signals and select(candidates): LowestCentroid(), say"
+    return "an object with name, signals and select(candidates), such as LowestCentroid()"

@@ -115,7 +115,7 @@ def _few_tokens(known: Sequence[Candidate], signal: str) -> str | None:
 def _argmax(known: Sequence[Candidate], signal: str) -> str | None:
     whom = affected([_at_the_highest(c, signal) for c in known])
     return whom and (
-        f"{whom} have their centroid where their highest {signal} is: it tells of that one token alone; {OTHERWISE}"
+        f"{whom} have their centroid where their highest {signal} is, so it depends on that one token; {OTHERWISE}"
     )
 
 
@@ -145,7 +145,7 @@ def _low_coverage(known: Sequence[Candidate], signal: str) -> str | None:
     whom = affected([share < 1 - CHANCE for share in shares])
     return whom and (
         f"{whom} have the {signal} of less than {1 - CHANCE:.0%} of their tokens (of {min(shares):.0%} at worst): "
-        f"what was not seen could turn the order; {COVER}"
+        f"the other tokens could change the order; {COVER}"
     )
 
 
@@ -155,21 +155,21 @@ def _unequal_coverage(known: Sequence[Candidate], signal: str) -> str | None:
         return None
     return (
         f"coverage differs between rollouts, from {min(shares):.0%} to {max(shares):.0%}: "
-        f"they are compared by different parts of what they did; {COVER}"
+        f"so different parts of them are compared; {COVER}"
     )
 
 
 def _left_out(candidates: Sequence[Candidate]) -> str | None:
     whom = affected([c.unscored not in (None, NO_MODEL) for c in candidates if c.error is None])
-    return whom and f"{whom} have logprobs for too few of their tokens: the order is that of the others alone; {COVER}"
+    return whom and f"{whom} have logprobs for too few of their tokens, so only the others are ranked; {COVER}"
 
 
 def _without_a_model(candidates: Sequence[Candidate]) -> str | None:
     whom = affected([c.unscored == NO_MODEL for c in candidates if c.error is None])
     return (
         whom
-        and f"{whom} called no model, so nothing tells how sure they were: the order is that of the others alone; "
-        "leave it where that is meant, else call models through LangChain or an openai client"
+        and f"{whom} called no model, so they have no logprobs, and only the others are ranked; leave it if "
+        "this is intended, else call models through LangChain or an openai client"
     )
 
 
@@ -179,7 +179,7 @@ def _unequal_lengths(known: Sequence[Candidate]) -> str | None:
         return None
     return (
         f"rollouts differ much in length, from {min(lengths)} to {max(lengths)} tokens: "
-        "the order may follow when they stopped; compare with Shortest(), and leave it where that picks another"
+        "the order may reflect nothing but their length; compare with Shortest(), and ignore this if it picks another"
     )
 
 

@@ -45,7 +45,7 @@ class WindowSelector(ScoreSelector):
         if whom is None:
             return notes
         return (
-            f"{whom} are no longer than the window of {self.window} tokens: it is then the mean of the whole rollout; "
+            f"{whom} are no longer than the window of {self.window} tokens, so their score is a mean of all tokens; "
             "set a shorter window=, use longer rollouts, or leave it",
             *notes,
         )

@@ -258,7 +258,7 @@ def _speaks(choice: Any) -> bool:
 
 
 def _asked(part: Any) -> tuple[Any, Any]:
-    """Return what all parts of one answer of Gemini have in common without an id: the model, the prompt's size."""
+    """Return the model and the size of the prompt, which identify an answer of Gemini whose parts have no id."""
     usage = first(part, "usageMetadata", "usage_metadata")
     return first(part, "modelVersion", "model_version"), first(usage, "promptTokenCount", "prompt_token_count")
 
