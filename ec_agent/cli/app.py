@@ -48,27 +48,42 @@ def demo(question: str | None, **options: Any) -> None:
     "--format",
     "format_name",
     type=click.Choice(["traces", "inspect", "langsmith", "reference", "responses"]),
-    help="What the files are.  [default: each is looked at]",
+    help="The kind of the files.  [default: recognised from each file]",
 )
-@click.option("--top-percent", default=1.0, show_default=True, help="Tokens in the top so many percent start a phase.")
-@click.option("--bottom-percent", default=80.0, show_default=True, help="Tokens in the bottom so many percent are low.")
-@click.option("--consecutive-low", default=2, show_default=True, help="So many low tokens in a row end a phase.")
-@click.option("--min-coverage", default=0.5, show_default=True, help="Smallest share of tokens with an entropy.")
+@click.option(
+    "--top-percent",
+    default=1.0,
+    show_default=True,
+    help="Percentage of tokens, those of highest entropy, that may start a phase.",
+)
+@click.option(
+    "--bottom-percent",
+    default=80.0,
+    show_default=True,
+    help="Percentage of tokens, those of lowest entropy, that count as low.",
+)
+@click.option("--consecutive-low", default=2, show_default=True, help="Number of low tokens in a row that end a phase.")
+@click.option(
+    "--min-coverage",
+    default=0.5,
+    show_default=True,
+    help="Smallest share of tokens with an entropy for a rollout to be scored.",
+)
 @click.option(
     "--signal",
     default="entropy",
     show_default=True,
     type=click.Choice(["entropy", "surprisal"]),
-    help="surprisal needs the logprobs of the sampled tokens alone; the two cannot be compared.",
+    help="surprisal needs only the logprobs of the sampled tokens. Centroids of the two cannot be compared.",
 )
-@click.option("--one-rollout", is_flag=True, help="A file's records are the calls of one rollout, in order.")
-@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read; else it is left out.")
+@click.option("--one-rollout", is_flag=True, help="The records of a file are the LLM calls of one rollout, in order.")
+@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read, instead of leaving it out.")
 @click.option(
     "--max-depth",
     type=click.IntRange(1, 500),
     default=200,
     show_default=True,
-    help="Levels of arrays and objects within each other in a record.",
+    help="How deep arrays and objects may be nested in a record.",
 )
 @click.option(
     "--max-record",
@@ -76,9 +91,11 @@ def demo(question: str | None, **options: Any) -> None:
     type=click.IntRange(1, 1 << 20),
     help="Size of a record, unpacked.  [default: 256; of a zip at most 200 times its packed size]",
 )
-@click.option("--sweep", is_flag=True, help="27 settings at once over a file of entropies, .npz or .npy.")
-@click.option("--out", type=FilePath(path_type=Path), help="With --sweep.  [default: FILE.sweep.npy]")
-@click.option("--fresh", is_flag=True, help="With --sweep: start over.")
+@click.option("--sweep", is_flag=True, help="Score a file of entropies (.npz, .npy) under 27 settings at once.")
+@click.option(
+    "--out", type=FilePath(path_type=Path), help="With --sweep: the file for the centroids.  [default: FILE.sweep.npy]"
+)
+@click.option("--fresh", is_flag=True, help="With --sweep: start again, and overwrite the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout; with --sweep, per setting.")
 def score(
     files: tuple[Path, ...],
@@ -92,7 +109,7 @@ def score(
     max_record: int | None,
     **options: Any,
 ) -> None:
-    """Score saved logprobs, your own or those in a log: the lowest centroid of a task is the best bet.
+    """Score saved logprobs, your own or those in a log, and mark the rollout with the lowest centroid of each task.
 
     FILE is a trace file of ec-agent; a log of Inspect (.eval, .json); runs exported from LangSmith; the
     reference code's entropy_results.jsonl; or JSON or JSONL with a rollout a record: a line, an element of an array
@@ -101,10 +118,10 @@ def score(
     rollout of several LLM calls. An "id" is shown. - reads standard input.
 
     Files may be of any size; one record is in memory at a time, and takes ten to twenty times its size. Records that
-    cannot be read, or are beyond --max-depth or --max-record, are named with their place and left out.
+    cannot be read, or that exceed --max-depth or --max-record, are left out; standard error names them.
 
-    With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote. Every centroid of every setting
-    goes into --out; stopped or killed, the same command goes on where it was.
+    With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote. The centroids
+    for every setting are written to --out. After a stop or a kill, the same command continues.
     """
     most = None if max_record is None else max_record << 20
     sweep, out, fresh = (options.pop(name) for name in ("sweep", "out", "fresh"))
@@ -132,16 +149,16 @@ def score(
 
 @app.command()
 @click.argument("target", required=False)
-@click.option("--model", help="The model's name; with a URL.")
+@click.option("--model", help="With a URL: the name by which the endpoint knows the model.")
 @click.option("--api-key-env", help="Environment variable that holds the key.  [default: OPENAI_API_KEY, if set]")
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds an answer may take; with a URL.")
+@click.option("--timeout", default=30.0, show_default=True, help="With a URL: how many seconds an answer may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def doctor(target: str | None, model: str | None, api_key_env: str | None, timeout: float, as_json: bool) -> None:
-    """Ask a model some sixteen small questions: do its answers come with logprobs, and what is to be set?
+    """Find out whether a model returns logprobs, and what to set, by about sixteen small questions.
 
     TARGET is the base URL of an OpenAI-compatible endpoint, with --model; or module:name of a LangChain chat
     model, of one with parameters bound, or of a function that makes one. Modules of this directory are found.
-    What it says to set it has set and asked before, as best_of_n would: four of the requests. docs/doctor.md has each.
+    The doctor tries each setting before it suggests it. docs/doctor.md explains every question.
 
     \b
     Exit codes:
@@ -159,7 +176,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.argument("tasks")
 @click.option("--agent", required=True, help="The agent under test, module:name.")
 @click.option("--model", help="For a function with a parameter named model: the chat model it is given.")
-@click.option("--base-url", help="Of that model's OpenAI-compatible endpoint.  [default: OPENAI_BASE_URL, if set]")
+@click.option("--base-url", help="URL of that model's OpenAI-compatible endpoint.  [default: OPENAI_BASE_URL, if set]")
 @click.option("--api-key-env", help="Environment variable that holds its key.  [default: OPENAI_API_KEY, if set]")
 @click.option(
     "--tools",
@@ -167,25 +184,32 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
     help="How that model calls tools: the endpoint's own way, or in its text, where tokens have logprobs.  "
     "[default: native]",
 )
-@click.option("--model-arg", multiple=True, metavar="NAME=VALUE", help="Of that model: max_tokens=4096, top_p=0.95 ...")
+@click.option(
+    "--model-arg",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An argument of that model, such as max_tokens=4096 or top_p=0.95.",
+)
 @click.option("-n", "--n", default=8, show_default=True, help="Rollouts per task.")
 @click.option("--out", type=FilePath(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
-@click.option("--seed", default=0, show_default=True, help="Of the run; each rollout's seed derives from it.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the run, from which each rollout's seed is made.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--concurrency", default=4, show_default=True, help="Rollouts at once.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many tasks.")
 @click.option("--max-tokens", type=int, help="Generated tokens per rollout; one that needs more fails.")
 @click.option("--timeout", type=float, help="Seconds per rollout; one that needs more fails.")
 @click.option("--recursion-limit", default=100, show_default=True, help="Supersteps per rollout.")
-@click.option("--token-budget", type=int, help="Generated tokens over the whole run; then no rollout starts.")
-@click.option("--call-budget", type=int, help="Model calls over the whole run; then no rollout starts.")
+@click.option(
+    "--token-budget", type=int, help="Generated tokens over the whole run; when they are spent, no rollout starts."
+)
+@click.option("--call-budget", type=int, help="Model calls over the whole run; when they are spent, no rollout starts.")
 @click.option("--no-greedy", is_flag=True, help="Leave out the baseline, one more rollout per task at temperature 0.")
-@click.option("--request-logprobs", is_flag=True, help="Ask for logprobs where the agent does not.")
+@click.option("--request-logprobs", is_flag=True, help="Ask for logprobs in requests that do not ask for them.")
 @click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
-@click.option("--fresh", is_flag=True, help="Delete what the file holds and start over.")
+@click.option("--fresh", is_flag=True, help="Delete what the file holds, and start again.")
 @click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
-@click.option("--same-agent", is_flag=True, help="Go on though the agent's code or model has changed.")
-@click.option("--dry-run", is_flag=True, help="Load tasks and agent, say what is known of the costs, and run nothing.")
+@click.option("--same-agent", is_flag=True, help="Continue although the agent's code or model has changed.")
+@click.option("--dry-run", is_flag=True, help="Load tasks and agent, print the expected costs, and run nothing.")
 def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     """Run your agent N times on each of your tasks, and store every rollout with its verdict.
 
@@ -195,7 +219,7 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     task, called for each task, or one named model, given the chat model of --model. Modules of this directory are
     found.
 
-    Stopped or killed, the same command goes on where it was; no stored rollout is run again.
+    After a stop or a kill, the same command continues the run; no stored rollout runs again.
 
     \b
     Exit codes:
@@ -216,7 +240,12 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
 @click.option(
     "--input", "given", help="The graph's input: JSON, @FILE or - with JSON, or the text of a user's message."
 )
-@click.option("-n", "--n", type=click.IntRange(min=1), help="Wrap what SOURCE names in best_of_n, of so many rollouts.")
+@click.option(
+    "-n",
+    "--n",
+    type=click.IntRange(min=1),
+    help="Wrap the agent that SOURCE names in best_of_n, with so many rollouts.",
+)
 @click.option("--no-follow", is_flag=True, help="Show what a file holds now, and stop.")
 def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> None:
     """Watch rollouts while they run: state, calls, tokens, entropies and the tool at work, a row for each.
@@ -228,8 +257,8 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
       -              the same on standard input
       runs/x.db      an evaluation that runs elsewhere, rollout by rollout
 
-    Modules of this directory are found. On a terminal the rows are drawn over and over, elsewhere there are plain
-    lines. Ctrl-C ends it with exit code 130; other processes are not touched.
+    Modules of this directory are found. On a terminal the rows are drawn again and again; elsewhere plain lines are
+    printed. Ctrl-C ends the command with exit code 130, and leaves other processes alone.
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.watch import run_watch
 
@@ -239,19 +268,19 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
 @app.command()
 @click.argument("run", type=FilePath(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", type=FilePath(path_type=Path), default=Path("settings.json"), show_default=True)
-@click.option("--selectors", default="", help="Comma-separated names; left out, all but the confounds.")
+@click.option("--selectors", default="", help="Names with commas between them.  [default: all but the confounds]")
 @click.option("--folds", default=5, show_default=True, help="Outer folds, each of whole tasks.")
-@click.option("--repeats", default=20, show_default=True, help="How often to deal the tasks into folds.")
-@click.option("--seed", default=0, show_default=True, help="Of the dealing.")
-@click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
+@click.option("--repeats", default=20, show_default=True, help="How often to draw the folds.")
+@click.option("--seed", default=0, show_default=True, help="Seed of these draws.")
+@click.option("--partial", is_flag=True, help="Accept an unfinished run, and take its complete tasks.")
 @click.option("--stop", is_flag=True, help="Choose a stopping plan too: the one that takes the fewest tokens.")
-@click.option("--max-loss", default=0.005, show_default=True, help="With --stop: accuracy that it may lose.")
+@click.option("--max-loss", default=0.005, show_default=True, help="With --stop: how much accuracy the plan may lose.")
 def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
     """Choose a selector and its settings on a stored run, by nested cross-validation over its tasks.
 
-    RUN is a file that `ec-agent eval` wrote. What is reported is what settings chosen so are worth on tasks they
-    were not chosen on; what tuning on the test set would have claimed stands beside it, so that the leak shows. The
-    settings file is read with `best_of_n(agent, **load_settings(FILE))`.
+    RUN is a file that `ec-agent eval` wrote. The command prints what the choice is worth on tasks on which it was not
+    made, and beside it what tuning on the test set would have claimed. Read the settings file with
+    `best_of_n(agent, **load_settings(FILE))`.
     """
     from ec_agent.cli.calibrate import run_calibrate
 
@@ -277,15 +306,17 @@ def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
     help="A stopping plan to replay beside the selectors: agreement:2,2,4:threshold=0.75, say. May be repeated; left "
     "out, the usual plans are beside the majority vote and the lowest centroid.",
 )
-@click.option("--resamples", default=9999, show_default=True, help="Of intervals and p-values, each.")
-@click.option("--partial", is_flag=True, help="Take the tasks that have all their rollouts, where others do not.")
-@click.option("--task", help="With --html: one task's rollouts alone, token by token; nothing is compared.")
+@click.option(
+    "--resamples", default=9999, show_default=True, help="Number of resamples for the intervals, and for the p-values."
+)
+@click.option("--partial", is_flag=True, help="Accept an unfinished run, and take its complete tasks.")
+@click.option("--task", help="With --html: a page of this task's rollouts alone, token by token.")
 def report(run: Path, **options: Any) -> None:
     """Compare selectors on what `ec-agent eval` stored: accuracy with intervals, confounds, what may be concluded.
 
-    RUN is the file that eval wrote, or one of recorded selections, of which --html shows the rollouts. No model is
-    called. By default all selectors are compared, with their settings as declared, and each of them counts in the
-    correction of the p-values, those that rank alike once: --selectors names those that you mean.
+    RUN is the file that eval wrote; or a file of recorded selections, whose rollouts --html shows. No model is called.
+    By default all selectors are compared, with their declared settings. The p-values are corrected for the number of
+    selectors compared (selectors that rank alike count once), so name the ones you mean with --selectors.
     """
     from ec_agent.cli.report import run_report
 
@@ -294,7 +325,7 @@ def report(run: Path, **options: Any) -> None:
 
 @app.group()
 def fetch() -> None:
-    """Fetch what pip alone does not install."""
+    """Fetch the model, or the tasks, that pip does not install."""
 
 
 @fetch.command("model")

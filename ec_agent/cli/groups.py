@@ -22,7 +22,7 @@ def traces() -> None:
 
 @traces.command("ls")
 @click.argument("file", type=_FILE)
-@click.option("--rollouts", "each", is_flag=True, help="A line per rollout, rather than per task or selection.")
+@click.option("--rollouts", "each", is_flag=True, help="Print a line per rollout, not per task or selection.")
 @click.option("--config", help=_PHASES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def traces_ls(file: Path, each: bool, config: str | None, as_json: bool) -> None:
@@ -61,15 +61,18 @@ def traces_export(file: Path, folder: Path, config: str | None) -> None:
 
 @traces.command("prune")
 @click.argument("file", type=_FILE)
-@click.option("--keep", type=click.IntRange(min=0), help="Spare the latest so many selections.")
-@click.option("--older-than", metavar="AGE", help="Spare what is younger, as 30d, 12h or 8w.")
-@click.option("--losers", is_flag=True, help="Of each selection, take the losing rollouts alone; the receipt stays.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option("--keep", type=click.IntRange(min=0), help="Keep the latest so many selections.")
+@click.option("--older-than", metavar="AGE", help="Delete only selections older than this: 30d, 12h, 8w.")
+@click.option(
+    "--losers", is_flag=True, help="Delete only the losing rollouts of each selection; the receipt and the winner stay."
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def traces_prune(file: Path, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool) -> None:
-    """Delete recorded selections from FILE that fit all that is asked for, and give the room back.
+    """Delete the recorded selections in FILE that match all options given, and make the file smaller.
 
-    The rollouts of an evaluation are never touched: `ec-agent eval` would run them again. Delete its file instead.
+    The rollouts of an evaluation are never deleted, because `ec-agent eval` would run them again. Delete its file
+    instead.
     """
     from ec_agent.cli.traces_prune import run_prune
 
@@ -78,7 +81,7 @@ def traces_prune(file: Path, keep: int | None, older_than: str | None, losers: b
 
 @click.group()
 def commits() -> None:
-    """Look after commits: actions of winners, and those of which nobody knows whether they were done.
+    """List commits (the actions of winners), and settle those of which nobody knows whether they were done.
 
     FILE is what SQLiteJournal(FILE) wrote, or the database of a SQLite checkpointer, where commits are kept by default.
     """
@@ -86,7 +89,7 @@ def commits() -> None:
 
 @commits.command("ls")
 @click.argument("file", type=_FILE)
-@click.option("--all", "every", is_flag=True, help="Those too whose outcome is known.")
+@click.option("--all", "every", is_flag=True, help="Also list commits whose outcome is known.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def commits_ls(file: Path, every: bool, as_json: bool) -> None:
     """List the commits in FILE whose outcome is not known: key, call, when it was begun, thread.
@@ -106,9 +109,9 @@ def commits_ls(file: Path, every: bool, as_json: bool) -> None:
 @click.option("--done", metavar="RESULT", help="It was done: what the tool would have returned.")
 @click.option("--not-done", is_flag=True, help="It was not done: the resumed run does it, once, under the same key.")
 def commits_settle(file: Path, key: str, done: str | None, not_done: bool) -> None:
-    """Note how the commit with this KEY in FILE turned out, once you have looked; the resumed run goes on from there.
+    """Note whether the commit with this KEY in FILE was done. Find that out first; the resumed run relies on it.
 
-    KEY is the idempotency key that `ec-agent commits ls` and CommitUncertain name, or how it begins.
+    KEY is the idempotency key that `ec-agent commits ls` and CommitUncertain show, or its first characters.
 
     \b
     Examples:

@@ -88,7 +88,9 @@ def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
         return
     other = next((way for way in ways if way.best_of_n.get("request_logprobs")), None)
     if other is not None and ("disable_streaming" in settings or needed or itself):
-        yield Hint(f"or best_of_n(..., request_logprobs=True), which asks so by itself{_tried(other)}", needed=False)
+        yield Hint(
+            f"or best_of_n(..., request_logprobs=True), which sets this in every request{_tried(other)}", needed=False
+        )
 
 
 def _why(known: Known, settings: dict[str, Any], itself: bool) -> Iterator[str]:
@@ -101,7 +103,7 @@ def _why(known: Known, settings: dict[str, Any], itself: bool) -> Iterator[str]:
         elif known.marked("tools_stream", Mark.NO):
             yield "with tools and streaming there are no logprobs"
         else:
-            yield "streamed by this class, logprobs do not arrive"
+            yield "this class loses the logprobs of streams"
     elif "disable_streaming" in settings:
         yield "with tools and streaming there are no logprobs"
     if itself and "disable_streaming" in settings:
@@ -121,7 +123,7 @@ def _around(known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
             f"whose tokens have logprobs{_tried(wrap)}"
         )
     )
-    instead = written_out or "PromptedToolModel, which writes them as text, was tried, and helps neither"
+    instead = written_out or "PromptedToolModel, which writes them as text, was tried, and does not help either"
     turned = known.answers.get(known.tools)
     if main.tools and main.prompted is None:
         pass  # with these settings tool calls have them
@@ -137,7 +139,7 @@ def _around(known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
     elif main.prompted is not None:
         yield Hint(f"through this class tool calls lose their logprobs. {instead}", needed=True)
     elif main.coverage is not None and main.tools is None and not known.failed("tools_stream"):
-        yield Hint("with a tool on offer logprobs did not arrive, whatever was set: use none", needed=True)
+        yield Hint("with a tool on offer no logprobs came, whatever was set: use no tools", needed=True)
     least = main.best_of_n.get("min_coverage")
     best = known.best
     if least is not None and best is not None:
@@ -169,28 +171,30 @@ def _flags(known: Known, alone: bool) -> Iterator[Hint]:
     flags = list(dict.fromkeys(flag for each in refusals if isinstance(each, Refusal) for flag in each.flags))
     flags = [f"{flag} {MOST}" if flag == "--max-logprobs" else flag for flag in flags]
     if flags:
-        how = f"start the server with {' '.join(flags)} (its manual has their values), for want of which it refused"
+        how = f"start the server with {' '.join(flags)}, which its refusal is about (its manual has their values)"
         yield Hint(how if alone else f"or {how}", needed=alone, server=tuple(flags))
 
 
 def _to_know(known: Known) -> Iterator[Hint]:
     """What bears on the numbers."""
     if known.plain.limit is not None and known.plain.limit < FEW:
-        yield Hint(f"{known.plain.limit} candidates make a coarse entropy: compare centroids with care", False)
+        yield Hint(f"with {known.plain.limit} candidates entropies are coarse: compare centroids with care", False)
     if known.marked("temperature", Mark.NO):
-        yield Hint("logprobs are after temperature: give all rollouts one, or their entropies do not compare", False)
+        yield Hint(
+            "logprobs are after temperature: give all rollouts the same, or their entropies cannot be compared", False
+        )
     if known.marked("seed", Mark.NO):
-        yield Hint("a seed does not repeat an answer here: spread rollouts by temperature, not by seed", False)
+        yield Hint("the same seed gives another answer here: make rollouts differ by temperature, not by seed", False)
     if known.marked("model", Mark.NO):
         told = known.findings["model"].detail
-        yield Hint(f"{told}: see that it is the one you mean, for all these answers are its own", False)
+        yield Hint(f"{told}: see that it is the model you mean; it gave all of these answers", False)
 
 
 def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
     if known.plain.scored or known.streams_only or known.marked("responses", Mark.YES):
         yield Hint(
-            "logprobs come, but not through LangChain's classes, whatever is set: ec_agent cannot score it so; call "
-            "the model through an openai client",
+            "logprobs come, but LangChain's classes lose them with every setting, so ec_agent cannot score the model "
+            "through them; call it through an openai client",
             needed=True,
         )
     elif known.sampled_only:
@@ -203,7 +207,7 @@ def _hopeless(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Hin
     else:
         what = "placeholders in the place of logprobs" if known.plain.placeholders else "no logprobs"
         yield Hint(
-            f"this endpoint returns {what}, so nothing can be scored by them: use a model and endpoint that return "
+            f"this endpoint returns {what}, so nothing can be scored by logprobs: use a model and endpoint that return "
             f"logprobs, or {COUNT_ANSWERS}",
             needed=True,
         )

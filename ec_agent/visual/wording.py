@@ -150,7 +150,7 @@ def lead(view: View) -> list[str]:
         named = _listed(equals)
         same = all(r.receipt.same_as is not None for r in view.rollouts if r.receipt.index in equals)
         alike = "came out the same" if same else "have the same score"
-        said.append(f"Rollout{'s' if len(equals) > 1 else ''} {named} {alike}; of equals the first is taken.")
+        said.append(f"Rollout{'s' if len(equals) > 1 else ''} {named} {alike}; of equals the first wins.")
     if below is not None:
         off = abs((scores[below] or 0.0) - (scores[order[0]] or 0.0))
         said.append(f"The next best is rollout {below} with {number(scores[below])}, {off:.3f} off.")

@@ -100,7 +100,7 @@ def test_a_model_that_asks_for_few_learns_that_there_are_more(model):
 def test_an_endpoint_without_any_cannot_be_helped(model):
     report = model(Kind(logprobs=False))
     assert (report.verdict, report.exit_code) == (Verdict.UNUSABLE, 4)
-    assert "nothing can be scored by them" in advice(report, needed=True)
+    assert "nothing can be scored by logprobs" in advice(report, needed=True)
 
 
 @pytest.mark.parametrize("settings", [RESPONSES, {"use_responses_api": True}], ids=["asking", "as it is"])

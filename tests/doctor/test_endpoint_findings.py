@@ -104,7 +104,7 @@ def test_what_to_set_follows_from_what_was_found(endpoint):
     assert "disable_streaming=True" in advice(endpoint(Kind(streamed_logprobs=False)), needed=True)
     assert "request_logprobs=True" in advice(endpoint(Kind(tools_stream=False)))
     assert "disable_streaming" not in advice(endpoint(Kind(call_logprobs=False)))
-    assert "nothing can be scored by them" in advice(endpoint(Kind(logprobs=False)), needed=True)
+    assert "nothing can be scored by logprobs" in advice(endpoint(Kind(logprobs=False)), needed=True)
     sampled = advice(endpoint(Kind(logprobs="sampled")), needed=True)
     assert "only the sampled" in sampled
     assert "LowestCentroid(signal='surprisal')" in sampled

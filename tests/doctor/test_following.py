@@ -188,7 +188,7 @@ SAID = {
     "a flag for candidates": "start the server with --max-logprobs 20",
     "a flag for tools, in llama.cpp's words": "start the server with --jinja",
     "schemas lose entries in streams": "calls with a JSON schema: disable_streaming=True",
-    "after temperature": "logprobs are after temperature: give all rollouts one",
+    "after temperature": "logprobs are after temperature: give all rollouts the same",
     "another model": "fake-model was asked, something-else answered",
     "older completions only": "logprobs=5): only the older completions API",
     "streams only": "streaming=True, stream_usage=True)  (only streamed answers have logprobs)",

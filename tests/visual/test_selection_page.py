@@ -192,7 +192,7 @@ def test_of_a_receipt_alone_it_says_what_is_missing(usual):
 def test_equals_and_identical_rollouts_are_named():
     same = [made.candidate(index, made.call(40, (4,))) for index in range(3)]
     chosen = selection_of(same, LowestCentroid())
-    assert "Rollouts 1 and 2 have the same score; of equals the first is taken." in reasons(view_of(chosen))
+    assert "Rollouts 1 and 2 have the same score; of equals the first wins." in reasons(view_of(chosen))
 
 
 def test_one_that_nobody_scored_or_that_all_failed():
