@@ -9,7 +9,7 @@ A context variable tells a rollout which executors it runs in, those of outer gr
 it with the rest of its context.
 
 The patch is installed when ``best_of_n`` is imported, not at its first question: a graph that already runs then has
-executors that need it too. ``tests/test_executors_left.py`` guards what this relies on.
+executors that need it too. ``tests/insides/test_executors_left.py`` guards what this relies on.
 """
 
 from __future__ import annotations

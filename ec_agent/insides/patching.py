@@ -3,6 +3,8 @@
 Other packages may wrap the method before or after this one, and may wrap it on a subclass. They may also remove their
 wrapper by restoring the function they had found, which removes ours too. So callers ask for the wrapper each time
 before the method is used, and it is put on again where it is missing.
+
+``tests/insides/test_patching.py`` guards this.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Every LangChain tool call goes through ``BaseTool.run`` or ``arun``. The patch calls the hooks in the order of
 ``PLACES``, in whatever order they were installed: the gate decides whether the tool runs at all, and the span inside
 it is made only for a tool that runs. A node that calls ``tool.func`` directly avoids the patch, and so both hooks.
+
+``tests/insides/test_tool_runs.py`` guards this.
 """
 
 from __future__ import annotations
