@@ -8,13 +8,13 @@ such as a list, also needs a line in ``pack_calls`` and ``unpack_calls``, and on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
 from ec_agent.numbers.trajectory import Call, ToolUse, Trajectory, likeliest
+from ec_agent.support.plain import plain_fields
 
 SIGNALS_OF_A_CALL = ("entropies", "signals")
 """The fields of ``Call`` that hold one number per token."""
@@ -25,37 +25,9 @@ LISTS_OF_A_CALL = ("texts", "tools", "candidates")
 _NEVER_UNKNOWN = ("capability",)  # if it is left out, the call finds it from its entropies
 
 
-@dataclass(frozen=True, slots=True)
-class PlainField:
-    """A field of ``Call`` that holds one plain value.
-
-    Attributes:
-        name: name of the field.
-        kind: the type of its values: ``int``, ``float``, ``str`` or ``bool``.
-        optional: whether it may be ``None`` in a call.
-        default: its value in calls that were stored before the field was added.
-    """
-
-    name: str
-    kind: type
-    optional: bool
-    default: Any
-
-
-def _plain_fields() -> tuple[PlainField, ...]:
-    hints = get_type_hints(Call)
-    found = []
-    for each in fields(Call):
-        kinds = get_args(hints[each.name]) if NoneType in get_args(hints[each.name]) else (hints[each.name],)
-        kind = next(kind for kind in kinds if kind is not NoneType)
-        kind = str if get_origin(kind) is Literal else kind
-        if kind in (int, float, str, bool):
-            optional = NoneType in kinds and each.name not in _NEVER_UNKNOWN
-            found.append(PlainField(each.name, kind, optional, each.default))
-    return tuple(found)
-
-
-PLAIN_FIELDS = _plain_fields()
+PLAIN_FIELDS = tuple(
+    replace(each, optional=False) if each.name in _NEVER_UNKNOWN else each for each in plain_fields(Call)
+)
 """The fields of ``Call`` that hold one plain value, in the order of the class."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -29,6 +29,38 @@ def text_of(value: Any) -> str | None:
     Half of a character (a lone surrogate) is written as an escape, such as ``\ud83d``.
     """
     return None if value is None else str(value).encode(errors="backslashreplace").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class PlainField:
+    """A field of a dataclass that holds one plain value.
+
+    Attributes:
+        name: name of the field.
+        kind: the type of its values: ``int``, ``float``, ``str`` or ``bool``.
+        optional: whether it may be ``None``.
+        default: its value in objects that were stored before the field was added; ``MISSING`` if it has none.
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    default: Any
+
+
+def plain_fields(kind: type) -> tuple[PlainField, ...]:
+    """Return the fields of a dataclass that hold one plain value, in its order.
+
+    Stores and tables that keep such objects derive their columns from them.
+    """
+    found = []
+    for each in fields(kind):
+        hint = _hints(kind)[each.name]
+        kinds = [one for one in get_args(hint) if one is not type(None)] if type(None) in get_args(hint) else [hint]
+        only = str if get_origin(kinds[0]) is Literal else kinds[0]
+        if len(kinds) == 1 and only in (int, float, str, bool):
+            found.append(PlainField(each.name, only, kinds != [hint], each.default))
+    return tuple(found)
 
 
 class PlainError(ValueError):

@@ -22,7 +22,8 @@ from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.plain import PLAIN_FIELDS, plain_of
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.numbers.trajectory import Call
-from ec_agent.support.plain import text_of
+from ec_agent.rollouts.selection import Selection
+from ec_agent.support.plain import plain_fields, text_of
 from ec_agent.support.private import make_private
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.actions import action_to_json
@@ -32,19 +33,15 @@ from ec_agent.traces.stored import USAGE, VERSION, StoredRollout
 GROUP = 1 << 16  # rows
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
-_COUNTS = ("planned", "started", "ended", "cancelled", "saved_tokens")  # of a receipt
 _KINDS = {int: _WHOLE, float: _REAL, str: _TEXT, bool: pa.bool_()}
-_TIMES = ("started", "ended")
+_TIMES = ("started", "ended")  # of a call
+_OF_RECEIPT = plain_fields(Selection)
 TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
     "selections": {
         "selection": _WHOLE,
         "name": _TEXT,
         "recorded": _TIME,
-        "selector": _TEXT,
-        "winner": _WHOLE,
-        "margin": _REAL,
-        **dict.fromkeys(_COUNTS, _WHOLE),
-        "stopped": _TEXT,
+        **{each.name: _KINDS[each.kind] for each in _OF_RECEIPT},
         "receipt": _TEXT,
     },
     "rollouts": {
@@ -114,9 +111,8 @@ def export_parquet(store: TraceStoreProtocol, folder: Path, config: HEPConfig | 
                 receipt = kept.receipt
                 winners[kept.id] = receipt.winner
                 plain = strict_json(receipt.to_dict())
-                named = kept.id, kept.name, _micro(kept.recorded), receipt.selector, receipt.winner, receipt.margin
-                counts = (getattr(receipt, name) for name in _COUNTS)
-                tables["selections"].add((*named, *counts, receipt.stopped, plain))
+                columns = (getattr(receipt, each.name) for each in _OF_RECEIPT)
+                tables["selections"].add((kept.id, kept.name, _micro(kept.recorded), *columns, plain))
             for rollout in store.rollouts():
                 tables["rollouts"].add(_rollout(rollout, winners, config))
                 begins = 0

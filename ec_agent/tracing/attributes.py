@@ -70,6 +70,8 @@ _PROVIDERS = {
 
 _NOT_OF_CANDIDATE = ("index", "seconds", "error")
 """Columns of the receipt that are left out of a rollout's span: it has them in another form, or they are content."""
+_NOT_OF_SELECTION = ("selector", "planned")
+"""Columns of the receipt that the question's spans have under names of their own."""
 
 
 def present(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,11 +118,7 @@ def usage(prompt: int | None, cached: int | None, generated: int | None) -> dict
 
 def candidate(receipt: Mapping[str, Any], winner: int) -> dict[str, Any]:
     """Return the attributes for one rollout's columns of the receipt."""
-    own = {
-        f"ec_agent.rollout.{name}": value
-        for name, value in receipt.items()
-        if isinstance(value, str | int | float) and name not in _NOT_OF_CANDIDATE
-    }
+    own = {f"ec_agent.rollout.{name}": value for name, value in _plain(receipt, _NOT_OF_CANDIDATE).items()}
     return present({**own, "ec_agent.rollout.selected": receipt["index"] == winner})
 
 
@@ -140,23 +138,21 @@ def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
         {
             SELECTOR: receipt["selector"],
             N: receipt["planned"],
-            "ec_agent.selection.winner": receipt["winner"],
+            **{f"ec_agent.selection.{name}": value for name, value in _plain(receipt, _NOT_OF_SELECTION).items()},
             "ec_agent.selection.order": list(receipt["order"]),
+            "ec_agent.selection.waves": list(receipt["waves"]),
             "ec_agent.selection.score": winner["score"],
             "ec_agent.selection.centroid": winner["centroid"],
-            "ec_agent.selection.margin": receipt["margin"],
-            "ec_agent.selection.distinct": receipt["distinct"],
             "ec_agent.selection.warnings": len(receipt["warnings"]),
-            "ec_agent.selection.started": receipt["started"],
-            "ec_agent.selection.ended": receipt["ended"],
-            "ec_agent.selection.cancelled": receipt["cancelled"],
-            "ec_agent.selection.waves": list(receipt["waves"]),
-            "ec_agent.selection.stopped": receipt["stopped"],
-            "ec_agent.selection.saved_tokens": receipt["saved_tokens"],
             **{f"ec_agent.config.{name}": value for name, value in receipt["config"].items()},
             **{f"ec_agent.usage.{name}": value for name, value in receipt["usage"].items()},
         }
     )
+
+
+def _plain(receipt: Mapping[str, Any], less: Sequence[str]) -> dict[str, Any]:
+    """Return those columns of a receipt that are plain values, without some."""
+    return {name: v for name, v in receipt.items() if isinstance(v, str | int | float) and name not in less}
 
 
 def error_type(error: BaseException) -> str:

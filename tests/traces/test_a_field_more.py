@@ -37,11 +37,15 @@ ADDED = {
     ),
     "rollouts/selection.py": (
         "    unplaced_tokens: int = 0\n",
-        "    longest_call: int = 0\n    temperatures: Any = ()\n",
+        "    longest_call: int = 0\n    temperatures: Any = None\n",  # the second is a fact that capture tells
+        "    saved_tokens: int | None = 0\n",
+        "    longest: int | None = None\n    mood: str = 'calm'\n",
     ),
     "rollouts/choosing.py": (
         "        unplaced_tokens=trajectory.unplaced_tokens,\n",
         "        longest_call=max(call.tokens or 0 for call in trajectory.calls),\n",
+        "        undeclared_tools=tuple(undeclared),\n",
+        "        longest=max(len(candidate.trajectory) for candidate in candidates),\n",
     ),
 }
 PROGRAM = """
@@ -58,7 +62,7 @@ from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.plain import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.tracing.attributes import candidate
+from ec_agent.tracing.attributes import candidate, selection
 from ec_agent.traces.parquet import export_parquet
 
 more, packed_before, old = json.loads(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
@@ -86,6 +90,13 @@ with TraceStore(old.with_name("new.db"), create=True) as store:
 column = lambda receipt: [(each.longest_call, each.temperatures) for each in receipt.candidates]
 told["receipts"] = [column(result.selection), column(Selection.from_dict(result.selection.to_dict())), column(kept)]
 told["span"] = candidate(result.selection.to_dict()["candidates"][0], 0)["ec_agent.rollout.longest_call"]
+of_all = lambda held: [held("longest"), held("mood")]
+told["of all"] = [of_all(lambda name: getattr(each, name)) for each in (result.selection, kept)]
+told["of all"].append(of_all(lambda name: selection(result.selection.to_dict())[f"ec_agent.selection.{name}"]))
+with TraceStore(old.with_name("new.db")) as store:
+    export_parquet(store, old.with_name("more"))
+(row,) = pq.read_table(old.with_name("more") / "selections.parquet").to_pylist()
+told["of all"].append(of_all(row.get))
 print(json.dumps(told))
 """
 
@@ -95,10 +106,11 @@ def told(tmp_path_factory):
     """What the copy with more fields says of them."""
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(HOUSE, folder / "ec_agent", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, (line, more) in ADDED.items():
+    for name, lines in ADDED.items():
         path = folder / "ec_agent" / name
-        assert path.read_text().count(line) == 1, f"{line!r} of {name} is the place where this test adds a line"
-        path.write_text(path.read_text().replace(line, line + more))
+        for line, more in zip(lines[::2], lines[1::2], strict=True):
+            assert path.read_text().count(line) == 1, f"{line!r} of {name} is the place where this test adds a line"
+            path.write_text(path.read_text().replace(line, line + more))
     version = folder / "ec_agent" / "traces" / "stored.py"
     version.write_text(version.read_text().replace(f"VERSION = {VERSION}", f"VERSION = {VERSION + 1}"))
     with TraceStore(shutil.copy(HERE / "data" / f"version_{VERSION - 1}.db", folder / "old.db")):
@@ -130,6 +142,10 @@ def test_older_data_gets_the_default_of_a_new_field(older, told):
 def test_a_new_receipt_column_is_stored_and_read(told):
     assert told["receipts"] == [[[2, []], [1, []]]] * 3  # nobody set a temperature
     assert told["span"] == 2
+
+
+def test_a_new_column_about_all_rollouts_is_in_files_spans_and_tables(told):
+    assert told["of all"] == [[2, "calm"]] * 4
 
 
 def test_every_field_of_a_call_is_stored():
