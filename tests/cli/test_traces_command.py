@@ -140,7 +140,7 @@ def test_settings_of_the_phases(filled):
 def test_what_is_not_there_is_said(filled, what):
     done = run("show", filled, what)
     assert isinstance(done.exception, TraceError)
-    assert "`ec-agent traces ls` lists" in str(done.exception)
+    assert "run `ec-agent traces ls`" in str(done.exception)
 
 
 @pytest.mark.parametrize("words", [("ls",), ("show", "1"), ("export", "--parquet", "out"), ("prune", "--keep", "1")])
