@@ -60,7 +60,7 @@ def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: 
         else:
             shown = [*store.rollouts(what), *store.rollouts(what, "greedy")]
         if not shown:
-            raise TraceError(f"{file} has no rollouts of {what!r}; `ec-agent traces ls` lists what it has")
+            raise TraceError(f"{file} has no rollouts of {what!r}; run `ec-agent traces ls` to see what it has")
         settings = [own or _settings_of(store, rollout) for rollout in shown]
     if as_json:
         plain = [rollout_plain(rollout, each) for rollout, each in zip(shown, settings, strict=True)]
