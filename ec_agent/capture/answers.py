@@ -95,7 +95,7 @@ class Answer:
         """Tell whether this is the other answer, or a part of it, or the other in a message that lost its logprobs."""
         for own, its in ((self.response, other.response), (self.run, other.run)):
             if own is not None and its is not None and own != its:
-                return False
+                return False  # equal tokens with different ids: a model may give the same short answer twice
         if self.length and self.same(other):
             return True
         names = ((self.response, other.response), (self.message, other.message), (self.run, other.run))

@@ -68,6 +68,7 @@ _asked = lru_cache(maxsize=64)(RequestParams)
 
 
 def _constrained(params: Mapping[str, Any]) -> bool:
+    """Tell whether a request forces the form of its answer. Entropies of forced tokens need a note in the receipt."""
     form = params.get("response_format")
     forms = (get(form, "type"), get(params, "text", "format", "type"))
     if isinstance(form, type) or any(isinstance(kind, str) and kind != "text" for kind in forms):
@@ -78,7 +79,7 @@ def _constrained(params: Mapping[str, Any]) -> bool:
         return True
     tools = params.get("tools")
     if not tools:
-        return False
+        return False  # without tools, tool_choice has no effect
     choice = params.get("tool_choice")
     free = choice in _FREE_CHOICES if isinstance(choice, str | bool | None) else get(choice, "type") in ("auto", "none")
     return not free or any(

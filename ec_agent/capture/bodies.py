@@ -102,7 +102,7 @@ class Marking:
         self._look_at_tail()
 
     def _passed(self, part: bytes) -> bytes:
-        self._tail = (self._tail + part[-_TAIL:])[-_TAIL:]
+        self._tail = (self._tail + part[-_TAIL:])[-_TAIL:]  # the mark may be divided between two parts
         return part
 
     def _look(self, event: Any) -> None:

@@ -225,7 +225,7 @@ class OpenCall:
         """Tell whether this chat model wraps others, and only passed on their answers. It must then not count twice."""
         inside = [inner for inner in self.inside if inner.done is not None]
         if not inside or self.answered():
-            return False
+            return False  # a call with a request of its own generated tokens itself
         if self.marks:
             return made_of(self.marks, [inner.marks for inner in inside]) is not None
         counts = [inner.done.tokens for inner in inside if inner.done is not None]

@@ -52,6 +52,7 @@ def call_info(
     ambient = var_child_runnable_config.get() or {}
     metadata = {**(ambient.get("metadata") or {}), **(metadata or {})}
     namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
+    # LangGraph's namespaces are "node:task|node:task", with numbers for repeated calls of a subgraph in one node.
     path = tuple(part.split(":")[0] for part in namespace.split("|") if part and not part.isdigit())
     node = metadata.get("langgraph_node")
     if node is not None and node not in path:

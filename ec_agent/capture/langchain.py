@@ -149,6 +149,7 @@ def _add_part(call: OpenCall, chunk: Any) -> None:
 
 
 def _read(call: OpenCall, response: LLMResult) -> Payload | None:
+    """Read the answer of a LangChain run, and note in the call what identifies it."""
     generations = [generation for prompt in response.generations for generation in prompt]
     payloads = [payload_of_message(get(each, "message"), get(each, "generation_info")) for each in generations]
     if not payloads:

@@ -113,6 +113,10 @@ class _Watched:
             take_into.set(before)
 
     def _sent_whole(self, request: Any, kwargs: dict[str, Any], cast_to: Any) -> Plan[Any]:
+        """Ask for a whole answer in place of a stream, and give the reader a stream made of it.
+
+        Some servers return logprobs only in whole answers.
+        """
         options = self._options(_WHOLE_ANSWER)
         options.json_data = {name: v for name, v in options.json_data.items() if name not in _STREAMING}
         options.extra_json = {name: v for name, v in (options.extra_json or {}).items() if name not in _STREAMING}
@@ -207,6 +211,7 @@ class _Watched:
             self.recorder.fail(StreamCutError("a streamed answer broke off in the middle; see the server's log"))
 
     def _read_along(self, response: Any) -> None:
+        """Record the body of a raw response while the user reads it."""
         request, parts = self.request, list[bytes]()
         request.cut = True  # until its end was read
         kind, packed = (response.headers.get(f"content-{name}") for name in ("type", "encoding"))

@@ -235,6 +235,7 @@ class Recorder:
             raise self.failure
 
     def _read(self, call: OpenCall, payload: Payload | None) -> Call | None:
+        """Make the finished call of what came, or ``None`` if nothing came. Never raises."""
         read = partial(self._numbers, call, ended=time.time())
         if any(request.sampled for request in call.answered()):
             call.sampled, call.params = True, {**call.params, **self.requests.sampling}

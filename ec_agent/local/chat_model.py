@@ -181,6 +181,7 @@ class LocalChatModel(Refusing, BaseChatModel):
         usage = _usage(reply.get("usage"))
         generations = []
         for choice in reply["choices"]:
+            # Each generation gets the usage of the whole request, as LangChain's own models do.
             message = AIMessage(choice["message"].get("content") or "", usage_metadata=usage)
             if thought := choice["message"].get("reasoning_content"):
                 message.additional_kwargs["reasoning_content"] = thought

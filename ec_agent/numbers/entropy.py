@@ -85,6 +85,7 @@ def _buffer(candidates: int) -> FloatArray:
 
 
 def _entropies_of_block(rows: FloatArray, top_k: int | None, weights: FloatArray, terms: FloatArray) -> FloatArray:
+    """Compute the entropies of up to ``BLOCK`` tokens. ``weights`` and ``terms`` are working memory, ``(k, T)``."""
     # Candidates lie along the first axis. NumPy adds along it from first to last, which is the order of the
     # definition, and each step of the sum is one contiguous pass over all tokens.
     np.copyto(weights, rows.T)
@@ -103,7 +104,7 @@ def _entropies_of_block(rows: FloatArray, top_k: int | None, weights: FloatArray
         np.log(np.maximum(weights, _SMALLEST, out=terms), out=terms)
     terms *= weights
     entropy: FloatArray = 0.0 - _left_to_right(terms)
-    entropy[~((total > 0.0) & (total < np.inf))] = np.nan
+    entropy[~((total > 0.0) & (total < np.inf))] = np.nan  # no candidate, all underflowed, or one was unreadable
     return entropy
 
 

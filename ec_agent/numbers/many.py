@@ -197,6 +197,7 @@ class _Batch:
         return scores
 
     def _percentiles(self, percents: Sequence[float]) -> dict[float, FloatArray]:
+        """Compute percentiles of each timeline as ``numpy.percentile`` does, with one partition for all of them."""
         last = np.maximum(self.sizes - 1, 0)
         exact = np.multiply.outer(np.array(percents) / 100, last)
         ranks = np.minimum(exact.astype(np.int64), last)

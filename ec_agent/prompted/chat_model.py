@@ -174,6 +174,7 @@ class PromptedToolModel(Refusing, BaseChatModel):
         run_manager: RunManager | None,
         kwargs: dict[str, Any],
     ) -> Plan[ChatResult]:
+        """Call the inner model with the conversation as plain chat, and parse its replies."""
         options = dict(kwargs)
         tools, choice = options.pop("tools", None) or [], options.pop("tool_choice", None)
         offer = offered(tools, choice) if tools else Offer()
@@ -224,6 +225,7 @@ class PromptedToolModel(Refusing, BaseChatModel):
         return without_streaming(child)
 
     def _read(self, inner: BaseMessage, offer: Offer) -> BaseMessage:
+        """Make the message of this model from the inner one: parse tool calls in its text, and keep everything else."""
         if not offer.tools or not isinstance(inner, AIMessage):
             return inner.model_copy(update={"id": _own_id(inner)})
         thought, text = after_thinking(inner.text)

@@ -149,7 +149,7 @@ def _salvage(text: str, names: set[str], key: str, wrapper: str | None) -> AIMes
     if opening is None:
         return AIMessage(readable(text))
     name, rest = opening[1], text[opening.end() :]
-    if name == wrapper and name not in names and name != key:
+    if name == wrapper and name not in names and name != key:  # a tool may have the name of the wrapper
         found = _salvage(rest, names, key, None)
         return found if found.invalid_tool_calls or found.content != rest else AIMessage(readable(text))
     if name == key and (answer := _cut_string(rest)) is not None:

@@ -254,6 +254,7 @@ def _last_number(words: str) -> Fraction | None:
     if boxed := _BOXED.findall(words):
         words = boxed[-1]
     words = _THIN_SPACES.sub("", _QUOTIENT.sub(r"\1/\2", words))
+    # Only the last part with a digit is looked at. Parts are separated by white space, "=" and ":".
     *before, last = [""] + [part for part in _BREAKS.split(words) if any(each.isdigit() for each in part)]
     found = _NUMBER.fullmatch(last) if len(last) <= _LONGEST else None
     if found is None or (before[-1:] and _SPACED.fullmatch(last) and re.search(rf"\d {re.escape(last)}", words)):
@@ -304,7 +305,7 @@ def _last_json(words: str) -> Any:
     for bracket in "{[":
         found, end = [], 0
         for start in [place for place, each in enumerate(words) if each == bracket][-_MOST_TRIES:]:
-            if start >= end:
+            if start >= end:  # brackets inside a value that was read are a part of it
                 with suppress(ValueError):
                     value, end = _DECODER.raw_decode(words, start)
                     found.append(value)

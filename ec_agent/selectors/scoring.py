@@ -80,6 +80,7 @@ class ScoreSelector(Named):
         """Score the candidates and rank them, the best first."""
         candidates = candidates_of(candidates)
         entrants = self.entrants(candidates)
+        # Candidates that may not be ranked get no score, but are in the receipt.
         scores: dict[int, float | None] = {candidate.index: None for candidate in candidates}
         scores |= {candidate.index: self.score(candidate) for candidate in entrants}
         scored = {index: score for index, score in scores.items() if score is not None}

@@ -120,6 +120,7 @@ def count_ballots(ballots: Mapping[int, Ballot]) -> tuple[dict[int, float], tupl
     total = math.fsum(ballot.weight for ballot in ballots.values())
     share = {answer: math.fsum(votes) / total for answer, votes in weights.items()}
     scores = {index: share[ballot.answer] for index, ballot in ballots.items()}
+    # If two answers have equal shares, the one with the lowest index first; rollouts of one answer stay together.
     order = sorted(ballots, key=lambda index: (-scores[index], first[ballots[index].answer], index))
     return scores, tuple(order)
 

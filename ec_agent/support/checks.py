@@ -69,7 +69,7 @@ def number(
     if _is(value, Real) and not _is(value, bool):
         try:
             given = float(value)
-        except (OverflowError, ValueError):
+        except (OverflowError, ValueError):  # a whole number that is too large for a float
             given = math.nan
         if math.isfinite(given) and least <= given <= most and given > above:
             return value if type(value) is int else given  # an int stays one, so that messages say 30 s, not 30.0 s

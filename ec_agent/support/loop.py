@@ -44,6 +44,7 @@ class _Loop:
         threading.Thread(target=self._serve, name="ec_agent-loop", daemon=True).start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop from another thread, and wait for its result."""
         begun: list[asyncio.Task[Any]] = []
         with self._lock:
             self._running += 1
@@ -68,6 +69,7 @@ class _Loop:
                 self._loop.run_forever()
 
     async def _in_threads(self, work: Coroutine[Any, Any, T], begun: list[asyncio.Task[Any]]) -> T:
+        """Run work with threads for blocking calls. When the last work ends, drop the threads and cancel its tasks."""
         own = asyncio.current_task()
         assert own is not None
         begun.append(own)

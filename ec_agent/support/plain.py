@@ -167,6 +167,7 @@ def of_type(value: Any, hint: Any, where: str) -> Any:
 def _of_one(value: Any, hints: Sequence[Any], where: str) -> Any:
     if value is None and type(None) in hints:
         return None
+    # The first type is tried last, so that the error speaks of the type that was declared first.
     first, *others = (hint for hint in hints if hint is not type(None))
     for hint in others:
         try:

@@ -122,7 +122,7 @@ def export_parquet(store: TraceStoreProtocol, folder: Path, config: HEPConfig | 
                     begins += call.tokens or 0
     except OSError as error:
         raise TraceError(f"{folder} cannot be written ({error}); give another folder") from error
-    except (pa.ArrowException, OverflowError, ValueError) as error:
+    except (pa.ArrowException, OverflowError, ValueError) as error:  # a number that is too large, for example
         raise TraceError(
             f"{store.name} holds a value that Parquet cannot hold ({error}); restore the store from a copy"
         ) from error

@@ -49,6 +49,7 @@ def _single(logprobs: Any) -> Entries:
 
 
 def _parallel(logprobs: Any) -> Entries:
+    """Read the form of OpenAI's legacy completions: lists with one element per token."""
     texts, sampled, tops = (get(logprobs, name) for name in ("tokens", "token_logprobs", "top_logprobs"))
     if isinstance(texts, str) and isinstance(sampled, int | float):  # one token in place of a list of one
         texts, sampled, tops = [texts], [sampled], [tops]

@@ -38,15 +38,16 @@ def in_place(parts: Sequence[Any]) -> Sequence[Any]:
 
 
 def _events(events: Sequence[Any]) -> Sequence[Any]:
+    """Sort events by their numbers and fill gaps, if the numbers are plausible. Otherwise return them unchanged."""
     numbers = [count(get(event, "sequence_number")) for event in events]
     by_number: dict[int, Any] = {}
     for number, event in zip(numbers, events, strict=True):
         if number is None or not _same(by_number.setdefault(number, event), event):
-            return events
+            return events  # two different events have one number, so the numbers count something else
     order = sorted(by_number)
     apart = [after - before - 1 for before, after in pairwise(order)]
     if sum(map(bool, apart)) * 2 > len(apart) or max(apart, default=0) > _MOST_HOLES:
-        return events
+        return events  # too many gaps: the server does not number each event
     placed: list[Any] = []
     for before, after in zip([None, *order], order, strict=False):
         if before is not None:

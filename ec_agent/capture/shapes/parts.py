@@ -172,7 +172,7 @@ class Stream:
             return [whole.counted_once(_joined(told, summed=True))]
         if kind == "events":
             return [replace(payload_of_stream(self.parts), partial=not self.over)]
-        if len(self.parts) == 1 and kind != "chat":
+        if len(self.parts) == 1 and kind != "chat":  # one such part has the form of a whole answer
             return payloads_of_response(self.parts[0])
         if kind in ("chat", "text"):
             alone = zip(_each(payload_of_stream(self.parts)), split(self.parts), strict=True)

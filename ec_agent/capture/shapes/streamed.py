@@ -66,6 +66,7 @@ def _each_once(each: Sequence[Sequence[Any]], payloads: list[Payload], tokens: i
 
 
 def _stream_of_one(chunks: Sequence[Any]) -> Payload:
+    """Read a streamed answer that has one alternative."""
     chunks = in_place(chunks)
     stream = stream_content(chunks)
     several = len(stream.choices) > 1

@@ -32,6 +32,7 @@ class _Taking:
         self._decoder = _decoder() if strip else None
 
     def _handled(self, send: Step) -> Plan[httpx2.Response]:
+        """Send a request, and take the logprobs out of the answer if a record wants them."""
         taken = take_into.get() if self._decoder is not None else None
         if taken is not None:
             taken.clear()
@@ -46,7 +47,7 @@ class _Taking:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if taken.streamed:
             if kind != "text/event-stream":
-                return response
+                return response  # an error, or a format that only the client may know
             return _with_body(response, self._body(response, Events(taken, self._decoder.of_event)))
         if not kind.endswith("json"):
             return response

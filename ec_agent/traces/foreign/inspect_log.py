@@ -56,6 +56,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 
 
 def _of_zip(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
+    """Yield the samples of an ``.eval`` file, which is a ZIP archive with one JSON file per sample."""
     try:
         with zipfile.ZipFile(source.path) as archive:
             for name in archive.namelist():

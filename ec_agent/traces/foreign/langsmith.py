@@ -37,6 +37,7 @@ _ENDED, _LACKING = "ended", "lacking"  # notes
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
+    """Keep the calls of all runs on disk first, because a trace is complete only at the end of the file."""
     with Spool() as spool:
         for where, run, _ in values(source, trouble):
             if not isinstance(run, Mapping) or not (trace := run.get("trace_id") or run.get("id")):
@@ -45,7 +46,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
             trace = str(trace)
             if (task := run.get("reference_example_id")) is not None:
                 spool.name_task(trace, str(task))
-            if _failed(run) and str(run.get("id")) == trace:
+            if _failed(run) and str(run.get("id")) == trace:  # the root run has the id of the trace
                 spool.note(trace, _ENDED, " ".join(str(run.get("error")).split())[:80])
             if run.get("run_type") != "llm":
                 continue

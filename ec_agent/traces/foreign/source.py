@@ -183,7 +183,7 @@ def _documents(source: Source, trouble: Trouble) -> Generator[JsonValue, None, b
             return True
         try:
             value, end = _DECODER.raw_decode(text, begin)
-        except _NOT_JSON as error:
+        except _NOT_JSON as error:  # where the next document would begin is unknown, so the rest cannot be read
             trouble(f"{source.label}, after {number} documents", Remainder(f"is not JSON ({_brief(error)})"))
             return True
 
@@ -261,6 +261,7 @@ def first_keys(source: Source) -> Iterator[str]:
 
 
 def _layout(source: Source) -> Literal["lines", "array", "document"]:
+    """Find out whether a file is JSONL, one array of objects, or another JSON document, from its beginning."""
     if source.path.suffix in (".jsonl", ".ndjson"):
         return "lines"
     objects = _begins_with(source) == b"[" and _begins_with(source, skip=1) == b"{"

@@ -120,6 +120,7 @@ def _add_call(connection: sqlite3.Connection, rollout: int, place: int, call: Ca
 
 
 def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
+    """Read the calls of a rollout in order, and check their values: another program may have changed the file."""
     signals: dict[Any, dict[str, FloatArray]] = {}
     stored = "SELECT place, signal, data FROM timelines WHERE rollout = ? ORDER BY place, signal"
     for place, signal, data in connection.execute(stored, (rollout,)):

@@ -301,7 +301,7 @@ class TraceStore:
                 f"SELECT id FROM rollouts WHERE {where}", values
             ).fetchall()
         for (number,) in ids:
-            if (found := self._rollout(number)) is not None:
+            if (found := self._rollout(number)) is not None:  # it may have been deleted in the meantime
                 yield found
 
     def candidates(self, selection: int) -> list[tuple[int, int, int]]:
