@@ -205,6 +205,12 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--call-budget", type=int, help="Model calls over the whole run; when they are spent, no rollout starts.")
 @click.option("--no-greedy", is_flag=True, help="Leave out the baseline, one more rollout per task at temperature 0.")
 @click.option("--request-logprobs", is_flag=True, help="Ask for logprobs in requests that do not ask for them.")
+@click.option(
+    "--stop",
+    metavar="PLAN",
+    help="Start each task's rollouts in waves, until this stopping plan says that enough is known: agreement:4,4, say, "
+    "or a settings file of `ec-agent calibrate --stop`.",
+)
 @click.option("--retry-failed", is_flag=True, help="Run rollouts that failed again, after an outage.")
 @click.option("--fresh", is_flag=True, help="Delete what the file holds, and start again.")
 @click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
@@ -227,12 +233,13 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
       1  an error: an argument, a task's verdict, a file of another run
       3  a budget was spent before the end
     """  # noqa: D301  # click's own mark
-    from ec_agent.cli.eval import Command, model_of, run_eval
+    from ec_agent.cli.eval import Command, model_of, run_eval, stop_of
     from ec_agent.evaluation.settings import RunSettings
 
     model = model_of(*(options.pop(name) for name in ("model", "base_url", "api_key_env", "tools", "model_arg")))
     command = Command(tasks, agent, model, **{name: options.pop(name) for name in Command.OPTIONS})
-    sys.exit(run_eval(command, RunSettings(greedy=not no_greedy, **options)))
+    stop = stop_of(options.pop("stop"))
+    sys.exit(run_eval(command, RunSettings(greedy=not no_greedy, stop=stop, **options)))
 
 
 @app.command()

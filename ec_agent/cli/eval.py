@@ -30,6 +30,9 @@ from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
+from ec_agent.rollouts.settings import load_settings
+from ec_agent.stopping import StoppingPlan
+from ec_agent.stopping.spelling import plan_in
 from ec_agent.support.loop import THREADS
 from ec_agent.traces.opening import is_there, open_store
 from ec_agent.visual.wording import many
@@ -92,6 +95,20 @@ def model_of(
             "out"
         )
     return None
+
+
+def stop_of(named: str | None) -> StoppingPlan | None:
+    """The stopping plan of a command line: by its name, or in a settings file.
+
+    Raises:
+        ConfigError: there is no such plan, or the file has none.
+    """
+    if named is None or not named.endswith(".json"):
+        return None if named is None else plan_in(named)
+    plan: StoppingPlan | None = load_settings(named).get("stop")
+    if plan is None:
+        raise ConfigError(f"{named} has no stopping plan; write one with `ec-agent calibrate --stop`, or name a plan")
+    return plan
 
 
 def run_eval(command: Command, settings: RunSettings) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -15,6 +15,7 @@ from langchain_core.runnables import Runnable
 from ec_agent.commits.undeclared import Notices, SummedQuestions, reported_to
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
 from ec_agent.evaluation.asked import asked_of
+from ec_agent.evaluation.due import Due
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.settings import RunSettings
@@ -51,7 +52,8 @@ class RunReport:
     Attributes:
         path: the file with the rollouts.
         stored: rollouts in the file.
-        total: rollouts of the whole run; more than ``stored`` where a budget was spent.
+        total: rollouts of the whole run, without those that a stopping plan spared; more than ``stored`` where a budget
+            was spent.
         tasks: totals of each task.
         failures: the rollouts that failed, with what they failed with.
         costs: of the whole run, by the names of ``COSTS``; failed rollouts that were run again since are included.
@@ -223,7 +225,7 @@ class _Evaluation:
     ) -> None:
         self.tasks = checked_tasks(tasks)
         self.settings = settings
-        self.total = sum(len(settings.keys(task.id)) for task in self.tasks)
+        self.total = self._planned = sum(len(settings.keys(task.id)) for task in self.tasks)
         self._agent = agent
         self._on_progress, self._on_event = on_progress, on_event
         self._stored = 0
@@ -240,42 +242,51 @@ class _Evaluation:
         costs = store.costs()
         self._tokens, self._calls = int(costs["generated_tokens"]), int(costs["model_calls"])
         self._on_progress(Progress(self._stored, self.total, self._tokens))
-        waiting = self._waiting(there)
+        due = Due(self.tasks, self.settings, store, lambda task: agent_for(task, self._agent))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.settings.concurrency):
-                    group.create_task(self._work(waiting, store))
+                    group.create_task(self._work(due, store))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several.exceptions[0].__cause__
         if self._failure is not None:
             self._try_again(store, self._failure)
+        due.settle()
+        self.total = self._planned - due.spared
 
-    def _waiting(self, there: set[Key]) -> Iterator[tuple[Task, Any, Key]]:
-        """What is to be run, one task after the other: providers keep prompts that come again."""
-        for task in self.tasks:
-            left = [key for key in self.settings.keys(task.id) if key not in there]
-            agent = agent_for(task, self._agent) if left else None
-            for key in left:
-                yield task, agent, key
-
-    async def _work(self, waiting: Iterator[tuple[Task, Any, Key]], store: TraceStoreProtocol) -> None:
-        while self._failure is None and not self.settings.spent(self._tokens, self._calls):
-            due = next(waiting, None)
-            if due is None:
+    async def _work(self, due: Due, store: TraceStoreProtocol) -> None:
+        while not self._over():
+            found = await self._next(due)
+            if found is None or self._over():  # it may have waited for others
                 return
-            task, agent, key = due
-            if self._is_there(key, store):  # another process was here first
-                continue
-            with reported_to(self._undeclared[task.id]):
-                ran = await run_rollout(task, agent, key, self.settings, self._on_event)
-            # No await here: what was judged is stored, whoever cancels us.
+            task, agent, key = found
             try:
-                if self._failure is None:
-                    self._keep(ran, store)
+                if self._is_there(key, store):  # another process was here first
                     continue
-            except TraceError as error:  # those under way come to their ends, for they are paid for; no other begins
-                self._failure = error
-            self._unstored.append(ran)
+                with reported_to(self._undeclared[task.id]):
+                    ran = await run_rollout(task, agent, key, self.settings, self._on_event)
+                # No await here: what was judged is stored, whoever cancels us.
+                try:
+                    if self._failure is None:
+                        self._keep(ran, store)
+                        continue
+                except TraceError as error:  # those under way come to their ends: they are paid for; no other begins
+                    self._failure = error
+                self._unstored.append(ran)
+            finally:
+                due.over(key)
+
+    def _over(self) -> bool:
+        return self._failure is not None or self.settings.spent(self._tokens, self._calls) is not None
+
+    async def _next(self, due: Due) -> tuple[Task, Any, Key] | None:
+        try:
+            return await due.next()
+        except TraceError as error:  # as where a rollout cannot be stored
+            self._failure = error
+            return None
+        finally:
+            self.total = self._planned - due.spared
 
     def _is_there(self, key: Key, store: TraceStoreProtocol) -> bool:
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.rollouts.limits import Limits
+from ec_agent.stopping import StoppingPlan
+from ec_agent.stopping.asking import check_plan, name_of
+from ec_agent.stopping.spelling import settings_of
 from ec_agent.support.checks import checked, flag, number, or_none, whole
 from ec_agent.traces.stored import Key
 
@@ -34,6 +37,9 @@ class RunSettings:
         token_budget: generated tokens over the whole run, those of earlier parts included. Where it is spent no rollout
             starts; those that run end, and may exceed it.
         call_budget: the same of model calls.
+        stop: a stopping plan, one of ``ec_agent.stopping.PLANS``: each task's rollouts start in waves, and no more of
+            them once it says that enough is known. What it spares has no rollouts to compare afterwards. The rollout at
+            temperature 0 runs in any case.
 
     Raises:
         ConfigError: a value it cannot have.
@@ -50,6 +56,7 @@ class RunSettings:
     concurrency: int = 4
     token_budget: int | None = None
     call_budget: int | None = None
+    stop: StoppingPlan | None = None
 
     def __post_init__(self) -> None:
         checked(self, "n", whole, 1, MOST)
@@ -64,6 +71,13 @@ class RunSettings:
         if isinstance(self.timeout, float) and self.timeout == float("inf"):
             raise ConfigError("timeout is inf; leave it out, and a rollout has all the time it needs")
         _ = self.limits
+        if self.stop is not None:
+            check_plan(self.stop)
+            if settings_of(self.stop) is None:
+                raise ConfigError(
+                    f"stop is {name_of(self.stop)}, which the file of a run cannot hold; give a plan of "
+                    "ec_agent.stopping without a function of your own"
+                )
 
     @property
     def limits(self) -> Limits:
@@ -85,8 +99,9 @@ class RunSettings:
 
     def lasting(self) -> dict[str, Any]:
         """What a rollout depends on: a run that is resumed must have the same."""
-        passing = ("concurrency", *BUDGETS)
-        return {name: value for name, value in asdict(self).items() if name not in passing}
+        passing = ("concurrency", *BUDGETS, "stop")
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in passing}
+        return kept if self.stop is None else {**kept, "stop": settings_of(self.stop)}
 
     def spent(self, tokens: int, calls: int) -> str | None:
         """The name of the budget that these generated tokens and model calls have spent, if they have one."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,12 @@ from ec_agent.evaluation.results import TaskResult
 from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
 from ec_agent.numbers.signals import ENTROPY, check_signal
 from ec_agent.selectors import Candidate
+from ec_agent.stopping import Stop, StoppingPlan, plan_named
+from ec_agent.stopping.asking import ask
 from ec_agent.support.checks import flag, share
+from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
-from ec_agent.traces.stored import StoredRollout
+from ec_agent.traces.stored import StoredRollout, TaskTotals
 
 
 def load_results(
@@ -49,7 +53,8 @@ def iter_results(
         settings, totals, asked = store.settings(), store.totals(), store.asked()
         if not settings:
             raise TraceError(f"{path} holds no run; `ec-agent eval` fills it")
-        whole = [t for t in totals if t.rollouts == settings["n"] and (t.greedy is not None or not settings["greedy"])]
+        judged = [t for t in totals if t.greedy is not None or not settings["greedy"]]
+        whole = [t for t in judged if t.rollouts == settings["n"] or _stopped(store, settings, t)]
         if len(whole) < len(totals) and not partial:
             raise TraceError(
                 f"{path} is not finished: {len(totals) - len(whole)} of {len(totals)} tasks lack rollouts; repeat the "
@@ -59,7 +64,7 @@ def iter_results(
             rollouts = list(store.rollouts(task.task))
             yield TaskResult(
                 task=task.task,
-                candidates=tuple(_candidate(rollout, signal, min_coverage) for rollout in rollouts),
+                candidates=tuple(candidate_of(rollout, signal, min_coverage) for rollout in rollouts),
                 correct=np.array([rollout.verdict for rollout in rollouts]),
                 greedy=task.greedy,
                 min_coverage=min_coverage,
@@ -67,7 +72,8 @@ def iter_results(
             )
 
 
-def _candidate(rollout: StoredRollout, signal: str, min_coverage: float) -> Candidate:
+def candidate_of(rollout: StoredRollout, signal: str = ENTROPY, min_coverage: float = MIN_COVERAGE) -> Candidate:
+    """The rollout as selectors and stopping plans see it."""
     return Candidate(
         index=rollout.key.number,
         trajectory=rollout.trajectory,
@@ -75,3 +81,20 @@ def _candidate(rollout: StoredRollout, signal: str, min_coverage: float) -> Cand
         unscored=None if rollout.error else unscored(rollout.trajectory, signal, min_coverage),
         error=rollout.error,
     )
+
+
+def stop_in(settings: Mapping[str, Any]) -> StoppingPlan | None:
+    """The stopping plan that a run was begun with, if any.
+
+    Raises:
+        ConfigError: it is none that there is.
+    """
+    return plan_named(**settings["stop"]) if isinstance(settings.get("stop"), dict) else None
+
+
+def _stopped(store: TraceStoreProtocol, settings: Mapping[str, Any], task: TaskTotals) -> bool:
+    """Whether the plan of the run has enough of a task's rollouts."""
+    plan, left = stop_in(settings), settings["n"] - task.rollouts
+    if plan is None or left <= 0 or not task.rollouts:
+        return False
+    return isinstance(ask(plan, map(candidate_of, store.rollouts(task.task)), 0, left), Stop)

@@ -8,17 +8,18 @@ from pathlib import Path
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.facts import RunFacts, facts_of
-from ec_agent.evaluation.report.replayed import StopRow, stops_of
+from ec_agent.evaluation.report.replayed import AsRun, StopRow, as_run, stops_of
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, Summary, summarise
 from ec_agent.evaluation.statistics.bootstrap import resampling_of
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored import load_results, stop_in
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY
 from ec_agent.selectors import Selector
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
 from ec_agent.selectors.windows import WindowSelector
 from ec_agent.stopping import StoppingPlan
+from ec_agent.stopping.spelling import spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class EvaluationReport:
         unfinished: tasks of the run that lack rollouts and are left out.
         results: what was compared.
         stops: stopping plans beside all N at once.
+        as_run: what a run with a stopping plan of its own came to; ``None`` for any other.
     """
 
     summary: Summary
@@ -59,6 +61,7 @@ class EvaluationReport:
     unfinished: int
     results: Sequence[TaskResult] = ()
     stops: Sequence[StopRow] = ()
+    as_run: AsRun | None = None
 
 
 def report_of(
@@ -116,6 +119,12 @@ def compare(
         missing = {name: lacks[0] for name, one in selectors.items() if (lacks := _lacks(one, stored))}
         selectors = {name: one for name, one in selectors.items() if name not in missing}
     summary = summarise(ready, selectors, resampling=resampling)
+    plan = None if run is None else stop_in(run.settings)
+    if plan is not None and stops:
+        raise ConfigError(
+            f"the run was stopped by {spelled(plan)}, so that no other plan can be replayed on it; leave --stop out, "
+            "or evaluate without a plan"
+        )
     warned = {row.name for row in summary.selectors if row.warned}
     return EvaluationReport(
         summary=summary,
@@ -126,8 +135,19 @@ def compare(
         warning={name: _first_warning(ready, one) for name, one in selectors.items() if name in warned},
         unfinished=run.tasks - len(results) if run else 0,
         results=ready,
-        stops=stops_of(ready, selectors, stops, resampling_of(resampling)),
+        stops=() if plan is not None else stops_of(ready, selectors, stops, resampling_of(resampling)),
+        as_run=None if plan is None or run is None else _as_run(ready, selectors, plan, run, resampling),
     )
+
+
+def _as_run(
+    results: Sequence[TaskResult],
+    selectors: Mapping[str, Selector],
+    plan: StoppingPlan,
+    run: RunFacts,
+    resampling: Resampling | None,
+) -> AsRun:
+    return as_run(results, selectors, plan, int(run.settings["n"]), resampling_of(resampling))
 
 
 def selectors_in(text: str) -> dict[str, Selector]:

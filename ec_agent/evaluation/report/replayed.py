@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from ec_agent.errors import EcAgentError
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics import Resampling
+from ec_agent.evaluation.statistics import Estimate, Resampling
+from ec_agent.evaluation.statistics.bootstrap import estimate
 from ec_agent.evaluation.statistics.replays import Replayer
 from ec_agent.evaluation.statistics.stopping import PlanSummary, summary_of
 from ec_agent.selectors import LowestCentroid, MajorityVote, Selector
-from ec_agent.stopping import Agreement, Beta, OutOfReach, StoppingPlan
+from ec_agent.stopping import Agreement, Beta, OutOfReach, Stop, StoppingPlan
+from ec_agent.stopping.asking import ask, rank, taken
 from ec_agent.stopping.spelling import spelled
 
 LEAST = 3
@@ -31,6 +33,66 @@ class StopRow:
     selector: str
     plan: str
     found: PlanSummary
+
+
+@dataclass(frozen=True, slots=True)
+class AsRun:
+    """What a run with a stopping plan came to, with the winners that ``best_of_n`` takes.
+
+    Attributes:
+        plan: how a command line names the plan.
+        n: rollouts planned per task.
+        started: mean number of rollouts that a task has.
+        stopped: how many tasks have fewer than planned.
+        winners: selector -> mean verdict of its winners.
+    """
+
+    plan: str
+    n: int
+    started: float
+    stopped: int
+    winners: Mapping[str, Estimate]
+
+
+def as_run(
+    results: Sequence[TaskResult],
+    selectors: Mapping[str, Selector],
+    plan: StoppingPlan,
+    n: int,
+    resampling: Resampling,
+) -> AsRun:
+    """The winners of a run that was stopped by a plan.
+
+    Args:
+        results: the tasks, each with the rollouts that started.
+        selectors: those that choose; the majority vote and the lowest centroid among them are told of.
+        plan: the plan.
+        n: rollouts planned per task.
+        resampling: how intervals are drawn.
+    """
+    counts = [len(result.candidates) for result in results]
+    told = {name: one for name, one in selectors.items() if isinstance(one, MajorityVote | LowestCentroid)}
+    return AsRun(
+        plan=spelled(plan),
+        n=n,
+        started=sum(counts) / max(1, len(counts)),
+        stopped=sum(count < n for count in counts),
+        winners={
+            name: estimate([_won(result, one, plan, n) for result in results], resampling) for name, one in told.items()
+        },
+    )
+
+
+def _won(result: TaskResult, selector: Selector, plan: StoppingPlan, n: int) -> float:
+    """The verdict on the winner; 0 where every rollout failed."""
+    candidates = result.read_by(selector).candidates
+    if all(candidate.error is not None for candidate in candidates):
+        return 0.0
+    left = n - len(candidates)
+    said = ask(plan, candidates, 0, left) if left > 0 else None
+    among = said.among if isinstance(said, Stop) else None
+    winner = taken(rank(selector, candidates, among), candidates, among)
+    return float(next(v for c, v in zip(candidates, result.correct, strict=True) if c.index == winner))
 
 
 def usual_plans(n: int) -> tuple[StoppingPlan, ...]:

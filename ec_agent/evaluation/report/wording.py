@@ -80,6 +80,14 @@ def what_was_run(report: EvaluationReport) -> list[str]:
         )
         if changes := settings.get(CHANGED):
             said.append(f"The agent changed while it ran, and the run went on (--same-agent): {'; '.join(changes)}.")
+    if (live := report.as_run) is not None:
+        won = "; ".join(f"with {name} {interval(found)}" for name, found in live.winners.items())
+        said.append(
+            f"Stopped by {live.plan}: {live.started:.1f} of {live.n} rollouts a task, {live.stopped} of "
+            f"{many(len(summary.tasks), 'task')} before all of them."
+            + (f" Share of winners that are right, as best_of_n(stop=...) takes them: {won}." if won else "")
+            + " The tables compare what there is: selectors among the rollouts that started."
+        )
     if effort.tokens and effort.calls:
         said.append(
             f"A rollout that ended generated {effort.tokens.mean:,.0f} tokens (5 to 95 %: {effort.tokens.low:,.0f} to "
