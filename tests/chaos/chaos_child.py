@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from chaos_plans import STOPPING, TWICE
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
@@ -61,6 +62,8 @@ VARIANTS = {
     "continue": "executed, goes on to a second commit",
     "world": "executed, environment that is run again",
     "copies": "executed, environment that is reopened, then promoted",
+    "waves": "executed in waves, goes on to a second commit",
+    "cancel": "executed, the rest cancelled",
 }
 PLACES = (
     *("before the step", "after the step"),  # is on the line of the run's acts
@@ -97,7 +100,7 @@ class Script:
         calls: list[tuple[str, dict[str, Any]]] = []
         if not looked:
             calls = [("look", {"place": f"{stretch}/{index}"})]
-        elif self._variant != "answer" and stretch < (2 if self._variant == "continue" else 1):
+        elif self._variant != "answer" and stretch < (2 if self._variant in TWICE else 1):
             calls = [("send", {"text": f"mail {stretch} of rollout {index}{self._choice}"})]
         return Reply(f"step {stretch} of rollout {index}", calls, entropies, delay=delay)
 
@@ -154,7 +157,8 @@ def graph_of(job: dict[str, Any], script: Script, saver: Any) -> Any:
     options: dict[str, Any] = {"n": job["n"], "selection_key": "receipt", "on_uncertain": job["on_uncertain"]}
     if variant not in ("answer", "route"):
         options["on_commit"] = "execute"
-    if variant == "continue":
+    options |= STOPPING.get(variant, {})
+    if variant in TWICE:
         options["continue_after_commit"] = True
     elif variant == "world":
         options["environment"] = folder
@@ -225,7 +229,7 @@ def run(job: dict[str, Any], ready: Callable[[], None]) -> dict[str, Any]:
         "status": "done",
         "said": [[m.type, m.content, [[c["name"], c["args"]] for c in getattr(m, "tool_calls", [])]]
                  for m in state["messages"]],
-        "chosen": [[receipt["winner"], list(receipt["order"])] for receipt in receipts],
+        "chosen": [[receipt["winner"], receipt["order"] if job["variant"] != "cancel" else []] for receipt in receipts],
         "commits": [[c["tool"], c["args"]] for c in state["receipt"]["commits"]],
         "warned": sorted({w.category.__name__ for w in warned if w.category.__module__.startswith("ec_agent")}),
         "threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()],

@@ -34,7 +34,8 @@ from postgres import running_postgres
 from sinks import smtp_sink
 
 LATE = 0.05
-COMMITS = {"route": 1, "execute": 1, "continue": 2, "world": 1, "copies": 2}  # the last: one, and its promotion
+# Of "copies" the second is the promotion.
+COMMITS = {"route": 1, "execute": 1, "continue": 2, "world": 1, "copies": 2, "waves": 2, "cancel": 1}
 
 
 def main() -> int:
