@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from chaos_plans import STOPPING, TWICE
+from chaos_variants import STOPPING, TWICE
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
@@ -55,16 +55,6 @@ from ec_agent.testing import Reply, ScriptedChatModel
 PEAKS = (15, 3, 9, 12)
 STUCK = 30.0  # seconds after which a run that should have ended is given up
 
-VARIANTS = {
-    "answer": "plain answer",
-    "route": "routed to CommitToolNode",
-    "execute": "executed",
-    "continue": "executed, goes on to a second commit",
-    "world": "executed, environment that is run again",
-    "copies": "executed, environment that is reopened, then promoted",
-    "waves": "executed in waves, goes on to a second commit",
-    "cancel": "executed, the rest cancelled",
-}
 PLACES = (
     *("before the step", "after the step"),  # is on the line of the run's acts
     *("before the intent", "in the intent", "after the intent", "before the outcome", "after the outcome"),

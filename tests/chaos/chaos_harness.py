@@ -37,7 +37,8 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from chaos_child import VARIANTS, opened
+from chaos_child import opened
+from chaos_variants import VARIANTS
 from postgres import new_database
 from sinks import HttpSink, http_sink
 

@@ -1,4 +1,4 @@
-"""When enough is known, in the variants of runs that stop early."""
+"""The kinds of runs that are killed, and when enough is known in those that stop early."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from typing import Any
 from ec_agent import Candidate
 from ec_agent.stopping import More, Stop
 
+VARIANTS = {
+    "answer": "plain answer",
+    "route": "routed to CommitToolNode",
+    "execute": "executed",
+    "continue": "executed, goes on to a second commit",
+    "world": "executed, environment that is run again",
+    "copies": "executed, environment that is reopened, then promoted",
+    "waves": "executed in waves, goes on to a second commit",
+    "cancel": "executed, the rest cancelled",
+}
 SURE = 1  # the rollout that wins the first stretch, if there are two
 
 
