@@ -279,7 +279,7 @@ class Board:
     def _selection(self, event: Mapping[str, Any]) -> None:
         receipt = event["selection"]
         index, candidates = int(receipt["winner"]), receipt["candidates"]
-        won = next(each for each in candidates if each["index"] == index)
+        (won,) = (each for each in candidates if each["index"] == index)  # else a ValueError: it is not understood
         numbers = won["centroid"], receipt["margin"]
         centroid, margin = (None if each is None else _number(each) for each in numbers)
         self._choice = Choice(index, len(candidates), centroid, margin, str(receipt["selector"]))
