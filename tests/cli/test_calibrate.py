@@ -51,7 +51,7 @@ def test_what_was_found_is_shown_though_the_file_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--seed", "-1"], ["--folds", "7"], ["--selectors", ","]])
-def test_wrong_arguments(tmp_path, words):
+def test_wrong_arguments_are_refused_before_a_file_is_written(tmp_path, words):
     out = tmp_path / "settings.json"
     with pytest.raises(ConfigError):
         calibrate(stored_run(tmp_path / "run.db"), out, *words)

@@ -118,7 +118,7 @@ def rows(text):
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_table(fake, columns):
+def test_the_table_has_every_answer_at_any_width(fake, columns):
     fake.otherwise = no_tools_and_stream
     done = doctor(fake.url, "--model", MODEL, env={"COLUMNS": str(columns)})
     assert rows(done.stdout) == {

@@ -55,7 +55,7 @@ def test_the_terminal_says_what_was_run_and_found(run_file):
     assert "written" not in said
 
 
-def test_files(run_file, tmp_path):
+def test_every_file_asked_for_is_written_and_named(run_file, tmp_path):
     page, numbers, rows = tmp_path / "r.html", tmp_path / "r.json", tmp_path / "r.csv"
     said = report(run_file, "--html", page, "--json", numbers, "--csv", rows, "--selectors", "mean_logprob,shortest")
     assert all(f"written: {file}" in said.replace("\n", "") for file in (page, numbers, rows))
@@ -166,7 +166,7 @@ def test_eval_goes_on_where_selectors_cannot_be_compared(run_file, monkeypatch):
     assert "next: ec-agent report" in said
 
 
-def test_one_task_alone(run_file, tmp_path):
+def test_a_page_of_one_task_has_its_rollouts_alone(run_file, tmp_path):
     page = tmp_path / "task.html"
     done = CliRunner().invoke(app, ["report", str(run_file), "--task", TASKS[2], "--html", str(page)])
     assert done.output == f"written: {page}\n"

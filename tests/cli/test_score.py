@@ -65,7 +65,7 @@ def test_one_rollout_joins_the_records(tmp_path):
     assert row["centroid"] == pytest.approx(entropy_centroid(EARLY + LATE))
 
 
-def test_settings_reach_the_score(tmp_path):
+def test_settings_of_the_command_reach_the_score(tmp_path):
     config = HEPConfig(50, 30, 1)
     options = ("--top-percent", "50", "--bottom-percent", "30", "--consecutive-low", "1")
     (row,) = rows(tmp_path, EARLY, *options)
@@ -154,7 +154,7 @@ def test_odd_settings_are_refused(tmp_path, options):
     assert isinstance(score(tmp_path, EARLY, *options).exception, ConfigError)
 
 
-def test_standard_input(monkeypatch):
+def test_a_dash_reads_standard_input(monkeypatch):
     done = CliRunner().invoke(app, ["score", "-", "--json"], input=json.dumps(EARLY))
     assert json.loads(done.stdout)["tokens"] == 6
 
@@ -168,7 +168,7 @@ def test_the_choices_of_one_response_are_rollouts_of_their_own(tmp_path):
     ]
 
 
-def test_surprisal_by_name(tmp_path):
+def test_surprisal_is_scored_when_it_is_asked_for_by_name(tmp_path):
     bare = [{"token": "x", "logprob": lp, "top_logprobs": []} for lp in (-3.0, -0.1, -0.1, -0.1, -0.1, -0.1)]
     saved = {"choices": [{"logprobs": {"content": bare}}]}
     done = score(tmp_path, saved)
@@ -178,7 +178,7 @@ def test_surprisal_by_name(tmp_path):
     assert score(tmp_path, saved, "--signal", "surprise").exit_code == 2
 
 
-def test_several_files_are_compared(tmp_path):
+def test_rollouts_of_several_files_are_compared(tmp_path):
     paths = []
     for name, entropies in (("late", LATE), ("early", EARLY)):
         paths.append(tmp_path / f"{name}.json")

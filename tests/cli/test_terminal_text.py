@@ -265,7 +265,7 @@ def every_command(group=app, before=()):
             yield " ".join((*before, name))
 
 
-def test_every_command_is_fed():
+def test_every_command_is_fed_with_hostile_text():
     assert set(FED) == set(every_command())
 
 
@@ -280,7 +280,7 @@ def test_what_a_command_prints_gives_no_orders(command, run, tmp_path, server, m
 
 
 @pytest.mark.parametrize("words", [[BAD], ["score", f"--{BAD}"], ["traces", BAD], ["score"], ["report", "x", BAD]])
-def test_errors_of_usage(run, words):
+def test_errors_of_usage_give_the_terminal_no_orders(run, words):
     printed, code = run(*words)
     assert code == 2
     assert ORDER.search(printed) is None
@@ -289,7 +289,7 @@ def test_errors_of_usage(run, words):
 @pytest.mark.parametrize(
     "ends", [EcAgentError(BAD), RuntimeError(BAD), SystemExit(BAD), click.ClickException(BAD), OSError(5, BAD, BAD)]
 )
-def test_however_a_command_ends(run, monkeypatch, ends):
+def test_no_order_reaches_the_terminal_however_a_command_ends(run, monkeypatch, ends):
     def end(*_, **__):
         raise ends
 
@@ -300,7 +300,7 @@ def test_however_a_command_ends(run, monkeypatch, ends):
     assert ORDER.search(printed) is None
 
 
-def test_whatever_prints(capfd):
+def test_no_order_reaches_the_terminal_whatever_prints_it(capfd):
     with plain_streams():
         print(BAD)
         print(BAD, file=sys.stderr)

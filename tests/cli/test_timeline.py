@@ -43,6 +43,6 @@ def test_many_tokens_share_columns_by_their_highest():
     assert set(bars[:5] + bars[6:]) == {BARS[0]}
 
 
-def test_nothing_to_draw():
+def test_a_timeline_without_entropies_is_drawn_as_gaps():
     assert draw()[0] == "no tokens"
     assert set(draw([math.nan, math.nan])[0]) == {GAP}

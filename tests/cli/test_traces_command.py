@@ -85,14 +85,14 @@ def test_ls_has_a_line_for_each_rollout(filled):
     assert printed.count("greedy") == 1
 
 
-def test_an_empty_file(tmp_path):
+def test_an_empty_file_says_so_and_lists_nothing(tmp_path):
     TraceStore(tmp_path / "empty.db", create=True).close()
     done = run("ls", tmp_path / "empty.db")
     assert "holds no rollouts yet" in done.stderr
     assert lines("ls", tmp_path / "empty.db", "--json") == []
 
 
-def test_show_a_selection(filled):
+def test_show_prints_a_selection_with_its_receipt(filled):
     printed = run("show", filled, "s2").stdout
     for words in (
         "question 1",
@@ -108,7 +108,7 @@ def test_show_a_selection(filled):
     assert plain["rollouts"][0]["calls"][0]["entropies"] == [pytest.approx(0.1), None, pytest.approx(2.0)]
 
 
-def test_show_a_rollout(filled):
+def test_show_prints_a_rollout_with_its_calls(filled):
     printed = run("show", filled, "r8", "--text").stdout
     for words in (
         "question 1  rollout 1, r8",
@@ -122,13 +122,13 @@ def test_show_a_rollout(filled):
     assert plain["calls"][0]["texts"] == ["w0 ", "w1 ", "w2 ", "w3 "]
 
 
-def test_show_a_task(filled):
+def test_show_prints_every_rollout_of_a_task(filled):
     printed = run("show", filled, "a").stdout
     assert printed.index("rollout 0, r1") < printed.index("failed  ValueError: x") < printed.index("greedy rollout, r3")
     assert [row["kind"] for row in lines("show", filled, "a", "--json")[0]] == ["sample", "sample", "greedy"]
 
 
-def test_settings_of_the_phases(filled):
+def test_settings_of_the_phases_reach_what_is_shown(filled):
     assert lines("show", filled, "8", "--json", "--config", "50,30,1")[0]["centroid"] == entropy_centroid(
         EARLY, HEPConfig(50, 30, 1)
     )
@@ -144,7 +144,7 @@ def test_what_is_not_there_is_said(filled, what):
 
 
 @pytest.mark.parametrize("words", [("ls",), ("show", "1"), ("export", "--parquet", "out"), ("prune", "--keep", "1")])
-def test_no_file(tmp_path, words):
+def test_a_file_that_is_not_there_is_refused(tmp_path, words):
     done = run(words[0], tmp_path / "none.db", *words[1:])
     assert isinstance(done.exception, TraceError)
     assert "there is no file" in str(done.exception)
@@ -289,7 +289,7 @@ def test_prune_gives_the_room_back(file):
     assert file.stat().st_size < before - 1_000_000
 
 
-def test_prune_asks(file, monkeypatch):
+def test_prune_asks_before_it_deletes(file, monkeypatch):
     before = kept(file)
     done = run("prune", file, "--keep", "0")
     assert isinstance(done.exception, ConfigError)
@@ -304,6 +304,6 @@ def test_prune_asks(file, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [(), ("--older-than", "30"), ("--older-than", "d"), ("--older-than", "-1d")])
-def test_odd_arguments_of_prune(file, options):
+def test_prune_refuses_arguments_it_cannot_have(file, options):
     done = run("prune", file, *options, "--yes")
     assert isinstance(done.exception, ConfigError)

@@ -100,7 +100,7 @@ def test_an_agent_without_a_model(run):
         run(best_of_n(lambda state: {"messages": [AIMessage("x")]}, n=2, preflight=True))
 
 
-def test_another_signal():
+def test_the_preflight_refuses_a_selector_of_another_signal():
     with pytest.raises(ConfigError, match=r"lowest_centroid\(surprisal\)"):
         best_of_n(lambda state: {}, preflight=True, selector=LowestCentroid(signal="surprisal"))
 

@@ -172,7 +172,7 @@ def replying(messages, index):
     return Reply("" if wanted else "the sea", tool_calls=calls, entropies=PLAIN)
 
 
-def test_a_scripted_model(ask):
+def test_a_model_that_follows_a_script_is_usable(ask):
     report = ask(ChatModelTarget(ScriptedChatModel(replying)))
     assert report.target == "ScriptedChatModel scripted"
     assert report.finding("logprobs").mark is Mark.YES

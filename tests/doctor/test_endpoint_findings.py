@@ -33,7 +33,7 @@ def test_a_target_can_be_asked_again(fake, ask):
     assert (first.spent.requests, second.spent.requests) == (ASKED_OF_ALL, ASKED_OF_ALL)
 
 
-def test_the_questions_are_small(endpoint, fake):
+def test_every_question_asks_for_few_tokens(endpoint, fake):
     endpoint(Kind())
     names = ("max_tokens", "max_output_tokens", "max_completion_tokens")
     limits = [next(body[name] for name in names if name in body) for body in fake.bodies()]

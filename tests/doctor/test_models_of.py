@@ -185,11 +185,11 @@ AGENTS = {
 
 
 @pytest.mark.parametrize(("agent", "expected"), AGENTS.values(), ids=AGENTS)
-def test_models_are_found(agent, expected):
+def test_the_models_of_an_agent_are_found(agent, expected):
     assert sorted(names(models_of(agent))) == sorted(expected)
 
 
-def test_what_is_bound_stays():
+def test_what_is_bound_to_a_model_stays_with_it():
     (found,) = models_of(graph(closure(BOUND)))
     assert found is BOUND
     assert found.kwargs == {"stop": ["x"]}
@@ -199,7 +199,7 @@ def test_one_model_bound_in_two_ways_is_two():
     assert names(models_of([A, A.bind(stop=["x"]), A.bind(stop=["x"]), A.bind(stop=["y"])])) == ["a", "a", "a"]
 
 
-def test_models_of_a_middleware():
+def test_models_in_a_middleware_are_found():
     class Other(AgentMiddleware):
         def __init__(self, model):
             super().__init__()
@@ -227,7 +227,7 @@ def test_a_model_around_a_model_is_one():
     assert names(models_of(around)) == ["around"]
 
 
-def test_circles_end():
+def test_objects_that_hold_each_other_are_searched_once():
     ring = []
     ring.append([ring, closure(ring), A])
     assert names(models_of(ring)) == ["a"]
@@ -240,7 +240,7 @@ def test_depth_is_bounded():
     assert models_of(deep) == []
 
 
-def test_odd_things_hold_none():
+def test_things_that_are_no_agents_hold_no_models():
     assert models_of(None) == []
     assert models_of(object()) == []
     assert models_of(ScriptedChatModel) == []

@@ -92,7 +92,7 @@ def test_a_refusal_is_told_in_its_own_words_whatever_its_form(fake, body, words)
     assert report.finding("logprobs").detail.endswith(words)
 
 
-def test_public_names():
+def test_every_public_name_of_the_room_is_documented():
     assert all(getattr(ec_agent.doctor, name).__doc__ for name in ec_agent.doctor.__all__)
     assert set(ec_agent.doctor.__all__) <= set(dir(ec_agent.doctor))
     with pytest.raises(AttributeError, match="nothing"):

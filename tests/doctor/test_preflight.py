@@ -236,7 +236,7 @@ def test_nothing_of_it_shows_in_the_streams_of_a_graph_around(chat_model, go):
     assert [message.text for message, _ in seen] == ["done"]
 
 
-def test_no_models_no_questions(fly):
+def test_without_models_nothing_is_asked(fly):
     assert fly([]) == ()
 
 
@@ -251,7 +251,7 @@ def slow(body):
     return answer
 
 
-def test_threads_ask_once_together(chat_model, fake):
+def test_threads_that_ask_at_once_ask_the_model_once(chat_model, fake):
     model = chat_model(slow, **ASKING)
     reports = []
     threads = [threading.Thread(target=lambda: reports.extend(drive(preflight([model])))) for _ in range(8)]

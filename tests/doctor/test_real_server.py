@@ -55,7 +55,7 @@ def test_the_small_model_calls_no_tool_though_it_is_forced_to(report):
     assert "no tool call came" in advice(report, needed=True)
 
 
-def test_the_rest(report):
+def test_every_other_question_is_answered_by_the_real_server(report):
     expected = {
         "top_k": "yes",
         "temperature": "yes",
@@ -94,7 +94,7 @@ def on_llama(llama):
     return make
 
 
-def test_chat_openai(on_llama, ask):
+def test_a_chat_openai_is_told_what_the_server_refuses(on_llama, ask):
     report = ask(ChatModelTarget(on_llama(logprobs=True, top_logprobs=20, temperature=0)))
     found = marks(report)
     assert (found["logprobs"], found["stream"], found["tools_stream"]) == ("yes", "yes", "no")
@@ -113,13 +113,13 @@ def test_with_what_the_doctor_says_all_four_combinations_answer(on_llama):
         )
 
 
-def test_the_command(llama):
+def test_the_command_exits_with_its_verdict(llama):
     done = CliRunner().invoke(app, ["doctor", llama.base_url, "--model", llama.model, "--json"])
     assert done.exit_code == 3
     assert json.loads(done.stdout)["verdict"] == "usable with the settings named"
 
 
-def test_preflight(on_llama):
+def test_the_preflight_passes_or_says_what_is_missing(on_llama):
     (report,) = drive(preflight([on_llama(logprobs=True, top_logprobs=20)]))
     assert report.spent.requests == 2
     with pytest.raises(PreflightError, match="none as it is; asked for 20 candidates"):

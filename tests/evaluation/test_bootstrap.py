@@ -62,7 +62,7 @@ def test_pairing_narrows_the_interval():
     assert paired.excludes(0) == 1
 
 
-def test_the_seed_decides():
+def test_the_seed_alone_decides_the_interval():
     values = np.random.default_rng(3).random(30)
     assert estimate(values, FAST) == estimate(values, FAST)
     assert estimate(values, FAST) != estimate(values, Resampling(999, seed=1))
@@ -94,7 +94,7 @@ def test_tasks_without_the_quantity_are_left_out():
     assert estimate([1.0, None, 0.0, float("nan")], FAST).value == 0.5
 
 
-def test_excludes():
+def test_an_interval_says_on_which_side_of_a_value_it_lies():
     assert Estimate(0.2, 0.1, 0.3, 9).excludes(0) == 1
     assert Estimate(0.2, 0.1, 0.3, 9).excludes(0.2) == 0
     assert Estimate(0.2, 0.1, 0.3, 9).excludes(0.5) == -1
@@ -185,7 +185,7 @@ def test_without_spread_there_is_no_smallest_detectable_difference(values):
 
 
 @pytest.mark.parametrize("wrong", [{"resamples": 99}, {"seed": -1}, {"confidence": 1.0}, {"confidence": 0.0}])
-def test_wrong_settings(wrong):
+def test_too_few_resamples_are_refused(wrong):
     with pytest.raises(ConfigError, match="give at least 100 resamples"):
         Resampling(**wrong)
 

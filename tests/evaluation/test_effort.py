@@ -72,10 +72,10 @@ def test_distinct_is_by_final_action_and_tokens():
         ),
     ],
 )
-def test_ids_make_no_difference(one, other, distinct):
+def test_rollouts_that_differ_in_ids_alone_are_not_distinct(one, other, distinct):
     assert counted([candidate(0, one), candidate(1, other)]).distinct == distinct
 
 
-def test_nothing_ended():
+def test_where_no_rollout_ended_there_are_no_figures():
     found = counted([candidate(0, error="x")])
     assert (found.distinct, found.tokens, found.calls, found.coverage) == (None, None, None, None)

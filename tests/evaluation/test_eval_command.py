@@ -285,7 +285,7 @@ def test_missing_logprobs_are_told_at_the_first_rollout_and_once(tmp_path, capsy
     assert all(note.startswith(f"note  task 0, rollout 0: {words}") for note in notes)
 
 
-def test_where_the_rollouts_go():
+def test_the_default_file_is_named_after_tasks_and_agent():
     assert str(default_path("data/q a.jsonl", "my.mod:graph")) == "runs/q-a-my.mod-graph.db"
     assert str(default_path("bfcl:simple", "m:g")) == "runs/bfcl-simple-m-g.db"
 
@@ -318,7 +318,7 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.model
-def test_the_real_model(tmp_path):
+def test_a_run_on_the_real_model_is_seeded_and_seen(tmp_path):
     """Two tasks of two rollouts and a greedy one on the demo's agent: seeds reach the model, every call is seen."""
     lines = [
         {"id": "mugs", "input": "Parcel: 3 mugs", "expected": 2.31, "match": "number"},

@@ -63,7 +63,7 @@ def test_the_conversations_of_bfcl_need_thousands_of_tokens_a_call():
     assert found.prompt_tokens > found.calls * 2500
 
 
-def test_in_words():
+def test_expected_costs_are_said_in_rounded_numbers():
     assert _costs(Foreseen(9, 9, 100, 0, False)) == ["at least 9 model calls, one a rollout"]
     (said,) = _costs(Foreseen(9, 1234, 9_876_543, 0, True))
     assert said.startswith("about 1,200 model calls with 9,900,000 prompt tokens, if rollouts go the way of the known")

@@ -83,7 +83,7 @@ def test_the_model_of_the_environment_is_part_of_it_and_the_key_never_is(home, m
     assert "sk-secret" not in repr((about, named))
 
 
-def test_differences_in_words():
+def test_what_differs_between_two_agents_is_said_in_words():
     there = {"file a.py": "1", "file b.py": "1", "file same.py": "1", "model": "a"}
     here = {"file a.py": "2", "file c.py": "1", "file same.py": "1", "model": "b", "base_url": "u"}
     assert differences(there, here) == [

@@ -64,7 +64,7 @@ CALL = AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "x"}])
         pytest.param("json", AIMessage("[" * 100_000), 1, False, id="brackets for ever"),
     ],
 )
-def test_matches(match, action, expected, right):
+def test_each_match_compares_as_the_page_says(match, action, expected, right):
     assert MATCHES[match](Outcome(action), expected) is right
 
 
@@ -78,7 +78,7 @@ def file(tmp_path):
     return tmp_path / "tasks.jsonl"
 
 
-def test_a_file_of_tasks(file):
+def test_a_file_is_read_as_its_tasks(file):
     source = write(
         file,
         {"id": "sum", "input": "2 + 2", "expected": "4"},
@@ -165,7 +165,7 @@ def test_a_wrong_line_is_named(file, line, words):
         load_tasks(write(file, GOOD, "", line))
 
 
-def test_a_file_without_tasks(file):
+def test_a_file_without_tasks_is_refused(file):
     with pytest.raises(ConfigError, match=r"tasks\.jsonl holds no task; write one a line"):
         load_tasks(write(file, "", " "))
     with pytest.raises(ConfigError, match=r"^cannot read none\.jsonl \(No such file or directory\); give a JSONL file"):

@@ -31,7 +31,7 @@ def test_native_tools_are_chat_openais_own():
 
 
 @pytest.mark.parametrize("tools", ["hermes", "json_schema"])
-def test_tools_in_the_text(tools):
+def test_tools_in_the_text_wrap_the_model_with_their_protocol(tools):
     model = ModelSettings(name="big", base_url=URL, tools=tools, arguments={"top_logprobs": 5}).build()
     assert isinstance(model, PromptedToolModel)
     assert model.protocol == tools
@@ -68,7 +68,7 @@ def test_nothing_that_may_hold_a_key_is_kept():
         ({"max_tokens": "many"}, "arguments of big are wrong"),
     ],
 )
-def test_arguments_it_cannot_have(arguments, words):
+def test_arguments_that_the_model_cannot_have_are_refused(arguments, words):
     with pytest.raises(ConfigError, match=words):
         ModelSettings(name="big", base_url=URL, arguments=arguments).build()
     with pytest.raises(ConfigError, match="tools is 'magic'"):

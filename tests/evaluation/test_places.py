@@ -68,12 +68,12 @@ def ids(source, limit=None):
     return [task.id for task in load_tasks(source, limit)]
 
 
-def test_tasks_of_a_module():
+def test_tasks_are_found_in_a_module_by_name():
     assert ids("my_places:listed") == ids("my_places:given") == ids("my_places:Box.inner") == ["a", "b", "c"]
     assert ids("my_places:given", limit=2) == ["a", "b"]
 
 
-def test_agents_of_a_module():
+def test_agents_are_found_in_a_module_by_name():
     graph = load_agent("my_places:graph")
     assert load_agent("my_places:made") is graph
     assert load_agent("my_places:for_each").__name__ == "for_each"
@@ -132,7 +132,7 @@ def test_a_model_too_many_or_too_few(place, model, words):
         (load_agent, "my_places:failing", EvaluationError, "my_places:failing failed .KeyError"),
     ],
 )
-def test_nothing_there(load, place, error, words):
+def test_a_place_that_holds_nothing_is_refused_in_words(load, place, error, words):
     with pytest.raises(error, match=words):
         load(place)
 

@@ -84,7 +84,7 @@ def test_selectors_by_name_with_settings():
         ("deepconf_tail:window=0", "at least 1"),
     ],
 )
-def test_selectors_that_are_none(text, said):
+def test_names_of_no_selector_are_refused(text, said):
     with pytest.raises(ConfigError, match=said):
         selectors_in(text)
 
@@ -94,7 +94,7 @@ def test_the_config_of_a_command_line():
 
 
 @pytest.mark.parametrize(("text", "said"), [("5,50", "1,80,2"), ("a,b,c", "1,80,2"), ("500,50,3", "from 0 to 100")])
-def test_configs_that_are_none(text, said):
+def test_phases_that_are_no_settings_are_refused(text, said):
     with pytest.raises(ConfigError, match=said):
         config_in(text)
 

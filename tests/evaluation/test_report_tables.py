@@ -27,7 +27,7 @@ def test_json_has_the_summary_and_the_sentences(report):
     assert tree["summary"]["selectors"][0]["verdict"]["sentence"].startswith("lowest_centroid: ")
 
 
-def test_json_has_the_run():
+def test_the_json_says_which_run_it_is_of():
     tree = json.loads(to_json(small([task("a", [-1.0], [1])], run=facts(models=("m",)))))
     assert (tree["run"]["file"], tree["run"]["models"]) == ("run.db", ["m"])
 

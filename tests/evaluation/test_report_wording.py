@@ -96,7 +96,7 @@ def test_one_task_tells_nothing():
     ("correct", "room"),
     [([1, 0], "oracle@2 1.000: no selector could gain more than +0.500"), ([1, 1], "equally right")],
 )
-def test_the_room_there_is(correct, room):
+def test_it_says_how_much_any_selector_could_gain(correct, room):
     tasks = [task(name, [-1.0, -2.0], correct) for name in "abc"]
     assert room in wording.conclusions(small(tasks))[-1]
 
@@ -120,7 +120,7 @@ def test_selectors_that_rank_alike_are_no_two_findings():
     assert "alike" not in said(wording.cautions(family(tasks=4)))
 
 
-def test_what_was_run():
+def test_it_says_what_was_run_and_what_it_cost():
     report = small([task(name, [-1.0, -2.0], [1, 0]) for name in "ab"], run=facts())
     text = said(wording.what_was_run(report))
     assert "2 tasks, 2 rollouts each: 4 rollouts." in text

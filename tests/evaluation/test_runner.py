@@ -103,7 +103,7 @@ def test_a_resumed_run_runs_nothing_again(path):
     assert again == whole
 
 
-async def test_inside_an_event_loop(tmp_path):
+async def test_inside_an_event_loop_aevaluate_is_the_one_that_runs(tmp_path):
     with pytest.raises(ConfigError, match=r"inside an event loop.*await aevaluate"):
         evaluate(tasks(1), agent_of(Calls()), tmp_path / "a.db", SMALL)
     report = await aevaluate(tasks(1), agent_of(Calls()), tmp_path / "a.db", SMALL)
@@ -216,7 +216,7 @@ def test_worlds_are_judged_while_open_and_left_whatever_happens(path):
 
 @pytest.mark.parametrize("kind", ["graph", "function", "async function", "best_of_n", "entrypoint"])
 @pytest.mark.parametrize("asynchronous", [True, False])
-def test_agents_of_any_kind(path, kind, asynchronous):
+def test_agents_of_any_kind_are_run_and_judged(path, kind, asynchronous):
     graph = agent_of(Calls(), asynchronous)
     agents = {
         "graph": lambda: graph,
@@ -354,7 +354,7 @@ def test_inputs_of_objects_have_the_same_fingerprint_in_every_process():
         ([Right("a\ud800")], "no whole Unicode text"),
     ],
 )
-def test_wrong_tasks(path, given, words):
+def test_tasks_it_cannot_run_are_refused_before_a_file_is_made(path, given, words):
     with pytest.raises(ConfigError, match=words):
         evaluate(given, agent_of(Calls()), path, SMALL)
     assert not path.exists()
@@ -376,12 +376,12 @@ def test_wrong_tasks(path, given, words):
         ({"recursion_limit": 0}, "recursion_limit is 0"),
     ],
 )
-def test_wrong_settings(change, words):
+def test_settings_it_cannot_have_are_refused(change, words):
     with pytest.raises(ConfigError, match=words):
         RunSettings(**change)
 
 
-def test_results_are_read_back(path):
+def test_results_are_read_back_as_they_were_stored(path):
     evaluate(tasks(2), agent_of(Calls()), path, dataclasses.replace(SMALL, n=8))
     results = load_results(path)
     assert [result.task for result in results] == ["task 0", "task 1"]

@@ -100,7 +100,7 @@ def test_tasks_with_unequal_numbers_of_rollouts_share_the_curve_up_to_the_fewest
     assert len(summary.selectors[0].curve.accuracy) == len(summary.pass_at_k) == 2
 
 
-def test_warnings_are_counted():
+def test_tasks_with_a_warning_are_counted_for_each_selector():
     class Warner:
         name, signals = "warns", ()
 
@@ -174,7 +174,7 @@ def test_a_summary_is_frozen():
         ([TaskResult("a", (), np.empty(0))], "'a' has no rollouts; run it"),
     ],
 )
-def test_what_cannot_be_summarised(results, message):
+def test_results_that_cannot_be_summarised_are_refused(results, message):
     with pytest.raises(ConfigError, match=message):
         summarise(results, {"s": BY_ACTION}, resampling=FAST)
 

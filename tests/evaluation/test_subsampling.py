@@ -61,7 +61,7 @@ def brute_force(result, selector, n):
 
 @settings(max_examples=60, deadline=None)
 @given(tasks(SCORES))
-def test_scores_equal_brute_force(result):
+def test_accuracies_by_score_equal_those_over_all_subsets(result):
     whole = standing(result.candidates, BY_ACTION)
     assert scores_stand_alone(result.candidates, BY_ACTION, whole)
     curve, exact = n_curve(result, BY_ACTION, whole)
@@ -72,7 +72,7 @@ def test_scores_equal_brute_force(result):
 
 @settings(max_examples=60, deadline=None)
 @given(tasks("abc"))
-def test_votes_equal_brute_force(result):
+def test_accuracies_by_vote_equal_those_over_all_subsets(result):
     curve, exact = n_curve(result, MajorityVote(), standing(result.candidates, MajorityVote()))
     assert exact
     slow = [brute_force(result, MajorityVote(), n) for n in range(1, len(result.candidates) + 1)]

@@ -159,7 +159,7 @@ def test_one_task_leaves_none_to_measure_on():
 
 
 @pytest.mark.parametrize("change", [{"folds": 1}, {"folds": 9}, {"repeats": 0}, {"seed": -1}])
-def test_wrong_dealing(change):
+def test_folds_that_the_tasks_cannot_fill_are_refused(change):
     with pytest.raises(ConfigError, match="8 tasks"):
         tune(random_results(tasks=8), CENTROIDS, **{"folds": 4, "repeats": 1, **change})
 
@@ -201,7 +201,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("case", DAMAGED)
-def test_damaged_files(case, tmp_path):
+def test_a_damaged_settings_file_is_refused_by_name(case, tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(DAMAGED[case])
     with pytest.raises(ConfigError, match=r"settings\.json"):
@@ -234,7 +234,7 @@ def test_a_file_that_cannot_be_written(tmp_path):
         save_settings(tmp_path / "no folder" / "settings.json", Setting())
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_settings_file_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(ConfigError, match="ec-agent calibrate"):
         load_settings(tmp_path / "none.json")
 

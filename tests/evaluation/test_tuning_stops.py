@@ -115,7 +115,7 @@ def test_the_grid_goes_with_n_and_with_what_was_stored():
         ({"results": []}, "results is empty"),
     ],
 )
-def test_odd_values(change, said):
+def test_arguments_it_cannot_have_are_refused_by_name(change, said):
     given = {"results": tasks(["ab", "aa", "bb"]), "setting": VOTE, "folds": 2, "repeats": 1, **change}
     with pytest.raises(ConfigError, match=said):
         tune_stop(**given)

@@ -83,7 +83,7 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
         ),
     ],
 )
-def test_the_rules(difference, p, detectable, suspicions, kind, sentence):
+def test_each_rule_gives_its_kind_and_its_sentence(difference, p, detectable, suspicions, kind, sentence):
     found = verdict("s", difference, p, 7, detectable, suspicions)
     assert found.kind == kind
     assert found.sentence == sentence
@@ -99,5 +99,5 @@ def test_an_interval_without_0_beside_no_difference_is_explained(low, high, told
     assert ("leaves out 0" in found.sentence, words in found.sentence) == (told, told)
 
 
-def test_one_selector_is_one():
+def test_one_selector_is_counted_in_the_singular():
     assert "1 selector compared" in verdict("s", UP, 0.01, 1, 0.1).sentence

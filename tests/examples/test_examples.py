@@ -29,7 +29,7 @@ def test_every_example_is_run():
 
 @pytest.mark.model
 @pytest.mark.parametrize("name", SAYS)
-def test_example(name):
+def test_an_example_runs_and_prints_what_it_should(name):
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:ec_agent", "-m", f"examples.{name}"],
         cwd=ROOT,

@@ -40,13 +40,13 @@ def row_of(*events):
     ],
     ids=range(10),
 )
-def test_states(events, state):
+def test_each_event_leads_to_its_state(events, state):
     row = row_of(*events)
     assert row.state == state
     assert row.over == (state in ("ended", "failed", "chosen"))
 
 
-def test_counts_and_timeline():
+def test_a_row_sums_its_calls_and_keeps_their_timeline():
     row = row_of(made.answered(0, 1, 4, [0.5, None], generated=4), made.answered(0, 2, 7, [1.0, 1.0, 2.0]))
     assert (row.calls, row.tokens) == (2, 7)
     assert [(p.call, p.tokens, p.entropy) for p in row.points] == [
@@ -120,7 +120,7 @@ def test_an_evaluation_has_totals_of_its_own_and_old_rows_go():
     assert (tally.calls, tally.tokens) == (3 * MOST_OVER, 6 * MOST_OVER)
 
 
-def test_judged():
+def test_a_verdict_reaches_its_row():
     board = board_of({**made.started(0), "label": "a"}, {**made.event("rollout.judged", 0, verdict=0.5), "label": "a"})
     assert board.rows()[0].verdict == 0.5
 

@@ -70,12 +70,12 @@ def test_a_graph_without_best_of_n_says_so(capsys):
     ],
     ids=range(7),
 )
-def test_wrong_arguments(source, given, n, said):
+def test_arguments_it_cannot_have_are_refused_by_name(source, given, n, said):
     with pytest.raises(ConfigError, match=said):
         watch(source, given, n)
 
 
-def test_inputs(tmp_path, monkeypatch):
+def test_an_input_is_json_a_file_or_a_message(tmp_path, monkeypatch):
     (tmp_path / "a.json").write_text('{"q": 1}')
     monkeypatch.setattr(sys, "stdin", io.StringIO("[2]"))
     assert [input_in(given) for given in ('{"q": 1}', f"@{tmp_path}/a.json", "-", "3", "hello {")] == [
@@ -185,7 +185,7 @@ def test_ctrl_c_in_a_live_evaluation_keeps_what_is_stored(questions, tmp_path):
 
 
 @pytest.mark.parametrize("shows_live", [False, True])
-def test_the_demos_run(shows_live, capsys):
+def test_the_demo_shows_tools_only_when_live(shows_live, capsys):
     node = best_of_n(live_programs.agent(), n=4)
     result = demo._run(node, "?", 4, Console(width=100), shows_live)
     assert result.selection.winner == 3

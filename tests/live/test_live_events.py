@@ -77,7 +77,7 @@ def test_all_events_of_a_question_carry_its_name_and_the_time(heard):
     }
 
 
-def test_events_are_plain_json(heard):
+def test_every_event_can_be_written_as_json(heard):
     assert json.loads(json.dumps(heard)) == heard
 
 
@@ -230,6 +230,6 @@ def test_means_keep_the_whole_timeline(length):
         assert np.mean(told) == pytest.approx(entropies.mean(), abs=1e-3)
 
 
-def test_means_of_gaps():
+def test_gaps_are_left_out_of_means():
     assert progress.means(np.array([np.nan, 1.0, 3.0, np.nan]), most=2) == [1.0, 3.0]
     assert progress.means(np.array([np.nan, np.nan, 0.5, 1.0]), most=2) == [None, 0.75]

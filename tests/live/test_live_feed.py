@@ -76,7 +76,7 @@ def test_a_growing_file_is_read_line_by_line(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["", "text", "[1]", "{", '{"type": "mine"}', '{"type": 3}', "null"])
-def test_what_is_no_event(line):
+def test_a_line_that_is_no_event_is_none(line):
     assert event_in(line) is None
 
 
@@ -147,6 +147,6 @@ def test_recorded_selections_are_not_waited_for(tmp_path):
         next(stored_events(tmp_path / "a.db", follow=True))
 
 
-def test_no_trace_file(tmp_path):
+def test_a_trace_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(TraceError, match="there is no file"):
         next(stored_events(tmp_path / "none.db", follow=False))

@@ -38,7 +38,7 @@ def drawn(board, width=80, height=24):
 
 
 @pytest.mark.parametrize("n", [0, 1, 8, 64, 200])
-def test_it_fits_any_terminal(n):
+def test_the_screen_fits_a_terminal_of_any_size(n):
     board = busy(n, [made.selection(0, n)] if n else [])
     screen = Screen(board)
     for width in (1, 2, 5, 11, 20, 23, 24, 29, 30, 39, 40, 59, 60, 80, 120, 160, 300):
@@ -49,7 +49,7 @@ def test_it_fits_any_terminal(n):
             assert all(line.plain.isprintable() for line in lines)
 
 
-def test_columns_are_in_line():
+def test_columns_stand_under_their_names():
     lines = drawn(busy(), 100)
     at = lines[0].index("entropy")
     bars = [line for line in lines[1:9] if any(each in line for each in BARS)]
@@ -106,7 +106,7 @@ def test_chosen_and_outcomes_are_said():
     assert "chosen by lowest_centroid: rollout 0 of 3, centroid 0.500, margin to the runner-up 0.100" in lines
 
 
-def test_without_unicode():
+def test_a_terminal_without_unicode_gets_ascii_alone():
     board = busy(1, [made.answered(0, 1, 3, [0.1, None, 1.0])])
     assert all(line.plain.isascii() for line in Screen(board, plain=True).lines(80, 24, 1003.0))
 
@@ -128,12 +128,12 @@ def test_tokens_a_column_stands_for(longest, width, tokens):
     assert per_column(longest, width) == tokens
 
 
-def test_bars():
+def test_a_bar_is_as_high_as_its_entropy():
     assert [bar(entropy, 1.0) for entropy in (0.0, 0.5, 0.999, 1.0, 9.0, None)] == ["▁", "▅", "█", "█", "█", GAP]
     assert bar(0.0, 0.0) == "▁"
 
 
-def test_small_things():
+def test_times_counts_and_texts_fit_their_columns():
     assert printable(made.NASTY) == "down [bold]?[31m and ?out"
     assert printable("a\tb\r\n c \ud800") == "a b c ?"
     assert [clock(seconds) for seconds in (0, 61.9, 3600)] == ["0:00", "1:01", "1:00:00"]

@@ -183,7 +183,7 @@ def test_what_is_not_ours_is_passed_over():
     assert out.getvalue() == "rollout 0  started\n"
 
 
-def test_words_between_lines(capsys):
+def test_what_else_is_said_is_neither_wrapped_nor_styled(capsys):
     with showing(Console(file=sys.stdout, width=20)) as shown:
         shown.hear(made.started(0, 1))
         shown.say("[yellow]note[/yellow]  a long line that is not wrapped, with \\[brackets]")
