@@ -43,7 +43,7 @@ KNOWN, MUTE, EMPTY = (Payload(entries=[A, B]), {"a b"}), (Payload(), {"c"}), (Pa
         pytest.param([KNOWN, MUTE], 8, 1, [2, 3], id="one that was kept back has its share"),
     ],
 )
-def test_what_is_left_of_the_count_of_all(alternatives, tokens, unreturned, expected):
+def test_alternatives_share_the_remaining_tokens(alternatives, tokens, unreturned, expected):
     assert told(alternatives, tokens, unreturned=unreturned) == expected
 
 

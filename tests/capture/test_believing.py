@@ -19,7 +19,7 @@ def test_the_request_is_preferred_over_an_equal_message():
     assert believed(Payload(entries=[A], tokens=1), Payload(entries=[B], tokens=1)).entries == [A]
 
 
-def test_what_was_heard_without_logprobs_counts_as_heard():
+def test_parts_without_logprobs_count_as_recorded():
     heard, own = Payload(entries=[A], mute=1), Payload(entries=[B, C])
     assert believed(heard, own).entries == [A]
 

@@ -54,7 +54,7 @@ def flat(parts):
 
 
 @pytest.mark.parametrize("name", CUMULATIVE)
-def test_what_came_before_is_counted_once(name):
+def test_repeated_earlier_tokens_count_once(name):
     parts = CUMULATIVE[name]
     rest = added(parts)
     assert flat(rest) == flat([parts[-1] or parts[-2]])

@@ -90,7 +90,7 @@ async def test_which_calls_count_async(case, conversation):
     assert timelines(recorder) == expected
 
 
-def test_what_is_known_of_a_call(conversation):
+def test_filters_see_path_tags_and_metadata(conversation):
     seen = []
     with record_calls(calls=lambda call: bool(seen.append(call)) or True):
         conversation.invoke({"out": []}, config={"tags": ["mine"], "metadata": {"who": "me"}})

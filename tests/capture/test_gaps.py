@@ -258,7 +258,7 @@ UNLIKE = {
 
 
 @pytest.mark.parametrize("kind", UNLIKE)
-def test_where_nothing_tells_it_is_said(kind):
+def test_gaps_without_evidence_are_unsure(kind):
     answer = {"choices": [{"message": {"content": "abcdef"}, "logprobs": {"content": UNLIKE[kind]}}]}
     assert strip(payload_of_response({**answer, "usage": {"completion_tokens": 9}})) == ("####.....", 4)
     assert strip(payload_of_response({**answer, "usage": {"completion_tokens": 5}})) == ("####", 0)

@@ -348,7 +348,7 @@ async def test_a_failed_call_leaves_none_async(model):
 
 
 @pytest.mark.parametrize("below", ["openai", "none"])
-def test_of_an_abandoned_stream_counts_what_arrived(below, model):
+def test_tokens_of_an_abandoned_stream_count(below, model):
     if below == "none":
         model = ScriptedChatModel([[Reply("x" * 40, entropies=[0.5] * 40)]])
     with record_calls() as recorder:
@@ -362,7 +362,7 @@ def test_of_an_abandoned_stream_counts_what_arrived(below, model):
 
 
 @pytest.mark.parametrize("below", ["openai", "none"])
-async def test_of_an_abandoned_stream_counts_what_arrived_async(below, model):
+async def test_tokens_of_an_abandoned_stream_count_async(below, model):
     if below == "none":
         model = ScriptedChatModel([[Reply("x" * 40, entropies=[0.5] * 40)]])
     with record_calls() as recorder:

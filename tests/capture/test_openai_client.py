@@ -222,7 +222,7 @@ def test_usage_is_taken_along(told, client):
     assert [(c.prompt_tokens, c.cached_tokens, c.tokens) for c in recorder.trajectory().calls] == [(7, 3, 3)] * 3
 
 
-def test_of_several_choices_the_first_counts(told, client):
+def test_the_first_of_several_choices_counts(told, client):
     with record_calls() as recorder:
         client.chat.completions.create(**chat("choices"), n=3)
         list(client.chat.completions.create(**chat("choices"), n=3, stream=True))

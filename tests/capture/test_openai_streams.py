@@ -27,7 +27,7 @@ def told(fake):
 # Streams that end early
 
 
-def test_of_an_abandoned_stream_counts_what_arrived(told, client):
+def test_tokens_of_an_abandoned_stream_count(told, client):
     with record_calls() as recorder:
         for place, _ in enumerate(client.chat.completions.create(**chat("long"), stream=True)):
             if place == 10:  # the first chunk opens the message, it has no token
@@ -35,7 +35,7 @@ def test_of_an_abandoned_stream_counts_what_arrived(told, client):
     assert timelines(recorder) == [[0.5] * 10]
 
 
-def test_of_a_stream_held_open_counts_what_arrived(told, client):
+def test_tokens_of_an_open_stream_count(told, client):
     with record_calls() as recorder:
         stream = client.chat.completions.create(**chat("long"), stream=True)
         assert recorder.trajectory().calls == ()
@@ -46,7 +46,7 @@ def test_of_a_stream_held_open_counts_what_arrived(told, client):
     assert timelines(recorder) == [[0.5] * 40]
 
 
-def test_of_a_closed_stream_counts_what_arrived(told, client):
+def test_tokens_of_a_closed_stream_count(told, client):
     with record_calls() as recorder:
         with client.chat.completions.create(**chat("long"), stream=True) as stream:
             for _ in range(5):
@@ -55,7 +55,7 @@ def test_of_a_closed_stream_counts_what_arrived(told, client):
     assert timelines(recorder) == [[0.5] * 4, ENTROPIES]
 
 
-async def test_of_an_abandoned_stream_counts_what_arrived_async(told, aclient):
+async def test_tokens_of_an_abandoned_stream_count_async(told, aclient):
     with record_calls() as recorder:
         place = 0
         async for _ in await aclient.chat.completions.create(**chat("long"), stream=True):
@@ -68,7 +68,7 @@ async def test_of_an_abandoned_stream_counts_what_arrived_async(told, aclient):
     assert timelines(recorder) == [[0.5] * 10, ENTROPIES]
 
 
-async def test_of_a_closed_stream_counts_what_arrived_async(told, aclient):
+async def test_tokens_of_a_closed_stream_count_async(told, aclient):
     with record_calls() as recorder:
         async with await aclient.chat.completions.create(**chat("long"), stream=True) as stream:
             for _ in range(5):
@@ -76,7 +76,7 @@ async def test_of_a_closed_stream_counts_what_arrived_async(told, aclient):
     assert timelines(recorder) == [[0.5] * 4]
 
 
-def test_of_a_broken_stream_counts_what_arrived(told, client):
+def test_tokens_of_a_broken_stream_count(told, client):
     with record_calls() as recorder:
         with pytest.raises(openai.APIConnectionError):
             list(client.chat.completions.create(**chat("broken"), stream=True))
@@ -84,7 +84,7 @@ def test_of_a_broken_stream_counts_what_arrived(told, client):
     assert timelines(recorder) == [[0.5] * 2, ENTROPIES]
 
 
-async def test_of_a_broken_stream_counts_what_arrived_async(told, aclient):
+async def test_tokens_of_a_broken_stream_count_async(told, aclient):
     with record_calls() as recorder:
         with pytest.raises(openai.APIConnectionError):
             [_ async for _ in await aclient.chat.completions.create(**chat("broken"), stream=True)]

@@ -54,7 +54,7 @@ def chat(text=None, usage=None, finish=None):
         ),
     ],
 )
-def test_where_an_answer_begins(parts, expected):
+def test_which_parts_begin_an_answer(parts, expected):
     assert begins(*parts) == expected
 
 

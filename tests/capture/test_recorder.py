@@ -368,7 +368,7 @@ def test_eight_bytes_a_token_are_kept(way):
     assert kept_bytes(recorder) < 9 * 20_000 + 20_000
 
 
-def test_nothing_of_a_response_is_kept(fake, client, chat_model):
+def test_responses_are_freed(fake, client, chat_model):
     fake.answers["hi"] = Answer([0.5] * 50)
     prompt = "hi"
     with record_calls() as recorder:

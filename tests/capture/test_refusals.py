@@ -132,7 +132,7 @@ def test_a_wrapped_refusal_may_be_about_something_else(fake, client):
     assert len(fake.asked) == 1
 
 
-def test_what_is_refused_with_tools_is_asked_without(told, client):
+def test_a_refusal_with_tools_does_not_affect_others(told, client):
     told.refuse = lambda path, body: (
         "logprobs is not supported with tools" if body.get("tools") and "logprobs" in body else None
     )
@@ -143,7 +143,7 @@ def test_what_is_refused_with_tools_is_asked_without(told, client):
     assert [call.capability for call in recorder.trajectory().calls] == ["full", "none", "full"]
 
 
-def test_what_one_model_refuses_another_is_asked_for(llama, client):
+def test_a_refusal_counts_for_one_model_only(llama, client):
     with record_calls(request_logprobs=True):
         list(client.chat.completions.create(**calling()))
         llama.refuse = lambda path, body: None

@@ -96,7 +96,7 @@ def test_a_true_repeat_counts_once(case):
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_what_differs_in_anything_counts(case):
+def test_different_candidates_all_count(case):
     row = entry(DIFFERENT[case], THREE_OF_THREE)
     assert signal([row] * 2) == pytest.approx([entropy_of(THREE_OF_THREE)] * 2, abs=1e-12)
 
@@ -146,7 +146,7 @@ def test_equal_logprobs_alone_are_read_the_quick_way():
     assert not quick([entry([names[0], names[0], names[1]], THREE_OF_THREE)])
 
 
-def test_what_tells_a_token_is_of_plain_values():
+def test_identities_of_candidates_are_hashable():
     """Whatever a server sends can be compared."""
     for name in ([], {}, 5.0, True, b"a", float("nan")):
         for other in (None, [], {}, [None], "x", b"\xff", float("nan"), json):

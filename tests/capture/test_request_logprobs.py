@@ -48,7 +48,7 @@ def test_it_does_not_ask_unless_told(told, client):
         ("responses", {"include": ["reasoning.encrypted_content"]}, {"top_logprobs": 20}),
     ],
 )
-def test_what_an_agent_asks_itself_stands(told, client, way, own, expected):
+def test_the_agents_own_parameters_are_kept(told, client, way, own, expected):
     with record_calls(request_logprobs=True):
         WAYS[way][0](client, **own)
     ((request),) = sent(told)

@@ -85,7 +85,7 @@ def test_by_langchain(told, chat_model, way):
 
 @pytest.mark.parametrize(("tokens", "gaps"), [(BOTH, 0), (BOTH + 2, 0), (BOTH + 6, 3), (BOTH + 7, 4)])
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_no_answer_accounts_for_is_shared_out(told, client, tokens, gaps, stream):
+def test_unexplained_tokens_are_divided_among_answers(told, client, tokens, gaps, stream):
     """Two end tokens are no gap; hidden thinking is, and nobody says whose it was."""
     told.answers["hi"] = Answer(FIRST, more=[SECOND], usage=tokens)
     options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
@@ -105,7 +105,7 @@ def whole(choices, tokens):
     return {"object": "chat.completion", "choices": choices, "usage": {"prompt_tokens": 5, "completion_tokens": tokens}}
 
 
-def test_what_is_missing_belongs_to_the_answer_without_logprobs():
+def test_missing_tokens_belong_to_the_answer_without_logprobs():
     first = call_of(payload_of_response(whole([choice(0, FIRST), choice(1, None)], 13)), ("entropy",))
     assert (shown(first.entropies), first.generated) == (FIRST, 13)
     second = call_of(payload_of_response(whole([choice(0, None), choice(1, FIRST)], 13)), ("entropy",))

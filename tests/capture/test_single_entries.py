@@ -168,7 +168,7 @@ def test_langchain_fails_on_it_alone(fake, name):
     [{"token": "a"}, {"logprob": -0.1}, {"token": "a", "logprob": True}, {"token": "a", "logprob": "x"}, "a", -0.1, {}],
     ids=str,
 )
-def test_what_is_no_token(logprobs):
+def test_objects_that_are_no_token_are_skipped(logprobs):
     assert entries_of(logprobs) == []
 
 

@@ -34,7 +34,7 @@ def asked(generated, prompt=9, **details):
         pytest.param([(7, SILENT), (14, SILENT)], 6, 7, id="the same, with an end token"),
     ],
 )
-def test_of_several_counts(counts, entries, expected):
+def test_one_of_several_usages_is_chosen(counts, entries, expected):
     assert heard(*counts).total(entries)["completion_tokens"] == expected
 
 
@@ -52,7 +52,7 @@ def test_the_closing_one_is_believed_over_a_larger_one():
         pytest.param([(6, SPOKEN), (2, SILENT)], 6, 6, id="the largest is what came"),
     ],
 )
-def test_what_shows_that_a_sum_is_none(counts, entries, expected):
+def test_evidence_against_adding_usages_up(counts, entries, expected):
     """Where they are increments unless something speaks against it, as in LangChain's messages."""
     assert heard(*counts).total(entries, adds_up=True)["completion_tokens"] == expected
 

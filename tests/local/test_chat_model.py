@@ -142,7 +142,7 @@ def test_the_timeout_is_used(endpoint, monkeypatch):
 
 
 @pytest.mark.parametrize("reply", ["<html>not found</html>", {"choices": None}, {"choices": []}])
-def test_what_is_no_chat_completion_is_told(endpoint, model, reply):
+def test_other_answers_than_completions_raise(endpoint, model, reply):
     endpoint.replies = [(200, reply)]
     with pytest.raises(LocalModelError, match=r"check base_url.*/v1"):
         model.invoke("hi")

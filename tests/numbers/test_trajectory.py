@@ -123,7 +123,7 @@ def test_a_signal_that_was_not_kept_is_refused():
         Trajectory([Call([0.5])]).signal("logprob")
 
 
-def test_what_a_call_tells():
+def test_a_call_keeps_its_facts():
     call = Call([0.5], model="m", node="agent", started=1.0, ended=2.5, prompt_tokens=7, cached_tokens=3, texts=("a",))
     assert (call.model, call.node, call.started, call.ended) == ("m", "agent", 1.0, 2.5)
     assert (call.prompt_tokens, call.cached_tokens, call.texts) == (7, 3, ("a",))
@@ -197,7 +197,7 @@ def test_calls_make_one_timeline(drawn, config):
 
 @given(own.timelines, st.lists(st.integers(0, 60), max_size=5), own.configs)
 @own.examples(300)
-def test_where_a_call_ends_does_not_matter(entropies, cuts, config):
+def test_the_centroid_ignores_ends_of_calls(entropies, cuts, config):
     bounds = [0, *sorted(min(cut, len(entropies)) for cut in cuts), len(entropies)]
     parts = [entropies[begin:end] for begin, end in itertools.pairwise(bounds)]
     whole, split = Trajectory.from_entropies(entropies), Trajectory.from_entropies(*parts)

@@ -51,6 +51,6 @@ def test_what_is_readable_can_be_sent(value):
     assert readable(clean) == clean
 
 
-def test_what_was_readable_stays():
+def test_readable_values_are_unchanged():
     value = {"é\U0001f600": ["\n", 1, None, {"a": True}]}
     assert readable(value) == value

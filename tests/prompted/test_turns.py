@@ -74,7 +74,7 @@ def test_without_tools_nothing_is_added_to_the_conversation():
     ]
 
 
-def test_what_is_no_text_stays_with_the_user():
+def test_user_messages_keep_images():
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     seen = HumanMessage([{"type": "text", "text": "this?"}, picture], name="ann")
     alone = conversation(JsonSchemaProtocol(), [seen], OFFER)

@@ -61,7 +61,7 @@ def run(request):
 
 
 @pytest.mark.parametrize("name", SELECTORS)
-def test_what_it_selects_online_it_selects_offline(run, name):
+def test_online_and_offline_selection_agree(run, name):
     selector = selector_named(name)
     result = run(asked(SCRIPTS, selector=selector))
     trajectories, actions = result.trajectories, result.final_actions

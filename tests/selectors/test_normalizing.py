@@ -173,7 +173,7 @@ def test_the_same_text(one, other):
     assert TextAnswer()(one) == TextAnswer()(other) is not None
 
 
-def test_what_else_may_not_matter():
+def test_case_and_characters_can_be_ignored():
     assert TextAnswer()("Yes") != TextAnswer()("yes")
     assert TextAnswer(ignore_case=True)("STRASSE") == TextAnswer(ignore_case=True)("Stra\u00dfe")
     assert TextAnswer(strip=".*")("**Yes. **") == TextAnswer()("Yes")

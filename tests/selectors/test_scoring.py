@@ -32,6 +32,6 @@ def test_a_selector_of_your_own():
     assert (Loudest().name, Loudest("?").name) == ("loudest", "loudest(mark=?)")
 
 
-def test_what_is_missing_is_not_forgotten():
+def test_an_incomplete_selector_cannot_be_made():
     with pytest.raises(TypeError, match="abstract"):
         type("Half", (ScoreSelector,), {"label": "half", "lower_is_better": True})()

@@ -30,7 +30,7 @@ def test_a_long_run_of_windows_keeps_its_digits():
 
 @given(st.integers(0, 2**32), st.integers(1, 40))
 @own.examples(100)
-def test_what_begins_alike_has_the_same_means(seed, window):
+def test_equal_beginnings_have_equal_window_means(seed, window):
     """To the last bit: a rounding error must not break a tie."""
     draw = np.random.default_rng(seed)
     shared, one, other = draw.random(60), draw.random(30), draw.random(50)

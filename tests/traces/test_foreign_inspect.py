@@ -230,7 +230,7 @@ def test_a_failed_sample_is_not_a_candidate(tmp_path):
     ]
 
 
-def test_of_several_choices_the_first_counts(tmp_path):
+def test_the_first_of_several_choices_counts(tmp_path):
     log = Log()
     log.say("user")
     log.agent()

@@ -109,7 +109,7 @@ def test_tables_on_a_full_disk_leave_nothing_half(recorded, tmp_path, monkeypatc
         assert set(export_parquet(store, folder)) == set(TABLES)
 
 
-def test_what_parquet_cannot_hold_is_said(recorded, tmp_path, monkeypatch):
+def test_values_that_parquet_cannot_hold_raise(recorded, tmp_path, monkeypatch):
     with TraceStore(recorded[0]) as store:
         odd = [replace(rollout, started=1e300) for rollout in store.rollouts()]
         monkeypatch.setattr(store, "rollouts", lambda: iter(odd))

@@ -259,7 +259,7 @@ def test_a_failing_file_costs_only_one_warning(store, run, monkeypatch, what):
 @pytest.mark.parametrize(
     "what", [name for name in FILES if name.startswith(("full", "an error", "malformed", "no mem"))]
 )
-def test_what_was_recorded_before_is_whole(store, run, monkeypatch, what):
+def test_earlier_selections_survive_a_failed_write(store, run, monkeypatch, what):
     run(best_of_n(create_agent(replies("first"), []), n=2), store)
     with monkeypatch.context() as patch:
         FILES[what](store, patch)

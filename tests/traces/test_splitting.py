@@ -170,7 +170,7 @@ FAULTY = {
 
 
 @pytest.mark.parametrize("fault", FAULTY)
-def test_what_is_told_is_true(tmp_path, fault):
+def test_reported_faults_match_the_skipped_records(tmp_path, fault):
     text, kept, words, count = FAULTY[fault]
     file = tmp_path / "log.json"
     file.write_text(text)

@@ -141,7 +141,7 @@ def test_something_else_is_refused(store, odd):
     assert list(store.selections()) == []
 
 
-def test_what_is_not_there_is_said(store):
+def test_missing_ids_raise(store):
     with pytest.raises(TraceError, match="has no selection 7; run `ec-agent traces ls`"):
         store.selection(7)
     with pytest.raises(TraceError, match="has no rollout 7"):

@@ -208,6 +208,6 @@ ODD = [
 
 
 @pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
-def test_what_cannot_be_read_is_left(body):
+def test_unreadable_logprobs_stay_in_the_body(body):
     assert of_whole(body) is None
     assert of_event(body) is None
