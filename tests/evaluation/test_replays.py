@@ -106,6 +106,16 @@ def test_of_many_rollouts_orders_are_drawn_and_each_comes_first_as_often(plan):
     assert other.tokens[0] == pytest.approx(found.tokens[0], rel=0.2)
 
 
+def test_all_at_once_and_all_n_meet_the_same_orders():
+    """A vote that is tied to the end goes to the first seen: another one in every order, with a plan and without."""
+    task = drawn_task(2, 8)
+    tied = [Candidate(c.index, c.trajectory, "ab"[c.index % 2]) for c in task.candidates]
+    replayer = Replayer([TaskResult("t", tied, [float(c.index % 2) for c in tied])], MajorityVote())
+    never = replayer.play(Beta(0.999), cancel=True)
+    assert never.accuracy.tolist() == replayer.play(None).accuracy.tolist()
+    assert never.same_winner.tolist() == [1.0]
+
+
 def test_all_at_once():
     tasks = [drawn_task(seed, 4) for seed in range(6)]
     found = Replayer(tasks, MajorityVote()).play(Agreement([2]), cancel=True)

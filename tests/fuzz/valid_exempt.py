@@ -35,6 +35,7 @@ EXEMPT = {
             *(
                 "ec_agent.evaluation.statistics.Estimate.excludes",
                 "ec_agent.live.Board.name",
+                "ec_agent.live.Board.number",
                 "ec_agent.live.Board.row",
             ),
             *("ec_agent.live.Board.tally", "ec_agent.live.Row.add", "ec_agent.traces.foreign.Source.head"),

@@ -117,6 +117,14 @@ NUMBERS = {
             "panel": {},
         }
     ),
+    "ec_agent.evaluation.statistics.stopping.compare_plans": Case(
+        lambda _: {
+            "results": results(),
+            "plans": [None, Agreement([2])],
+            "selector": LowestCentroid(),
+            "resampling": Resampling(100),
+        }
+    ),
     "ec_agent.evaluation.tuning.default_grid": Case(told={"names": "selector"}),
     "ec_agent.evaluation.tuning.tune": Case(
         lambda _: {

@@ -34,9 +34,6 @@ MOST_ORDERS = 720
 DRAWN_ORDERS = 240
 """Else so many are drawn, or a few more: some, each turned round until every rollout has come first once."""
 
-AT_ONCE_ORDERS = 24
-"""Where all start at once, the order says nothing but who has which index: so many will do."""
-
 Choose = Callable[[Sequence[int], int, Sequence[int] | None], int | None]
 
 
@@ -95,9 +92,11 @@ class Replayer:
         """
         if plan is not None:
             check_plan(plan, "plan")
-        at_once = flag("cancel", cancel) and plan is not None
+        at_once = flag("cancel", cancel)
         known: _Known = {}
-        rows = [task.at_once(plan) if at_once and plan else task.in_waves(plan, known) for task in self._tasks]
+        rows = [
+            task.at_once(plan) if at_once and plan is not None else task.in_waves(plan, known) for task in self._tasks
+        ]
         accuracy, tokens, length, started, same = np.array(rows).T
         return Replays(accuracy, tokens, length, started, same, all(task.exact for task in self._tasks))
 
@@ -142,8 +141,7 @@ class _Task:
     def at_once(self, plan: StoppingPlan) -> Row:
         """The figures where all start, and the rest is cancelled."""
         rows = []
-        few = max(AT_ONCE_ORDERS, len(self._candidates))
-        for order, whole_n in zip(self._orders[:few].tolist(), self._whole, strict=False):
+        for order, whole_n in zip(self._orders.tolist(), self._whole, strict=True):
             done = replay([self._candidates[which] for which in order], plan, self._selector, cancel=True)
             verdict = self._verdict(order, done.winner)
             rows.append((verdict, done.tokens, done.length, done.started, done.winner == whole_n))
