@@ -95,7 +95,10 @@ class Gate(Protocol):
         """How many messages with tool calls models have returned so far, if it knows."""
 
     def plan(self, use: Use, execute: Step) -> Plan[Any]:
-        """Yield ``execute`` to run the tool; raise, or return an earlier result, to leave it alone."""
+        """Decide about one call of a tool.
+
+        The plan yields ``execute`` to run the tool. It raises, or returns an earlier result, if the tool must not run.
+        """
 
 
 current_gate: ContextVar[Gate | None] = ContextVar("ec_agent_gate", default=None)

@@ -115,7 +115,10 @@ class _Way:
 
 
 def _way(saver: BaseCheckpointSaver[Any], thread: str, space: str, checkpoint: str) -> Plan[_Way | None]:
-    """Go back from a checkpoint to the one that its run began with; ``None`` if the checkpoint is not there."""
+    """Return the history of one graph, from a checkpoint back to the one its run began with.
+
+    ``None`` if the checkpoint is not there.
+    """
     last = yield call(saver, "get_tuple", _at(thread, space, checkpoint))
     if last is None:
         return None

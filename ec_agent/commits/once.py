@@ -17,7 +17,7 @@ from ec_agent.commits.gate import Done
 from ec_agent.commits.journal import Entry, Journal
 from ec_agent.commits.runlog import CLOSED, UNCERTAIN, UNDONE, RunLog, action_of, advice, last_of, status_of
 from ec_agent.errors import CommitError, CommitUncertain, JournalError, PromotionError
-from ec_agent.insides.executors import carried_out_whole
+from ec_agent.insides.executors import uninterrupted
 from ec_agent.support.plans import Plan, Step, call
 
 OnUncertain = Literal["raise", "retry"]
@@ -121,7 +121,7 @@ class Once:
     def _done(self, key: str, attempt: int, intent: dict[str, Any], execute: Step) -> Plan[Any]:
         token = _key.set(key)
         try:
-            with carried_out_whole():
+            with uninterrupted():
                 value = yield execute
         except ParentCommand as stop:  # the action is done, and its result sends the run to another agent
             yield from self._keep(key, attempt, intent, stop.args[0], "handed over")

@@ -102,7 +102,7 @@ class Executors:
         return Step(lambda: _sleep(self, seconds, *over), lambda: asyncio.sleep(seconds))
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
+    def only_these(self) -> Iterator[None]:
         """Inside the ``with`` block, code runs as if in these executors alone, plus those that are started inside.
 
         Threads that are started inside inherit that.
@@ -130,15 +130,15 @@ def executors_here() -> Executors:
     return Executors(_pools.get())
 
 
-NOBODY = Executors(())
+NO_EXECUTORS = Executors(())
 
 
-def carried_out_whole() -> AbstractContextManager[None]:
+def uninterrupted() -> AbstractContextManager[None]:
     """Inside the ``with`` block nothing stops early. An action has begun, and must not be broken off in the middle."""
-    return NOBODY.heeded()
+    return NO_EXECUTORS.only_these()
 
 
-def attended(work: Callable[[], T]) -> T:
+def interruptible(work: Callable[[], T]) -> T:
     """Run ``work`` so that Ctrl-C takes effect soon, but never breaks off an action in the middle.
 
     Python raises ``KeyboardInterrupt`` in the main thread only, between two bytecodes. A main thread that waits for

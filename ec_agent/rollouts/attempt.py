@@ -18,7 +18,7 @@ from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate
 from ec_agent.commits.undeclared import Ran
-from ec_agent.insides.executors import NOBODY, RolloutLeft, executors_here
+from ec_agent.insides.executors import NO_EXECUTORS, RolloutLeft, executors_here
 from ec_agent.insides.langgraph import INTERRUPT, is_breakpoint
 from ec_agent.rollouts import langsmith
 from ec_agent.rollouts.cancelling import Brake
@@ -29,7 +29,7 @@ from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import End
 from ec_agent.rollouts.store import StoreOverlay
 from ec_agent.rollouts.unheard import Unheard
-from ec_agent.rollouts.whole_states import Within
+from ec_agent.rollouts.whole_states import InnerGraphs
 from ec_agent.rollouts.writes import WriteLog
 from ec_agent.support.plans import Step
 
@@ -93,7 +93,7 @@ class Attempt:
         self.gate = self._new_gate()
         self.committing = CommitGate(calls, question.once, self.gate) if calls is not None else None
         # An attempt that acts is never stopped early, and has no limits: what was chosen is carried out.
-        self.executors = question.executors if calls is None else NOBODY
+        self.executors = question.executors if calls is None else NO_EXECUTORS
         self.left = self.broken_off = False
         self.halts = [self._stop_if_left, (self.committing or self.gate).halt]
         limits, budget = (options.limits, question.budget) if calls is None else (Limits(), Budget(None))
@@ -103,7 +103,7 @@ class Attempt:
         self.recorder = self._new_recorder()
         if brake is not None:
             self.halts.insert(1, brake.check)
-            brake.heed(self.recorder.tools)
+            brake.let_end(self.recorder.tools)
         self.told = question.told.rollout(self.index, start["round"], acting=calls is not None)
         if self.told.calls:
             self.recorder.told = self.told
@@ -113,7 +113,7 @@ class Attempt:
         self.settled: Any = None
         self.said = MessagesSeen()
         resumed = start.get("thread") is not None
-        self.within = Within(question.known, resumed) if question.agent.is_function else None
+        self.inner_graphs = InnerGraphs(question.known, resumed) if question.agent.is_function else None
         self.command: Any = None
         self.paused = False  # whether it stopped at a breakpoint
         self.error: Exception | None = None
@@ -167,8 +167,8 @@ class Attempt:
         """Take in one part of the agent's stream, or of a nested graph's. Return whether to go on streaming."""
         *place, mode, part = found
         if place and place[0]:
-            if self.within is not None:
-                self.within.hear(place[0], mode, part)
+            if self.inner_graphs is not None:
+                self.inner_graphs.hear(place[0], mode, part)
             return not self.log.over
         if self.gate.proposal is not None:
             self.log.stop(self.gate.proposal.task.split("|")[0].rpartition(":")[2])

@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ec_agent.commits.undeclared import Notices
 from ec_agent.errors import AgentError, ConfigError
-from ec_agent.insides.executors import attended
+from ec_agent.insides.executors import interruptible
 from ec_agent.insides.langgraph import config_here, inside_graph, with_private_keys
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.node import Node
@@ -127,7 +127,7 @@ class BestOfN(RunnableLambda[Any, Any]):
         """
         if not inside_graph(config_here(None)):
             side_by_side = super().batch
-            return attended(lambda: side_by_side(inputs, config, return_exceptions=return_exceptions, **kwargs))
+            return interruptible(lambda: side_by_side(inputs, config, return_exceptions=return_exceptions, **kwargs))
         return drive(self._in_turn(inputs, config, return_exceptions, kwargs))
 
     async def abatch(

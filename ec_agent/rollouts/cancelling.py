@@ -36,7 +36,7 @@ class Brake:
         self._tools: ToolLog | None = None
         self._clocks: set[Clock] = set()
 
-    def heed(self, tools: ToolLog) -> None:
+    def let_end(self, tools: ToolLog) -> None:
         """Let the rollout's running tools, as this log knows them, end before the rollout is stopped."""
         self._tools, tools.on_idle = tools, self._stop_waiting
 

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from ec_agent.commits.gate import Done
 from ec_agent.commits.undeclared import ran_in
 from ec_agent.errors import SelectionError, StoppingError
-from ec_agent.insides.executors import carried_out_whole
+from ec_agent.insides.executors import uninterrupted
 from ec_agent.insides.langgraph import outer_channels
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
@@ -179,7 +179,7 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
 def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     question = _question()
     question.executors.check()
-    with carried_out_whole():
+    with uninterrupted():
         return (yield from act(question, state, config))
 
 

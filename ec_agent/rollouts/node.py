@@ -23,7 +23,7 @@ from ec_agent.commits.saver_journal import journal_for
 from ec_agent.commits.undeclared import Notices, begun_here, undeclared_listener
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitUncertain, ConfigError, SelectionError
-from ec_agent.insides.executors import RolloutLeft, RunLeft, attended, executors_here
+from ec_agent.insides.executors import RolloutLeft, RunLeft, executors_here, interruptible
 from ec_agent.insides.langgraph import (
     ROOT,
     RUNTIME,
@@ -160,7 +160,7 @@ class Node:
 
         def sync() -> Any:
             with begun_here():
-                return attended(ask)
+                return interruptible(ask)
 
         return Step(sync, aask)
 

@@ -203,8 +203,8 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
         if not agent.is_function:
             raw = attempt.said.identified(raw, question.known)
         raw = [*attempt.held.items(), *raw]
-    if attempt.within is not None and ROOT not in question.outer:
-        raw = attempt.within.mended(raw, question.outer)
+    if attempt.inner_graphs is not None and ROOT not in question.outer:
+        raw = attempt.inner_graphs.mended(raw, question.outer)
     written = [(key, _tidied(attempt, value)) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})

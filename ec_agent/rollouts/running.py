@@ -112,7 +112,7 @@ def _inside(attempt: Attempt) -> Iterator[None]:
             set_here((current_lead, attempt.recorder.lead)),
             gated(attempt.committing or attempt.gate),
             world,
-            attempt.executors.heeded(),
+            attempt.executors.only_these(),
             sending_as_alone(attempt.thread, attempt.question.given),
             no_ambient_run(),
         ):

@@ -20,7 +20,7 @@ from ec_agent.rollouts.messages import fingerprint, private_copy, state_values
 from ec_agent.rollouts.writes import WriteLog
 
 
-class Within:
+class InnerGraphs:
     """Follows the graphs that a function calls, by their streams.
 
     Args:

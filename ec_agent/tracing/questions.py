@@ -108,7 +108,7 @@ class SpanObserver(Observer):
             yield
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
-        """Set what is known before the choice: usage, models, request parameters, how the rollout ended."""
+        """Set on the attempt's span what is known before the choice: usage, models, parameters, how it ended."""
         if (held := self._held(rollout)) is None:
             return
         used, facts = record["usage"], record["facts"]

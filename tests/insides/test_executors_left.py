@@ -9,7 +9,7 @@ import pytest
 from langchain_core.runnables.config import ContextThreadPoolExecutor, get_executor_for_config
 from langgraph.pregel._executor import BackgroundExecutor
 
-from ec_agent.insides.executors import RunLeft, attended, carried_out_whole, executors_here
+from ec_agent.insides.executors import RunLeft, executors_here, interruptible, uninterrupted
 
 
 def background():
@@ -122,7 +122,7 @@ def test_an_action_is_not_stopped():
     probe = Probe(patience=1)
 
     def act():
-        with carried_out_whole():
+        with uninterrupted():
             probe()
 
     with pytest.raises(LookupError):
@@ -131,11 +131,11 @@ def test_an_action_is_not_stopped():
 
 
 def test_the_main_thread_delegates_its_work():
-    assert attended(threading.current_thread) is not threading.main_thread()
+    assert interruptible(threading.current_thread) is not threading.main_thread()
     with pytest.raises(LookupError, match="as it is"):
-        attended(lambda: (_ for _ in ()).throw(LookupError("as it is")))
+        interruptible(lambda: (_ for _ in ()).throw(LookupError("as it is")))
     with pool() as other:
-        here = other.submit(lambda: attended(threading.current_thread) is threading.current_thread())
+        here = other.submit(lambda: interruptible(threading.current_thread) is threading.current_thread())
         assert here.result() is True
 
 
