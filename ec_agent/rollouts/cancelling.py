@@ -122,8 +122,8 @@ class Watch:
 
     Attributes:
         failure: the plan's error. After an error the plan is not asked again, and all rollouts run to their ends.
-        again: whether a rollout has to run again that had ended before enough was known, because its record was lost
-            when the process was killed.
+        runs_anew: whether a rollout has to run again that had ended before enough was known, because its record was
+            lost when the process was killed.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Watch:
         read: Callable[[Iterable[Record]], Sequence[Candidate]],
     ) -> None:
         self.failure: Exception | None = None
-        self.again = False
+        self.runs_anew = False
         self._plan, self._n, self._quorum, self._read = plan, n, quorum, read
         self._stopped: Stopped | None = None
         self._over: dict[int, Record] = {}
@@ -161,7 +161,7 @@ class Watch:
             if self._stopped is not None:
                 if index not in self._stopped["ended"]:
                     return self._stopped
-                self.again = True
+                self.runs_anew = True
             self._under_way[index] = brake
             return None
 
@@ -211,7 +211,7 @@ class Watch:
             return None
         candidates = self._read(records)
         among: Sequence[int] | None = stopped["among"]
-        if self.again:  # the rollout that ran again may have another result, so ask which ones may win
+        if self.runs_anew:  # the rollout that ran again may have another result, so ask which ones may win
             answer = ask(self._plan, candidates, 0, sum(map(was_cancelled, records)))
             among = answer.among if isinstance(answer, Stop) else None
         ended = {candidate.index for candidate in candidates if candidate.error is None}
