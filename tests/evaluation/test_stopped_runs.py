@@ -138,7 +138,11 @@ def test_the_report_says_what_was_run_and_who_won(path):
     said = " ".join(what_was_run(report))
     assert f"Stopped by agreement:2,1:threshold=0.6: {sum(counts) / 6:.1f} of 6 rollouts a task" in said
     assert "with majority_vote" in said
-    assert json.loads(to_json(report))["stopping"] == []
+    tree = json.loads(to_json(report))
+    assert tree["stopping"] == []
+    assert (tree["stopped_run"]["plan"], tree["stopped_run"]["n"]) == ("agreement:2,1:threshold=0.6", 6)
+    won = tree["stopped_run"]["winners"]["majority_vote"]
+    assert won["value"] == report.as_run.winners["majority_vote"].value
     with pytest.raises(ConfigError, match="no other plan can be replayed"):
         report_of(path, selectors=named, resampling=fast, stops=[OutOfReach()])
 

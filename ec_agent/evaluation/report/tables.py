@@ -31,6 +31,7 @@ def to_json(report: EvaluationReport) -> str:
         "summary": report.summary.to_dict(),
         "left_out": dict(report.left_out),
         "stopping": [stops.numbers(row) for row in report.stops],
+        "stopped_run": None if report.as_run is None else asdict(report.as_run),
         "unfinished": report.unfinished,
         "what_was_run": wording.what_was_run(report),
         "failures": wording.failures(report),
