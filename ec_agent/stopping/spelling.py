@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from ec_agent.errors import ConfigError
+from ec_agent.selectors.normalizing import NORMALIZERS
 from ec_agent.selectors.registry import SELECTORS
 from ec_agent.stopping.asking import name_of
 from ec_agent.stopping.base import StoppingPlan
@@ -47,10 +48,11 @@ def spelled(plan: StoppingPlan) -> str:
     if settings is None:
         return name_of(plan)
     waves = settings.pop("waves", None)
-    if isinstance(selector := settings.get("selector"), Mapping):
-        if len(selector) > 1:
-            return name_of(plan)
-        settings["selector"] = selector["name"]
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            if len(value) > 1:  # it has settings of its own
+                return name_of(plan)
+            settings[name] = value["name"]
     numbers = ":" + ",".join(map(str, waves)) if waves else ""
     return str(settings.pop("name")) + numbers + "".join(f":{name}={value}" for name, value in settings.items())
 
@@ -66,10 +68,8 @@ def settings_of(plan: StoppingPlan) -> dict[str, Any] | None:
     for each in fields(plan):  # type: ignore[arg-type]  # they are dataclasses
         value = getattr(plan, each.name)
         usual = each.default_factory() if each.default_factory is not MISSING else each.default
-        if each.name == "selector":
-            value, usual = _named(value), None if value != usual else _named(value)
         if value != usual:
-            settings[each.name] = list(value) if isinstance(value, tuple) else value
+            settings[each.name] = list(value) if isinstance(value, tuple) else _named(value)
     try:
         json.dumps(settings)
     except (TypeError, ValueError):
@@ -77,12 +77,12 @@ def settings_of(plan: StoppingPlan) -> dict[str, Any] | None:
     return settings
 
 
-def _named(selector: Any) -> Any:
-    """A selector as plain JSON, where its name and its settings say all."""
-    label = str(getattr(selector, "label", ""))
-    if SELECTORS.get(label) is not type(selector):
-        return selector
-    differ = {f.name: v for f in fields(selector) if (v := getattr(selector, f.name)) != f.default}
+def _named(value: Any) -> Any:
+    """A selector or a normalize as plain JSON, where its name and its settings say all; else the value itself."""
+    label = str(getattr(value, "label", ""))
+    if type(value) not in (SELECTORS.get(label), NORMALIZERS.get(label)):
+        return value
+    differ = {f.name: _named(v) for f in fields(value) if (v := getattr(value, f.name)) != f.default}
     return {"name": label, **differ}
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ec_agent.errors import ConfigError
-from ec_agent.selectors import DeepConfTail, MeanEntropy, MeanLogprob
+from ec_agent.selectors import DeepConfTail, MeanEntropy, MeanLogprob, NumberAnswer
 from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold, plan_named
 from ec_agent.stopping.spelling import plan_in, settings_of, spelled
 
@@ -16,9 +16,12 @@ SPELLED = {
     "out_of_reach": OutOfReach(),
     "out_of_reach:4,1": OutOfReach([4, 1]),
     "beta:confidence=0.9": Beta(0.9),
+    "beta:2:normalize=number": Beta(waves=[2], normalize=NumberAnswer()),
     "score_threshold:threshold=-0.25": ScoreThreshold(-0.25, MeanLogprob()),
     "score_threshold:2:threshold=1.5:selector=mean_entropy": ScoreThreshold(1.5, MeanEntropy(), [2]),
 }
+
+ROUNDED = NumberAnswer(places=2)
 
 
 class Own:
@@ -65,7 +68,14 @@ def test_what_cannot_be_read_is_refused_by_name(text, said):
 
 
 def test_a_plan_that_no_file_holds_has_its_name():
-    for plan in (Own(), Agreement(normalize=str.lower), ScoreThreshold(1, DeepConfTail(16))):
+    for plan in (
+        Own(),
+        Agreement(normalize=str.lower),
+        ScoreThreshold(1, DeepConfTail(16)),
+        Agreement(normalize=ROUNDED),
+    ):
         assert spelled(plan) == plan.name
     assert settings_of(Own()) is settings_of(Agreement(normalize=str.lower)) is None
+    assert settings_of(Agreement(normalize=ROUNDED))["normalize"] == {"name": "number", "places": 2}
+    assert plan_named(**settings_of(Agreement(normalize=ROUNDED))) == Agreement(normalize=ROUNDED)
     assert settings_of(ScoreThreshold(1, DeepConfTail(16)))["selector"] == {"name": "deepconf_tail", "window": 16}
