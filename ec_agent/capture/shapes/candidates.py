@@ -66,7 +66,7 @@ def identity_of(candidate: Any, *, numbered: bool = True) -> Hashable | None:
 
 
 def _letters(raw: Any) -> str | None:
-    """Return the text in a candidate's bytes, empty if it has none, as special tokens. ``None`` if it is incomplete."""
+    """Return the text in a candidate's bytes: empty without bytes (special tokens), ``None`` if they are incomplete."""
     if not raw:
         return ""
     if isinstance(raw, bytes | list | tuple):
