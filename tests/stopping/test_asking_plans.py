@@ -100,6 +100,33 @@ def test_what_is_no_plan(plan, said):
         check_plan(plan)
 
 
+class Later:
+    async def enough(self, candidates, running, n):
+        return More(1)
+
+
+class Narrow:
+    def enough(self, candidates):
+        return More(1)
+
+
+class Set:
+    enough = 3
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (Later(), "no coroutine function"),
+        (Narrow(), r"stop\.enough is .*of 3 arguments"),
+        (Set(), "an object with enough"),
+    ],
+)
+def test_an_enough_that_cannot_be_asked(plan, said):
+    with pytest.raises(ConfigError, match=said):
+        check_plan(plan)
+
+
 def test_a_plan_says_what_it_reads_and_what_it_is_called():
     plan = Own(More(1))
     check_plan(plan)
