@@ -15,17 +15,19 @@ from ec_agent.stopping.asking import ask
 
 
 def first_wave(question: Question) -> range:
-    """Return the indices of the rollouts with which a round begins. Without ``stop=`` these are all.
+    """Return the indices of the rollouts with which a round begins. Without ``stop=``, and with ``cancel=``, all.
+
+    With ``cancel=`` the plan is asked all the same, so that one that cannot answer is found before it costs anything.
 
     Raises:
         ConfigError: the plan failed, or answered something else than ``More``.
     """
     plan = question.options.stop
-    if plan is None or question.options.cancel:
+    if plan is None:
         return range(question.n)
     more = ask(plan, (), 0, question.n)
     assert isinstance(more, More)  # ask() refuses a Stop while no rollout has run
-    return range(more.count)
+    return range(question.n if question.options.cancel else more.count)
 
 
 def next_wave(question: Question, records: Sequence[Record], round: int) -> tuple[range, Stop | None]:

@@ -95,8 +95,8 @@ def raced(run, n=6, race=None, plan=None, **options):
 def test_all_start_and_the_rest_is_cancelled(run):
     race, plan, result = raced(run)
     selection = result.selection
-    assert [asked[0] for asked in plan.asked] in ([[0], [0, 1]], [[1], [0, 1]])
-    assert all(running > 0 and n == 6 for _, running, n in plan.asked)
+    assert [asked[0] for asked in plan.asked] in ([[], [0], [0, 1]], [[], [1], [0, 1]])
+    assert [(running > 0, n) for _, running, n in plan.asked] == [(False, 6), (True, 6), (True, 6)]
     counts = (selection.planned, selection.started, selection.ended, selection.cancelled)
     assert counts == (6, 6, 2, 4)
     assert (selection.waves, selection.stopped) == ((6,), "2 ended")
@@ -317,12 +317,14 @@ def test_a_plan_that_fails_costs_no_rollout(run):
     class Broken(Upto):
         def enough(self, candidates, running, n):
             self.asked.append(len(candidates))
-            raise ZeroDivisionError("division")
+            if candidates:
+                raise ZeroDivisionError("division")
+            return More(1)
 
     race, plan = Race(first=6), Broken(1, 1)
     with pytest.raises(StoppingError, match="Broken") as failed:
         raced(run, 4, race, plan=plan)
-    assert len(plan.asked) == 1
+    assert plan.asked == [0, 1]
     assert [candidate.index for candidate in failed.value.candidates] == [0, 1, 2, 3]
     assert all(failed.value.outputs)
 
@@ -346,6 +348,17 @@ def test_nothing_is_left_running():
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
     assert asyncio.run(main()) == []
+
+
+def test_a_plan_that_cannot_begin_costs_nothing(run):
+    class Later(Upto):
+        def enough(self, candidates, running, n):
+            raise ZeroDivisionError("division")
+
+    race = Race()
+    with pytest.raises(ConfigError, match="stopping plan Later"):
+        raced(run, 4, race, plan=Later(1, 1))
+    assert not race.begun
 
 
 @pytest.mark.parametrize("cancel", [1.5, "yes", None])

@@ -19,7 +19,7 @@ from plans_at_work import Started, Upto, answer
 from questions import Asking, asked, texts
 
 from ec_agent import Selection, best_of_n, read_only
-from ec_agent.stopping import Stop
+from ec_agent.stopping import More, Stop
 
 pytestmark = kit.SAME
 GO = {"messages": "go"}
@@ -166,6 +166,8 @@ class Posting:
         self.graph = kit.graph(MessagesState, look=(look, alook), inner=inner)
 
     def plan_enough(self, candidates, running, n):
+        if not candidates:
+            return More(n)
         self.enough.set()
         return Stop("one is there")
 
@@ -216,6 +218,8 @@ def test_a_question_of_the_one_that_ended_is_asked(run):
 
     class First:
         def enough(self, candidates, running, n):
+            if not candidates:
+                return More(n)
             enough.set()
             return Stop("one asks")
 

@@ -192,12 +192,14 @@ class First:
 
     def enough(self, candidates, running, n):
         self.asked.append(len(candidates))
+        if not candidates:
+            return More(n)
         if self.kill:
             self.kill = False
             self.agent.over = True
             raise Killed
         self.agent.over = True
-        return Stop("one is there", (candidates[0].index,)) if candidates else More(n)
+        return Stop("one is there", (candidates[0].index,))
 
 
 class KillingSelector:
