@@ -76,7 +76,7 @@ from ec_agent.rollouts.best_of_n import best_of_n as best_of_n
 from ec_agent.rollouts.limits import Limits as Limits
 from ec_agent.rollouts.selection import CandidateReceipt as CandidateReceipt
 from ec_agent.rollouts.selection import Selection as Selection
-from ec_agent.rollouts.settings import load_settings as load_settings
+from ec_agent.rollouts.settings_files import load_settings as load_settings
 from ec_agent.rollouts.writes import Writes as Writes
 from ec_agent.selectors import Candidate as Candidate
 from ec_agent.selectors import LowestCentroid as LowestCentroid

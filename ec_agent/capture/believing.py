@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ec_agent.capture.answers import marks_of
+from ec_agent.capture.known_answers import marks_of
 from ec_agent.capture.shapes import Payload, get, listed
 
 _WIDTH = len(marks_of([None]))

@@ -7,10 +7,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ec_agent.capture.answers import Answer, choices_of, made_of, marks_of
 from ec_agent.capture.asked import RequestParams
 from ec_agent.capture.believing import account_of, same_tokens, text_in
 from ec_agent.capture.filters import CallInfo
+from ec_agent.capture.known_answers import Answer, choices_of, made_of, marks_of
 from ec_agent.capture.shapes import (
     MessageParts,
     Payload,

@@ -14,7 +14,7 @@ from ec_agent.evaluation.statistics.bootstrap import Estimate
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tuning import Tuning, default_grid, tune
 from ec_agent.evaluation.tuning_stops import MAX_LOSS, StopTuning, tune_stop
-from ec_agent.rollouts.settings import Setting, save_settings
+from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.stopping.spelling import spelled
 
 

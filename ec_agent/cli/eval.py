@@ -30,7 +30,7 @@ from ec_agent.evaluation.places import load_agent, load_tasks
 from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
-from ec_agent.rollouts.settings import load_settings
+from ec_agent.rollouts.settings_files import load_settings
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.spelling import plan_in
 from ec_agent.support.loop import THREADS

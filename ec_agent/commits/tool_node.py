@@ -14,7 +14,6 @@ from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
-from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
@@ -23,6 +22,7 @@ from ec_agent.commits.lineage import standing
 from ec_agent.commits.once import Once, OnUncertain
 from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.saver_journal import journal_for
+from ec_agent.commits.winner_gate import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.errors import CommitError, ConfigError
 from ec_agent.insides.langgraph import number_in_task
 from ec_agent.support.checks import one_of, several

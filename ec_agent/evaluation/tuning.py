@@ -32,7 +32,7 @@ from ec_agent.evaluation.statistics.standing import IntArray, standing
 from ec_agent.evaluation.statistics.summary import ended_mean
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.rollouts.settings import Setting
+from ec_agent.rollouts.settings_files import Setting
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 from ec_agent.support.checks import several, whole
 

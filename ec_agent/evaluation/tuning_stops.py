@@ -30,7 +30,7 @@ from ec_agent.evaluation.tuning import dealt, tunable
 from ec_agent.numbers.coverage import unscored
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import leading
-from ec_agent.rollouts.settings import Setting
+from ec_agent.rollouts.settings_files import Setting
 from ec_agent.selectors import MeanLogprob
 from ec_agent.stopping import Agreement, Beta, OutOfReach, ScoreThreshold, StoppingPlan
 from ec_agent.stopping.asking import check_plan

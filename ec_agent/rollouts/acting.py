@@ -13,9 +13,9 @@ from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command, Overwrite
 from typing_extensions import TypedDict
 
-from ec_agent.commits.committing import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
+from ec_agent.commits.winner_gate import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.rollouts.agents import update_and_goto

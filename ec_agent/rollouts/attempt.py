@@ -15,9 +15,9 @@ from typing_extensions import TypedDict
 from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.recorder import Recorder, current_recorder
-from ec_agent.commits.committing import CommitGate, Planned
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate
 from ec_agent.commits.undeclared import Ran
+from ec_agent.commits.winner_gate import CommitGate, Planned
 from ec_agent.insides.executors import NO_EXECUTORS, RolloutLeft, executors_here
 from ec_agent.insides.langgraph import INTERRUPT, is_breakpoint
 from ec_agent.rollouts import langsmith

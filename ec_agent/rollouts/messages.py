@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
-from ec_agent.capture.answers import is_answer
+from ec_agent.capture.known_answers import is_answer
 from ec_agent.errors import IsolationWarning
 
 LOGPROBS = "logprobs"

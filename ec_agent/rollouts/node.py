@@ -12,7 +12,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from ec_agent.capture.answers import answers_in
+from ec_agent.capture.known_answers import answers_in
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.durability import warn_of_exit
 from ec_agent.commits.effects import policy_of

@@ -11,8 +11,8 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.capture.recording import recording, set_here
-from ec_agent.commits.committing import CommitGate
 from ec_agent.commits.gate import gated
+from ec_agent.commits.winner_gate import CommitGate
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import RolloutCancelledError
 from ec_agent.insides.executors import RolloutLeft, RunLeft

@@ -13,8 +13,8 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from ec_agent.capture.answers import Answer, AnswerOfSeveral, answers_in, put_together
 from ec_agent.capture.filters import CallInfo
+from ec_agent.capture.known_answers import Answer, AnswerOfSeveral, answers_in, put_together
 from ec_agent.capture.recorder import Recorder
 from ec_agent.capture.shapes import Payload, may_be_summed, payload_of_message, words_of
 from ec_agent.insides.langgraph import PUSH, RETURN, own_tags

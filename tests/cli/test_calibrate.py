@@ -14,7 +14,7 @@ from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.tuning import Tuning
 from ec_agent.evaluation.tuning_stops import StopTuning
-from ec_agent.rollouts.settings import Setting, load_settings
+from ec_agent.rollouts.settings_files import Setting, load_settings
 from ec_agent.stopping import Agreement
 from ec_agent.stopping.spelling import spelled
 

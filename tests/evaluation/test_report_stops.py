@@ -16,9 +16,9 @@ from stored_families import stored
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import compare, selectors_in
 from ec_agent.evaluation.report.html import to_html
+from ec_agent.evaluation.report.json_csv import COLUMNS, to_csv, to_json
 from ec_agent.evaluation.report.replayed import usual_plans
 from ec_agent.evaluation.report.stops import NOTHING, notes
-from ec_agent.evaluation.report.tables import COLUMNS, to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
 from ec_agent.evaluation.statistics.stopping import compare_plans
 from ec_agent.selectors import MajorityVote

@@ -15,7 +15,7 @@ from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.evaluation.tuning import tune
-from ec_agent.rollouts.settings import Setting
+from ec_agent.rollouts.settings_files import Setting
 from ec_agent.selectors import MeanEntropy, MeanLogprob
 from ec_agent.testing import Reply, ScriptedChatModel
 

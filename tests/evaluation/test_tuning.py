@@ -14,7 +14,7 @@ from ec_agent import Candidate, ConfigError, HEPConfig, LowestCentroid, Trajecto
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.tuning import SWEEP, _best, _outer, default_grid, picked, tune
-from ec_agent.rollouts.settings import Setting, save_settings
+from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS
 from ec_agent.testing import Reply, ScriptedChatModel
 

@@ -15,7 +15,7 @@ from ec_agent.evaluation.statistics.replays import Replayer
 from ec_agent.evaluation.statistics.stopping import ALL, share
 from ec_agent.evaluation.tuning import dealt
 from ec_agent.evaluation.tuning_stops import plan_grid, tune_stop
-from ec_agent.rollouts.settings import Setting, save_settings
+from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.selectors import DeepConfTail, MajorityVote
 from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold
 from ec_agent.testing import Reply, ScriptedChatModel

@@ -29,8 +29,8 @@ ALSO = (
     ("ec_agent.evaluation.tuning", "default_grid"),
     ("ec_agent.evaluation.tuning", "tune"),
     ("ec_agent.evaluation.tuning_stops", "tune_stop"),
-    ("ec_agent.rollouts.settings", "Setting"),
-    ("ec_agent.rollouts.settings", "save_settings"),
+    ("ec_agent.rollouts.settings_files", "Setting"),
+    ("ec_agent.rollouts.settings_files", "save_settings"),
     ("ec_agent.stopping.spelling", "plan_in"),
     ("ec_agent.environments.worlds", "in_environment"),
 )

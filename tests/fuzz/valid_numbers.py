@@ -148,7 +148,7 @@ NUMBERS = {
     "ec_agent.stopping.spelling.plan_in": Case(
         lambda _: {"spelled": "agreement:2,2"}, told={"spelled": "stopping plan"}
     ),
-    "ec_agent.rollouts.settings.Setting": Case(
+    "ec_agent.rollouts.settings_files.Setting": Case(
         use=lambda setting: setting.build(), told={"arguments": "lowest_centroid|arguments"}
     ),
 }
@@ -161,7 +161,7 @@ def selectors_free_evaluator():
 
 
 def selectors_setting():
-    from ec_agent.rollouts.settings import Setting
+    from ec_agent.rollouts.settings_files import Setting
 
     return Setting()
 

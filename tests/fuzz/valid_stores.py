@@ -20,7 +20,7 @@ from ec_agent.evaluation.settings import RunSettings as Settings
 from ec_agent.live import Board
 from ec_agent.local import LocalServer
 from ec_agent.rollouts.best_of_n import BestOfNResult
-from ec_agent.rollouts.settings import Setting, save_settings
+from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.traces.stored import Key, StoredRollout
 from ec_agent.visual.candidates import selection_of
 
@@ -126,7 +126,9 @@ STORES = {
     ),
     "ec_agent.Selection.to_html": Case(on=lambda _: chosen().selection),
     "ec_agent.load_settings": Case(lambda folder: {"path": settings_file(folder)}),
-    "ec_agent.rollouts.settings.save_settings": Case(lambda folder: {"path": folder / "s.json", "setting": Setting()}),
+    "ec_agent.rollouts.settings_files.save_settings": Case(
+        lambda folder: {"path": folder / "s.json", "setting": Setting()}
+    ),
     "ec_agent.evaluation.BaseTask": Case(
         lambda _: {"id": "t", "input": "q"},
         anything=frozenset(("id",)),  # looked at by evaluate, beside the others'

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ec_agent.capture.answers import Answer
+from ec_agent.capture.known_answers import Answer
 from ec_agent.capture.shapes import (
     HELD_UNDER,
     Payload,

@@ -1,4 +1,4 @@
-"""Carry out the tool calls of the winner's message, each at most once, while the agent runs its own steps again."""
+"""The gate of the winner: its tool calls are carried out, each at most once, while its own steps run again."""
 
 from __future__ import annotations
 

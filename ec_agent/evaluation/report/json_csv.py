@@ -1,4 +1,4 @@
-"""The report for programs: JSON with everything, CSV with one row a selector."""
+"""The report as JSON with everything, and as CSV with one row a selector: for programs, not for readers."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from report_parts import facts, family, small, task
 from rich.console import Console
 
-from ec_agent.evaluation.report.tables import COLUMNS, to_csv, to_json
+from ec_agent.evaluation.report.json_csv import COLUMNS, to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
 from ec_agent.evaluation.statistics.panel import PANEL
 
