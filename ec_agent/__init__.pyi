@@ -4,12 +4,12 @@ from ec_agent.capture.block import record_calls as record_calls
 from ec_agent.capture.filters import CallFilter as CallFilter
 from ec_agent.capture.filters import CallInfo as CallInfo
 from ec_agent.capture.recorder import Recorder as Recorder
+from ec_agent.commits.at_most_once import get_idempotency_key as get_idempotency_key
 from ec_agent.commits.effects import commit_tool as commit_tool
 from ec_agent.commits.effects import read_only as read_only
 from ec_agent.commits.journal import Journal as Journal
 from ec_agent.commits.journal import MemoryJournal as MemoryJournal
 from ec_agent.commits.journal import SQLiteJournal as SQLiteJournal
-from ec_agent.commits.once import get_idempotency_key as get_idempotency_key
 from ec_agent.commits.saver_journal import SaverJournal as SaverJournal
 from ec_agent.commits.settling import asettle_commit as asettle_commit
 from ec_agent.commits.settling import settle_commit as settle_commit

@@ -234,7 +234,7 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
       3  a budget was spent before the end
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.eval import Command, model_of, run_eval, stop_of
-    from ec_agent.evaluation.settings import RunSettings
+    from ec_agent.evaluation.run_settings import RunSettings
 
     model = model_of(*(options.pop(name) for name in ("model", "base_url", "api_key_env", "tools", "model_arg")))
     command = Command(tasks, agent, model, **{name: options.pop(name) for name in Command.OPTIONS})

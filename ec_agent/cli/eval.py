@@ -27,8 +27,8 @@ from ec_agent.evaluation.identity import about_agent
 from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.places import load_agent, load_tasks
+from ec_agent.evaluation.run_settings import BUDGETS, RunSettings
 from ec_agent.evaluation.runner import RunReport, evaluate
-from ec_agent.evaluation.settings import BUDGETS, RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.settings_files import load_settings
 from ec_agent.stopping import StoppingPlan

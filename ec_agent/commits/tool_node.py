@@ -14,12 +14,12 @@ from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
+from ec_agent.commits.at_most_once import Once, OnUncertain
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
 from ec_agent.commits.journal import Journal, MemoryJournal, check_journal
 from ec_agent.commits.lineage import standing
-from ec_agent.commits.once import Once, OnUncertain
 from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.saver_journal import journal_for
 from ec_agent.commits.winner_gate import CONFUSABLE, CommitGate, Planned, begin_calls

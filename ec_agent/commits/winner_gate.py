@@ -11,8 +11,8 @@ from typing import Any
 
 from langgraph.errors import GraphInterrupt, ParentCommand
 
+from ec_agent.commits.at_most_once import Once
 from ec_agent.commits.gate import Done, RolloutGate, RolloutStop
-from ec_agent.commits.once import Once
 from ec_agent.commits.uses import Talk, Use, alike, answering, says, talk_with, task_here
 from ec_agent.errors import CommitError
 from ec_agent.support.plans import Plan, Step, pause

@@ -11,7 +11,7 @@ from langchain_core.messages import convert_to_messages
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 
 LETTERS_A_TOKEN = 4

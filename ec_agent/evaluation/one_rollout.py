@@ -15,7 +15,7 @@ from langgraph.pregel import Pregel
 
 from ec_agent.environments.worlds import World
 from ec_agent.errors import AllRolloutsFailedError, EvaluationError
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import Outcome, Task
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.numbers.trajectory import Trajectory

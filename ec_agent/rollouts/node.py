@@ -14,11 +14,11 @@ from langgraph.types import Command, Send
 
 from ec_agent.capture.known_answers import answers_in
 from ec_agent.capture.recorder import current_recorder
+from ec_agent.commits.at_most_once import Once
 from ec_agent.commits.durability import warn_of_exit
 from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal
-from ec_agent.commits.once import Once
 from ec_agent.commits.saver_journal import journal_for
 from ec_agent.commits.undeclared import Notices, begun_here, undeclared_listener
 from ec_agent.environments.worlds import in_environment

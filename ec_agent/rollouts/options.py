@@ -13,9 +13,9 @@ from langgraph.types import RetryPolicy, Send
 from typing_extensions import TypedDict
 
 from ec_agent.capture.filters import CallPredicate, predicate
+from ec_agent.commits.at_most_once import OnUncertain
 from ec_agent.commits.effects import Commit
 from ec_agent.commits.journal import Journal, check_journal
-from ec_agent.commits.once import OnUncertain
 from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.coverage import MIN_COVERAGE

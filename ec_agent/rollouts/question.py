@@ -11,10 +11,10 @@ from uuid import NAMESPACE_URL, uuid5
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
+from ec_agent.commits.at_most_once import Once
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import CommitPolicy
 from ec_agent.commits.lineage import standing
-from ec_agent.commits.once import Once
 from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.undeclared import Notices, UndeclaredListener
 from ec_agent.environments.worlds import World

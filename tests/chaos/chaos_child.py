@@ -48,7 +48,7 @@ from ec_agent import (
     get_environment,
     read_only,
 )
-from ec_agent.commits.once import get_idempotency_key
+from ec_agent.commits.at_most_once import get_idempotency_key
 from ec_agent.commits.saver_journal import SaverJournal
 from ec_agent.testing import Reply, ScriptedChatModel
 

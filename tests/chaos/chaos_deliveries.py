@@ -36,7 +36,7 @@ from ec_agent import (
     commit_tool,
     read_only,
 )
-from ec_agent.commits.once import get_idempotency_key
+from ec_agent.commits.at_most_once import get_idempotency_key
 from ec_agent.testing import Reply, ScriptedChatModel
 
 TIMEOUT = 1.5  # seconds a rollout may take in a run where one is late

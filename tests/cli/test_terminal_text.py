@@ -25,7 +25,7 @@ from ec_agent.cli import main
 from ec_agent.cli.app import app
 from ec_agent.cli.streams import PlainStream, plain_streams
 from ec_agent.errors import EcAgentError, LocalModelError
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.live.console import PlainConsole
 from ec_agent.numbers.trajectory import ToolUse
 from ec_agent.rollouts.best_of_n import BestOfNResult

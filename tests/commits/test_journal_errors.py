@@ -25,7 +25,7 @@ from ec_agent import (
     best_of_n,
     commit_tool,
 )
-from ec_agent.commits.once import Once
+from ec_agent.commits.at_most_once import Once
 from ec_agent.support.plans import Step, adrive, drive
 from ec_agent.testing import Reply, ScriptedChatModel
 

@@ -8,8 +8,8 @@ import pytest
 from langgraph.errors import GraphInterrupt
 
 from ec_agent import CommitError, CommitUncertain, MemoryJournal, SQLiteJournal, settle_commit
+from ec_agent.commits.at_most_once import Once
 from ec_agent.commits.lineage import Level, PlaceInRun
-from ec_agent.commits.once import Once
 from ec_agent.commits.runlog import RunLog
 from ec_agent.support.plans import Step, drive
 

@@ -14,8 +14,8 @@ import time
 from eval_fakes import Calls, agent_of, tasks
 
 from ec_agent.capture.openai_client import install_patch
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import evaluate
-from ec_agent.evaluation.settings import RunSettings
 
 
 def run(order):

@@ -20,8 +20,8 @@ from ec_agent.cli.app import app
 from ec_agent.cli.eval import default_path, remove
 from ec_agent.cli.eval_progress import showing
 from ec_agent.errors import EvaluationError, TraceError
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import Progress, evaluate
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.testing import Reply, ScriptedChatModel

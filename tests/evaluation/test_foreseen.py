@@ -12,7 +12,7 @@ from ec_agent.cli.eval import _costs
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import load
 from ec_agent.evaluation.foreseen import Foreseen, foresee
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
 
 

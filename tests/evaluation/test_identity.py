@@ -11,8 +11,8 @@ from langchain_core.messages import AIMessage
 from ec_agent.errors import TraceError
 from ec_agent.evaluation.identity import about_agent, code_of, differences
 from ec_agent.evaluation.model import ModelSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import evaluate
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.traces.sqlite.store import TraceStore
 

@@ -12,8 +12,8 @@ from eval_fakes import Calls, agent_of, rollouts, tasks
 from langchain_core.messages import AIMessage
 
 from ec_agent import EvaluationError, NotStoredError, TraceError, TraceStore
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import aevaluate, evaluate
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.testing import Reply, ScriptedChatModel
 
 SETTINGS = RunSettings(n=4, seed=1, concurrency=3)

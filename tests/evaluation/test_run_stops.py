@@ -15,8 +15,8 @@ from langchain_core.runnables import RunnableLambda
 
 from ec_agent.cli.eval import remove
 from ec_agent.errors import ConfigError, EvaluationError, TraceError
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import aevaluate, evaluate
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
 
 SMALL = RunSettings(n=3, seed=1)

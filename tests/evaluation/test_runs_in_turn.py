@@ -8,8 +8,8 @@ from fake_openai import FakeOpenAI
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import evaluate
-from ec_agent.evaluation.settings import RunSettings
 
 
 @pytest.fixture

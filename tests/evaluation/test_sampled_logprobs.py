@@ -9,8 +9,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from ec_agent import LowestCentroid, best_of_n
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import report_of, selectors_in
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import evaluate
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored import load_results
 from ec_agent.evaluation.tasks import BaseTask

@@ -14,8 +14,8 @@ from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluation.report.content import report_of, selectors_in
 from ec_agent.evaluation.report.json_csv import to_json
 from ec_agent.evaluation.report.wording import what_was_run
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import aevaluate, evaluate
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored import load_results
 from ec_agent.rollouts.settings_files import Setting, save_settings

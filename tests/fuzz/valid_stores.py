@@ -16,7 +16,7 @@ from valid_numbers import candidates, trajectory
 
 from ec_agent import LowestCentroid, SQLiteCopies, TraceStore
 from ec_agent.evaluation import BaseTask, RunSettings
-from ec_agent.evaluation.settings import RunSettings as Settings
+from ec_agent.evaluation.run_settings import RunSettings as Settings
 from ec_agent.live import Board
 from ec_agent.local import LocalServer
 from ec_agent.rollouts.best_of_n import BestOfNResult

@@ -15,7 +15,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from benchmarks import baseline
 from ec_agent.capture.recorder import current_recorder
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 from ec_agent.traces.stored import Key
 

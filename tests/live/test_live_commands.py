@@ -19,7 +19,7 @@ from ec_agent.cli import demo
 from ec_agent.cli.eval import Command, run_eval
 from ec_agent.cli.watch import input_in, run_watch
 from ec_agent.errors import ConfigError, EcAgentError
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.traces.sqlite.store import TraceStore
 
 ASKED = '{"messages": [["user", "?"]]}'

@@ -17,7 +17,7 @@ from langgraph.types import Command
 from mailing import executing
 
 from ec_agent import CommitUncertain, MemoryJournal
-from ec_agent.commits.once import Once
+from ec_agent.commits.at_most_once import Once
 from ec_agent.support.plans import Step, adrive, drive
 
 

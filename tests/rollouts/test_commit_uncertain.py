@@ -31,7 +31,7 @@ from ec_agent import (
     read_only,
     settle_commit,
 )
-from ec_agent.commits.once import Once
+from ec_agent.commits.at_most_once import Once
 from ec_agent.commits.saver_journal import SaverJournal
 from ec_agent.support.plans import Step, adrive, drive
 

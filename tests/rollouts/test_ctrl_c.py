@@ -21,8 +21,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from walking import LEAVE_AT, STEPS, N, Walk
 
 from ec_agent import Limits, best_of_n, read_only
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import evaluate
-from ec_agent.evaluation.settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.testing import Reply
 

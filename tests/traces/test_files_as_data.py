@@ -12,7 +12,7 @@ from langchain.agents import create_agent
 
 from ec_agent import ConfigError, EcAgentError, Selection, TraceError, TraceStore, Trajectory, best_of_n
 from ec_agent.cli.app import app
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.numbers.trajectory import Call
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.stored import StoredRollout

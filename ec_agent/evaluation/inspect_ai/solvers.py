@@ -19,7 +19,7 @@ from ec_agent.evaluation.inspect_ai.samples import ToInput, task_of, write_answe
 from ec_agent.evaluation.jsonl import final_text
 from ec_agent.evaluation.one_rollout import agent_for, is_factory, run_rollout, standing_alone
 from ec_agent.evaluation.places import load_agent
-from ec_agent.evaluation.settings import RunSettings
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import Outcome
 from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.phases import HEPConfig
