@@ -10,6 +10,7 @@ import click
 
 from ec_agent.cli.arguments import FilePath
 from ec_agent.cli.groups import commits, traces
+from ec_agent.prompted.registry import PROTOCOLS
 
 _FILE = FilePath(path_type=str, allow_dash=True)
 
@@ -180,7 +181,7 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
 @click.option("--api-key-env", help="Environment variable that holds its key.  [default: OPENAI_API_KEY, if set]")
 @click.option(
     "--tools",
-    type=click.Choice(["native", "hermes", "json_schema"]),
+    type=click.Choice(["native", *PROTOCOLS]),
     help="How that model calls tools: the endpoint's own way, or in its text, where tokens have logprobs.  "
     "[default: native]",
 )

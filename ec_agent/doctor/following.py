@@ -18,10 +18,10 @@ from ec_agent.doctor.plain import MOST, Plain
 from ec_agent.doctor.report import Finding, Mark, Way
 from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
+from ec_agent.prompted.registry import PROTOCOLS
 from ec_agent.support.plans import Plan
 
 LEGACY_MOST = 5  # candidates that the older completions API gives
-PROTOCOLS = ("json_schema", "hermes")
 
 Version = tuple[Way, bool]  # and whether it is to hold with a tool on offer
 

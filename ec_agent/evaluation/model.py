@@ -14,9 +14,10 @@ from pydantic import SecretStr, ValidationError
 
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.prompted import PromptedToolModel
+from ec_agent.prompted.registry import ProtocolName
 from ec_agent.support.checks import mapping, one_of, or_none, text
 
-Tools = Literal["native", "hermes", "json_schema"]
+Tools = Literal["native", ProtocolName]
 DEFAULT_KEY = "OPENAI_API_KEY"
 DEFAULT_URL = "OPENAI_BASE_URL"
 PROBE = 16  # tokens of the one question that is asked before a run
@@ -40,8 +41,8 @@ class ModelSettings:
         name: as the endpoint knows it.
         base_url: ends in ``/v1`` as a rule; ``None`` takes ``OPENAI_BASE_URL``, else OpenAI's own.
         api_key_env: the environment variable that holds the key; ``None`` takes ``OPENAI_API_KEY``, if set.
-        tools: ``"native"`` tool calls are the endpoint's own. ``"hermes"`` and ``"json_schema"`` are written in the
-            text by a ``PromptedToolModel``, for endpoints that return no logprobs for native ones.
+        tools: ``"native"`` tool calls are the endpoint's own. With the name of a protocol, such as ``"hermes"``, a
+            ``PromptedToolModel`` writes them in the text, for endpoints that return no logprobs for native ones.
         arguments: further arguments of ``ChatOpenAI``: ``max_tokens`` (of one reply), ``top_p``, ``top_logprobs``,
             ``timeout``, ``reasoning_effort``, ``extra_body`` (fields of the request that are none of OpenAI's) ...
 

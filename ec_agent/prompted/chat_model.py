@@ -24,16 +24,14 @@ from pydantic import Field
 
 from ec_agent.errors import ConfigError
 from ec_agent.insides.streams import has_streams, without_streaming
-from ec_agent.prompted.hermes import HermesProtocol
-from ec_agent.prompted.json_schema import JsonSchemaProtocol
 from ec_agent.prompted.protocol import Offer, ToolProtocol, offered
+from ec_agent.prompted.registry import ProtocolName, protocol_named
 from ec_agent.prompted.replies import after_thinking
 from ec_agent.prompted.turns import conversation, needs_rendering
 from ec_agent.support.checks import flag, or_none, several
 from ec_agent.support.plans import Plan, adrive, call, drive
 from ec_agent.support.refusing import Refusing
 
-_NAMED: dict[str, ToolProtocol] = {"json_schema": JsonSchemaProtocol(), "hermes": HermesProtocol()}
 _FORMATS = ("response_format", "format", "response_schema", "response_json_schema")
 _STOPS = ("stop", "stop_sequences")  # the attribute of a chat model with its stop sequences; ChatAnthropic's is the 2nd
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
@@ -81,7 +79,7 @@ class PromptedToolModel(Refusing, BaseChatModel):
     """
 
     model: BaseChatModel
-    protocol: Literal["json_schema", "hermes"] | ToolProtocol = "json_schema"
+    protocol: ProtocolName | ToolProtocol = "json_schema"
     preamble: str | None = None
     examples: tuple[AnyMessage, ...] = ()
     streamed: bool = False
@@ -112,7 +110,7 @@ class PromptedToolModel(Refusing, BaseChatModel):
 
     @property
     def _spoken(self) -> ToolProtocol:
-        return _NAMED[self.protocol] if isinstance(self.protocol, str) else self.protocol
+        return protocol_named(self.protocol) if isinstance(self.protocol, str) else self.protocol
 
     def bind_tools(
         self,
