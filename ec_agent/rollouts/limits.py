@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-
-from langgraph.types import RetryPolicy
 
 from ec_agent.capture.recorder import Recorder
 from ec_agent.errors import RolloutTimeoutError, TokenBudgetError, TokenLimitError
@@ -178,29 +175,6 @@ class Meter:
         return TokenLimitError(
             f"the rollout generated {self._tokens} tokens with max_tokens={self._limits.max_tokens}; allow more"
         )
-
-
-def retry_pause(policies: Sequence[RetryPolicy], error: Exception | None, tried: int) -> float | None:
-    """Return the seconds to wait before a failed rollout is retried; ``None`` if it is not retried.
-
-    Args:
-        policies: retry policies; the first that covers the error decides.
-        error: the rollout's error; ``None`` if it did not fail.
-        tried: how many attempts were made so far.
-    """
-    policy = next((policy for policy in policies if error is not None and _knows(policy, error)), None)
-    # A spent budget stays spent, so a retry could not succeed.
-    if policy is None or tried >= policy.max_attempts or isinstance(error, TokenBudgetError):
-        return None
-    seconds = min(policy.max_interval, policy.initial_interval * policy.backoff_factor ** (tried - 1))
-    return seconds + random.uniform(0, 1) if policy.jitter else seconds
-
-
-def _knows(policy: RetryPolicy, error: Exception) -> bool:
-    kinds = policy.retry_on
-    if isinstance(kinds, type):
-        return isinstance(error, kinds)
-    return bool(kinds(error)) if callable(kinds) else isinstance(error, tuple(kinds))
 
 
 def timed(plan: Plan[None], within: Callable[[Step], Step]) -> Plan[None]:
