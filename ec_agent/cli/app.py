@@ -1,4 +1,7 @@
-"""The commands and their arguments; each imports what it needs when it runs. Groups about files are in ``groups``."""
+"""The commands and their arguments; each imports what it needs when it runs.
+
+Those of `ec-agent traces` are in ``app_traces``, those of `ec-agent commits` in ``app_commits``.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any
 
 import click
 
+from ec_agent.cli.app_commits import commits
+from ec_agent.cli.app_traces import traces
 from ec_agent.cli.arguments import FilePath
-from ec_agent.cli.groups import commits, traces
 from ec_agent.prompted.registry import PROTOCOLS
 
 _FILE = FilePath(path_type=str, allow_dash=True)
