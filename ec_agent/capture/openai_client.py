@@ -220,15 +220,15 @@ class _Watched:
             parts.append(part)
             self.recorder.check()
 
-        def over(read: bool) -> None:
+        def body_ended(to_its_end: bool) -> None:
             body = b"".join(parts)
             request.response, request.chunks = parts_of(body, kind or "", packed)
             request.marked = end_marked(body, packed)
             parts.clear()
             # The client stops reading after the last event, before the end of the body.
             ended = request.response is not None or (bool(request.chunks) and finished(request.chunks, request.marked))
-            request.cut = not (read or ended)
-            if read:
+            request.cut = not (to_its_end or ended)
+            if to_its_end:
                 self._came_whole()
             if self.own:
                 self.recorder.end(self.call, None if request.answered else Payload())
@@ -236,9 +236,9 @@ class _Watched:
         if response.is_stream_consumed:  # the body was read already, and is not compressed any more
             packed = None
             parts.append(response.content)
-            over(True)
+            body_ended(to_its_end=True)
         else:
-            listen(response, hear, over)
+            listen(response, hear, body_ended)
 
     def _record_part(self, chunk: Any) -> None:
         self.request.chunks.append(light(self.request.taken.put_back(chunk)))

@@ -259,7 +259,12 @@ class Recorder:
         return read(node=call.info.node, model=call.info.model, started=call.started, ended=ended)
 
     def choose(self, place: float, choice: int) -> None:
-        """Set which answer of the call at ``place`` counts, as the agent went on with it. ``choice`` is its index."""
+        """Set which of a call's answers counts: the one that the agent went on with.
+
+        Args:
+            place: the call's sequence number (``OpenCall.sequence``), which orders calls by their start.
+            choice: the index of the answer.
+        """
         with self._lock:
             calls = [call.source for call in self._calls if call.sequence == place]
         for call in calls:

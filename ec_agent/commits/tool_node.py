@@ -71,6 +71,9 @@ class CommitToolNode(ToolNode):
         self._memory = MemoryJournal()
         self._on_uncertain: OnUncertain = on_uncertain
 
+    # ``ToolNode`` has no public place around one run of all its calls, so its private ``_func`` and ``_afunc`` are
+    # overridden: the calls are written down and the gate is opened first, then LangGraph runs them as it always does.
+
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         with self._gated(drive(self._gate(input, config)), config):
             return super()._func(input, config, runtime)

@@ -124,7 +124,11 @@ def _shown(value: Any) -> str:
 
 
 def refuse_another(name: str, changes: list[str]) -> None:
-    """Say that the file is of an agent that has changed since.
+    """Refuse to go on with a file of results that was begun with an agent that has changed since.
+
+    Args:
+        name: the name of the file.
+        changes: what has changed, one sentence each, from ``differences``.
 
     Raises:
         TraceError: always.

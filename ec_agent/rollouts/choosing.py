@@ -45,7 +45,7 @@ def candidate_of(record: Record, options: Options) -> Candidate:
         trajectory=trajectory,
         final_action=final_action_of(record),
         config=options.config,
-        unscored=None if record["error"] else _unscored(trajectory, options, asked_a_model(record)),
+        unscored=None if record["error"] else _why_unscored(trajectory, options, asked_a_model(record)),
         error=record["error"],
     )
 
@@ -66,7 +66,14 @@ def asked_a_model(record: Record) -> bool:
     return bool(record["facts"].get("asked", True) or record["calls"])
 
 
-def _unscored(trajectory: Trajectory, options: Options, asked: bool) -> str | None:
+def _why_unscored(trajectory: Trajectory, options: Options, asked: bool) -> str | None:
+    """Return the reason why a rollout cannot be scored, as receipts have it; ``None`` if it can be.
+
+    Args:
+        trajectory: the timeline of its calls that count.
+        options: the options of ``best_of_n``; the selector says which signal it needs.
+        asked: whether a call of a model was seen in the rollout.
+    """
     signal = leading(options.selector.signals)
     if signal is None:  # the selector needs no logprobs, so every rollout can be scored
         return None

@@ -54,7 +54,7 @@ def run(attempt: Attempt) -> Plan[None]:
 def _run(attempt: Attempt) -> Plan[None]:
     question, parked = attempt.question, attempt.start.get("thread")
     question.ran.add(attempt.index)
-    with _failing(attempt):
+    with _keeping_errors(attempt):
         if attempt.committing is None:
             question.budget.check("not started")
         exact = question.agent.needs_saver and parked is None
@@ -65,7 +65,7 @@ def _run(attempt: Attempt) -> Plan[None]:
             attempt.unheard.resumed(list(attempt.saver.list(None)))
         yield from timed(question.enter(attempt.index), attempt.bounded)
     if attempt.error is None:
-        with _failing(attempt), _inside(attempt):
+        with _keeping_errors(attempt), _inside(attempt):
             yield attempt.bounded(Step(partial(_stream, attempt), partial(_astream, attempt)))
             while attempt.committing is not None and attempt.interrupts and len(attempt.answers) > 1:
                 yield from _next_answers(attempt, attempt.committing)
@@ -122,7 +122,11 @@ def _inside(attempt: Attempt) -> Iterator[None]:
 
 
 @contextmanager
-def _failing(attempt: Attempt) -> Iterator[None]:
+def _keeping_errors(attempt: Attempt) -> Iterator[None]:
+    """Keep what ended the agent (an error, a command for the parent graph) in the attempt, for the record.
+
+    Only what is meant for others is raised: LangGraph's own control flow, and a cancellation of the outer run.
+    """
     try:
         yield
     except ParentCommand as stop:

@@ -128,7 +128,11 @@ class Stream:
         return not any(place in self.over and speaks for place, _, speaks in _said(kind, part))
 
     def add(self, part: Any, size: int = 0) -> None:
-        """Add a part of ``size`` bytes."""
+        """Add a part of ``size`` bytes, and decide which alternatives are complete now (``over``).
+
+        An alternative is complete if the part says that it has ended. If nothing says so, the usage completes all: the
+        first one, in a part without alternatives, that makes the parts ``finished``.
+        """
         self.parts.append(part)
         self.size += size
         said = _said(self.key.kind, part)
