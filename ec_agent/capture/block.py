@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.filters import CallPredicate
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.recorder import Recorder, current_recorder, listening, overhearing
 from ec_agent.capture.recording import recording, set_here
+from ec_agent.capture.request_params import RequestSettings
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.support.checks import flag, whole
 

@@ -7,10 +7,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ec_agent.capture.asked import RequestParams
 from ec_agent.capture.believing import account_of, same_tokens, text_in
 from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.known_answers import Answer, choices_of, made_of, marks_of
+from ec_agent.capture.request_params import RequestParams
 from ec_agent.capture.shapes import (
     MessageParts,
     Payload,
@@ -20,7 +20,7 @@ from ec_agent.capture.shapes import (
     payload_of_stream,
     pick,
 )
-from ec_agent.capture.taken import TakenLogprobs, restored
+from ec_agent.capture.taken_logprobs import TakenLogprobs, restored
 from ec_agent.numbers.trajectory import Call
 
 if TYPE_CHECKING:

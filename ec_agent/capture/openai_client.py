@@ -22,16 +22,16 @@ from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
 from openai.types.chat import ChatCompletion
 
-from ec_agent.capture.asked import asked_of
-from ec_agent.capture.asking import Asker
-from ec_agent.capture.bodies import Marking, as_stream, end_marked, listen, parts_of
 from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.filters import call_info
-from ec_agent.capture.light import light
+from ec_agent.capture.http_bodies import Marking, as_stream, end_marked, listen, parts_of
 from ec_agent.capture.merging import make_mergeable
+from ec_agent.capture.plain_parts import light
 from ec_agent.capture.recorder import Recorder, current_recorder
+from ec_agent.capture.request_logprobs import Asker
+from ec_agent.capture.request_params import asked_of
 from ec_agent.capture.shapes import Payload, finished, listed
-from ec_agent.capture.taken import take_into
+from ec_agent.capture.taken_logprobs import take_into
 from ec_agent.errors import StreamCutError
 from ec_agent.insides.patching import put_on
 from ec_agent.support.plans import Plan, Step, adrive, drive

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ec_agent.errors import ConfigError
 from ec_agent.support.checks import file_path, is_file, is_folder
-from ec_agent.support.private import owner_only
+from ec_agent.support.private_files import owner_only
 
 
 def check_place(path: Path) -> None:

@@ -99,7 +99,7 @@ def _holds_run(path: Path) -> bool:
 
 def _pictures(path: Path, task: str | None) -> str:
     from ec_agent.evaluation.report.pictures import one_task
-    from ec_agent.visual.many import page_of_many
+    from ec_agent.visual.many_selections import page_of_many
     from ec_agent.visual.page import page_of
 
     if _holds_run(path):

@@ -15,9 +15,9 @@ from rich.table import Table
 from ec_agent.cli.demo import show
 from ec_agent.cli.text import safe
 from ec_agent.cli.timeline import LEGEND, timeline
+from ec_agent.numbers.call_fields import plain_of
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.numbers.plain import plain_of
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.traces.actions import action_to_json

@@ -21,8 +21,7 @@ from langgraph.types import Interrupt
 from typing_extensions import TypedDict
 
 from ec_agent.commits.effects import CommitPolicy
-from ec_agent.commits.undeclared import Ran
-from ec_agent.commits.uses import (
+from ec_agent.commits.tool_uses import (
     Talk,
     Use,
     alike,
@@ -35,6 +34,7 @@ from ec_agent.commits.uses import (
     task_here,
     task_of,
 )
+from ec_agent.commits.undeclared import Ran
 from ec_agent.insides.tool_runs import ToolRun, hook_tools
 from ec_agent.support.plans import Plan, Step
 

@@ -29,7 +29,7 @@ from ec_agent.support.checks import (
     storable,
     whole,
 )
-from ec_agent.support.private import make_private
+from ec_agent.support.private_files import make_private
 
 
 @dataclass(frozen=True, slots=True)

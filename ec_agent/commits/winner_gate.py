@@ -13,7 +13,7 @@ from langgraph.errors import GraphInterrupt, ParentCommand
 
 from ec_agent.commits.at_most_once import Once
 from ec_agent.commits.gate import Done, RolloutGate, RolloutStop
-from ec_agent.commits.uses import Talk, Use, alike, answering, says, talk_with, task_here
+from ec_agent.commits.tool_uses import Talk, Use, alike, answering, says, talk_with, task_here
 from ec_agent.errors import CommitError
 from ec_agent.support.plans import Plan, Step, pause
 

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable
 from pydantic import SecretStr
 
 from ec_agent.doctor.chat_model import ChatModelTarget, endpoint_of, unbound
-from ec_agent.doctor.probing import probe
+from ec_agent.doctor.questions import probe
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
 from ec_agent.errors import OtherModelWarning, PreflightError
 from ec_agent.numbers.coverage import MIN_COVERAGE

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ec_agent.capture.asking import told
+from ec_agent.capture.request_logprobs import told
 from ec_agent.capture.shapes import get
 from ec_agent.doctor.answers import CURE, MOST_DETAIL, Refusal
 from ec_agent.errors import DoctorError

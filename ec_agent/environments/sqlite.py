@@ -17,7 +17,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError, PromotionError
 from ec_agent.support.checks import file_path, is_file, is_folder, or_none, repr_of, seconds
-from ec_agent.support.private import make_private
+from ec_agent.support.private_files import make_private
 
 _PREFIX = "ec-agent-copy-"
 _TOKEN = re.compile(r"(?P<base>[0-9a-f]{64}):(?P<path>.+)", re.DOTALL)

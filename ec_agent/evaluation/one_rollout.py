@@ -21,7 +21,7 @@ from ec_agent.numbers.signals import SIGNALS
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
 from ec_agent.rollouts.record import usage_of
-from ec_agent.rollouts.store import StoreOverlay
+from ec_agent.rollouts.store_overlay import StoreOverlay
 from ec_agent.selectors import Candidate, LowestCentroid, Ranking
 from ec_agent.traces.stored import Key, StoredRollout
 

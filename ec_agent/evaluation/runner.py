@@ -14,11 +14,11 @@ from langchain_core.runnables import Runnable
 
 from ec_agent.commits.undeclared import Notices, SummedQuestions, reported_to
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
-from ec_agent.evaluation.asked import asked_of
-from ec_agent.evaluation.due import Due
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.run_settings import RunSettings
+from ec_agent.evaluation.schedule import Due
+from ec_agent.evaluation.task_texts import asked_of
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
 from ec_agent.support.checks import flag, function, instance, json_mapping, or_none, refusal, several, text

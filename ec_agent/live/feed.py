@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from ec_agent.errors import ConfigError, ProgressWarning
 from ec_agent.support.checks import file_path, repr_of
-from ec_agent.support.private import owner_only
+from ec_agent.support.private_files import owner_only
 from ec_agent.support.strict_json import strict_json
 
 EVERY = 0.1  # seconds between looks at a file that may have grown

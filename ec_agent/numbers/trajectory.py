@@ -47,7 +47,7 @@ class Call:
     """One LLM call: the signals of its tokens, and where and when it was made.
 
     Whatever keeps calls (checkpoints, trace files, tables) derives its columns from these fields; see
-    ``ec_agent/numbers/plain.py``.
+    ``ec_agent/numbers/call_fields.py``.
 
     Attributes:
         entropies: shape ``(tokens,)``, nats, NaN where a token has no entropy. A shorter input is filled up with NaN

@@ -29,7 +29,7 @@ from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.running import run
-from ec_agent.rollouts.store import put_ops
+from ec_agent.rollouts.store_overlay import put_ops
 from ec_agent.rollouts.writes import joined, set_anew
 from ec_agent.support.plans import Plan, Step, call, hook
 

@@ -34,7 +34,7 @@ from ec_agent.insides.langgraph import (
     with_private_keys,
 )
 from ec_agent.rollouts.messages import state_values
-from ec_agent.rollouts.mistaken import ANYTHING, INJECTED, refuse_mistaken, returned_agent
+from ec_agent.rollouts.not_an_agent import ANYTHING, INJECTED, refuse_mistaken, returned_agent
 from ec_agent.rollouts.pipes import check_pipe
 from ec_agent.rollouts.untracked import Sieve
 

@@ -13,7 +13,7 @@ from ec_agent.insides.streams import without_streaming
 from ec_agent.rollouts import langsmith
 from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.messages import private_copy
-from ec_agent.rollouts.remotes import ENVIRONMENT, placed
+from ec_agent.rollouts.remote_graphs import ENVIRONMENT, placed
 
 
 def arguments_of(attempt: Attempt) -> dict[str, Any]:

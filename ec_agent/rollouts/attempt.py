@@ -12,9 +12,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 from typing_extensions import TypedDict
 
-from ec_agent.capture.asked import RequestSettings
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.recorder import Recorder, current_recorder
+from ec_agent.capture.request_params import RequestSettings
 from ec_agent.commits.gate import STOPPED, Done, RolloutGate, current_gate
 from ec_agent.commits.undeclared import Ran
 from ec_agent.commits.winner_gate import CommitGate, Planned
@@ -27,8 +27,8 @@ from ec_agent.rollouts.messages import MessagesSeen
 from ec_agent.rollouts.pausing import question_of
 from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import End
-from ec_agent.rollouts.store import StoreOverlay
-from ec_agent.rollouts.unheard import Unheard
+from ec_agent.rollouts.store_overlay import StoreOverlay
+from ec_agent.rollouts.unheard_calls import Unheard
 from ec_agent.rollouts.whole_states import InnerGraphs
 from ec_agent.rollouts.writes import WriteLog
 from ec_agent.support.plans import Step

@@ -17,15 +17,15 @@ from ec_agent.errors import (
     NoScoredRolloutError,
     QuorumError,
 )
+from ec_agent.numbers.call_fields import unpack_calls
 from ec_agent.numbers.coverage import FEW, NO_MODEL, unscored
-from ec_agent.numbers.plain import unpack_calls
 from ec_agent.numbers.signals import ENTROPY, leading
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.final_action import default_final_action
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.record import Record, total, was_cancelled, writes_of
 from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
-from ec_agent.rollouts.unheard import notes_of
+from ec_agent.rollouts.unheard_calls import notes_of
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.stopping import Stop
 from ec_agent.stopping.asking import PASSED_OVER, rank, taken

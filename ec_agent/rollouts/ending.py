@@ -8,7 +8,7 @@ from typing import Any, cast
 from ec_agent.commits.durability import written_down
 from ec_agent.errors import MissingLogprobsError, RolloutError
 from ec_agent.insides.langgraph import lasting
-from ec_agent.numbers.plain import pack_calls
+from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.rollouts.attempt import Attempt, described
 from ec_agent.rollouts.cancelling import cancelled
 from ec_agent.rollouts.memory import RecallingSaver, named

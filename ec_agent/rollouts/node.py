@@ -50,7 +50,7 @@ from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.pausing import check_breakpoints
 from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import total
-from ec_agent.rollouts.remotes import given_in
+from ec_agent.rollouts.remote_graphs import given_in
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.support.checks import whole

@@ -9,7 +9,7 @@ from langgraph.types import Interrupt
 
 from ec_agent.errors import AgentError, CommitError, NoFinalActionError, RolloutInterruptedError, StateMismatchError
 from ec_agent.insides.langgraph import BOX_OUT, ROOT, Channel
-from ec_agent.numbers.plain import pack_calls
+from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.rollouts.agents import Writes, commands, update_and_goto, update_of
 from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.final_action import default_final_action

@@ -21,7 +21,7 @@ from ec_agent.environments.worlds import World
 from ec_agent.errors import EnvironmentGoneError
 from ec_agent.insides.executors import Executors, executors_here
 from ec_agent.insides.langgraph import Channel
-from ec_agent.numbers.plain import unpack_calls
+from ec_agent.numbers.call_fields import unpack_calls
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.cancelling import Watch
@@ -34,7 +34,7 @@ from ec_agent.rollouts.observing import Audience
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.record import Record, was_cancelled
-from ec_agent.rollouts.remotes import Given
+from ec_agent.rollouts.remote_graphs import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
 from ec_agent.support.leading import Lead

@@ -23,7 +23,7 @@ from ec_agent.rollouts.limits import timed
 from ec_agent.rollouts.memory import saver_for
 from ec_agent.rollouts.observing import unobserved
 from ec_agent.rollouts.parking import finished_in
-from ec_agent.rollouts.remotes import sending_as_alone
+from ec_agent.rollouts.remote_graphs import sending_as_alone
 from ec_agent.support.leading import current_lead
 from ec_agent.support.loop import on_loop
 from ec_agent.support.plans import Plan, Step

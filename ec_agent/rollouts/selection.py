@@ -10,7 +10,7 @@ from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.support.checks import or_none, text
-from ec_agent.support.plain import PlainError, made
+from ec_agent.support.from_plain import PlainError, made
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ec_agent.errors import EcAgentError, TraceError
 from ec_agent.rollouts.selection import Selection
-from ec_agent.support.plain import MOST_WHOLE
+from ec_agent.support.from_plain import MOST_WHOLE
 from ec_agent.traces.actions import json_of
 
 

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ec_agent.errors import TraceError
+from ec_agent.numbers.call_fields import PLAIN_FIELDS, plain_of
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.numbers.plain import PLAIN_FIELDS, plain_of
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.numbers.trajectory import Call
 from ec_agent.rollouts.selection import Selection
-from ec_agent.support.plain import plain_fields, text_of
-from ec_agent.support.private import make_private
+from ec_agent.support.from_plain import plain_fields, text_of
+from ec_agent.support.private_files import make_private
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.base import TraceStoreProtocol

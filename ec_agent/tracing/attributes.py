@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ec_agent.support.plain import MOST_WHOLE, text_of
+from ec_agent.support.from_plain import MOST_WHOLE, text_of
 
 OPERATION = "gen_ai.operation.name"
 AGENT = "gen_ai.agent.name"

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.trace import Link, Span
 
 from ec_agent.capture.calls import OpenCall
-from ec_agent.capture.told import Came
+from ec_agent.capture.listeners import Came
 from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
 from ec_agent.rollouts.record import Record
 from ec_agent.tracing import attributes as names

@@ -12,7 +12,7 @@ from langgraph.errors import GraphBubbleUp
 from opentelemetry.trace import NonRecordingSpan, Span, Status, StatusCode, Tracer, get_current_span, use_span
 
 from ec_agent.errors import TraceWarning
-from ec_agent.support.plain import text_of
+from ec_agent.support.from_plain import text_of
 from ec_agent.tracing import attributes as names
 
 

@@ -6,7 +6,7 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
 from unasked import ENTROPIES
 
-from ec_agent.capture import asking
+from ec_agent.capture import request_logprobs
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def fake(_fake_server):
     _fake_server.asked.clear()
     _fake_server._taken.clear()
     _fake_server.refuse = lambda path, body: None
-    asking.forget()
+    request_logprobs.forget()
     return _fake_server
 
 

@@ -11,10 +11,10 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from ec_agent.capture.calls import Request
-from ec_agent.capture.light import light
+from ec_agent.capture.plain_parts import light
 from ec_agent.capture.shapes import call_of, payload_of_message, payload_of_response, payload_of_stream
 from ec_agent.capture.shapes.tokens import tokens_of
-from ec_agent.capture.taken import restored
+from ec_agent.capture.taken_logprobs import restored
 from ec_agent.capture.transport.decoder import of_event, of_whole
 from ec_agent.evaluator import trajectory_of
 from ec_agent.numbers.signals import SIGNALS

@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from ec_agent import ConfigError, best_of_n, record_calls
 from ec_agent.capture.kept import MOST_LETTERS
 from ec_agent.capture.shapes import tokens_of
-from ec_agent.numbers.plain import pack_calls, unpack_calls
+from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import ToolUse
 from ec_agent.testing import Reply, ScriptedChatModel
 

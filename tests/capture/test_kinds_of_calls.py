@@ -22,7 +22,7 @@ from ec_agent import (
     best_of_n,
     record_calls,
 )
-from ec_agent.capture.asked import asked_of
+from ec_agent.capture.request_params import asked_of
 from ec_agent.capture.shapes import call_of, payload_of_response, payload_of_stream
 from ec_agent.errors import ConfigError
 from ec_agent.testing import logprobs_for

@@ -12,7 +12,7 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, BadRequestError, OpenAI
 
 from ec_agent import record_calls
-from ec_agent.capture import asking
+from ec_agent.capture import request_logprobs
 from ec_agent.evaluator import trajectory_of
 
 pytestmark = pytest.mark.model
@@ -24,7 +24,7 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type":
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    asking.forget()
+    request_logprobs.forget()
 
 
 @pytest.fixture

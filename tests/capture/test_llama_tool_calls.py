@@ -13,7 +13,7 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
 
 from ec_agent import IdenticalRolloutsWarning, best_of_n, read_only, record_calls
-from ec_agent.capture import asking
+from ec_agent.capture import request_logprobs
 from ec_agent.local import LocalServer
 
 pytestmark = pytest.mark.model
@@ -47,7 +47,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    asking.forget()
+    request_logprobs.forget()
 
 
 @read_only

@@ -16,7 +16,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from ec_agent import best_of_n, record_calls
 from ec_agent.capture.shapes import call_of, payload_of_response, payloads_of_response
 from ec_agent.capture.transport import async_http_client, http_client
-from ec_agent.numbers.plain import pack_calls, unpack_calls
+from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.testing import logprobs_for
 

@@ -12,7 +12,7 @@ from fake_openai import MODEL, Answer, chat_completion
 from openai import OpenAI
 
 from ec_agent import record_calls
-from ec_agent.capture.bodies import parts_of
+from ec_agent.capture.http_bodies import parts_of
 
 ENTROPIES = [1.5, 0.25, 0.75]
 WHOLE = chat_completion(Answer(ENTROPIES), chat("hi"))

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from fake_openai import MODEL, Answer, FakeOpenAI
 
-from ec_agent.capture import asking
+from ec_agent.capture import request_logprobs
 from ec_agent.cli.app import app
 from ec_agent.errors import ConfigError, DoctorError, EcAgentError
 from ec_agent.testing import logprobs_for
@@ -32,7 +32,7 @@ def fake(_server, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     _server.asked.clear()
     _server.otherwise = good
-    asking.forget()
+    request_logprobs.forget()
     return _server
 
 

@@ -6,7 +6,7 @@ import pytest
 from fake_openai import MODEL, FakeOpenAI
 from langchain_openai import ChatOpenAI
 
-from ec_agent.capture import asking
+from ec_agent.capture import request_logprobs
 from ec_agent.doctor import ChatModelTarget, EndpointTarget, adiagnose, diagnose
 from ec_agent.doctor.preflights import forget
 
@@ -28,7 +28,7 @@ def fake(_doctors_server):
 @pytest.fixture(autouse=True)
 def _nothing_remembered():
     forget()
-    asking.forget()
+    request_logprobs.forget()
 
 
 @pytest.fixture(params=["sync", "async"])

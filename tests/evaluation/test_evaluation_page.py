@@ -16,7 +16,7 @@ from langgraph.prebuilt import ToolNode
 
 from ec_agent.cli.app import app
 from ec_agent.evaluation import Outcome, RunSettings, evaluate, load_results
-from ec_agent.evaluation.places import load_tasks
+from ec_agent.evaluation.loading import load_tasks
 from ec_agent.testing import Reply, ScriptedChatModel
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")

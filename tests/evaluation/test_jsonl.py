@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.jsonl import MATCHES, read_jsonl
-from ec_agent.evaluation.places import load_tasks
+from ec_agent.evaluation.loading import load_tasks
 from ec_agent.evaluation.runner import task_fingerprint
 from ec_agent.evaluation.tasks import Outcome
 

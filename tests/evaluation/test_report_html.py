@@ -184,7 +184,7 @@ def test_what_is_not_installed_is_named(monkeypatch, missing):
 def pictured(count=4, most_bytes=None, monkeypatch=None):
     results = [task(f"task-{place:03}", [-1.0, -2.0], [place % 2, 1 - place % 2]) for place in range(count)]
     if most_bytes is not None:
-        monkeypatch.setattr("ec_agent.visual.many.MOST_BYTES", most_bytes)
+        monkeypatch.setattr("ec_agent.visual.many_selections.MOST_BYTES", most_bytes)
     return results, to_html(small(results, "lowest_centroid,mean_logprob"), results)
 
 

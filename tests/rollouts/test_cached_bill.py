@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.graph import MessagesState
 
 from ec_agent import Limits, Selection, TraceStore, best_of_n, record_calls
-from ec_agent.numbers.plain import pack_calls, unpack_calls
+from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.visual.wording import bill
 

@@ -19,7 +19,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from ec_agent import AgentError, AllRolloutsFailedError, ConfigError, best_of_n
-from ec_agent.rollouts.mistaken import AS_UPDATE
+from ec_agent.rollouts.not_an_agent import AS_UPDATE
 from ec_agent.selectors import SELECTORS, MajorityVote
 
 if TYPE_CHECKING:

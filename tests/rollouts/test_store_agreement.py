@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from langgraph.store.base import GetOp, ListNamespacesOp, MatchCondition, PutOp, SearchOp
 from stores import EVERY, content, embed, in_memory, in_sqlite
 
-from ec_agent.rollouts.store import StoreOverlay, put_ops
+from ec_agent.rollouts.store_overlay import StoreOverlay, put_ops
 
 
 def plain(result):

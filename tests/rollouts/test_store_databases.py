@@ -8,7 +8,7 @@ import pytest
 from langgraph.store.sqlite import AsyncSqliteStore
 from stores import NOTES, in_memory, in_sqlite, keys
 
-from ec_agent.rollouts.store import StoreOverlay, put_ops
+from ec_agent.rollouts.store_overlay import StoreOverlay, put_ops
 
 
 def test_database_order_and_namespaces_are_kept():

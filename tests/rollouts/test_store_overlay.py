@@ -9,7 +9,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.store.base import NOT_PROVIDED, GetOp, ListNamespacesOp, PutOp, SearchOp
 from stores import NOTES, Recording, aembed, content, embed, in_memory, in_sqlite, keys
 
-from ec_agent.rollouts.store import StoreOverlay, put_ops
+from ec_agent.rollouts.store_overlay import StoreOverlay, put_ops
 
 BELOW = pytest.mark.parametrize("make", [in_memory, in_sqlite])
 

@@ -8,7 +8,7 @@ import pytest
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 from stores import NOTES, Joined, Recording, aembed, embed, in_memory, in_sqlite, keys
 
-from ec_agent.rollouts.store import StoreOverlay
+from ec_agent.rollouts.store_overlay import StoreOverlay
 
 
 @pytest.mark.parametrize("embedder", [embed, aembed])

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from stores import EVERY, NOTES, content, embed, in_memory
 
-from ec_agent.rollouts.store import StoreOverlay, put_ops
+from ec_agent.rollouts.store_overlay import StoreOverlay, put_ops
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from stored_rollouts import FULL
 
 import ec_agent
 from ec_agent import TraceStore
-from ec_agent.numbers.plain import LISTS_OF_A_CALL, PLAIN_FIELDS, SIGNALS_OF_A_CALL, pack_calls
+from ec_agent.numbers.call_fields import LISTS_OF_A_CALL, PLAIN_FIELDS, SIGNALS_OF_A_CALL, pack_calls
 from ec_agent.numbers.trajectory import Call
 from ec_agent.traces.stored import VERSION
 
@@ -59,7 +59,7 @@ import ec_agent
 from ec_agent import Selection, TraceStore, best_of_n
 from ec_agent.cli.traces_show import rollout_plain
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.numbers.plain import pack_calls, unpack_calls
+from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing.attributes import candidate, selection

@@ -12,7 +12,7 @@ sys.path += [str(Path(__file__).parents[1] / room) for room in ("providers", "ca
 from alike import ENTROPIES
 from fake_openai import Answer, FakeOpenAI
 
-from ec_agent.capture import asking
+from ec_agent.capture import request_logprobs
 from ec_agent.capture.transport import async_http_client, http_client
 
 
@@ -41,7 +41,7 @@ def told(_fake_below):
         "odd": Answer(logprobs={"content": [{"token": "x", "logprob": "none"}]}),
         "cut": Answer(ENTROPIES, text='{"wor', finish="length"),
     }
-    asking.forget()
+    request_logprobs.forget()
     return fake
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from ec_agent.capture.taken import TakenLogprobs
+from ec_agent.capture.taken_logprobs import TakenLogprobs
 from ec_agent.capture.transport.decoder import of_event
 from ec_agent.capture.transport.events import Events
 

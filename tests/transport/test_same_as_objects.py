@@ -24,7 +24,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from test_corpus import LISTS, NOT_STREAMED, TURNS, WIRES, damaged, served
 
 from ec_agent.capture.calls import Request
-from ec_agent.capture.light import light
+from ec_agent.capture.plain_parts import light
 from ec_agent.capture.shapes import call_of
 from ec_agent.capture.transport import decoder
 from ec_agent.capture.transport.decoder import of_event, of_whole

@@ -7,7 +7,7 @@ import time
 import made
 import pytest
 
-from ec_agent.visual.many import page_of_many
+from ec_agent.visual.many_selections import page_of_many
 from ec_agent.visual.views import view_of
 
 DARK = {"color_scheme": "dark"}

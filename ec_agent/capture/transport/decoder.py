@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from ec_agent.capture.taken import Event, Path, Taken
+from ec_agent.capture.taken_logprobs import Event, Path, Taken
 
 _DELTA = b'"response.output_text.delta"'
 _EVENT = b'"response.'

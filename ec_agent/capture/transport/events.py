@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ec_agent.capture.taken import Event, TakenLogprobs
+from ec_agent.capture.taken_logprobs import Event, TakenLogprobs
 
 TakeOut = Callable[[bytes], tuple[bytes, Event] | None]
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import httpx2
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
-from ec_agent.capture.taken import Event, Taken, take_into
+from ec_agent.capture.taken_logprobs import Event, Taken, take_into
 from ec_agent.capture.transport.events import Events
 from ec_agent.errors import CaptureWarning, ConfigError
 from ec_agent.support.checks import flag, repr_of

@@ -14,9 +14,9 @@ from inspect_ai.util import LimitExceededError
 from openai._base_client import AsyncAPIClient
 
 from ec_agent.capture import openai_client
-from ec_agent.capture.asked import RequestSettings
-from ec_agent.capture.asking import LADDER
 from ec_agent.capture.recorder import current_recorder
+from ec_agent.capture.request_logprobs import LADDER
+from ec_agent.capture.request_params import RequestSettings
 from ec_agent.errors import ConfigError, EcAgentError
 
 

@@ -12,7 +12,7 @@ from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.report.figures import Figure
 from ec_agent.evaluation.report.pictures import centroids_by_outcome, outcomes, views
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.visual.many import pictures
+from ec_agent.visual.many_selections import pictures
 from ec_agent.visual.page import rendered
 
 MOST_TASKS = 200

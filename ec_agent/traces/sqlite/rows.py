@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ec_agent.numbers.call_fields import PLAIN_FIELDS
 from ec_agent.numbers.entropy import FloatArray
-from ec_agent.numbers.plain import PLAIN_FIELDS
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.numbers.trajectory import Call, Likeliest, Trajectory, likeliest
-from ec_agent.support.plain import PlainError, PlainField, made, of_type, parsed, text_of, typed
+from ec_agent.support.from_plain import PlainError, PlainField, made, of_type, parsed, text_of, typed
 from ec_agent.traces.actions import action_from_json, action_to_json
 from ec_agent.traces.fitting import settings_of, whole_of
 from ec_agent.traces.stored import USAGE, Key, StoredRollout

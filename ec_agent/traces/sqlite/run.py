@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from ec_agent.support.plain import made, of_type, parsed, text_of
+from ec_agent.support.from_plain import made, of_type, parsed, text_of
 from ec_agent.traces.sqlite.totals import RETRIED
 from ec_agent.traces.stored import Asked
 

@@ -28,8 +28,8 @@ from ec_agent.support.checks import (
     text,
     whole,
 )
-from ec_agent.support.plain import MOST_WHOLE, of_type, parsed, text_of, typed
-from ec_agent.support.private import make_private
+from ec_agent.support.from_plain import MOST_WHOLE, of_type, parsed, text_of, typed
+from ec_agent.support.private_files import make_private
 from ec_agent.traces.differences import see_same_run
 from ec_agent.traces.fitting import receipt_of
 from ec_agent.traces.recorded import Selected, candidate_of, parts_of, recording

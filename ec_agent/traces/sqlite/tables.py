@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 
-from ec_agent.numbers.plain import LISTS_OF_A_CALL, PLAIN_FIELDS
+from ec_agent.numbers.call_fields import LISTS_OF_A_CALL, PLAIN_FIELDS
 from ec_agent.numbers.trajectory import Call
-from ec_agent.support.plain import PlainField
+from ec_agent.support.from_plain import PlainField
 
 _TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
 

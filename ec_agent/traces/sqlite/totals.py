@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import fields
 
-from ec_agent.support.plain import made, of_type, parsed
+from ec_agent.support.from_plain import made, of_type, parsed
 from ec_agent.traces.sqlite.rows import key_of
 from ec_agent.traces.stored import COSTS, Key, TaskTotals
 

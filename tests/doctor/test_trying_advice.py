@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
 
 from ec_agent import EcAgentError, best_of_n
-from ec_agent.capture import asking
+from ec_agent.capture import request_logprobs
 from ec_agent.doctor import ChatModelTarget, EndpointTarget, Verdict, Way, diagnose
 from ec_agent.prompted import PromptedToolModel
 
@@ -49,7 +49,7 @@ def made(way, url):
 
 def followed(way, url, mode="call", tools=False, by="sync"):
     """The candidates of a question to an agent with the settings of a way."""
-    asking.forget()
+    request_logprobs.forget()
     model = made(way, url)
     asked = model.bind_tools([get_weather]) if tools else model
 
@@ -88,7 +88,7 @@ def reports(_doctors_server):
     def report(name):
         _doctors_server.otherwise = ENGINES[name]
         if name not in kept:
-            asking.forget()
+            request_logprobs.forget()
             before = len(_doctors_server.asked)
             kept[name] = diagnose(EndpointTarget(_doctors_server.url, MODEL, timeout=10))
             report.asked[name] = len(_doctors_server.asked) - before

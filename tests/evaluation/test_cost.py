@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from ec_agent.cli.eval import _costs
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import load
-from ec_agent.evaluation.foreseen import Foreseen, foresee
+from ec_agent.evaluation.cost import Foreseen, foresee
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import BaseTask
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ec_agent.capture.asking import ABOUT_LOGPROBS
+from ec_agent.capture.request_logprobs import ABOUT_LOGPROBS
 from ec_agent.capture.shapes import get
 from ec_agent.doctor.answers import LONG, SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.report import Finding, Mark

@@ -20,7 +20,7 @@ from langgraph.pregel.remote import RemoteGraph
 from langsmith.run_trees import RunTree
 
 from ec_agent import AgentError, NoScoredRolloutError, best_of_n
-from ec_agent.rollouts import remotes
+from ec_agent.rollouts import remote_graphs
 from ec_agent.testing import Reply, ScriptedChatModel, message_of
 
 pytestmark = kit.SAME
@@ -264,7 +264,7 @@ def test_a_remote_graph_without_messages_is_reported(run, server):
     ids=lambda each: str(each),
 )
 def test_langgraphs_send_functions_are_checked_first(run, server, monkeypatch, place, name):
-    monkeypatch.setattr(remotes, "_installed", False)
+    monkeypatch.setattr(remote_graphs, "_installed", False)
     monkeypatch.delattr(place, name)
     with pytest.raises(AgentError, match=f"has no {name}"):
         run.invoke(wrapped(as_a_node(server.graph())), ASK)
@@ -273,5 +273,5 @@ def test_langgraphs_send_functions_are_checked_first(run, server, monkeypatch, p
 
 def test_outside_a_rollout_nothing_changes():
     config = {"configurable": {"thread_id": "t"}, "recursion_limit": 7}
-    assert remotes.as_alone(config) is config
-    assert remotes.as_alone(None) is None
+    assert remote_graphs.as_alone(config) is config
+    assert remote_graphs.as_alone(None) is None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ec_agent.numbers.trajectory import Call, ToolUse, Trajectory, likeliest
-from ec_agent.support.plain import plain_fields
+from ec_agent.support.from_plain import plain_fields
 
 SIGNALS_OF_A_CALL = ("entropies", "signals")
 """The fields of ``Call`` that hold one number per token."""

@@ -11,8 +11,8 @@ from langchain_core.messages import HumanMessage
 from pydantic import BaseModel
 
 from ec_agent.evaluation import BaseTask, RunSettings, evaluate, load_results
-from ec_agent.evaluation.asked import MOST_LETTERS, asked_of, question_of
 from ec_agent.evaluation.jsonl import read_jsonl
+from ec_agent.evaluation.task_texts import MOST_LETTERS, asked_of, question_of
 from ec_agent.traces.stored import Asked
 
 

@@ -14,7 +14,7 @@ from ec_agent.evaluation.jsonl import read_jsonl
 from ec_agent.evaluation.model import ModelSettings
 from ec_agent.evaluation.runner import checked_tasks
 from ec_agent.evaluation.tasks import Task
-from ec_agent.support.places import load_object, made
+from ec_agent.support.module_names import load_object, made
 
 
 def load_tasks(source: str, limit: int | None = None) -> list[Task]:

@@ -10,7 +10,7 @@ import pytest
 from fake_openai import Answer, chat_chunks
 from openai.types.chat import ChatCompletionChunk
 
-from ec_agent.capture.light import light
+from ec_agent.capture.plain_parts import light
 
 ASKED = {"logprobs": True, "top_logprobs": 20}
 
