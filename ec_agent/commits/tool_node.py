@@ -25,6 +25,7 @@ from ec_agent.commits.saver_journal import journal_for
 from ec_agent.commits.winner_gate import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.errors import CommitError, ConfigError
 from ec_agent.insides.langgraph import number_in_task
+from ec_agent.insides.tool_nodes import check_overridden
 from ec_agent.support.checks import one_of, several
 from ec_agent.support.plans import Plan, adrive, drive
 
@@ -67,12 +68,14 @@ class CommitToolNode(ToolNode):
             super().__init__(given, **kwargs)
         except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(f"tools cannot be used ({error}); give a list of tools, or of functions") from error
+        check_overridden(self)
         self._journal = journal
         self._memory = MemoryJournal()
         self._on_uncertain: OnUncertain = on_uncertain
 
     # ``ToolNode`` has no public place around one run of all its calls, so its private ``_func`` and ``_afunc`` are
     # overridden: the calls are written down and the gate is opened first, then LangGraph runs them as it always does.
+    # ``check_overridden`` refuses a LangGraph that would not call them.
 
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         with self._gated(drive(self._gate(input, config)), config):
