@@ -1,8 +1,8 @@
 """Check that LangGraph's ``ToolNode`` runs its calls through the private methods that ``CommitToolNode`` overrides.
 
-``ToolNode`` has no public place around one run of all its calls. If LangGraph renamed these methods, our overrides would
-never be called, and each call would run without the journal: silently, and perhaps twice. So each node is checked when
-it is made. Seen in langgraph-prebuilt 1.1.3; ``tests/insides/test_tool_nodes.py`` guards this.
+``ToolNode`` has no public place around one run of all its calls. If LangGraph renamed these methods, our overrides
+would never be called, and each call would run without the journal: silently, and perhaps twice. So each node is
+checked when it is made. Seen in langgraph-prebuilt 1.1.3; ``tests/insides/test_tool_nodes.py`` guards this.
 """
 
 from __future__ import annotations
