@@ -13,9 +13,9 @@ from typing import Any
 
 from ec_agent.capture.known_answers import marks_of
 from ec_agent.capture.shapes import Payload, get, listed
+from ec_agent.capture.shapes.payload import FACTS, first_known
 
 _WIDTH = len(marks_of([None]))
-_FACTS = ("tokens", "prompt_tokens", "cached_tokens", "model", "response")
 
 
 def account_of(requested: Payload, message: Payload, text: str, said: Callable[[], str]) -> Payload:
@@ -29,8 +29,8 @@ def account_of(requested: Payload, message: Payload, text: str, said: Callable[[
     """
     if _extent(message) > _extent(requested) and not _all_requested(message, requested, text, said):
         return message
-    lacking = {name: getattr(message, name) for name in _FACTS if getattr(requested, name) is None}
-    return replace(requested, cache_hit=requested.cache_hit or message.cache_hit, **lacking)
+    told = {each.name: each.better(requested, message) for each in FACTS if each.told}
+    return replace(requested, tokens=first_known([requested.tokens, message.tokens]), **told)
 
 
 def same_tokens(requested: Payload, message: Payload) -> bool:

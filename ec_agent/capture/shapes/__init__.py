@@ -65,8 +65,8 @@ from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.entries import HELD_UNDER, SHAPES, Shape, entries_of
 from ec_agent.capture.shapes.messages import may_be_summed, payload_of_message, said_once
 from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, payloads_of_response, plain_message
+from ec_agent.capture.shapes.payload import Payload
 from ec_agent.capture.shapes.payloads import (
-    Payload,
     first_of_messages,
     generated,
     is_response,

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ec_agent.capture.shapes.payload import FACTS, READ, Payload
 from ec_agent.capture.shapes.reading import count, first, get, listed
-
-if TYPE_CHECKING:
-    from ec_agent.capture.shapes.payloads import Payload
 
 _HOLDERS = ("choices", "candidates")
 
@@ -69,8 +67,8 @@ def _numbered(part: Any, held: str) -> list[tuple[int, Any]]:
 
 def _only(part: Any, held: str, places: Sequence[int]) -> dict[str, Any]:
     kept = [choice for place, choice in _numbered(part, held) if place in places]
-    named = {name: get(part, name) for name in ("id", "object", "type")}
-    return {**named, "model": first(part, "model", "modelVersion", "model_version"), held: kept}
+    told = {each.keys[0]: first(part, *each.keys) for each in READ}
+    return {"object": get(part, "object"), "type": get(part, "type"), **told, held: kept}
 
 
 def words_of(parts: Sequence[Any]) -> frozenset[str]:
@@ -139,15 +137,9 @@ def pick(payload: Payload, place: int) -> Payload:
 
 
 def _picked(whole: Payload, alternative: Alternative, billed: int) -> Payload:
-    shared = ("prompt_tokens", "cached_tokens", "cache_hit", "top_k", "constrained", "alternatives", "response")
     own = alternative.payload
-    return replace(
-        own,
-        **{name: getattr(whole, name) for name in shared},
-        model=whole.model or own.model,
-        partial=whole.partial or own.partial,
-        beside=max(billed - _size(own), 0),
-    )
+    shared = {each.name: each.better(whole, own) for each in FACTS}
+    return replace(own, alternatives=whole.alternatives, beside=max(billed - _size(own), 0), **shared)
 
 
 def _counts(

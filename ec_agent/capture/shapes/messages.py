@@ -13,7 +13,8 @@ from typing import Any
 
 from ec_agent.capture.shapes.doubled import alike
 from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
-from ec_agent.capture.shapes.payloads import HOLDS, Payload, believed, named_in
+from ec_agent.capture.shapes.payload import ADDED_UP, Payload, told_by_message
+from ec_agent.capture.shapes.payloads import HOLDS, believed
 from ec_agent.capture.shapes.pieces import said_by_message
 from ec_agent.capture.shapes.reading import count, first, get
 from ec_agent.capture.shapes.usage import fits
@@ -44,11 +45,10 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         tokens=believed(tokens, entries, any(get(message, name) for name in HOLDS)),
         prompt_tokens=count(get(raw_usage, "prompt_tokens")) if prompt is None else prompt,
         cached_tokens=count(get(usage, "input_token_details", "cache_read")),
-        model=first(metadata, "model_name", "model"),
         # LangChain sets the cost of an answer from its cache to 0, and of no other answer.
         cache_hit=get(usage, "total_cost") == 0,
-        response=named_in(metadata),
         said=partial(said_by_message, message, len(entries)),
+        **told_by_message(metadata),
     )
     return _counted_once(payload, metadata)
 
@@ -61,9 +61,9 @@ def _counted_once(payload: Payload, metadata: Any) -> Payload:
     times = _times(first(metadata, *REASONS))
     if times < 2:
         return payload
-    named = payload.model if isinstance(payload.model, str) else ""
-    if times == _times(named, times):
-        payload = replace(payload, model=named[: len(named) // times])
+    texts = {each.name: getattr(payload, each.name) for each in ADDED_UP}
+    again = {name: text[: len(text) // times] for name, text in texts.items() if times == _times(text, times)}
+    payload = replace(payload, **again)
     last = payload.entries[-1:]
     several = len(payload.entries) > times and all(alike([e], last) for e in payload.entries[-times:])
     for kept in (payload.entries, payload.entries[: 1 - times] if several else ()):

@@ -14,7 +14,8 @@ from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import once_in_all
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.messages import payload_of_message
-from ec_agent.capture.shapes.payloads import Payload, payload_of_response
+from ec_agent.capture.shapes.payload import FACTS, Payload, last_known, total
+from ec_agent.capture.shapes.payloads import payload_of_response
 from ec_agent.capture.shapes.pieces import Said, joined
 from ec_agent.capture.shapes.reading import first, get, listed
 from ec_agent.capture.shapes.streamed import payload_of_stream
@@ -274,20 +275,14 @@ def _joined(payloads: Sequence[Payload], *, summed: bool = False) -> Payload:
         payloads: the parts; each has only its own tokens.
         summed: whether to add up the counts. Otherwise the last count is that of the whole answer.
     """
-
-    def told(name: str) -> Any:
-        values = [value for each in payloads if (value := getattr(each, name)) is not None]
-        return None if not values else sum(values) if summed else values[-1]
-
+    joins = {each.name: total if summed and each.requests is total else each.parts for each in FACTS}
+    joins["tokens"] = total if summed else last_known
+    told = {name: join([getattr(each, name) for each in payloads]) for name, join in joins.items() if join is not None}
     return replace(
         payloads[-1],
         entries=[entry for each in payloads for entry in each.entries],
-        tokens=told("tokens"),
-        prompt_tokens=told("prompt_tokens"),
-        cached_tokens=told("cached_tokens"),
-        model=next((each.model for each in payloads if each.model), None),
-        response=next((each.response for each in payloads if each.response), None),
         said=partial(_said_by_all, payloads),
+        **told,
     )
 
 

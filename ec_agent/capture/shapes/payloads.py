@@ -1,9 +1,9 @@
-"""The class ``Payload``, the common form of all answers, and reading whole (not streamed) answers into it."""
+"""Reads whole (not streamed) answers into a payload, joins payloads, and finds where tokens are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial as bound
 from typing import Any
 
@@ -11,6 +11,7 @@ from ec_agent.capture.shapes.aligning import part_of_character
 from ec_agent.capture.shapes.alternatives import Alternative, among, split, words_of
 from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
 from ec_agent.capture.shapes.gaps import Gap, Gaps, at_least_missing, placed
+from ec_agent.capture.shapes.payload import FACTS, Payload, told_by
 from ec_agent.capture.shapes.pieces import Said, said_by_response
 from ec_agent.capture.shapes.reading import count, first, get, listed
 from ec_agent.capture.shapes.usage import with_thinking
@@ -27,48 +28,7 @@ _GEMINI_COUNTS = (("candidates_token_count", "candidatesTokenCount"), ("thoughts
 HOLDS = ("content", "tool_calls", "invalid_tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 # Keys with the answer: of OpenAI, of its Responses API, of Gemini, of llama.cpp. Ollama's own format has none of them.
 _ANSWERS = ("choices", "output", "candidates", "completion_probabilities")
-_OF_ALL = ("usage", "usage_metadata", "usageMetadata", "model", "model_version", "modelVersion", "id")
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What one LLM call returned, reduced to what is needed. Values that were not reported are ``None``.
-
-    Attributes:
-        entries: one per generated token that came with logprobs: ``{"token", "logprob", "top_logprobs"}``.
-        tokens: number of generated tokens, as the provider counts them.
-        prompt_tokens: number of tokens in the prompt.
-        cached_tokens: how many of the prompt's tokens the provider read from its cache.
-        model: name of the model.
-        cache_hit: whether an LLM cache of the client answered, in place of the model.
-        top_k: how many candidates were asked for.
-        constrained: whether the request forced the form of the answer by a grammar, a schema or a certain tool.
-        partial: whether the answer is incomplete: it broke off, or its reader stopped reading.
-        response: the provider's id of the answer.
-        beside: number of tokens of other answers to the same request. They are only part of the costs.
-        alternatives: all answers to the request, including this one, if there are several.
-        mute: if no count of tokens came: the smallest number of tokens without an entry, from the number of parts.
-        silent: whether a part came that has text, but no entry.
-        unsure: for how many ``None`` in ``entries`` (tokens without logprobs) the place is a guess.
-        said: function that returns what the answer says. It is called only if tokens are missing, to find their places.
-    """
-
-    entries: Sequence[Any] = ()
-    tokens: int | None = None
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    model: str | None = None
-    cache_hit: bool = False
-    top_k: int | None = None
-    constrained: bool = False
-    partial: bool = False
-    response: str | None = None
-    beside: int = 0
-    alternatives: Sequence[Alternative] = ()
-    mute: int = 0
-    silent: bool = False
-    unsure: int = 0
-    said: Callable[[], Said] | None = field(default=None, repr=False, compare=False)
+_USAGES = ("usage", "usage_metadata", "usageMetadata")
 
 
 def is_response(thing: Any) -> bool:
@@ -88,7 +48,7 @@ def payload_of_response(response: Any, prompts: int = 1, unreturned: int = 0) ->
     """
     each = split([response], prompts)
     if len(each) > 1 or unreturned:
-        whole = payload_of_one({name: get(response, name) for name in _OF_ALL})
+        whole = payload_of_one({name: get(response, name) for name in _USAGES}, told_by(response))
         return first_of(alternatives_of(each, [payload_of_one(parts[0]) for parts in each]), whole, unreturned)
     return payload_of_one(response)
 
@@ -135,9 +95,14 @@ def first_of_messages(payloads: Sequence[Payload], messages: Sequence[Any]) -> P
     return first_of(alternatives_of([[message] for message in messages], alone), payloads[0])
 
 
-def payload_of_one(response: Any) -> Payload:
-    """Read a whole answer with one alternative, or a dict with some of its keys, such as ``usage``."""
-    usage = first(response, "usage", "usage_metadata", "usageMetadata")
+def payload_of_one(response: Any, told: Mapping[str, Any] | None = None) -> Payload:
+    """Read a whole answer with one alternative, or a dict with some of its keys, such as ``usage``.
+
+    Args:
+        response: the answer.
+        told: the facts that stand under keys of their own, if they were read already.
+    """
+    usage = first(response, *_USAGES)
     tokens = _of_usage(usage, response, "completion_tokens", "output_tokens", "eval_count", "tokens_predicted")
     if tokens is None:
         said, thought = (count(first(usage, *names)) for names in _GEMINI_COUNTS)
@@ -151,16 +116,9 @@ def payload_of_one(response: Any) -> Payload:
         tokens=believed(tokens, entries, _holds(response)),
         prompt_tokens=prompt,
         cached_tokens=count(get(usage, "input_tokens_details", "cached_tokens")) if cached is None else cached,
-        model=first(response, "model", "model_version", "modelVersion"),
-        response=named_in(response),
         said=bound(said_by_response, response, len(entries)),
+        **(told_by(response) if told is None else told),
     )
-
-
-def named_in(answer: Any) -> str | None:
-    """Return the provider's id of an answer, or ``None``."""
-    name = get(answer, "id")
-    return name if isinstance(name, str) and name else None
 
 
 def _entries(response: Any, tokens: int | None) -> list[Any]:
@@ -234,23 +192,12 @@ def merge_payloads(payloads: Sequence[Payload]) -> Payload:
         entries += spread(payload.entries, gaps, lambda gap, number: None)
         unsure += gaps.unsure
     unknown = any(payload.tokens is None and not payload.entries for payload in payloads)
-
-    def total(name: str) -> int | None:
-        counts = [count for p in payloads if (count := getattr(p, name)) is not None]
-        return sum(counts) if counts else None
-
     return Payload(
         entries=() if unknown else entries,
         tokens=None if unknown else len(entries),
-        prompt_tokens=total("prompt_tokens"),
-        cached_tokens=total("cached_tokens"),
-        model=next((p.model for p in payloads if p.model), None),
-        cache_hit=any(p.cache_hit for p in payloads),
-        top_k=max((p.top_k for p in payloads if p.top_k), default=None),
-        constrained=any(p.constrained for p in payloads),
-        partial=any(p.partial for p in payloads),
-        beside=sum(p.beside for p in payloads),
+        beside=sum(payload.beside for payload in payloads),
         unsure=0 if unknown else unsure,
+        **{each.name: each.requests([getattr(payload, each.name) for payload in payloads]) for each in FACTS},
     )
 
 

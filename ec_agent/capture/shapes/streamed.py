@@ -13,12 +13,11 @@ from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import alike, once, once_in_all
 from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.numbered import in_place
+from ec_agent.capture.shapes.payload import Payload, told_by_parts
 from ec_agent.capture.shapes.payloads import (
-    Payload,
     alternatives_of,
     believed,
     first_of,
-    named_in,
     payload_of_one,
     uncounted,
     without_echo,
@@ -45,7 +44,7 @@ def payload_of_stream(chunks: Sequence[Any], prompts: int = 1, unreturned: int =
     payloads = [_with_text(_stream_of_one(parts)) for parts in each]
     stream = stream_content(chunks)
     usage = stream.usages.total(sum(len(payload.entries) for payload in payloads))
-    whole = payload_of_one({"usage": usage, "model": stream.model, "id": stream.name})
+    whole = payload_of_one({"usage": usage}, told_by_parts(chunks))
     return first_of(alternatives_of(each, _each_once(each, payloads, whole.tokens)), whole, unreturned)
 
 
@@ -73,7 +72,7 @@ def _stream_of_one(chunks: Sequence[Any]) -> Payload:
     choices = [added(parts) if several else _added(parts, chunks, stream.usages) for parts in stream.choices.values()]
     final = next((get(c, "response") for c in reversed(chunks) if get(c, "type") in FINAL_EVENTS), None)
     usage = stream.usages.total(sum(len(part) for parts in choices for part in parts))
-    whole = payload_of_one({"usage": usage, "model": stream.model, "id": stream.name} if final is None else final)
+    whole = payload_of_one({"usage": usage}, told_by_parts(chunks)) if final is None else payload_of_one(final)
     if not several:
         choices = [once(parts, whole.tokens) for parts in choices]
     entries = without_echo([[entry for part in parts for entry in part] for parts in choices], whole.tokens)
@@ -109,8 +108,6 @@ class StreamContent:
         usages: the usages of the parts.
         mute: how many parts have text but no logprobs, minus the logprobs that came without text.
         silent: whether any part has text but no logprobs.
-        model: name of the model, or ``None``.
-        name: the provider's id of the answer, or ``None``.
     """
 
     choices: dict[Any, list[list[Any]]] = field(default_factory=dict)
@@ -118,8 +115,6 @@ class StreamContent:
     usages: Usages = field(default_factory=Usages)
     mute: int = 0
     silent: bool = False
-    model: Any = None
-    name: str | None = None
 
     def add(self, place: Any, source: Any, entries: list[Any]) -> None:
         """Add the entries of a part."""
@@ -138,8 +133,6 @@ def stream_content(chunks: Sequence[Any]) -> StreamContent:
     stream = StreamContent()
     closing: dict[Any, tuple[Any, list[Any]]] = {}
     for chunk in chunks:
-        stream.model = get(chunk, "model") or stream.model
-        stream.name = stream.name or named_in(chunk)
         speaks_here = False
         for choice in listed(get(chunk, "choices")):
             place, entries = count(get(choice, "index")) or 0, streamed_entries(choice)

@@ -15,7 +15,7 @@ from typing import Any
 from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.shapes.doubled import alike
 from ec_agent.capture.shapes.messages import REASONS, payload_of_message
-from ec_agent.capture.shapes.payloads import Payload
+from ec_agent.capture.shapes.payload import ADDED_UP, Payload
 from ec_agent.capture.shapes.pieces import Said, joined, said_by_message
 from ec_agent.capture.shapes.reading import count, first, get
 from ec_agent.capture.shapes.usage import Usages
@@ -27,7 +27,7 @@ class MessageParts:
 
     Attributes:
         usages: the usages of the parts.
-        models: the name of the model in each part.
+        texts: the texts that LangChain joins, such as the name of the model, of each part that has one, by their names.
         parts: the entries of each part.
         said: what each part says.
         mute: how many parts have text but no logprobs, minus the logprobs that came without text.
@@ -37,7 +37,7 @@ class MessageParts:
     """
 
     usages: Usages = field(default_factory=Usages)
-    models: list[str] = field(default_factory=list)
+    texts: dict[str, list[str]] = field(default_factory=dict)
     parts: list[list[Any]] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     mute: int = 0
@@ -68,8 +68,10 @@ class MessageParts:
             self.silent = True
         self.parts.append(list(part.entries))
         self.said.append(said)
-        if isinstance(named := part.model or first(generation_info, "model_name", "model"), str):
-            self.models.append(named)
+        for fact in ADDED_UP:
+            told = getattr(part, fact.name) or first(generation_info, *fact.in_message)
+            if isinstance(told, str):
+                self.texts.setdefault(fact.name, []).append(told)
         speaks = bool(get(message, "content") or get(message, "tool_call_chunks") or part.entries)
         self.usages.add(usage or first(metadata, "token_usage", "usage"), speaks)
 
@@ -85,20 +87,21 @@ class MessageParts:
             kept = [e for end, size in zip(ends, new, strict=True) for e in payload.entries[end - size : end]]
             said = partial(self._said, new)
             payload = replace(payload, entries=kept, mute=max(self.mute, 0), silent=self.silent, said=said)
-        if payload.model is not None and payload.model == "".join(self.models):
-            payload = replace(payload, model=self.models[0])
+        summed = [name for name, told in self.texts.items() if getattr(payload, name) == "".join(told)]
+        once: dict[str, Any] = {name: self.texts[name][0] for name in summed}
+        payload = replace(payload, **once)
         usages = self.usages.told
         if len(usages) < 2 or (payload.tokens or 0) != sum(each.generated for each in usages):
             return payload
         # The entries of the parts decide, not those of the message: with LangChain's event protocol (v3), the message
         # has only the logprobs of its last part.
         total = self.usages.total(sum(new), adds_up=True)
-        once = payload_of_message({"usage_metadata": total, "response_metadata": {"token_usage": total}})
+        counted = payload_of_message({"usage_metadata": total, "response_metadata": {"token_usage": total}})
         return replace(
             payload,
-            tokens=once.tokens,
-            prompt_tokens=once.prompt_tokens,
-            cached_tokens=once.cached_tokens,
+            tokens=counted.tokens,
+            prompt_tokens=counted.prompt_tokens,
+            cached_tokens=counted.cached_tokens,
         )
 
     def _new(self) -> list[int]:

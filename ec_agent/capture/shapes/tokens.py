@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ec_agent.capture.shapes.candidates import repeats
 from ec_agent.capture.shapes.gaps import Gap, Gaps
-from ec_agent.capture.shapes.payloads import Payload, gaps_of, spread
+from ec_agent.capture.shapes.payload import OF_CALL, Payload
+from ec_agent.capture.shapes.payloads import gaps_of, spread
 from ec_agent.capture.shapes.placeholders import contradicted, several_certain, zeros_alone
 from ec_agent.capture.shapes.reading import get, text_of
 from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
@@ -190,6 +191,8 @@ def call_with(
     # Missing tokens at the end get no empty texts, because there may be very many of them.
     ends = [gap if gap.place < len(tokens) else gap._replace(tokens=min(len(gap.text), 1)) for gap in gaps.each]
     within = gaps._replace(each=tuple(ends))
+    facts = {name: getattr(payload, name) for name in OF_CALL}
+    facts["model"] = payload.model or model
     return Call(
         entropies=arrays.pop(ENTROPY),
         tokens=None if payload.tokens is None and not len(tokens) else len(tokens) + gaps.total,
@@ -197,17 +200,13 @@ def call_with(
         texts=None if texts is None else tuple(spread(texts, within, _said)),
         candidates=None if candidates is None else tuple(spread(candidates, within, lambda gap, number: ())),
         node=node,
-        model=payload.model or model,
         started=started,
         ended=ended,
-        prompt_tokens=payload.prompt_tokens,
-        cached_tokens=payload.cached_tokens,
         capability=capability,
-        partial=payload.partial,
-        constrained=payload.constrained,
         from_cache=payload.cache_hit,
         beside=payload.beside,
         unplaced=gaps.unsure,
+        **facts,
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ec_agent.capture.shapes.aligning import bytes_of
-from ec_agent.capture.shapes.payloads import Payload, payload_of_response
+from ec_agent.capture.shapes.payload import Payload
+from ec_agent.capture.shapes.payloads import payload_of_response
 from ec_agent.capture.shapes.tokens import call_with
 from ec_agent.capture.shapes.usual import usual_tokens
 from ec_agent.errors import LogprobsError

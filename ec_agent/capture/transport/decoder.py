@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from ec_agent.capture.shapes.payload import READ
 from ec_agent.capture.taken_logprobs import Event, Path, Taken
 
 _DELTA = b'"response.output_text.delta"'
@@ -150,7 +151,10 @@ class TextDelta(Struct, gc=False):
     response: None = None
 
 
-_chunk = msgspec.json.Decoder(Chunk)
+# Further facts that chunks tell. Some chunk without logprobs has the answer's id, and is read as the client's object.
+_FACTS = [(key, Any, None) for fact in READ if fact.name not in ("model", "response") for key in fact.keys]
+
+_chunk = msgspec.json.Decoder(msgspec.defstruct("Chunk", _FACTS, bases=(Chunk,), gc=False))
 _text_delta = msgspec.json.Decoder(TextDelta)
 _object = msgspec.json.Decoder(dict[str, Raw])
 _objects = msgspec.json.Decoder(list[dict[str, Raw]])
