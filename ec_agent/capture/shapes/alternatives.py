@@ -138,7 +138,7 @@ def pick(payload: Payload, place: int) -> Payload:
 
 def _picked(whole: Payload, alternative: Alternative, billed: int) -> Payload:
     own = alternative.payload
-    shared = {each.name: each.better(whole, own) for each in FACTS}
+    shared = {each.name: each.shared(whole, own) for each in FACTS}
     return replace(own, alternatives=whole.alternatives, beside=max(billed - _size(own), 0), **shared)
 
 

@@ -90,6 +90,10 @@ class Fact:
         values = [getattr(one, self.name), getattr(other, self.name)]
         return any(values) if self.requests is any else first_known(values)
 
+    def shared(self, whole: Any, own: Any) -> Any:
+        """Join what was told for all answers to one request and for one of them. A count is that of all."""
+        return getattr(whole, self.name) if self.requests is total else self.better(whole, own)
+
 
 def fact(
     default: Any = None,
