@@ -100,6 +100,8 @@ twice = {**told, "route": 2 * told["route"]}
 found["message, doubled"] = [of(payload_of_message(message(**{**twice, "finish_reason": "stopstop"})))]
 found["generations"] = [of(first_of_messages([payload_of_message(each) for each in said], said)) for said in
     ([message(**told), message()], [message(**told)] * 3)]
+said = [message(**told), message()]  # the second generation is chosen, and what was told with the first holds for it
+found["generations"] += [of(pick(first_of_messages([payload_of_message(each) for each in said], said), 1))]
 parts = MessageParts()
 for each in (part(A), part(B, **told, finish_reason="stop"), part(B, **told, finish_reason="stop")):
     parts.add(each)

@@ -51,3 +51,9 @@ def test_tokens_without_entries_are_paid_for():
     mute = Payload(entries=[A], mute=2)
     each = [Alternative(KNOWN[0], frozenset({"a"})), Alternative(mute, frozenset({"b"}))]
     assert among(each, Payload()).beside == 3
+
+
+def test_counts_and_names_that_were_told_for_all_answers():
+    own = Payload(entries=[A], prompt_tokens=9, cached_tokens=3, model="own", response="r")
+    found = among([Alternative(own, frozenset({"a"}))], Payload(tokens=1, prompt_tokens=4))
+    assert (found.prompt_tokens, found.cached_tokens, found.model, found.response) == (4, None, "own", "r")

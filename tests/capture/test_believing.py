@@ -31,6 +31,12 @@ def test_facts_missing_in_the_request_are_filled_in():
     assert found.cache_hit
 
 
+def test_how_the_answer_came_is_known_from_the_request_alone():
+    own = Payload(top_k=5, constrained=True, partial=True)
+    found = believed(Payload(entries=[A], tokens=1), own)
+    assert (found.top_k, found.constrained, found.partial) == (None, False, False)
+
+
 @pytest.mark.parametrize(
     ("heard", "own", "same"), [([A], [A], True), ([A], [A, A], True), ([A, A], [A], False), ([], [], False)]
 )
