@@ -12,7 +12,7 @@ from pages_kit import PAGES, blocks_of, form
 from ec_agent import best_of_n
 from ec_agent.cli.app import app
 from ec_agent.live import Board
-from ec_agent.live.screen import Screen
+from ec_agent.live.table import Screen
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing import instrument, uninstrument
 

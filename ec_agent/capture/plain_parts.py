@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ec_agent.capture.shapes.candidates import NUMBERS
+from ec_agent.capture.shapes.repeated_candidates import NUMBERS
 
 
 def light(chunk: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from ec_agent.live.drawing import BARS, GAP, bar
+from ec_agent.live.bars import BARS, GAP, bar
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Trajectory
 

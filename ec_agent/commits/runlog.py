@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ec_agent.commits.journal import Entry, Journal
+from ec_agent.commits.keys import further_key, log_key
 from ec_agent.commits.lineage import PlaceInRun
 from ec_agent.errors import CommitError, CommitUncertain
 from ec_agent.support.plans import Plan, call
@@ -72,7 +73,7 @@ class RunLog:
     @property
     def key(self) -> str:
         """The key under which the journal keeps the log: the same for all workers that resume the run."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.standing.run}/acts"))
+        return log_key(self.standing.run)
 
     def enter(self, what: str, calls: Sequence[tuple[str, Any]], keys: Sequence[str]) -> Plan[list[str]]:
         """Write a step into the log, and make sure that no other continuation of the run acts as well.
@@ -124,7 +125,7 @@ class RunLog:
             tried, number = key, 0
             while tried in taken or status_of((yield from last_of(self.journal, tried))) == CLOSED:
                 number += 1
-                tried = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{key}/{number}"))
+                tried = further_key(key, number)
             free.append(tried)
         return free
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
@@ -19,6 +18,7 @@ from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
 from ec_agent.commits.journal import Journal, MemoryJournal, check_journal
+from ec_agent.commits.keys import node_key
 from ec_agent.commits.lineage import standing
 from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.saver_journal import journal_for
@@ -134,7 +134,7 @@ class CommitToolNode(ToolNode):
             # The key is made of the message's id, for a replay from an older checkpoint has the same message and
             # another task. Where the message has no id, the task's namespace has to do.
             said = message.id if message is not None and message.id else place
-            key = str(uuid5(NAMESPACE_URL, f"{thread}/{said}/{each['id']}"))
+            key = node_key(thread, said, each["id"])
             planned[str(each["id"])] = Planned(
                 each["name"], each["args"], key, tool is not None and effect_of(tool) != "read_only"
             )

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ec_agent.capture.advice import ASK_BY_NAME, COUNT_ANSWERS
-from ec_agent.doctor.answers import CURE, Refusal, Target, TrialAnswer
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.first_question import COVERED, MOST
 from ec_agent.doctor.refusals import written
 from ec_agent.doctor.report import Hint, Mark, Verdict, Way
+from ec_agent.doctor.trials import CURE, Refusal, Target, TrialAnswer
 from ec_agent.doctor.trying_advice import LEGACY_MOST, Known, needs
 from ec_agent.numbers.signals import ENTROPY
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ec_agent.capture.shapes import get
-from ec_agent.doctor.answers import ONLY_ANSWER, Refusal, TrialAnswer
 from ec_agent.doctor.report import Finding, Mark
+from ec_agent.doctor.trials import ONLY_ANSWER, Refusal, TrialAnswer
 
 CLOSE = 0.25  # nats: servers that work in half precision repeat themselves no better
 RATIO = 0.15  # so near must the spread come to that of a temperature

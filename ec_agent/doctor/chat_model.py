@@ -25,7 +25,9 @@ from ec_agent.capture.recorder import Recorder
 from ec_agent.capture.recording import recording
 from ec_agent.capture.request_params import RequestSettings
 from ec_agent.capture.shapes import Payload, get, payload_of_message
-from ec_agent.doctor.answers import (
+from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
+from ec_agent.doctor.report import Spent, Way
+from ec_agent.doctor.trials import (
     HEARD,
     INCLUDE,
     SCHEMA,
@@ -36,8 +38,6 @@ from ec_agent.doctor.answers import (
     TrialQuestion,
     without,
 )
-from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written
-from ec_agent.doctor.report import Spent, Way
 from ec_agent.errors import ConfigError
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.prompted.json_schema import handed_over

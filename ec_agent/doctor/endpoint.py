@@ -10,7 +10,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.capture.shapes import finished, get
-from ec_agent.doctor.answers import (
+from ec_agent.doctor.chat_model import ChatModelTarget
+from ec_agent.doctor.refusals import Turned, bare_url, no_api, refusal_of, written
+from ec_agent.doctor.report import Spent, Way
+from ec_agent.doctor.trials import (
     INCLUDE,
     SCHEMA,
     SEA,
@@ -25,9 +28,6 @@ from ec_agent.doctor.answers import (
     answer_of_response,
     without,
 )
-from ec_agent.doctor.chat_model import ChatModelTarget
-from ec_agent.doctor.refusals import Turned, bare_url, no_api, refusal_of, written
-from ec_agent.doctor.report import Spent, Way
 from ec_agent.errors import ConfigError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
 from ec_agent.support.checks import or_none, repr_of, seconds, text

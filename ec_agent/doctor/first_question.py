@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from ec_agent.capture.request_logprobs import ABOUT_LOGPROBS
 from ec_agent.capture.shapes import get
-from ec_agent.doctor.answers import LONG, SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.report import Finding, Mark
+from ec_agent.doctor.trials import LONG, SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.support.plans import Plan
 
 MOST = 20

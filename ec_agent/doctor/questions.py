@@ -6,7 +6,6 @@ import time
 from typing import Any, cast
 
 from ec_agent.doctor.advice import settings_for, verdict_of
-from ec_agent.doctor.answers import SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.candidates import grammar_finding, held, sampled_finding, temperature_finding
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.first_question import (
@@ -18,6 +17,7 @@ from ec_agent.doctor.first_question import (
 )
 from ec_agent.doctor.naming import may_be
 from ec_agent.doctor.report import QUESTIONS, Finding, Mark, Report, Spent
+from ec_agent.doctor.trials import SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.trying_advice import LEGACY_MOST, Known, ways_for
 from ec_agent.support.checks import refusal
 from ec_agent.support.plans import Plan, adrive, drive

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ec_agent.capture.request_logprobs import told
 from ec_agent.capture.shapes import get
-from ec_agent.doctor.answers import CURE, MOST_DETAIL, Refusal
+from ec_agent.doctor.trials import CURE, MOST_DETAIL, Refusal
 from ec_agent.errors import DoctorError
 
 _NOT_LET_IN = 401

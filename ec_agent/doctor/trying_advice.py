@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ec_agent.doctor.answers import INCLUDE, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.first_question import MOST, Plain
 from ec_agent.doctor.report import Finding, Mark, Way
+from ec_agent.doctor.trials import INCLUDE, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.prompted.registry import PROTOCOLS

@@ -17,7 +17,7 @@ from rich.text import Text
 from ec_agent.live.board import Board
 from ec_agent.live.console import PlainConsole
 from ec_agent.live.lines import line_of
-from ec_agent.live.screen import Screen
+from ec_agent.live.table import Screen
 from ec_agent.support.checks import refusal
 from ec_agent.support.escaping import shown
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -14,6 +13,7 @@ from langchain_core.tools import BaseTool
 from ec_agent.commits.at_most_once import Once
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.effects import CommitPolicy
+from ec_agent.commits.keys import winner_key
 from ec_agent.commits.lineage import standing
 from ec_agent.commits.runlog import RunLog
 from ec_agent.commits.undeclared import Notices, UndeclaredListener
@@ -179,7 +179,7 @@ class Question:
 
     def key(self, round: int, place: int | str) -> str:
         """Return the idempotency key of one commit; ``place`` is the call's position in its message."""
-        return str(uuid5(NAMESPACE_URL, f"{self.name}/{round}/commit/{place}"))
+        return winner_key(self.name, round, place)
 
     def stand(self, config: RunnableConfig) -> Plan[None]:
         """Find out the run and the place in it of a task that is about to act, and set the log for its commits.

@@ -17,13 +17,13 @@ from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import RolloutCancelledError
 from ec_agent.insides.executors import RolloutLeft, RunLeft
 from ec_agent.insides.langgraph import around_box, no_ambient_run
-from ec_agent.rollouts.arguments import arguments_of
 from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.limits import timed
 from ec_agent.rollouts.memory import saver_for
 from ec_agent.rollouts.observing import unobserved
 from ec_agent.rollouts.parking import finished_in
 from ec_agent.rollouts.remote_graphs import sending_as_alone
+from ec_agent.rollouts.stream_arguments import arguments_of
 from ec_agent.support.leading import current_lead
 from ec_agent.support.loop import on_loop
 from ec_agent.support.plans import Plan, Step

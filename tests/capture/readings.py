@@ -99,7 +99,7 @@ def signal(entries, name="entropy", top_k=None):
 
 def quick(entries, top_k=None):
     """Whether these are read without looking at every entry."""
-    from ec_agent.capture.shapes.usual import usual_tokens
+    from ec_agent.capture.shapes.quick_tokens import usual_tokens
 
     return usual_tokens(entries, top_k) is not None
 

@@ -9,7 +9,7 @@ import pytest
 from readings import quick, signal
 
 from ec_agent.capture.shapes import call_of, payload_of_response
-from ec_agent.capture.shapes.candidates import identity_of
+from ec_agent.capture.shapes.repeated_candidates import identity_of
 
 FOUR_AND_ONE = [log(0.2)] * 4 + [log(0.1)]
 THREE_OF_THREE, TWICE = [log(0.25), log(0.25), log(0.1)], [log(0.25), log(0.1)]

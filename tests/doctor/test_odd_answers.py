@@ -15,8 +15,8 @@ from kinds import Kind
 
 import ec_agent.doctor
 from ec_agent.doctor import ChatModelTarget, EndpointTarget, Report, Verdict, diagnose
-from ec_agent.doctor.answers import Refusal
 from ec_agent.doctor.report import EXIT_CODES, QUESTIONS
+from ec_agent.doctor.trials import Refusal
 
 BODY = {"messages": [{"role": "user", "content": "x"}], "logprobs": True, "top_logprobs": 20, "tools": [{}]}
 WHOLE = chat_completion(Kind()(BODY | {"model": "m"}), BODY)

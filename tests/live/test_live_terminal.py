@@ -15,7 +15,7 @@ from pty_screen import ROOT, Terminal
 from rich.console import Console
 
 from ec_agent import ConfigError, live
-from ec_agent.live.drawing import BARS
+from ec_agent.live.bars import BARS
 from ec_agent.live.terminal import drawable, showing
 
 REPLAY = str(Path(__file__).with_name("replay.py"))

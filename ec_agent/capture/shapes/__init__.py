@@ -66,7 +66,11 @@ from ec_agent.capture.shapes.entries import HELD_UNDER, SHAPES, Shape, entries_o
 from ec_agent.capture.shapes.messages import may_be_summed, payload_of_message, said_once
 from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payload import Payload
-from ec_agent.capture.shapes.payloads import (
+from ec_agent.capture.shapes.reading import count, get, listed
+from ec_agent.capture.shapes.streamed_answers import payload_of_stream, streamed_entries
+from ec_agent.capture.shapes.summed import MessageParts
+from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
+from ec_agent.capture.shapes.whole_answers import (
     first_of_messages,
     generated,
     is_response,
@@ -74,10 +78,6 @@ from ec_agent.capture.shapes.payloads import (
     payload_of_response,
     without_echo,
 )
-from ec_agent.capture.shapes.reading import count, get, listed
-from ec_agent.capture.shapes.streamed import payload_of_stream, streamed_entries
-from ec_agent.capture.shapes.summed import MessageParts
-from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
 
 __all__ = [
     "HELD_UNDER",

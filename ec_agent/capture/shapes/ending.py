@@ -7,7 +7,7 @@ from typing import Any
 
 from ec_agent.capture.shapes.closing import all_say_so
 from ec_agent.capture.shapes.reading import get, listed
-from ec_agent.capture.shapes.streamed import payload_of_stream, stream_content
+from ec_agent.capture.shapes.streamed_answers import payload_of_stream, stream_content
 from ec_agent.capture.shapes.usage import thought_in, usage_in
 
 

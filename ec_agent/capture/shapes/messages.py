@@ -14,10 +14,10 @@ from typing import Any
 from ec_agent.capture.shapes.doubled import alike
 from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
 from ec_agent.capture.shapes.payload import ADDED_UP, Payload, told_by_message
-from ec_agent.capture.shapes.payloads import HOLDS, believed
 from ec_agent.capture.shapes.pieces import said_by_message
 from ec_agent.capture.shapes.reading import count, first, get
 from ec_agent.capture.shapes.usage import fits
+from ec_agent.capture.shapes.whole_answers import HOLDS, believed
 
 REASONS = ("finish_reason", "stop_reason", "done_reason")
 _FEW = 4  # with fewer tokens, a count may be a multiple of them by chance

@@ -15,11 +15,11 @@ from ec_agent.capture.shapes.doubled import once_in_all
 from ec_agent.capture.shapes.ending import finished
 from ec_agent.capture.shapes.messages import payload_of_message
 from ec_agent.capture.shapes.payload import FACTS, Payload, last_known, total
-from ec_agent.capture.shapes.payloads import payload_of_response
 from ec_agent.capture.shapes.pieces import Said, joined
 from ec_agent.capture.shapes.reading import first, get, listed
-from ec_agent.capture.shapes.streamed import payload_of_stream
+from ec_agent.capture.shapes.streamed_answers import payload_of_stream
 from ec_agent.capture.shapes.summed import MessageParts
+from ec_agent.capture.shapes.whole_answers import payload_of_response
 
 _MESSAGES = {"AIMessage": "ai", "AIMessageChunk": "AIMessageChunk"}
 _FIRST_EVENT = "response.created"

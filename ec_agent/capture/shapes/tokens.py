@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ec_agent.capture.shapes.candidates import repeats
 from ec_agent.capture.shapes.gaps import Gap, Gaps
+from ec_agent.capture.shapes.logprob_rules import CERTAIN, ROUNDING, SENTINEL, TRUTHS
 from ec_agent.capture.shapes.payload import OF_CALL, Payload
-from ec_agent.capture.shapes.payloads import gaps_of, spread
 from ec_agent.capture.shapes.placeholders import contradicted, several_certain, zeros_alone
+from ec_agent.capture.shapes.quick_tokens import usual_tokens
 from ec_agent.capture.shapes.reading import get, text_of
-from ec_agent.capture.shapes.usual import CERTAIN, ROUNDING, SENTINEL, TRUTHS, usual_tokens
+from ec_agent.capture.shapes.repeated_candidates import repeats
+from ec_agent.capture.shapes.whole_answers import gaps_of, spread
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY, SIGNALS, TokenLogprobs
 from ec_agent.numbers.trajectory import Call, Capability, Likeliest

@@ -12,9 +12,9 @@ from typing import Any
 
 from ec_agent.capture.shapes.aligning import bytes_of
 from ec_agent.capture.shapes.payload import Payload
-from ec_agent.capture.shapes.payloads import payload_of_response
+from ec_agent.capture.shapes.quick_tokens import usual_tokens
 from ec_agent.capture.shapes.tokens import call_with
-from ec_agent.capture.shapes.usual import usual_tokens
+from ec_agent.capture.shapes.whole_answers import payload_of_response
 from ec_agent.errors import LogprobsError
 from ec_agent.numbers.signals import TokenLogprobs
 from ec_agent.numbers.trajectory import Call

@@ -14,7 +14,10 @@ from ec_agent.capture.shapes.doubled import alike, once, once_in_all
 from ec_agent.capture.shapes.entries import entries_of
 from ec_agent.capture.shapes.numbered import in_place
 from ec_agent.capture.shapes.payload import Payload, told_by_parts
-from ec_agent.capture.shapes.payloads import (
+from ec_agent.capture.shapes.pieces import said_by_stream
+from ec_agent.capture.shapes.reading import count, first, get, listed
+from ec_agent.capture.shapes.usage import Usages, usage_in
+from ec_agent.capture.shapes.whole_answers import (
     alternatives_of,
     believed,
     first_of,
@@ -22,9 +25,6 @@ from ec_agent.capture.shapes.payloads import (
     uncounted,
     without_echo,
 )
-from ec_agent.capture.shapes.pieces import said_by_stream
-from ec_agent.capture.shapes.reading import count, first, get, listed
-from ec_agent.capture.shapes.usage import Usages, usage_in
 
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
 _CALLED = ("name", "arguments", "input")

@@ -9,17 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ec_agent.capture.shapes.candidates import repeats
+from ec_agent.capture.shapes.logprob_rules import ROUNDING, SENTINEL, TRUTHS
 from ec_agent.capture.shapes.placeholders import SURE, contradicted, doubted
+from ec_agent.capture.shapes.repeated_candidates import repeats
 from ec_agent.numbers.entropy import FloatArray
 
-CERTAIN = 0.999
-SENTINEL = -745.0
-"""At this logprob or below, a probability is 0 in a float. Servers write such numbers (-1000, -9999, -3.4e38) for
-"masked"."""
-ROUNDING = 0.01  # logprobs up to this are accepted as 0 with a rounding error
-TRUTHS = (bool, np.bool_)
-"""Types that Python accepts as the numbers 0 and 1, and that are not numbers here."""
 _NEGLIGIBLE = 30.0  # a second candidate less than this below the first one still changes the sum of probabilities
 _AT_ONCE = 128  # tokens read at a time, so few that they are still in the processor's cache when they are copied
 _TINY = -600.0  # a logprob above this has a probability above 0

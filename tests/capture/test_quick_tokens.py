@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.data import drawn_logprobs, entries_of
 from ec_agent.capture.shapes import tokens, typed
+from ec_agent.capture.shapes.quick_tokens import usual_tokens
 from ec_agent.capture.shapes.tokens import tokens_of
-from ec_agent.capture.shapes.usual import usual_tokens
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import trajectory_of
 from ec_agent.numbers.signals import SIGNALS

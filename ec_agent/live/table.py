@@ -9,8 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
 
+from ec_agent.live.bars import BARS, GAP, PLAIN_BARS, bar, clock, columns, lasted, per_column, printable, short
 from ec_agent.live.board import Board, Tally
-from ec_agent.live.drawing import BARS, GAP, PLAIN_BARS, bar, clock, columns, lasted, per_column, printable, short
 from ec_agent.live.lines import chosen, outcome
 from ec_agent.live.rows import Row
 
