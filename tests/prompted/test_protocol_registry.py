@@ -48,7 +48,7 @@ PLACES = {
     """,
     "the doctor": """
         from types import SimpleNamespace as Bare
-        from ec_agent.doctor.following import Known, _versions
+        from ec_agent.doctor.trying_advice import Known, _versions
 
         plain = Bare(scored={20: None}, answers={}, best=None, top=20, first=20)
         model = Bare(arguments=lambda **settings: (settings, {}))
