@@ -262,7 +262,7 @@ class Later:
 @pytest.mark.parametrize("normalize", [later, Later()], ids=["function", "object"])
 def test_a_coroutine_function_is_none(normalize):
     for kind in (MajorityVote, lambda normalize: Agreement(normalize=normalize)):
-        with pytest.raises(ConfigError, match=r"normalize is .*no coroutine function"):
+        with pytest.raises(ConfigError, match=r"normalize is .*not a coroutine function"):
             kind(normalize=normalize)
 
 
