@@ -94,7 +94,7 @@ class Telling:
 
     def enough(self, candidates, running, n):
         answer = self.plan.enough(candidates, running, n)
-        self.over = N - running if not isinstance(answer, Stop) else -1
+        self.over = len(candidates) if not isinstance(answer, Stop) else -1
         return answer
 
 
@@ -110,8 +110,9 @@ def test_all_at_once(plan, selector):
         model = ScriptedChatModel(lambda messages, index, rollouts=rollouts: rollouts.reply(index))
 
         async def agent(state, rank=rank, telling=telling, model=model):
-            while telling.over != rank[kit.rollout_index()]:
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(60):
+                while telling.over != rank[kit.rollout_index()]:
+                    await asyncio.sleep(0.001)
             return {"messages": [await model.ainvoke(state["messages"])]}
 
         graph = kit.graph(kit.MessagesState, model=agent)
