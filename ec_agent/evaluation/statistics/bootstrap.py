@@ -162,6 +162,23 @@ def ratio(over: FloatArray, under: FloatArray, resampling: Resampling) -> Estima
     value = float(over.sum() / total)
     if tasks < 2 or np.abs(over - value * under).max() <= ROUNDING * max(1.0, np.abs(under).max()):
         return Estimate(value, None, None, tasks)
+    return Estimate(value, *ratio_interval(over, under, resampling), tasks)
+
+
+def ratio_interval(
+    over: FloatArray, under: FloatArray, resampling: Resampling, method: str = "BCa"
+) -> tuple[float | None, float | None]:
+    """Return the ends of the bootstrap interval of ``over.sum() / under.sum()``; whole tasks are resampled.
+
+    Args:
+        over: shape ``(T,)``, numerators, one for each of at least two tasks.
+        under: shape ``(T,)``, denominators of the same tasks.
+        resampling: how often and from what seed.
+        method: SciPy's name of the kind of interval.
+
+    Returns:
+        Lower and upper end; ``None`` for each if the resamples say too little.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         interval = (
@@ -171,14 +188,15 @@ def ratio(over: FloatArray, under: FloatArray, resampling: Resampling) -> Estima
                 lambda above, below, axis: above.sum(axis=axis) / below.sum(axis=axis),
                 paired=True,
                 vectorized=True,
+                method=method,
                 n_resamples=resampling.resamples,
                 confidence_level=resampling.confidence,
-                batch=max(1, BATCH_NUMBERS // (2 * tasks)),
+                batch=max(1, BATCH_NUMBERS // (2 * len(over))),
                 rng=np.random.default_rng(resampling.seed),
             )
             .confidence_interval
         )
-    return Estimate(value, _known(interval.low), _known(interval.high), tasks)
+    return _known(interval.low), _known(interval.high)
 
 
 def differences(ours: FloatArray, theirs: FloatArray | float) -> FloatArray:

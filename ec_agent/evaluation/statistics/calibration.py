@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics.bootstrap import BATCH_NUMBERS, Resampling, stats
+from ec_agent.evaluation.statistics.bootstrap import Resampling, ratio_interval
 from ec_agent.evaluation.statistics.standing import Standing
 from ec_agent.numbers.entropy import FloatArray
 
@@ -87,20 +87,5 @@ def _interval(right: FloatArray, tasks: FloatArray, resampling: Resampling) -> t
     names, which = np.unique(tasks, return_inverse=True)
     if len(names) < 2 or np.ptp(right) == 0:
         return None, None
-    sums, counts = np.bincount(which, weights=right), np.bincount(which).astype(np.float64)
-    interval = (
-        stats()
-        .bootstrap(
-            (sums, counts),
-            lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
-            paired=True,
-            vectorized=True,
-            method="percentile",
-            n_resamples=resampling.resamples,
-            confidence_level=resampling.confidence,
-            batch=max(1, BATCH_NUMBERS // (2 * len(names))),
-            rng=np.random.default_rng(resampling.seed),
-        )
-        .confidence_interval
-    )
-    return float(interval.low), float(interval.high)
+    sums, counts = (np.bincount(which, weights=each).astype(np.float64) for each in (right, None))
+    return ratio_interval(sums, counts, resampling, method="percentile")
