@@ -1,4 +1,4 @@
-"""The commands and their arguments; each imports what it needs when it runs.
+"""The command `ec-agent` with its subcommands and their arguments; each imports what it needs when it runs.
 
 Those of `ec-agent traces` are in ``app_traces``, those of `ec-agent commits` in ``app_commits``.
 """
@@ -16,7 +16,7 @@ from ec_agent.cli.app_traces import traces
 from ec_agent.cli.arguments import FilePath
 from ec_agent.prompted.registry import PROTOCOLS
 
-_FILE = FilePath(path_type=str, allow_dash=True)
+_OUTPUT = FilePath(path_type=str, allow_dash=True)
 
 
 @click.group(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -304,10 +304,14 @@ def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
 @click.argument("run", type=FilePath(path_type=Path))
 @click.option("--html", type=FilePath(path_type=Path), help="Write a page with figures, complete in one file.")
 @click.option(
-    "--json", "as_json", metavar="FILE", type=_FILE, help="Write all numbers; - prints them and nothing else."
+    "--json", "as_json", metavar="FILE", type=_OUTPUT, help="Write all numbers; - prints them and nothing else."
 )
 @click.option(
-    "--csv", "as_csv", metavar="FILE", type=_FILE, help="Write one row per selector; - prints them and nothing else."
+    "--csv",
+    "as_csv",
+    metavar="FILE",
+    type=_OUTPUT,
+    help="Write one row per selector; - prints them and nothing else.",
 )
 @click.option("--selectors", help="Names with commas between them; settings as in deepconf_tail:window=64.")
 @click.option("--config", help="Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]")

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import click
 
-from ec_agent.cli.arguments import FilePath
-
-_FILE = FilePath(path_type=Path, dir_okay=False)
+from ec_agent.cli.arguments import STORED
 
 
 @click.group()
@@ -20,7 +18,7 @@ def commits() -> None:
 
 
 @commits.command("ls")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=STORED)
 @click.option("--all", "every", is_flag=True, help="Also list commits whose outcome is known.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def commits_ls(file: Path, every: bool, as_json: bool) -> None:
@@ -36,7 +34,7 @@ def commits_ls(file: Path, every: bool, as_json: bool) -> None:
 
 
 @commits.command("settle")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=STORED)
 @click.argument("key")
 @click.option("--done", metavar="RESULT", help="It was done: what the tool would have returned.")
 @click.option("--not-done", is_flag=True, help="It was not done: the resumed run does it, once, under the same key.")

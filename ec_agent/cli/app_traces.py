@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from ec_agent.cli.arguments import FilePath
+from ec_agent.cli.arguments import STORED, FilePath
 
-_FILE = FilePath(path_type=Path, dir_okay=False)
 _PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]"
 
 
@@ -21,7 +20,7 @@ def traces() -> None:
 
 
 @traces.command("ls")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=STORED)
 @click.option("--rollouts", "each", is_flag=True, help="Print a line per rollout, not per task or selection.")
 @click.option("--config", help=_PHASES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
@@ -33,7 +32,7 @@ def traces_ls(file: Path, each: bool, config: str | None, as_json: bool) -> None
 
 
 @traces.command("show")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=STORED)
 @click.argument("what")
 @click.option("--config", help=f"{_PHASES[:-1]}; of a selection its own]")
 @click.option("--text", is_flag=True, help="Print what each call generated, where token texts were kept.")
@@ -49,7 +48,7 @@ def traces_show(file: Path, what: str, config: str | None, text: bool, as_json: 
 
 
 @traces.command("export")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=STORED)
 @click.option("--parquet", "folder", required=True, type=FilePath(path_type=Path, file_okay=False), metavar="DIR")
 @click.option("--config", help=_PHASES)
 def traces_export(file: Path, folder: Path, config: str | None) -> None:
@@ -60,7 +59,7 @@ def traces_export(file: Path, folder: Path, config: str | None) -> None:
 
 
 @traces.command("prune")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=STORED)
 @click.option("--keep", type=click.IntRange(min=0), help="Keep the latest so many selections.")
 @click.option("--older-than", metavar="AGE", help="Delete only selections older than this: 30d, 12h, 8w.")
 @click.option(

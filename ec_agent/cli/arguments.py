@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,3 +21,7 @@ class FilePath(click.Path):
         except ConfigError as error:
             self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
+
+
+STORED = FilePath(path_type=Path, dir_okay=False)
+"""A file that holds what commands look into: traces, or commits."""

@@ -17,7 +17,7 @@ from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceE
 from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.run_settings import RunSettings
-from ec_agent.evaluation.schedule import Due
+from ec_agent.evaluation.schedule import Schedule
 from ec_agent.evaluation.task_texts import asked_of
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
@@ -242,21 +242,21 @@ class _Evaluation:
         costs = store.costs()
         self._tokens, self._calls = int(costs["generated_tokens"]), int(costs["model_calls"])
         self._on_progress(Progress(self._stored, self.total, self._tokens))
-        due = Due(self.tasks, self.settings, store, lambda task: agent_for(task, self._agent))
+        schedule = Schedule(self.tasks, self.settings, store, lambda task: agent_for(task, self._agent))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.settings.concurrency):
-                    group.create_task(self._work(due, store))
+                    group.create_task(self._work(schedule, store))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several.exceptions[0].__cause__
         if self._failure is not None:
             self._try_again(store, self._failure)
-        due.settle()
-        self.total = self._planned - due.spared
+        schedule.settle()
+        self.total = self._planned - schedule.spared
 
-    async def _work(self, due: Due, store: TraceStoreProtocol) -> None:
+    async def _work(self, schedule: Schedule, store: TraceStoreProtocol) -> None:
         while not self._over():
-            found = await self._next(due)
+            found = await self._next(schedule)
             if found is None or self._over():  # it may have waited for others
                 return
             task, agent, key = found
@@ -274,19 +274,19 @@ class _Evaluation:
                     self._failure = error
                 self._unstored.append(ran)
             finally:
-                due.over(key)
+                schedule.over(key)
 
     def _over(self) -> bool:
         return self._failure is not None or self.settings.spent(self._tokens, self._calls) is not None
 
-    async def _next(self, due: Due) -> tuple[Task, Any, Key] | None:
+    async def _next(self, schedule: Schedule) -> tuple[Task, Any, Key] | None:
         try:
-            return await due.next()
+            return await schedule.next()
         except TraceError as error:  # as where a rollout cannot be stored
             self._failure = error
             return None
         finally:
-            self.total = self._planned - due.spared
+            self.total = self._planned - schedule.spared
 
     def _is_there(self, key: Key, store: TraceStoreProtocol) -> bool:
         try:

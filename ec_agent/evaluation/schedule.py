@@ -17,7 +17,7 @@ from ec_agent.traces.stored import Key
 
 
 @dataclass(slots=True)
-class _Course:
+class _Remaining:
     """One task: what is left of it, how many rollouts of the wave are still to start, and how many run."""
 
     task: Task
@@ -28,7 +28,7 @@ class _Course:
     agent: Any = field(default=None)
 
 
-class Due:
+class Schedule:
     """Hands out the rollouts that are not stored yet, to several workers on one event loop.
 
     Tasks come one after the other, because providers cache prompts that come again. With a stopping plan a task's next
@@ -52,7 +52,7 @@ class Due:
     ) -> None:
         there = store.keys()
         self._stop, self._store, self._agent_for = settings.stop, store, agent_for
-        self._courses: dict[str, _Course] = {}
+        self._tasks: dict[str, _Remaining] = {}
         self._changed = asyncio.Event()
         self.spared = 0
         """Rollouts that are not needed, because a plan said so."""
@@ -60,7 +60,7 @@ class Due:
             left = [key for key in settings.keys(task.id) if key not in there]
             samples = [key for key in left if key.kind == "sample"]
             if left:
-                self._courses[task.id] = _Course(task, samples, [key for key in left if key.kind != "sample"])
+                self._tasks[task.id] = _Remaining(task, samples, [key for key in left if key.kind != "sample"])
 
     async def next(self) -> tuple[Task, Any, Key] | None:
         """The next rollout; waits where it depends on rollouts under way. ``None`` where all is done.
@@ -72,7 +72,7 @@ class Due:
         while True:
             if (found := self._found()) is not None:
                 return found
-            if not any(course.running for course in self._courses.values()):
+            if not any(rest.running for rest in self._tasks.values()):
                 return None
             self._changed.clear()
             await self._changed.wait()
@@ -80,7 +80,7 @@ class Due:
     def over(self, key: Key) -> None:
         """A rollout came to its end, and is stored if it could be."""
         if key.kind == "sample":
-            self._courses[key.task].running -= 1
+            self._tasks[key.task].running -= 1
         self._changed.set()
 
     def settle(self) -> None:
@@ -90,42 +90,42 @@ class Due:
             TraceError: the store cannot be read.
             ConfigError: the plan failed.
         """
-        for course in self._courses.values() if self._stop is not None else ():
-            if course.samples and not course.wave:
-                self._begin_wave(course)
+        for rest in self._tasks.values() if self._stop is not None else ():
+            if rest.samples and not rest.wave:
+                self._begin_wave(rest)
 
     def _found(self) -> tuple[Task, Any, Key] | None:
         done = []
         try:
-            for name, course in self._courses.items():
-                if (key := self._next_of(course)) is not None:
-                    course.agent = self._agent_for(course.task) if course.agent is None else course.agent
-                    return course.task, course.agent, key
-                if not (course.samples or course.others or course.running):
+            for name, rest in self._tasks.items():
+                if (key := self._next_of(rest)) is not None:
+                    rest.agent = self._agent_for(rest.task) if rest.agent is None else rest.agent
+                    return rest.task, rest.agent, key
+                if not (rest.samples or rest.others or rest.running):
                     done.append(name)
             return None
         finally:
             for name in done:
-                del self._courses[name]
+                del self._tasks[name]
 
-    def _next_of(self, course: _Course) -> Key | None:
-        if course.samples and not course.wave and not course.running:
-            self._begin_wave(course)
-        if course.samples and course.wave:
-            course.wave -= 1
-            course.running += 1
-            return course.samples.pop(0)
-        return course.others.pop(0) if course.others else None
+    def _next_of(self, rest: _Remaining) -> Key | None:
+        if rest.samples and not rest.wave and not rest.running:
+            self._begin_wave(rest)
+        if rest.samples and rest.wave:
+            rest.wave -= 1
+            rest.running += 1
+            return rest.samples.pop(0)
+        return rest.others.pop(0) if rest.others else None
 
-    def _begin_wave(self, course: _Course) -> None:
+    def _begin_wave(self, rest: _Remaining) -> None:
         """See how many rollouts start next: all, or as many as the plan says."""
         if self._stop is None:
-            course.wave = len(course.samples)
+            rest.wave = len(rest.samples)
             return
-        ended = [candidate_of(rollout) for rollout in self._store.rollouts(course.task.id)]
-        said = ask(self._stop, ended, 0, len(course.samples))
+        ended = [candidate_of(rollout) for rollout in self._store.rollouts(rest.task.id)]
+        said = ask(self._stop, ended, 0, len(rest.samples))
         if isinstance(said, Stop):
-            self.spared += len(course.samples)
-            course.samples.clear()
+            self.spared += len(rest.samples)
+            rest.samples.clear()
         else:
-            course.wave = said.count
+            rest.wave = said.count

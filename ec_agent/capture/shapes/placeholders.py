@@ -54,7 +54,7 @@ def contradicted(top: FloatArray, sampled: FloatArray, entries: Sequence[Any]) -
     found[rows] = np.isfinite(highest) & (highest < SURE)
     alike = highest == sampled[rows]
     # If the likeliest candidate has the same logprob as the token, it is the same token. The names are compared only if
-    # no other candidate has a probability above 0, because the quick reading (``usual``) does not have the names.
+    # no other candidate has a probability above 0, because ``quick_tokens`` does not read the names.
     alone = np.isfinite(top[rows]).sum(axis=1) < 2
     for number in np.flatnonzero((highest >= SURE) & (alone | ~alike)).tolist():
         row = int(rows[number])

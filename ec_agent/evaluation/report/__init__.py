@@ -1,6 +1,6 @@
 """An evaluation's numbers for readers: what was run, what may be concluded, and what may not.
 
 ``facts`` (the run) and ``content`` (the comparison, its notes and conclusions) make a ``Report``; ``terminal``,
-``tables`` (JSON, CSV) and ``html`` with ``figures`` show it. ``wording`` has the sentences, so that all of them say the
-same.
+``json_csv`` and ``html`` with ``figures`` show it. ``replayed`` and ``stops`` are about stopping plans. ``wording`` has
+the sentences, so that all of them say the same.
 """

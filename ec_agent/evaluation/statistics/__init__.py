@@ -1,8 +1,8 @@
 """From stored rollouts to numbers with intervals. No model is called; selectors never see an outcome.
 
 ``standing`` (what a selector makes of a task) -> ``subsampling``, ``auroc``, ``calibration``, ``confounds`` ->
-``summary``; ``bootstrap`` has the intervals and p-values, ``verdict`` the words. SciPy is imported when the first
-interval is drawn.
+``summary``; ``replays`` -> ``stopping`` for stopping plans. ``bootstrap`` has the intervals and p-values, ``verdict``
+the words. SciPy is imported when the first interval is drawn.
 """
 
 from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling

@@ -75,7 +75,7 @@ class Replayer:
         whole("seed", seed, 0)
         if not results:
             raise ConfigError("results is empty; give those of a task or more")
-        self._tasks = [_Task(result.read_by(selector), selector, seed) for result in results]
+        self._tasks = [_ReplayedTask(result.read_by(selector), selector, seed) for result in results]
 
     def play(self, plan: StoppingPlan | None, *, cancel: bool = False) -> Replays:
         """What a plan makes of each task.
@@ -112,7 +112,7 @@ _Known = dict[Hashable, _Course]
 Row = tuple[float, ...]
 
 
-class _Task:
+class _ReplayedTask:
     """One task's rollouts, what the selector makes of each, and the orders."""
 
     def __init__(self, result: TaskResult, selector: Selector, seed: int) -> None:
