@@ -255,10 +255,7 @@ class _Evaluation:
         self.total = self._planned - schedule.spared
 
     async def _work(self, schedule: Schedule, store: TraceStoreProtocol) -> None:
-        while not self._over():
-            found = await self._next(schedule)
-            if found is None or self._over():  # it may have waited for others
-                return
+        while (found := await self._next(schedule)) is not None:
             task, agent, key = found
             try:
                 if self._is_there(key, store):  # another process was here first
@@ -281,7 +278,7 @@ class _Evaluation:
 
     async def _next(self, schedule: Schedule) -> tuple[Task, Any, Key] | None:
         try:
-            return await schedule.next()
+            return await schedule.next(self._over)
         except TraceError as error:  # as where a rollout cannot be stored
             self._failure = error
             return None

@@ -62,20 +62,25 @@ class Schedule:
             if left:
                 self._tasks[task.id] = _Remaining(task, samples, [key for key in left if key.kind != "sample"])
 
-    async def next(self) -> tuple[Task, Any, Key] | None:
+    async def next(self, over: Callable[[], bool]) -> tuple[Task, Any, Key] | None:
         """The next rollout; waits where it depends on rollouts under way. ``None`` where all is done.
+
+        Args:
+            over: whether the whole run is over; asked again after each wait. Then nothing is handed out, for what is
+                handed out and not run would keep the other workers waiting for its end.
 
         Raises:
             TraceError: the store cannot be read.
             ConfigError: the plan failed.
         """
-        while True:
+        while not over():
             if (found := self._found()) is not None:
                 return found
             if not any(rest.running for rest in self._tasks.values()):
                 return None
             self._changed.clear()
             await self._changed.wait()
+        return None
 
     def over(self, key: Key) -> None:
         """A rollout came to its end, and is stored if it could be."""

@@ -89,6 +89,22 @@ def test_a_run_that_was_stopped_goes_on_in_its_wave(tmp_path, budget):
     assert len(calls.seeds) == ended  # nothing was left to do
 
 
+@pytest.mark.parametrize("waves", [(1, 1, 4), (2, 1, 3), (3, 1, 2)])
+@pytest.mark.parametrize("spent", ["call_budget", "token_budget"])
+def test_a_budget_that_is_spent_while_workers_wait_for_a_wave_ends_the_run(tmp_path, waves, spent):
+    settings = stopping(Agreement(waves, 1.0), concurrency=6, greedy=False, **{spent: 1})
+
+    async def run():
+        # All workers but the wave's wait; what one of them would begin next is not begun, and nobody waits for it.
+        return await asyncio.wait_for(aevaluate(tasks(1), agent_of(Calls(delay=0.01)), tmp_path / "a.db", settings), 20)
+
+    report = asyncio.run(run())
+    assert not report.finished
+    assert report.stored == waves[0]
+    report = evaluate(tasks(1), agent_of(Calls()), tmp_path / "a.db", dataclasses.replace(settings, **{spent: None}))
+    assert report.finished
+
+
 def test_a_file_goes_on_with_its_own_plan_only(path):
     evaluate(tasks(2), agent_of(Calls()), path, stopping(PLANS[0]))
     for other in (PLANS[1], None):
