@@ -60,13 +60,7 @@ def show(tuning: Tuning, console: Console) -> None:
     naive = f"{tuning.naive_difference:+.3f}"
     table.add_row("tuned on the test set: [red]not a result[/red]", naive, f"flatters by {tuning.leak:+.3f}")
     console.print(table)
-    tasks = tuning.expected_difference.tasks
-    console.print(
-        f"{tuning.settings} settings, {tasks} tasks, {tuning.folds} folds drawn {tuning.repeats} times; the folds chose"
-    )
-    rounds = tuning.folds * tuning.repeats
-    for name, count in tuning.votes[:5]:
-        console.print(f"  {count / rounds:4.0%}  {escape(name)}")
+    _show_votes(f"{tuning.settings} settings", tuning, console)
     console.print(_verdict(tuning))
 
 
@@ -80,16 +74,19 @@ def show_stop(stops: StopTuning, setting: Setting, console: Console) -> None:
     naive = (f"{stops.naive_difference:+.3f}", "", f"{stops.naive_tokens:.0%}", "")
     table.add_row("chosen on the test set: [red]not a result[/red]", *naive)
     console.print(table)
-    tasks = stops.expected_difference.tasks
-    console.print(
-        f"{stops.plans} plans, {tasks} tasks, {stops.folds} folds dealt {stops.repeats} times; the folds chose"
-    )
-    for name, count in stops.votes[:5]:
-        console.print(f"  {count / (stops.folds * stops.repeats):4.0%}  {escape(name)}")
+    _show_votes(f"{stops.plans} plans", stops, console)
     length = stops.expected_length.value
     if length is not None and length > 1:
         console.print(f"Waves wait for one another: {length:.0%} of the longest rollout's tokens, one after the other.")
     console.print(_stop_verdict(stops))
+
+
+def _show_votes(tried: str, chosen: Tuning | StopTuning, console: Console) -> None:
+    """Print from how many the folds chose, and what they chose most often."""
+    tasks, folds, repeats = chosen.expected_difference.tasks, chosen.folds, chosen.repeats
+    console.print(f"{tried}, {tasks} tasks, {folds} folds drawn {repeats} times; the folds chose")
+    for name, count in chosen.votes[:5]:
+        console.print(f"  {count / (folds * repeats):4.0%}  {escape(name)}")
 
 
 def _shares(found: Estimate) -> tuple[str, str]:

@@ -82,7 +82,7 @@ def test_a_stopping_plan_is_chosen_and_written(tmp_path):
     said = " ".join(calibrate(run, out, "--stop", "--max-loss", "1").split())
     assert "at most 1 lost where chosen" in said
     assert "expected of plans chosen so" in said
-    assert " plans, 6 tasks, 3 folds dealt 2 times" in said
+    assert " plans, 6 tasks, 3 folds drawn 2 times" in said
     settings = load_settings(out)
     assert f"with {spelled(settings['stop'])} written to" in said
     node = best_of_n(lambda state: state, n=3, **settings)
