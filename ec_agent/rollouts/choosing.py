@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import compress
 from typing import Any, NoReturn
 
 from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, COUNT_ANSWERS, NOT_FROM_CACHE, OR_PLACEHOLDERS
@@ -238,12 +239,9 @@ def margin_of(ranking: Ranking) -> float | None:
 
 def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> list[str]:
     # Rollouts without a model call are left out: without a model they have no way to differ.
-    ended = [record for record in records if record["error"] is None and asked_a_model(record)]
-    copies = sum(
-        same[place] is not None
-        for place, record in enumerate(records)
-        if record["error"] is None and asked_a_model(record)
-    )
+    asked = [record["error"] is None and asked_a_model(record) for record in records]
+    ended = list(compress(records, asked))
+    copies = sum(earlier is not None for earlier in compress(same, asked))
     if not copies:
         return []
     cause = likely_cause([record["facts"] for record in ended], cached=_from_a_cache(records, same))

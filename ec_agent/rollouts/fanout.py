@@ -247,10 +247,19 @@ def _wave(state: FanOutState, indices: Sequence[int], wave: int) -> list[Send]:
     return [_send(state, index, wave) for index in indices]
 
 
-def _send(state: FanOutState, index: int, wave: int = 0) -> Send:
+def _start(state: FanOutState, index: int) -> Start:
     course = state["course"]
-    start: Start = {"index": index, "round": course["round"], "thread": course["thread"], "done": done_in(state)}
-    start["anew"] = set_anew(chain(*state["written"]))
+    return {
+        "index": index,
+        "round": course["round"],
+        "thread": course["thread"],
+        "done": done_in(state),
+        "anew": set_anew(chain(*state["written"])),
+    }
+
+
+def _send(state: FanOutState, index: int, wave: int = 0) -> Send:
+    course, start = state["course"], _start(state, index)
     if wave:
         start["wave"] = wave
     if course["next"] == "round" and course["answers"] is not None:
@@ -277,14 +286,8 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
         return "pause"
     if course["next"] == "resume":
         assert state["selection"] is not None
-        start: Start = {
-            "index": state["selection"]["winner"],
-            "round": course["round"],
-            "thread": course["thread"],
-            "answers": course["answers"],
-            "done": done_in(state),
-            "anew": set_anew(chain(*state["written"])),
-        }
+        start = _start(state, state["selection"]["winner"])
+        start["answers"] = course["answers"]
         return [Send("rollout", start)]
     return "act" if course["next"] == "act" else "__end__"
 
