@@ -54,18 +54,12 @@ class Beta(VotePlan):
 
     def settled(self, votes: Votes) -> bool:
         """Whether the leading answer is likely enough to lead the next one."""
-        return leads(votes.leader, _second(votes)) >= self.confidence
+        return leads(votes.leader, votes.second) >= self.confidence
 
     def said(self, votes: Votes) -> str:
         """How likely that is."""
-        chance = leads(votes.leader, _second(votes))
-        return (
-            f"the leading answer has {votes.leader} votes and the next {_second(votes)}: {chance:.2f} by the Beta rule"
-        )
-
-
-def _second(votes: Votes) -> int:
-    return max((count for count, _ in votes.rivals), default=0)
+        chance = leads(votes.leader, votes.second)
+        return f"the leading answer has {votes.leader} votes and the next {votes.second}: {chance:.2f} by the Beta rule"
 
 
 def leads(first: int, second: int) -> float:

@@ -66,6 +66,11 @@ class Votes:
             unseen=unseen,
         )
 
+    @property
+    def second(self) -> int:
+        """Votes of the most frequent other answer; 0 if there is none."""
+        return max((count for count, _ in self.rivals), default=0)
+
     def with_more(self, count: int) -> Votes:
         """How it would stand if so many more gave the leading answer; where there is none, they make one."""
         return replace(self, leader=self.leader + count, to_come=self.to_come - count, unseen=self.unseen + count)

@@ -56,8 +56,7 @@ class OutOfReach(VotePlan):
 
     def said(self, votes: Votes) -> str:
         """Who leads by how much."""
-        second = max((count for count, _ in votes.rivals), default=0)
         return (
-            f"{votes.leader} rollouts agree and {second} on the next answer: the {votes.to_come} still to come cannot "
-            "change the majority"
+            f"{votes.leader} rollouts agree and {votes.second} on the next answer: the {votes.to_come} still to come "
+            "cannot change the majority"
         )

@@ -46,5 +46,5 @@ def plan_named(name: str, **settings: Any) -> StoppingPlan:
     try:
         return kind(**with_normalizer(settings))
     except TypeError as error:
-        known = ", ".join(setting for setting in signature(kind).parameters)
+        known = ", ".join(signature(kind).parameters)
         raise ConfigError(f"{name} cannot be made with {settings!r} ({error}); its settings are {known}") from error
