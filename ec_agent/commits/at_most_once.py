@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from langgraph.types import Command
 
 from ec_agent.commits.gate import Done
 from ec_agent.commits.journal import Entry, Journal
-from ec_agent.commits.runlog import CLOSED, UNCERTAIN, UNDONE, RunLog, action_of, advice, last_of, status_of
+from ec_agent.commits.runlog import CLOSED, UNCERTAIN, UNDONE, RunLog, action_of, advice, intent_of, last_of, status_of
 from ec_agent.errors import CommitError, CommitUncertain, JournalError, PromotionError
 from ec_agent.insides.executors import uninterrupted
 from ec_agent.support.plans import Plan, Step, call
@@ -51,13 +50,7 @@ class Once:
     def enter(self, what: str, calls: Sequence[tuple[str, Any]], keys: Sequence[str]) -> Plan[list[str]]:
         """Begin a step of the run, before any of its calls is carried out.
 
-        Args:
-            what: names the step among the steps of its graph task.
-            calls: names and arguments of all calls of the step.
-            keys: the idempotency keys proposed for these calls.
-
-        Returns:
-            The keys to use. They differ from the proposed ones where another worker came to the same step first.
+        The arguments and the result are those of ``RunLog.enter``. Without a log, the keys are used as proposed.
 
         Raises:
             CommitUncertain: one of the calls may have taken effect in an earlier attempt. The error names every action
@@ -103,14 +96,7 @@ class Once:
                 raise ParentCommand(readdressed((last.outcome or {})["value"], last.intent.get("call"), call_id))
             if self.on_uncertain == "raise":
                 raise (yield from self._uncertain([key]))
-        intent = {
-            "tool": what,
-            "args": repr(args),
-            "at": time.time(),
-            "by": uuid.uuid4().hex,  # tells this claim from an equal one of another worker
-            "key": key,
-            "call": call_id,
-        }
+        intent = intent_of(key, what, repr(args), call=call_id)
         if not (yield call(self.journal, "claim", key, len(entries), intent)):
             mine = action_of(key, Entry(intent))
             raise CommitUncertain(

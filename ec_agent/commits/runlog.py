@@ -42,6 +42,11 @@ UNDONE = ("none", "paused", "not done")
 UNCERTAIN = ("open", "raised")
 
 
+def intent_of(key: str, tool: str, args: str, **more: Any) -> dict[str, Any]:
+    """Make the intent of an attempt that begins now. Its random id tells it from an equal one of another worker."""
+    return {"tool": tool, "args": args, "at": time.time(), "by": uuid.uuid4().hex, "key": key, **more}
+
+
 def action_of(key: str, entry: Entry) -> dict[str, Any]:
     """Return an attempt in the form of ``CommitUncertain.actions``: ``key``, ``tool``, ``args``, ``at``, ``error``."""
     error = None if entry.outcome is None else entry.outcome.get("value")
@@ -90,7 +95,8 @@ class RunLog:
             CommitError: another continuation of the run has acted already.
         """
         said = [[name, repr(args)] for name, args in calls]
-        bare = {"place": f"{self.standing.place}/{what}", "calls": said}
+        place = f"{self.standing.place}/{what}"
+        bare = {"place": place, "calls": said}
         while True:
             entries: list[Entry] = yield call(self.journal, "read", self.key)
             steps: list[dict[str, Any]] = [entry.intent[STEP] for entry in entries]
@@ -100,18 +106,15 @@ class RunLog:
             step = {**bare, "keys": chosen, "position": self.standing.position}
             if step in steps:  # logged by an earlier attempt of this worker, or by another with the same history
                 break
-            if (yield call(self.journal, "claim", self.key, len(entries), self._intent(step))):
+            intent = intent_of(self.key, "a step of the run", place, **{STEP: dict(step)})
+            if (yield call(self.journal, "claim", self.key, len(entries), intent)):
                 steps.append(step)
                 break
             # Another worker has logged a step in between: read the log again.
         # Only earlier steps are looked at: whoever logs a step later will find this one, and deal with it.
-        first = next(place for place, each in enumerate(steps) if _is_same(each, step) and each["keys"] == chosen)
+        first = next(number for number, each in enumerate(steps) if _is_same(each, step) and each["keys"] == chosen)
         yield from self._close_others(steps[:first], steps, step)
         return chosen
-
-    def _intent(self, step: Mapping[str, Any]) -> dict[str, Any]:
-        by = {"at": time.time(), "by": uuid.uuid4().hex, "key": self.key}
-        return {"tool": "a step of the run", "args": step["place"], **by, STEP: dict(step)}
 
     def keys(self) -> Plan[list[str]]:
         """Return all keys under which the run has acted, or may have."""
@@ -153,7 +156,7 @@ class RunLog:
                 return
             if status not in UNDONE:  # too late to close it: the other action has begun, so this one may not
                 raise _elsewhere(entries[-1], key, step)
-            intent = {"tool": name, "args": args, "at": time.time(), "by": uuid.uuid4().hex, "key": key, CLOSED: True}
+            intent = intent_of(key, name, args, **{CLOSED: True})
             if (yield call(self.journal, "claim", key, len(entries), intent)):
                 return
 
