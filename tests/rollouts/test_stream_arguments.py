@@ -151,35 +151,40 @@ def test_good_values_are_taken(config):
     assert node.name == "best_of_n"
 
 
+class Crowd:
+    """Counts who is inside at the same time; ``most`` is the largest count so far."""
+
+    def __init__(self):
+        self.lock, self.inside, self.most = threading.Lock(), 0, 0
+
+    def visit(self):
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        time.sleep(0.05)
+        with self.lock:
+            self.inside -= 1
+
+
 @pytest.mark.parametrize(("limit", "most"), [(1, 1), (2, 2), (None, 4)])
 def test_max_concurrency_bounds_the_rollouts(run, limit, most):
-    lock, running, peak = threading.Lock(), [0], [0]
+    crowd = Crowd()
 
     def busy(state):
-        with lock:
-            running[0] += 1
-            peak[0] = max(peak[0], running[0])
-        time.sleep(0.05)
-        with lock:
-            running[0] -= 1
+        crowd.visit()
         return {"plain": kit.say(9, 3, 5, 7).invoke("?").content}
 
     node = best_of_n(busy, n=4, limits=Limits(max_concurrency=limit))
     assert run.invoke(kit.outer(node, kit.Items), {"items": []})["plain"] == "answer 1"
-    assert peak[0] == most
+    assert crowd.most == most
 
 
 @pytest.mark.parametrize(("config", "most"), [({"max_concurrency": 1}, 1), ({}, 3)])
 def test_the_runs_max_concurrency_bounds_the_agents_nodes(run, config, most):
-    lock, running, peak = threading.Lock(), [0], [0]
+    crowd = Crowd()
 
     def busy(state):
-        with lock:
-            running[0] += 1
-            peak[0] = max(peak[0], running[0])
-        time.sleep(0.05)
-        with lock:
-            running[0] -= 1
+        crowd.visit()
         return {"items": [1]}
 
     builder = StateGraph(kit.Items)
@@ -190,7 +195,7 @@ def test_the_runs_max_concurrency_bounds_the_agents_nodes(run, config, most):
         builder.add_edge("ask", name)
     node = best_of_n(builder.compile(), n=1)
     assert run.invoke(kit.outer(node, kit.Items), {"items": []}, config)["items"] == [1, 1, 1]
-    assert peak[0] == most
+    assert crowd.most == most
 
 
 def test_a_class_is_no_agent():

@@ -125,6 +125,22 @@ def test_the_next_turn_remembers_the_winner_of_the_waves(run):
 # cancel=True
 
 
+def waiting(waits):
+    """A node, sync and async, that goes on once ``waits()`` is false."""
+
+    def wait(state):
+        while waits():
+            time.sleep(0.005)
+        return {}
+
+    async def await_(state):
+        while waits():
+            await asyncio.sleep(0.005)
+        return {}
+
+    return wait, await_
+
+
 class Posting:
     """Rollout 0 sends at once; the others look round until they are told to stop, and would send then."""
 
@@ -136,16 +152,6 @@ class Posting:
             index = kit.rollout_index()
             self.begun.add(index)
             return len(self.begun) < self.n or (index and not self.enough.is_set())
-
-        def look(state):
-            while wait():
-                time.sleep(0.005)
-            return {}
-
-        async def alook(state):
-            while wait():
-                await asyncio.sleep(0.005)
-            return {}
 
         @mailing.tool
         def send(to: str) -> str:
@@ -163,7 +169,7 @@ class Posting:
             )
         )
         inner = mailing.by_hand(model, mailing.ToolNode([send]))
-        self.graph = kit.graph(MessagesState, look=(look, alook), inner=inner)
+        self.graph = kit.graph(MessagesState, look=waiting(wait), inner=inner)
 
     def plan_enough(self, candidates, running, n):
         if not candidates:
@@ -206,16 +212,6 @@ def test_a_question_of_the_one_that_ended_is_asked(run):
         begun.add(kit.rollout_index())
         return len(begun) < n or (kit.rollout_index() and not enough.is_set())
 
-    def wait(state):
-        while waits():
-            time.sleep(0.005)
-        return {}
-
-    async def await_(state):
-        while waits():
-            await asyncio.sleep(0.005)
-        return {}
-
     class First:
         def enough(self, candidates, running, n):
             if not candidates:
@@ -224,7 +220,7 @@ def test_a_question_of_the_one_that_ended_is_asked(run):
             return Stop("one asks")
 
     asking = Asking()
-    agent = kit.graph(MessagesState, wait=(wait, await_), asks=asking.graph)
+    agent = kit.graph(MessagesState, wait=waiting(waits), asks=asking.graph)
     graph = outer(
         best_of_n(agent, n=n, stop=First(), cancel=True, selection_key="receipt"), checkpointer=InMemorySaver()
     )
