@@ -1,10 +1,10 @@
-"""When enough is known: plans that end a round before all its rollouts have run.
+"""Stopping plans: they end a round of rollouts as soon as enough is known.
 
     best_of_n(agent, n=8, stop=Agreement())
 
-A plan sees the rollouts that ended, and nothing of whether they are right. One of your own is any object with
-``enough(candidates, running, n)``, which answers ``Stop(reason)`` or ``More(count)``. NumPy and the selectors are all
-that is imported here; names are imported when they are first used.
+A plan sees the rollouts that ended, but not whether they are right. You can write your own: any object with a method
+``enough(candidates, running, n)`` that returns ``Stop(reason)`` or ``More(count)``. Names are imported when they are
+first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Agreement: the rollouts that ended came to the same answer."""
+"""``Agreement``: stop when enough of the rollouts that ended gave the same answer."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from ec_agent.stopping.waves import WavePlan, waves_of
 from ec_agent.support.checks import checked, number, or_none
 
 LEAST = 2
-"""One rollout agrees with nobody."""
+"""The fewest rollouts that can agree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement(WavePlan):
-    """Stop where enough of the rollouts that ended agree, and take one that gave their answer.
+    """Stop when enough of the rollouts that ended agree; one that gave their answer wins.
 
-    It works with every selector: where a wave agrees, the selector ranks the rollouts of that answer alone, else it
-    chooses among all n in the end. In waves, with ``MajorityVote`` and the same ``normalize``, the usual waves at
-    ``threshold=1`` change nothing but the bill: the half that came first cannot be outvoted by the other half. With any
-    other selector or setting, and where the rest is cancelled instead, it is a bet, and often a good one: replay it
-    over stored rollouts before you trust it.
+    It works with every selector: when a wave agrees, the selector ranks only the rollouts of that answer; if none does,
+    it chooses among all n in the end. In waves, with ``MajorityVote`` and the same ``normalize``, the default settings
+    change nothing but the cost: a first half that agrees cannot be outvoted by the other half. With any other selector
+    or setting, or with ``cancel=True``, the winner may be another than with all n: replay the plan over stored rollouts
+    before you trust it.
 
     Attributes:
-        waves: how many rollouts to look at first, how many to add next ...; the last number is repeated up to n.
-            ``None``: the larger half of n, then the rest. Of one rollout nobody can say that it agrees, so nothing
-            is said of fewer than two.
+        waves: how many rollouts to start first, how many to add next, and so on; the last number is repeated up to n.
+            ``None``: the larger half of n, then the rest. The plan never stops with fewer than two rollouts.
         threshold: the share of the rollouts that ended, those without a vote included, that must have given the leading
             answer; above 0, at most 1. Of equally frequent answers the one seen first leads.
-        normalize: makes final actions comparable, as for a vote: free texts never agree to the letter.
+        normalize: makes final actions comparable, as for a vote. Free texts hardly ever agree to the letter.
 
     Raises:
         ConfigError: an argument is out of range; from ``enough``: ``normalize`` failed, or returned something
@@ -53,12 +52,12 @@ class Agreement(WavePlan):
         check_normalize(self.normalize)
 
     def usual_waves(self, n: int) -> Sequence[int]:
-        """The larger half of n, and the rest."""
+        """Return the larger half of n, and the rest."""
         first = max(LEAST, (n + 1) // 2)
         return first, max(1, n - first)
 
     def seen(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | None:
-        """Whether the leading answer has its share."""
+        """Return ``Stop`` if enough rollouts gave the leading answer."""
         answers = counted(candidates, self.normalize)
         ended = len(candidates)
         if ended < LEAST or not answers or len(answers[0]) / ended < self.threshold:

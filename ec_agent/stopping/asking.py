@@ -1,4 +1,4 @@
-"""Asking a plan, in one place: what runs and what is replayed is stopped by the same rule."""
+"""Ask a plan and apply its answer. Live runs and ``replay`` use these functions, so both stop by the same rule."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ec_agent.stopping.base import More, Stop, StoppingPlan
 from ec_agent.support.checks import function, refusal, repr_of
 
 PASSED_OVER = "passed over"
-"""Why a candidate that ended has no place in the order: the plan said that one of others is to be taken."""
+"""The reason of a candidate that ended but is not ranked, because it is not among those that the plan named."""
 
 _ANSWER = "enough() must return Stop(reason) or More(count)"
 
 
 def check_plan(plan: Any, name: str = "stop") -> None:
-    """Refuse what is no stopping plan.
+    """Check that this is a stopping plan.
 
     Args:
-        plan: what was given.
-        name: what errors call it.
+        plan: the value to check.
+        name: the argument's name, for errors.
 
     Raises:
-        ConfigError: it is none, a class of them perhaps, or reads a signal that there is not.
+        ConfigError: it is not a plan (but a plan's class, for example), or it reads a signal that does not exist.
     """
     if isinstance(plan, type):
         raise refusal(name, plan, f"an object: {plan.__name__}(), not the class")
@@ -42,30 +42,30 @@ def check_plan(plan: Any, name: str = "stop") -> None:
 
 
 def signals_of(plan: StoppingPlan) -> tuple[str, ...]:
-    """The per-token signals that a plan reads; none of one that does not say so."""
+    """Return the names of the per-token signals that a plan reads; none if it has no attribute ``signals``."""
     return tuple(getattr(plan, "signals", ()))
 
 
 def name_of(plan: StoppingPlan) -> str:
-    """What a plan is called in tables: its ``name``, or its class's."""
+    """Return the plan's name in tables: its attribute ``name``, or the name of its class."""
     return str(getattr(plan, "name", type(plan).__name__))
 
 
 def ask(plan: StoppingPlan, candidates: Iterable[Candidate], running: int, left: int) -> Stop | More:
-    """What a plan says of a round so far.
+    """Ask a plan about a round so far, and check its answer.
 
     Args:
         plan: the plan.
-        candidates: the rollouts that came to an end; those that failed are left out here.
-        running: how many are under way.
-        left: how many are not started yet. With none under way it is at least 1, for else there is nothing to ask.
+        candidates: the rollouts that are over. Failed ones are not shown to the plan.
+        running: how many are running.
+        left: how many are not started yet; at least 1 if none is running.
 
     Returns:
-        ``Stop``, or ``More`` of at most ``left``; where none is left the count means nothing.
+        ``Stop``, or ``More`` with a count of at most ``left``. If ``left`` is 0, ignore the count.
 
     Raises:
-        ConfigError: the plan failed, answered something else, said enough before a rollout had ended, or named
-            candidates that there are not.
+        ConfigError: the plan failed, answered something else, stopped before a rollout had ended, or named
+            candidates that it was not given.
     """
     ended = tuple(sorted((c for c in candidates if c.error is None), key=lambda candidate: candidate.index))
     n = len(ended) + running + left
@@ -96,19 +96,19 @@ def ask(plan: StoppingPlan, candidates: Iterable[Candidate], running: int, left:
 
 
 def rank(selector: Selector, candidates: Sequence[Candidate], among: Sequence[int] | None) -> Ranking:
-    """A selector's ranking where only some may be taken.
+    """Rank the candidates when only some of them may win.
 
-    A selector of ours that judges each rollout on its own, or counts votes, sees all that ended, so that scores, shares
-    and warnings are about all of them; only the order is cut down. Any other is given those alone of which one is to be
-    taken: what it is asked about may cost something.
+    A ``ScoreSelector`` or ``VoteSelector`` sees all that ended, so that scores, vote shares and warnings are about all;
+    those that may not win are then taken out of the order. Any other selector sees only those that may win, because
+    its work may cost something for each candidate.
 
     Args:
         selector: the selector.
         candidates: all candidates, failed ones too.
-        among: the indices that may be taken; ``None`` for all.
+        among: the indices of the candidates that may win; ``None`` for all.
 
     Returns:
-        The ranking; those passed over have ``"passed over"`` for their reason.
+        The ranking. A candidate that ended and may not win has the reason ``"passed over"``.
     """
     if among is None:
         return selector.select(candidates)
@@ -124,7 +124,7 @@ def rank(selector: Selector, candidates: Sequence[Candidate], among: Sequence[in
 
 
 def taken(ranking: Ranking, candidates: Iterable[Candidate], among: Sequence[int] | None) -> int:
-    """The index of the winner: the first ranked; where none was, the first that ended of those that may be taken."""
+    """Return the winner's index: the first ranked; if none is ranked, the lowest of those that ended and may win."""
     if ranking.order:
         return ranking.order[0]
     return min(c.index for c in candidates if c.error is None and (among is None or c.index in among))

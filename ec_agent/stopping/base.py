@@ -1,4 +1,4 @@
-"""What a stopping plan is: it sees the rollouts that ended, and says whether they are enough."""
+"""The protocol of stopping plans: a plan sees the rollouts that ended and decides whether more are needed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from ec_agent.support.checks import checked, or_none, refusal, several, text, wh
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Enough is known: no rollout is started any more.
+    """A plan's answer: enough is known, and no more rollouts are started.
 
     Attributes:
-        reason: what was seen, in plain words: ``"4 of 4 rollouts agree"``. The receipt has it.
-        among: indices of the candidates of which one is to be taken; the selector ranks these alone. ``None``: it
-            chooses among all that ended.
+        reason: what the plan saw, in plain words, for the receipt: ``"4 of 4 rollouts agree"``.
+        among: indices of the candidates that may win, from which the selector chooses; ``None`` for all that ended.
 
     Raises:
-        ConfigError: the reason is no text, or ``among`` no list of indices.
+        ConfigError: ``reason`` is not a text, or ``among`` is not a list of indices.
     """
 
     reason: str
@@ -34,13 +33,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """Go on.
+    """A plan's answer: go on.
 
     Attributes:
-        count: how many rollouts to start next, at least 1. No more are started than are left of n.
+        count: how many rollouts to start next, at least 1; those beyond n are not started.
 
     Raises:
-        ConfigError: it is no whole number of at least 1.
+        ConfigError: ``count`` is not a whole number of at least 1.
     """
 
     count: int
@@ -51,25 +50,25 @@ class More:
 
 @runtime_checkable
 class StoppingPlan(Protocol):
-    """An object that says when enough is known: what ``best_of_n(..., stop=)`` takes.
+    """The protocol of stopping plans, for ``best_of_n(..., stop=)``.
 
-    It must be a pure function of what it is given: after a kill it is asked again, and answers the same. It never
-    sees whether a rollout was right: a ``Candidate`` has no place for it. Where it reads per-token signals that the
-    selector does not, it names them in an attribute ``signals``, as selectors do.
+    ``enough`` must depend on its arguments alone, because a run that is resumed after a kill asks again and needs the
+    same answer. A plan never sees whether a rollout is right: a ``Candidate`` does not say it. A plan that reads
+    per-token signals that the selector does not read names them in an attribute ``signals``, as selectors do.
     """
 
     def enough(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | More:
-        """Whether these are enough.
+        """Decide whether these candidates are enough.
 
-        It is asked at the beginning of each round, with no candidates, and must then answer ``More(first wave)``; and
-        again whenever a wave has ended. With ``cancel=True`` all rollouts start at once, it is asked each time that one
-        ends, and the count of ``More`` does not matter. Where all have ended, it is not asked any more.
+        It is called at the beginning of each round, without candidates, and must then return ``More(first wave)``; and
+        again whenever a wave has ended. With ``cancel=True`` all rollouts start at once, it is called each time that
+        one ends, and the count of ``More`` is ignored. Once all have ended, it is not called any more.
 
         Args:
-            candidates: the rollouts that ended, by index; none that failed or was cancelled.
-            running: how many are under way.
-            n: how many can have ended in the end: those planned, less those that failed or were cancelled. So
-                ``n - len(candidates)`` are still to come.
+            candidates: the rollouts that ended, in index order, without failed and cancelled ones.
+            running: how many are running.
+            n: how many rollouts can end: the planned ones without those that failed or were cancelled. So
+                ``n - len(candidates)`` may still end.
         """
         ...
 

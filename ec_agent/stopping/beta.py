@@ -1,4 +1,4 @@
-"""The Beta rule of adaptive consistency."""
+"""``Beta``: the Beta rule of adaptive consistency."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ec_agent.support.checks import checked, number, or_none
 
 @dataclass(frozen=True, slots=True)
 class Beta(VotePlan):
-    """Stop where the leading answer is likely enough to be more frequent than the next one.
+    """Stop when the leading answer is likely enough to be more frequent than the next one.
 
     With ``v1`` and ``v2`` votes, that is ``1 - I_0.5(v1 + 1, v2 + 1) >= confidence``: the chance that of the two the
     first has the larger share, if every share was as likely as any other beforehand. At .8 two votes of two are enough,
@@ -28,8 +28,8 @@ class Beta(VotePlan):
 
     Attributes:
         confidence: above 0.5, less than 1.
-        waves: how many rollouts to look at first, how many to add next ...; the last number is repeated up to n.
-            ``None``: each time as few as could settle it, which costs no token more than one at a time.
+        waves: how many rollouts to start first, how many to add next, and so on; the last number is repeated up to n.
+            ``None``: each time as few as could settle it, which costs no more tokens than one at a time.
         normalize: makes final actions comparable, as for a vote.
 
     Raises:
@@ -53,11 +53,11 @@ class Beta(VotePlan):
         check_normalize(self.normalize)
 
     def settled(self, votes: Votes) -> bool:
-        """Whether the leading answer is likely enough to lead the next one."""
+        """Whether the leading answer is likely enough to be the more frequent of the first two."""
         return leads(votes.leader, votes.second) >= self.confidence
 
     def said(self, votes: Votes) -> str:
-        """How likely that is."""
+        """Return the votes of the first two answers, and how likely the first is to be the more frequent."""
         chance = leads(votes.leader, votes.second)
         return f"the leading answer has {votes.leader} votes and the next {votes.second}: {chance:.2f} by the Beta rule"
 

@@ -1,4 +1,4 @@
-"""Counting answers as ``MajorityVote`` does, and the plans that look at nothing but the counts."""
+"""Count answers as ``MajorityVote`` does; the base class of plans that look only at these counts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ec_agent.stopping.waves import WavePlan
 
 
 def counted(candidates: Sequence[Candidate], normalize: Normalize) -> list[tuple[int, ...]]:
-    """The rollouts of each answer, the most frequent answer first; of equal ones that which was seen first.
+    """Group the rollouts by their answers, the most frequent answer first; of equally frequent ones, the first seen.
 
     Args:
         candidates: rollouts that ended, by index.
-        normalize: what makes answers comparable.
+        normalize: makes answers comparable.
 
     Returns:
-        Indices, ascending, a tuple for each answer. Who has no vote is in none.
+        A tuple of ascending indices for each answer. A rollout without a vote is in none of them.
 
     Raises:
         ConfigError: ``normalize`` failed, or returned something unhashable.
@@ -39,10 +39,10 @@ class Votes:
 
     Attributes:
         leader: votes of the leading answer.
-        since: the lowest index that gave it.
-        rivals: the same of each other answer.
+        since: the lowest index of the rollouts that gave it.
+        rivals: votes and lowest index of each other answer.
         to_come: how many rollouts may still vote.
-        unseen: the lowest index that one of these may have.
+        unseen: the lowest index that one of the rollouts still to come may have.
     """
 
     leader: int
@@ -53,7 +53,7 @@ class Votes:
 
     @classmethod
     def of(cls, answers: Sequence[tuple[int, ...]], candidates: Sequence[Candidate], running: int, n: int) -> Votes:
-        """From ``counted(candidates, ...)``, and what a plan is given."""
+        """Make it from the result of ``counted(candidates, ...)`` and the arguments of ``StoppingPlan.enough``."""
         there = {candidate.index for candidate in candidates}
         behind = max(there, default=-1) + 1  # rollouts start by index: where none is under way, all come after these
         unseen = behind if not running else next(index for index in range(behind + 1) if index not in there)
@@ -72,15 +72,15 @@ class Votes:
         return max((count for count, _ in self.rivals), default=0)
 
     def with_more(self, count: int) -> Votes:
-        """How it would stand if so many more gave the leading answer; where there is none, they make one."""
+        """Return the votes if ``count`` more rollouts gave the leading answer, or an answer at all if there is none."""
         return replace(self, leader=self.leader + count, to_come=self.to_come - count, unseen=self.unseen + count)
 
 
 class VotePlan(WavePlan):
-    """A plan that looks at the counts of answers alone.
+    """Base class of plans that look only at the counts of answers.
 
-    Without ``waves`` it starts as few as could settle it: before they have ended it could not stop, so it costs no
-    token more than one rollout at a time, and takes less time.
+    Without ``waves``, a plan starts the smallest number of rollouts that could settle the vote. It could not stop
+    before these have ended, so this costs no more tokens than one rollout at a time, and takes less time.
     """
 
     __slots__ = ()
@@ -89,20 +89,20 @@ class VotePlan(WavePlan):
 
     @abstractmethod
     def settled(self, votes: Votes) -> bool:
-        """Whether no more are needed."""
+        """Whether the votes are enough to stop."""
 
     @abstractmethod
     def said(self, votes: Votes) -> str:
-        """What was seen, where it is settled."""
+        """Return the reason for stopping, for votes that are settled."""
 
     def seen(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | None:
-        """Whether the counts settle it."""
+        """Return ``Stop`` if the votes are settled."""
         answers = counted(candidates, self.normalize)
         votes = Votes.of(answers, candidates, running, n)
         return Stop(self.said(votes), among=answers[0]) if answers and self.settled(votes) else None
 
     def few(self, candidates: Sequence[Candidate], running: int, n: int) -> int:
-        """As few as could settle it, if all of them gave the leading answer."""
+        """Return the smallest number of rollouts that would settle the vote if all of them gave the leading answer."""
         votes = Votes.of(counted(candidates, self.normalize), candidates, running, n)
         counts = (count for count in range(1, votes.to_come) if self.settled(votes.with_more(count)))
         return next(counts, max(1, votes.to_come))

@@ -1,4 +1,4 @@
-"""Out of reach: no rollout still to come can change the majority vote."""
+"""``OutOfReach``: stop when no rollout still to come can change the majority vote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ec_agent.support.checks import checked, or_none
 
 @dataclass(frozen=True, slots=True)
 class OutOfReach(VotePlan):
-    """Stop where the leading answer has won the majority vote, whatever the rollouts still to come would say.
+    """Stop when the leading answer has won the majority vote, whatever the rollouts still to come would answer.
 
     It is no bet. Beside ``MajorityVote`` with the same ``normalize``, rollouts that would have ended as they did, and
     waves, the winner is the very rollout that all n would have made it: its answer and its index, ties broken as that
@@ -24,9 +24,9 @@ class OutOfReach(VotePlan):
     ties in another way, and nothing of other selectors: there it is ``Agreement`` with a majority of n.
 
     Attributes:
-        waves: how many rollouts to look at first, how many to add next ...; the last number is repeated up to n.
-            ``None``: each time as few as could settle it, at n = 8 four, then at most two at once. That costs no token
-            more than one at a time.
+        waves: how many rollouts to start first, how many to add next, and so on; the last number is repeated up to n.
+            ``None``: each time as few as could settle it, at n = 8 four, then at most two at once. That costs no more
+            tokens than one at a time.
         normalize: makes final actions comparable, as for the vote.
 
     Raises:
@@ -46,7 +46,7 @@ class OutOfReach(VotePlan):
         check_normalize(self.normalize)
 
     def settled(self, votes: Votes) -> bool:
-        """Whether every other answer, one not yet given included, stays behind if all those to come gave it."""
+        """Whether every other answer, also one not yet given, would lose even if all those to come gave it."""
 
         def stays_behind(count: int, since: int) -> bool:
             most = count + votes.to_come
@@ -55,7 +55,7 @@ class OutOfReach(VotePlan):
         return all(stays_behind(*rival) for rival in (*votes.rivals, (0, votes.unseen)))
 
     def said(self, votes: Votes) -> str:
-        """Who leads by how much."""
+        """Return the votes of the first two answers, and how many rollouts are still to come."""
         return (
             f"{votes.leader} rollouts agree and {votes.second} on the next answer: the {votes.to_come} still to come "
             "cannot change the majority"

@@ -1,4 +1,4 @@
-"""All ready plans by name."""
+"""The stopping plans of this package, by name."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ PLANS: Mapping[str, type[WavePlan]] = MappingProxyType(
 
 
 def plan_named(name: str, **settings: Any) -> StoppingPlan:
-    """The plan of that name.
+    """Make a stopping plan by its name.
 
     Args:
         name: a name in ``PLANS``.
-        **settings: its settings where they are not the default ones: ``waves=[4, 1]``. A ``selector`` or ``normalize``
+        **settings: settings that differ from the defaults, such as ``waves=[4, 1]``. A ``selector`` or ``normalize``
             among them may be a name in ``SELECTORS`` or ``NORMALIZERS``, or a dict of ``name`` and its settings.
 
     Raises:
-        ConfigError: there is no such plan, it has no such setting, or a setting is out of range.
+        ConfigError: no plan has this name, the plan has no such setting, or a setting is out of range.
     """
     kind = PLANS.get(text("the name of a stopping plan", name))
     if kind is None:

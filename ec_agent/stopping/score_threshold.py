@@ -1,4 +1,4 @@
-"""A threshold on a score: the first rollout that is good enough is taken."""
+"""``ScoreThreshold``: stop at the first rollout whose score is good enough."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from ec_agent.support.checks import checked, number, or_none, refusal
 
 @dataclass(frozen=True, slots=True)
 class ScoreThreshold(WavePlan):
-    """Stop at the first rollout whose score is good enough, and take it; of several in one wave the selector chooses.
+    """Stop at the first rollout whose score is good enough; it wins. If a wave has several, the selector chooses.
 
     The threshold comes from *other* tasks of the same model: a quantile of the scores of earlier rollouts, say, as
     ``ec-agent calibrate --stop`` finds it. It is a bet: that scores of other tasks say what is good on this one.
 
     A score must be a rollout's own. Votes are none, for they depend on the others. Entropy centroids are a rollout's
-    own once it has ended, but they are positions: where in *its* timeline a rollout was unsure. No threshold on them
-    is known that means the same from task to task, so they are refused.
+    own once it has ended, but they are positions in *its* timeline. No threshold on them is known that means the same
+    from task to task, so they are refused.
 
     Attributes:
-        threshold: the score to reach, in the unit of the selector's scores; whether to be above or below it, the
-            selector's ``lower_is_better`` says. A score equal to it is enough.
-        selector: what scores: a ``ScoreSelector``. It need not be the one that chooses.
-        waves: how many rollouts to look at first, how many to add next ...; the last number is repeated up to n.
+        threshold: the score to reach, in the unit of the selector's scores. A score equal to it is enough; the
+            selector's ``lower_is_better`` says whether higher or lower scores are.
+        selector: the ``ScoreSelector`` that scores; another selector may choose the winner.
+        waves: how many rollouts to start first, how many to add next, and so on; the last number is repeated up to n.
             ``None``: one at a time.
 
     Raises:
@@ -55,18 +55,18 @@ class ScoreThreshold(WavePlan):
 
     @property
     def name(self) -> str:
-        """What it is called in tables: the score and its threshold, and the waves where they are given."""
+        """The plan's name in tables: the score, the threshold, and the waves if they are given."""
         sign = "<=" if self.selector.lower_is_better else ">="
         waves = "" if self.waves is None else f", waves={self.waves}"
         return f"{self.label}({self.selector.name} {sign} {self.threshold:.6g}{waves})"
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """What its selector reads."""
+        """The per-token signals that its selector reads."""
         return self.selector.signals
 
     def seen(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | None:
-        """Whether a score is good enough. One that rests on too few tokens (less than half of them) is not."""
+        """Return ``Stop`` if a score is good enough. Scores of fewer than half of a rollout's tokens do not count."""
         scores = {candidate.index: self.score(candidate) for candidate in candidates}
         good = {index: score for index, score in scores.items() if score is not None and self.passes(score)}
         if not good:
@@ -79,7 +79,7 @@ class ScoreThreshold(WavePlan):
         return score <= self.threshold if self.selector.lower_is_better else score >= self.threshold
 
     def score(self, candidate: Candidate) -> float | None:
-        """The candidate's score; ``None`` where it has none that could stop anything."""
+        """Return the candidate's score; ``None`` if it has none, or one of fewer than half of its tokens."""
         signal = leading(self.selector.signals)
         if signal is not None and unscored(candidate.trajectory, signal) is not None:
             return None

@@ -1,4 +1,4 @@
-"""Stopping plans as a command line has them: ``agreement:4,4``, ``agreement:2,2,4:threshold=0.75``."""
+"""Read and write stopping plans as on a command line: ``agreement:4,4``, ``agreement:2,2,4:threshold=0.75``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ HOW = "write a plan's name, its waves, its settings: agreement, agreement:4,4, a
 
 
 def plan_in(spelled: str) -> StoppingPlan:
-    """The plan that a command line names.
+    """Make the plan that is given on a command line.
 
     Args:
-        spelled: a name in ``PLANS``; behind colons its waves, and settings that are not the default ones.
+        spelled: a name in ``PLANS``, then, each after a colon, its waves and settings that differ from the defaults.
 
     Raises:
-        ConfigError: there is no such plan, it has no such setting, or a value is out of range.
+        ConfigError: no plan has this name, the plan has no such setting, or a value is out of range.
     """
     name, *parts = (
         part.strip() for part in text("a stopping plan", spelled, f"its name: {', '.join(PLANS)}").split(":")
@@ -43,7 +43,7 @@ def plan_in(spelled: str) -> StoppingPlan:
 
 
 def spelled(plan: StoppingPlan) -> str:
-    """How a command line names the plan; of one that no line can name, its name in tables."""
+    """Return the plan as a command line gives it; if none can, its name in tables."""
     settings = settings_of(plan)
     if settings is None:
         return name_of(plan)
@@ -58,9 +58,9 @@ def spelled(plan: StoppingPlan) -> str:
 
 
 def settings_of(plan: StoppingPlan) -> dict[str, Any] | None:
-    """What ``plan_named`` makes the plan of, as plain JSON: its name, and what differs from the defaults.
+    """Return the arguments with which ``plan_named`` makes this plan, as plain JSON.
 
-    ``None`` for a plan of one's own, and for one with a function or a selector that has no name.
+    ``None`` for a plan of your own, and for one with a function or a selector that has no name.
     """
     if not isinstance(plan, WavePlan) or PLANS.get(plan.label) is not type(plan):
         return None
@@ -78,7 +78,7 @@ def settings_of(plan: StoppingPlan) -> dict[str, Any] | None:
 
 
 def _named(value: Any) -> Any:
-    """A selector or a normalize as plain JSON, where its name and its settings say all; else the value itself."""
+    """Return a selector or ``normalize`` of this package as its name and settings; any other value as it is."""
     label = str(getattr(value, "label", ""))
     if type(value) not in (SELECTORS.get(label), NORMALIZERS.get(label)):
         return value

@@ -1,4 +1,4 @@
-"""The plans that go in waves: how many rollouts are looked at first, and how many are added each time."""
+"""The base class of plans that start rollouts in waves: how many first, and how many are added each time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from ec_agent.support.checks import refusal, several, whole
 
 
 class WavePlan(ABC):
-    """A plan with a label, which looks whenever a wave has ended; those that derive from it are dataclasses.
+    """Base class of plans that look at the rollouts whenever a wave has ended. Subclasses are dataclasses.
 
-    It says nothing before as many rollouts have *ended* as the first wave has; for those that failed others are
-    started, as far as n goes. A list of waves shorter than n is continued by its last number, a longer one is cut.
+    A plan never stops before as many rollouts have *ended* as are in the first wave; failed ones are replaced, as long
+    as fewer than n were started. If the waves add up to less than n, the last number is repeated; if to more, they are
+    cut at n.
 
     Attributes:
-        label: its name in ``PLANS``.
-        waves: the sizes of the waves, or ``None`` for what ``usual_waves`` or ``few`` says.
+        label: the plan's name in ``PLANS``.
+        waves: the sizes of the waves; ``None`` for those of ``usual_waves``, or of ``few``.
     """
 
     __slots__ = ()
@@ -31,23 +32,23 @@ class WavePlan(ABC):
 
     @property
     def name(self) -> str:
-        """What it is called in tables: the label, and the settings that are not the default ones."""
+        """The plan's name in tables: the label, then the settings that differ from the defaults."""
         return told_name(self)
 
     def usual_waves(self, n: int) -> Sequence[int]:
-        """The waves where none are given; none for ``few`` at a time."""
+        """Return the waves to use if none are given; empty if ``few`` decides each time."""
         return ()
 
     def few(self, candidates: Sequence[Candidate], running: int, n: int) -> int:
-        """How many to add where there are no waves: one."""
+        """Return how many rollouts to start next if there are no waves: one."""
         return 1
 
     @abstractmethod
     def seen(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | None:
-        """The verdict on the rollouts that ended, at least as many as the first wave has; ``None`` to go on."""
+        """Judge the rollouts that ended, at least as many as are in the first wave; return ``None`` to go on."""
 
     def enough(self, candidates: Sequence[Candidate], running: int, n: int) -> Stop | More:
-        """``Stop`` where ``seen`` says so, else what is missing of the next wave."""
+        """Return what ``seen`` says if it stops; otherwise ``More`` with the number missing from the next wave."""
         waves = self.waves or self.usual_waves(n)
         if len(candidates) >= (waves[0] if waves else 1):
             stop = self.seen(candidates, running, n)
@@ -57,7 +58,7 @@ class WavePlan(ABC):
 
 
 def until_next(waves: Sequence[int], ended: int) -> int:
-    """How many rollouts are missing until the next wave is whole, where so many have ended."""
+    """Return how many rollouts are missing from the next wave, if ``ended`` have ended so far."""
     whole_at = 0
     for wave in waves:
         whole_at += wave
@@ -67,10 +68,10 @@ def until_next(waves: Sequence[int], ended: int) -> int:
 
 
 def waves_of(name: str, value: Any) -> tuple[int, ...]:
-    """Sizes of waves, looked at.
+    """Check the sizes of waves and return them as a tuple.
 
     Raises:
-        ConfigError: they are no whole numbers of at least 1, or there are none.
+        ConfigError: they are not whole numbers of at least 1, or the list is empty.
     """
     rather = "a list of whole numbers of at least 1, such as [4, 1]"
     given = tuple(whole(f"a wave in {name}", each) for each in several(name, value, Integral, rather))
