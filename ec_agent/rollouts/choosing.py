@@ -116,14 +116,7 @@ def choose(
     ranking = _checked(rank(options.selector, candidates, among), candidates, options)
     notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
     if not ranking.order:
-        notes.append("no rollout could be scored, so the first that ended was taken; each candidate's reason says why")
-        # If all rollouts ask a person before they call a model, there is nothing to choose yet.
-        asks = all(r["end"]["kind"] == "interrupt" and not r["calls"] for r in records if not r["error"])
-        unasked = not any(asked_a_model(record) for record in records if not record["error"])
-        if unasked and not asks:
-            notes[-1] = NOTHING_TO_CHOOSE_BY
-        if options.on_unscored == "raise" and not asks and not unasked and among is None:
-            _raise_none_scored(candidates, records, ranking, options)
+        notes.append(_note_none_ranked(candidates, records, ranking, options, may_raise=among is None))
     scored = len(ranking.order) if among is None else sum(candidate.eligible for candidate in candidates)
     if options.limits.quorum is not None and scored < options.limits.quorum:
         _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
@@ -148,6 +141,25 @@ def choose(
         **_counts(every, n),
         stopped=None if stop is None else stop.reason,
     )
+
+
+def _note_none_ranked(
+    candidates: Sequence[Candidate], records: Sequence[Record], ranking: Ranking, options: Options, *, may_raise: bool
+) -> str:
+    """Return the receipt's note for a ranking without an order.
+
+    Raises:
+        NoScoredRolloutError: the options want it, ``may_raise`` allows it, and there was something to score.
+    """
+    ended = [record for record in records if not record["error"]]
+    # If all rollouts ask a person before they call a model, there is nothing to choose yet.
+    asks = all(record["end"]["kind"] == "interrupt" and not record["calls"] for record in ended)
+    if not asks:
+        if not any(asked_a_model(record) for record in ended):
+            return NOTHING_TO_CHOOSE_BY
+        if options.on_unscored == "raise" and may_raise:
+            _raise_none_scored(candidates, records, ranking, options)
+    return "no rollout could be scored, so the first that ended was taken; each candidate's reason says why"
 
 
 def _counts(records: Sequence[Record], n: int) -> dict[str, Any]:
