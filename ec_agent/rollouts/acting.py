@@ -277,20 +277,20 @@ def _carried_out(
     fleeting = question.fleeting.get(record["index"])
     attempt = Attempt(question, {**start, "thread": record["end"]["thread"]}, config, calls)
     yield from run(attempt)
-    assert attempt.committing is not None
-    yield from attempt.committing.wait_until_idle()
+    assert attempt.winner_gate is not None
+    yield from attempt.winner_gate.wait_until_idle()
     done = yield from record_of(attempt)
     if done["error"] is not None:
-        raise _after(question.errors[record["index"]], attempt.committing.done())
-    if done["end"]["kind"] == "interrupt" and attempt.committing.several_open:
+        raise _after(question.errors[record["index"]], attempt.winner_gate.done())
+    if done["end"]["kind"] == "interrupt" and attempt.winner_gate.several_open:
         raise CommitError(CONFUSABLE)
-    if done["end"]["kind"] != "interrupt" and not attempt.committing.complete:
+    if done["end"]["kind"] != "interrupt" and not attempt.winner_gate.complete:
         if question.options.continue_after_commit:
             raise CommitError(_ELSEWHERE)
         if fleeting is not None:
             question.fleeting[record["index"]] = fleeting
         return (yield from _called(question, record, calls, config))
-    return {**done, "end": {**done["end"], "carried": True, "done": attempt.committing.done()}}
+    return {**done, "end": {**done["end"], "carried": True, "done": attempt.winner_gate.done()}}
 
 
 def _after(error: Exception, done: Sequence[Done]) -> Exception:

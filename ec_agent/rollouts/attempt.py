@@ -91,11 +91,11 @@ class Attempt:
         self.ran = ran or Ran(self.thread)
         self._asking: list[AIMessage] = []
         self.gate = self._new_gate()
-        self.committing = CommitGate(calls, question.once, self.gate) if calls is not None else None
+        self.winner_gate = CommitGate(calls, question.once, self.gate) if calls is not None else None
         # An attempt that acts is never stopped early, and has no limits: what was chosen is carried out.
         self.executors = question.executors if calls is None else NO_EXECUTORS
         self.left = self.broken_off = False
-        self.halts = [self._stop_if_left, (self.committing or self.gate).halt]
+        self.halts = [self._stop_if_left, (self.winner_gate or self.gate).halt]
         limits, budget = (options.limits, question.budget) if calls is None else (Limits(), Budget(None))
         self.brake = brake
         self.meter = Meter(limits, budget, self.halts, current_recorder.get())
@@ -192,8 +192,8 @@ class Attempt:
     @property
     def failure(self) -> Exception | None:
         """The attempt's error, also if the agent has caught it; ``None`` without one."""
-        if self.committing is not None and self.committing.failure is not None:
-            return self.committing.failure
+        if self.winner_gate is not None and self.winner_gate.failure is not None:
+            return self.winner_gate.failure
         if self.recorder.failure is not None:
             return self.recorder.failure
         return self.meter.timeout() if self.late else self.error

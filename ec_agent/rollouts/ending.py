@@ -55,7 +55,7 @@ def _come_to_its_end(attempt: Attempt) -> Plan[Record]:
             raise  # a message of a call in another process came without logprobs
         attempt.question.errors[attempt.index] = attempt.error = error
         record = _record(attempt, error=described(error), end={"kind": "failed"}, calls=_counted(attempt))
-        if attempt.committing is None:
+        if attempt.winner_gate is None:
             yield from attempt.question.leave(attempt.index)
         return record
 
@@ -82,7 +82,7 @@ def _park(attempt: Attempt, end: End) -> Plan[None]:
 
 def _park_memory(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None]:
     left, proposal = saver.left(), attempt.gate.proposal
-    if proposal is not None and end["kind"] == "commit" and attempt.committing is None:
+    if proposal is not None and end["kind"] == "commit" and attempt.winner_gate is None:
         # A nested graph was stopped in the middle, at a call whose result it will never get. Its memory must not keep
         # that state: the next turn would start from a call without an answer.
         within = lasting(proposal.task)
@@ -91,7 +91,7 @@ def _park_memory(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None
             left = {namespace: tuples for namespace, tuples in left.items() if namespace not in halved}
     if not left:
         return
-    carried = " committed" if attempt.committing is not None else ""
+    carried = " committed" if attempt.winner_gate is not None else ""
     end["memory"] = attempt.question.thread(attempt.start["round"], f"{attempt.index}{carried} memory")
     kept = memory_saver()
     drive(copied([found for tuples in left.values() for found in tuples], kept, attempt.thread))

@@ -113,9 +113,9 @@ def _tidied(attempt: Attempt, value: Any) -> Any:
 
 def _end(attempt: Attempt) -> End:
     question, proposal = attempt.question, attempt.gate.proposal
-    carried = " committed" if attempt.committing is not None else ""
+    carried = " committed" if attempt.winner_gate is not None else ""
     thread = question.thread(attempt.start["round"], f"{attempt.index}{carried}")
-    open_still = attempt.committing is not None and not attempt.committing.complete
+    open_still = attempt.winner_gate is not None and not attempt.winner_gate.complete
     # While a call is open and asks a person, a parallel branch that has stopped must wait: the question comes first.
     if proposal is not None and not (open_still and attempt.interrupts):
         # The step may be resumed only if it does not call the model again: the model might choose another action.
@@ -139,20 +139,20 @@ def _end(attempt: Attempt) -> End:
                 "middleware raise GraphBubbleUp again, or leave continue_after_commit out"
             )
         return end
-    done = attempt.committing is not None and attempt.committing.complete
+    done = attempt.winner_gate is not None and attempt.winner_gate.complete
     if (interrupts := attempt.interrupts) or (not done and attempt.pauses):
-        if attempt.committing is not None and not interrupts:
+        if attempt.winner_gate is not None and not interrupts:
             raise CommitError(_PAUSED_TOOL)
         if not interrupts and not question.parking.lasting:
             return {"kind": "answer", "paused": True}
-        if question.options.environment is not None and attempt.committing is None:
+        if question.options.environment is not None and attempt.winner_gate is None:
             raise RolloutInterruptedError(
                 "the rollout stopped at an interrupt() or a breakpoint, and its environment cannot be kept open until "
                 "it goes on; ask people in a node of the outer graph, after the selection"
             )
         asked: End = {"kind": "interrupt", "interrupts": interrupts}
-        return {**asked, "thread": thread} if attempt.committing is None else asked
-    if attempt.committing is not None and (attempt.log.interrupts or attempt.paused):
+        return {**asked, "thread": thread} if attempt.winner_gate is None else asked
+    if attempt.winner_gate is not None and (attempt.log.interrupts or attempt.paused):
         rest: End = {"kind": "rest", "paused": attempt.paused}
         return {**rest, "thread": thread} if question.options.continue_after_commit else rest
     return {"kind": "answer"}
@@ -214,7 +214,7 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
 
 def _talk(attempt: Attempt, end: End, written: Writes) -> list[Any] | None:
     """Return the new messages of the conversation in which the rollout stopped, with their state key."""
-    talk = attempt.committing.talk if attempt.committing is not None else None
+    talk = attempt.winner_gate.talk if attempt.winner_gate is not None else None
     proposal = attempt.gate.proposal
     if proposal is not None and not (proposal.made_up and attempt.question.executes and end.get("repeatable")):
         key, messages = proposal.talk or (MESSAGES, [])
@@ -253,8 +253,8 @@ def _left(attempt: Attempt, end: End) -> list[Any]:
     left: list[Any] = [attempt.command]
     if attempt.saver is not None and end["kind"] != "answer":
         left += nested_states(attempt.saver, attempt.thread)
-    if attempt.committing is not None:
-        left.append(attempt.committing.talk)
+    if attempt.winner_gate is not None:
+        left.append(attempt.winner_gate.talk)
     if (proposal := attempt.gate.proposal) is not None:
         left += [proposal.talk, proposal.message]
     return left

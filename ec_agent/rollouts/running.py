@@ -55,7 +55,7 @@ def _run(attempt: Attempt) -> Plan[None]:
     question, parked = attempt.question, attempt.start.get("thread")
     question.ran.add(attempt.index)
     with _keeping_errors(attempt):
-        if attempt.committing is None:
+        if attempt.winner_gate is None:
             question.budget.check("not started")
         exact = question.agent.needs_saver and parked is None
         attempt.saver = saver_for(question.memory, attempt.thread, exact)
@@ -67,21 +67,21 @@ def _run(attempt: Attempt) -> Plan[None]:
     if attempt.error is None:
         with _keeping_errors(attempt), _inside(attempt):
             yield attempt.bounded(Step(partial(_stream, attempt), partial(_astream, attempt)))
-            while attempt.committing is not None and attempt.interrupts and len(attempt.answers) > 1:
-                yield from _next_answers(attempt, attempt.committing)
+            while attempt.winner_gate is not None and attempt.interrupts and len(attempt.answers) > 1:
+                yield from _next_answers(attempt, attempt.winner_gate)
                 yield attempt.bounded(Step(partial(_stream, attempt), partial(_astream, attempt)))
         attempt.late = attempt.meter.expired
 
 
-def _next_answers(attempt: Attempt, committing: CommitGate) -> Plan[None]:
+def _next_answers(attempt: Attempt, gate: CommitGate) -> Plan[None]:
     """Prepare for the next answer, for a tool that asks several questions.
 
     LangGraph runs the tool from its start for each answer, also for those given before. So the run is repeated, with
     one answer more each time.
     """
     assert attempt.saver is not None
-    yield from committing.wait_until_idle()
-    committing.start_over()
+    yield from gate.wait_until_idle()
+    gate.start_over()
     attempt.log.resumed(finished_in(attempt.saver, attempt.thread, attempt.question.agent.state_keys))
     attempt.held = {}
     del attempt.answers[0]
@@ -110,7 +110,7 @@ def _inside(attempt: Attempt) -> Iterator[None]:
             unobserved(),
             recording(attempt.recorder),
             set_here((current_lead, attempt.recorder.lead)),
-            gated(attempt.committing or attempt.gate),
+            gated(attempt.winner_gate or attempt.gate),
             world,
             attempt.executors.only_these(),
             sending_as_alone(attempt.thread, attempt.question.given),
@@ -139,7 +139,7 @@ def _keeping_errors(attempt: Attempt) -> Iterator[None]:
         task = asyncio.current_task() if on_loop() else None
         if task is None or task.cancelling():
             # The outer run was cancelled. Threads of the agent cannot be cancelled: they stop at their next call.
-            attempt.broken_off = attempt.committing is None
+            attempt.broken_off = attempt.winner_gate is None
             raise
         attempt.error = RolloutCancelledError(
             f"code inside the rollout cancelled it ({error!r}); find the code that cancels its own task"
