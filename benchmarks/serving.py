@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from benchmarks.data import completion_of, drawn_logprobs
 TOKENS = 2_000
 KINDS = {"plain": False, "bytes": True}
 """The first part of a path, and whether candidates come with their ``bytes``; under ``none`` no logprobs come."""
+WORDS = 300
+"""Tokens of the answers under ``short``, which have no logprobs, and of which no two are equal."""
 
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The endpoint's address, to which ``/plain/v1``, ``/bytes/v1`` or ``/none/v1`` is added."""
+    """The endpoint's address, to which ``/plain/v1``, ``/bytes/v1``, ``/none/v1`` or ``/short/v1`` is added."""
     command = [sys.executable, "-m", "benchmarks.serving"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -36,6 +39,14 @@ def bare(body: bytes) -> bytes:
     for choice in whole["choices"]:
         choice["logprobs"] = None
     return json.dumps(whole).encode()
+
+
+def short_answers() -> Iterator[bytes]:
+    """Chat completions without logprobs. A third of them agree on the number they end with."""
+    whole = json.loads(bare(completion_of(drawn_logprobs(WORDS))))
+    for number in range(96):
+        whole["choices"][0]["message"]["content"] = f"{number}:{' word' * (WORDS - 4)} so {number % 3}"
+        yield json.dumps(whole).encode()
 
 
 def streamed(body: bytes) -> list[bytes]:
@@ -61,7 +72,7 @@ def as_body(events: list[bytes]) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    answers: dict[tuple[str, bool], bytes]
+    answers: dict[tuple[str, bool], Iterator[bytes]]
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -69,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         stream = bool(asked.get("stream"))
-        answer = self.answers[self.path.split("/")[1], stream]
+        answer = next(self.answers[self.path.split("/")[1], stream])
         self.send_response(200)
         self.send_header("content-type", "text/event-stream" if stream else "application/json")
         self.send_header("content-length", str(len(answer)))
@@ -84,8 +95,9 @@ def main() -> None:
     streams = {kind: streamed(body) for kind, body in wholes.items()}
     wholes["none"], streams["none"] = bare(wholes["plain"]), list(map(bare, streams["plain"]))
     _Handler.answers = {
-        **{(kind, False): body for kind, body in wholes.items()},
-        **{(kind, True): as_body(events) for kind, events in streams.items()},
+        **{(kind, False): itertools.repeat(body) for kind, body in wholes.items()},
+        **{(kind, True): itertools.repeat(as_body(events)) for kind, events in streams.items()},
+        ("short", False): itertools.cycle(list(short_answers())),
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     print(server.server_port, flush=True)
