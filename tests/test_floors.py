@@ -21,6 +21,7 @@ FLOORS = [  # from the ground up; rooms of one floor do not import one another
     ["rollouts"],
     ["tracing", "visual"],
     ["traces"],
+    ["logs"],
     ["live", "evaluation"],
     ["cli"],
 ]

@@ -13,7 +13,7 @@ import ec_agent
 HOUSE = Path(ec_agent.__file__).parent
 ROOMS = {  # what may speak SQL, and of what
     "traces/sqlite/": "the store of traces that is there",
-    "traces/foreign/spool.py": "calls of logs in any order wait in a temporary file",
+    "logs/spool.py": "calls of logs in any order wait in a temporary file",
     "commits/journal.py": "the journal of commits in a file",
     "commits/ledger.py": "the rollouts' claims, in a file beside the journal",
     "environments/sqlite.py": "agents whose world is a SQLite database",

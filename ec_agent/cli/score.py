@@ -16,11 +16,11 @@ from ec_agent.cli.score_results import Results, Row, Troubles, print_table
 from ec_agent.cli.text import plain_console
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import CentroidEvaluator
+from ec_agent.logs import Found, found_in, opened
+from ec_agent.logs.bounds import Bounds
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.support.strict_json import strict_json
-from ec_agent.traces.foreign import Found, found_in, opened
-from ec_agent.traces.foreign.bounds import Bounds
 
 _LARGE = 20_000_000  # bytes; below, nobody waits
 

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from ec_agent.cli.text import plain_console, safe
 from ec_agent.errors import LogprobsError
+from ec_agent.logs.source import Remainder
 from ec_agent.selectors.validity import UNPLACED
 from ec_agent.support.escaping import clipped, shown
 from ec_agent.support.strict_json import strict_json
-from ec_agent.traces.foreign.source import Remainder
 
 _MOST_ROWS = 200  # in the table; --json prints all
 _MOST_TOLD = 10  # troubles in full

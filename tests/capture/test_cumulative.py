@@ -12,8 +12,8 @@ from ec_agent import best_of_n, record_calls
 from ec_agent.capture.shapes.cumulative import added
 from ec_agent.capture.transport import http_client
 from ec_agent.evaluator import trajectory_of
+from ec_agent.logs import found_in, opened
 from ec_agent.testing import logprobs_for
-from ec_agent.traces.foreign import found_in, opened
 
 
 def token(text, logprob, *others):

@@ -17,8 +17,8 @@ from told_streams import COUNT, ENTROPIES
 
 from ec_agent import Limits, best_of_n, record_calls, trajectory_of
 from ec_agent.capture.shapes import payload_of_message
+from ec_agent.logs import found_in, opened
 from ec_agent.testing import logprobs_for
-from ec_agent.traces.foreign import found_in, opened
 
 ENTRIES = logprobs_for(ENTROPIES)
 

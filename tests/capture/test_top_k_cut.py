@@ -17,7 +17,7 @@ from readings import ALL, completion, quick, signal
 from ec_agent import record_calls, token_entropy
 from ec_agent.capture.shapes import call_of, payload_of_response
 from ec_agent.capture.transport import http_client
-from ec_agent.traces.foreign import found_in, opened
+from ec_agent.logs import found_in, opened
 
 K = 3
 ROWS = {

@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-import ec_agent.cli.app as commands
+import ec_agent.cli.app_fetch as commands
 from ec_agent import Call, LowestCentroid, SQLiteJournal, TraceStore, Trajectory
 from ec_agent.cli import main
 from ec_agent.cli.app import app

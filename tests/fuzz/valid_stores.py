@@ -150,7 +150,7 @@ STORES = {
     "ec_agent.live.Board.hear": Case(lambda _: {"event": {}}, on=lambda _: Board()),
     "ec_agent.tracing.instrument": Case(),
     "ec_agent.tracing.flush": Case(),
-    "ec_agent.traces.foreign.opened": Case(
+    "ec_agent.logs.opened": Case(
         lambda folder: {"path": lines(folder)}, only=("path",), use=lambda source: source.head(10)
     ),
     "ec_agent.local.LocalServer": Case(lambda _: {}),

@@ -26,8 +26,8 @@ from stream_mutations import Stream
 
 from ec_agent import EcAgentError, EcAgentWarning, record_calls
 from ec_agent.capture.transport import AsyncEntropyTransport, EntropyTransport
+from ec_agent.logs import found_in, opened
 from ec_agent.numbers.trajectory import Trajectory
-from ec_agent.traces.foreign import found_in, opened
 
 SIGNALS = ("entropy", "surprisal")
 FORMS = ("lines", "array", "event stream")

@@ -9,7 +9,7 @@ import pytest
 from fake_openai import MODEL
 from told_streams import COUNT, ENTROPIES, chunk, last, tokens, usage
 
-from ec_agent.traces.foreign import found_in, opened
+from ec_agent.logs import found_in, opened
 
 CACHED = {"prompt_tokens_details": {"cached_tokens": 4}}
 BODY = tokens()

@@ -10,9 +10,9 @@ from inspect_ai.event import ModelEvent
 from inspect_ai.tool import ToolFunction
 
 from ec_agent.capture.shapes import call_of, payload_of_response
+from ec_agent.logs.inspect_events import of_the_agent
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.numbers.trajectory import Call, Trajectory
-from ec_agent.traces.inspect_events import of_the_agent
 
 
 def trajectory_of_events(

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from ec_agent.traces.foreign.bounds import BoundError, Bounds, Depth
+from ec_agent.logs.bounds import BoundError, Bounds, Depth
 
 _PIECE = 1 << 16
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:', re.DOTALL)

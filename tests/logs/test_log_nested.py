@@ -13,8 +13,8 @@ from langchain_core.outputs import ChatGeneration
 
 from ec_agent import CentroidEvaluator, trajectory_of
 from ec_agent.cli.app import app
+from ec_agent.logs import found_in, opened
 from ec_agent.testing import Reply, logprobs_for, message_of
-from ec_agent.traces.foreign import found_in, opened
 
 FIRST, SECOND = [2.0, 0.1, 0.1], [0.1, 1.0]
 

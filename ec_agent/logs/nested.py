@@ -22,7 +22,7 @@ from ec_agent.capture.shapes import (
     plain_message,
 )
 from ec_agent.capture.shapes.parts import key_of
-from ec_agent.traces.foreign.bounds import Bounds
+from ec_agent.logs.bounds import Bounds
 
 ASKED = frozenset({"messages", "request", "input", "inputs", "prompt", "prompts"})
 """Keys whose values are what a model was asked. They may hold earlier answers of the model."""

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from ec_agent.logs import found_in, opened
 from ec_agent.testing import logprobs_for
-from ec_agent.traces.foreign import found_in, opened
 
 
 def told(path):

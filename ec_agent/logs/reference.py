@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
+from ec_agent.logs.base import ODD, Found, Reader
+from ec_agent.logs.source import Source, Trouble, first_keys, values
 from ec_agent.numbers.trajectory import Trajectory
-from ec_agent.traces.foreign.base import ODD, Found, Reader
-from ec_agent.traces.foreign.source import Source, Trouble, first_keys, values
 
 _ENTROPIES = "entropy_sequence"
 
@@ -42,8 +42,6 @@ def _rollout(record: Any, place: int) -> Found:
 
 
 READER = Reader(
-    name="reference",
-    looks="entropy_results.jsonl (or .json) of the method's reference code",
     # This key comes after the answer's text and tokens, so many bytes are read. Only the number of keys is limited.
     knows=lambda source: _ENTROPIES in itertools.islice(first_keys(source), 100),
     read=_read,

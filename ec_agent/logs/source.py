@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from ec_agent.errors import LogprobsError
+from ec_agent.logs.bounds import BoundError, Bounds, bounded_lines
+from ec_agent.logs.splitting import Ending, elements_of, keys_of
 from ec_agent.support.checks import cause_of, file_path
-from ec_agent.traces.foreign.bounds import BoundError, Bounds, bounded_lines
-from ec_agent.traces.foreign.splitting import Ending, elements_of, keys_of
 
 _FIRST_LINE = 1 << 20  # bytes read to recognise JSONL; with longer lines, the file name must end in .jsonl
 _BOM = b"\xef\xbb\xbf"

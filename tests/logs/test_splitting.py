@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ec_agent.cli.app import app
+from ec_agent.logs import found_in, opened
+from ec_agent.logs.bounds import BoundError, Bounds
+from ec_agent.logs.splitting import Ending, elements_of, keys_of
 from ec_agent.testing import logprobs_for
-from ec_agent.traces.foreign import found_in, opened
-from ec_agent.traces.foreign.bounds import BoundError, Bounds
-from ec_agent.traces.foreign.splitting import Ending, elements_of, keys_of
 
 WORDS = st.text(st.sampled_from('[]{},:"\\/\n aé孛'), max_size=6)
 NUMBERS = st.one_of(st.integers(), st.floats())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ec_agent.traces.foreign.base import Found, Reader
-from ec_agent.traces.foreign.source import Source, Trouble
+from ec_agent.logs.base import Found, Reader
+from ec_agent.logs.source import Source, Trouble
 from ec_agent.traces.opening import LONGEST_HEAD, is_trace_file, open_store
 
 
@@ -21,8 +21,6 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 
 
 READER = Reader(
-    name="traces",
-    looks="a trace file of ec-agent; the greedy baseline and failed rollouts are left out",
     knows=lambda source: is_trace_file(source.head(LONGEST_HEAD)),
     read=_read,
 )

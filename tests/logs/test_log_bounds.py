@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from ec_agent import LogprobsError
 from ec_agent.cli.app import app
+from ec_agent.logs import found_in, opened
+from ec_agent.logs.bounds import BoundError, Bounds, Depth
 from ec_agent.numbers.entropy_files import EntropyFile
 from ec_agent.testing import logprobs_for
-from ec_agent.traces.foreign import found_in, opened
-from ec_agent.traces.foreign.bounds import BoundError, Bounds, Depth
 
 if sys.version_info >= (3, 14):
     import zipfile as zstd_zipfile

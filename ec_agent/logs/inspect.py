@@ -17,12 +17,12 @@ from typing import Any
 
 from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
 from ec_agent.capture.shapes.reading import count
+from ec_agent.logs.base import ODD, Found, Reader
+from ec_agent.logs.bounds import BoundError, Bounds
+from ec_agent.logs.inspect_events import of_the_agent
+from ec_agent.logs.source import Source, Trouble, elements, first_keys
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call, Trajectory
-from ec_agent.traces.foreign.base import ODD, Found, Reader
-from ec_agent.traces.foreign.bounds import BoundError, Bounds
-from ec_agent.traces.foreign.source import Source, Trouble, elements, first_keys
-from ec_agent.traces.inspect_events import of_the_agent
 
 if sys.version_info >= (3, 14):
     import zipfile
@@ -138,8 +138,6 @@ def _knows(source: Source) -> bool:
 
 
 READER = Reader(
-    name="inspect",
-    looks="a log of Inspect (inspect_ai), .eval or .json, of models that were asked for logprobs",
     knows=_knows,
     read=_read,
 )

@@ -26,12 +26,12 @@ from ec_agent.capture.shapes import (
     payload_of_response,
     plain_message,
 )
+from ec_agent.logs.base import ODD, Found, Reader
+from ec_agent.logs.dropping import why_none
+from ec_agent.logs.source import Source, Trouble, first_keys, values
+from ec_agent.logs.spool import Spool
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call
-from ec_agent.traces.foreign.base import ODD, Found, Reader
-from ec_agent.traces.foreign.dropping import why_none
-from ec_agent.traces.foreign.source import Source, Trouble, first_keys, values
-from ec_agent.traces.foreign.spool import Spool
 
 _ENDED, _LACKING = "ended", "lacking"  # notes
 
@@ -117,8 +117,6 @@ def _first(alternatives: list[Any]) -> Payload | None:
 
 
 READER = Reader(
-    name="langsmith",
-    looks="runs exported from LangSmith, JSONL or a JSON array",
     knows=lambda source: "run_type" in itertools.islice(first_keys(source), 100),
     read=_read,
 )

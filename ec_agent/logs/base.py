@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ec_agent.errors import EcAgentError
+from ec_agent.logs.source import Source, Trouble
 from ec_agent.numbers.trajectory import Trajectory
-from ec_agent.traces.foreign.source import Source, Trouble
 
 ODD = (EcAgentError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """Errors that arise when a record has another form than a reader expects."""
@@ -34,16 +34,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader of one kind of log.
+    """A reader of one format of logs.
 
     Attributes:
-        name: its name for ``--format``.
-        looks: description of such a file, in words, for the help text.
         knows: function that tells whether a file is of this kind.
         read: function that yields the rollouts of a file. It reports records that cannot be read, and skips them.
     """
 
-    name: str
-    looks: str
     knows: Callable[[Source], bool]
     read: Callable[[Source, Trouble], Iterator[Found]]

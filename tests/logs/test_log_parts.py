@@ -11,9 +11,9 @@ from langchain_core.load import dumpd
 from langchain_core.messages import AIMessageChunk
 
 from ec_agent import LogprobsError, Trajectory, trajectory_of
+from ec_agent.logs import found_in, opened, responses
+from ec_agent.logs.bounds import Bounds
 from ec_agent.testing import logprobs_for
-from ec_agent.traces.foreign import found_in, opened, responses
-from ec_agent.traces.foreign.bounds import Bounds
 
 EARLY, LATE = [2.0, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 2.0]
 COUNTED = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}

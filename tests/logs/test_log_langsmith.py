@@ -13,8 +13,8 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
 
 from ec_agent import record_calls
+from ec_agent.logs import found_in, opened
 from ec_agent.testing import logprobs_for
-from ec_agent.traces.foreign import found_in, opened
 
 KEPT = {
     "id",

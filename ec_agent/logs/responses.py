@@ -23,12 +23,12 @@ from ec_agent.capture.shapes import (
 )
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import KEPT, trajectory_of
+from ec_agent.logs.base import ODD, Found, Reader
+from ec_agent.logs.bounds import BoundError, Bounds
+from ec_agent.logs.dropping import why_none
+from ec_agent.logs.nested import answers_within
+from ec_agent.logs.source import Source, Trouble, values
 from ec_agent.numbers.trajectory import Trajectory
-from ec_agent.traces.foreign.base import ODD, Found, Reader
-from ec_agent.traces.foreign.bounds import BoundError, Bounds
-from ec_agent.traces.foreign.dropping import why_none
-from ec_agent.traces.foreign.nested import answers_within
-from ec_agent.traces.foreign.source import Source, Trouble, values
 
 _NUMBER = int | float | None
 _PATIENCE = 100  # after an answer has ended, its token count may still follow; wait for this many records
@@ -206,9 +206,6 @@ class _Open:
 
 
 READER = Reader(
-    name="responses",
-    looks="JSON or JSONL: OpenAI's responses (Ollama's, Gemini's, llama.cpp's) or their streamed parts, Batch API "
-    "output, messages, entropies",
     knows=lambda source: True,
     read=_read,
 )

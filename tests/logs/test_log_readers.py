@@ -17,10 +17,11 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 from ec_agent import LogprobsError, TraceStore, Trajectory, best_of_n, token_entropy
 from ec_agent.cli.app import app
+from ec_agent.logs import READERS, found_in, opened
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
-from ec_agent.traces.foreign import READERS, found_in, opened
 
 DATA = Path(__file__).parent / "data"
+TRACES = Path(__file__).parents[1] / "traces" / "data"
 
 
 def told(path, **more):
@@ -258,7 +259,7 @@ def test_our_own_files_are_scored(tmp_path):
     ]
     done = CliRunner().invoke(app, ["score", str(tmp_path / "traces.db"), "--json"])
     assert [json.loads(line)["best"] for line in done.stdout.splitlines()] == [False, True] * 2
-    assert [each.name for each in read(shutil.copy(DATA / "version_1.db", tmp_path))] == [
+    assert [each.name for each in read(shutil.copy(TRACES / "version_1.db", tmp_path))] == [
         "a, rollout 0",
         "b, rollout 0",
     ]
@@ -278,13 +279,13 @@ def test_a_format_can_be_forced(tmp_path):
 
 def test_the_command_knows_every_reader():
     done = CliRunner().invoke(app, ["score", "--help"])
-    assert "[" + "|".join(reader.name for reader in READERS) + "]" in done.output.replace("\n", "").replace(" ", "")
+    assert "[" + "|".join(READERS) + "]" in done.output.replace("\n", "").replace(" ", "")
 
 
 MEASURE = """
 import re, sys
 from pathlib import Path
-from ec_agent.traces.foreign import found_in, opened
+from ec_agent.logs import found_in, opened
 tokens = 0
 for file in map(Path, sys.argv[1:]):
     with opened(file) as source:

@@ -1,0 +1,116 @@
+"""The command `ec-agent score` and its arguments; it imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ec_agent.cli.arguments import FilePath
+from ec_agent.logs.registry import READERS
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FilePath(path_type=Path, allow_dash=True))
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(READERS),
+    help="The kind of the files.  [default: recognised from each file]",
+)
+@click.option(
+    "--top-percent",
+    default=1.0,
+    show_default=True,
+    help="Percentage of tokens, those of highest entropy, that may start a phase.",
+)
+@click.option(
+    "--bottom-percent",
+    default=80.0,
+    show_default=True,
+    help="Percentage of tokens, those of lowest entropy, that count as low.",
+)
+@click.option("--consecutive-low", default=2, show_default=True, help="Number of low tokens in a row that end a phase.")
+@click.option(
+    "--min-coverage",
+    default=0.5,
+    show_default=True,
+    help="Smallest share of tokens with an entropy for a rollout to be scored.",
+)
+@click.option(
+    "--signal",
+    default="entropy",
+    show_default=True,
+    type=click.Choice(["entropy", "surprisal"]),
+    help="surprisal needs only the logprobs of the sampled tokens. Centroids of the two cannot be compared.",
+)
+@click.option("--one-rollout", is_flag=True, help="The records of a file are the LLM calls of one rollout, in order.")
+@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read, instead of leaving it out.")
+@click.option(
+    "--max-depth",
+    type=click.IntRange(1, 500),
+    default=200,
+    show_default=True,
+    help="How deep arrays and objects may be nested in a record.",
+)
+@click.option(
+    "--max-record",
+    metavar="MB",
+    type=click.IntRange(1, 1 << 20),
+    help="Size of a record, unpacked.  [default: 256; of a zip at most 200 times its packed size]",
+)
+@click.option("--sweep", is_flag=True, help="Score a file of entropies (.npz, .npy) under 27 settings at once.")
+@click.option(
+    "--out", type=FilePath(path_type=Path), help="With --sweep: the file for the centroids.  [default: FILE.sweep.npy]"
+)
+@click.option("--fresh", is_flag=True, help="With --sweep: start again, and overwrite the results.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout; with --sweep, per setting.")
+def score(
+    files: tuple[Path, ...],
+    format_name: str | None,
+    top_percent: float,
+    bottom_percent: float,
+    consecutive_low: int,
+    min_coverage: float,
+    signal: str,
+    max_depth: int,
+    max_record: int | None,
+    **options: Any,
+) -> None:
+    """Score saved logprobs, your own or those in a log, and mark the rollout with the lowest centroid of each task.
+
+    FILE is a trace file of ec-agent; a log of Inspect (.eval, .json); runs exported from LangSmith; the
+    reference code's entropy_results.jsonl; or JSON or JSONL with a rollout a record: a line, an element of an array
+    of objects, or the document. Such a record is an OpenAI response (or Ollama's, Gemini's, llama.cpp's own), a line
+    of Batch API output, {"messages": [...]}, {"entropies": [...]}, a list of numbers, or a list of these for a
+    rollout of several LLM calls. An "id" is shown. - reads standard input.
+
+    Files may be of any size; one record is in memory at a time, and takes ten to twenty times its size. Records that
+    cannot be read, or that exceed --max-depth or --max-record, are left out; standard error names them.
+
+    With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote. The centroids
+    for every setting are written to --out. After a stop or a kill, the same command continues.
+    """
+    most = None if max_record is None else max_record << 20
+    sweep, out, fresh = (options.pop(name) for name in ("sweep", "out", "fresh"))
+    if sweep:
+        from ec_agent.cli.sweep import run_sweep
+
+        if len(files) != 1:
+            raise click.UsageError("--sweep takes one file")
+        run_sweep(files[0], out, fresh=fresh, as_json=options["as_json"], max_rollout=most)
+        return
+    if out or fresh:
+        raise click.UsageError("--out and --fresh go with --sweep")
+    from ec_agent.cli.score import run_score
+    from ec_agent.errors import ConfigError
+    from ec_agent.evaluator import CentroidEvaluator
+    from ec_agent.logs.bounds import Bounds
+    from ec_agent.numbers.phases import HEPConfig
+
+    if not 0.0 <= min_coverage <= 1.0:
+        raise ConfigError(f"--min-coverage is {min_coverage}; give a share from 0 to 1")
+    config = HEPConfig(top_percent, bottom_percent, consecutive_low)
+    evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
+    run_score(files, evaluator, format=format_name, bounds=Bounds(max_depth, most), **options)

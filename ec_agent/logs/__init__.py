@@ -1,0 +1,25 @@
+"""Reads saved logprobs for `ec-agent score`: logs of other tools, and our own trace files. One module reads one format.
+
+registry        the formats by name
+base            the interface of a reader, and what it finds
+traces          our own trace files
+inspect         logs of Inspect
+langsmith       runs exported from LangSmith
+reference       entropy_results.jsonl of the method's reference code
+responses       saved responses, messages, entropies
+source          reads files, lines and large JSON documents as a stream of JSON values
+bounds          limits for the depth and the size of a record
+splitting       splits a large JSON document into the elements of an array
+nested          finds answers anywhere in a record
+spool           keeps calls on disk until the calls of a rollout are complete
+dropping        tools that leave logprobs out of what they write
+inspect_events  which model events of an Inspect sample are the agent's
+
+One record of a file is in memory at a time. Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from ec_agent.support.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, __file__)

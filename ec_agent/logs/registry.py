@@ -1,0 +1,37 @@
+"""The formats of logs by name. Their readers are imported when a file is read, so ``--help`` stays fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from ec_agent.errors import LogprobsError
+
+if TYPE_CHECKING:
+    from ec_agent.logs.base import Found, Reader
+    from ec_agent.logs.source import Source, Trouble
+
+READERS = ("traces", "inspect", "langsmith", "reference", "responses")
+"""The names of the formats, in the order in which they are tried; the last one accepts every file. The module of the
+same name in this package has the format's ``READER``."""
+
+
+def found_in(source: Source, trouble: Trouble, format: str | None = None) -> Iterator[Found]:
+    """Read the rollouts in a file, one at a time.
+
+    Args:
+        source: the file.
+        trouble: called for each record that cannot be read, with its place and what is wrong. The record is skipped.
+        format: a name in ``READERS``. ``None`` means to recognise the format from the content.
+
+    Raises:
+        LogprobsError: there is no format of that name.
+        TraceError: the file is a trace store, but cannot be read.
+    """
+    if format is not None and format not in READERS:
+        raise LogprobsError(f"unknown format {format!r}; the formats are {', '.join(READERS)}")
+    names = READERS if format is None else (format,)
+    readers = (cast("Reader", import_module(f"ec_agent.logs.{name}").READER) for name in names)
+    reader = next(reader for reader in readers if format is not None or reader.knows(source))
+    return reader.read(source, trouble)
