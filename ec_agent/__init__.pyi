@@ -1,8 +1,8 @@
 """The names of this package, and where they are: the one list of them."""
 
-from ec_agent.capture.block import record_calls as record_calls
 from ec_agent.capture.filters import CallFilter as CallFilter
 from ec_agent.capture.filters import CallInfo as CallInfo
+from ec_agent.capture.record_calls import record_calls as record_calls
 from ec_agent.capture.recorder import Recorder as Recorder
 from ec_agent.commits.at_most_once import get_idempotency_key as get_idempotency_key
 from ec_agent.commits.effects import commit_tool as commit_tool

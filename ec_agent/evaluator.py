@@ -21,8 +21,8 @@ from ec_agent.capture.shapes import (
     payload_of_response,
     plain_message,
 )
-from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
-from ec_agent.capture.shapes.typed import read_json
+from ec_agent.capture.shapes.response_bytes import read_json
+from ec_agent.capture.shapes.unread_logprobs import logprobs_under, unread
 from ec_agent.errors import LogprobsError
 from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
 from ec_agent.numbers.phases import HEPConfig

@@ -38,7 +38,7 @@ NOT_WALKED = {
     ".venv/bin/ec-agent eval sums --agent graphs.eval_agents:make_agent --n 8 --limit 40 --out sums.db": "the same",
     ".venv/bin/ec-agent report sums.db --html report.html": "needs the run before it; other reports are run",
     ".venv/bin/python tests/visual/take_pictures.py demo.html report.html docs/pictures": "needs the pages before it",
-    ".venv/bin/python tests/evaluation/print_stopping.py": "takes minutes; test_stopping_plans.py has its main figures",
+    ".venv/bin/python tests/evaluation/print_stopping.py": "takes minutes; test_plan_comparison.py has the main ones",
     ".venv/bin/python tests/evaluation/print_table.py": "takes seconds; test_evaluation_table.py has its figures",
     "pip install '.[cli]'": "needs the network; tests/test_readme.py holds the names of extras",
     "pip install langchain langchain-openai": "needs the network",

@@ -12,8 +12,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 from ec_agent import ConfigError, best_of_n, record_calls
+from ec_agent.capture.installing import recording
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.recording import recording
 from ec_agent.capture.shapes import call_of, payload_of_message
 from ec_agent.testing import CANDIDATES, Reply, ScriptedChatModel, logprobs_for, message_of
 

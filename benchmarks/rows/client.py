@@ -13,7 +13,7 @@ from openai import OpenAI
 
 from benchmarks.harness import Arm, Case, at_most
 from benchmarks.serving import KINDS, TOKENS, serving
-from ec_agent.capture.block import record_calls
+from ec_agent.capture.record_calls import record_calls
 from ec_agent.capture.transport import http_client
 
 ASKED: dict[str, Any] = {

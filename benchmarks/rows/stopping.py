@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.harness import Case, at_least, at_most, value
-from ec_agent.evaluation.statistics.replays import Replayer, Replays
-from ec_agent.evaluation.statistics.stopping import share
+from ec_agent.evaluation.statistics.plan_comparison import share
+from ec_agent.evaluation.statistics.plan_replays import Replayer, Replays
 from ec_agent.selectors import MajorityVote
 from ec_agent.stopping import OutOfReach
 

@@ -17,7 +17,7 @@ from benchmarks.harness import Arm, Case, at_most
 from benchmarks.serving import WORDS, serving
 from ec_agent import best_of_n
 from ec_agent.selectors import MajorityVote
-from ec_agent.selectors.normalizing import NumberAnswer
+from ec_agent.selectors.normalizers import NumberAnswer
 
 N = 8
 GOAL = 1.4

@@ -18,9 +18,9 @@ from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 from langgraph.errors import GraphBubbleUp
 
-from ec_agent.capture.calls import OpenCall, current_call
 from ec_agent.capture.filters import call_info
 from ec_agent.capture.known_answers import Answer
+from ec_agent.capture.open_calls import OpenCall, current_call
 from ec_agent.capture.recorder import current_recorder, listening, overhearing
 from ec_agent.capture.shapes import (
     MessageParts,

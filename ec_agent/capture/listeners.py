@@ -8,7 +8,7 @@ from uuid import UUID
 
 from langchain_core.outputs import LLMResult
 
-from ec_agent.capture.calls import OpenCall, Request
+from ec_agent.capture.open_calls import OpenCall, Request
 
 Came = LLMResult | BaseException | Sequence[Request]
 """What ended a call: the result or the error of a LangChain run; or the answered requests of a client."""

@@ -22,10 +22,10 @@ from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
 from openai.types.chat import ChatCompletion
 
-from ec_agent.capture.calls import Request, open_call
 from ec_agent.capture.filters import call_info
 from ec_agent.capture.http_bodies import Marking, as_stream, end_marked, listen, parts_of
-from ec_agent.capture.merging import make_mergeable
+from ec_agent.capture.mergeable_parts import make_mergeable
+from ec_agent.capture.open_calls import Request, open_call
 from ec_agent.capture.plain_parts import light
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.request_logprobs import Asker

@@ -17,15 +17,16 @@ from uuid import UUID
 import numpy as np
 from langchain_core.messages import AIMessage
 
-from ec_agent.capture.advice import missing
-from ec_agent.capture.calls import OVER, Batch, OpenCall, call_waiting_for, current_call, facts_of, open_call
 from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predicate
 from ec_agent.capture.guard import Guard
-from ec_agent.capture.kept import Kept, ToolLog
+from ec_agent.capture.kept import Kept
 from ec_agent.capture.known_answers import Answer
 from ec_agent.capture.listeners import CallsTold, Came
+from ec_agent.capture.no_logprobs import missing
+from ec_agent.capture.open_calls import OVER, Batch, OpenCall, call_waiting_for, current_call, facts_of, open_call
 from ec_agent.capture.request_params import RequestSettings, asked_of
 from ec_agent.capture.shapes import Payload, call_of, pick
+from ec_agent.capture.tool_log import ToolLog
 from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, known_signals, leading, with_entropy
 from ec_agent.numbers.trajectory import Call, Trajectory

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ec_agent.cli.text import plain_console
 from ec_agent.evaluation.statistics.bootstrap import Estimate
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.evaluation.tuning import Tuning, default_grid, tune
 from ec_agent.evaluation.tuning_stops import MAX_LOSS, StopTuning, tune_stop
 from ec_agent.rollouts.settings_files import Setting, save_settings

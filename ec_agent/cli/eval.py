@@ -22,8 +22,8 @@ from ec_agent.cli.text import plain_console, safe
 from ec_agent.doctor.chat_model import name_of, unbound
 from ec_agent.doctor.models import models_of
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
-from ec_agent.evaluation.cost import Foreseen, foresee
-from ec_agent.evaluation.identity import about_agent
+from ec_agent.evaluation.agent_identity import about_agent
+from ec_agent.evaluation.expected_cost import Foreseen, foresee
 from ec_agent.evaluation.loading import load_agent, load_tasks
 from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for

@@ -16,7 +16,7 @@ from ec_agent.evaluation.report.content import config_in, report_of, selectors_i
 from ec_agent.evaluation.report.json_csv import to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
 from ec_agent.evaluation.statistics import Resampling
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Seen
 from ec_agent.stopping.spelling import plan_in
@@ -98,7 +98,7 @@ def _holds_run(path: Path) -> bool:
 
 
 def _pictures(path: Path, task: str | None) -> str:
-    from ec_agent.evaluation.report.pictures import one_task
+    from ec_agent.evaluation.report.task_pictures import one_task
     from ec_agent.visual.many_selections import page_of_many
     from ec_agent.visual.page import page_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ec_agent.capture.advice import ASK_BY_NAME, COUNT_ANSWERS
+from ec_agent.capture.no_logprobs import ASK_BY_NAME, COUNT_ANSWERS
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.first_question import COVERED, MOST
 from ec_agent.doctor.refusals import written

@@ -18,11 +18,11 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs, var_child_runnable_config
 from pydantic import SecretStr
 
-from ec_agent.capture.calls import OpenCall
 from ec_agent.capture.guard import Guard
+from ec_agent.capture.installing import recording
 from ec_agent.capture.listeners import Came
+from ec_agent.capture.open_calls import OpenCall
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.recording import recording
 from ec_agent.capture.request_params import RequestSettings
 from ec_agent.capture.shapes import Payload, get, payload_of_message
 from ec_agent.doctor.refusals import bare_url, no_api, refusal_of, written

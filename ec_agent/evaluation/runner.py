@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable
 
 from ec_agent.commits.undeclared import Notices, SummedQuestions, reported_to
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
-from ec_agent.evaluation.identity import CHANGED, SAID, differences, refuse_another
+from ec_agent.evaluation.agent_identity import CHANGED, SAID, differences, refuse_another
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.schedule import Schedule

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ec_agent.evaluation.run_settings import RunSettings
-from ec_agent.evaluation.stored import candidate_of
+from ec_agent.evaluation.stored_results import candidate_of
 from ec_agent.evaluation.tasks import Task
 from ec_agent.stopping import Stop
 from ec_agent.stopping.asking import ask

@@ -24,8 +24,8 @@ from ec_agent.evaluation.statistics.bootstrap import (
     ratio,
     resampling_of,
 )
-from ec_agent.evaluation.statistics.replays import Replayer
-from ec_agent.evaluation.statistics.stopping import ALL, share
+from ec_agent.evaluation.statistics.plan_comparison import ALL, share
+from ec_agent.evaluation.statistics.plan_replays import Replayer
 from ec_agent.evaluation.tuning import dealt, tunable
 from ec_agent.numbers.coverage import unscored
 from ec_agent.numbers.entropy import FloatArray

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ec_agent.capture.shapes import get, listed, plain_message
-from ec_agent.capture.shapes.elsewhere import logprobs_under, unread
+from ec_agent.capture.shapes.unread_logprobs import logprobs_under, unread
 
 _MOST = 10_000  # how many values of a record are looked at
 

@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any
 
 from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
-from ec_agent.capture.shapes.reading import count
+from ec_agent.capture.shapes.values import count
 from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.bounds import BoundError, Bounds
 from ec_agent.logs.inspect_events import of_the_agent

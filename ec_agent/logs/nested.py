@@ -21,7 +21,7 @@ from ec_agent.capture.shapes import (
     payloads_of_response,
     plain_message,
 )
-from ec_agent.capture.shapes.parts import key_of
+from ec_agent.capture.shapes.saved_parts import key_of
 from ec_agent.logs.bounds import Bounds
 
 ASKED = frozenset({"messages", "request", "input", "inputs", "prompt", "prompts"})

@@ -34,9 +34,9 @@ from ec_agent.insides.langgraph import (
     with_private_keys,
 )
 from ec_agent.rollouts.messages import state_values
-from ec_agent.rollouts.not_an_agent import ANYTHING, INJECTED, refuse_mistaken, returned_agent
-from ec_agent.rollouts.pipes import check_pipe
-from ec_agent.rollouts.untracked import Sieve
+from ec_agent.rollouts.refused_agents import ANYTHING, INJECTED, refuse_mistaken, returned_agent
+from ec_agent.rollouts.refused_pipes import check_pipe
+from ec_agent.rollouts.untracked_values import Sieve
 
 Writes = list[tuple[str, Any]]
 

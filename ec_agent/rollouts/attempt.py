@@ -1,4 +1,4 @@
-"""One attempt at a rollout: its data while it runs. ``running`` runs the attempt, ``ending`` makes its record."""
+"""One attempt at a rollout: its data while it runs. ``running`` runs it, ``record_of_attempt`` makes its record."""
 
 from __future__ import annotations
 

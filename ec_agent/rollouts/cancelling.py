@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from ec_agent.capture.kept import ToolLog
+from ec_agent.capture.tool_log import ToolLog
 from ec_agent.insides.executors import Executors, RolloutLeft, wake
 from ec_agent.rollouts.record import End, Record, Stopped, was_cancelled
 from ec_agent.selectors import Candidate

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from itertools import compress
 from typing import Any, NoReturn
 
-from ec_agent.capture.advice import ASK_BY_NAME, ASK_FOR_LOGPROBS, COUNT_ANSWERS, NOT_FROM_CACHE, OR_PLACEHOLDERS
+from ec_agent.capture.no_logprobs import ASK_BY_NAME, ASK_FOR_LOGPROBS, COUNT_ANSWERS, NOT_FROM_CACHE, OR_PLACEHOLDERS
 from ec_agent.commits.undeclared import ran_in, repeated, said_of
 from ec_agent.errors import (
     AllRolloutsFailedError,

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 
-from ec_agent.capture.calls import OpenCall
 from ec_agent.capture.listeners import Came
+from ec_agent.capture.open_calls import OpenCall
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.record import Record
 from ec_agent.rollouts.selection import Selection

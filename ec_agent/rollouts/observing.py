@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, get_args
 from uuid import UUID
 
-from ec_agent.capture.calls import OpenCall
+from ec_agent.capture.installing import overheard
 from ec_agent.capture.listeners import Came
+from ec_agent.capture.open_calls import OpenCall
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.recording import overheard
 from ec_agent.errors import ProgressWarning
 from ec_agent.rollouts.langchain_events import langchain_events
 from ec_agent.rollouts.langsmith import langsmith_feedback

@@ -24,7 +24,7 @@ from ec_agent.rollouts.messages import (
 )
 from ec_agent.rollouts.parking import nested_states
 from ec_agent.rollouts.record import End
-from ec_agent.rollouts.untracked import parted, untracked_keys, without
+from ec_agent.rollouts.untracked_values import parted, untracked_keys, without
 from ec_agent.rollouts.writes import open_writes, outer_writes
 
 MESSAGES = "messages"

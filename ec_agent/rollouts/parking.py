@@ -17,7 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from ec_agent.errors import CommitError
 from ec_agent.insides.langgraph import INTERRUPT
 from ec_agent.rollouts.messages import private_copy, rebuilt, without_logprobs
-from ec_agent.rollouts.untracked import Sieve
+from ec_agent.rollouts.untracked_values import Sieve
 from ec_agent.support.plans import Plan, Step, call, drive
 
 # The channels to which an unfinished task writes. A task with other writes has finished.

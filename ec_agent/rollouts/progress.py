@@ -13,8 +13,8 @@ from uuid import UUID
 
 import numpy as np
 
-from ec_agent.capture.calls import OpenCall
 from ec_agent.capture.listeners import Came
+from ec_agent.capture.open_calls import OpenCall
 from ec_agent.insides.langgraph import RUNTIME, anybody_hears
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.trajectory import Call

@@ -11,10 +11,10 @@ from ec_agent.commits.undeclared import Ran
 from ec_agent.insides.langgraph import taken_up_again, written_beside
 from ec_agent.rollouts.attempt import Attempt, Start, described
 from ec_agent.rollouts.cancelling import Brake, unbegun
-from ec_agent.rollouts.ending import record_of
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record, total, was_cancelled
+from ec_agent.rollouts.record_of_attempt import record_of
 from ec_agent.rollouts.retrying import retry_pause
 from ec_agent.rollouts.running import run
 from ec_agent.support.leading import Lead

@@ -9,8 +9,8 @@ from functools import partial
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 
+from ec_agent.capture.installing import recording, set_here
 from ec_agent.capture.recorder import current_recorder
-from ec_agent.capture.recording import recording, set_here
 from ec_agent.commits.gate import gated
 from ec_agent.commits.winner_gate import CommitGate
 from ec_agent.environments.worlds import in_environment

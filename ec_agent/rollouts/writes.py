@@ -23,7 +23,7 @@ from ec_agent.insides.langgraph import (
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.agents import Writes as Pairs
 from ec_agent.rollouts.messages import message_ids
-from ec_agent.rollouts.not_an_agent import no_update, refuse_message_maker
+from ec_agent.rollouts.refused_agents import no_update, refuse_message_maker
 
 
 class WriteLog:

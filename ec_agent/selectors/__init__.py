@@ -19,7 +19,7 @@ from ec_agent.selectors.majority_vote import MajorityVote
 from ec_agent.selectors.mean_entropy import MeanEntropy
 from ec_agent.selectors.mean_logprob import MeanLogprob
 from ec_agent.selectors.most_calls import MostCalls
-from ec_agent.selectors.normalizing import (
+from ec_agent.selectors.normalizers import (
     NORMALIZERS,
     CallAnswer,
     JsonAnswer,

@@ -23,7 +23,7 @@ from ec_agent.selectors.majority_vote import MajorityVote
 from ec_agent.selectors.mean_entropy import MeanEntropy
 from ec_agent.selectors.mean_logprob import MeanLogprob
 from ec_agent.selectors.most_calls import MostCalls
-from ec_agent.selectors.normalizing import with_normalizer
+from ec_agent.selectors.normalizers import with_normalizer
 from ec_agent.selectors.raw_centroid import RawCentroid
 from ec_agent.selectors.scoring import Named
 from ec_agent.selectors.self_certainty import SelfCertainty

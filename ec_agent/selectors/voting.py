@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from ec_agent.selectors.actions import final_answer
-from ec_agent.selectors.answers import Normalize, answer_of, check_normalize
 from ec_agent.selectors.base import Candidate, Ranking, candidates_of
+from ec_agent.selectors.normalize import Normalize, answer_of, check_normalize
 from ec_agent.selectors.scoring import Named
 from ec_agent.support.checks import number, refusal, whole
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.selectors.actions import final_answer
-from ec_agent.selectors.answers import Normalize, check_normalize
 from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.normalize import Normalize, check_normalize
 from ec_agent.stopping.base import Stop
-from ec_agent.stopping.counting import counted
-from ec_agent.stopping.waves import WavePlan, waves_of
+from ec_agent.stopping.vote_plan import counted
+from ec_agent.stopping.wave_plan import WavePlan, waves_of
 from ec_agent.support.checks import checked, number, or_none
 
 LEAST = 2

@@ -8,9 +8,9 @@ from math import comb
 from typing import ClassVar
 
 from ec_agent.selectors.actions import final_answer
-from ec_agent.selectors.answers import Normalize, check_normalize
-from ec_agent.stopping.counting import VotePlan, Votes
-from ec_agent.stopping.waves import waves_of
+from ec_agent.selectors.normalize import Normalize, check_normalize
+from ec_agent.stopping.vote_plan import VotePlan, Votes
+from ec_agent.stopping.wave_plan import waves_of
 from ec_agent.support.checks import checked, number, or_none
 
 

@@ -8,14 +8,14 @@ from types import MappingProxyType
 from typing import Any
 
 from ec_agent.errors import ConfigError
-from ec_agent.selectors.normalizing import with_normalizer
+from ec_agent.selectors.normalizers import with_normalizer
 from ec_agent.selectors.registry import selector_named
 from ec_agent.stopping.agreement import Agreement
 from ec_agent.stopping.base import StoppingPlan
 from ec_agent.stopping.beta import Beta
 from ec_agent.stopping.out_of_reach import OutOfReach
 from ec_agent.stopping.score_threshold import ScoreThreshold
-from ec_agent.stopping.waves import WavePlan
+from ec_agent.stopping.wave_plan import WavePlan
 from ec_agent.support.checks import repr_of, text
 
 PLANS: Mapping[str, type[WavePlan]] = MappingProxyType(

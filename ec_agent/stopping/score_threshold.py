@@ -15,7 +15,7 @@ from ec_agent.selectors.mean_logprob import MeanLogprob
 from ec_agent.selectors.raw_centroid import RawCentroid
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.stopping.base import Stop
-from ec_agent.stopping.waves import WavePlan, waves_of
+from ec_agent.stopping.wave_plan import WavePlan, waves_of
 from ec_agent.support.checks import checked, number, or_none, refusal
 
 

@@ -8,12 +8,12 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from ec_agent.errors import ConfigError
-from ec_agent.selectors.normalizing import NORMALIZERS
+from ec_agent.selectors.normalizers import NORMALIZERS
 from ec_agent.selectors.registry import SELECTORS
 from ec_agent.stopping.asking import name_of
 from ec_agent.stopping.base import StoppingPlan
 from ec_agent.stopping.registry import PLANS, plan_named
-from ec_agent.stopping.waves import WavePlan
+from ec_agent.stopping.wave_plan import WavePlan
 from ec_agent.support.checks import repr_of, text
 
 HOW = "write a plan's name, its waves, its settings: agreement, agreement:4,4, agreement:2,2,4:threshold=0.75"

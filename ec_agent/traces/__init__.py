@@ -1,13 +1,13 @@
 """Stores finished rollouts and selections. Logs of other tools are read in ``ec_agent.logs``.
 
-base         the interface of a store; all other rooms use only this
-stored       the objects that a store keeps
-actions      final actions as JSON
-fitting      makes odd values fit into a store
-opening      opens the store that a name belongs to
-sqlite       the one store there is: a SQLite file
-recorded     turns selections into what a store keeps
-differences  how two runs differ, in words
-pruning      which recorded rollouts may be deleted
-parquet      exports a store as tables for pandas, polars and others
+base                 the interface of a store; all other rooms use only this
+stored               the objects that a store keeps
+actions              final actions as JSON
+fitting              makes odd values fit into a store
+opening              opens the store that a name belongs to
+sqlite               the one store there is: a SQLite file
+recorded_selections  turns selections into what a store keeps
+run_differences      how two runs differ, in words
+pruning              which recorded rollouts may be deleted
+parquet              exports a store as tables for pandas, polars and others
 """

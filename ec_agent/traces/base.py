@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from ec_agent.traces.recorded import Selected
+from ec_agent.traces.recorded_selections import Selected
 from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
 
@@ -120,7 +120,7 @@ class TraceStoreProtocol(Protocol):
         ...
 
     def recording(self, *, name: str | None = None) -> AbstractContextManager[None]:
-        """Record every selection made inside the ``with`` block, in all threads; see ``recorded.recording``."""
+        """Record every selection made inside the ``with`` block, in all threads: ``recorded_selections.recording``."""
         ...
 
     def selections(self) -> Iterator[StoredSelection]:

@@ -15,8 +15,8 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
-from ec_agent.capture.calls import OpenCall, Request
 from ec_agent.capture.listeners import Came
+from ec_agent.capture.open_calls import OpenCall, Request
 from ec_agent.capture.shapes import get, listed, payload_of_message, said_once
 from ec_agent.numbers.trajectory import Call
 from ec_agent.tracing import attributes as names

@@ -9,8 +9,8 @@ from typing import Any
 
 from opentelemetry.trace import Link, Span
 
-from ec_agent.capture.calls import OpenCall
 from ec_agent.capture.listeners import Came
+from ec_agent.capture.open_calls import OpenCall
 from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
 from ec_agent.rollouts.record import Record
 from ec_agent.tracing import attributes as names

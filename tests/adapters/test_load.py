@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.adapters import load, reading
+from ec_agent.evaluation.adapters import common, load
 
 
 def test_no_such_source():
@@ -29,7 +29,7 @@ def test_no_such_option():
 
 def test_a_package_that_is_not_installed():
     with pytest.raises(ConfigError, match=r"need no_such_package; run: pip install 'no-such-package==1'"):
-        reading.package("no_such_package.part", "no-such-package==1")
+        common.package("no_such_package.part", "no-such-package==1")
 
 
 def test_a_package_that_is_not_whole_says_what_it_lacks(tmp_path, monkeypatch):
@@ -38,7 +38,7 @@ def test_a_package_that_is_not_whole_says_what_it_lacks(tmp_path, monkeypatch):
     with pytest.raises(
         ConfigError, match=r"need half_a_package \(No module named 'no_such_package'\); run: pip install"
     ):
-        reading.package("half_a_package", "half-a-package==1")
+        common.package("half_a_package", "half-a-package==1")
 
 
 def test_other_sources_are_not_imported():

@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.adapters import load, reading
+from ec_agent.evaluation.adapters import common, load
 from ec_agent.evaluation.adapters.reasoning_gym import REQUIREMENT
 from ec_agent.evaluation.tasks import Outcome, Task
 
@@ -17,7 +17,7 @@ BELIEVES_ANYTHING = {"game_of_life_halting"}
 
 
 def data_sets():
-    gym = reading.package("reasoning_gym", REQUIREMENT)
+    gym = common.package("reasoning_gym", REQUIREMENT)
     return sorted(set(gym.factory.DATASETS) - {"composite"})
 
 

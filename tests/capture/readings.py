@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from ec_agent.capture.calls import Request
+from ec_agent.capture.open_calls import Request
 from ec_agent.capture.plain_parts import light
 from ec_agent.capture.shapes import call_of, payload_of_message, payload_of_response, payload_of_stream
 from ec_agent.capture.shapes.tokens import tokens_of

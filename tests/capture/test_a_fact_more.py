@@ -37,8 +37,8 @@ PROGRAM = """
 import json, sys
 import ec_agent
 from ec_agent import trajectory_of
-from ec_agent.capture.believing import account_of
-from ec_agent.capture.calls import Request
+from ec_agent.capture.which_account import account_of
+from ec_agent.capture.open_calls import Request
 from ec_agent.capture.shapes import *
 from ec_agent.capture.shapes import first_of_messages
 from ec_agent.capture.transport.decoder import of_event

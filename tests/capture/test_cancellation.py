@@ -11,7 +11,7 @@ from fake_openai import Answer
 from langchain_core.callbacks import AsyncCallbackHandler
 
 from ec_agent import record_calls
-from ec_agent.capture.calls import open_call
+from ec_agent.capture.open_calls import open_call
 from ec_agent.testing import Reply, ScriptedChatModel
 
 ENTROPIES = [1.5, 0.25, 0.75]

@@ -9,8 +9,8 @@ from langchain.agents import create_agent
 from langchain_core.tools import tool
 
 from ec_agent import ConfigError, best_of_n, record_calls
-from ec_agent.capture.kept import MOST_LETTERS
 from ec_agent.capture.shapes import tokens_of
+from ec_agent.capture.tool_log import MOST_LETTERS
 from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import ToolUse
 from ec_agent.testing import Reply, ScriptedChatModel

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ec_agent.capture.shapes import call_of, payload_of_stream
-from ec_agent.capture.shapes.numbered import in_place
+from ec_agent.capture.shapes.numbered_parts import in_place
 from ec_agent.testing import logprobs_for
 
 ENTROPIES = [2.0, 0.1, 0.2, 1.5, 0.3, 0.4]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.data import drawn_logprobs, entries_of
-from ec_agent.capture.shapes import tokens, typed
+from ec_agent.capture.shapes import response_bytes, tokens
 from ec_agent.capture.shapes.quick_tokens import usual_tokens
 from ec_agent.capture.shapes.tokens import tokens_of
 from ec_agent.errors import LogprobsError
@@ -105,7 +105,7 @@ def test_bytes_read_as_their_json(ascii_only):
     for _ in range(1200):
         whole = body_of(damaged(content(chance), chance), chance)
         body = json.dumps(whole, ensure_ascii=ascii_only).encode()
-        quick += typed.read_json(body, KEPT).__class__.__name__ == "Call"
+        quick += response_bytes.read_json(body, KEPT).__class__.__name__ == "Call"
         (read,) = trajectory_of(body).calls
         (plain,) = trajectory_of(json.loads(body)).calls
         assert same(values(read)[0], values(plain)[0]), whole
@@ -117,7 +117,7 @@ def test_bytes_read_as_their_json(ascii_only):
 def test_without_the_typed_decoder(monkeypatch):
     body = json.dumps(body_of(content(random.Random(3)), random.Random(3))).encode()
     expected = trajectory_of(body).entropies
-    monkeypatch.setattr(typed, "_decoded", lambda body: None)
+    monkeypatch.setattr(response_bytes, "_decoded", lambda body: None)
     assert same((trajectory_of(body).entropies,), (expected,))
     assert len(trajectory_of([body, json.loads(body)])) == 2 * len(expected)
 

@@ -17,8 +17,8 @@ from langchain_core.messages import HumanMessage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from ec_agent import Call, ConfigError, IdenticalRolloutsWarning, MissingLogprobsError, best_of_n, record_calls
+from ec_agent.capture.installing import recording
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.recording import recording
 from ec_agent.capture.request_params import RequestSettings
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 

@@ -20,7 +20,7 @@ from ec_agent import best_of_n
 from ec_agent.cli.app import app
 from ec_agent.cli.eval import compare_selectors
 from ec_agent.errors import ConfigError, EcAgentError
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.sqlite.store import TraceStore
 

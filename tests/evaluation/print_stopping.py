@@ -6,8 +6,8 @@ import numpy as np
 from stored_families import stored
 
 from ec_agent.evaluation.statistics.bootstrap import Estimate
-from ec_agent.evaluation.statistics.replays import Replayer
-from ec_agent.evaluation.statistics.stopping import PlanSummary, compare_plans
+from ec_agent.evaluation.statistics.plan_comparison import PlanSummary, compare_plans
+from ec_agent.evaluation.statistics.plan_replays import Replayer
 from ec_agent.selectors import LowestCentroid, MajorityVote, MeanLogprob
 from ec_agent.stopping import Agreement, Beta, OutOfReach, ScoreThreshold
 

@@ -7,7 +7,7 @@ from stored_families import stored
 
 from ec_agent import Call, Candidate, Trajectory
 from ec_agent.evaluation.report.content import compare, selectors_in
-from ec_agent.evaluation.report.facts import RunFacts
+from ec_agent.evaluation.report.run_facts import RunFacts
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling
 

@@ -10,8 +10,7 @@ from ec_agent import Call, Candidate, HEPConfig, LowestCentroid, Trajectory
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, summarise
 from ec_agent.evaluation.statistics.bootstrap import Estimate
-from ec_agent.evaluation.statistics.confounds import Chance, Confounds, suspicions
-from ec_agent.evaluation.statistics.panel import PANEL
+from ec_agent.evaluation.statistics.confounds import PANEL, Chance, Confounds, suspicions
 from ec_agent.evaluation.statistics.prefix import common_prefix, cut
 from ec_agent.evaluation.statistics.standing import standing
 from ec_agent.selectors import Selector

@@ -22,7 +22,7 @@ from ec_agent.cli.eval_progress import showing
 from ec_agent.errors import EvaluationError, TraceError
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import Progress, evaluate
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.sqlite.store import TraceStore

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from ec_agent.cli.app import app
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.local import LocalServer
 from ec_agent.traces.sqlite.store import TraceStore
 

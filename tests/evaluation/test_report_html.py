@@ -13,7 +13,7 @@ from ec_agent import Call, Candidate, HEPConfig, Trajectory
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report import html as page
 from ec_agent.evaluation.report.html import to_html
-from ec_agent.evaluation.report.pictures import outcomes
+from ec_agent.evaluation.report.task_pictures import outcomes
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.traces.stored import Asked
 from ec_agent.visual.drawing import check_installed

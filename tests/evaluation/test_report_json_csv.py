@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ec_agent.evaluation.report.json_csv import COLUMNS, to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
-from ec_agent.evaluation.statistics.panel import PANEL
+from ec_agent.evaluation.statistics.confounds import PANEL
 
 
 @pytest.fixture(scope="module")

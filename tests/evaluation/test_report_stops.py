@@ -17,10 +17,10 @@ from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import compare, selectors_in
 from ec_agent.evaluation.report.html import to_html
 from ec_agent.evaluation.report.json_csv import COLUMNS, to_csv, to_json
-from ec_agent.evaluation.report.replayed import usual_plans
-from ec_agent.evaluation.report.stops import NOTHING, notes
+from ec_agent.evaluation.report.stopping_rows import usual_plans
+from ec_agent.evaluation.report.stopping_shown import NOTHING, notes
 from ec_agent.evaluation.report.terminal import print_report
-from ec_agent.evaluation.statistics.stopping import compare_plans
+from ec_agent.evaluation.statistics.plan_comparison import compare_plans
 from ec_agent.selectors import MajorityVote
 from ec_agent.stopping import Agreement, Beta, OutOfReach, ScoreThreshold
 

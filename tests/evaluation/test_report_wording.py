@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from report_parts import COSTS, facts, family, small, task
 
-from ec_agent.evaluation.identity import CHANGED
+from ec_agent.evaluation.agent_identity import CHANGED
 from ec_agent.evaluation.report import wording
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Estimate

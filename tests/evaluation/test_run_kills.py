@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from eval_fakes import contents, logged
 
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.traces.sqlite.store import TraceStore
 
 KILLS = 12

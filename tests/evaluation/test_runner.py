@@ -18,10 +18,10 @@ from langgraph.types import interrupt
 from ec_agent import best_of_n
 from ec_agent.environments.worlds import get_environment
 from ec_agent.errors import ConfigError, EvaluationError, TraceError
-from ec_agent.evaluation.report.facts import facts_of
+from ec_agent.evaluation.report.run_facts import facts_of
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import aevaluate, evaluate, task_fingerprint
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.numbers.signals import SIGNALS
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.stored import Key

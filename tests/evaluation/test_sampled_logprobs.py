@@ -12,7 +12,7 @@ from ec_agent.evaluation.report.content import report_of, selectors_in
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import evaluate
 from ec_agent.evaluation.statistics import Resampling
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.evaluation.tuning import tune
 from ec_agent.rollouts.settings_files import Setting

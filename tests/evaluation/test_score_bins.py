@@ -9,7 +9,7 @@ from stored_families import TABLE, ByScore, stored
 from ec_agent import Candidate, Trajectory
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.bootstrap import Resampling
-from ec_agent.evaluation.statistics.calibration import calibration
+from ec_agent.evaluation.statistics.score_bins import calibration
 from ec_agent.evaluation.statistics.standing import standing
 
 FAST = Resampling(resamples=499)

@@ -17,7 +17,7 @@ from ec_agent.evaluation.report.wording import what_was_run
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import aevaluate, evaluate
 from ec_agent.evaluation.statistics import Resampling
-from ec_agent.evaluation.stored import load_results
+from ec_agent.evaluation.stored_results import load_results
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.selectors import MajorityVote
 from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold, replay

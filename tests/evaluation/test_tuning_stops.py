@@ -11,8 +11,8 @@ from stored_families import stored
 from ec_agent import Candidate, ConfigError, Trajectory, best_of_n, load_settings
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling
-from ec_agent.evaluation.statistics.replays import Replayer
-from ec_agent.evaluation.statistics.stopping import ALL, share
+from ec_agent.evaluation.statistics.plan_comparison import ALL, share
+from ec_agent.evaluation.statistics.plan_replays import Replayer
 from ec_agent.evaluation.tuning import dealt
 from ec_agent.evaluation.tuning_stops import plan_grid, tune_stop
 from ec_agent.rollouts.settings_files import Setting, save_settings

@@ -117,7 +117,7 @@ NUMBERS = {
             "panel": {},
         }
     ),
-    "ec_agent.evaluation.statistics.stopping.compare_plans": Case(
+    "ec_agent.evaluation.statistics.plan_comparison.compare_plans": Case(
         lambda _: {
             "results": results(),
             "plans": [None, Agreement([2])],

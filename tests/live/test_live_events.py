@@ -15,8 +15,8 @@ from langchain_core.tools import tool
 from langgraph.errors import GraphInterrupt
 
 from ec_agent import best_of_n
+from ec_agent.capture.installing import recording
 from ec_agent.capture.recorder import Recorder
-from ec_agent.capture.recording import recording
 from ec_agent.errors import ConfigError, ProgressWarning
 from ec_agent.rollouts import progress
 from ec_agent.rollouts.observer import Observer

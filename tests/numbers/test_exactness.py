@@ -13,7 +13,7 @@ import strategies as own
 
 from benchmarks import baseline
 from ec_agent.capture.shapes import tokens_of
-from ec_agent.capture.shapes.typed import read_json
+from ec_agent.capture.shapes.response_bytes import read_json
 from ec_agent.cli.sweep import run_sweep
 from ec_agent.evaluator import trajectory_of
 from ec_agent.numbers import many

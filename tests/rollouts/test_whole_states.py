@@ -18,7 +18,7 @@ from langgraph.graph import MessagesState
 from langgraph.types import Command, interrupt
 
 from ec_agent import AgentError, AllRolloutsFailedError, best_of_n
-from ec_agent.rollouts.pipes import NEW_PART as ADVISED
+from ec_agent.rollouts.refused_pipes import NEW_PART as ADVISED
 
 pytestmark = SAME
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ec_agent.errors import ConfigError
-from ec_agent.stopping.waves import until_next, waves_of
+from ec_agent.stopping.wave_plan import until_next, waves_of
 
 
 @pytest.mark.parametrize("waves", [(1,), (4, 4), (4, 1), (2, 2, 4), (3, 5, 2), (7,)])

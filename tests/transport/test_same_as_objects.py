@@ -23,7 +23,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from test_corpus import LISTS, NOT_STREAMED, TURNS, WIRES, damaged, served
 
-from ec_agent.capture.calls import Request
+from ec_agent.capture.open_calls import Request
 from ec_agent.capture.plain_parts import light
 from ec_agent.capture.shapes import call_of
 from ec_agent.capture.transport import decoder

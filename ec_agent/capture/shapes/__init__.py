@@ -61,15 +61,15 @@ Odd payloads are read as follows (left: what came; right: what becomes of it):
 """
 
 from ec_agent.capture.shapes.alternatives import pick, words_of
-from ec_agent.capture.shapes.ending import finished
+from ec_agent.capture.shapes.completeness import finished
 from ec_agent.capture.shapes.entries import HELD_UNDER, SHAPES, Shape, entries_of
 from ec_agent.capture.shapes.messages import may_be_summed, payload_of_message, said_once
-from ec_agent.capture.shapes.parts import Stream, Streams, is_ai, payloads_of_response, plain_message
 from ec_agent.capture.shapes.payload import Payload
-from ec_agent.capture.shapes.reading import count, get, listed
+from ec_agent.capture.shapes.saved_parts import Stream, Streams, is_ai, payloads_of_response, plain_message
 from ec_agent.capture.shapes.streamed_answers import payload_of_stream, streamed_entries
-from ec_agent.capture.shapes.summed import MessageParts
+from ec_agent.capture.shapes.summed_messages import MessageParts
 from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
+from ec_agent.capture.shapes.values import count, get, listed
 from ec_agent.capture.shapes.whole_answers import (
     first_of_messages,
     generated,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ec_agent.capture.shapes.pieces import Piece
-from ec_agent.capture.shapes.reading import BROKEN, NUMBERED, get
+from ec_agent.capture.shapes.values import BROKEN, NUMBERED, get
 
 _MOST_STEPS = 100_000  # a search with more steps is given up; this many take some tenths of a second
 _SLACK = 3  # a way of aligning is dropped if it has this many holes more than the best one so far

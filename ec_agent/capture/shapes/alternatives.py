@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ec_agent.capture.shapes.payload import FACTS, READ, Payload
-from ec_agent.capture.shapes.reading import count, first, get, listed
+from ec_agent.capture.shapes.values import count, first, get, listed
 
 _HOLDERS = ("choices", "candidates")
 

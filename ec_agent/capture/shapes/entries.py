@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ec_agent.capture.shapes.reading import first, get, listed
+from ec_agent.capture.shapes.values import first, get, listed
 
 Entries = list[Any]
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ec_agent.capture.shapes.doubled import alike
 from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
 from ec_agent.capture.shapes.payload import ADDED_UP, Payload, told_by_message
 from ec_agent.capture.shapes.pieces import said_by_message
-from ec_agent.capture.shapes.reading import count, first, get
+from ec_agent.capture.shapes.repeated_parts import alike
 from ec_agent.capture.shapes.usage import fits
+from ec_agent.capture.shapes.values import count, first, get
 from ec_agent.capture.shapes.whole_answers import HOLDS, believed
 
 REASONS = ("finish_reason", "stop_reason", "done_reason")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from ec_agent.capture.shapes.reading import first
+from ec_agent.capture.shapes.values import first
 from ec_agent.numbers.trajectory import Call
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ec_agent.capture.shapes.reading import count, first, get, listed
 from ec_agent.capture.shapes.usage import thought_in, usage_in, with_thinking
+from ec_agent.capture.shapes.values import count, first, get, listed
 
 Channel = Literal["thought", "said", "called"]
 Words = tuple[tuple[Channel, str], ...]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ec_agent.capture.shapes.reading import NUMBERED, get
 from ec_agent.capture.shapes.repeated_candidates import whole
+from ec_agent.capture.shapes.values import NUMBERED, get
 from ec_agent.numbers.entropy import FloatArray
 
 SURE = -0.001

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from ec_agent.capture.shapes.reading import BROKEN, NUMBERED, get
+from ec_agent.capture.shapes.values import BROKEN, NUMBERED, get
 
 NUMBERS = ("id", "token_id", "tokenId")
 """Keys for the number of a token."""

@@ -8,15 +8,15 @@ from functools import partial as bound
 from typing import Any
 
 from ec_agent.capture.shapes.alternatives import split, spoken
-from ec_agent.capture.shapes.closing import FINAL_EVENTS, ends
-from ec_agent.capture.shapes.cumulative import added
-from ec_agent.capture.shapes.doubled import alike, once, once_in_all
+from ec_agent.capture.shapes.cumulative_parts import added
+from ec_agent.capture.shapes.end_reasons import FINAL_EVENTS, ends
 from ec_agent.capture.shapes.entries import entries_of
-from ec_agent.capture.shapes.numbered import in_place
+from ec_agent.capture.shapes.numbered_parts import in_place
 from ec_agent.capture.shapes.payload import Payload, told_by_parts
 from ec_agent.capture.shapes.pieces import said_by_stream
-from ec_agent.capture.shapes.reading import count, first, get, listed
+from ec_agent.capture.shapes.repeated_parts import alike, once, once_in_all
 from ec_agent.capture.shapes.usage import Usages, usage_in
+from ec_agent.capture.shapes.values import count, first, get, listed
 from ec_agent.capture.shapes.whole_answers import (
     alternatives_of,
     believed,

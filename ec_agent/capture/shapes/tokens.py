@@ -14,8 +14,8 @@ from ec_agent.capture.shapes.logprob_rules import CERTAIN, ROUNDING, SENTINEL, T
 from ec_agent.capture.shapes.payload import OF_CALL, Payload
 from ec_agent.capture.shapes.placeholders import contradicted, several_certain, zeros_alone
 from ec_agent.capture.shapes.quick_tokens import usual_tokens
-from ec_agent.capture.shapes.reading import get, text_of
 from ec_agent.capture.shapes.repeated_candidates import repeats
+from ec_agent.capture.shapes.values import get, text_of
 from ec_agent.capture.shapes.whole_answers import gaps_of, spread
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY, SIGNALS, TokenLogprobs

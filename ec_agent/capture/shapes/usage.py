@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from ec_agent.capture.shapes.reading import count, first, get, listed
+from ec_agent.capture.shapes.values import count, first, get, listed
 
 _GENERATED = ("completion_tokens", "output_tokens")
 _ASKED = ("prompt_tokens", "input_tokens")

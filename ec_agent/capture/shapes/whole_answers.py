@@ -13,8 +13,8 @@ from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
 from ec_agent.capture.shapes.gaps import Gap, Gaps, at_least_missing, placed
 from ec_agent.capture.shapes.payload import FACTS, Payload, told_by
 from ec_agent.capture.shapes.pieces import Said, said_by_response
-from ec_agent.capture.shapes.reading import count, first, get, listed
 from ec_agent.capture.shapes.usage import with_thinking
+from ec_agent.capture.shapes.values import count, first, get, listed
 
 _PROMPT_COUNTS = (
     "prompt_tokens",

@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.adapters.reading import Call, environment_of, final_text, package, tool_from
+from ec_agent.evaluation.adapters.common import Call, environment_of, final_text, package, tool_from
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 
 REQUIREMENT = "agentdojo==0.1.35"

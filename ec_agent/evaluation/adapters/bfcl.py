@@ -16,7 +16,7 @@ from typing import Any
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import bfcl_package as bfcl
 from ec_agent.evaluation.adapters.bfcl_multi_turn import SETS, multi_turn
-from ec_agent.evaluation.adapters.reading import Call, tool_calls, tool_from
+from ec_agent.evaluation.adapters.common import Call, tool_calls, tool_from
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 
 SIMPLE = "simple_python"

@@ -19,7 +19,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 
 from ec_agent.evaluation.adapters import bfcl_package as bfcl
-from ec_agent.evaluation.adapters.reading import environment_of, tool_from
+from ec_agent.evaluation.adapters.common import environment_of, tool_from
 from ec_agent.evaluation.tasks import BaseTask, Outcome
 
 SETS = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.adapters.reading import final_text, package
+from ec_agent.evaluation.adapters.common import final_text, package
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 
 REQUIREMENT = "reasoning-gym==0.1.25"

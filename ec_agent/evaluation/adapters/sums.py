@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.adapters.reading import Call, environment_of, final_text, tool_from
+from ec_agent.evaluation.adapters.common import Call, environment_of, final_text, tool_from
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 
 DEFAULT_COUNT = 200

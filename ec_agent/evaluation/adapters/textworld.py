@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.adapters.reading import Call, environment_of, package, tool_from
+from ec_agent.evaluation.adapters.common import Call, environment_of, package, tool_from
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 from ec_agent.local.fetch import cache_dir
 

@@ -8,7 +8,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from ec_agent.evaluation.adapters.reading import environment_of
+from ec_agent.evaluation.adapters.common import environment_of
 from ec_agent.support.checks import instance
 
 

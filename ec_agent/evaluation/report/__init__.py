@@ -1,6 +1,6 @@
 """An evaluation's numbers for readers: what was run, what may be concluded, and what may not.
 
-``facts`` (the run) and ``content`` (the comparison, its notes and conclusions) make a ``Report``; ``terminal``,
-``json_csv`` and ``html`` with ``figures`` show it. ``replayed`` and ``stops`` are about stopping plans. ``wording`` has
-the sentences, so that all of them say the same.
+``run_facts`` (the run) and ``content`` (the comparison, its notes and conclusions) make a ``Report``; ``terminal``,
+``json_csv`` and ``html`` with ``figures`` show it. ``stopping_rows`` and ``stopping_shown`` are about stopping plans.
+``wording`` has the sentences, so that all of them say the same.
 """

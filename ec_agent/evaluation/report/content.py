@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.report.facts import RunFacts, facts_of
-from ec_agent.evaluation.report.replayed import AsRun, StopRow, as_run, stops_of
+from ec_agent.evaluation.report.run_facts import RunFacts, facts_of
+from ec_agent.evaluation.report.stopping_rows import AsRun, StopRow, as_run, stops_of
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, Summary, summarise
 from ec_agent.evaluation.statistics.bootstrap import resampling_of
-from ec_agent.evaluation.stored import load_results, stop_in
+from ec_agent.evaluation.stored_results import load_results, stop_in
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY
 from ec_agent.selectors import Selector

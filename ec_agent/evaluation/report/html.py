@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ec_agent.evaluation.report import figures, stops, wording
+from ec_agent.evaluation.report import figures, stopping_shown, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.report.figures import Figure
-from ec_agent.evaluation.report.pictures import centroids_by_outcome, outcomes, views
+from ec_agent.evaluation.report.task_pictures import centroids_by_outcome, outcomes, views
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.visual.many_selections import pictures
 from ec_agent.visual.page import rendered
@@ -42,7 +42,7 @@ def to_html(report: EvaluationReport, tasks: Sequence[TaskResult] = ()) -> str:
         report=report,
         summary=summary,
         say=wording,
-        stops=stops,
+        stops=stopping_shown,
         figures=_figures(report, tasks),
         few=wording.too_few_for_charts(report),
         few_rollouts=MIN_EACH,
@@ -64,7 +64,7 @@ def _figures(report: EvaluationReport, tasks: Sequence[TaskResult]) -> dict[str,
         return drawings
     drawings["forest"] = figures.forest(summary) if summary.selectors or summary.panel else None
     drawings["curves"] = figures.n_curves(summary)
-    drawings["stops"] = stops.tokens_and_accuracy(report.stops, summary)
+    drawings["stops"] = stopping_shown.tokens_and_accuracy(report.stops, summary)
     drawings["confounds"] = figures.confound_panel(summary)
     if min(map(len, centroids_by_outcome(report.results, report.config))) >= MIN_EACH:
         drawings["calibration"] = figures.centroid_calibration(summary)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ec_agent.evaluation.report import stops, wording
+from ec_agent.evaluation.report import stopping_shown, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 
@@ -18,7 +18,7 @@ COLUMNS = (
     *("difference", "difference_low", "difference_high", "p", "corrected_p", "detectable"),
     *("auroc", "auroc_low", "auroc_high", "with_tokens", "with_calls", "auroc_equal_calls", "auroc_common_prefix"),
     *("warned_tasks", "fell_back_tasks", "verdict", "sentence"),
-    *stops.FLAT,
+    *stopping_shown.FLAT,
 )
 """Of the CSV. An empty cell is a number that does not exist, never 0."""
 
@@ -30,7 +30,7 @@ def to_json(report: EvaluationReport) -> str:
         "config": report.config.to_dict(),
         "summary": report.summary.to_dict(),
         "left_out": dict(report.left_out),
-        "stopping": [stops.numbers(row) for row in report.stops],
+        "stopping": [stopping_shown.numbers(row) for row in report.stops],
         "stopped_run": None if report.as_run is None else asdict(report.as_run),
         "unfinished": report.unfinished,
         "what_was_run": wording.what_was_run(report),
@@ -61,7 +61,7 @@ def _rows(report: EvaluationReport) -> Iterator[dict[str, Any]]:
         yield {**greedy, **_three("accuracy", summary.greedy), **_three("difference", summary.greedy_difference)}
     yield from (_row("selector", row) for row in summary.selectors)
     yield from (_row("confound", row) for row in summary.panel)
-    yield from (stops.flat(row) for row in report.stops)
+    yield from (stopping_shown.flat(row) for row in report.stops)
 
 
 def _row(group: str, row: SelectorSummary) -> dict[str, Any]:

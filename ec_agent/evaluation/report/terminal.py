@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from ec_agent.evaluation.report import stops, wording
+from ec_agent.evaluation.report import stopping_shown, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.support.escaping import shown
@@ -34,9 +34,9 @@ def print_report(report: EvaluationReport, console: Console) -> None:
     console.print(f"[bold]{wording.LENGTHS}[/bold]")
     console.print(_lengths(report.summary.selectors))
     if report.stops:
-        console.print(f"[bold]{stops.TITLE}[/bold]")
+        console.print(f"[bold]{stopping_shown.TITLE}[/bold]")
         console.print(_stops(report))
-        for line in stops.notes(report.stops):
+        for line in stopping_shown.notes(report.stops):
             console.print(Padding(escape(line), (0, 0, 0, 2)))
     console.print()
     _list(console, "Failures", wording.failures(report))
@@ -135,17 +135,17 @@ def _lengths(rows: Sequence[SelectorSummary]) -> Table:
 
 
 def _stops(report: EvaluationReport) -> Table:
-    accuracy, minus, *others = stops.COLUMNS
+    accuracy, minus, *others = stopping_shown.COLUMNS
     narrow = [name.replace(" ", "\n") for name in others]
     table = _table("plan", accuracy, f"{minus} [{report.summary.resampling.confidence:.0%}]", *narrow)
-    table.caption = stops.ABOUT
+    table.caption = stopping_shown.ABOUT
     before = None
     for row in report.stops:
         if row.selector != before:
             table.add_section()
             table.add_row(f"[bold]{escape(row.selector)}[/bold]")
             before = row.selector
-        table.add_row(escape(row.plan), *stops.cells(row))
+        table.add_row(escape(row.plan), *stopping_shown.cells(row))
     return table
 
 

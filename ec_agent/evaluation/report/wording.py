@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ec_agent.evaluation.identity import CHANGED
+from ec_agent.evaluation.agent_identity import CHANGED
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 from ec_agent.selectors.lowest_centroid import LowestCentroid

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.auroc import task_auroc
 from ec_agent.evaluation.statistics.bootstrap import Estimate, Resampling, estimate, stats
-from ec_agent.evaluation.statistics.panel import calls_of, tokens_of
 from ec_agent.evaluation.statistics.prefix import common_prefix
 from ec_agent.evaluation.statistics.standing import IntArray, Standing, standing
 from ec_agent.numbers.entropy import FloatArray
-from ec_agent.selectors import FewestCalls, Longest, MostCalls, Selector, Shortest
+from ec_agent.selectors import CONFOUNDS, Candidate, FewestCalls, Longest, MostCalls, Selector, Shortest, selector_named
+
+PANEL: Mapping[str, Selector] = MappingProxyType({name: selector_named(name) for name in CONFOUNDS})
+"""The selectors that know nothing but how long a rollout was, by name: what a clever one has to be told apart from."""
 
 ALIKE = 0.5
 """From this within-task rank correlation on two orders count as alike: they share a quarter of their variance."""
@@ -161,3 +164,13 @@ def _equal_share(
         total += int(pairs.sum())
         equal += int((pairs & (count[:, None] == count[None, :])).sum())
     return equal / total if total else None
+
+
+def tokens_of(candidate: Candidate) -> int:
+    """Generated tokens of a rollout."""
+    return len(candidate.trajectory)
+
+
+def calls_of(candidate: Candidate) -> int:
+    """LLM calls of a rollout."""
+    return len(candidate.trajectory.calls)

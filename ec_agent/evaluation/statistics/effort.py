@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics.panel import calls_of, tokens_of
+from ec_agent.evaluation.statistics.confounds import calls_of, tokens_of
 from ec_agent.selectors import Candidate, final_answer
 
 

@@ -22,13 +22,12 @@ from ec_agent.evaluation.statistics.bootstrap import (
     resampling_of,
     smallest_detectable,
 )
-from ec_agent.evaluation.statistics.calibration import Bin, calibration
-from ec_agent.evaluation.statistics.confounds import Chance, Confounds, confounds, suspicions
+from ec_agent.evaluation.statistics.conclusion import Conclusion, verdict
+from ec_agent.evaluation.statistics.confounds import PANEL, Chance, Confounds, confounds, suspicions
 from ec_agent.evaluation.statistics.effort import Effort, effort
-from ec_agent.evaluation.statistics.panel import PANEL
+from ec_agent.evaluation.statistics.fewer_rollouts import n_curve, pass_at_k, pass_hat_k
+from ec_agent.evaluation.statistics.score_bins import Bin, calibration
 from ec_agent.evaluation.statistics.standing import Standing, standing
-from ec_agent.evaluation.statistics.subsampling import n_curve, pass_at_k, pass_hat_k
-from ec_agent.evaluation.statistics.verdict import Conclusion, verdict
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Selector
 from ec_agent.selectors.registry import check_selector

@@ -30,10 +30,10 @@ from ec_agent.support.checks import (
 )
 from ec_agent.support.from_plain import MOST_WHOLE, of_type, parsed, text_of, typed
 from ec_agent.support.private_files import make_private
-from ec_agent.traces.differences import see_same_run
 from ec_agent.traces.fitting import receipt_of
-from ec_agent.traces.recorded import Selected, candidate_of, parts_of, recording
-from ec_agent.traces.sqlite.reading import reading
+from ec_agent.traces.recorded_selections import Selected, candidate_of, parts_of, recording
+from ec_agent.traces.run_differences import see_same_run
+from ec_agent.traces.sqlite.damaged_files import reading
 from ec_agent.traces.sqlite.rows import add_rollout, key_of, read_rollout
 from ec_agent.traces.sqlite.run import read_asked, read_settings, read_tasks, write_asked, write_settings, write_tasks
 from ec_agent.traces.sqlite.schema import prepare, transaction, writing

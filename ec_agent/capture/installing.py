@@ -1,0 +1,49 @@
+"""Makes a recorder record everything that is called inside a ``with`` block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+
+from ec_agent.capture.langchain import HANDLER, handler_var, install_hook
+from ec_agent.capture.open_calls import current_call
+from ec_agent.capture.openai_client import install_patch
+from ec_agent.capture.recorder import Recorder, current_recorder, listening, overhearing
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[Recorder]:
+    """Record everything called inside the ``with`` block, including threads and tasks with a copy of its context."""
+    install_hook()
+    install_patch()
+    with set_here((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
+        yield recorder
+
+
+@contextmanager
+def overheard(recorder: Recorder) -> Iterator[None]:
+    """Let a recorder report LangChain's calls inside the ``with`` block that no other recorder records.
+
+    It does not become the current recorder: it sets nothing on the calls, and the block is not a rollout.
+    """
+    install_hook()
+    try:
+        with set_here((overhearing, recorder), (handler_var, HANDLER)):
+            yield
+    finally:
+        recorder.release()
+
+
+@contextmanager
+def set_here(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
+    """Set context variables inside the ``with`` block."""
+    tokens = [(variable, variable.set(value)) for variable, value in values]
+    try:
+        yield
+    finally:
+        for variable, token in tokens:
+            # A web server may end a generator in another context than it began in. Nothing was set there.
+            with suppress(ValueError):
+                variable.reset(token)
