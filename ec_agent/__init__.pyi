@@ -50,6 +50,8 @@ from ec_agent.errors import RolloutError as RolloutError
 from ec_agent.errors import RolloutInterruptedError as RolloutInterruptedError
 from ec_agent.errors import RolloutTimeoutError as RolloutTimeoutError
 from ec_agent.errors import SelectionError as SelectionError
+from ec_agent.errors import SelectorError as SelectorError
+from ec_agent.errors import SelectorWarning as SelectorWarning
 from ec_agent.errors import StateMismatchError as StateMismatchError
 from ec_agent.errors import StoppingError as StoppingError
 from ec_agent.errors import StreamCutError as StreamCutError
@@ -78,6 +80,7 @@ from ec_agent.rollouts.selection import CandidateReceipt as CandidateReceipt
 from ec_agent.rollouts.selection import Selection as Selection
 from ec_agent.rollouts.settings_files import load_settings as load_settings
 from ec_agent.rollouts.writes import Writes as Writes
+from ec_agent.selectors import AsyncSelector as AsyncSelector
 from ec_agent.selectors import Candidate as Candidate
 from ec_agent.selectors import LowestCentroid as LowestCentroid
 from ec_agent.selectors import Ranking as Ranking

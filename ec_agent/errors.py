@@ -17,6 +17,7 @@
     ├── SelectionError                       no winner can be chosen
     │   ├── AllRolloutsFailedError           every rollout failed
     │   ├── NoScoredRolloutError             rollouts ended, but none could be scored
+    │   ├── SelectorError                    the selector failed, for example because the model that it asks did
     │   └── QuorumError                      fewer rollouts could be scored than ``quorum`` asks for
     ├── CommitError                          the winner's action cannot be carried out
     │   ├── CommitUncertain                  it may have taken effect already, and nobody knows
@@ -41,6 +42,7 @@
     ├── MemoryWarning                        an agent will forget what it would remember without ``best_of_n``
     ├── TraceWarning                         a selection could not be recorded, or its spans could not be made
     ├── CaptureWarning                       a call's logprobs could not be read
+    ├── SelectorWarning                      the selector failed, and ``on_failure=`` chose in its place
     ├── OtherModelWarning                    the model that answered is not the one that was asked for
     └── ProgressWarning                      ``on_event=`` failed, and is not called again
 
@@ -151,6 +153,14 @@ class AllRolloutsFailedError(SelectionError):
 
 class NoScoredRolloutError(SelectionError):
     """Rollouts ended, but none of them could be scored."""
+
+
+class SelectorError(SelectionError):
+    """The selector failed. A selector that asks a model fails if no answer of the model can be used, for example.
+
+    The rollouts are not lost: ``outputs`` has what they wrote, and with a checkpointer ``graph.invoke(None, config)``
+    asks the selector again, without running them again.
+    """
 
 
 class QuorumError(SelectionError):
@@ -276,6 +286,10 @@ class TraceWarning(EcAgentWarning):
 
 class CaptureWarning(EcAgentWarning):
     """The logprobs of a model call could not be read, so its tokens have no entropy."""
+
+
+class SelectorWarning(EcAgentWarning):
+    """The selector failed, and what its ``on_failure`` says chose in its place."""
 
 
 class OtherModelWarning(EcAgentWarning):

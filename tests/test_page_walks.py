@@ -141,7 +141,8 @@ def the_tasks_with_a_world_are_judged_in_it(names, path):
     assert (one.correct.tolist(), two.correct.tolist()) == ([1.0, 1.0], [0.0, 0.0])
 
 
-def test_choosing(home, walk):
+def test_choosing(home, walk, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
     tasks_of_the_page(home)
     names = walk("docs/choosing.md").names
     result = best_of_n(names["agent"], n=2, selector=names["FewestTokens"]()).run({"messages": [("user", "?")]})

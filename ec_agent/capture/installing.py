@@ -10,7 +10,7 @@ from typing import Any
 from ec_agent.capture.langchain import HANDLER, handler_var, install_hook
 from ec_agent.capture.open_calls import current_call
 from ec_agent.capture.openai_client import install_patch
-from ec_agent.capture.recorder import Recorder, current_recorder, listening, overhearing
+from ec_agent.capture.recorder import Recorder, current_recorder, listening
 
 
 @contextmanager
@@ -20,20 +20,6 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
     install_patch()
     with set_here((current_recorder, recorder), (current_call, None), (handler_var, HANDLER), (listening, ())):
         yield recorder
-
-
-@contextmanager
-def overheard(recorder: Recorder) -> Iterator[None]:
-    """Let a recorder report LangChain's calls inside the ``with`` block that no other recorder records.
-
-    It does not become the current recorder: it sets nothing on the calls, and the block is not a rollout.
-    """
-    install_hook()
-    try:
-        with set_here((overhearing, recorder), (handler_var, HANDLER)):
-            yield
-    finally:
-        recorder.release()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from langgraph.errors import GraphBubbleUp
 from ec_agent.capture.filters import call_info
 from ec_agent.capture.known_answers import Answer
 from ec_agent.capture.open_calls import OpenCall, current_call
-from ec_agent.capture.recorder import current_recorder, listening, overhearing
+from ec_agent.capture.recorder import current_recorder, listening
 from ec_agent.capture.shapes import (
     MessageParts,
     Payload,
@@ -61,7 +61,7 @@ class CaptureHandler(BaseCallbackHandler):
             call.prompt = prompt
 
     def _start(self, question: Mapping[str, Any], run_id: UUID, kwargs: Mapping[str, Any]) -> OpenCall | None:
-        recorder = current_recorder.get() or overhearing.get()
+        recorder = current_recorder.get()
         if recorder is None:
             return None
         params = kwargs.get("invocation_params") or {}

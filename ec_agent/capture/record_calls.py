@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ec_agent.capture.filters import CallPredicate
 from ec_agent.capture.installing import recording, set_here
 from ec_agent.capture.kept import Kept
-from ec_agent.capture.recorder import Recorder, current_recorder, listening, overhearing
+from ec_agent.capture.recorder import Recorder, current_recorder, listening
 from ec_agent.capture.request_params import RequestSettings
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.support.checks import flag, whole
@@ -51,7 +51,5 @@ def record_calls(
     requests, kept = RequestSettings(logprobs=request_logprobs), Kept(keep_text, keep_candidates)
     recorder = Recorder(signals=signals, calls=calls, kept=kept, requests=requests)
     alone = current_recorder.get() is None
-    if alone and (overhears := overhearing.get()) is not None:
-        recorder.told = overhears.told
     with recording(recorder) if alone else set_here((listening, (*listening.get(), recorder))):
         yield recorder

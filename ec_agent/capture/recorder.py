@@ -405,7 +405,5 @@ class Recorder:
 
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)
-overhearing: ContextVar[Recorder | None] = ContextVar("ec_agent_overhearing", default=None)
-"""The recorder of LangChain's calls if there is no current recorder. It is only for reports to others."""
 listening: ContextVar[tuple[Recorder, ...]] = ContextVar("ec_agent_listening", default=())
 """Outer recorders that also record the calls of the current recorder. Guard, sampling and reports are its own."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ec_agent.live.bars import printable
-from ec_agent.live.board import Board, Choice
+from ec_agent.live.board import Asking, Board, Choice
 from ec_agent.live.rows import Row
 from ec_agent.visual.wording import many
 
@@ -23,6 +23,8 @@ def line_of(event: Mapping[str, Any], board: Board) -> str | None:
         return None if board.choice is None else chosen(board.choice)
     if kind == "evaluation":
         return f"{event['stored']}/{event['total']} rollouts stored"
+    if kind == "selector.call":
+        return asking(board.asking) if board.asking is not None and event["state"] == "ended" else None
     if kind in ("wave", "stopped"):
         told, number = (_wave if kind == "wave" else _stopped)(event), board.number(event)
         return told if number is None else f"question {number}: {told}"
@@ -116,3 +118,9 @@ def chosen(choice: Choice, *, brief: bool = False) -> str:
         return f"chosen: rollout {choice.winner}{why}"
     lead = "" if choice.margin is None else f", margin to the runner-up {choice.margin:.3f}"
     return f"chosen by {printable(choice.selector)}: rollout {choice.winner} of {choice.of}{why}{lead}"
+
+
+def asking(told: Asking) -> str:
+    """What the selector asks."""
+    model = f" {printable(told.model)}" if told.model else ""
+    return f"the selector asks{model}: {many(told.calls, 'call')}, {many(told.tokens, 'token')}"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ec_agent.live.bars import BARS, GAP, PLAIN_BARS, bar, clock, columns, lasted, per_column, printable, short
 from ec_agent.live.board import Board, Tally
-from ec_agent.live.lines import chosen, outcome
+from ec_agent.live.lines import asking, chosen, outcome
 from ec_agent.live.rows import Row
 
 STYLES = {
@@ -86,6 +86,8 @@ class Screen:
         foot = [self._summary(tally, narrow)]
         if (choice := self._board.choice) is not None:
             foot.append(_fitting([chosen(choice), chosen(choice, brief=True)], narrow, STYLES["chosen"]))
+        elif (asked := self._board.asking) is not None:
+            foot.append(_fitting([asking(asked), "the selector asks"], narrow, STYLES["model"]))
         if height >= 8:
             foot.append(self._legend(narrow))
         room = max(height - len(foot) - 1, 0)  # the header

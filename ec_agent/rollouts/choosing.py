@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import compress
 from typing import Any, NoReturn
@@ -29,7 +29,8 @@ from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_t
 from ec_agent.rollouts.unheard_calls import notes_of
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.stopping import Stop
-from ec_agent.stopping.asking import PASSED_OVER, rank, taken
+from ec_agent.stopping.asking import PASSED_OVER, ranked, taken
+from ec_agent.support.plans import Plan, Step
 
 NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
 NOTHING_TO_CHOOSE_BY = (
@@ -38,8 +39,8 @@ NOTHING_TO_CHOOSE_BY = (
 )
 
 
-def candidate_of(record: Record, options: Options) -> Candidate:
-    """Turn a record into the candidate that a selector sees."""
+def candidate_of(record: Record, options: Options, question: Any = None) -> Candidate:
+    """Turn a record into the candidate that a selector sees; ``question`` is the agent's input."""
     trajectory = unpack_calls(record["calls"])
     return Candidate(
         index=record["index"],
@@ -48,6 +49,7 @@ def candidate_of(record: Record, options: Options) -> Candidate:
         config=options.config,
         unscored=None if record["error"] else _why_unscored(trajectory, options, asked_a_model(record)),
         error=record["error"],
+        question=question,
     )
 
 
@@ -92,8 +94,9 @@ def choose(
     errors: Mapping[int, Exception],
     n: int,
     stop: Stop | None = None,
-) -> Selection:
-    """Rank the rollouts and write the receipt.
+    within: Callable[[Step], Step] = lambda step: step,
+) -> Plan[Selection]:
+    """Have the selector rank the rollouts, and write the receipt.
 
     Args:
         every: one record per rollout, in index order.
@@ -102,6 +105,7 @@ def choose(
         errors: the exceptions of failed rollouts that ran in this process.
         n: how many rollouts were planned.
         stop: the plan's reason to start no more, and which rollouts may win; ``None`` where all were started.
+        within: bounds the time of the selector's step.
 
     Raises:
         AllRolloutsFailedError: every rollout failed.
@@ -113,7 +117,7 @@ def choose(
     if not ended:
         _raise_all_failed(candidates, errors)
     among = None if stop is None else stop.among
-    ranking = _checked(rank(options.selector, candidates, among), candidates, options)
+    ranking = _checked((yield from ranked(options.selector, candidates, among, within)), candidates, options)
     notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
     if not ranking.order:
         notes.append(_note_none_ranked(candidates, records, ranking, options, may_raise=among is None))

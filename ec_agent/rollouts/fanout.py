@@ -18,19 +18,21 @@ from langgraph.types import Send
 from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
-from ec_agent.commits.undeclared import ran_in
-from ec_agent.errors import SelectionError, StoppingError
+from ec_agent.errors import SelectionError, SelectorError, StoppingError
 from ec_agent.insides.executors import uninterrupted
 from ec_agent.insides.langgraph import outer_channels
+from ec_agent.numbers.call_fields import pack_calls
+from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.attempt import Start
-from ec_agent.rollouts.choosing import choose, outputs_of
+from ec_agent.rollouts.choosing import outputs_of
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record, merged, was_cancelled
 from ec_agent.rollouts.rollout import rollout
+from ec_agent.rollouts.selecting import select
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.waves import first_wave, next_wave, waves_in
 from ec_agent.rollouts.writes import set_anew
@@ -52,6 +54,7 @@ class FanOutState(TypedDict):
         spent: threads with parked rollouts that are no longer needed.
         done: the calls carried out in steps that may run again.
         told: pairs of an interrupt's id and the answer that a person gave to it.
+        asked: the LLM calls that selectors made, in packed form; checkpoints of earlier versions lack them.
     """
 
     records: Annotated[list[Record], merged]
@@ -64,6 +67,7 @@ class FanOutState(TypedDict):
     spent: list[str]
     done: list[Done]
     told: Annotated[list[list[Any]], operator.add]
+    asked: list[dict[str, Any]]
 
 
 # Given anew for each run of the graph. If they were compiled in, an agent that contains this graph would seem to have
@@ -81,6 +85,7 @@ NEW: FanOutState = {
     "spent": [],
     "done": [],
     "told": [],
+    "asked": [],
 }
 
 
@@ -165,15 +170,18 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
     question.due, stop = _enough(question, state)
     if question.due:
         return {}
-    with question.told.choosing():
-        try:
-            selection = _choose(question, state, stop)
-        except SelectionError as error:
+    try:
+        selection, asked = yield from select(question, state["records"], stop)
+    except SelectionError as error:
+        if not isinstance(error, SelectorError):  # else the rollouts are good, and a resumed run chooses among them
             question.unchosen = state
-            error.follow(state["commits"])
-            raise
+        error.follow(state["commits"])
+        raise
     yield from question.told.telling(Observer.chosen, question.chosen(selection, state["records"], config))
-    return {"selection": selection.to_dict()}
+    chosen: dict[str, Any] = {"selection": selection.to_dict()}
+    if asked:
+        chosen["asked"] = [*(state.get("asked") or []), *pack_calls(Trajectory(asked))]
+    return chosen
 
 
 def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
@@ -290,11 +298,3 @@ def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__
         start["answers"] = course["answers"]
         return [Send("rollout", start)]
     return "act" if course["next"] == "act" else "__end__"
-
-
-def _choose(question: Question, state: FanOutState, stop: Stop | None) -> Selection:
-    records = sorted(state["records"], key=lambda record: record["index"])
-    candidates = question.candidates(records)
-    if not question.within:  # inside a rollout, the outer question reports these tools with its own
-        question.notices.hear(ran_in(records))
-    return choose(records, candidates, question.options, question.errors, question.n, stop)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ec_agent.capture.recorder import Recorder
@@ -205,3 +205,46 @@ def bounded(step: Step, meter: Meter) -> Step:
             raise (meter.timeout() if clock.expired() else error) from None
 
     return Step(step.sync, wait)
+
+
+class ChoiceMeter(Meter):
+    """Checks the limits of a choice before and after each model call of the selector.
+
+    ``timeout`` holds for the choice as for a rollout, and the selector's tokens count for ``token_budget``. If the
+    budget is spent, the selector asks nothing. ``max_tokens`` is a limit of rollouts alone.
+
+    Args:
+        limits: the limits.
+        budget: the token budget of the question.
+        halts: functions that raise if the choice has been stopped for another reason.
+        outer: the recorder of an outer rollout, whose limits hold as well.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        budget: Budget,
+        halts: Sequence[Callable[[], Any]] = (),
+        outer: Recorder | None = None,
+    ) -> None:
+        super().__init__(replace(limits, max_tokens=None), budget, halts, outer)
+        self._begun = False
+
+    def before(self) -> None:
+        """Check all limits before the selector asks a model.
+
+        Raises:
+            RolloutTimeoutError: the time is up.
+            TokenBudgetError: the budget was spent before the first call, or is now, and ``over_budget`` is ``"cut"``.
+        """
+        if not self._begun:
+            self._budget.check("the selector was not asked")
+        self._begun = True
+        super().before()
+
+    def timeout(self) -> RolloutTimeoutError:
+        """Make the error of a choice whose time is up."""
+        return RolloutTimeoutError(
+            f"the selector took longer than {self._limits.timeout} s; allow more with Limits(timeout=...), or have it "
+            "ask a faster model"
+        )

@@ -36,6 +36,7 @@ from ec_agent.insides.langgraph import (
     saver_of,
     unsaved,
 )
+from ec_agent.numbers.call_fields import unpack_calls
 from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
@@ -53,6 +54,7 @@ from ec_agent.rollouts.record import total
 from ec_agent.rollouts.remote_graphs import given_in
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
+from ec_agent.selectors.asking import allowed_here
 from ec_agent.support.checks import whole
 from ec_agent.support.plans import Plan, Step, call
 
@@ -104,6 +106,7 @@ class Node:
     def _plan(self, state: Any, config: RunnableConfig, told: Audience) -> Plan[Any]:
         if self.options.preflight is not False and current_recorder.get() is None:
             yield from self._preflight()
+        yield allowed_here(self.options.selector)
         question = self._open(state, config, told)
         if question.root:
             warn_of_lost_memory(self.agent, config)
@@ -302,7 +305,9 @@ def _whole(done: Mapping[str, Any]) -> Selection:
     selection = Selection.from_dict(done["selection"])
     after = [done["last"]["usage"]] if done["last"] is not None else []
     usage = total([*(each.usage for each in earlier), selection.usage, *after])
-    return replace(selection, usage=usage, commits=tuple(done["commits"]), earlier=earlier)
+    asked = total([each.selector_usage for each in (*earlier, selection)])
+    commits = tuple(done["commits"])
+    return replace(selection, usage=usage, selector_usage=asked, commits=commits, earlier=earlier)
 
 
 def _hand_over(question: Question, selection: Selection, done: Mapping[str, Any], config: RunnableConfig) -> None:
@@ -314,6 +319,7 @@ def _hand_over(question: Question, selection: Selection, done: Mapping[str, Any]
         around.known += [answer for _, _, answer in answers_in(said)]
         for index, trajectory in enumerate(chosen.trajectories):
             around.adopt(trajectory.calls, counted=index == selection.winner)
+        around.adopt(unpack_calls(done.get("asked") or []).calls, counted=False)
 
 
 def _n_of(context: Any, default: int) -> int:

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, get_args
 from uuid import UUID
 
-from ec_agent.capture.installing import overheard
+from ec_agent.capture.installing import recording
 from ec_agent.capture.listeners import Came
 from ec_agent.capture.open_calls import OpenCall
 from ec_agent.capture.recorder import Recorder
@@ -182,11 +182,11 @@ class Audience:
             yield
 
     @contextmanager
-    def choosing(self) -> Iterator[None]:
-        """Enter the contexts around the choice, and report the LLM calls that the selector makes."""
-        recorder = Recorder()
-        recorder.told = told = CallsAudience(self, None)
-        with self.around(Observer.around_choice), overheard(recorder) if told.calls else nullcontext():
+    def choosing(self, recorder: Recorder) -> Iterator[None]:
+        """Enter the contexts around the choice; record and report the LLM calls that the selector makes."""
+        told = CallsAudience(self, None)
+        recorder.told = told if told.calls else None
+        with self.around(Observer.around_choice), recording(recorder):
             yield
 
     def rollout(self, index: int, round: int, acting: bool) -> RolloutAudience:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -22,7 +23,7 @@ from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, leading
 from ec_agent.rollouts.limits import Limits
-from ec_agent.selectors import Candidate, LowestCentroid, Selector
+from ec_agent.selectors import AnySelector, Candidate, LowestCentroid
 from ec_agent.selectors.registry import check_selector
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.asking import check_plan, signals_of
@@ -83,7 +84,8 @@ class BestOfNOptions(TypedDict, total=False):
             what it yields from ``get_environment()``. If the run is killed, finished rollouts run again, because their
             environments are gone, unless the factory has ``reopen(token)``, which returns a context manager too, and
             the environment has a ``token``.
-        selector: chooses the winner; ``LowestCentroid()`` by default.
+        selector: chooses the winner; ``LowestCentroid()`` by default. It may be async and ask a model, as those of
+            ``ec_agent.judges`` do.
         config: settings of the High Entropy Phases; ``HEPConfig()`` (1 / 80 / 2) by default.
         calls: which LLM calls count: a ``CallFilter``, or a function from ``CallInfo`` to bool.
         final_action: ``final_action(state, writes)`` returns what a rollout would do next. By default that is a new
@@ -139,7 +141,7 @@ class BestOfNOptions(TypedDict, total=False):
     environment: EnvironmentFactory | None
 
     # How it is chosen
-    selector: Selector
+    selector: AnySelector
     config: HEPConfig
     calls: CallPredicate | None
     final_action: Callable[[Any, list[tuple[str, Any]]], Any] | None
@@ -190,7 +192,7 @@ class Options:
     environment: EnvironmentFactory | None = None
 
     # How it is chosen
-    selector: Selector = field(default_factory=LowestCentroid)
+    selector: AnySelector = field(default_factory=LowestCentroid)
     config: HEPConfig = field(default_factory=HEPConfig)
     calls: CallPredicate | None = None
     final_action: Callable[[Any, list[tuple[str, Any]]], Any] | None = None
@@ -224,7 +226,7 @@ class Options:
 
     def __post_init__(self) -> None:
         checked(self, "n", whole)
-        check_selector(self.selector)
+        check_selector(self.selector, asking=True)
         instance("config", self.config, HEPConfig, "a HEPConfig(...)")
         instance("limits", self.limits, Limits, "Limits(...)")
         if self.stop is not None:
@@ -279,8 +281,15 @@ class Options:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The per-token signals to keep: first those that the selector reads, then those of the stopping plan."""
-        return (*self.selector.signals, *(() if self.stop is None else signals_of(self.stop)))
+        """The per-token signals to keep: first the selector's, then those of its fallback and of the stopping plan."""
+        fallback = getattr(getattr(self.selector, "on_failure", None), "signals", ())
+        return (*self.selector.signals, *fallback, *(() if self.stop is None else signals_of(self.stop)))
+
+    def chosen_by(self, selector: AnySelector) -> Options:
+        """Return these options with another selector, for a choice in place of one that failed."""
+        other = copy(self)
+        object.__setattr__(other, "selector", selector)
+        return other
 
     def retries(self) -> tuple[Any, ...]:
         """Return the retry policies as a tuple."""

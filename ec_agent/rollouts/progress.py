@@ -40,6 +40,15 @@ class _Told:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@dataclass(eq=False, slots=True)
+class _Asked:
+    """What the selector has asked so far."""
+
+    calls: int = 0
+    tokens: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class ProgressEvents(Observer):
     """Turns what happens into events, and passes each to a function.
 
@@ -50,6 +59,7 @@ class ProgressEvents(Observer):
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._question, self._n = "", 0
+        self._asked = _Asked()
         self._told: dict[AttemptId | None, _Told] = {}
 
     def question_asked(self, name: str, n: int) -> None:
@@ -83,8 +93,10 @@ class ProgressEvents(Observer):
             self._tell_of(told, "finished", error=record["error"], seconds=record["seconds"])
 
     def call_started(self, rollout: AttemptId | None, call: OpenCall, asked: Mapping[str, Any]) -> None:
-        """Send ``ec_agent.rollout.call`` with state "started", if the call counts."""
-        if call.counted and (told := self._told.get(rollout)) is not None:
+        """Send ``ec_agent.rollout.call``, or ``.selector.call``, with state "started"; if the call counts."""
+        if rollout is None:
+            self._tell("selector.call", state="started", call=call.sequence, model=call.info.model)
+        elif call.counted and (told := self._told.get(rollout)) is not None:
             about = {"call": call.sequence, "model": call.info.model, "node": call.info.node}
             self._tell_of(told, "call", state="started", **about)
 
@@ -96,7 +108,13 @@ class ProgressEvents(Observer):
             self._tell_of(told, "call", state="streaming", call=call.sequence, parts=call.parts)
 
     def call_ended(self, rollout: AttemptId | None, call: OpenCall, came: Came, told_before: int) -> None:
-        """Send ``ec_agent.rollout.call`` with state "ended", the call's numbers, and the rollout's so far."""
+        """Send ``ec_agent.rollout.call`` with state "ended", the call's numbers, and the rollout's so far.
+
+        For a selector's call, send ``ec_agent.selector.call`` with what the selector has asked so far.
+        """
+        if rollout is None:
+            self._selector_answered(call, told_before)
+            return
         told, done = self._told.get(rollout), call.done
         if told is None or not call.counted:
             return
@@ -107,6 +125,15 @@ class ProgressEvents(Observer):
         about: dict[str, Any] = {"call": call.sequence, "model": call.info.model if done is None else done.model}
         about |= {"node": call.info.node, **so_far, **_numbers(done, hidden=told_before > 0)}
         self._tell_of(told, "call", state="ended", **about)
+
+    def _selector_answered(self, call: OpenCall, told_before: int) -> None:
+        done = call.done
+        with self._asked.lock:
+            self._asked.calls += done is not None
+            self._asked.tokens += max(done.generated - told_before, 0) if done is not None else 0
+            so_far = {"calls": self._asked.calls, "tokens": self._asked.tokens}
+        about = {"call": call.sequence, "model": call.info.model if done is None else done.model}
+        self._tell("selector.call", state="ended", **about, answered=done is not None, **so_far)
 
     def tool_started(self, rollout: AttemptId | None, run: UUID, name: str) -> None:
         """Send ``ec_agent.rollout.tool`` with state "started"."""

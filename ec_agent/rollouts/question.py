@@ -138,7 +138,7 @@ class Question:
                 continue
             known, candidate = self._read.get(record["index"], (None, None))
             if candidate is None or known is not record:  # a checkpointer may give a new record for the same rollout
-                candidate = candidate_of(record, self.options)
+                candidate = candidate_of(record, self.options, self.known)
                 self._read[record["index"]] = record, candidate
             found.append(candidate)
         return found

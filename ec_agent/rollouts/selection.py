@@ -91,9 +91,9 @@ class Selection:
         selector: the selector's name.
         config: settings of the High Entropy Phases.
         distinct: how many different results the rollouts that ended have.
-        usage: tokens over all rollouts, also of calls that do not count: ``prompt_tokens``, ``generated_tokens``, and
-            ``cached_tokens`` (the prompt tokens that the provider had cached). ``cached_answer_tokens`` is separate:
-            the tokens of answers from an LLM cache, which cost nothing.
+        usage: tokens over all rollouts and of the selector, also of calls that do not count: ``prompt_tokens``,
+            ``generated_tokens``, and ``cached_tokens`` (the prompt tokens that the provider had cached).
+            ``cached_answer_tokens`` is separate: the tokens of answers from an LLM cache, which cost nothing.
         warnings: what to know before trusting the choice.
         commits: the actions carried out, in order: ``tool``, ``args``, ``key`` (the idempotency key).
         undeclared_tools: tools that ran in more than one rollout and are neither in ``commit=`` nor marked
@@ -108,6 +108,10 @@ class Selection:
         stopped: why no more were started, in the plan's words; ``None`` where all were.
         saved_tokens: estimate of the generated tokens that stopping has saved: it assumes that each rollout not run to
             its end would have generated as many as the others on average. ``None`` where the others reported none.
+        selector_usage: what the selector's own calls of models cost, as in ``usage``, and their number: ``calls``. It
+            is a part of ``usage``, over all rounds; empty if the selector asked no model.
+        failed_selector: if the selector failed, its name and why. What its ``on_failure`` says has chosen then:
+            ``selector`` is the name of that, and scores and order are its own.
         seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of ``to_dict``.
     """
 
@@ -130,6 +134,8 @@ class Selection:
     waves: tuple[int, ...] = ()
     stopped: str | None = None
     saved_tokens: int | None = 0
+    selector_usage: Mapping[str, int] = field(default_factory=dict)
+    failed_selector: str | None = None
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:

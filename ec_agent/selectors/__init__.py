@@ -6,7 +6,7 @@ selector can see whether a rollout was right, because a ``Candidate`` does not h
 """
 
 from ec_agent.selectors.actions import final_answer
-from ec_agent.selectors.base import Candidate, Ranking, Selector
+from ec_agent.selectors.base import AnySelector, AsyncSelector, Candidate, Ranking, Selector
 from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
 from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
 from ec_agent.selectors.deepconf_lowest_group import DeepConfLowestGroup
@@ -39,6 +39,8 @@ __all__ = [
     "CONFOUNDS",
     "NORMALIZERS",
     "SELECTORS",
+    "AnySelector",
+    "AsyncSelector",
     "Ballot",
     "CallAnswer",
     "Candidate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import Any, Protocol, runtime_checkable
 
 from ec_agent.numbers.phases import HEPConfig
@@ -23,6 +24,8 @@ class Candidate:
         unscored: why its logprobs cannot be used: ``"coverage"`` (too few) or ``"no model"`` (no LLM call). ``None`` if
             they can be used.
         error: the error that the rollout failed with, or ``None`` if it did not fail.
+        question: the agent's input, as the agent got it: a state with messages, a text. ``None`` if it is not known, as
+            for most stored rollouts. It is shared by all candidates, so it must not be changed.
     """
 
     index: int
@@ -31,6 +34,7 @@ class Candidate:
     config: HEPConfig = field(default_factory=HEPConfig)
     unscored: str | None = None
     error: str | None = None
+    question: Any = None
 
     @property
     def eligible(self) -> bool:
@@ -90,3 +94,43 @@ class Selector(Protocol):
         those that are ``unscored``, because it does not need the logprobs that they lack.
         """
         ...
+
+
+@runtime_checkable
+class AsyncSelector(Protocol):
+    """A selector that waits for something, usually for a model that it asks.
+
+    Besides ``aselect`` it may have ``select``, for sync runs. Without ``select``, a sync run waits for ``aselect`` in
+    an event loop of its own. The calls of LLMs that it makes are on the bill of the question, and belong to no rollout.
+
+    Attributes:
+        name: as in ``Selector``.
+        signals: as in ``Selector``.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # the docstring of the class describes it
+
+    @property
+    def signals(self) -> Sequence[str]: ...  # noqa: D102  # the docstring of the class describes it
+
+    async def aselect(self, candidates: Sequence[Candidate]) -> Ranking:
+        """Rank the candidates, as ``Selector.select`` does.
+
+        It may have an attribute ``on_failure``, which says who chooses if it raises: ``"raise"``, ``"first"``, or
+        another selector.
+        """
+        ...
+
+
+AnySelector = Selector | AsyncSelector
+
+
+def is_async(selector: Any) -> bool:
+    """Tell whether a selector has an async form, as those have that ask a model."""
+    return isinstance(selector, AsyncSelector) or iscoroutinefunction(getattr(selector, "select", None))
+
+
+def has_sync_form(selector: Any) -> bool:
+    """Tell whether a selector can rank without an event loop."""
+    return isinstance(selector, Selector) and not iscoroutinefunction(selector.select)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.signals import check_signals
-from ec_agent.selectors.base import Selector
+from ec_agent.selectors.base import Selector, has_sync_form, is_async
 from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
 from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
 from ec_agent.selectors.deepconf_lowest_group import DeepConfLowestGroup
@@ -54,6 +54,9 @@ SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
 )
 """Maps the name of each selector to its class, in the order in which tables list them."""
 
+RAISE, FIRST = "raise", "first"
+"""Values of ``on_failure`` besides selectors: the failure is raised, or the first rollout that ended is taken."""
+
 CONFOUNDS = ("shortest", "longest", "fewest_calls", "most_calls")
 """Names of the selectors that look only at how long a rollout is. Results are compared with them: see *confound*."""
 
@@ -80,19 +83,42 @@ def selector_named(name: str, **settings: Any) -> Selector:
         raise ConfigError(f"{name} cannot be made with {settings!r}; {has}") from error
 
 
-def check_selector(selector: Any, name: str = "selector") -> None:
+def check_selector(selector: Any, name: str = "selector", *, asking: bool = False) -> None:
     """Check that an argument is a selector.
 
     Args:
         selector: the argument.
         name: name of the argument, for the error.
+        asking: whether it may ask a model. Whoever ranks stored rollouts does so many times over, and without their
+            question, so that such a selector is refused there.
 
     Raises:
-        ConfigError: it is not a selector (it may be the class of one), or reads a signal that does not exist.
+        ConfigError: it is not a selector (it may be the class of one), or reads a signal that does not exist; or it
+            may ask a model, and that is not allowed here.
     """
-    if isinstance(selector, type) or not isinstance(selector, Selector):
+    if isinstance(selector, type) or not (isinstance(selector, Selector) or is_async(selector)):
         raise refusal(name, selector, _rather_than(selector))
     check_signals(selector.signals)
+    if not asking and is_async(selector):
+        raise ConfigError(
+            f"{name} is {selector.name!r}, which may ask a model, and stored rollouts are ranked many times over: give "
+            "a selector that asks none; or, at its cost, call select([Candidate(..., question=...), ...]) of this one "
+            "once for each task"
+        )
+    if (on_failure := getattr(selector, "on_failure", None)) is not None:
+        check_on_failure(on_failure)
+
+
+def check_on_failure(value: Any) -> Any:
+    """Check what shall choose if a selector fails: ``"raise"``, ``"first"`` or a selector that asks no model.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    plain = not isinstance(value, type) and has_sync_form(value) and not is_async(value)
+    if plain or (isinstance(value, str) and value in (RAISE, FIRST)):
+        return value
+    raise refusal("on_failure", value, '"raise", "first", or a selector that asks no model, such as MajorityVote()')
 
 
 def _rather_than(selector: Any) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.numbers.signals import check_signals
-from ec_agent.selectors.base import Candidate, Ranking, Selector
+from ec_agent.selectors.asking import selecting
+from ec_agent.selectors.base import AnySelector, Candidate, Ranking, Selector
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.voting import VoteSelector
 from ec_agent.stopping.base import More, Stop, StoppingPlan
 from ec_agent.support.checks import function, refusal, repr_of
+from ec_agent.support.plans import Plan, Step
 
 PASSED_OVER = "passed over"
 """The reason of a candidate that ended but is not ranked, because it is not among those that the plan named."""
@@ -110,17 +112,42 @@ def rank(selector: Selector, candidates: Sequence[Candidate], among: Sequence[in
     Returns:
         The ranking. A candidate that ended and may not win has the reason ``"passed over"``.
     """
+    return _among(selector.select(_shown(selector, candidates, among)), candidates, among)
+
+
+def ranked(
+    selector: AnySelector,
+    candidates: Sequence[Candidate],
+    among: Sequence[int] | None,
+    within: Callable[[Step], Step],
+) -> Plan[Any]:
+    """Rank as ``rank`` does, also with a selector that is async.
+
+    Args:
+        selector: the selector.
+        candidates: all candidates, failed ones too.
+        among: the indices of the candidates that may win; ``None`` for all.
+        within: bounds the time of the selector's step.
+
+    Returns:
+        What the selector returned, which need not be a ranking if it is somebody's own.
+    """
+    ranking = yield within(selecting(selector, _shown(selector, candidates, among)))
+    return _among(ranking, candidates, among) if isinstance(ranking, Ranking) else ranking
+
+
+def _shown(selector: Any, candidates: Sequence[Candidate], among: Sequence[int] | None) -> Sequence[Candidate]:
+    if among is None or isinstance(selector, ScoreSelector | VoteSelector):
+        return candidates
+    return [candidate for candidate in candidates if candidate.index in set(among)]
+
+
+def _among(ranking: Ranking, candidates: Sequence[Candidate], among: Sequence[int] | None) -> Ranking:
     if among is None:
-        return selector.select(candidates)
+        return ranking
     may, over = set(among), [c.index for c in candidates if c.error is None and c.index not in among]
-    if isinstance(selector, ScoreSelector | VoteSelector):
-        ranking = selector.select(candidates)
-        order = tuple(index for index in ranking.order if index in may)
-    else:
-        ranking = selector.select([candidate for candidate in candidates if candidate.index in may])
-        order = ranking.order
     reasons = {**ranking.reasons, **{index: PASSED_OVER for index in over if index not in ranking.reasons}}
-    return replace(ranking, order=order, reasons=reasons)
+    return replace(ranking, order=tuple(index for index in ranking.order if index in may), reasons=reasons)
 
 
 def taken(ranking: Ranking, candidates: Iterable[Candidate], among: Sequence[int] | None) -> int:

@@ -146,6 +146,7 @@ def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
             "ec_agent.selection.warnings": len(receipt["warnings"]),
             **{f"ec_agent.config.{name}": value for name, value in receipt["config"].items()},
             **{f"ec_agent.usage.{name}": value for name, value in receipt["usage"].items()},
+            **{f"ec_agent.selector_usage.{name}": value for name, value in receipt["selector_usage"].items()},
         }
     )
 

@@ -10,6 +10,7 @@ from ec_agent.rollouts.choosing import margin_of, receipt_of
 from ec_agent.rollouts.record import total, usage_of
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate, Selector
+from ec_agent.selectors.registry import check_selector
 
 
 def selection_of(candidates: Sequence[Candidate], selector: Selector) -> Selection:
@@ -22,10 +23,11 @@ def selection_of(candidates: Sequence[Candidate], selector: Selector) -> Selecti
         selector: who chooses.
 
     Raises:
-        ConfigError: there is no candidate.
+        ConfigError: there is no candidate, or the selector may ask a model.
     """
     if not candidates:
         raise ConfigError("there is no rollout to choose from; give at least one candidate")
+    check_selector(selector)
     ranking = selector.select(candidates)
     ended = [candidate.index for candidate in candidates if candidate.error is None]
     signal = leading(selector.signals) or ENTROPY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ec_agent.numbers.signals import ENTROPY
@@ -284,7 +285,15 @@ def stopping(view: View) -> str:
 
 
 def paid(view: View) -> str:
-    """Tokens over all rollouts."""
-    usage = view.selection.usage
-    counted = ", ".join(f"{usage[name]:,} {_PAID.get(name, name)}" for name in usage if usage[name])
-    return f"Tokens over all rollouts: {counted or 'unknown'}."
+    """Tokens over all rollouts, and of the selector if it asked a model."""
+    usage, asked = view.selection.usage, view.selection.selector_usage
+    told = f"Tokens over all rollouts: {_counted(usage) or 'unknown'}."
+    if not asked:
+        return told
+    tokens = {name: count for name, count in asked.items() if name != "calls"}
+    calls = many(asked.get("calls", 0), "call")
+    return f"{told} Of these the selector took {_counted(tokens) or 'an unknown number'}, in {calls}."
+
+
+def _counted(usage: Mapping[str, int]) -> str:
+    return ", ".join(f"{usage[name]:,} {_PAID.get(name, name)}" for name in usage if usage[name])

@@ -44,6 +44,14 @@ def scored(index, centroid=0.5, reason=None, **more):
     return event("rollout.scored", index, score=centroid, centroid=centroid, reason=reason, **more)
 
 
+def selector_call(call, calls=None, tokens=None, model="judge", **more):
+    """The selector asks; with ``calls``, it has its answer."""
+    ended = {} if calls is None else {"answered": True, "calls": calls, "tokens": tokens}
+    return event(
+        "selector.call", state="started" if calls is None else "ended", call=call, model=model, **ended, **more
+    )
+
+
 def selection(winner, n, margin=0.1, **more):
     candidates = [{"index": i, "centroid": 0.5} for i in range(n)]
     receipt = {"winner": winner, "candidates": candidates, "margin": margin, "selector": "lowest_centroid"}

@@ -9,7 +9,9 @@ import live_events as made
 import pytest
 
 from ec_agent.live.board import MOST_OVER, Board
+from ec_agent.live.lines import line_of
 from ec_agent.live.rows import MOST_POINTS, Row
+from ec_agent.live.table import Screen
 
 
 def board_of(*events):
@@ -185,3 +187,34 @@ def test_many_threads_at_once():
     tally = board.tally()
     assert (tally.ended, tally.running, tally.calls, tally.tokens) == (8, 0, 800, 800)
     assert board.version == 8 * 202
+
+
+def test_what_a_selector_asks_is_known_until_it_has_chosen():
+    board = board_of(made.started(0, 1), made.finished(0))
+    assert board.asking is None
+    seen = []
+    for event in (
+        made.selector_call("a", model=None),
+        made.selector_call("b"),
+        made.selector_call("a", 1, 2),
+        made.selector_call("b", 2, 4, model=None),
+    ):
+        assert board.hear(event)
+        seen.append((board.asking.model, board.asking.open, board.asking.calls, board.asking.tokens))
+    assert seen == [(None, 1, 0, 0), ("judge", 2, 0, 0), ("judge", 1, 1, 2), ("judge", 0, 2, 4)]
+    assert line_of(made.selector_call("b", 2, 4), board) == "the selector asks judge: 2 calls, 4 tokens"
+    assert line_of(made.selector_call("c"), board) is None
+    assert "the selector asks judge: 2 calls, 4 tokens" in drawn(board)
+    assert board.hear(made.selection(0, 1))
+    assert board.asking is None
+    assert "asks" not in drawn(board)
+
+
+def test_a_new_question_s_selector_has_asked_nothing():
+    board = board_of(made.started(0, 1), made.finished(0), made.selector_call("a"))
+    assert board.hear(made.started(0, 1, question="other"))
+    assert board.asking is None
+
+
+def drawn(board):
+    return "\n".join(line.plain for line in Screen(board).lines(80, 20, 0.0))

@@ -270,7 +270,7 @@ def test_a_listener_gets_its_own_copy(run):
     assert result.selection.winner == 1
 
 
-def test_a_selector_s_calls_are_told_of_no_rollout_and_make_no_events(run):
+def test_a_selector_s_calls_are_told_of_no_rollout_and_make_events_of_their_own(run):
     judge = kit.say(5)
 
     class Judged(MajorityVote):
@@ -290,4 +290,9 @@ def test_a_selector_s_calls_are_told_of_no_rollout_and_make_no_events(run):
         result = run.run(best_of_n(kit.chat(kit.say(3)), n=1, selector=Judged()), ASKED, on_event=events.append)
     assert told == [(0, ["go"]), (0, "answer 0"), (None, ["which?"]), (None, "answer 0")]
     assert [event["index"] for event in events if event["type"] == "ec_agent.rollout.call"] == [0, 0]
+    asked = [event for event in events if event["type"] == "ec_agent.selector.call"]
+    assert [(event["state"], event.get("calls"), event["model"]) for event in asked] == [
+        ("started", None, "scripted"),
+        ("ended", 1, "scripted"),
+    ]
     assert result.selection.candidates[0].calls == 1

@@ -41,6 +41,7 @@ def test_a_candidate_cannot_tell_whether_it_was_right():
         "config",
         "unscored",
         "error",
+        "question",
     ]
     candidate = Candidate(0, Trajectory())
     with pytest.raises((AttributeError, TypeError)):

@@ -9,9 +9,15 @@ import strategies as own
 from hypothesis import given
 
 import ec_agent.selectors
+from ec_agent import Trajectory
 from ec_agent.errors import ConfigError
-from ec_agent.selectors import CONFOUNDS, SELECTORS, DeepConfTail, Selector, selector_named
+from ec_agent.evaluation import TaskResult
+from ec_agent.evaluation.statistics import summarise
+from ec_agent.evaluation.statistics.plan_comparison import compare_plans
+from ec_agent.selectors import CONFOUNDS, SELECTORS, Candidate, DeepConfTail, Selector, selector_named
 from ec_agent.selectors.registry import check_selector
+from ec_agent.stopping import replay
+from ec_agent.visual.candidates import selection_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -86,3 +92,39 @@ def test_none_ranks_what_failed(name):
 def test_what_is_no_selector_is_told_what_to_give(given_instead, rather):
     with pytest.raises(ConfigError, match=f"a value of panel is .*; give an object.*{rather}"):
         check_selector(given_instead, "a value of panel")
+
+
+class Asks:
+    name, signals = "asks", ()
+
+    async def aselect(self, candidates):
+        raise AssertionError
+
+
+class Coroutine:
+    name, signals = "asks", ()
+
+    async def select(self, candidates):
+        raise AssertionError
+
+
+class Both(Asks):
+    def select(self, candidates):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("kind", [Asks, Coroutine, Both])
+def test_stored_rollouts_are_not_ranked_by_a_selector_that_may_ask_a_model(kind):
+    said = "'asks', which may ask a model, and stored rollouts are ranked many times"
+    check_selector(kind(), asking=True)
+    result = TaskResult("t", (Candidate(0, Trajectory()),), [1.0])
+    for asked in (
+        lambda: check_selector(kind(), "a value of panel"),
+        lambda: replay([Candidate(0, Trajectory())], None, kind()),
+        lambda: result.read_by(kind()),
+        lambda: summarise([result], {"asks": kind()}),
+        lambda: compare_plans([result], [None], kind()),
+        lambda: selection_of(result.candidates, kind()),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            asked()

@@ -271,7 +271,9 @@ def test_a_judge_in_the_selector_is_beneath_the_choice(spans, ask):
     (call,) = spans().under(spans().one("ec_agent.select"))
     assert (call.name, call.attributes["gen_ai.usage.output_tokens"]) == ("chat scripted", 5)
     assert "ec_agent.call.partial" not in call.attributes
-    assert (result.selection.candidates[0].calls, result.selection.usage["generated_tokens"]) == (1, 20)
+    told = result.selection
+    assert (told.candidates[0].calls, told.usage["generated_tokens"], told.selector_usage["calls"]) == (1, 25, 1)
+    assert spans().one("ec_agent.select").attributes["ec_agent.selector_usage.generated_tokens"] == 5
 
 
 def test_a_judge_that_fails_ends_its_span(spans):
