@@ -8,6 +8,7 @@ from report_parts import COSTS, facts, family, small, task
 
 from ec_agent.evaluation.agent_identity import CHANGED
 from ec_agent.evaluation.report import wording
+from ec_agent.evaluation.report.columns import COMPARED
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Estimate
 
@@ -52,7 +53,7 @@ def test_a_figure_has_the_same_name_in_the_table_the_verdict_and_the_notes(name)
     rights = [one.correct for one in (*varied(True, 2), *varied(False, 3))]
     report = small([task(f"t{place}", [-1.0, -2.0, -3.0], correct) for place, correct in enumerate(rights)])
     (row,) = report.summary.selectors
-    assert name in wording.COMPARED
+    assert name in [column.name for column in COMPARED]
     assert name in row.verdict.sentence
     assert name in said(wording.notes(report)).lower()
 

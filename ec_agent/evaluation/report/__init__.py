@@ -2,5 +2,5 @@
 
 ``run_facts`` (the run) and ``content`` (the comparison, its notes and conclusions) make a ``Report``; ``terminal``,
 ``json_csv`` and ``html`` with ``figures`` show it. ``stopping_rows`` and ``stopping_shown`` are about stopping plans.
-``wording`` has the sentences, so that all of them say the same.
+``columns`` has the tables' columns and ``wording`` the sentences, so that all of them say the same.
 """

@@ -11,8 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 from ec_agent.evaluation.report import stopping_shown, wording
+from ec_agent.evaluation.report.columns import COMPARED, HELD_EQUAL, PANEL
 from ec_agent.evaluation.report.content import EvaluationReport
-from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+from ec_agent.evaluation.statistics import SelectorSummary
 from ec_agent.support.escaping import shown
 
 WIDE = 108
@@ -74,11 +75,11 @@ def _list(console: Console, title: str, lines: Sequence[str]) -> None:
 
 def _accuracies(report: EvaluationReport, *, wide: bool) -> Table:
     summary = report.summary
-    accuracy, difference_to, *others, verdict = wording.COMPARED
+    accuracy, difference_to, *others = (column.name for column in COMPARED)
     narrow = [name.replace(" ", "\n") for name in others]  # their numbers are narrower than their names
     table = _table("selector", accuracy, f"{difference_to} [{summary.resampling.confidence:.0%}]", *narrow)
     if wide:
-        table.add_column(verdict, no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
     table.add_row("Pass@1", wording.number(summary.pass_1.value))
     table.add_row(f"oracle@{summary.n_most}", wording.number(summary.oracle.value))
     if summary.greedy.value is not None:
@@ -86,14 +87,7 @@ def _accuracies(report: EvaluationReport, *, wide: bool) -> Table:
         table.add_row("greedy", wording.number(summary.greedy.value), difference)
     table.add_section()
     for row in summary.selectors:
-        cells = [
-            escape(row.name),
-            wording.number(row.accuracy.value),
-            wording.interval(row.difference, signed=True),
-            wording.p_value(row.corrected_p),
-            wording.number(row.auroc.value, 2),
-            wording.number(row.detectable, 2),
-        ]
+        cells = [escape(row.name), *(column.brief(row) for column in COMPARED)]
         kind = row.verdict.kind if row.verdict else ""
         table.add_row(*cells, *([f"[{STYLES.get(kind, 'dim')}]{kind}[/]"] if wide else []))
     return table
@@ -111,26 +105,18 @@ def _curves(report: EvaluationReport) -> Table:
 
 
 def _panel(report: EvaluationReport) -> Table:
-    accuracy, difference_to, _, auroc, *_ = wording.COMPARED
-    table = _table("picks", accuracy, f"{difference_to} [{report.summary.resampling.confidence:.0%}]", auroc)
+    accuracy, difference_to, *others = (column.name for column in PANEL)
+    table = _table("picks", accuracy, f"{difference_to} [{report.summary.resampling.confidence:.0%}]", *others)
     for row in report.summary.panel:
-        difference = wording.interval(row.difference, signed=True)
-        table.add_row(row.name, wording.number(row.accuracy.value), difference, wording.number(row.auroc.value, 2))
+        table.add_row(row.name, *(column.brief(row) for column in PANEL))
     return table
 
 
 def _lengths(rows: Sequence[SelectorSummary]) -> Table:
-    table = _table("selector", *wording.HELD_EQUAL)
+    table = _table("selector", *(column.name for column in HELD_EQUAL))
     table.caption = wording.ABOUT_LENGTHS
     for row in rows:
-        found = row.confounds
-        table.add_row(
-            escape(row.name),
-            *(_signed(value) for value in (found.with_tokens, found.with_calls)),
-            *(_two(value) for value in (row.auroc, found.equal_calls)),
-            wording.percent(found.equal_call_pairs),
-            _two(found.prefix),
-        )
+        table.add_row(escape(row.name), *(column.brief(row) for column in HELD_EQUAL))
     return table
 
 
@@ -155,11 +141,3 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def _two(estimate: Estimate | None) -> str:
-    return wording.NONE if estimate is None else wording.number(estimate.value, 2)
-
-
-def _signed(value: float | None) -> str:
-    return wording.NONE if value is None else f"{value:+.2f}"

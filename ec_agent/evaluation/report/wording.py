@@ -23,14 +23,12 @@ PANEL = "What the length of a rollout alone would pick"
 LENGTHS = "What is left with lengths held equal"
 """Titles of the tables, in the terminal and on the page."""
 
-COMPARED = ("accuracy", "minus Pass@1", "corrected p", "AUROC", "smallest detectable", "verdict")
-HELD_EQUAL = ("with tokens", "with calls", "AUROC", "equal calls", "pairs", "prefix")
 ABOUT_LENGTHS = (
     "With tokens, with calls: rank correlation within a task, + prefers long. AUROC over all pairs of rollouts, over "
     "pairs with equally many calls (their share: pairs), and with rollouts cut to the shortest one's length (prefix); "
     "0.5 is a coin."
 )
-"""Names of the columns, and what the last table's mean."""
+"""What the columns of that last table mean; ``columns`` has their names."""
 
 AUTHORS = (
     "What the method's authors claim. They report for Lowest Centroid +5.3 points over Pass@1 on average, with models "
