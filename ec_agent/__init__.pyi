@@ -5,8 +5,8 @@ from ec_agent.capture.filters import CallInfo as CallInfo
 from ec_agent.capture.record_calls import record_calls as record_calls
 from ec_agent.capture.recorder import Recorder as Recorder
 from ec_agent.commits.at_most_once import get_idempotency_key as get_idempotency_key
-from ec_agent.commits.effects import commit_tool as commit_tool
-from ec_agent.commits.effects import read_only as read_only
+from ec_agent.commits.declared_tools import commit_tool as commit_tool
+from ec_agent.commits.declared_tools import read_only as read_only
 from ec_agent.commits.journal import Journal as Journal
 from ec_agent.commits.journal import MemoryJournal as MemoryJournal
 from ec_agent.commits.journal import SQLiteJournal as SQLiteJournal
@@ -63,7 +63,7 @@ from ec_agent.errors import UndeclaredToolWarning as UndeclaredToolWarning
 from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
 from ec_agent.evaluator import trajectory_of as trajectory_of
 from ec_agent.numbers.entropy import token_entropy as token_entropy
-from ec_agent.numbers.many import score_many as score_many
+from ec_agent.numbers.many_timelines import score_many as score_many
 from ec_agent.numbers.online import OnlineTrajectory as OnlineTrajectory
 from ec_agent.numbers.phases import HEPConfig as HEPConfig
 from ec_agent.numbers.phases import Phases as Phases

@@ -33,7 +33,7 @@ from langchain_core.runnables import Runnable
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.errors import ConfigError
 from ec_agent.support.checks import checked, function, instance, number, or_none, refusal, seconds, several, text, whole
-from ec_agent.support.refusing import Refusing
+from ec_agent.support.pydantic_errors import Refusing
 
 CANDIDATES = 20
 

@@ -15,7 +15,7 @@ ROOMS = {  # what may speak SQL, and of what
     "traces/sqlite/": "the store of traces that is there",
     "logs/spool.py": "calls of logs in any order wait in a temporary file",
     "commits/journal.py": "the journal of commits in a file",
-    "commits/ledger.py": "the rollouts' claims, in a file beside the journal",
+    "commits/listing.py": "the rollouts' claims, in a file beside the journal",
     "environments/sqlite.py": "agents whose world is a SQLite database",
 }
 DRIVERS = {"sqlite3", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "sqlalchemy", "duckdb"}

@@ -44,7 +44,7 @@ IMPORTS = [
     "from ec_agent import best_of_n",
     "import ec_agent; ec_agent.Writes",
     "from ec_agent.rollouts.best_of_n import best_of_n",
-    "from ec_agent.commits.effects import read_only",
+    "from ec_agent.commits.declared_tools import read_only",
     "from ec_agent import record_calls",
     "from ec_agent.evaluation import evaluate",
 ]

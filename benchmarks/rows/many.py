@@ -13,7 +13,7 @@ from benchmarks.data import completion_of, drawn_entropies, drawn_logprobs
 from benchmarks.harness import Case, at_least, at_most
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.entropy_files import EntropyFile
-from ec_agent.numbers.many import SWEEP, score_many
+from ec_agent.numbers.many_timelines import SWEEP, score_many
 from ec_agent.numbers.phases import HEPConfig
 
 ROLLOUTS, TOKENS = 1_000, 2_000

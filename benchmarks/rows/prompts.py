@@ -16,7 +16,7 @@ from pydantic import Field
 from benchmarks.harness import Case, at_most, value
 from ec_agent import best_of_n
 from ec_agent.local import LocalChatModel, LocalServer
-from ec_agent.local.prompts import PromptSpreader
+from ec_agent.local.shared_prompts import PromptSpreader
 from ec_agent.selectors import MajorityVote
 
 RULES = " ".join(f"Rule {number}: be exact about part {number}, and say why." for number in range(20))

@@ -31,7 +31,7 @@ from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, known_signals, leading, with_entropy
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.support.checks import or_none
-from ec_agent.support.leading import Lead
+from ec_agent.support.prompt_leader import Lead
 
 _sequence = itertools.count()
 _FACTS = ("temperature", "seed")

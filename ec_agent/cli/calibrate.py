@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ec_agent.cli.text import plain_console
 from ec_agent.evaluation.statistics.bootstrap import Estimate
 from ec_agent.evaluation.stored_results import load_results
 from ec_agent.evaluation.tuning import Tuning, default_grid, tune
 from ec_agent.evaluation.tuning_stops import MAX_LOSS, StopTuning, tune_stop
+from ec_agent.live.console import plain_console
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.stopping.spelling import spelled
 

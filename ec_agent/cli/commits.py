@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ec_agent.commits.ledger import Commit, Ledger
+from ec_agent.commits.listing import Commit, Ledger
 from ec_agent.commits.settling import settle_commit
 from ec_agent.errors import ConfigError
 from ec_agent.support.escaping import shown

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from ec_agent.cli.files import written
 from ec_agent.cli.interrupts import leave_interrupted
-from ec_agent.cli.text import plain_console, safe
 from ec_agent.cli.timeline import LEGEND, timeline
 from ec_agent.errors import EcAgentError
 from ec_agent.live.board import Board
+from ec_agent.live.console import plain_console, safe
 from ec_agent.live.terminal import showing
 from ec_agent.local import shared_server
 from ec_agent.prompted import PromptedToolModel

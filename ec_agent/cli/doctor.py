@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ec_agent.cli.text import plain_console
 from ec_agent.doctor.chat_model import ChatModelTarget
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.questions import diagnose
 from ec_agent.doctor.report import QUESTIONS, Mark, Report, Verdict
 from ec_agent.doctor.trials import Target
 from ec_agent.errors import ConfigError, DoctorError
+from ec_agent.live.console import plain_console
 from ec_agent.support.module_names import is_place, load_object, made
 from ec_agent.support.strict_json import strict_json
 

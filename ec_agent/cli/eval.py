@@ -18,9 +18,8 @@ from rich.table import Table
 
 from ec_agent.cli.eval_progress import first_line, telling
 from ec_agent.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, leave, terminable
-from ec_agent.cli.text import plain_console, safe
 from ec_agent.doctor.chat_model import name_of, unbound
-from ec_agent.doctor.models import models_of
+from ec_agent.doctor.models_in_agent import models_of
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.agent_identity import about_agent
 from ec_agent.evaluation.expected_cost import Foreseen, foresee
@@ -30,6 +29,7 @@ from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.run_settings import BUDGETS, RunSettings
 from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.tasks import Task
+from ec_agent.live.console import plain_console, safe
 from ec_agent.rollouts.settings_files import load_settings
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.spelling import plan_in

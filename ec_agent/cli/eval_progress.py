@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ec_agent.cli.text import safe
-from ec_agent.doctor.naming import another_answered
+from ec_agent.doctor.model_names import another_answered
 from ec_agent.evaluation.one_rollout import OnEvent
 from ec_agent.evaluation.runner import Progress
-from ec_agent.live.stored import label_of
+from ec_agent.live.console import safe
 from ec_agent.live.terminal import Shown
 from ec_agent.live.terminal import showing as view_on
+from ec_agent.live.trace_file_events import label_of
 from ec_agent.traces.stored import Key, StoredRollout
 
 # A rollout is judged here; what best_of_n has to choose from is one.

@@ -10,13 +10,13 @@ import click
 from rich.markup import escape
 
 from ec_agent.cli.files import check_place, written
-from ec_agent.cli.text import plain_console
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.report.content import config_in, report_of, selectors_in
 from ec_agent.evaluation.report.json_csv import to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored_results import load_results
+from ec_agent.live.console import plain_console
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Seen
 from ec_agent.stopping.spelling import plan_in

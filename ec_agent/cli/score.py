@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ec_agent.cli.score_results import Results, Row, Troubles, print_table
-from ec_agent.cli.text import plain_console
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import CentroidEvaluator
+from ec_agent.live.console import plain_console
 from ec_agent.logs import Found, found_in, opened
 from ec_agent.logs.bounds import Bounds
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL

@@ -12,8 +12,8 @@ from typing import IO, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ec_agent.cli.text import plain_console, safe
 from ec_agent.errors import LogprobsError
+from ec_agent.live.console import plain_console, safe
 from ec_agent.logs.source import Remainder
 from ec_agent.selectors.validity import UNPLACED
 from ec_agent.support.escaping import clipped, shown

@@ -13,10 +13,10 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
-from ec_agent.cli.text import plain_console
 from ec_agent.errors import ConfigError, LogprobsError
+from ec_agent.live.console import plain_console
 from ec_agent.numbers.entropy_files import SUFFIXES, EntropyFile
-from ec_agent.numbers.many import SWEEP, score_many
+from ec_agent.numbers.many_timelines import SWEEP, score_many
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.support.strict_json import strict_json
 

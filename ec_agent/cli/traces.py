@@ -12,10 +12,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ec_agent.cli.text import plain_console, safe
 from ec_agent.cli.traces_show import rollout_plain, selection_plain, show_rollout, show_selection
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
+from ec_agent.live.console import plain_console, safe
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.base import TraceStoreProtocol

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ec_agent.cli.demo import show
-from ec_agent.cli.text import safe
 from ec_agent.cli.timeline import LEGEND, timeline
+from ec_agent.live.console import safe
 from ec_agent.numbers.call_fields import plain_of
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig

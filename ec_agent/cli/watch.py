@@ -13,12 +13,12 @@ from langgraph.pregel import Pregel
 from rich.markup import escape
 
 from ec_agent.cli.interrupts import INTERRUPTED, leave, leave_interrupted
-from ec_agent.cli.text import plain_console
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.loading import load_agent
+from ec_agent.live.console import plain_console
 from ec_agent.live.feed import END, event_in, grown_lines, lines_of
-from ec_agent.live.stored import stored_events
 from ec_agent.live.terminal import OnEvent, Shown, showing
+from ec_agent.live.trace_file_events import stored_events
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
 from ec_agent.support.checks import is_file
 from ec_agent.support.escaping import shown as visible

@@ -20,7 +20,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 from typing_extensions import TypedDict
 
-from ec_agent.commits.effects import CommitPolicy
+from ec_agent.commits.declared_tools import CommitPolicy
 from ec_agent.commits.tool_uses import (
     Talk,
     Use,

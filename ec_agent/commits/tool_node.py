@@ -14,8 +14,8 @@ from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 
 from ec_agent.commits.at_most_once import Once, OnUncertain
+from ec_agent.commits.declared_tools import effect_of
 from ec_agent.commits.durability import written_down
-from ec_agent.commits.effects import effect_of
 from ec_agent.commits.gate import RolloutGate, current_gate, gated
 from ec_agent.commits.journal import Journal, MemoryJournal, check_journal
 from ec_agent.commits.keys import node_key

@@ -2,7 +2,7 @@
 
 from ec_agent.doctor.chat_model import ChatModelTarget as ChatModelTarget
 from ec_agent.doctor.endpoint import EndpointTarget as EndpointTarget
-from ec_agent.doctor.models import models_of as models_of
+from ec_agent.doctor.models_in_agent import models_of as models_of
 from ec_agent.doctor.preflights import preflight as preflight
 from ec_agent.doctor.questions import adiagnose as adiagnose
 from ec_agent.doctor.questions import diagnose as diagnose

@@ -6,7 +6,6 @@ import time
 from typing import Any, cast
 
 from ec_agent.doctor.advice import settings_for, verdict_of
-from ec_agent.doctor.candidates import grammar_finding, held, sampled_finding, temperature_finding
 from ec_agent.doctor.endpoint import EndpointTarget
 from ec_agent.doctor.first_question import (
     COVERED,
@@ -15,10 +14,11 @@ from ec_agent.doctor.first_question import (
     logprobs_finding,
     top_k_finding,
 )
-from ec_agent.doctor.naming import may_be
+from ec_agent.doctor.model_names import may_be
 from ec_agent.doctor.report import QUESTIONS, Finding, Mark, Report, Spent
 from ec_agent.doctor.trials import SHORT, Refusal, Target, TrialAnswer, TrialQuestion
 from ec_agent.doctor.trying_advice import LEGACY_MOST, Known, ways_for
+from ec_agent.doctor.whose_logprobs import grammar_finding, held, sampled_finding, temperature_finding
 from ec_agent.support.checks import refusal
 from ec_agent.support.plans import Plan, adrive, drive
 

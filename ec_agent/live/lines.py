@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ec_agent.live.bars import printable
 from ec_agent.live.board import Asking, Board, Choice
 from ec_agent.live.rows import Row
+from ec_agent.live.short_texts import printable
 from ec_agent.visual.wording import many
 
 

@@ -9,10 +9,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
 
-from ec_agent.live.bars import BARS, GAP, PLAIN_BARS, bar, clock, columns, lasted, per_column, printable, short
+from ec_agent.live.bars import BARS, GAP, PLAIN_BARS, bar, columns, per_column
 from ec_agent.live.board import Board, Tally
 from ec_agent.live.lines import asking, chosen, outcome
 from ec_agent.live.rows import Row
+from ec_agent.live.short_texts import clock, lasted, printable, short
 
 STYLES = {
     "waiting": "dim",

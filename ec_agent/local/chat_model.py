@@ -18,8 +18,8 @@ from pydantic import Field, SecretStr
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
 from ec_agent.local.server import MODEL_NAME, serving, shared_server
-from ec_agent.support.leading import current_lead
-from ec_agent.support.refusing import Number, Refusing, Whole
+from ec_agent.support.prompt_leader import current_lead
+from ec_agent.support.pydantic_errors import Number, Refusing, Whole
 
 
 class LocalChatModel(Refusing, BaseChatModel):

@@ -18,7 +18,7 @@ from typing import Any, Self
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.fetch import fetch_model
 from ec_agent.local.openmp import load_openmp
-from ec_agent.local.prompts import PromptSpreader
+from ec_agent.local.shared_prompts import PromptSpreader
 from ec_agent.support.checks import file_path, mapping, or_none, repr_of, seconds, whole
 
 MODEL_NAME = "SmolLM2-135M-Instruct"

@@ -23,7 +23,7 @@ import numpy as np
 
 from ec_agent.errors import LogprobsError
 from ec_agent.numbers.entropy import FloatArray
-from ec_agent.numbers.many import batches, checked_lengths
+from ec_agent.numbers.many_timelines import batches, checked_lengths
 from ec_agent.numbers.phases import IntArray
 
 SUFFIXES = (".npz", ".npy")

@@ -30,7 +30,7 @@ from ec_agent.prompted.replies import after_thinking
 from ec_agent.prompted.turns import conversation, needs_rendering
 from ec_agent.support.checks import flag, or_none, several
 from ec_agent.support.plans import Plan, adrive, call, drive
-from ec_agent.support.refusing import Refusing
+from ec_agent.support.pydantic_errors import Refusing
 
 _FORMATS = ("response_format", "format", "response_schema", "response_json_schema")
 _STOPS = ("stop", "stop_sequences")  # the attribute of a chat model with its stop sequences; ChatAnthropic's is the 2nd

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 
 from ec_agent.errors import ConfigError
-from ec_agent.prompted import steps
+from ec_agent.prompted import json_steps
 from ec_agent.prompted.protocol import Offer
 from ec_agent.support.checks import or_none, repr_of, text
 
@@ -102,14 +102,14 @@ class JsonSchemaProtocol:
 
     def instructions(self, offer: Offer, preamble: str | None) -> str:
         """Return the preamble, then the form of each possible reply."""
-        opening = steps.PREAMBLE if preamble is None else preamble
-        return steps.instructions(opening, offer.choices, self._answer(offer), self.wrapper)
+        opening = json_steps.PREAMBLE if preamble is None else preamble
+        return json_steps.instructions(opening, offer.choices, self._answer(offer), self.wrapper)
 
     def said(self, message: AIMessage, offer: Offer) -> str:
         """Return an earlier message as JSON, or its text unchanged if it called no tool and no tools are bound."""
         if not (offer.tools or message.tool_calls):
             return message.text
-        return steps.said(message, steps.answer_key(offer.tools), self.wrapper)
+        return json_steps.said(message, json_steps.answer_key(offer.tools), self.wrapper)
 
     def result(self, message: ToolMessage) -> str:
         """Return the text of a tool's result unchanged."""
@@ -117,14 +117,14 @@ class JsonSchemaProtocol:
 
     def options(self, offer: Offer, model: BaseChatModel) -> dict[str, Any]:
         """Return the schema of the reply, as arguments that the provider understands (``hand_over``)."""
-        schema = steps.step_schema(offer.choices, self._answer(offer), self.wrapper)
+        schema = json_steps.step_schema(offer.choices, self._answer(offer), self.wrapper)
         if callable(self.hand_over):
             return self.hand_over(schema)
         return handed_over(schema, model) if self.hand_over == "auto" else _HAND_OVER[self.hand_over](schema)
 
     def parse(self, text: str, offer: Offer) -> AIMessage:
         """Parse the reply as an answer or a tool call. Never raises."""
-        return steps.parse_step(text, offer.names, steps.answer_key(offer.tools), self.wrapper)
+        return json_steps.parse_step(text, offer.names, json_steps.answer_key(offer.tools), self.wrapper)
 
     def _answer(self, offer: Offer) -> str | None:
-        return steps.answer_key(offer.tools) if offer.may_answer else None
+        return json_steps.answer_key(offer.tools) if offer.may_answer else None

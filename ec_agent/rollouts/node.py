@@ -15,8 +15,8 @@ from langgraph.types import Command, Send
 from ec_agent.capture.known_answers import answers_in
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.at_most_once import Once
+from ec_agent.commits.declared_tools import policy_of
 from ec_agent.commits.durability import warn_of_exit
-from ec_agent.commits.effects import policy_of
 from ec_agent.commits.gate import RolloutGate, current_gate
 from ec_agent.commits.journal import MemoryJournal
 from ec_agent.commits.saver_journal import journal_for

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from ec_agent.capture.filters import CallPredicate, predicate
 from ec_agent.commits.at_most_once import OnUncertain
-from ec_agent.commits.effects import Commit
+from ec_agent.commits.declared_tools import Commit
 from ec_agent.commits.journal import Journal, check_journal
 from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError

@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import interrupt
 
-from ec_agent.commits.effects import CommitPolicy
+from ec_agent.commits.declared_tools import CommitPolicy
 from ec_agent.errors import AgentError, ConfigError
 from ec_agent.insides.langgraph import BREAKPOINTS, breakpoints_in, saver_of
 from ec_agent.rollouts.agents import Agent

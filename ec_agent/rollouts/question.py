@@ -11,8 +11,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
 from ec_agent.commits.at_most_once import Once
+from ec_agent.commits.declared_tools import CommitPolicy
 from ec_agent.commits.durability import written_down
-from ec_agent.commits.effects import CommitPolicy
 from ec_agent.commits.keys import winner_key
 from ec_agent.commits.lineage import standing
 from ec_agent.commits.runlog import RunLog
@@ -37,8 +37,8 @@ from ec_agent.rollouts.record import Record, was_cancelled
 from ec_agent.rollouts.remote_graphs import Given
 from ec_agent.rollouts.selection import Seen, Selection
 from ec_agent.selectors import Candidate
-from ec_agent.support.leading import Lead
 from ec_agent.support.plans import Plan
+from ec_agent.support.prompt_leader import Lead
 
 # Environments that must stay open for a later ``reopen``. Without this list, garbage collection would close them.
 _kept: list[World] = []

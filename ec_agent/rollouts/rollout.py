@@ -17,8 +17,8 @@ from ec_agent.rollouts.record import Record, total, was_cancelled
 from ec_agent.rollouts.record_of_attempt import record_of
 from ec_agent.rollouts.retrying import retry_pause
 from ec_agent.rollouts.running import run
-from ec_agent.support.leading import Lead
 from ec_agent.support.plans import Plan
+from ec_agent.support.prompt_leader import Lead
 
 
 def rollout(question: Question, start: Start, config: RunnableConfig) -> Plan[Record]:

@@ -24,9 +24,9 @@ from ec_agent.rollouts.observing import unobserved
 from ec_agent.rollouts.parking import finished_in
 from ec_agent.rollouts.remote_graphs import sending_as_alone
 from ec_agent.rollouts.stream_arguments import arguments_of
-from ec_agent.support.leading import current_lead
 from ec_agent.support.loop import on_loop
 from ec_agent.support.plans import Plan, Step
+from ec_agent.support.prompt_leader import current_lead
 
 
 def run(attempt: Attempt) -> Plan[None]:

@@ -31,7 +31,7 @@ from ec_agent.numbers.trajectory import ToolUse
 from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.selectors import Candidate
 from ec_agent.traces.stored import StoredRollout
-from ec_agent.visual.candidates import selection_of
+from ec_agent.visual.chosen_anew import selection_of
 
 BAD = "\x1b[31mred\x1b]8;;http://x.invalid\x07li\x9b1mnk\x08\x7f\u202e\r!"
 NAME = BAD.replace("/", "-")  # of a file

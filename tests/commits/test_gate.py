@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import StructuredTool, tool
 
 from ec_agent import commit_tool, read_only
-from ec_agent.commits.effects import policy_of
+from ec_agent.commits.declared_tools import policy_of
 from ec_agent.commits.gate import RolloutGate, RolloutStop, current_gate, gated, install_patch
 
 

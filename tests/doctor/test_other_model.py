@@ -13,7 +13,7 @@ from kinds import Kind
 from ec_agent import OtherModelWarning
 from ec_agent.cli.app import app
 from ec_agent.doctor import preflight
-from ec_agent.doctor.naming import another_answered, may_be
+from ec_agent.doctor.model_names import another_answered, may_be
 from ec_agent.support.plans import adrive, drive
 
 ASKING = {"logprobs": True, "top_logprobs": 20}

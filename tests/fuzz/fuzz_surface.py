@@ -17,7 +17,6 @@ import pydantic
 ROOT = Path(__file__).parents[2]
 INTERNAL = {
     "ec_agent.capture.shapes": "readers of what servers sent; fed with damaged answers in tests/providers",
-    "ec_agent.cli.text": "the command line's own",
     "ec_agent.evaluation.inspect_ai": "needs an environment of its own; tests/inspect_bridge",
 }
 """Modules with ``__all__`` that are not for users, or not here, and why."""

@@ -22,7 +22,7 @@ from ec_agent.local import LocalServer
 from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.traces.stored import Key, StoredRollout
-from ec_agent.visual.candidates import selection_of
+from ec_agent.visual.chosen_anew import selection_of
 
 
 class Asks(BaseTask):

@@ -11,10 +11,10 @@ import pytest
 
 from ec_agent import best_of_n, live
 from ec_agent.errors import ConfigError, TraceError
-from ec_agent.live import feed, stored
+from ec_agent.live import feed, trace_file_events
 from ec_agent.live.board import Board
 from ec_agent.live.feed import END, event_in, grown_lines
-from ec_agent.live.stored import events_of, label_of, stored_events
+from ec_agent.live.trace_file_events import events_of, label_of, stored_events
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.sqlite.store import TraceStore
@@ -24,7 +24,7 @@ from ec_agent.traces.stored import Key, StoredRollout
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(feed, "EVERY", 0.0)
-    monkeypatch.setattr(stored, "EVERY", 0.0)
+    monkeypatch.setattr(trace_file_events, "EVERY", 0.0)
 
 
 def test_a_log_holds_what_is_ours_and_its_end(tmp_path):

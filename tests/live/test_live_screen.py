@@ -7,10 +7,11 @@ from itertools import pairwise
 import live_events as made
 import pytest
 
-from ec_agent.live.bars import BARS, GAP, bar, clock, columns, lasted, per_column, printable, short
+from ec_agent.live.bars import BARS, GAP, bar, columns, per_column
 from ec_agent.live.board import Board
 from ec_agent.live.lines import line_of
 from ec_agent.live.rows import Point
+from ec_agent.live.short_texts import clock, lasted, printable, short
 from ec_agent.live.table import Screen
 
 

@@ -16,9 +16,9 @@ from ec_agent.capture.shapes import tokens_of
 from ec_agent.capture.shapes.response_bytes import read_json
 from ec_agent.cli.sweep import run_sweep
 from ec_agent.evaluator import trajectory_of
-from ec_agent.numbers import many
+from ec_agent.numbers import many_timelines
 from ec_agent.numbers.entropy import token_entropy
-from ec_agent.numbers.many import SWEEP, score_many
+from ec_agent.numbers.many_timelines import SWEEP, score_many
 from ec_agent.numbers.online import OnlineTrajectory
 from ec_agent.numbers.percentiles import LONG, percentiles
 from ec_agent.numbers.phases import HEPConfig, entropy_centroid, high_entropy_phases
@@ -90,7 +90,7 @@ def test_many(drawn):
 def test_many_in_small_batches(drawn, size, step, monkeypatch):
     timelines, configs, expected, _ = drawn
     few = timelines[::step]
-    monkeypatch.setattr(many, "BATCH", size)
+    monkeypatch.setattr(many_timelines, "BATCH", size)
     assert score_many(few, configs).tobytes() == centroids_of(expected[::step])
     flat, lengths = np.concatenate(few), [len(timeline) for timeline in few]
     assert score_many(flat, configs, lengths=lengths).tobytes() == centroids_of(expected[::step])

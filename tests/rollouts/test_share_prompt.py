@@ -20,8 +20,8 @@ from langgraph.types import RetryPolicy
 from ec_agent import Limits, best_of_n
 from ec_agent.errors import ConfigError
 from ec_agent.selectors import MajorityVote
-from ec_agent.support.leading import Lead
 from ec_agent.support.plans import adrive, drive
+from ec_agent.support.prompt_leader import Lead
 
 N = 6
 pytestmark = SAME

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from ec_agent.prompted.steps import step_schema
+from ec_agent.prompted.json_steps import step_schema
 from graphs.agent import TOOLS
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ec_agent import Call, Candidate, LowestCentroid, Trajectory
 from ec_agent.numbers.trajectory import ToolUse
-from ec_agent.visual.candidates import selection_of
+from ec_agent.visual.chosen_anew import selection_of
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ec_agent import LowestCentroid, TraceStore
 from ec_agent.cli.app import app
 from ec_agent.numbers.trajectory import Call
-from ec_agent.visual.candidates import selection_of
+from ec_agent.visual.chosen_anew import selection_of
 from ec_agent.visual.page import POLICY
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ec_agent import Call, ConfigError, HEPConfig, LowestCentroid, Selection
 from ec_agent.support.escaping import clipped, shown
-from ec_agent.visual.candidates import selection_of
+from ec_agent.visual.chosen_anew import selection_of
 from ec_agent.visual.packing import packed
 from ec_agent.visual.views import view_of
 from ec_agent.visual.wording import cautions, hesitated, picture_of, reasons

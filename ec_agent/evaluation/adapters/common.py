@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
-from ec_agent.commits.effects import read_only
+from ec_agent.commits.declared_tools import read_only
 from ec_agent.environments.worlds import get_environment
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.tasks import Outcome

@@ -14,7 +14,7 @@ from ec_agent.evaluation.results import TaskResult
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.selectors import LowestCentroid
-from ec_agent.visual.candidates import selection_of
+from ec_agent.visual.chosen_anew import selection_of
 from ec_agent.visual.drawing import ACCENT, SECOND, drawn
 from ec_agent.visual.page import page_of
 from ec_agent.visual.views import View, view_of

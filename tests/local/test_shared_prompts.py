@@ -12,9 +12,9 @@ from endpoint import completion
 
 from ec_agent import best_of_n
 from ec_agent.local import LocalChatModel, LocalServer, server
-from ec_agent.local.prompts import PromptSpreader
+from ec_agent.local.shared_prompts import PromptSpreader
 from ec_agent.selectors import MajorityVote
-from ec_agent.support.leading import Lead, current_lead
+from ec_agent.support.prompt_leader import Lead, current_lead
 
 SAME = pytest.mark.filterwarnings("ignore::ec_agent.IdenticalRolloutsWarning")
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9, "top_logprobs": 5}

@@ -7,7 +7,7 @@ from langchain_core.tools import tool
 from naming import named
 
 from ec_agent import ConfigError, commit_tool, read_only
-from ec_agent.commits.effects import effect_of, policy_of
+from ec_agent.commits.declared_tools import effect_of, policy_of
 
 
 def make(name):

@@ -10,7 +10,7 @@ from ec_agent.cli.app import app
 from ec_agent.cli.sweep import run_sweep
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.numbers.entropy_files import EntropyFile
-from ec_agent.numbers.many import SWEEP, score_many
+from ec_agent.numbers.many_timelines import SWEEP, score_many
 from ec_agent.numbers.phases import HEPConfig, entropy_centroid
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -64,7 +64,7 @@ def saved(folder, **changed):
 @pytest.mark.parametrize("kind", ["float64", "float32", ">f4"])
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
 def test_a_file_gives_back_what_was_written(tmp_path, kind, write, monkeypatch):
-    monkeypatch.setattr("ec_agent.numbers.many.BATCH", 50)
+    monkeypatch.setattr("ec_agent.numbers.many_timelines.BATCH", 50)
     flat = np.concatenate(TIMELINES).astype(kind)
     write(tmp_path / "runs.npz", entropies=flat, lengths=LENGTHS)
     file = EntropyFile(tmp_path / "runs.npz")
