@@ -17,7 +17,7 @@ from ec_agent.evaluation.statistics.plan_comparison import compare_plans
 from ec_agent.selectors import CONFOUNDS, SELECTORS, Candidate, DeepConfTail, Selector, selector_named
 from ec_agent.selectors.registry import check_selector
 from ec_agent.stopping import replay
-from ec_agent.visual.candidates import selection_of
+from ec_agent.visual.chosen_anew import selection_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
