@@ -25,6 +25,7 @@ from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
 from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.asking_selectors import select
 from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.choosing import outputs_of
 from ec_agent.rollouts.observer import Observer
@@ -32,7 +33,6 @@ from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record, merged, was_cancelled
 from ec_agent.rollouts.rollout import rollout
-from ec_agent.rollouts.selecting import select
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.waves import first_wave, next_wave, waves_in
 from ec_agent.rollouts.writes import set_anew
