@@ -24,7 +24,7 @@ from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, leading
 from ec_agent.rollouts.limits import Limits
 from ec_agent.selectors import AnySelector, Candidate, LowestCentroid
-from ec_agent.selectors.registry import check_selector
+from ec_agent.selectors.registry import check_selector, extra_signals_of
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.asking import check_plan, signals_of
 from ec_agent.support.checks import (
@@ -282,8 +282,10 @@ class Options:
     @property
     def signals(self) -> tuple[str, ...]:
         """The per-token signals to keep: first the selector's, then those of its fallback and of the stopping plan."""
-        fallback = getattr(getattr(self.selector, "on_failure", None), "signals", ())
-        return (*self.selector.signals, *fallback, *(() if self.stop is None else signals_of(self.stop)))
+        fallback = getattr(self.selector, "on_failure", None)
+        of_fallback = (*getattr(fallback, "signals", ()), *extra_signals_of(fallback))
+        of_plan = () if self.stop is None else signals_of(self.stop)
+        return (*self.selector.signals, *extra_signals_of(self.selector), *of_fallback, *of_plan)
 
     def chosen_by(self, selector: AnySelector) -> Options:
         """Return these options with another selector, for a choice in place of one that failed."""

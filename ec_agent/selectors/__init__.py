@@ -8,6 +8,8 @@ selector can see whether a rollout was right, because a ``Candidate`` does not h
 from ec_agent.selectors.actions import final_answer
 from ec_agent.selectors.base import AnySelector, AsyncSelector, Candidate, Ranking, Selector
 from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
+from ec_agent.selectors.confidence_gradient import ConfidenceGradient
+from ec_agent.selectors.confidence_weighted_vote import ConfidenceWeightedVote
 from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
 from ec_agent.selectors.deepconf_lowest_group import DeepConfLowestGroup
 from ec_agent.selectors.deepconf_mean import DeepConfMean
@@ -32,6 +34,8 @@ from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.self_certainty import SelfCertainty
 from ec_agent.selectors.shortest import Shortest
+from ec_agent.selectors.tail_entropy import TailEntropy
+from ec_agent.selectors.tie_broken_vote import TieBrokenVote
 from ec_agent.selectors.validity import validity
 from ec_agent.selectors.voting import Ballot, VoteSelector, tally
 
@@ -45,6 +49,8 @@ __all__ = [
     "CallAnswer",
     "Candidate",
     "CentroidWeightedVote",
+    "ConfidenceGradient",
+    "ConfidenceWeightedVote",
     "DeepConfBottomWindow",
     "DeepConfLowestGroup",
     "DeepConfMean",
@@ -64,7 +70,9 @@ __all__ = [
     "Selector",
     "SelfCertainty",
     "Shortest",
+    "TailEntropy",
     "TextAnswer",
+    "TieBrokenVote",
     "VoteSelector",
     "final_answer",
     "normalizer_named",

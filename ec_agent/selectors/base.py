@@ -53,12 +53,15 @@ class Ranking:
         reasons: for the index of each eligible candidate without a score: why it has none, as a short code such as
             ``"no_phases"``.
         warnings: sentences that a reader should know before trusting the order.
+        tie_breaks: for the index of a candidate: the number that decided among candidates with equal scores, lower
+            first. Candidates with equal scores are tied in reports, unless their numbers here differ.
     """
 
     order: tuple[int, ...]
     scores: dict[int, float | None]
     reasons: dict[int, str]
     warnings: tuple[str, ...] = ()
+    tie_breaks: dict[int, float] = field(default_factory=dict)
 
 
 def candidates_of(given: Any) -> tuple[Candidate, ...]:

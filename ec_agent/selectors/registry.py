@@ -12,6 +12,8 @@ from ec_agent.errors import ConfigError
 from ec_agent.numbers.signals import check_signals
 from ec_agent.selectors.base import Selector, has_sync_form, is_async
 from ec_agent.selectors.centroid_weighted_vote import CentroidWeightedVote
+from ec_agent.selectors.confidence_gradient import ConfidenceGradient
+from ec_agent.selectors.confidence_weighted_vote import ConfidenceWeightedVote
 from ec_agent.selectors.deepconf_bottom_window import DeepConfBottomWindow
 from ec_agent.selectors.deepconf_lowest_group import DeepConfLowestGroup
 from ec_agent.selectors.deepconf_mean import DeepConfMean
@@ -28,6 +30,8 @@ from ec_agent.selectors.raw_centroid import RawCentroid
 from ec_agent.selectors.scoring import Named
 from ec_agent.selectors.self_certainty import SelfCertainty
 from ec_agent.selectors.shortest import Shortest
+from ec_agent.selectors.tail_entropy import TailEntropy
+from ec_agent.selectors.tie_broken_vote import TieBrokenVote
 from ec_agent.support.checks import refusal, repr_of, text
 
 SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
@@ -43,8 +47,12 @@ SELECTORS: Mapping[str, type[Named]] = MappingProxyType(
             DeepConfTail,
             DeepConfBottomWindow,
             DeepConfLowestGroup,
+            TailEntropy,
             MajorityVote,
+            TieBrokenVote,
             CentroidWeightedVote,
+            ConfidenceWeightedVote,
+            ConfidenceGradient,
             Shortest,
             Longest,
             FewestCalls,
@@ -99,6 +107,7 @@ def check_selector(selector: Any, name: str = "selector", *, asking: bool = Fals
     if isinstance(selector, type) or not (isinstance(selector, Selector) or is_async(selector)):
         raise refusal(name, selector, _rather_than(selector))
     check_signals(selector.signals)
+    check_signals(extra_signals_of(selector))
     if not asking and is_async(selector):
         raise ConfigError(
             f"{name} is {selector.name!r}, which may ask a model, and stored rollouts are ranked many times over: give "
@@ -119,6 +128,14 @@ def check_on_failure(value: Any) -> Any:
     if plain or (isinstance(value, str) and value in (RAISE, FIRST)):
         return value
     raise refusal("on_failure", value, '"raise", "first", or a selector that asks no model, such as MajorityVote()')
+
+
+def extra_signals_of(selector: Any) -> tuple[str, ...]:
+    """Return the per-token signals that a selector reads where they are there, without needing them.
+
+    They are in its attribute ``extra_signals``, if it has one, as ``TieBrokenVote`` does.
+    """
+    return tuple(getattr(selector, "extra_signals", ()))
 
 
 def _rather_than(selector: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -79,18 +79,42 @@ class ScoreSelector(Named):
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
         """Score the candidates and rank them, the best first."""
         candidates = candidates_of(candidates)
-        entrants = self.entrants(candidates)
-        # Candidates that may not be ranked get no score, but are in the receipt.
-        scores: dict[int, float | None] = {candidate.index: None for candidate in candidates}
-        scores |= {candidate.index: self.score(candidate) for candidate in entrants}
-        scored = {index: score for index, score in scores.items() if score is not None}
-        sign = 1 if self.lower_is_better else -1
-        return Ranking(
-            order=tuple(sorted(scored, key=lambda index: (sign * scored[index], index))),
-            scores=scores,
-            reasons={c.index: self.unscored_reason for c in entrants if c.index not in scored},
+        scores = {candidate.index: self.score(candidate) for candidate in self.entrants(candidates)}
+        return by_score(
+            candidates,
+            scores,
+            lower_is_better=self.lower_is_better,
+            unscored_reason=self.unscored_reason,
             warnings=self.warnings(candidates),
         )
+
+
+def by_score(
+    candidates: Sequence[Candidate],
+    scores: Mapping[int, float | None],
+    *,
+    lower_is_better: bool,
+    unscored_reason: str,
+    warnings: Sequence[str] = (),
+) -> Ranking:
+    """Rank candidates by their scores; of equal scores, the lowest index comes first.
+
+    Args:
+        candidates: all candidates.
+        scores: the score of each that may be ranked, by index; ``None`` if it has none.
+        lower_is_better: whether the lowest score wins.
+        unscored_reason: the reason that the ranking gives for those that may be ranked and have no score.
+        warnings: what a reader should know before trusting the order.
+    """
+    scored = {index: score for index, score in scores.items() if score is not None}
+    sign = 1 if lower_is_better else -1
+    return Ranking(
+        order=tuple(sorted(scored, key=lambda index: (sign * scored[index], index))),
+        # Candidates that may not be ranked get no score, but are in the receipt.
+        scores={candidate.index: scores.get(candidate.index) for candidate in candidates},
+        reasons={index: unscored_reason for index in scores if index not in scored},
+        warnings=tuple(warnings),
+    )
 
 
 def present(candidate: Candidate, signal: str) -> FloatArray:

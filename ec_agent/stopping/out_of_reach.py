@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ec_agent.selectors.actions import final_answer
 from ec_agent.selectors.normalize import Normalize, check_normalize
 from ec_agent.stopping.vote_plan import VotePlan, Votes
 from ec_agent.stopping.wave_plan import waves_of
-from ec_agent.support.checks import checked, or_none
+from ec_agent.support.checks import checked, one_of, or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,17 @@ class OutOfReach(VotePlan):
     It is no bet. Beside ``MajorityVote`` with the same ``normalize``, rollouts that would have ended as they did, and
     waves, the winner is the very rollout that all n would have made it: its answer and its index, ties broken as that
     vote breaks them. That holds where rollouts fail, and where they have no vote. Where the rest is cancelled instead,
-    the answer is certain, and which of its rollouts is taken is not. It says nothing of votes that weigh, or that break
-    ties in another way, and nothing of other selectors: there it is ``Agreement`` with a majority of n.
+    the answer is certain, and which of its rollouts is taken is not. Beside ``TieBrokenVote`` all this holds with
+    ``ties="any"``, which stops later: a tie there may go to an answer that is still to come. It says nothing of votes
+    that weigh, and nothing of other selectors: there it is ``Agreement`` with a majority of n.
 
     Attributes:
         waves: how many rollouts to start first, how many to add next, and so on; the last number is repeated up to n.
             ``None``: each time as few as could settle it, at n = 8 four, then at most two at once. That costs no more
             tokens than one at a time.
         normalize: makes final actions comparable, as for the vote.
+        ties: to which of equally frequent answers the vote goes. ``"first_seen"``, as for ``MajorityVote``; or
+            ``"any"``: whatever it goes to, as for ``TieBrokenVote``.
 
     Raises:
         ConfigError: an argument is out of range; from ``enough``: ``normalize`` failed, or returned something
@@ -40,17 +43,20 @@ class OutOfReach(VotePlan):
 
     waves: Sequence[int] | None = None
     normalize: Normalize = final_answer
+    ties: Literal["first_seen", "any"] = "first_seen"
 
     def __post_init__(self) -> None:
         checked(self, "waves", or_none, waves_of)
         check_normalize(self.normalize)
+        checked(self, "ties", one_of, ("first_seen", "any"))
 
     def settled(self, votes: Votes) -> bool:
         """Whether every other answer, also one not yet given, would lose even if all those to come gave it."""
 
         def stays_behind(count: int, since: int) -> bool:
             most = count + votes.to_come
-            return votes.leader > most or (votes.leader == most and votes.since < min(since, votes.unseen))
+            wins_ties = self.ties == "first_seen" and votes.since < min(since, votes.unseen)
+            return votes.leader > most or (votes.leader == most and wins_ties)
 
         return all(stays_behind(*rival) for rival in (*votes.rivals, (0, votes.unseen)))
 

@@ -1,9 +1,10 @@
 """Derive ``data/*.npz`` from whole rollout files: ``python make_data.py red2.npz bfcl.npz``.
 
-The whole files hold the top-20 logprobs of every token (float16). The table needs three numbers a token only, and
+The whole files hold the top-20 logprobs of every token (float16). The table needs four numbers a token only, and
 many rollouts of one task are identical, so each distinct one is kept once. Per distinct rollout ``r``: ``lens[r]``
-tokens and, concatenated, their ``entropy`` (nats), ``confidence`` (DeepConf's, minus the mean of the 20) and
-``logprob`` (of the sampled token), float32; ``calls[r]``, the cumulative token counts at call ends, padded with -1.
+tokens and, concatenated, their ``entropy`` (nats), ``confidence`` (DeepConf's, minus the mean of the 20), ``logprob``
+(of the sampled token) and ``self_certainty`` (the log of the sum of the 20 probabilities, plus the confidence, minus
+ln 20), float32; ``calls[r]``, the cumulative token counts at call ends, padded with -1.
 Per rollout ``(task, index)``: ``which`` distinct rollout it is, ``ok``, and ``answer``, a number for each distinct
 final action of its task.
 """
@@ -28,6 +29,7 @@ def derive(source: Path) -> dict[str, np.ndarray]:
         "entropy": token_entropy(top).astype(np.float32),
         "confidence": (-top.mean(axis=1)).astype(np.float32),
         "logprob": whole["chosen"],
+        "self_certainty": _self_certainty(top).astype(np.float32),
     }
     bounds = np.cumsum(whole["lens"])[:-1]
     parts = {name: np.split(values, bounds) for name, values in signals.items()}
@@ -48,6 +50,10 @@ def derive(source: Path) -> dict[str, np.ndarray]:
         "ok": whole["ok"],
         "answer": np.array([_numbered(row) for row in whole["answers"]], dtype=np.int8),
     }
+
+
+def _self_certainty(top: np.ndarray) -> np.ndarray:
+    return np.log(np.exp(top).sum(axis=1)) - top.mean(axis=1) - np.log(top.shape[1])
 
 
 def _numbered(answers: np.ndarray) -> list[int]:

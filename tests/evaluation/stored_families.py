@@ -11,16 +11,33 @@ import numpy as np
 
 from ec_agent import Call, Candidate, HEPConfig, LowestCentroid, Ranking, Trajectory
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.selectors import DeepConfBottomWindow, DeepConfMean, MajorityVote, MeanEntropy, MeanLogprob
+from ec_agent.selectors import (
+    CentroidWeightedVote,
+    ConfidenceGradient,
+    ConfidenceWeightedVote,
+    DeepConfBottomWindow,
+    DeepConfLowestGroup,
+    DeepConfMean,
+    DeepConfTail,
+    MajorityVote,
+    MeanEntropy,
+    MeanLogprob,
+    RawCentroid,
+    SelfCertainty,
+    TailEntropy,
+    TieBrokenVote,
+)
 
 DATA = Path(__file__).parent / "data"
+THREE = ("entropy", "confidence", "logprob")
+EVERY = (*THREE, "self_certainty")
 
 
 @cache
-def stored(family: str) -> tuple[TaskResult, ...]:
+def stored(family: str, kept: tuple[str, ...] = THREE) -> tuple[TaskResult, ...]:
     data = dict(np.load(DATA / f"{family}.npz"))
     bounds = np.cumsum(data["lens"])[:-1]
-    signals = {name: np.split(data[name].astype(np.float64), bounds) for name in ("entropy", "confidence", "logprob")}
+    signals = {name: np.split(data[name].astype(np.float64), bounds) for name in kept}
     timelines = [
         _timeline({name: signals[name][r] for name in signals}, [end for end in ends if end >= 0])
         for r, ends in enumerate(data["calls"].tolist())
@@ -44,7 +61,7 @@ def _timeline(signals: dict[str, np.ndarray], ends: list[int]) -> Trajectory:
         [
             Call(
                 signals["entropy"][start:end],
-                signals={name: signals[name][start:end] for name in ("confidence", "logprob")},
+                signals={name: values[start:end] for name, values in signals.items() if name != "entropy"},
             )
             for start, end in zip(starts, ends, strict=True)
         ]
@@ -86,3 +103,23 @@ TABLE = {
     "deepconf_bottom_window 16": DeepConfBottomWindow(window=16),
     "majority_vote": MajorityVote(),
 }
+
+ALL = {
+    "lowest_centroid 1/80/2": TABLE["lowest_centroid 1/80/2"],
+    "lowest_centroid 5/50/3": TABLE["lowest_centroid 5/50/3"],
+    "raw_centroid": RawCentroid(),
+    "mean_entropy": MeanEntropy(),
+    "mean_logprob": MeanLogprob(),
+    "self_certainty": SelfCertainty(),
+    "deepconf_mean": DeepConfMean(),
+    "deepconf_tail 16": DeepConfTail(window=16),
+    "deepconf_bottom_window 16": DeepConfBottomWindow(window=16),
+    "deepconf_lowest_group 16": DeepConfLowestGroup(window=16),
+    "tail_entropy": TailEntropy(),
+    "majority_vote": MajorityVote(),
+    "tie_broken_vote": TieBrokenVote(),
+    "centroid_weighted_vote": CentroidWeightedVote(),
+    "confidence_weighted_vote": ConfidenceWeightedVote(),
+    "confidence_gradient": ConfidenceGradient(),
+}
+"""All selectors but the confound panel; the results page corrects for all of them."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stored_families import ByScore
 
-from ec_agent import Candidate, Ranking, Trajectory
+from ec_agent import Call, Candidate, Ranking, Trajectory
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.fewer_rollouts import (
     MOST_SUBSETS,
@@ -22,7 +22,14 @@ from ec_agent.evaluation.statistics.fewer_rollouts import (
 )
 from ec_agent.evaluation.statistics.fewer_voters import MOST_VOTERS, electorates
 from ec_agent.evaluation.statistics.standing import standing
-from ec_agent.selectors import CentroidWeightedVote, MajorityVote
+from ec_agent.selectors import (
+    CentroidWeightedVote,
+    ConfidenceGradient,
+    ConfidenceWeightedVote,
+    MajorityVote,
+    TailEntropy,
+    TieBrokenVote,
+)
 
 BY_ACTION = ByScore("by_action", lambda c: c.final_action)
 
@@ -52,7 +59,9 @@ def brute_force(result, selector, n):
         if ranking.order:
             first = ranking.order[0]
             best = ranking.scores.get(first)
-            chosen = [index for index in ranking.order if best is not None and ranking.scores[index] == best] or [first]
+            broken = ranking.tie_breaks.get(first)
+            tied = [index for index in ranking.order if best is not None and ranking.scores[index] == best]
+            chosen = [index for index in tied if ranking.tie_breaks.get(index) == broken] or [first]
         else:
             chosen = [c.index for c in group if c.error is None] or [c.index for c in group]
         picks.append(np.mean([verdict[index] for index in chosen]))
@@ -89,6 +98,40 @@ def test_weighted_votes_equal_brute_force(result, seed):
     curve, exact = n_curve(result, selector, standing(group, selector))
     assert exact
     slow = [brute_force(result, selector, n) for n in range(1, len(group) + 1)]
+    assert curve == pytest.approx(slow, abs=1e-12)
+
+
+def with_signals(result, seed, tokens):
+    """The rollouts with drawn entropies and confidences, few different ones, so that much is tied; some have none."""
+    rng = np.random.default_rng(seed)
+    group = []
+    for candidate in result.candidates:
+        values = rng.choice([0.0, 0.5, 1.0, 3.0], tokens) * (np.nan if rng.random() < 0.2 else 1.0)
+        call = Call(values, tokens=tokens, signals={"confidence": values[::-1]})
+        group.append(replace(candidate, trajectory=Trajectory([call])))
+    return replace(result, candidates=tuple(group), correct=result.correct)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tasks("abc"), st.integers(0, 99), st.sampled_from([1, 3, 9]))
+@pytest.mark.parametrize(
+    "selector",
+    [
+        TieBrokenVote(),
+        TieBrokenVote(ties="deepconf_mean"),
+        ConfidenceWeightedVote(),
+        ConfidenceGradient(),
+        ConfidenceGradient(beta=-40, part=0.2, power=0.25),
+        TailEntropy(least=1),
+        TailEntropy(least=2, most=4),
+    ],
+    ids=lambda selector: selector.name,
+)
+def test_selectors_that_look_at_several_rollouts_equal_brute_force(selector, result, seed, tokens):
+    result = with_signals(result, seed, tokens)
+    curve, exact = n_curve(result, selector, standing(result.candidates, selector))
+    assert exact
+    slow = [brute_force(result, selector, n) for n in range(1, len(result.candidates) + 1)]
     assert curve == pytest.approx(slow, abs=1e-12)
 
 

@@ -27,3 +27,6 @@ def test_each_distinct_rollout_is_kept_once(tmp_path):
     kept = [0, 1, 2, 6, 7]
     assert data["entropy"].tolist() == token_entropy(top[kept].astype(float)).astype(np.float32).tolist()
     assert data["confidence"].tolist() == (-top[kept].astype(float).mean(axis=1)).astype(np.float32).tolist()
+    shares = [np.exp(row) / np.exp(row).sum() for row in top[kept].astype(float)]
+    slow = [-sum(np.log(5 * share) for share in row) / 5 for row in shares]
+    assert data["self_certainty"].tolist() == [float(np.float32(value)) for value in slow]

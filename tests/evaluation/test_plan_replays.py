@@ -14,10 +14,13 @@ from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.selectors import (
     Candidate,
     CentroidWeightedVote,
+    ConfidenceGradient,
     LowestCentroid,
     MajorityVote,
     MeanLogprob,
     Shortest,
+    TailEntropy,
+    TieBrokenVote,
 )
 from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold, Stop, replay
 
@@ -47,6 +50,9 @@ SELECTORS = [
     LowestCentroid(),
     MeanLogprob(),
     CentroidWeightedVote(),
+    TieBrokenVote(),
+    ConfidenceGradient(power=0.9),
+    TailEntropy(least=1),
     ByScore("own", lambda c: float(len(c.trajectory))),
 ]
 
@@ -60,7 +66,7 @@ def drawn_task(seed, rollouts=5):
         logprobs = -rng.choice([0.25, 0.5, 1.0], tokens)
         if rng.random() < 0.15:
             logprobs[:] = np.nan
-        call = Call(rng.choice([0.0, 0.1, 2.0], tokens), signals={"logprob": logprobs})
+        call = Call(rng.choice([0.0, 0.1, 2.0], tokens), signals={"logprob": logprobs, "confidence": -logprobs})
         action = [None, "a", "b", "b", "c"][rng.integers(5)]
         failed = "broke" if rng.random() < 0.15 else None
         candidates.append(Candidate(index, Trajectory([call]), action, HEPConfig(10, 50, 2), error=failed))

@@ -63,7 +63,7 @@ EXEMPT_METHODS = {
 }
 """Class -> why none of its methods is fed."""
 
-SELECTING = ("entrants", "score", "warnings", "ballot", "reason", "weight")
+SELECTING = ("entrants", "score", "warnings", "ballot", "reason", "weight", "tie_break", "count", "prepared", "window")
 """Methods of selectors: called by ``select()``, which looks at what it was given."""
 
 STOPPING = ("enough", "few", "passes", "said", "score", "seen", "settled", "usual_waves")

@@ -175,13 +175,15 @@ SELECTING = {
             (
                 *(
                     "CentroidWeightedVote",
+                    "ConfidenceGradient",
+                    "ConfidenceWeightedVote",
                     "DeepConfBottomWindow",
                     "DeepConfLowestGroup",
                     "DeepConfMean",
                     "DeepConfTail",
                 ),
                 *("FewestCalls", "Longest", "MajorityVote", "MeanEntropy", "MeanLogprob", "MostCalls", "RawCentroid"),
-                *("SelfCertainty", "Shortest"),
+                *("SelfCertainty", "Shortest", "TailEntropy", "TieBrokenVote"),
             ),
         ),
     )
@@ -191,5 +193,7 @@ SELECTING = {
     for name in (
         *("LowestCentroid", "selectors.CentroidWeightedVote", "selectors.DeepConfBottomWindow"),
         *("selectors.DeepConfLowestGroup", "selectors.DeepConfTail", "selectors.MajorityVote"),
+        *("selectors.ConfidenceGradient", "selectors.ConfidenceWeightedVote", "selectors.TailEntropy"),
+        "selectors.TieBrokenVote",
     )
 }

@@ -65,7 +65,9 @@ def test_directions_and_votes():
 
 
 def test_every_selector_with_a_number_of_its_own_has_a_reducer():
-    assert set(SELECTORS) - set(REDUCERS) == {"centroid_weighted_vote"}
+    with_company = {"tail_entropy", "tie_broken_vote", "centroid_weighted_vote"}
+    with_company |= {"confidence_weighted_vote", "confidence_gradient"}
+    assert set(SELECTORS) - set(REDUCERS) == with_company
     assert set(REDUCERS) - set(SELECTORS) == {"lowest_centroid(surprisal)"}
 
 

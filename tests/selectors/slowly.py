@@ -84,3 +84,44 @@ def vote(answers, weights):
     ]
     voters = [i for i, a in enumerate(answers) if a is not None]
     return shares, sorted(voters, key=lambda i: (-round(shares[i], 9), answers.index(answers[i]), i))
+
+
+def broken_vote(answers, breaks):
+    """The order of preference of a plain vote with a tie-break, lower first, ``None`` last; then the first seen."""
+    voters = [i for i, a in enumerate(answers) if a is not None]
+
+    def place(i):
+        mine = [j for j in voters if answers[j] == answers[i]]
+        known = [breaks[j] for j in mine if breaks[j] is not None]
+        return -len(mine), min(known) if known else math.inf, mine[0], i
+
+    return sorted(voters, key=place)
+
+
+def gradient(timeline, tenths):
+    """Mean of the last tenths of the tokens less mean of the first, and the mean of all; ``None`` without tokens."""
+    known = [value for value in timeline if value is not None]
+    ends = 1
+    while 10 * (ends + 1) <= tenths * len(known):
+        ends += 1
+    return (mean(known[-ends:]) - mean(known[:ends]), mean(known)) if known else None
+
+
+def tail_entropies(timelines, least, most):
+    """The window of a group, and the median of each rollout's last tokens in it; ``None`` where there is nothing."""
+    known = [[value for value in timeline if value is not None] for timeline in timelines]
+    every = [value for line in known for value in line]
+    if not every:
+        return None, [None] * len(known)
+    lengths = [len(line) for line in known if line]
+    if sum(every) > 0:
+        wanted = (sum(lengths) / len(lengths)) ** 0.5 / (sum(every) / len(every))
+        window = least if wanted < least else most if wanted > most else math.floor(wanted)
+    else:
+        window = most
+    return window, [median(line[-window:]) if line else None for line in known]
+
+
+def median(values):
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from itertools import combinations, product
 
 import pytest
 from ended import FAILED, all_ballots, came_to, in_turn, ran, vote
 
 from ec_agent.errors import ConfigError
-from ec_agent.selectors import MajorityVote
+from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.selectors import MajorityVote, TieBrokenVote
 from ec_agent.stopping import More, OutOfReach, Stop
 from ec_agent.stopping.asking import ask
+from ec_agent.stopping.spelling import plan_in, spelled
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -50,7 +54,14 @@ def test_one_that_failed_does_not_come_any_more():
     assert ask(OutOfReach(), came_to("b", "a", "a", "a"), 0, 2) == More(1)
 
 
-@pytest.mark.parametrize(("given", "word"), [({"waves": []}, "waves"), ({"normalize": "lower"}, "normalize")])
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"waves": []}, "waves"),
+        ({"normalize": "lower"}, "normalize"),
+        ({"ties": "first"}, "ties is 'first'; give one of"),
+    ],
+)
 def test_what_it_refuses(given, word):
     with pytest.raises(ConfigError, match=word):
         OutOfReach(**given)
@@ -117,3 +128,50 @@ def test_where_others_run_the_answer_is_certain(n):
                 said = ask(OutOfReach(), over, n - count, 0)
                 if isinstance(said, Stop):
                     assert {answers[index] for index in said.among} == {answers[whole]}
+
+
+def certain_of_the_answer(ended, to_come):
+    """As ``certain``, where nobody knows to whom a tie goes: the answer must have more votes than any other."""
+    answers = [answer for _, answer in ended]
+    coming = product([*{answer for answer in answers if answer is not None}, NEW, None], repeat=to_come)
+    winners = set()
+    for more in coming:
+        cast = [answer for answer in (*answers, *more) if answer is not None]
+        most = max((cast.count(answer) for answer in cast), default=0)
+        winners |= {answer for answer in cast if cast.count(answer) == most} or {None}
+    (winner, *others) = winners
+    return None if others or winner is None else {place for place, answer in ended if answer == winner}
+
+
+@pytest.mark.parametrize("waves", [(1,), (4, 1), (2, 2), (3,)])
+def test_whatever_breaks_ties_it_stops_when_it_is_certain_and_not_a_rollout_later(waves):
+    known = {}
+
+    def decide(ended, to_come):
+        key = (*ended, to_come)
+        if key not in known:
+            known[key] = certain_of_the_answer(ended, to_come)
+        return known[key]
+
+    for answers in all_ballots(5, ["a", "b", None, FAILED]):
+        assert ran(OutOfReach(waves, ties="any"), answers) == in_turn(decide, answers, waves), answers
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_it_never_changes_the_winner_of_a_vote_that_breaks_ties_by_entropy(n):
+    """Neither its answer nor its index; while stopped as for the first seen it sometimes would."""
+    rng, changed = random.Random(n), 0
+    for answers in all_ballots(n, ["a", "b", "c", None, FAILED]):
+        lines = [Trajectory.from_entropies([rng.choice([0.0, 0.5, 1.0])]) for _ in answers]
+        group = [replace(c, trajectory=line) for c, line in zip(came_to(*answers), lines, strict=True)]
+        order = TieBrokenVote().select(group).order
+        _, among = ran(OutOfReach(ties="any"), answers)
+        assert among is None or order[0] == min(among), answers
+        _, among = ran(OutOfReach(), answers)
+        changed += among is not None and order[0] != min(among)
+    assert changed or n < 3
+
+
+def test_it_is_read_and_written_by_its_name():
+    assert plan_in("out_of_reach:4,1:ties=any") == OutOfReach([4, 1], ties="any")
+    assert spelled(OutOfReach(ties="any")) == "out_of_reach:ties=any"

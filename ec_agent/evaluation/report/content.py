@@ -16,7 +16,7 @@ from ec_agent.evaluation.stored_results import load_results, stop_in
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY
 from ec_agent.selectors import Selector
-from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, selector_named
+from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, extra_signals_of, selector_named
 from ec_agent.selectors.windows import WindowSelector
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.spelling import spelled
@@ -210,7 +210,7 @@ def _stored_signals(results: Iterable[TaskResult]) -> set[str]:
 
 
 def _lacks(selector: Selector, stored: set[str]) -> list[str]:
-    return [signal for signal in selector.signals if signal not in stored]
+    return [signal for signal in (*selector.signals, *extra_signals_of(selector)) if signal not in stored]
 
 
 def _unfilled(results: Iterable[TaskResult], selectors: Mapping[str, Selector]) -> Windows:

@@ -12,7 +12,7 @@ from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics.fewer_voters import electorates, vote_curve
 from ec_agent.evaluation.statistics.standing import IntArray, Standing, standing
 from ec_agent.numbers.entropy import FloatArray
-from ec_agent.selectors import Candidate, Selector, VoteSelector
+from ec_agent.selectors import Candidate, Selector, TailEntropy, VoteSelector
 from ec_agent.selectors.scoring import ScoreSelector
 
 MOST_SUBSETS = 924
@@ -94,6 +94,8 @@ def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int =
         return _of_votes(result, selector, seed)
     if scores_stand_alone(result.candidates, selector, whole):
         return at_every_n(whole.levels, result.correct), True
+    if isinstance(selector, TailEntropy):
+        selector = selector.prepared(result.candidates)
     total = len(result.candidates)
     curve = np.empty(total)
     rng = np.random.default_rng(seed)
@@ -112,7 +114,7 @@ def _of_votes(result: TaskResult, selector: VoteSelector, seed: int) -> tuple[Fl
     members, exact = electorates(len(result.candidates), MOST_SUBSETS, seed)
     ballots = [votes.get(candidate.index) for candidate in result.candidates]
     ended = np.array([candidate.error is None for candidate in result.candidates])
-    return vote_curve(ballots, ended, result.correct, members), exact
+    return vote_curve(selector, ballots, ended, result.correct, members), exact
 
 
 def _of_subset(result: TaskResult, selector: Selector, places: Sequence[int]) -> float:

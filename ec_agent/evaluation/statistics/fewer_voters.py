@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ec_agent.numbers.entropy import FloatArray
-from ec_agent.selectors import Ballot
+from ec_agent.selectors import Ballot, VoteSelector
+from ec_agent.selectors.voting import damping
 
 MOST_VOTERS = 16
 """Up to so many all subsets are counted (65,536); beyond, a seeded draw of those of each size."""
@@ -20,14 +21,18 @@ Members = NDArray[np.bool_]
 
 
 def vote_curve(
-    ballots: Sequence[Ballot | None], ended: NDArray[np.bool_], correct: FloatArray, members: Members
+    vote: VoteSelector,
+    ballots: Sequence[Ballot | None],
+    ended: NDArray[np.bool_],
+    correct: FloatArray,
+    members: Members,
 ) -> FloatArray:
-    """Expected accuracy of the vote's pick by the size of the electorate, ties averaged.
+    """Expected accuracy of the vote's pick by the size of the electorate; ties that it does not break are averaged.
 
-    It is what ``ec_agent.selectors.voting.tally`` makes of each subset, to the last bit: shares are compared as it
-    rounds them.
+    It is what ``VoteSelector.count`` makes of each subset, to the last bit: scores are compared as it rounds them.
 
     Args:
+        vote: how it is counted.
         ballots: of each of N rollouts; ``None`` for no vote.
         ended: shape ``(N,)``, whether it may be picked where nobody votes.
         correct: shape ``(N,)``, the verdicts.
@@ -38,22 +43,28 @@ def vote_curve(
     """
     inside = np.ascontiguousarray(members.T)  # (N, S)
     votes = [(place, ballot) for place, ballot in enumerate(ballots) if ballot is not None]
-    choices: dict[Hashable, list[tuple[int, float]]] = {}
+    choices: dict[Hashable, list[tuple[int, Ballot]]] = {}
     for place, ballot in votes:
-        choices.setdefault(ballot.answer, []).append((place, ballot.weight))
-    total = _sums(inside, [(place, ballot.weight) for place, ballot in votes])
-    best = np.full(len(members), -1.0)
+        choices.setdefault(ballot.answer, []).append((place, ballot))
+    total = _sums(inside, votes) if vote.as_share else np.ones(len(members))
+    damped = np.array([1.0, *(damping(count, vote.count_power) for count in range(1, len(ballots) + 1))])
+    best, first = np.full(len(members), -np.inf), np.full(len(members), np.inf)
     right, many = np.zeros(len(members)), np.zeros(len(members))
     for voters in choices.values():
-        here = inside[[place for place, _ in voters]]
-        share = np.divide(_sums(inside, voters), total, out=np.zeros_like(total), where=total > 0)
-        share[~here.any(axis=0)] = -1.0
-        better, level = share > best, share == best
-        solved, size = correct[[place for place, _ in voters]] @ here, here.sum(axis=0)
+        places = [place for place, _ in voters]
+        here = inside[places]
+        size, there = here.sum(axis=0), here.any(axis=0)
+        score = np.full(len(members), -np.inf)
+        np.divide(_sums(inside, voters) / damped[size], total, out=score, where=there)
+        breaks = np.array([np.inf if each.tie_break is None else each.tie_break for _, each in voters])
+        lowest = np.where(here, breaks[:, np.newaxis], np.inf).min(axis=0)
+        level = there & (score == best) & (lowest == first)
+        better = (score > best) | ((score == best) & (lowest < first))
+        solved = correct[places] @ here
         right = np.where(better, solved, right + level * solved)
         many = np.where(better, size, many + level * size)
-        best = np.maximum(best, share)
-    nobody = best < 0
+        best, first = np.where(better, score, best), np.where(better, lowest, first)
+    nobody = np.isneginf(best)
     if nobody.any():
         may = inside[:, nobody] & ended[:, np.newaxis]
         may = np.where(may.any(axis=0), may, inside[:, nobody])
@@ -92,11 +103,11 @@ def _drawn(voters: int, most: int, seed: int) -> Members:
     return np.concatenate(of_size)
 
 
-def _sums(inside: Members, weights: Sequence[tuple[int, float]]) -> FloatArray:
+def _sums(inside: Members, votes: Sequence[tuple[int, Ballot]]) -> FloatArray:
     """The weights of those inside, added as ``math.fsum`` does: with what each addition rounds off kept beside."""
     high, low = np.zeros(inside.shape[1]), np.zeros(inside.shape[1])
-    for place, weight in weights:
-        term = inside[place] * weight
+    for place, ballot in votes:
+        term = inside[place] * ballot.weight
         rounded = high + term
         part = rounded - high
         low += (high - (rounded - part)) + (term - part)

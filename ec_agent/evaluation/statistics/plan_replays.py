@@ -22,7 +22,6 @@ from ec_agent.numbers.entropy import FloatArray
 from ec_agent.selectors import Candidate, Selector, VoteSelector
 from ec_agent.selectors.normalize import answer_of
 from ec_agent.selectors.scoring import ScoreSelector
-from ec_agent.selectors.voting import count_ballots
 from ec_agent.stopping import Agreement, Beta, OutOfReach, ScoreThreshold, StoppingPlan, replay
 from ec_agent.stopping.asking import check_plan, rank, taken
 from ec_agent.stopping.replaying import in_order, in_waves
@@ -202,7 +201,7 @@ def _chooser(candidates: Sequence[Candidate], selector: Selector) -> Choose:
         def best(there: dict[int, int], among: Sequence[int] | None) -> int | None:
             cast = {place: ballot for place, which in there.items() if (ballot := ballots[which]) is not None}
             return (
-                next((place for place in count_ballots(cast)[1] if among is None or place in among), None)
+                next((place for place in selector.count(cast).order if among is None or place in among), None)
                 if cast
                 else None
             )

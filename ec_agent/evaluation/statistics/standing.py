@@ -72,7 +72,8 @@ def standing(candidates: Sequence[Candidate], selector: Selector) -> Standing:
     """Let a selector rank one task's rollouts. It is handed the candidates, which know no outcome.
 
     Two ranked candidates are tied where their scores are equal, to the last bit: identical rollouts have identical
-    scores. A candidate that is ranked without a score is tied with nobody.
+    scores. They are not tied where the selector says what broke the tie (``Ranking.tie_breaks``). A candidate that is
+    ranked without a score is tied with nobody.
 
     Raises:
         ConfigError: there are no candidates, two share an index, or the ranking is not one of them.
@@ -90,7 +91,11 @@ def standing(candidates: Sequence[Candidate], selector: Selector) -> Standing:
     ranked = np.zeros(len(candidates), np.bool_)
     ranked[ordered] = True
     levels = np.zeros(len(candidates), np.int64)
-    steps = [before is not None and scores[before] != scores[here] for before, here in _pairs(ordered)]
+    broken = np.array([ranking.tie_breaks.get(candidate.index, np.inf) for candidate in candidates])
+    steps = [
+        before is not None and (scores[before] != scores[here] or broken[before] != broken[here])
+        for before, here in _pairs(ordered)
+    ]
     levels[ordered] = np.cumsum(steps)  # NaN differs from NaN: no score, no tie
     rest = int(levels[ordered].max()) + 1 if ordered else 0
     for place, candidate in enumerate(candidates):
