@@ -112,6 +112,11 @@ class Selection:
             is a part of ``usage``, over all rounds; empty if the selector asked no model.
         failed_selector: if the selector failed, its name and why. What its ``on_failure`` says has chosen then:
             ``selector`` is the name of that, and scores and order are its own.
+        probability: how likely the winner is right, in (0, 1), by the calibration given as ``probability=``; ``None``
+            where none was given, or where it says nothing about this choice.
+        no_probability: why it says nothing about this choice; ``None`` without a calibration, and with a probability.
+        rests_on: what the calibration rests on: ``tasks`` (how many), ``right`` (mean verdict of their winners),
+            ``selector``, ``n``, ``run`` (name of the file), ``fitted`` (when), and others; empty without one.
         seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of ``to_dict``.
     """
 
@@ -136,6 +141,9 @@ class Selection:
     saved_tokens: int | None = 0
     selector_usage: Mapping[str, int] = field(default_factory=dict)
     failed_selector: str | None = None
+    probability: float | None = None
+    no_probability: str | None = None
+    rests_on: Mapping[str, Any] = field(default_factory=dict)
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
