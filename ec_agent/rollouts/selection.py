@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -228,32 +228,3 @@ def _all_earlier(selection: Selection) -> Iterator[Selection]:
     for one in selection.earlier:
         yield one
         yield from _all_earlier(one)
-
-
-def identical_to(fingerprints: Mapping[int, str | None]) -> list[int | None]:
-    """Return for each rollout the lowest index of an earlier one with the same fingerprint; ``None`` without one."""
-    first: dict[str, int] = {}
-    same: list[int | None] = []
-    for index, mark in fingerprints.items():
-        same.append(None if mark is None or mark not in first else first[mark])
-        if mark is not None:
-            first.setdefault(mark, index)
-    return same
-
-
-def likely_cause(facts: Sequence[Mapping[str, Any]], *, cached: bool) -> str | None:
-    """Return why rollouts may have the same result, judged by their calls; ``None`` if no cause is visible.
-
-    Args:
-        facts: the facts of each rollout that ended.
-        cached: whether a rollout that repeats another got all its answers from an LLM cache.
-    """
-    if cached:
-        return "an LLM cache answered; switch it off for these rollouts (cache=False on the model)"
-    temperatures = {t for fact in facts for t in fact["temperatures"]}
-    if temperatures == {0} or temperatures == {0.0}:
-        return "the temperature is 0; set it to 0.7 or more, or pass sampling=lambda i: {'temperature': 0.8}"
-    seeds = [tuple(fact["seeds"]) for fact in facts]
-    if any(seeds) and len(set(seeds)) == 1:
-        return "all rollouts use the same seed; pass sampling=lambda i: {'seed': i}"
-    return None
