@@ -75,7 +75,6 @@ from ec_agent.numbers.trajectory import reward as reward
 from ec_agent.rollouts.best_of_n import BestOfN as BestOfN
 from ec_agent.rollouts.best_of_n import BestOfNResult as BestOfNResult
 from ec_agent.rollouts.best_of_n import best_of_n as best_of_n
-from ec_agent.rollouts.handing_over import HandOver as HandOver
 from ec_agent.rollouts.limits import Limits as Limits
 from ec_agent.rollouts.selection import CandidateReceipt as CandidateReceipt
 from ec_agent.rollouts.selection import Selection as Selection
@@ -91,6 +90,6 @@ from ec_agent.stopping.base import More as More
 from ec_agent.stopping.base import Stop as Stop
 from ec_agent.stopping.base import StoppingPlan as StoppingPlan
 from ec_agent.stopping.out_of_reach import OutOfReach as OutOfReach
-from ec_agent.traces.sqlite.store import TraceStore as TraceStore
+from ec_agent.traces.sql.store import TraceStore as TraceStore
 
 __version__: str

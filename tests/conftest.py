@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from postgres import running_postgres
 
 from ec_agent.local import LocalServer
 
@@ -17,3 +18,10 @@ def local_server():
     """The embedded model, served for the whole session; the first run ever fetches it."""
     with LocalServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """The URI of a real PostgreSQL server, one for the whole session; tests make databases or schemas of their own."""
+    with running_postgres() as uri:
+        yield uri

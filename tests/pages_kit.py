@@ -44,6 +44,11 @@ NOT_WALKED = {
     "pip install langchain langchain-openai": "needs the network",
     "pip install opentelemetry-sdk": "the same",
     "pip install '.[otel]'": "the same",
+    "pip install '.[postgres]'": "the same",
+    "export PGPASSWORD=...": "the same",
+    "ec-agent eval tasks.jsonl --agent my_module:agent"
+    " --out 'postgresql://me@db.example.org/results?schema=run_7'": "tests/cli/test_stores_by_url.py has a server",
+    "ec-agent traces ls 'postgresql://me@db.example.org/results?schema=run_7'": "the same",
     "pip install '.[fast]'": "the same",
 }
 # Python that needs Inspect AI, in an environment of its own: tests/inspect_bridge/test_bridge_page.py runs it there.

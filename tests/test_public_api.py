@@ -41,7 +41,6 @@ PUBLIC = [
     "EnvironmentWarning",
     "EvaluationError",
     "HEPConfig",
-    "HandOver",
     "IdenticalRolloutsWarning",
     "IsolationWarning",
     "Journal",

@@ -12,7 +12,9 @@ import ec_agent
 
 HOUSE = Path(ec_agent.__file__).parent
 ROOMS = {  # what may speak SQL, and of what
-    "traces/sqlite/": "the store of traces that is there",
+    "traces/sql/": "stores of traces: what is the same in all databases",
+    "traces/sqlite/": "stores of traces in SQLite files",
+    "traces/postgres/": "stores of traces in PostgreSQL",
     "logs/spool.py": "calls of logs in any order wait in a temporary file",
     "commits/journal.py": "the journal of commits in a file",
     "commits/listing.py": "the rollouts' claims, in a file beside the journal",
@@ -96,7 +98,7 @@ def test_the_other_rooms_of_traces_do_not_import_the_store_s():
     knows = {
         file
         for file, path in FILES.items()
-        if not file.startswith("traces/sqlite/")
-        if re.search(r"ec_agent\.traces\.sqlite|traces import sqlite", path.read_text(encoding="utf-8"))
+        if not file.startswith(("traces/sql/", "traces/sqlite/", "traces/postgres/"))
+        if re.search(r"ec_agent\.traces\.(sql|postgres)|traces import (sql|postgres)", path.read_text(encoding="utf-8"))
     }
     assert knows == {"traces/opening.py"}

@@ -11,7 +11,7 @@ from ec_agent.cli.arguments import FilePath
 
 
 @click.command()
-@click.argument("run", type=FilePath(path_type=Path, exists=True, dir_okay=False))
+@click.argument("run", type=FilePath(path_type=Path, exists=True, dir_okay=False, urls=True))
 @click.option("--out", type=FilePath(path_type=Path), default=Path("settings.json"), show_default=True)
 @click.option("--selectors", default="", help="Names with commas between them.  [default: all but the confounds]")
 @click.option("--folds", default=5, show_default=True, help="Outer folds, each of whole tasks.")
@@ -20,7 +20,7 @@ from ec_agent.cli.arguments import FilePath
 @click.option("--partial", is_flag=True, help="Accept an unfinished run, and take its complete tasks.")
 @click.option("--stop", is_flag=True, help="Choose a stopping plan too: the one that takes the fewest tokens.")
 @click.option("--max-loss", default=0.005, show_default=True, help="With --stop: how much accuracy the plan may lose.")
-def calibrate(run: Path, out: Path, selectors: str, **how: Any) -> None:
+def calibrate(run: Path | str, out: Path, selectors: str, **how: Any) -> None:
     """Choose a selector and its settings on a stored run, by nested cross-validation over its tasks.
 
     RUN is a file that `ec-agent eval` wrote. The command prints what the choice is worth on tasks on which it was not

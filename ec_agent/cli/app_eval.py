@@ -31,7 +31,11 @@ from ec_agent.prompted.registry import PROTOCOLS
     help="An argument of that model, such as max_tokens=4096 or top_p=0.95.",
 )
 @click.option("-n", "--n", default=8, show_default=True, help="Rollouts per task.")
-@click.option("--out", type=FilePath(path_type=Path), help="The file to store in.  [default: runs/TASKS-AGENT.db]")
+@click.option(
+    "--out",
+    type=FilePath(path_type=Path, urls=True),
+    help="The file to store in, or postgresql://...  [default: runs/TASKS-AGENT.db]",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the run, from which each rollout's seed is made.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--concurrency", default=4, show_default=True, help="Rollouts at once.")

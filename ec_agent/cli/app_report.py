@@ -13,7 +13,7 @@ _OUTPUT = FilePath(path_type=str, allow_dash=True)
 
 
 @click.command()
-@click.argument("run", type=FilePath(path_type=Path))
+@click.argument("run", type=FilePath(path_type=Path, urls=True))
 @click.option("--html", type=FilePath(path_type=Path), help="Write a page with figures, complete in one file.")
 @click.option(
     "--json", "as_json", metavar="FILE", type=_OUTPUT, help="Write all numbers; - prints them and nothing else."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ec_agent.cli.arguments import STORED, FilePath
+from ec_agent.cli.arguments import PLACE, FilePath
 
 _PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]"
 
@@ -15,16 +15,17 @@ _PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80
 def traces() -> None:
     """Look into trace files: what `ec-agent eval` stored, and selections recorded with TraceStore.
 
-    docs/traces.md says what a file holds and how to read it with pandas or polars.
+    FILE may also be the URL of a PostgreSQL database, postgresql://... docs/traces.md says what a file holds and how to
+    read it with pandas or polars.
     """
 
 
 @traces.command("ls")
-@click.argument("file", type=STORED)
+@click.argument("file", type=PLACE)
 @click.option("--rollouts", "each", is_flag=True, help="Print a line per rollout, not per task or selection.")
 @click.option("--config", help=_PHASES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-def traces_ls(file: Path, each: bool, config: str | None, as_json: bool) -> None:
+def traces_ls(file: Path | str, each: bool, config: str | None, as_json: bool) -> None:
     """List the tasks and selections in FILE: rollouts, tokens, the winner, its centroid, its outcome."""
     from ec_agent.cli.traces import run_ls
 
@@ -32,12 +33,12 @@ def traces_ls(file: Path, each: bool, config: str | None, as_json: bool) -> None
 
 
 @traces.command("show")
-@click.argument("file", type=STORED)
+@click.argument("file", type=PLACE)
 @click.argument("what")
 @click.option("--config", help=f"{_PHASES[:-1]}; of a selection its own]")
 @click.option("--text", is_flag=True, help="Print what each call generated, where token texts were kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: receipt, calls, timelines.")
-def traces_show(file: Path, what: str, config: str | None, text: bool, as_json: bool) -> None:
+def traces_show(file: Path | str, what: str, config: str | None, text: bool, as_json: bool) -> None:
     """Show one rollout (r12), one recorded selection (s3), or one task of an evaluation, by its id.
 
     `ec-agent traces ls FILE` names the tasks and selections, with --rollouts the rollouts.
@@ -48,10 +49,10 @@ def traces_show(file: Path, what: str, config: str | None, text: bool, as_json: 
 
 
 @traces.command("export")
-@click.argument("file", type=STORED)
+@click.argument("file", type=PLACE)
 @click.option("--parquet", "folder", required=True, type=FilePath(path_type=Path, file_okay=False), metavar="DIR")
 @click.option("--config", help=_PHASES)
-def traces_export(file: Path, folder: Path, config: str | None) -> None:
+def traces_export(file: Path | str, folder: Path, config: str | None) -> None:
     """Write FILE as Parquet tables into DIR: selections, rollouts, calls, tokens."""
     from ec_agent.cli.traces import run_export
 
@@ -59,7 +60,7 @@ def traces_export(file: Path, folder: Path, config: str | None) -> None:
 
 
 @traces.command("prune")
-@click.argument("file", type=STORED)
+@click.argument("file", type=PLACE)
 @click.option("--keep", type=click.IntRange(min=0), help="Keep the latest so many selections.")
 @click.option("--older-than", metavar="AGE", help="Delete only selections older than this: 30d, 12h, 8w.")
 @click.option(
@@ -67,7 +68,9 @@ def traces_export(file: Path, folder: Path, config: str | None) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def traces_prune(file: Path, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool) -> None:
+def traces_prune(
+    file: Path | str, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool
+) -> None:
     """Delete the recorded selections in FILE that match all options given, and make the file smaller.
 
     The rollouts of an evaluation are never deleted, because `ec-agent eval` would run them again. Delete its file

@@ -25,7 +25,7 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
       module:name    your graph with best_of_n in it, a best_of_n, or with -n any agent: it is run on --input
       events.jsonl   events of another process, written by `with ec_agent.live.log(FILE) as on_event`
       -              the same on standard input
-      runs/x.db      an evaluation that runs elsewhere, rollout by rollout
+      runs/x.db      an evaluation that runs elsewhere, rollout by rollout; so is postgresql://...
 
     Modules of this directory are found. On a terminal the rows are drawn again and again; elsewhere plain lines are
     printed. Ctrl-C ends the command with exit code 130, and leaves other processes alone.

@@ -9,19 +9,37 @@ import click
 
 
 class FilePath(click.Path):
-    """A path that the system can be asked about."""
+    """A path that the system can be asked about.
+
+    Args:
+        urls: whether the URL of a trace store may be given in its place. It stays a text.
+        *args: as click has them.
+        **more: as click has them.
+    """
+
+    def __init__(self, *args: Any, urls: bool = False, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._urls = urls
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path; what is none is wrong usage, and told before anything is done."""
         from ec_agent.errors import ConfigError
         from ec_agent.support.checks import file_path
+        from ec_agent.traces.places import is_url, named
 
         try:
+            if is_url(value):
+                if self._urls:
+                    return value
+                raise ConfigError(f"{named(value)} is a URL; give a file")
             file_path("it", value)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
 
 
+PLACE = FilePath(path_type=Path, dir_okay=False, urls=True)
+"""A trace store: a file, or the URL of a PostgreSQL database."""
+
 STORED = FilePath(path_type=Path, dir_okay=False)
-"""A file that holds what commands look into: traces, or commits."""
+"""A file that commands look into."""

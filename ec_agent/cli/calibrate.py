@@ -16,10 +16,11 @@ from ec_agent.evaluation.tuning_stops import MAX_LOSS, StopTuning, tune_stop
 from ec_agent.live.console import plain_console
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.stopping.spelling import spelled
+from ec_agent.traces.places import short_name
 
 
 def run_calibrate(
-    run: Path,
+    run: Path | str,
     out: Path,
     names: tuple[str, ...],
     *,
@@ -41,7 +42,7 @@ def run_calibrate(
     if stops is not None:
         show_stop(stops, tuning.chosen, console)
     plan, about = (None, {}) if stops is None else (stops.chosen, stops.about())
-    save_settings(out, tuning.chosen, {"run": run.name, **tuning.about(), **about}, plan)
+    save_settings(out, tuning.chosen, {"run": short_name(run), **tuning.about(), **about}, plan)
     what = f"{tuning.chosen} with {spelled(plan)}" if plan is not None else str(tuning.chosen)
     console.print(f"[bold]{escape(what)}[/bold] written to {escape(str(out))}")
     if tuning.expected_difference.excludes(0.0) > 0:

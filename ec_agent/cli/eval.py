@@ -35,6 +35,7 @@ from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.spelling import plan_in
 from ec_agent.support.loop import THREADS
 from ec_agent.traces.opening import is_there, open_store
+from ec_agent.traces.places import named
 from ec_agent.visual.wording import many
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
@@ -64,7 +65,7 @@ class Command:
     tasks: str
     agent: str
     model: ModelSettings | None = None
-    out: Path | None = None
+    out: Path | str | None = None
     limit: int | None = None
     fresh: bool = False
     retry_failed: bool = False
@@ -128,7 +129,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     path = command.out or default_path(command.tasks, command.agent)
     tested = load_agent(command.agent, command.model)
     asked, each = (many(number, noun) for number, noun in ((len(tasks), "task"), (settings.n, "rollout")))
-    console.print(f"{asked}, {each} each{_and_greedy(settings)} -> {safe(str(path))}", soft_wrap=True)
+    console.print(f"{asked}, {each} each{_and_greedy(settings)} -> {safe(named(path))}", soft_wrap=True)
     for line in _costs(foresee(tasks, settings)):
         console.print(line)
     if command.dry_run:
@@ -185,7 +186,7 @@ def _round(count: int) -> str:
     return f"{int(float(f'{count:.1e}')):,}"
 
 
-def _left(path: Path, tasks: Sequence[Task], settings: RunSettings) -> bool:
+def _left(path: Path | str, tasks: Sequence[Task], settings: RunSettings) -> bool:
     """Whether there is a rollout to run."""
     if not is_there(path):
         return True
@@ -199,8 +200,8 @@ def default_path(source: str, agent: str) -> Path:
     return Path("runs", re.sub(r"[^\w.]+", "-", f"{tasks}-{agent}") + ".db")
 
 
-def remove(path: Path) -> None:
-    """Delete a trace file; nothing else is deleted.
+def remove(path: Path | str) -> None:
+    """Delete a trace store; nothing else is deleted.
 
     Raises:
         TraceError: the file is no trace file, or another process has it open.
@@ -213,12 +214,12 @@ def _and_greedy(settings: RunSettings) -> str:
     return " and one at temperature 0" if settings.greedy else ""
 
 
-def _interrupted(console: Console, path: Path, code: int) -> NoReturn:
+def _interrupted(console: Console, path: Path | str, code: int) -> NoReturn:
     stored = 0
     if is_there(path):
         with open_store(path, create=True) as store:  # it may have come before the tables
             stored = len(store.keys())
-    console.print(f"stopped; {stored} rollouts are in {safe(str(path))}, and the same command goes on from there")
+    console.print(f"stopped; {stored} rollouts are in {safe(named(path))}, and the same command goes on from there")
     leave(code)
 
 
@@ -269,7 +270,7 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         )
 
 
-def compare_selectors(path: Path, console: Console) -> None:
+def compare_selectors(path: Path | str, console: Console) -> None:
     """Print which selector would have picked how well, and where there is more. Nothing here fails the run."""
     from ec_agent.evaluation.report.content import report_of
     from ec_agent.evaluation.report.terminal import print_accuracies
@@ -279,7 +280,7 @@ def compare_selectors(path: Path, console: Console) -> None:
         print_accuracies(report_of(path, stops=()), console)
     except EcAgentError as error:
         console.print(f"[yellow]note[/yellow]  selectors are not compared: {safe(str(error))}")
-    console.print(f"next: ec-agent report {safe(str(path))} --html report.html")
+    console.print(f"next: ec-agent report {safe(named(path))} --html report.html")
 
 
 def _print_tasks(report: RunReport, console: Console) -> None:

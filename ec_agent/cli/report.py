@@ -22,6 +22,7 @@ from ec_agent.rollouts.selection import Seen
 from ec_agent.stopping.spelling import plan_in
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
+from ec_agent.traces.places import named, short_name
 from ec_agent.traces.stored import StoredSelection
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ STANDARD_OUTPUT = "-"
 
 
 def run_report(
-    path: Path,
+    path: Path | str,
     *,
     html: Path | None = None,
     as_json: str | None = None,
@@ -91,13 +92,13 @@ def run_report(
         console.print(f"written: {escape(str(file))}")
 
 
-def _holds_run(path: Path) -> bool:
+def _holds_run(path: Path | str) -> bool:
     """Whether the file has tasks, or else only recorded selections."""
     with open_store(path) as store:
         return bool(store.settings()) or not any(True for _ in store.selections())
 
 
-def _pictures(path: Path, task: str | None) -> str:
+def _pictures(path: Path | str, task: str | None) -> str:
     from ec_agent.evaluation.report.task_pictures import one_task
     from ec_agent.visual.many_selections import page_of_many
     from ec_agent.visual.page import page_of
@@ -107,8 +108,8 @@ def _pictures(path: Path, task: str | None) -> str:
     with open_store(path) as store:
         shown = [_view(store, stored) for stored in store.selections() if task in (None, stored.label, str(stored.id))]
     if not shown:
-        raise ConfigError(f"{path} has no selection {task!r}; `ec-agent traces ls` lists those it has")
-    return page_of(shown[0]) if len(shown) == 1 else page_of_many(shown, f"Recorded in {path.name}")
+        raise ConfigError(f"{named(path)} has no selection {task!r}; `ec-agent traces ls` lists those it has")
+    return page_of(shown[0]) if len(shown) == 1 else page_of_many(shown, f"Recorded in {short_name(path)}")
 
 
 def _view(store: TraceStoreProtocol, stored: StoredSelection) -> View:

@@ -20,12 +20,13 @@ from ec_agent.numbers.phases import HEPConfig
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
+from ec_agent.traces.places import named
 from ec_agent.traces.stored import StoredRollout, StoredSelection
 
 Row = dict[str, Any]
 
 
-def run_ls(file: Path, *, each: bool, config: str | None, as_json: bool) -> None:
+def run_ls(file: Path | str, *, each: bool, config: str | None, as_json: bool) -> None:
     """List tasks and selections, or rollouts.
 
     Raises:
@@ -42,7 +43,7 @@ def run_ls(file: Path, *, each: bool, config: str | None, as_json: bool) -> None
             _print(rows, "rollout" if each else "task", file)
 
 
-def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: bool) -> None:
+def run_show(file: Path | str, what: str, *, config: str | None, text: bool, as_json: bool) -> None:
     """Show a rollout, a selection, or a task's rollouts.
 
     Raises:
@@ -60,7 +61,7 @@ def run_show(file: Path, what: str, *, config: str | None, text: bool, as_json: 
         else:
             shown = [*store.rollouts(what), *store.rollouts(what, "greedy")]
         if not shown:
-            raise TraceError(f"{file} has no rollouts of {what!r}; run `ec-agent traces ls` to see what it has")
+            raise TraceError(f"{named(file)} has no rollouts of {what!r}; run `ec-agent traces ls` to see what it has")
         settings = [own or _settings_of(store, rollout) for rollout in shown]
     if as_json:
         plain = [rollout_plain(rollout, each) for rollout, each in zip(shown, settings, strict=True)]
@@ -82,7 +83,7 @@ def _settings_of(store: TraceStoreProtocol, rollout: StoredRollout) -> HEPConfig
     return HEPConfig() if rollout.selection is None else store.selection(rollout.selection).receipt.config
 
 
-def run_export(file: Path, folder: Path, *, config: str | None) -> None:
+def run_export(file: Path | str, folder: Path, *, config: str | None) -> None:
     """Write Parquet tables.
 
     Raises:
@@ -188,7 +189,7 @@ _SHORT = {"mean_outcome": "mean", "rollouts": "n", "number": "#"}
 _WORDS = ("id", "name", "of")
 
 
-def _print(rows: Iterator[Row], kind: str, file: Path) -> None:
+def _print(rows: Iterator[Row], kind: str, file: Path | str) -> None:
     heads = _HEADS[kind]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for head in heads:
@@ -200,7 +201,7 @@ def _print(rows: Iterator[Row], kind: str, file: Path) -> None:
     for row in rows:
         table.add_row(*(safe(_cell(head, row)) for head in heads))
     if table.row_count == 0:
-        print(f"{file} holds no rollouts yet", file=sys.stderr)
+        print(f"{named(file)} holds no rollouts yet", file=sys.stderr)
         return
     plain_console().print(table)
 

@@ -10,12 +10,15 @@ import click
 
 from ec_agent.errors import ConfigError
 from ec_agent.traces.opening import open_store
+from ec_agent.traces.places import named
 from ec_agent.traces.pruning import Prunable, prunable, prune
 
 _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-def run_prune(file: Path, *, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool) -> None:
+def run_prune(
+    file: Path | str, *, keep: int | None, older_than: str | None, losers: bool, dry_run: bool, yes: bool
+) -> None:
     """Say what fits, ask, and delete it.
 
     Raises:
@@ -39,7 +42,7 @@ def run_prune(file: Path, *, keep: int | None, older_than: str | None, losers: b
         before = store.size()
         gone = prune(store, what)
         after = store.size()
-    click.echo(f"{gone} rollouts deleted; {file} has {after:,} bytes, of {before:,}")
+    click.echo(f"{gone} rollouts deleted; {named(file)} has {after:,} bytes, of {before:,}")
 
 
 def asked_of_somebody() -> bool:

@@ -23,6 +23,7 @@ from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
 from ec_agent.support.checks import is_file
 from ec_agent.support.escaping import shown as visible
 from ec_agent.support.loop import run_to_its_end
+from ec_agent.traces.places import is_url, named
 from ec_agent.visual.wording import describe
 
 STANDARD_INPUT = "-"
@@ -43,9 +44,9 @@ def run_watch(source: str, *, given: str | None, n: int | None, follow: bool) ->
         EcAgentError: whatever fails on the way.
     """
     path = Path(source)
-    if source == STANDARD_INPUT or is_file(path):
+    if source == STANDARD_INPUT or is_url(source) or is_file(path):
         if given is not None or n is not None:
-            raise ConfigError(f"--input and -n go with module:name, and {source!r} is none; leave them out")
+            raise ConfigError(f"--input and -n go with module:name, and {named(source)!r} is none; leave them out")
         _watch_feed(source, path, follow)
         return
     if ":" not in source:
@@ -123,8 +124,8 @@ def _watch_feed(source: str, path: Path, follow: bool) -> None:
         with showing(console) as shown:
             if source == STANDARD_INPUT:
                 _show(lines_of(sys.stdin), shown)
-            elif _is_sqlite(path):
-                for event in stored_events(path, follow=follow):
+            elif (stored := is_url(source)) or _is_sqlite(path):
+                for event in stored_events(source if stored else path, follow=follow):
                     shown.hear(event)
                     if shown.gone:
                         break

@@ -25,6 +25,7 @@ from ec_agent.support.checks import flag, function, instance, json_mapping, or_n
 from ec_agent.support.loop import on_loop, run_to_its_end
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
+from ec_agent.traces.places import is_url
 from ec_agent.traces.stored import Key, StoredRollout, TaskTotals
 
 
@@ -50,7 +51,7 @@ class RunReport:
     """What a run came to.
 
     Attributes:
-        path: the file with the rollouts.
+        path: the file with the rollouts; of a database its URL, without passwords.
         stored: rollouts in the file.
         total: rollouts of the whole run, without those that a stopping plan spared; more than ``stored`` where a budget
             was spent.
@@ -59,7 +60,7 @@ class RunReport:
         costs: of the whole run, by the names of ``COSTS``; failed rollouts that were run again since are included.
     """
 
-    path: Path
+    path: Path | str
     stored: int
     total: int
     tasks: tuple[TaskTotals, ...]
@@ -112,7 +113,7 @@ def evaluate(
     Args:
         tasks: what is asked; see ``ec_agent.evaluation.tasks``.
         agent: anything ``best_of_n`` takes, or a function of one parameter named ``task`` that makes such an agent.
-        path: the SQLite file; ``load_results`` reads it.
+        path: the SQLite file, or the URL of a PostgreSQL database; ``load_results`` reads it.
         settings: how.
         **options: see ``EvaluateOptions``.
 
@@ -154,7 +155,7 @@ async def aevaluate(
             store.forget_failed()
         await run.to_its_end(store)
         store.see_in_place()
-        return run.report(store, Path(path))
+        return run.report(store, store.name if is_url(path) else Path(path))
 
 
 def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
@@ -321,7 +322,7 @@ class _Evaluation:
         self._calls += len(rollout.trajectory.calls)
         self._on_progress(Progress(self._stored, self.total, self._tokens, rollout))
 
-    def report(self, store: TraceStoreProtocol, path: Path) -> RunReport:
+    def report(self, store: TraceStoreProtocol, path: Path | str) -> RunReport:
         """What it came to."""
         return RunReport(
             path=path,

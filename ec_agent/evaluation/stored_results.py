@@ -34,7 +34,7 @@ def iter_results(
     """The results of an evaluation one task at a time, so that a long run need not fit into memory.
 
     Args:
-        path: a file that ``ec-agent eval`` wrote.
+        path: a file that ``ec-agent eval`` wrote, or the URL of a database.
         signal: the signal that a rollout must have for its share of tokens; without, it is ``unscored``. For another
             selector ``result.read_by(selector)`` asks for that one's own signal, as reports and calibration do.
         min_coverage: that share.
@@ -52,13 +52,13 @@ def iter_results(
     with open_store(path) as store:
         settings, totals, asked = store.settings(), store.totals(), store.asked()
         if not settings:
-            raise TraceError(f"{path} holds no run; `ec-agent eval` fills it")
+            raise TraceError(f"{store.name} holds no run; `ec-agent eval` fills it")
         judged = [t for t in totals if t.greedy is not None or not settings["greedy"]]
         whole = [t for t in judged if t.rollouts == settings["n"] or _stopped(store, settings, t)]
         if len(whole) < len(totals) and not partial:
             raise TraceError(
-                f"{path} is not finished: {len(totals) - len(whole)} of {len(totals)} tasks lack rollouts; repeat the "
-                "command that began it, or take the tasks that are whole: --partial, or partial=True in Python"
+                f"{store.name} is not finished: {len(totals) - len(whole)} of {len(totals)} tasks lack rollouts; "
+                "repeat the command that began it, or take the tasks that are whole: --partial, in Python partial=True"
             )
         for task in whole:
             rollouts = list(store.rollouts(task.task))

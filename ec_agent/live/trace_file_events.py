@@ -41,7 +41,7 @@ def events_of(rollout: StoredRollout) -> Iterator[Event]:
         yield {"type": "ec_agent.rollout.judged", **about, "verdict": rollout.verdict, "time": end}
 
 
-def stored_events(path: Path, *, follow: bool) -> Iterator[Event | None]:
+def stored_events(path: Path | str, *, follow: bool) -> Iterator[Event | None]:
     """The rollouts that are in a trace file, and those that come.
 
     Args:
@@ -60,7 +60,7 @@ def stored_events(path: Path, *, follow: bool) -> Iterator[Event | None]:
             settings, tasks = store.settings(), store.tasks()
             if not settings and next(store.selections(), None) is not None:
                 raise TraceError(
-                    f"{path} holds recorded selections, which are over; `ec-agent traces ls {path}` lists them, and "
+                    f"{store.name} holds recorded selections, which are over; `ec-agent traces ls` lists them, and "
                     "only an evaluation's file can be watched"
                 )
             total = len(tasks) * (settings["n"] + bool(settings["greedy"])) if settings else 0

@@ -5,7 +5,10 @@ stored               the objects that a store keeps
 actions              final actions as JSON
 fitting              makes odd values fit into a store
 opening              opens the store that a name belongs to
-sqlite               the one store there is: a SQLite file
+places               the names of stores: paths and URLs
+sql                  the store in a SQL database: what is the same in all of them
+sqlite               SQLite files
+postgres             PostgreSQL databases
 recorded_selections  turns selections into what a store keeps
 run_differences      how two runs differ, in words
 pruning              which recorded rollouts may be deleted

@@ -1,9 +1,11 @@
-"""Opens the trace store that a name belongs to. Today all stores are SQLite files; other kinds would be added here."""
+"""Opens the trace store that a name belongs to: a SQLite file by its path, a PostgreSQL database by its URL."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ec_agent.traces.places import is_url
 
 if TYPE_CHECKING:
     from ec_agent.traces.base import TraceStoreProtocol
@@ -16,21 +18,29 @@ def open_store(place: str | Path, *, create: bool = False, timeout: float = 60.0
     """Open a trace store.
 
     Args:
-        place: the path of a trace file.
+        place: the path of a trace file, or ``postgresql://...``; ``TraceStore`` says more.
         create: whether to make the store if it is missing.
         timeout: seconds to wait while another process is writing.
 
     Raises:
-        TraceError: the store is missing, is not a trace store, or was written by a newer version.
-        ConfigError: ``timeout`` is not a number of seconds.
+        TraceError: the store is missing, is not a trace store, was written by a newer version, or cannot be reached.
+        ConfigError: ``timeout`` is not a number of seconds, or the URL cannot be read.
     """
-    from ec_agent.traces.sqlite.store import TraceStore  # here, because it imports LangChain, which takes time
+    from ec_agent.traces.sql.store import TraceStore  # here, because it imports LangChain, which takes time
 
     return TraceStore(place, create=create, timeout=timeout)
 
 
 def is_there(place: str | Path) -> bool:
-    """Tell whether something exists under this name. :func:`open_store` may still refuse it."""
+    """Tell whether something exists under this name. :func:`open_store` may still refuse it.
+
+    Raises:
+        TraceError: the server of a URL cannot be reached.
+    """
+    if is_url(place):
+        from ec_agent.traces.postgres import holds_something
+
+        return holds_something(str(place))
     return Path(place).exists()
 
 

@@ -6,7 +6,6 @@ import chaos_harness as chaos
 import pytest
 from chaos_child import PLACES
 from chaos_harness import Mode
-from postgres import running_postgres
 
 SEED = "short form"
 # What an uncertain place leaves behind: the intent is written, the outcome is not.
@@ -20,8 +19,8 @@ def worker():
 
 
 @pytest.fixture(scope="module")
-def postgres_worker():
-    with running_postgres() as uri, chaos.working(uri) as worker:
+def postgres_worker(postgres):
+    with chaos.working(postgres) as worker:
         yield worker
 
 

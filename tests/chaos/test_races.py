@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import chaos_races
 import pytest
 from chaos_harness import Mode
-from postgres import running_postgres
 
 
 @pytest.fixture(scope="module")
-def workers():
-    with ExitStack() as stack:
-        try:
-            uri = stack.enter_context(running_postgres())
-        except pytest.skip.Exception:
-            uri = None
-        yield stack.enter_context(chaos_races.racing(uri, racers=2))
+def workers(request):
+    try:
+        uri = request.getfixturevalue("postgres")
+    except pytest.skip.Exception:
+        uri = None
+    with chaos_races.racing(uri, racers=2) as racers:
+        yield racers
 
 
 @pytest.mark.parametrize(

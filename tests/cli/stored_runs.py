@@ -7,7 +7,7 @@ import numpy as np
 from ec_agent import Call, Trajectory
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.numbers.signals import SIGNALS
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 from ec_agent.traces.stored import StoredRollout
 
 TASKS = tuple(f"task {place}" for place in range(6))

@@ -22,7 +22,7 @@ from ec_agent.cli.eval import compare_selectors
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.evaluation.stored_results import load_results
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 
 ROOT = Path(__file__).parents[2]
 

@@ -35,7 +35,7 @@ def filled(tmp_path_factory):
             store.record(node.run({"messages": [("user", "?")]}), name=f"question {number}")
         days = 86400.0
         for number, age in ((1, 40), (2, 20), (3, 0.5)):
-            store._connection.execute(
+            store._database.connection.execute(
                 "UPDATE selections SET recorded = recorded - ? WHERE id = ?", (age * days, number)
             )
     return path
@@ -281,7 +281,7 @@ def test_prune_gives_the_room_back(file):
     with TraceStore(file) as store:
         (selection, *_) = store.selections()
         rollout = next(store.rollouts(selection=selection.id))
-        connection = store._connection
+        connection = store._database.connection
         blob = np.zeros(300_000, "<f4").tobytes()
         connection.execute("UPDATE timelines SET data = ? WHERE rollout = ?", (blob, rollout.id))
     before = file.stat().st_size

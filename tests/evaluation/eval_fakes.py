@@ -14,7 +14,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.evaluation.tasks import BaseTask
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 
 
 def seed():

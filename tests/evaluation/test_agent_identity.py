@@ -14,7 +14,7 @@ from ec_agent.evaluation.model import ModelSettings
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.runner import evaluate
 from ec_agent.evaluation.tasks import BaseTask
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 
 FILES = {
     "id_agent.py": "import json\nfrom id_pack.prompts import PROMPT\ndef late():\n    import id_late.x, id_broken",

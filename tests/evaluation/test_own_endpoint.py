@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from ec_agent.cli.app import app
 from ec_agent.evaluation.stored_results import load_results
 from ec_agent.local import LocalServer
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 
 pytestmark = pytest.mark.model
 

@@ -16,7 +16,7 @@ import pytest
 from eval_fakes import contents, logged
 
 from ec_agent.evaluation.stored_results import load_results
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 
 KILLS = 12
 SETTINGS = {"n": 3, "concurrency": 3, "seed": 5}

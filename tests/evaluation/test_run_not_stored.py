@@ -71,7 +71,7 @@ def test_finished_rollouts_that_cannot_be_stored_are_in_the_error(run, path, mon
     unstored = caught.value.rollouts
     begun = Counter(calls.seeds)
     with TraceStore(path) as store:
-        assert store._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store._database.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         stored = store.keys()
         assert len(stored) == 3
         # Whatever was begun came to its end, and is in the file or in the error.

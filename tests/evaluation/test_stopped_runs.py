@@ -21,7 +21,7 @@ from ec_agent.evaluation.stored_results import load_results
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.selectors import MajorityVote
 from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold, replay
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 
 ALL = RunSettings(n=6, seed=1)
 PLANS = [Agreement([2, 1], 0.6), OutOfReach(), Beta(0.7), ScoreThreshold(-1.0, waves=[2])]

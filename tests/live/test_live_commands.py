@@ -20,7 +20,7 @@ from ec_agent.cli.eval import Command, run_eval
 from ec_agent.cli.watch import input_in, run_watch
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.evaluation.run_settings import RunSettings
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 
 ASKED = '{"messages": [["user", "?"]]}'
 

@@ -17,7 +17,7 @@ from ec_agent.live.feed import END, event_in, grown_lines
 from ec_agent.live.trace_file_events import events_of, label_of, stored_events
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 from ec_agent.traces.stored import Key, StoredRollout
 
 

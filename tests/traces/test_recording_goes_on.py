@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 
 from ec_agent import TraceError, TraceStore, TraceWarning, best_of_n, read_only
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.sqlite import store as module
+from ec_agent.traces.sqlite import database as module
 
 HALF = "x\ud83dy"
 LINES = [[2.0, 0.1, 0.1, 0.1], [0.1, 0.1, 2.0, 0.1]]
@@ -194,14 +194,14 @@ def damaged(store, patch):
 
 
 def locked(store, patch):
-    store._connection.execute("BEGIN IMMEDIATE")
+    store._database.connection.execute("BEGIN IMMEDIATE")
 
 
 def full(pages):
     """The disk has room for so many more pages of the database."""
 
     def full(store, patch):
-        (has,) = store._connection.execute("PRAGMA page_count").fetchone()
+        (has,) = store._database.connection.execute("PRAGMA page_count").fetchone()
 
         def connect(*args, **kwargs):
             connection = sqlite3.Connection(*args, **kwargs)
@@ -221,6 +221,11 @@ def failing_at(order, error):
             if statement.startswith(order):
                 raise error
             return super().execute(statement, *args)
+
+        def executemany(self, statement, *args):
+            if statement.startswith(order):
+                raise error
+            return super().executemany(statement, *args)
 
     def failing_at(store, patch):
         patch.setattr(module.sqlite3, "connect", lambda *args, **kwargs: Failing(*args, **kwargs))
@@ -264,7 +269,7 @@ def test_earlier_selections_survive_a_failed_write(store, run, monkeypatch, what
     with monkeypatch.context() as patch:
         FILES[what](store, patch)
         assert len(run(best_of_n(create_agent(replies(LONG), []), n=2), store)[1]) == 1
-    assert store._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert store._database.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert [len(rollouts) for rollouts in readable(store)] == [2]
     assert run(best_of_n(create_agent(replies("third"), []), n=2), store)[1] == []
     assert len(readable(store)) == 2

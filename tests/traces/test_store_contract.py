@@ -1,6 +1,6 @@
 """What every store of traces keeps its word on, whatever keeps it: ``TraceStoreProtocol``, seen from outside.
 
-A second store is a line in ``STORES``: it says how to open a store, new or old, of a name within a folder.
+Another store is a line in ``STORES``: it says what a new store is called. A test asks for what it needs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from ec_agent.rollouts.selection import CandidateReceipt
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import is_there, open_store
 from ec_agent.traces.pruning import prunable, prune
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 from ec_agent.traces.stored import COSTS, Asked, Key, StoredRollout
 
 
@@ -34,16 +34,19 @@ class Store:
     """A store to be tested."""
 
     kind: type
-    name_in: Callable[[Path], str]
+    new_name: Callable[[pytest.FixtureRequest], str]
 
 
-STORES = {"sqlite": Store(TraceStore, lambda folder: str(folder / "deep" / "traces.db"))}
+STORES = {
+    "sqlite": Store(TraceStore, lambda request: str(request.getfixturevalue("tmp_path") / "deep" / "traces.db")),
+    "postgres": Store(TraceStore, lambda request: f"{request.getfixturevalue('postgres')}&schema=t_{uuid4().hex}"),
+}
 
 
 @pytest.fixture(params=STORES)
-def opened(request, tmp_path):
+def opened(request):
     """Opens the store under test, as often as a test likes."""
-    name = STORES[request.param].name_in(tmp_path)
+    name = STORES[request.param].new_name(request)
     return lambda **more: open_store(name, **{"create": True, **more})
 
 

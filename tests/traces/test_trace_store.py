@@ -10,7 +10,7 @@ from stored_rollouts import SETTINGS, TASKS, rollout
 
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.numbers.trajectory import Call, Trajectory
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 from ec_agent.traces.stored import VERSION, Key
 
 
@@ -37,27 +37,27 @@ def test_an_unstorable_rollout_leaves_no_row(store):
     with pytest.raises(TraceError, match="store only objects that ec_agent made"):
         store.add(rollout(trajectory=odd))
     for table in ("rollouts", "calls", "timelines"):
-        assert store._connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        assert store._database.connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
 def test_a_full_disk_is_said_and_loses_nothing(store):
     assert store.add(rollout(number=0))
-    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    (pages,) = store._database.connection.execute("PRAGMA page_count").fetchone()
+    store._database.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     long = Trajectory([Call(np.full(50_000, 0.5))])
     with pytest.raises(TraceError, match=r"cannot be written \(database or disk is full\)"):
         store.add(rollout(number=1, trajectory=long))
     assert store.keys() == {Key("a", "sample", 0)}
-    store._connection.execute("PRAGMA max_page_count = 1000000")
+    store._database.connection.execute("PRAGMA max_page_count = 1000000")
     assert store.add(rollout(number=1, trajectory=long))
 
 
 def test_a_file_that_another_holds_for_too_long(store, path):
     with TraceStore(path, timeout=0.05) as other:
-        store._connection.execute("BEGIN IMMEDIATE")
+        store._database.connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(TraceError, match=r"cannot be written \(database is locked\)"):
             other.add(rollout())
-        store._connection.execute("COMMIT")
+        store._database.connection.execute("COMMIT")
         assert other.add(rollout())
 
 
@@ -79,7 +79,9 @@ def test_damaged_pages_are_reported_by_writers_and_readers(store, path):
 )
 def test_a_damaged_list_of_tables_is_reported_at_opening(store, path, create, words):
     for number in range(40):  # more tables than the first page has room for
-        store._connection.execute(f"CREATE TABLE more_{number} (a_column_with_a_long_name_that_takes_room TEXT)")
+        store._database.connection.execute(
+            f"CREATE TABLE more_{number} (a_column_with_a_long_name_that_takes_room TEXT)"
+        )
     store.compact()
     store.close()
     with open(path, "r+b") as file:
@@ -100,14 +102,16 @@ def test_deleting_failed_rollouts_leaves_no_row(store):
     store.add(rollout(number=1))
     store.forget_failed()
     for table, rows in (("calls", 3), ("timelines", 4)):
-        kept = store._connection.execute(f"SELECT count(*), count(DISTINCT rollout) FROM {table}").fetchone()
+        kept = store._database.connection.execute(f"SELECT count(*), count(DISTINCT rollout) FROM {table}").fetchone()
         assert kept == (rows, 1)
 
 
 def test_costs_count_once_if_failed_rollouts_stay(store):
     store.add(rollout(number=0, error="ValueError: x", verdict=0.0))
     before = store.costs()
-    store._connection.execute("CREATE TRIGGER no BEFORE DELETE ON rollouts BEGIN SELECT RAISE(ABORT, 'no'); END")
+    store._database.connection.execute(
+        "CREATE TRIGGER no BEFORE DELETE ON rollouts BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
     with pytest.raises(TraceError):
         store.forget_failed()
     assert (store.costs(), store.keys()) == (before, {Key("a", "sample", 0)})
@@ -119,7 +123,7 @@ def test_an_error_that_is_no_unicode_is_kept(store):
 
 
 def test_a_question_that_is_no_text_is_refused(store):
-    store._connection.execute("UPDATE tasks SET question = x'07'")
+    store._database.connection.execute("UPDATE tasks SET question = x'07'")
     with pytest.raises(TraceError, match="question"):
         store.asked()
 

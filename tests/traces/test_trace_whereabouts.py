@@ -6,7 +6,7 @@ import pytest
 from stored_rollouts import SETTINGS, TASKS, rollout
 
 from ec_agent.errors import TraceError
-from ec_agent.traces.sqlite.store import TraceStore
+from ec_agent.traces.sql.store import TraceStore
 from ec_agent.traces.stored import Key
 
 GONE = "was deleted, moved or replaced while it was being written"

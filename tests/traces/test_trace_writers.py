@@ -50,9 +50,9 @@ def test_processes_write_side_by_side_and_one_is_killed(tmp_path):
     with TraceStore(path) as store:
         for kept in store.selections():
             assert [len(rollout.trajectory) for rollout in store.rollouts(selection=kept.id)] == [2000, 2000]
-        assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert store._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert store._connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert store._database.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert store._database.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store._database.connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 def named(path, prefix):
@@ -66,18 +66,18 @@ def named(path, prefix):
 def test_a_reader_is_not_held_up_by_a_writer(tmp_path):
     write(tmp_path / "traces.db", "one", 1)
     with TraceStore(tmp_path / "traces.db") as writing, TraceStore(tmp_path / "traces.db", timeout=0.05) as reading:
-        writing._connection.execute("BEGIN IMMEDIATE")
+        writing._database.connection.execute("BEGIN IMMEDIATE")
         assert len(list(reading.rollouts())) == 2
         with pytest.raises(TraceError, match="which other processes use the file"):
             reading.compact()
-        writing._connection.execute("ROLLBACK")
+        writing._database.connection.execute("ROLLBACK")
         reading.compact()
 
 
 def test_a_file_that_cannot_be_written_can_be_read(tmp_path):
     write(tmp_path / "traces.db", "one", 1)
     with TraceStore(tmp_path / "traces.db") as store:
-        store._connection.execute("PRAGMA query_only = ON")
+        store._database.connection.execute("PRAGMA query_only = ON")
         assert len(list(store.selections())) == 1
         with pytest.raises(TraceError, match="cannot be written"):
             store.record(result())

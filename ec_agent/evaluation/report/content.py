@@ -20,6 +20,7 @@ from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, extra_signals_of, 
 from ec_agent.selectors.windows import WindowSelector
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.spelling import spelled
+from ec_agent.traces.places import named
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class EvaluationReport:
 
 
 def report_of(
-    path: Path,
+    path: Path | str,
     *,
     selectors: Mapping[str, Selector] | None = None,
     config: HEPConfig | None = None,
@@ -81,7 +82,7 @@ def report_of(
     """
     results = load_results(path, partial=partial)
     if not results:
-        raise ConfigError(f"no task of {path} has all its rollouts; repeat the command that began the run")
+        raise ConfigError(f"no task of {named(path)} has all its rollouts; repeat the command that began the run")
     run = facts_of(path, results)
     return compare(results, selectors=selectors, config=config, resampling=resampling, run=run, stops=stops)
 

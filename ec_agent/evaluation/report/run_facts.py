@@ -10,6 +10,7 @@ from typing import Any
 
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.traces.opening import open_store
+from ec_agent.traces.places import short_name
 
 MOST_FAILURES = 20
 """So many kinds of failures are named; all are counted."""
@@ -23,7 +24,7 @@ class RunFacts:
     """A run, and what it cost.
 
     Attributes:
-        file: name of the trace file, without its folder.
+        file: name of the trace file, without its folder; of a database its URL without passwords.
         settings: what the run was begun with: agent, n, seed, temperature ...
         models: names of the models that answered, the most frequent first; empty where no call names one.
         tasks: how many tasks the run has, those that are not finished included.
@@ -41,7 +42,7 @@ class RunFacts:
     failures: dict[str, int]
 
 
-def facts_of(path: Path, results: Sequence[TaskResult]) -> RunFacts:
+def facts_of(path: Path | str, results: Sequence[TaskResult]) -> RunFacts:
     """Read a run's facts.
 
     Args:
@@ -62,7 +63,7 @@ def facts_of(path: Path, results: Sequence[TaskResult]) -> RunFacts:
     )
     kinds = Counter(_first_line(error) for _, error in failures)
     return RunFacts(
-        file=path.name,
+        file=short_name(path),
         settings=settings,
         models=tuple(name for name, _ in models.most_common()),
         tasks=len(totals),

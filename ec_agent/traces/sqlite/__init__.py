@@ -1,9 +1,6 @@
-"""The trace store in a SQLite file. All SQL about traces is in this package.
+"""Trace stores in SQLite files; ``traces.sql`` has what is the same for PostgreSQL.
 
-store          the open file: writes, reads and deletes
-run            writes and reads the settings and tasks of the run
-rows           turns a rollout into rows and back
-totals         sums that the database computes
+database       the open file
 tables         the definitions of the tables
 migrations     adds what files of older versions lack
 schema         checks that a file has the tables; transactions

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ec_agent.errors import EcAgentError, TraceError
+from ec_agent.errors import TraceError
 from ec_agent.support.escaping import clipped
-
-UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""Errors that arise when objects are made from rows of a file that we did not write. ``ValueError`` includes pydantic's
-errors and ``PlainError``."""
+from ec_agent.traces.sql.unreadable_rows import UNREADABLE, odd
 
 
 @contextmanager
@@ -37,13 +34,6 @@ def reading(path: Path, what: str) -> Iterator[None]:
                 f"{path} cannot be read ({clipped(error, 200)}); check the disk, the permissions and which other "
                 "processes use the file; use a store only while it is open, and in the thread that opened it"
             ) from error
-        raise TraceError(_odd(path, what, error)) from error
-    except (EcAgentError, sqlite3.Error, *UNREADABLE) as error:
-        raise TraceError(_odd(path, what, error)) from error
-
-
-def _odd(path: Path, what: str, error: Exception) -> str:
-    return (
-        f"{path} cannot be read: {what} is not what ec_agent writes ({clipped(error, 200)}); the file is damaged, or "
-        "another program changed it: restore it from a copy"
-    )
+        raise TraceError(odd(str(path), what, error)) from error
+    except (sqlite3.Error, *UNREADABLE) as error:
+        raise TraceError(odd(str(path), what, error)) from error

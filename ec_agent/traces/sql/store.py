@@ -1,12 +1,11 @@
-"""The trace store in a SQLite file. Rollouts are added when they finish, and read one at a time."""
+"""The trace store in a SQL database. Rollouts are added when they finish, and read one at a time."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,10 +13,8 @@ from typing import Any, TypeVar, get_args
 from ec_agent.errors import TraceError
 from ec_agent.rollouts.selection import Selection
 from ec_agent.support.checks import (
-    file_path,
     flag,
     instance,
-    is_file,
     json_mapping,
     mapping,
     one_of,
@@ -28,17 +25,15 @@ from ec_agent.support.checks import (
     text,
     whole,
 )
-from ec_agent.support.from_plain import MOST_WHOLE, of_type, parsed, text_of, typed
-from ec_agent.support.private_files import make_private
+from ec_agent.support.from_plain import MOST_WHOLE, of_type, parsed, typed
 from ec_agent.traces.fitting import receipt_of
 from ec_agent.traces.recorded_selections import Selected, candidate_of, parts_of, recording
 from ec_agent.traces.run_differences import see_same_run
-from ec_agent.traces.sqlite.damaged_files import reading
-from ec_agent.traces.sqlite.rows import add_rollout, key_of, read_rollout
-from ec_agent.traces.sqlite.run import read_asked, read_settings, read_tasks, write_asked, write_settings, write_tasks
-from ec_agent.traces.sqlite.schema import prepare, transaction, writing
-from ec_agent.traces.sqlite.totals import RETRIED, costs, failures, totals
-from ec_agent.traces.sqlite.whereabouts import delete, identity_of, see_in_place
+from ec_agent.traces.sql.database import open_database
+from ec_agent.traces.sql.rows import add_rollout, key_of, read_rollout
+from ec_agent.traces.sql.run import read_asked, read_settings, read_tasks, write_asked, write_settings, write_tasks
+from ec_agent.traces.sql.totals import RETRIED, costs, failures, totals
+from ec_agent.traces.sql.unreadable_rows import UNSTORABLE, unstorable
 from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
 _Stored = TypeVar("_Stored")
@@ -47,50 +42,29 @@ _MOST = MOST_WHOLE - 1
 
 
 class TraceStore:
-    """A trace file: finished rollouts and recorded selections in a SQLite file.
+    """A store of finished rollouts and recorded selections: a SQLite file, or a schema of a PostgreSQL database.
 
     Several processes may have it open and write to it. Each call that writes is one transaction. A rollout that was
-    added survives a kill of the process and a power cut at any moment. A file of an older version is migrated when it
+    added survives a kill of the process and a power cut at any moment. A store of an older version is migrated when it
     is opened. A store must be used by one thread only; ``recording`` works for all threads.
 
     Args:
-        path: the file.
-        create: whether to make the file and its folder if they are missing. Only the owner can read the file.
-        timeout: seconds to wait while another process is writing.
+        path: the file, or the URL ``postgresql://...`` of a database. ``?schema=name`` names the schema; without, it is
+            ``ec_agent``.
+        create: whether to make the store if it is missing: the file and its folder, or the schema of the database. Only
+            the owner can read it.
+        timeout: seconds to wait while another process is writing; of PostgreSQL, also for a server that went away.
 
     Raises:
-        TraceError: the file is missing, is not a trace file, or was written by a newer version.
-        ConfigError: ``timeout`` is not a number of seconds.
+        TraceError: the store is missing, is not a trace store, was written by a newer version, or cannot be reached.
+        ConfigError: ``timeout`` is not a number of seconds, or the URL cannot be read.
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, timeout: float = 60.0) -> None:
-        self.path = file_path("path", path, "the name of a trace file")
         flag("create", create)
-        self._timeout = seconds("timeout", timeout, "the seconds to wait for another process, 0 or more", least=0)
-        if create:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TraceError(f"the folder of {path} cannot be made ({error}); give another file") from error
-        elif not is_file(self.path):
-            raise TraceError(
-                f"there is no file {path}; run `ec-agent eval`, or use TraceStore(path, create=True), to make one"
-            )
-        try:
-            if create:
-                make_private(self.path)
-            self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
-        except (sqlite3.Error, OSError) as error:
-            raise TraceError(f"{path} cannot be opened ({error}); give a file that can be written") from error
-        try:
-            prepare(self._connection, str(path), create=create)
-            with reading(self.path, "its list of tables"):
-                self._connection.execute("PRAGMA synchronous = FULL")  # so that data survives a power cut, too
-                self._connection.execute("PRAGMA foreign_keys = ON")
-            self._opened = identity_of(self.path)
-        except BaseException:
-            self._connection.close()
-            raise
+        timeout = seconds("timeout", timeout, "the seconds to wait for another process, 0 or more", least=0)
+        self._database = open_database(path, create=create, timeout=timeout)
+        self._timeout = timeout
 
     def __enter__(self) -> TraceStore:
         return self
@@ -100,102 +74,98 @@ class TraceStore:
 
     @property
     def name(self) -> str:
-        """The path of the file, which is the name of the store in messages."""
-        return str(self.path)
+        """The path or the URL of the store, which is its name in messages. Passwords are not part of it."""
+        return self._database.name
+
+    @property
+    def path(self) -> Path:
+        """The path of the file. Raise ``TraceError`` if the store is in no file."""
+        found = getattr(self._database, "path", None)
+        if not isinstance(found, Path):
+            raise TraceError(f"{self.name} is no file; use .name")
+        return found
 
     def reopened(self) -> TraceStore:
-        """Open the same file once more, for use in another thread."""
-        return TraceStore(self.path, timeout=self._timeout)
+        """Open the same store once more, for use in another thread."""
+        again = object.__new__(type(self))
+        again._database, again._timeout = self._database.reopened(), self._timeout
+        return again
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the store."""
+        self._database.close()
 
     def delete(self) -> None:
-        """Delete the file, and close the store. Raise ``TraceError`` if another process has the file open."""
-        delete(self._connection, self.path)
+        """Delete the store, and close it. Raise ``TraceError`` if another process has it open."""
+        self._database.delete()
 
     def see_in_place(self) -> None:
-        """Check that the file under this name is still the one that was opened. Raise ``TraceError`` if it is not."""
-        see_in_place(self.path, self._opened)
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        self.see_in_place()
-        try:
-            with transaction(self._connection):
-                yield
-        except (AttributeError, OverflowError, TypeError, ValueError) as error:
-            raise TraceError(
-                f"a rollout cannot be stored ({type(error).__name__}: {error}); give what an evaluation or "
-                "best_of_n(...).run(...) made"
-            ) from error
-        self.see_in_place()
+        """Check that the store of this name is still the one that was opened. Raise ``TraceError`` if it is not."""
+        self._database.see_in_place()
 
     def begin(
         self, settings: Mapping[str, Any], tasks: Mapping[str, str], asked: Mapping[str, Asked] | None = None
     ) -> None:
-        """Begin the run. If the file has a run already, check that its settings and tasks are the same.
+        """Begin the run. If the store has a run already, check that its settings and tasks are the same.
 
         Args:
             settings: everything that a rollout depends on besides its task, as plain JSON.
             tasks: the id of each task with its fingerprint, in order.
-            asked: by the id of a task: its question and its expected answer, for people. What a file with a run does
+            asked: by the id of a task: its question and its expected answer, for people. What a store with a run does
                 not know yet is added.
 
         Raises:
-            TraceError: the file holds a run with other settings or other tasks. The message lists the differences.
+            TraceError: the store holds a run with other settings or other tasks. The message lists the differences.
         """
         json_mapping("settings", settings)
         json_mapping("tasks", tasks)
         asked = {} if asked is None else mapping("asked", asked, "a dict from a task's id to Asked(question, expected)")
         for task, each in asked.items():
             instance(f"asked[{task!r}]", each, Asked, "Asked(question, expected)")
-        with transaction(self._connection):
-            if not self.settings():
-                write_settings(self._connection, settings)
-                write_tasks(self._connection, tasks)
-                write_asked(self._connection, asked)
-                return
+        if self._database.write(lambda: self._begin(settings, tasks, asked)):
+            return
         see_same_run(self.name, (self.settings(), self.tasks()), (settings, tasks))
         there = self.asked()
         if lacking := {task: each for task, each in asked.items() if there.get(task) == Asked() != each}:
-            with transaction(self._connection):
-                write_asked(self._connection, lacking)
+            self._database.write(lambda: write_asked(self._database, lacking))
+
+    def _begin(self, settings: Mapping[str, Any], tasks: Mapping[str, str], asked: Mapping[str, Asked]) -> bool:
+        """Write the run if there is none."""
+        if self.settings():
+            return False
+        write_settings(self._database, settings)
+        write_tasks(self._database, tasks)
+        write_asked(self._database, asked)
+        return True
 
     def amend(self, settings: Mapping[str, Any]) -> None:
         """Replace some of the run's settings, as plain JSON: those that are known only later in the run."""
         json_mapping("settings", settings)
-        with transaction(self._connection):
-            write_settings(self._connection, settings)
+        self._database.write(lambda: write_settings(self._database, settings))
 
     def settings(self) -> dict[str, Any]:
         """Return the run's settings. Empty before ``begin``."""
-        with reading(self.path, "a setting of the run"):
-            return read_settings(self._connection)
+        return self._database.read("a setting of the run", lambda: read_settings(self._database))
 
     def tasks(self) -> dict[str, str]:
         """Return the id of each task with its fingerprint, in order."""
-        with reading(self.path, "a task"):
-            return read_tasks(self._connection)
+        return self._database.read("a task", lambda: read_tasks(self._database))
 
     def asked(self) -> dict[str, Asked]:
         """Return the question and the expected answer of each task, by its id, in order."""
-        with reading(self.path, "a task"):
-            return read_asked(self._connection)
+        return self._database.read("a task", lambda: read_asked(self._database))
 
     def keys(self) -> set[Key]:
         """Return the keys of the run's rollouts."""
         query = "SELECT task, kind, number FROM rollouts WHERE task IS NOT NULL"
-        with reading(self.path, "a rollout"):
-            return {key_of(*row) for row in self._connection.execute(query)}
+        return self._database.read("a rollout", lambda: {key_of(*row) for row in self._database.rows(query)})
 
     def has(self, key: Key) -> bool:
         """Tell whether the run has a rollout with this key."""
         instance("key", key, Key, "Key(task, kind, number)")
         query = "SELECT 1 FROM rollouts WHERE task = ? AND kind = ? AND number = ?"
-        with reading(self.path, "a rollout"):
-            return self._connection.execute(query, (key.task, key.kind, key.number)).fetchone() is not None
+        values = (key.task, key.kind, key.number)
+        return self._database.read("a rollout", lambda: bool(self._database.rows(query, values)))
 
     def add(self, rollout: StoredRollout) -> bool:
         """Add a finished rollout to the run, with its calls and signals.
@@ -204,11 +174,13 @@ class TraceStore:
             ``False`` if the run has a rollout with this key already; this one is then not stored.
 
         Raises:
-            TraceError: the file cannot be written, or was deleted, moved or replaced.
+            TraceError: the store cannot be written, or was deleted, moved or replaced.
         """
         instance("rollout", rollout, StoredRollout, "a StoredRollout(...)")
-        with self._kept():
-            return add_rollout(self._connection, rollout)
+        try:
+            return self._database.write(lambda: add_rollout(self._database, rollout), alone=False)
+        except UNSTORABLE as error:
+            raise unstorable(error) from error
 
     def record(self, result: Selected, *, name: str | None = None) -> int:
         """Store a selection with all its rollouts: the receipt, the calls, their signals and the final actions.
@@ -219,21 +191,26 @@ class TraceStore:
             name: name of the selection, such as the id of the question. Several selections may have the same name.
 
         Returns:
-            The id of the selection in the file.
+            The id of the selection in the store.
 
         Raises:
-            TraceError: ``result`` is something else, or the file cannot be written, or was deleted, moved or replaced.
+            TraceError: ``result`` is something else, or the store cannot be written, or was deleted, moved or replaced.
         """
         or_none("name", name, text, empty=True)
         receipt, candidates = parts_of(result)
         now = time.time()
-        with self._kept():
-            insert = "INSERT INTO selections (name, recorded, receipt) VALUES (?, ?, ?)"
-            plain = receipt_of(receipt)
-            number = int(self._connection.execute(insert, (text_of(name), now, plain)).lastrowid or 0)
+
+        def write() -> int:
+            row = {"name": self._database.text_of(name), "recorded": now, "receipt": receipt_of(receipt)}
+            number = self._database.insert("selections", row) or 0
             for candidate, trajectory, action in candidates:
-                add_rollout(self._connection, candidate_of(number, candidate, trajectory, action, now))
-        return number
+                add_rollout(self._database, candidate_of(number, candidate, trajectory, action, now))
+            return number
+
+        try:
+            return self._database.write(write, alone=False)
+        except UNSTORABLE as error:
+            raise unstorable(error) from error
 
     def recording(self, *, name: str | None = None) -> AbstractContextManager[None]:
         """Record every selection made inside the ``with`` block, by a node of a graph, ``invoke`` or ``run``.
@@ -254,8 +231,8 @@ class TraceStore:
 
     def selections(self) -> Iterator[StoredSelection]:
         """Yield the recorded selections, in the order in which they were recorded. One is in memory at a time."""
-        with reading(self.path, "a selection"):
-            ids = self._connection.execute("SELECT id FROM selections ORDER BY id").fetchall()
+        query = "SELECT id FROM selections ORDER BY id"
+        ids = self._database.read("a selection", lambda: self._database.rows(query))
         for (number,) in ids:
             if (found := self._selection(number)) is not None:  # it may have been deleted in the meantime
                 yield found
@@ -270,9 +247,12 @@ class TraceStore:
 
     def _selection(self, number: int) -> StoredSelection | None:
         query = "SELECT id, name, recorded, receipt FROM selections WHERE id = ?"
-        with reading(self.path, f"selection {number}"):
-            row = self._connection.execute(query, (number,)).fetchone()
-            return None if row is None else _selection_of(*row)
+
+        def read() -> StoredSelection | None:
+            found = self._database.rows(query, (number,))
+            return _selection_of(*found[0]) if found else None
+
+        return self._database.read(f"selection {number}", read)
 
     def rollouts(
         self, task: str | None = None, kind: Kind = "sample", *, selection: int | None = None
@@ -296,10 +276,8 @@ class TraceStore:
             where, values = "selection = ? ORDER BY number", (selection,)
         else:
             where = "true ORDER BY selection IS NOT NULL, task, selection, kind DESC, number"
-        with reading(self.path, "a rollout"):
-            ids: Sequence[tuple[int]] = self._connection.execute(
-                f"SELECT id FROM rollouts WHERE {where}", values
-            ).fetchall()
+        query = f"SELECT id FROM rollouts WHERE {where}"
+        ids = self._database.read("a rollout", lambda: self._database.rows(query, values))
         for (number,) in ids:
             if (found := self._rollout(number)) is not None:  # it may have been deleted in the meantime
                 yield found
@@ -308,13 +286,15 @@ class TraceStore:
         """Return ``(id, index, generated tokens)`` of each rollout of a selection, by index. No signals are loaded."""
         selection = whole("selection", selection, -_MOST, _MOST)
         query = "SELECT id, number, generated_tokens FROM rollouts WHERE selection = ? ORDER BY number"
-        with reading(self.path, "a rollout"):
-            rows = self._connection.execute(query, (selection,)).fetchall()
+
+        def read() -> list[tuple[int, int, int]]:
+            rows = self._database.rows(query, (selection,))
             return list(of_type(rows, tuple[tuple[int, int, int], ...], "rollouts"))
 
+        return self._database.read("a rollout", read)
+
     def _rollout(self, number: int) -> StoredRollout | None:
-        with reading(self.path, f"rollout {number}"):
-            return read_rollout(self._connection, number)
+        return self._database.read(f"rollout {number}", lambda: read_rollout(self._database, number))
 
     def rollout(self, number: int) -> StoredRollout:
         """Return the rollout with this id.
@@ -327,16 +307,18 @@ class TraceStore:
     def _found(self, what: str, number: int, read: Callable[[int], _Stored | None]) -> _Stored:
         number = whole(f"the number of the {what}", number, -_MOST, _MOST)
         if (found := read(number)) is None:
-            raise TraceError(f"{self.path} has no {what} {number}; run `ec-agent traces ls` to see which it has")
+            raise TraceError(f"{self.name} has no {what} {number}; run `ec-agent traces ls` to see which it has")
         return found
 
     def forget_failed(self) -> int:
         """Delete the run's rollouts that failed, and return how many. Their costs still count in ``costs``."""
-        with transaction(self._connection):
-            with reading(self.path, "what it cost"):
-                spent = costs(self._connection, failed=True)
-            write_settings(self._connection, {RETRIED: spent})
+
+        def write() -> int:
+            spent = self._database.read("what it cost", lambda: costs(self._database, failed=True))
+            write_settings(self._database, {RETRIED: spent})
             return self._forget("task IS NOT NULL AND error IS NOT NULL")
+
+        return self._database.write(write)
 
     def forget(self, rollouts: Iterable[int]) -> int:
         """Delete rollouts of recorded selections, and selections that have no rollout left. Return how many rollouts.
@@ -347,15 +329,15 @@ class TraceStore:
             rollouts: ids of the rollouts.
         """
         ids = json.dumps([int(each) for each in several("rollouts", rollouts, Integral, "ids of rollouts")])
-        with transaction(self._connection):
-            return self._forget("selection IS NOT NULL AND id IN (SELECT value FROM json_each(?))", (ids,))
+        where = f"selection IS NOT NULL AND id IN ({self._database.IDS})"
+        return self._database.write(lambda: self._forget(where, (ids,)))
 
     def _forget(self, where: str, values: Sequence[Any] = ()) -> int:
         chosen = f"SELECT id FROM rollouts WHERE {where}"
         for table in ("timelines", "calls"):
-            self._connection.execute(f"DELETE FROM {table} WHERE rollout IN ({chosen})", values)
-        gone = self._connection.execute(f"DELETE FROM rollouts WHERE {where}", values).rowcount
-        self._connection.execute(
+            self._database.change(f"DELETE FROM {table} WHERE rollout IN ({chosen})", values)
+        gone = self._database.change(f"DELETE FROM rollouts WHERE {where}", values)
+        self._database.change(
             "DELETE FROM selections WHERE id NOT IN (SELECT selection FROM rollouts WHERE selection IS NOT NULL)"
         )
         return gone
@@ -364,32 +346,25 @@ class TraceStore:
         """Give the disk space of deleted rollouts back to the system.
 
         Raises:
-            TraceError: the file cannot be written, or another process is using it.
+            TraceError: the store cannot be written, or another process is using it.
         """
-        with writing():
-            self._connection.execute("VACUUM")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._database.compact()
 
     def size(self) -> int:
-        """Return the size in bytes of the file and of its write-ahead log, where SQLite puts the latest writes."""
-        self.see_in_place()
-        log = self.path.with_name(f"{self.path.name}-wal")
-        return self.path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+        """Return how much disk space the store takes, in bytes."""
+        return self._database.size()
 
     def totals(self) -> list[TaskTotals]:
         """Return sums over the rollouts of each task, in task order, including tasks without a rollout."""
-        with reading(self.path, "a task"):
-            return totals(self._connection)
+        return self._database.read("a task", lambda: totals(self._database))
 
     def failures(self) -> list[tuple[Key, str]]:
         """Return the key and the error of each rollout of the run that failed."""
-        with reading(self.path, "a rollout"):
-            return failures(self._connection)
+        return self._database.read("a rollout", lambda: failures(self._database))
 
     def costs(self) -> dict[str, float]:
         """Return the costs of the run by the names in ``COSTS``. Rollouts that ``forget_failed`` deleted count, too."""
-        with reading(self.path, "what it cost"):
-            return costs(self._connection)
+        return self._database.read("what it cost", lambda: costs(self._database))
 
 
 def _selection_of(number: Any, name: Any, recorded: Any, receipt: Any) -> StoredSelection:

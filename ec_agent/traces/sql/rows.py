@@ -1,10 +1,9 @@
-"""Turns rollouts into rows of a trace file, and rows into rollouts."""
+"""Turns rollouts into rows of a trace store, and rows into rollouts."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -14,9 +13,10 @@ from ec_agent.numbers.call_fields import PLAIN_FIELDS
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.numbers.trajectory import Call, Likeliest, Trajectory, likeliest
-from ec_agent.support.from_plain import PlainError, PlainField, made, of_type, parsed, text_of, typed
+from ec_agent.support.from_plain import PlainError, PlainField, made, of_type, parsed, typed
 from ec_agent.traces.actions import action_from_json, action_to_json
 from ec_agent.traces.fitting import settings_of, whole_of
+from ec_agent.traces.sql.database import Database
 from ec_agent.traces.stored import USAGE, Key, StoredRollout
 
 _SURE = 1.001  # what a probability is below, rounding errors included
@@ -35,28 +35,37 @@ def key_of(task: Any, kind: Any, number: Any) -> Key:
     return made(Key, {"task": task, "kind": kind, "number": number}, "rollouts")
 
 
-def add_rollout(connection: sqlite3.Connection, rollout: StoredRollout) -> bool:
-    """Write a rollout with its calls and timelines. Call it inside a transaction.
+def add_rollout(database: Database, rollout: StoredRollout) -> bool:
+    """Write a rollout with its calls and timelines. Call it inside ``write``.
 
     Returns:
-        ``False`` if the file has a rollout with this key already; nothing is written then.
+        ``False`` if the store has a rollout with this key already; nothing is written then.
     """
-    done = _insert(connection, "rollouts", _row(rollout), "ON CONFLICT DO NOTHING")
-    if not done.rowcount:
+    number = database.insert("rollouts", _row(rollout, database.text_of))
+    if number is None:
         return False
-    for place, call in enumerate(rollout.trajectory.calls):
-        _add_call(connection, int(done.lastrowid or 0), place, call)
+    calls = [_call_row(call, database.text_of) for call in rollout.trajectory.calls]
+    if calls:
+        names, marks = ", ".join(calls[0]), ", ".join("?" * len(calls[0]))
+        rows = [(number, place, *call.values()) for place, call in enumerate(calls)]
+        database.change_many(f"INSERT INTO calls (rollout, place, {names}) VALUES (?, ?, {marks})", rows)
+    timelines = [
+        (number, place, name, values.astype(_FLOAT32).tobytes())
+        for place, call in enumerate(rollout.trajectory.calls)
+        for name, values in {ENTROPY: call.entropies, **call.signals}.items()
+    ]
+    database.change_many("INSERT INTO timelines (rollout, place, signal, data) VALUES (?, ?, ?, ?)", timelines)
     return True
 
 
-def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | None:
+def read_rollout(database: Database, number: int) -> StoredRollout | None:
     """Read the rollout with this id, with its calls and timelines. ``None`` if there is none."""
     columns = ", ".join(f"rollouts.{name}" for name in _COLUMNS)
     query = f"SELECT {columns}, name FROM rollouts LEFT JOIN selections ON selections.id = selection"
-    found = connection.execute(f"{query} WHERE rollouts.id = ?", (rowid,)).fetchone()
-    if found is None:
+    found = database.rows(f"{query} WHERE rollouts.id = ?", (number,))
+    if not found:
         return None
-    *values, name = found
+    *values, name = found[0]
     row = dict(zip(_COLUMNS, values, strict=True))
     task = row["task"] if row["task"] is not None else name or f"selection {row['selection']}"
     sampling = parsed(row["sampling"], "sampling")
@@ -65,26 +74,22 @@ def read_rollout(connection: sqlite3.Connection, rowid: int) -> StoredRollout | 
     plain = {"sampling": sampling, "verdict": verdict, "usage": usage, **{name: row[name] for name in _AS_THEY_ARE}}
     return StoredRollout(
         key=key_of(task, row["kind"], row["number"]),
-        trajectory=Trajectory(list(_calls(connection, rowid))),
+        trajectory=Trajectory(list(_calls(database, number))),
         final_action=action_from_json(row["final_action"]),
-        id=rowid,
+        id=number,
         **typed(StoredRollout, plain, "rollout"),
     )
 
 
-def _fitting(field: PlainField, value: Any) -> Any:
+def _fitting(field: PlainField, value: Any, text_of: Callable[[Any], str | None]) -> Any:
     """Make a value fit its column. Optional fields come from a provider, so that their values may be anything."""
     if not field.optional or field.kind not in (str, int):
         return value
     return text_of(value) if field.kind is str else whole_of(value)
 
 
-def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any], then: str = "") -> sqlite3.Cursor:
-    marks = ", ".join("?" * len(row))
-    return connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {then}", tuple(row.values()))
-
-
-def _row(rollout: StoredRollout) -> dict[str, Any]:
+def _row(rollout: StoredRollout, text_of: Callable[[Any], str | None]) -> dict[str, Any]:
+    verdict = float(rollout.verdict)
     return {
         "task": rollout.key.task if rollout.selection is None else None,
         "selection": rollout.selection,
@@ -96,7 +101,7 @@ def _row(rollout: StoredRollout) -> dict[str, Any]:
         "started": rollout.started,
         "seconds": rollout.seconds,
         "error": text_of(rollout.error),
-        "verdict": float(rollout.verdict),  # NaN means "not judged"; SQLite stores NaN as NULL
+        "verdict": None if verdict != verdict else verdict,  # NaN means "not judged"
         "final_action": action_to_json(rollout.final_action),
         "model_calls": len(rollout.trajectory.calls),
         "tool_calls": rollout.tool_calls,
@@ -104,31 +109,25 @@ def _row(rollout: StoredRollout) -> dict[str, Any]:
     }
 
 
-def _add_call(connection: sqlite3.Connection, rollout: int, place: int, call: Call) -> None:
-    row = {
-        "rollout": rollout,
-        "place": place,
-        **{each.name: _fitting(each, getattr(call, each.name)) for each in PLAIN_FIELDS},
+def _call_row(call: Call, text_of: Callable[[Any], str | None]) -> dict[str, Any]:
+    return {
+        **{each.name: _fitting(each, getattr(call, each.name), text_of) for each in PLAIN_FIELDS},
         "texts": None if call.texts is None else json.dumps(list(call.texts)),
         "tools": json.dumps([asdict(use) for use in call.tools]) if call.tools else None,
         "candidates": None if call.candidates is None else json.dumps(call.candidates),
     }
-    _insert(connection, "calls", row)
-    signals = {ENTROPY: call.entropies, **call.signals}
-    rows = [(rollout, place, name, values.astype(_FLOAT32).tobytes()) for name, values in signals.items()]
-    connection.executemany("INSERT INTO timelines VALUES (?, ?, ?, ?)", rows)
 
 
-def _calls(connection: sqlite3.Connection, rollout: int) -> Iterator[Call]:
-    """Read the calls of a rollout in order, and check their values: another program may have changed the file."""
+def _calls(database: Database, rollout: int) -> Iterator[Call]:
+    """Read the calls of a rollout in order, and check their values: another program may have changed the rows."""
     signals: dict[Any, dict[str, FloatArray]] = {}
     stored = "SELECT place, signal, data FROM timelines WHERE rollout = ? ORDER BY place, signal"
-    for place, signal, data in connection.execute(stored, (rollout,)):
+    for place, signal, data in database.rows(stored, (rollout,)):
         named = of_type(signal, str, "timelines.signal")
         signals.setdefault(place, {})[named] = np.frombuffer(data, _FLOAT32).astype(np.float64)
     names = [each.name for each in PLAIN_FIELDS]
     query = f"SELECT place, texts, tools, candidates, {', '.join(names)} FROM calls WHERE rollout = ? ORDER BY place"
-    for place, texts, tools, candidates, *values in connection.execute(query, (rollout,)).fetchall():
+    for place, texts, tools, candidates, *values in database.rows(query, (rollout,)):
         plain = dict(zip(names, values, strict=True))
         plain |= {name: {0: False, 1: True}.get(plain[name], plain[name]) for name in _TRUTHS}
         plain |= {"texts": parsed(texts or "null", "calls.texts"), "tools": parsed(tools or "[]", "calls.tools")}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import fields
 
 from ec_agent.support.from_plain import made, of_type, parsed
-from ec_agent.traces.sqlite.rows import key_of
+from ec_agent.traces.sql.database import Database
+from ec_agent.traces.sql.rows import key_of
 from ec_agent.traces.stored import COSTS, Key, TaskTotals
 
 RETRIED = "retried_costs"
@@ -15,7 +15,7 @@ RETRIED = "retried_costs"
 of the run."""
 
 
-def totals(connection: sqlite3.Connection) -> list[TaskTotals]:
+def totals(database: Database) -> list[TaskTotals]:
     """Return sums over the rollouts of each task, in task order, including tasks without a rollout."""
     sample = "CASE WHEN kind = 'sample' THEN"
     costs = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
@@ -26,32 +26,30 @@ def totals(connection: sqlite3.Connection) -> list[TaskTotals]:
         "FROM tasks LEFT JOIN rollouts USING (task) GROUP BY tasks.task ORDER BY tasks.place"
     )
     names = [each.name for each in fields(TaskTotals)]
-    return [
-        made(TaskTotals, dict(zip(names, row, strict=True)), "tasks") for row in connection.execute(query).fetchall()
-    ]
+    return [made(TaskTotals, dict(zip(names, row, strict=True)), "tasks") for row in database.rows(query)]
 
 
-def failures(connection: sqlite3.Connection) -> list[tuple[Key, str]]:
+def failures(database: Database) -> list[tuple[Key, str]]:
     """Return the key and the error of each rollout of the run that failed."""
     query = (
         "SELECT task, kind, number, error FROM rollouts WHERE error IS NOT NULL AND task IS NOT NULL "
         "ORDER BY task, kind, number"
     )
-    return [(key_of(*row[:3]), of_type(row[3], str, "rollouts.error")) for row in connection.execute(query).fetchall()]
+    return [(key_of(*row[:3]), of_type(row[3], str, "rollouts.error")) for row in database.rows(query)]
 
 
-def costs(connection: sqlite3.Connection, *, failed: bool = False) -> dict[str, float]:
+def costs(database: Database, *, failed: bool = False) -> dict[str, float]:
     """Return the costs of the run by the names in ``COSTS``, including failed rollouts that were deleted to run again.
 
     Args:
-        connection: the open file.
-        failed: whether, of the rollouts in the file, only those that failed count.
+        database: the open store.
+        failed: whether, of the rollouts in the store, only those that failed count.
     """
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
     only = "AND error IS NOT NULL" if failed else ""
-    row = connection.execute(f"SELECT {sums} FROM rollouts WHERE task IS NOT NULL {only}").fetchone()
-    kept = connection.execute("SELECT value FROM run WHERE name = ?", (RETRIED,)).fetchone()
-    before = of_type(parsed(kept[0] if kept else "{}", f"run.{RETRIED}"), Mapping[str, float], RETRIED)
+    (row,) = database.rows(f"SELECT {sums} FROM rollouts WHERE task IS NOT NULL {only}")
+    kept = database.rows("SELECT value FROM run WHERE name = ?", (RETRIED,))
+    before = of_type(parsed(kept[0][0] if kept else "{}", f"run.{RETRIED}"), Mapping[str, float], RETRIED)
     return {
         name: of_type(cost, float, f"rollouts.{name}") + before.get(name, 0)
         for name, cost in zip(COSTS, row, strict=True)
