@@ -75,6 +75,7 @@ from ec_agent.numbers.trajectory import reward as reward
 from ec_agent.rollouts.best_of_n import BestOfN as BestOfN
 from ec_agent.rollouts.best_of_n import BestOfNResult as BestOfNResult
 from ec_agent.rollouts.best_of_n import best_of_n as best_of_n
+from ec_agent.rollouts.handing_over import HandOver as HandOver
 from ec_agent.rollouts.limits import Limits as Limits
 from ec_agent.rollouts.selection import CandidateReceipt as CandidateReceipt
 from ec_agent.rollouts.selection import Selection as Selection

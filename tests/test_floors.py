@@ -17,7 +17,7 @@ FLOORS = [  # from the ground up; rooms of one floor do not import one another
     ["insides"],
     ["capture", "environments", "local", "selectors"],
     ["commits", "evaluator", "prompted", "stopping", "testing"],
-    ["doctor"],
+    ["doctor", "probability"],
     ["rollouts"],
     ["tracing", "visual"],
     ["traces"],

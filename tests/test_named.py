@@ -134,3 +134,29 @@ def test_a_name_that_is_gone_is_seen():
     assert exists(ec_agent, ["evaluation", "inspect_ai"])
     assert not exists(ec_agent, ["live", "lgo"])
     assert not exists(ec_agent, ["visul"])
+
+
+def modules_in(row: str) -> list[str]:
+    """The modules that a row of the table "Where something belongs" names; the first in a room names the room."""
+    found, room = [], ""
+    for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)*/?)`", row):
+        room = (
+            name[: name.rindex("/") + 1] if "/" in name and (ROOT / "ec_agent" / name.split("/")[0]).exists() else room
+        )
+        found.append(name if name.startswith(room) else room + name)
+    return found
+
+
+def test_every_module_on_the_page_of_rooms_exists():
+    page = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.partition("| you look for |")[2].splitlines()[2:] if line.startswith("|")]
+    named = {row[1]: modules_in(row[2]) for row in rows}
+    assert len(named) > 25
+    assert sum(map(len, named.values())) > 100
+    missing = [name for names in named.values() for name in names if not module_or_room(name)]
+    assert missing == []
+
+
+def module_or_room(name: str) -> bool:
+    place = ROOT / "ec_agent" / name
+    return place.is_dir() if name.endswith("/") else place.with_suffix(".py").exists()

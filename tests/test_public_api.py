@@ -41,6 +41,7 @@ PUBLIC = [
     "EnvironmentWarning",
     "EvaluationError",
     "HEPConfig",
+    "HandOver",
     "IdenticalRolloutsWarning",
     "IsolationWarning",
     "Journal",

@@ -12,7 +12,7 @@ import numpy as np
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ec_agent.cli.score_results import Results, Row, Troubles, print_table
+from ec_agent.cli.score_results import Results, Troubles, print_table, row_of
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console
@@ -42,7 +42,7 @@ def run_score(
         for file in files:
             found = rollouts_in(file, troubles, format, bounds)
             for each in [_joined(file, found)] if one_rollout else found:
-                results.add(_row(str(file), each, evaluator))
+                results.add(row_of(str(file), each, evaluator))
                 results.sampled |= _sampled(each.trajectory)
         if troubles.count and results.count:
             least = "at least " if troubles.unknown else ""
@@ -81,27 +81,6 @@ def _sampled(trajectory: Trajectory) -> bool:
 
 def _joined(file: Path, found: Iterator[Found]) -> Found:
     return Found(file.name, Trajectory([call for each in found for call in each.trajectory.calls]))
-
-
-def _row(file: str, found: Found, evaluator: CentroidEvaluator) -> Row:
-    trajectory = found.trajectory
-    verdict = evaluator(outputs=trajectory)
-    usable = verdict["score"] is not None
-    seen = trajectory.count(evaluator.signal)
-    return {
-        "id": found.name,
-        "file": file,
-        "task": found.task,
-        "outcome": found.outcome,
-        "calls": len(trajectory.calls),
-        "tokens": len(trajectory),
-        "coverage": trajectory.share(evaluator.signal),
-        "unplaced": trajectory.unplaced_tokens,
-        "phases": len(trajectory.phases(evaluator.config, evaluator.signal).starts),
-        "centroid": trajectory.centroid(evaluator.config, evaluator.signal) if usable else None,
-        "reward": verdict["score"],
-        "comment": f"not scored: {found.lacking}" if found.lacking and not seen else verdict["comment"],
-    }
 
 
 def _raise_none(files: Sequence[Path], results: Results, troubles: Troubles, signal: str) -> None:

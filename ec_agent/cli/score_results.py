@@ -13,7 +13,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ec_agent.errors import LogprobsError
+from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console, safe
+from ec_agent.logs import Found
 from ec_agent.logs.source import Remainder
 from ec_agent.selectors.validity import UNPLACED
 from ec_agent.support.escaping import clipped, shown
@@ -59,6 +61,28 @@ class Troubles:
             print(f"left out  {shown(told)}", file=sys.stderr)
         elif self.count == _MOST_TOLD + 1:
             print("left out  ... and more, counted at the end", file=sys.stderr)
+
+
+def row_of(file: str, found: Found, evaluator: CentroidEvaluator) -> Row:
+    """What is kept of a rollout: the JSON object that is printed, and what its line in the table is made of."""
+    trajectory = found.trajectory
+    verdict = evaluator(outputs=trajectory)
+    usable = verdict["score"] is not None
+    seen = trajectory.count(evaluator.signal)
+    return {
+        "id": found.name,
+        "file": file,
+        "task": found.task,
+        "outcome": found.outcome,
+        "calls": len(trajectory.calls),
+        "tokens": len(trajectory),
+        "coverage": trajectory.share(evaluator.signal),
+        "unplaced": trajectory.unplaced_tokens,
+        "phases": len(trajectory.phases(evaluator.config, evaluator.signal).starts),
+        "centroid": trajectory.centroid(evaluator.config, evaluator.signal) if usable else None,
+        "reward": verdict["score"],
+        "comment": f"not scored: {found.lacking}" if found.lacking and not seen else verdict["comment"],
+    }
 
 
 @dataclass(eq=False, slots=True)

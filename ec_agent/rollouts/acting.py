@@ -20,13 +20,13 @@ from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.attempt import Attempt, Start
-from ec_agent.rollouts.choosing import asked_a_model, final_action_of
+from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.outcome import MESSAGES
 from ec_agent.rollouts.question import Question
-from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.record import Record, asked_a_model
 from ec_agent.rollouts.record_of_attempt import record_of
 from ec_agent.rollouts.running import run
 from ec_agent.rollouts.store_overlay import put_ops

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import compress
 from typing import Any, NoReturn
 
 from ec_agent.capture.no_logprobs import ASK_BY_NAME, ASK_FOR_LOGPROBS, COUNT_ANSWERS, NOT_FROM_CACHE, OR_PLACEHOLDERS
@@ -14,7 +12,6 @@ from ec_agent.commits.undeclared import ran_in, repeated, said_of
 from ec_agent.errors import (
     AllRolloutsFailedError,
     ConfigError,
-    IdenticalRolloutsWarning,
     NoScoredRolloutError,
     QuorumError,
 )
@@ -23,16 +20,16 @@ from ec_agent.numbers.coverage import FEW, NO_MODEL, unscored
 from ec_agent.numbers.signals import ENTROPY, leading
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.final_action import default_final_action
+from ec_agent.rollouts.identical_rollouts import identical_note, identical_to
 from ec_agent.rollouts.options import Options
-from ec_agent.rollouts.record import Record, total, was_cancelled, writes_of
-from ec_agent.rollouts.selection import CandidateReceipt, Selection, identical_to, likely_cause
+from ec_agent.rollouts.record import Record, asked_a_model, total, was_cancelled, writes_of
+from ec_agent.rollouts.selection import CandidateReceipt, Selection
 from ec_agent.rollouts.unheard_calls import notes_of
 from ec_agent.selectors import Candidate, Ranking
 from ec_agent.stopping import Stop
 from ec_agent.stopping.asking import PASSED_OVER, ranked, taken
 from ec_agent.support.plans import Plan, Step
 
-NEARLY_CERTAIN = "the model is nearly certain here, or it does not sample; a higher temperature spreads the rollouts"
 NOTHING_TO_CHOOSE_BY = (
     "no model was called in any rollout that ended, so there was nothing to choose by, and the first is taken; if a "
     "model was called, call it through LangChain or an openai client, and not from a thread without the context"
@@ -59,14 +56,6 @@ def final_action_of(record: Record) -> Any:
     if action is None or "value" in action:
         return None if action is None else action["value"]
     return default_final_action(writes_of(record))
-
-
-def asked_a_model(record: Record) -> bool:
-    """Whether a call of a model was seen in the rollout, also one that failed or does not count.
-
-    Records of earlier versions do not tell about failed calls; for them the answer is yes.
-    """
-    return bool(record["facts"].get("asked", True) or record["calls"])
 
 
 def _why_unscored(trajectory: Trajectory, options: Options, asked: bool) -> str | None:
@@ -125,7 +114,7 @@ def choose(
     if options.limits.quorum is not None and scored < options.limits.quorum:
         _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
     same = identical_to({record["index"]: record["fingerprint"] for record in records})
-    notes += _identical_note(records, same)
+    notes += identical_note(records, same)
     undeclared = repeated(ran_in(every))
     notes += [said_of(undeclared)] if undeclared else []
     return Selection(
@@ -251,26 +240,6 @@ def margin_of(ranking: Ranking) -> float | None:
         return None
     first, second = (ranking.scores.get(index) for index in ranking.order[:2])
     return None if first is None or second is None else abs(first - second)
-
-
-def _identical_note(records: Sequence[Record], same: Sequence[int | None]) -> list[str]:
-    # Rollouts without a model call are left out: without a model they have no way to differ.
-    asked = [record["error"] is None and asked_a_model(record) for record in records]
-    ended = list(compress(records, asked))
-    copies = sum(earlier is not None for earlier in compress(same, asked))
-    if not copies:
-        return []
-    cause = likely_cause([record["facts"] for record in ended], cached=_from_a_cache(records, same))
-    note = f"{copies} of {len(ended)} rollouts repeat an earlier one: {cause or NEARLY_CERTAIN}"
-    if cause or copies == len(ended) - 1:
-        warnings.warn(note, IdenticalRolloutsWarning, stacklevel=2)
-    return [note]
-
-
-def _from_a_cache(records: Sequence[Record], same: Sequence[int | None]) -> bool:
-    """Whether a rollout that repeats another got all its answers from an LLM cache."""
-    repeats = [record["calls"] for place, record in enumerate(records) if same[place] is not None]
-    return any(calls and all(call.get("from_cache") for call in calls) for calls in repeats)
 
 
 def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exception]) -> None:

@@ -27,6 +27,7 @@ from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acti
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.asking_selectors import select
 from ec_agent.rollouts.attempt import Start
+from ec_agent.rollouts.certainty import with_probability
 from ec_agent.rollouts.choosing import outputs_of
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.pausing import ask
@@ -177,6 +178,7 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
             question.unchosen = state
         error.follow(state["commits"])
         raise
+    selection = with_probability(selection, question, state["records"], state["course"]["round"])
     yield from question.told.telling(Observer.chosen, question.chosen(selection, state["records"], config))
     chosen: dict[str, Any] = {"selection": selection.to_dict()}
     if asked:

@@ -274,6 +274,7 @@ class Node:
             more = last["writes"] or last["end"]["kind"] == "commit"  # after a pause nothing may be left to do
             if more and not last["end"].get("carried"):
                 winner = replace(winner, final_action=final_action_of(last))
+            winner = replace(winner, probability=selection.probability)
             with in_environment(question.environment(selection.winner)):
                 chosen = options.route(winner)
             goto = list(chosen) if isinstance(chosen, list | tuple) else [chosen]

@@ -22,6 +22,8 @@ from ec_agent.errors import ConfigError
 from ec_agent.numbers.coverage import MIN_COVERAGE
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY, SELF_CERTAINTY, leading
+from ec_agent.probability.fitted import FittedProbability
+from ec_agent.rollouts.handing_over import check_hand_over
 from ec_agent.rollouts.limits import Limits
 from ec_agent.selectors import AnySelector, Candidate, LowestCentroid
 from ec_agent.selectors.registry import check_selector, extra_signals_of
@@ -96,6 +98,9 @@ class BestOfNOptions(TypedDict, total=False):
         min_coverage: smallest share of generated tokens, 0 to 1, that must have the signal that the selector reads (by
             default an entropy); below it a rollout is not scored.
         on_unscored: what to do if no rollout can be scored: ``"raise"``, or ``"first"``: take the first that ended.
+        probability: a calibration that ``ec-agent calibrate --probability`` fitted and ``load_settings`` reads. The
+            receipt and the winner that ``route=`` gets then have a probability that the winner is right, or the
+            receipt says why there is none. It changes no choice.
         stop: a plan that says when enough is known: ``Agreement()``, ``OutOfReach()``, or any object with
             ``enough(candidates, running, n)``. The rollouts then start in waves. After each wave the plan answers
             ``Stop("why")`` or ``More(count)``. ``None`` runs all n.
@@ -104,7 +109,8 @@ class BestOfNOptions(TypedDict, total=False):
             rollouts in waves, which saves tokens.
         limits: limits of time and tokens: ``Limits(timeout=..., max_tokens=..., max_concurrency=...)``.
         route: ``route(winner)`` returns the next node's name, or ``Send``s, instead of the winner's own ``goto``. It
-            gets the winner as a ``Candidate``. Declare the destinations when you add the node:
+            gets the winner as a ``Candidate``, with its ``probability``. ``HandOver(below=0.8, to="person")`` is a
+            ready one. Declare the destinations when you add the node:
             ``builder.add_node("solve", best_of_n(...), destinations=(...))``.
         output: ``output(final_state)`` turns the agent's final state (for a function its update) into an update of
             the outer state, where the two have different keys.
@@ -148,6 +154,7 @@ class BestOfNOptions(TypedDict, total=False):
     on_missing: OnMissing
     min_coverage: float
     on_unscored: OnUnscored
+    probability: FittedProbability | None
 
     # When it stops
     stop: StoppingPlan | None
@@ -199,6 +206,7 @@ class Options:
     on_missing: OnMissing = "exclude"
     min_coverage: float = MIN_COVERAGE
     on_unscored: OnUnscored = "raise"
+    probability: FittedProbability | None = None
 
     # When it stops
     stop: StoppingPlan | None = None
@@ -249,6 +257,8 @@ class Options:
             )
         one_of("on_missing", self.on_missing, get_args(OnMissing))
         one_of("on_unscored", self.on_unscored, get_args(OnUnscored))
+        if self.probability is not None:
+            instance("probability", self.probability, FittedProbability, "what load_settings(path) has, or None")
         checked(self, "min_coverage", share)
         for name in ("keep_logprobs", "keep_text", "request_logprobs"):
             flag(name, getattr(self, name))
@@ -262,6 +272,7 @@ class Options:
             object.__setattr__(self, "commit", tuple(self.commit))  # a generator could be read only once
         flag("continue_after_commit", self.continue_after_commit)
         one_of("on_commit", self.on_commit, get_args(OnCommit))
+        check_hand_over(self.route, self.on_commit)
         one_of("on_uncertain", self.on_uncertain, get_args(OnUncertain))
         checked(self, "max_rounds", whole)
         check_journal(self.journal)

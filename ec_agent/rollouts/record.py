@@ -111,6 +111,14 @@ def was_cancelled(record: Record) -> bool:
     return record["end"]["kind"] == "cancelled"
 
 
+def asked_a_model(record: Record) -> bool:
+    """Whether a call of a model was seen in the rollout, also one that failed or does not count.
+
+    Records of earlier versions do not tell about failed calls; for them the answer is yes.
+    """
+    return bool(record["facts"].get("asked", True) or record["calls"])
+
+
 def writes_of(record: Record) -> list[tuple[str, Any]]:
     """Return all writes of a rollout, also those of the step in which it stopped."""
     return [(key, value) for key, value in (*record["writes"], *record["end"].get("open", ()))]

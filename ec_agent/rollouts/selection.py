@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -112,6 +112,11 @@ class Selection:
             is a part of ``usage``, over all rounds; empty if the selector asked no model.
         failed_selector: if the selector failed, its name and why. What its ``on_failure`` says has chosen then:
             ``selector`` is the name of that, and scores and order are its own.
+        probability: how likely the winner is right, in (0, 1), by the calibration given as ``probability=``; ``None``
+            where none was given, or where it says nothing about this choice.
+        no_probability: why it says nothing about this choice; ``None`` without a calibration, and with a probability.
+        rests_on: what the calibration rests on: ``tasks`` (how many), ``right`` (mean verdict of their winners),
+            ``selector``, ``n``, ``run`` (name of the file), ``fitted`` (when), and others; empty without one.
         seen: the rollouts themselves, in a selection that ``run()`` has just returned; no part of ``to_dict``.
     """
 
@@ -136,6 +141,9 @@ class Selection:
     saved_tokens: int | None = 0
     selector_usage: Mapping[str, int] = field(default_factory=dict)
     failed_selector: str | None = None
+    probability: float | None = None
+    no_probability: str | None = None
+    rests_on: Mapping[str, Any] = field(default_factory=dict)
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -220,32 +228,3 @@ def _all_earlier(selection: Selection) -> Iterator[Selection]:
     for one in selection.earlier:
         yield one
         yield from _all_earlier(one)
-
-
-def identical_to(fingerprints: Mapping[int, str | None]) -> list[int | None]:
-    """Return for each rollout the lowest index of an earlier one with the same fingerprint; ``None`` without one."""
-    first: dict[str, int] = {}
-    same: list[int | None] = []
-    for index, mark in fingerprints.items():
-        same.append(None if mark is None or mark not in first else first[mark])
-        if mark is not None:
-            first.setdefault(mark, index)
-    return same
-
-
-def likely_cause(facts: Sequence[Mapping[str, Any]], *, cached: bool) -> str | None:
-    """Return why rollouts may have the same result, judged by their calls; ``None`` if no cause is visible.
-
-    Args:
-        facts: the facts of each rollout that ended.
-        cached: whether a rollout that repeats another got all its answers from an LLM cache.
-    """
-    if cached:
-        return "an LLM cache answered; switch it off for these rollouts (cache=False on the model)"
-    temperatures = {t for fact in facts for t in fact["temperatures"]}
-    if temperatures == {0} or temperatures == {0.0}:
-        return "the temperature is 0; set it to 0.7 or more, or pass sampling=lambda i: {'temperature': 0.8}"
-    seeds = [tuple(fact["seeds"]) for fact in facts]
-    if any(seeds) and len(set(seeds)) == 1:
-        return "all rollouts use the same seed; pass sampling=lambda i: {'seed': i}"
-    return None

@@ -1,4 +1,4 @@
-"""Settings files, for ``best_of_n``: a selector, its hyper-parameters and, if there is one, a stopping plan."""
+"""Settings files, for ``best_of_n``: a selector, its hyper-parameters and, if there are, a plan and a probability."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.probability.fitted import FittedProbability
 from ec_agent.selectors.base import Selector
 from ec_agent.selectors.registry import selector_named
 from ec_agent.stopping import StoppingPlan, plan_named
@@ -19,7 +20,7 @@ from ec_agent.support.checks import cause_of, file_path, instance, mapping, or_n
 
 VERSION = 1
 
-_KEYS = ("ec_agent_settings", "selector", "config", "stop", "about")
+_KEYS = ("ec_agent_settings", "selector", "config", "stop", "probability", "about")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,11 @@ class Setting:
 
 
 def save_settings(
-    path: str | Path, setting: Setting, about: Mapping[str, Any] | None = None, stop: StoppingPlan | None = None
+    path: str | Path,
+    setting: Setting,
+    about: Mapping[str, Any] | None = None,
+    stop: StoppingPlan | None = None,
+    probability: FittedProbability | None = None,
 ) -> None:
     """Write a setting to a JSON file.
 
@@ -70,18 +75,24 @@ def save_settings(
         setting: the setting to write.
         about: notes for people, such as where the setting comes from. ``load_settings`` does not read them.
         stop: a stopping plan to write with it, one of ``PLANS``.
+        probability: a fitted probability to write with it. It must have been fitted for this selector and plan.
 
     Raises:
-        ConfigError: the file cannot be written, or the plan is none that a file can hold.
+        ConfigError: the file cannot be written, the plan is none that a file can hold, or the probability was fitted
+            for another selector or plan.
     """
     file = file_path("path", path)
     instance("setting", setting, Setting, "Setting(...)")
     plan = None if stop is None else _plain(stop)
+    if probability is not None:
+        instance("probability", probability, FittedProbability, "what fit_probability(...) fitted, or None")
+        _check_fits(probability, setting, plan)
     whole = {
         "ec_agent_settings": VERSION,
         "selector": {"name": setting.selector, **setting.arguments},
         "config": asdict(setting.config),
         **({} if plan is None else {"stop": plan}),
+        **({} if probability is None else {"probability": probability.to_dict()}),
         "about": dict(or_none("about", about, mapping, "a dict, or None") or {}),
     }
     try:
@@ -105,6 +116,16 @@ def _plain(stop: StoppingPlan) -> dict[str, Any]:
     return settings
 
 
+def _check_fits(fitted: FittedProbability, setting: Setting, plan: Mapping[str, Any] | None) -> None:
+    basis, name = fitted.basis, setting.build().name
+    there = (basis.selector, basis.config, None if basis.stop is None else dict(basis.stop))
+    if there != (name, setting.config, plan):
+        raise ConfigError(
+            f"probability was fitted for the selector {basis.selector} with the plan {basis.stop}, and would never be "
+            f"used with {name} and the plan {plan}; fit it for these"
+        )
+
+
 def load_settings(path: str | Path) -> dict[str, Any]:
     """Read a settings file as arguments for ``best_of_n``: ``best_of_n(agent, **load_settings(path))``.
 
@@ -112,7 +133,8 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         path: a file that ``ec-agent calibrate`` or ``save_settings`` wrote.
 
     Returns:
-        ``{"selector": ..., "config": ...}``; with ``"stop"`` too where the file has a stopping plan.
+        ``{"selector": ..., "config": ...}``; with ``"stop"`` too where the file has a stopping plan, and with
+        ``"probability"`` where it has a fitted probability.
 
     Raises:
         ConfigError: the file cannot be read, or is not a settings file of this version.
@@ -128,13 +150,15 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no settings file of version {VERSION}; {hint}")
     if strangers := [key for key in whole if key not in _KEYS]:
         raise ConfigError(
-            f"{path} has {', '.join(strangers)} besides selector, config and stop; give it to best_of_n itself"
+            f"{path} has {', '.join(strangers)} besides selector, config, stop and probability; give it to best_of_n "
+            "itself"
         )
     try:
         arguments = dict(whole["selector"])
         setting = Setting(arguments.pop("name"), arguments, HEPConfig(**whole["config"]))
         stop = {"stop": plan_named(**whole["stop"])} if "stop" in whole else {}
-        return {"selector": setting.build(), "config": setting.config, **stop}
+        fitted = {"probability": FittedProbability.from_dict(whole["probability"])} if "probability" in whole else {}
+        return {"selector": setting.build(), "config": setting.config, **stop, **fitted}
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:

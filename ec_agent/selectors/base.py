@@ -26,6 +26,8 @@ class Candidate:
         error: the error that the rollout failed with, or ``None`` if it did not fail.
         question: the agent's input, as the agent got it: a state with messages, a text. ``None`` if it is not known, as
             for most stored rollouts. It is shared by all candidates, so it must not be changed.
+        probability: how likely it is right, by the calibration given as ``probability=``. Only the winner that
+            ``route=`` gets has one; for a selector it is always ``None``.
     """
 
     index: int
@@ -35,6 +37,7 @@ class Candidate:
     unscored: str | None = None
     error: str | None = None
     question: Any = None
+    probability: float | None = None
 
     @property
     def eligible(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ec_agent.rollouts.selection import Selection
 from ec_agent.support.escaping import clipped, shown
 from ec_agent.visual.views import Rollout, View, view_of
-from ec_agent.visual.wording import action_of, lead, number, paid, percent, score_name, stopping
+from ec_agent.visual.wording import action_of, certainty, lead, number, paid, percent, score_name, stopping
 
 _ACTION = 60  # letters shown of a final action
 _LEAST_ACTION = 16  # however narrow the terminal is
@@ -53,8 +53,9 @@ def text_of(selection: Selection) -> str:
 
 
 def facts_under_table(view: View) -> list[str]:
-    """What stands below the table: who is ahead of whom, what ``stop=`` came to, what all rollouts cost."""
-    return [*(lead(view) or ["There is no runner-up."]), *filter(None, [stopping(view)]), paid(view)]
+    """What stands below the table: who is ahead of whom, how sure that is, what ``stop=`` came to, what all cost."""
+    ahead = lead(view) or ["There is no runner-up."]
+    return [*ahead, *filter(None, [certainty(view), stopping(view)]), paid(view)]
 
 
 def _cells(rollout: Rollout) -> tuple[str, ...]:

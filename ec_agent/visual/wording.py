@@ -284,6 +284,19 @@ def stopping(view: View) -> str:
     return f"{' and '.join(said)}: {clipped(told.stopped, 200)}{saved}."
 
 
+def certainty(view: View) -> str:
+    """How likely the winner is right, and what that rests on; empty without a calibration."""
+    told = view.selection
+    if told.probability is None:
+        why = told.no_probability
+        return f"No probability that the winner is right: {clipped(why, 600)}." if why else ""
+    basis = told.rests_on
+    tasks, run = basis.get("tasks"), basis.get("run")
+    rests = [f"{tasks} task{'' if tasks == 1 else 's'}" if tasks else "", f"in {clipped(run, 80)}" if run else ""]
+    where = f", fitted on {' '.join(filter(None, rests))}" if any(rests) else ""
+    return f"Probability that the winner is right: {told.probability:.2f}{where}."
+
+
 def paid(view: View) -> str:
     """Tokens over all rollouts, and of the selector if it asked a model."""
     usage, asked = view.selection.usage, view.selection.selector_usage

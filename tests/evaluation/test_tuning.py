@@ -215,7 +215,9 @@ def test_a_file_edited_by_hand(tmp_path):
     path.write_text(f"\ufeff{text}", encoding="utf-8")  # as some editors save it
     assert load_settings(path)["selector"].name == "mean_entropy"
     path.write_text(text.replace('"config"', '"n": 16,\n"config"'))
-    with pytest.raises(ConfigError, match="has n besides selector, config and stop; give it to best_of_n itself"):
+    with pytest.raises(
+        ConfigError, match="has n besides selector, config, stop and probability; give it to best_of_n itself"
+    ):
         load_settings(path)
 
 

@@ -7,6 +7,7 @@ from fuzz_cases import Case
 from ec_agent import Agreement, Call, CallInfo, Candidate, LowestCentroid, OnlineTrajectory, Trajectory, selectors
 from ec_agent.evaluation import TaskResult
 from ec_agent.evaluation.statistics import Resampling
+from ec_agent.probability import Basis, Evidence, Feature, FittedProbability
 
 VALUES = [2.0, 0.1, 0.2, 1.5, 0.0]
 
@@ -28,6 +29,13 @@ def candidates(*_):
 
 def results(*_):
     return [TaskResult(f"t{i}", tuple(candidates()), [1.0, 0.0, i % 2]) for i in range(6)]
+
+
+def fitted(*_):
+    return FittedProbability("platt", (Feature("agreement", 0.1, 1.0, 2.0),), Basis("majority_vote", 8, 40, 0.5))
+
+
+SHOWN = Evidence(0.5, 0.1, 0.5, None, 3.0, 8)
 
 
 def selecting(make):
@@ -90,6 +98,20 @@ NUMBERS = {
         lambda _: {"candidates": candidates(), "plan": Agreement([2]), "selector": LowestCentroid()}
     ),
     "ec_agent.Stop": Case(lambda _: {"reason": "seen"}),
+    "ec_agent.probability.Feature": Case(
+        lambda _: {"name": "score", "low": 0.0, "high": 1.0}, told={"name": "name of a feature"}
+    ),
+    "ec_agent.probability.Basis": Case(lambda _: {"selector": "majority_vote", "n": 8, "tasks": 40, "right": 0.5}),
+    "ec_agent.probability.FittedProbability": Case(
+        lambda _: {"form": "platt", "features": fitted().features, "basis": fitted().basis},
+        use=lambda made: made.probability(SHOWN),
+        told={"intercept": "intercept", "form": "form|knots"},
+    ),
+    "ec_agent.probability.FittedProbability.probability": Case(lambda _: {"evidence": SHOWN}, on=lambda _: fitted()),
+    "ec_agent.probability.FittedProbability.from_dict": Case(
+        lambda _: {"plain": fitted().to_dict()}, on=lambda _: fitted(), told={"plain": "probability"}
+    ),
+    "ec_agent.HandOver": Case(lambda _: {"below": 0.8, "to": "person"}, use=lambda route: route(candidates()[0])),
     "ec_agent.selectors.final_answer": Case(lambda _: {"action": "x"}),
     **{f"ec_agent.selectors.{name}": Case(use=lambda ready: (ready("1"), ready({"a": 1}))) for name in NORMALIZING},
     **{f"ec_agent.selectors.{name}.__call__": normalizing(getattr(selectors, name)) for name in NORMALIZING},

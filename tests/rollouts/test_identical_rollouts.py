@@ -8,7 +8,7 @@ from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 
 from ec_agent import IdenticalRolloutsWarning, best_of_n
-from ec_agent.rollouts.selection import likely_cause
+from ec_agent.rollouts.identical_rollouts import likely_cause
 
 
 def facts(*seeds, temperatures=(0.8,)):
