@@ -23,6 +23,24 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
 
 
 @contextmanager
+def recording_apart(recorder: Recorder) -> Iterator[Recorder]:
+    """Record what is called inside the ``with`` block, and have the recorder of this context record it, too.
+
+    For one of several calls at a time, of which each is to be read apart. Guard and reports are those of the context's
+    recorder; what is set on requests is this one's own.
+    """
+    around = current_recorder.get()
+    if around is None:
+        with recording(recorder):
+            yield recorder
+        return
+    recorder.guard, recorder.told = around.guard, around.told
+    others = (*listening.get(), around)
+    with recording(recorder), set_here((listening, others)):
+        yield recorder
+
+
+@contextmanager
 def set_here(*values: tuple[ContextVar[Any], Any]) -> Iterator[None]:
     """Set context variables inside the ``with`` block."""
     tokens = [(variable, variable.set(value)) for variable, value in values]

@@ -78,6 +78,7 @@ BASES = ("ec_agent.selectors.ScoreSelector", "ec_agent.selectors.VoteSelector")
 def exempt(place: str) -> bool:
     """Whether a public callable need not be fed."""
     owner, _, method = place.rpartition(".")
-    selecting = method in SELECTING and ("selectors" in owner or owner == "ec_agent.LowestCentroid")
+    rooms = ("selectors", "judges")
+    selecting = method in SELECTING and (any(room in owner for room in rooms) or owner == "ec_agent.LowestCentroid")
     selecting = selecting or method in STOPPING
     return place in EXEMPT or owner in EXEMPT_METHODS or selecting or place in BASES or owner in BASES

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fuzz_cases import Case
 
 from ec_agent import Agreement, Call, CallInfo, Candidate, LowestCentroid, OnlineTrajectory, Trajectory, selectors
 from ec_agent.evaluation import TaskResult
 from ec_agent.evaluation.statistics import Resampling
+from ec_agent.judges import Pairwise, PTrue
 from ec_agent.probability import Basis, Evidence, Feature, FittedProbability
+from ec_agent.testing import Reply, ScriptedChatModel
 
 VALUES = [2.0, 0.1, 0.2, 1.5, 0.0]
 
@@ -44,6 +48,31 @@ def selecting(make):
 
 def made(select=True):
     return Case(use=(lambda selector: selector.select(candidates())) if select else lambda _: None)
+
+
+def judge(*_):
+    """A model that finds everything right, and equally good."""
+    top = [{"token": "True", "logprob": -0.3}, {"token": "3", "logprob": -2.0}]
+    return ScriptedChatModel([[Reply("True", logprobs={"content": [{**top[0], "top_logprobs": top}]}, tokens=1)]])
+
+
+def judged(*_):
+    return [Candidate(index, trajectory(), f"answer {index % 2}", question="which?") for index in range(3)]
+
+
+def judging(kind):
+    place = f"ec_agent.judges.{kind.__name__}"
+    shown = Case(lambda _: {"candidates": judged()}, on=lambda _: kind(judge()))
+    return {
+        place: Case(
+            lambda _: {"model": judge()},
+            use=lambda selector: selector.select(judged()),
+            functions=frozenset(("question", "answer")),
+        ),
+        f"{place}.select": shown,
+        f"{place}.aselect": replace(shown, twin=True),
+        f"{place}.most_calls": Case(lambda _: {"n": 8}, on=lambda _: kind(judge())),
+    }
 
 
 def normalizing(make):
@@ -219,3 +248,5 @@ SELECTING = {
         "selectors.TieBrokenVote",
     )
 }
+
+SELECTING |= {**judging(PTrue), **judging(Pairwise)}
