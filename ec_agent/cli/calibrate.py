@@ -27,18 +27,18 @@ def run_calibrate(
     partial: bool,
     stop: bool = False,
     max_loss: float = MAX_LOSS,
-    **dealing: Any,
+    **drawing: Any,
 ) -> None:
     """Choose a selector on a stored run, show what the choice is worth, and write it to a settings file.
 
-    With ``stop`` a stopping plan is chosen too, for the selector that was chosen. ``dealing`` are further arguments of
+    With ``stop`` a stopping plan is chosen too, for the selector that was chosen. ``drawing`` are further arguments of
     ``tune``.
     """
     results = load_results(run, partial=partial)
-    tuning = tune(results, default_grid(names), **dealing)
+    tuning = tune(results, default_grid(names), **drawing)
     console = plain_console()
     show(tuning, console)  # first, so that the result is not lost if the file cannot be written
-    stops = tune_stop(results, tuning.chosen, max_loss=max_loss, **dealing) if stop else None
+    stops = tune_stop(results, tuning.chosen, max_loss=max_loss, **drawing) if stop else None
     if stops is not None:
         show_stop(stops, tuning.chosen, console)
     plan, about = (None, {}) if stops is None else (stops.chosen, stops.about())
@@ -124,4 +124,4 @@ def _verdict(tuning: Tuning) -> str:
         return "On tasks like these, settings chosen in this way are better than a random rollout."
     if side < 0:
         return "Settings chosen in this way are worse than a random rollout: use none of them."
-    return "No difference to a random rollout was found: evaluate more tasks before you use these settings."
+    return "No difference from a random rollout was found: evaluate more tasks before you use these settings."

@@ -52,16 +52,7 @@ def run_report(
         ConfigError: an argument is wrong, a file cannot be written, or what the statistics or the page need is missing.
         TraceError: the file of the run cannot be used, or the run is not finished.
     """
-    targets = [str(target) for target in (html, as_json, as_csv) if target is not None]
-    if len(set(targets)) < len(targets):
-        raise ConfigError(f"--html, --json and --csv are to be written to {', '.join(targets)}; give each its own file")
-    for target in targets:
-        if target != STANDARD_OUTPUT:
-            check_place(Path(target))  # before the work, too
-    if html is not None:
-        from ec_agent.visual.drawing import check_installed
-
-        check_installed()  # before the work
+    _check_targets(html, as_json, as_csv)
     if task is not None or not _holds_run(path):
         if html is None or as_json is not None or as_csv is not None:
             raise ConfigError("nothing is compared here: name a file with --html FILE, and leave --json and --csv out")
@@ -75,14 +66,13 @@ def run_report(
         partial=partial,
         stops=[plan_in(each) for each in stop] if stop else None,
     )
-    files = []
+    texts = {target: make(report) for target, make in ((as_json, to_json), (as_csv, to_csv)) if target is not None}
+    printed = texts.pop(STANDARD_OUTPUT, None)
     if html is not None:
         from ec_agent.evaluation.report.html import to_html
 
-        files.append(written(html, to_html(report, report.results)))
-    texts = {target: make(report) for target, make in ((as_json, to_json), (as_csv, to_csv)) if target is not None}
-    printed = texts.pop(STANDARD_OUTPUT, None)
-    files += [written(Path(target), text) for target, text in texts.items()]
+        texts = {str(html): to_html(report, report.results), **texts}
+    files = [written(Path(target), text) for target, text in texts.items()]
     if printed is not None:
         click.echo(printed, nl=False)
         return
@@ -90,6 +80,20 @@ def run_report(
     print_report(report, console)
     for file in files:
         console.print(f"written: {escape(str(file))}")
+
+
+def _check_targets(html: Path | None, *others: str | None) -> None:
+    """Check, before the work, that each file can be written, and that what a page needs is installed."""
+    targets = [str(target) for target in (html, *others) if target is not None]
+    if len(set(targets)) < len(targets):
+        raise ConfigError(f"--html, --json and --csv are to be written to {', '.join(targets)}; give each its own file")
+    for target in targets:
+        if target != STANDARD_OUTPUT:
+            check_place(Path(target))
+    if html is not None:
+        from ec_agent.visual.drawing import check_installed
+
+        check_installed()
 
 
 def _holds_run(path: Path | str) -> bool:

@@ -77,8 +77,8 @@ class Tuning:
         votes: how often the folds chose which setting, the most frequent first.
         settings: how many settings were tried.
         folds: outer folds.
-        repeats: how often the tasks were dealt into folds anew.
-        seed: of the dealing.
+        repeats: how often the folds were drawn.
+        seed: of the draws.
     """
 
     chosen: Setting
@@ -126,8 +126,8 @@ def tune(
         results: the tasks with their rollouts.
         grid: the settings; by default ``default_grid()``.
         folds: outer folds, each of whole tasks.
-        repeats: how often to deal the tasks into folds.
-        seed: of the dealing.
+        repeats: how often to draw the folds.
+        seed: of the draws.
         resampling: how intervals are drawn.
 
     Raises:
@@ -160,7 +160,7 @@ def tune(
 
 
 def tunable(results: Sequence[TaskResult], folds: int, repeats: int, seed: int) -> tuple[TaskResult, ...]:
-    """The results, if they can be dealt into folds so.
+    """The results, if so many folds can be drawn of them.
 
     Raises:
         ConfigError: fewer tasks than folds, fewer than two folds, no repeats, or a negative seed.
@@ -177,8 +177,8 @@ def tunable(results: Sequence[TaskResult], folds: int, repeats: int, seed: int) 
     return results
 
 
-def dealt(tasks: int, folds: int, repeats: int, rng: np.random.Generator) -> Iterator[IntArray]:
-    """The tasks of each outer fold, of one dealing after the other."""
+def drawn_folds(tasks: int, folds: int, repeats: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    """The tasks of each outer fold, of one draw after the other."""
     for _ in range(repeats):
         yield from np.array_split(rng.permutation(tasks), folds)
 
@@ -200,7 +200,7 @@ def _outer(
     """Each task's accuracy under the settings chosen without it, averaged over repeats; and what was chosen."""
     tasks = accuracies.shape[1]
     outer, votes = np.zeros(tasks), Counter[int]()
-    for test in dealt(tasks, folds, repeats, rng):
+    for test in drawn_folds(tasks, folds, repeats, rng):
         best = _best(np.delete(accuracies, test, axis=1))
         outer[test] += accuracies[best, test] / repeats
         votes[best] += 1

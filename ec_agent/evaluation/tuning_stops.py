@@ -8,7 +8,7 @@ tasks are worth on these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ from ec_agent.evaluation.statistics.bootstrap import (
 )
 from ec_agent.evaluation.statistics.plan_comparison import ALL, share
 from ec_agent.evaluation.statistics.plan_replays import Replayer
-from ec_agent.evaluation.tuning import dealt, tunable
+from ec_agent.evaluation.statistics.standing import IntArray
+from ec_agent.evaluation.tuning import drawn_folds, tunable
 from ec_agent.numbers.coverage import unscored
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import leading
@@ -45,7 +46,7 @@ _QUANTILES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class StopTuning:
-    """What came of it. Differences are to the same selector with all N rollouts, paired by task.
+    """What came of it. Differences are from the same selector with all N rollouts, paired by task.
 
     Attributes:
         chosen: the plan chosen on all tasks; ``None`` where all N are the best that is allowed.
@@ -59,7 +60,7 @@ class StopTuning:
         plans: how many plans were tried, all N among them.
         max_loss: accuracy that a plan was allowed to lose on its training tasks.
         folds: outer folds.
-        repeats: how often the tasks were dealt into folds anew.
+        repeats: how often the folds were drawn.
     """
 
     chosen: StoppingPlan | None
@@ -105,8 +106,8 @@ def tune_stop(
         plans: the plans; by default ``plan_grid(results)``.
         max_loss: accuracy that a plan may lose on its training tasks, 0.005 for half a point. It may be 0.
         folds: outer folds, each of whole tasks.
-        repeats: how often to deal the tasks into folds.
-        seed: of the dealing, and of the orders in which rollouts are replayed.
+        repeats: how often to draw the folds.
+        seed: of the draws, and of the orders in which rollouts are replayed.
         resampling: how intervals are drawn.
 
     Raises:
@@ -122,16 +123,11 @@ def tune_stop(
     whole = played[0]
     lost = np.array([differences(each.accuracy, whole.accuracy) for each in played])
     taken = np.array([share(each.tokens, whole.tokens) for each in played])
-    # Of the outer folds: how often each plan was the one that each task was judged by, over repeats; rows are plans.
-    outer, votes = np.zeros_like(lost), Counter[int]()
-    for test in dealt(len(results), folds, repeats, np.random.default_rng(seed)):
-        best = _cheapest(np.delete(lost, test, axis=1), np.delete(taken, test, axis=1), max_loss)
-        outer[best, test] += 1 / repeats
-        votes[best] += 1
+    outer, votes = _outer(lost, taken, max_loss, drawn_folds(len(results), folds, repeats, np.random.default_rng(seed)))
     best = _cheapest(lost, taken, max_loss)
 
     def judged(values: FloatArray) -> FloatArray:
-        return np.asarray((outer * values).sum(axis=0))
+        return np.asarray((outer / repeats * values).sum(axis=0))
 
     return StopTuning(
         chosen=tried[best],
@@ -181,6 +177,18 @@ def _checked(plans: Sequence[StoppingPlan]) -> tuple[StoppingPlan, ...]:
     for plan in given:
         check_plan(plan, "a plan in plans")
     return given
+
+
+def _outer(
+    lost: FloatArray, taken: FloatArray, max_loss: float, tests: Iterable[IntArray]
+) -> tuple[FloatArray, Counter[int]]:
+    """How often each task was judged by each plan, chosen without it (rows are plans); and what the folds chose."""
+    outer, votes = np.zeros_like(lost), Counter[int]()
+    for test in tests:
+        best = _cheapest(np.delete(lost, test, axis=1), np.delete(taken, test, axis=1), max_loss)
+        outer[best, test] += 1
+        votes[best] += 1
+    return outer, votes
 
 
 def _cheapest(lost: FloatArray, taken: FloatArray, max_loss: float) -> int:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NotRequired
+from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command, Overwrite
-from typing_extensions import TypedDict
 
 from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
@@ -21,6 +20,7 @@ from ec_agent.errors import CommitError, CommitWarning
 from ec_agent.rollouts.agents import update_and_goto
 from ec_agent.rollouts.attempt import Attempt, Start
 from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.course import BEGINNING, UNTOLD, Course, done_in, last_of, parked_in, told_in, written_up_to
 from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.observer import Observer
@@ -34,76 +34,11 @@ from ec_agent.rollouts.writes import joined, set_anew
 from ec_agent.support.plans import Plan, Step, call, hook
 
 
-class Course(TypedDict):
-    """How far a question has come, and what it does next.
-
-    Attributes:
-        round: number of the present round, from 0.
-        next: the next step. ``"round"``: run n rollouts, with the answers if they go on from an interrupt;
-            ``"resume"``: let the winner alone go on, with the answers; ``"act"``: carry out the winner's action;
-            ``"ask"``: ask people, then act with their answers; ``"pause"``: wait until the run is resumed; ``"end"``.
-        thread: the thread on which the rollout is parked that goes on; ``None`` to start from the agent's input.
-        answers: answers to the interrupts at which that rollout stopped, by the interrupts' ids.
-        asking: the interrupts that people are being asked, of the winner or of its tools, as in its record.
-        earlier: the answers to earlier interrupts of the tools, in their order.
-        after: the step after a pause.
-    """
-
-    round: int
-    next: str
-    thread: str | None
-    answers: dict[str, Any] | None
-    asking: list[list[Any]] | None
-    earlier: NotRequired[list[dict[str, Any]]]
-    after: NotRequired[str]
-
-
-BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": None, "asking": None}
-
-
-def last_of(state: Mapping[str, Any]) -> Record:
-    """Return the winner's latest record."""
-    if state["last"] is not None:
-        last: Record = state["last"]
-        return last
-    won = state["selection"]["winner"]
-    record: Record = next(record for record in state["records"] if record["index"] == won)
-    return record
-
-
-def written_up_to(state: Mapping[str, Any]) -> list[list[list[Any]]]:
-    """Return the winners' writes of all rounds so far, one list per round."""
-    last = last_of(state)
-    return [*([] if last["end"].get("whole") else state["written"]), last["writes"]]
-
-
 def needs_acting(question: Question, state: Mapping[str, Any]) -> bool:
     """Whether anything has to be done after the choice: an action, a question to people, store writes, a promotion."""
     last = last_of(state)
     acts = last["end"]["kind"] == "interrupt" or (last["end"]["kind"] == "commit" and question.executes)
     return acts or bool(last["store"]) or (question.options.promote is not None and not question.within)
-
-
-def done_in(state: Mapping[str, Any]) -> list[Done]:
-    """Return the calls carried out so far. Checkpoints of earlier versions do not have the entry."""
-    done: list[Done] | None = state.get("done")
-    return done or []
-
-
-def told_in(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what people answered, by the ids of the rollout's own interrupts."""
-    return dict(state.get("told") or [])
-
-
-UNTOLD: dict[str, Any] = {"told": Overwrite([])}
-
-
-def parked_in(state: Mapping[str, Any]) -> set[str]:
-    """Return the threads on which rollouts of this question are parked."""
-    ends = [record["end"] for record in (*state["records"], *([state["last"]] if state["last"] is not None else []))]
-    kept = [end.get(what) for end in ends for what in ("thread", "memory")]
-    threads = [state["course"]["thread"], *state["spent"], *kept]
-    return {str(thread) for thread in threads if thread}
 
 
 def act(question: Question, state: Mapping[str, Any], config: RunnableConfig) -> Plan[dict[str, Any]]:
@@ -142,25 +77,43 @@ def act(question: Question, state: Mapping[str, Any], config: RunnableConfig) ->
     carried: Record | None = None
     commits: list[dict[str, Any]] = []
     if last["end"]["kind"] == "commit" and question.executes:
-        start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
-        start["anew"] = set_anew(chain(*written_up_to(state)))
-        if course["answers"] is not None:
-            start["answers"], start["earlier"] = course["answers"], course.get("earlier", [])
-        try:
-            carried = yield from _carried_out(question, last, calls, start, config)
-        except CommitError as error:
-            raise _after(error, done_in(state)) from error.__cause__
+        carried = yield from _commit(question, state, calls, config)
         if carried["end"]["kind"] == "interrupt":
-            if not question.can_wait(last["index"]):
-                raise _after(CommitError(_CANNOT_WAIT), carried["end"].get("done", []))
             return {"course": {**course, "next": "ask", "asking": carried["end"]["interrupts"]}}
-        undone = {each["id"] for each in carried["end"].get("done", []) if each["key"] is None}
-        done = [each for call_id, each in calls.items() if each.commits and call_id not in undone]
-        commits = [{"tool": each.name, "args": dict(each.args), "key": each.key} for each in done]
+        commits = _committed(carried, calls)
     for record in (last, *([carried] if carried is not None else [])):
         yield from _remember(question, record)
     yield from _promote(question, last["index"], course["round"], config)
     return (yield from _onward(question, state, carried, commits))
+
+
+def _commit(
+    question: Question, state: Mapping[str, Any], calls: dict[str, Planned], config: RunnableConfig
+) -> Plan[Record]:
+    """Carry the winner's calls out, and return the record of that.
+
+    Raises:
+        CommitError: an action cannot be carried out, or its tool asks a person and the rollout cannot wait.
+    """
+    last, course = last_of(state), state["course"]
+    start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
+    start["anew"] = set_anew(chain(*written_up_to(state)))
+    if course["answers"] is not None:
+        start["answers"], start["earlier"] = course["answers"], course.get("earlier", [])
+    try:
+        carried = yield from _carried_out(question, last, calls, start, config)
+    except CommitError as error:
+        raise _after(error, done_in(state)) from error.__cause__
+    if carried["end"]["kind"] == "interrupt" and not question.can_wait(last["index"]):
+        raise _after(CommitError(_CANNOT_WAIT), carried["end"].get("done", []))
+    return carried
+
+
+def _committed(carried: Record, calls: Mapping[str, Planned]) -> list[dict[str, Any]]:
+    """Return the actions that were done, as receipts have them."""
+    undone = {each["id"] for each in carried["end"].get("done", []) if each["key"] is None}
+    done = [each for call_id, each in calls.items() if each.commits and call_id not in undone]
+    return [{"tool": each.name, "args": dict(each.args), "key": each.key} for each in done]
 
 
 def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, answers: Any = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ec_agent.insides.executors import Executors, RolloutLeft, wake
 from ec_agent.rollouts.record import End, Record, Stopped, was_cancelled
 from ec_agent.selectors import Candidate
 from ec_agent.stopping import More, Stop, StoppingPlan
-from ec_agent.stopping.asking import ask
+from ec_agent.stopping.asking import ask, can_tell
 from ec_agent.support.plans import Step
 
 Clock = tuple[asyncio.AbstractEventLoop, asyncio.Timeout]
@@ -188,8 +188,7 @@ class Watch:
         running = len(self._under_way)
         left = max(self._n - len(self._over) - running, 0)
         candidates = self._read(self._over.values())
-        ended = any(candidate.error is None for candidate in candidates)
-        if self.failure is not None or not ended or not running + left:
+        if self.failure is not None or not can_tell(candidates, running + left):
             return None
         try:
             answer = decided(self._plan, candidates, running, left, self._quorum)

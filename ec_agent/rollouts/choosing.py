@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, NoReturn
+from typing import Any
 
 from ec_agent.capture.no_logprobs import ASK_BY_NAME, ASK_FOR_LOGPROBS, COUNT_ANSWERS, NOT_FROM_CACHE, OR_PLACEHOLDERS
 from ec_agent.commits.undeclared import ran_in, repeated, said_of
@@ -110,9 +110,7 @@ def choose(
     notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
     if not ranking.order:
         notes.append(_note_none_ranked(candidates, records, ranking, options, may_raise=among is None))
-    scored = len(ranking.order) if among is None else sum(candidate.eligible for candidate in candidates)
-    if options.limits.quorum is not None and scored < options.limits.quorum:
-        _raise_no_quorum(candidates, records, ranking, options.limits.quorum)
+    _check_quorum(candidates, records, ranking, options.limits.quorum, among)
     same = identical_to({record["index"]: record["fingerprint"] for record in records})
     notes += identical_note(records, same)
     undeclared = repeated(ran_in(every))
@@ -120,10 +118,7 @@ def choose(
     return Selection(
         winner=taken(ranking, ended, among),
         order=tuple(ranking.order),
-        candidates=tuple(
-            receipt_of(candidate, ranking, leading(options.selector.signals) or ENTROPY, **_ran(record, same[place]))
-            for place, (candidate, record) in enumerate(zip(candidates, records, strict=True))
-        ),
+        candidates=_lines(candidates, records, ranking, same, leading(options.selector.signals) or ENTROPY),
         margin=margin_of(ranking),
         selector=options.selector.name,
         config=options.config,
@@ -134,6 +129,18 @@ def choose(
         **_counts(every, n),
         stopped=None if stop is None else stop.reason,
     )
+
+
+def _lines(
+    candidates: Sequence[Candidate],
+    records: Sequence[Record],
+    ranking: Ranking,
+    same: Sequence[int | None],
+    signal: str,
+) -> tuple[CandidateReceipt, ...]:
+    """Make the receipt's line of each candidate; ``same`` tells which earlier rollout each of them repeats."""
+    each = zip(candidates, records, same, strict=True)
+    return tuple(receipt_of(candidate, ranking, signal, **_ran(record, earlier)) for candidate, record, earlier in each)
 
 
 def _note_none_ranked(
@@ -253,9 +260,16 @@ def _raise_all_failed(candidates: Sequence[Candidate], errors: Mapping[int, Exce
     raise error from (ExceptionGroup("causes", [errors[index] for index in sorted(errors)]) if errors else None)
 
 
-def _raise_no_quorum(
-    candidates: Sequence[Candidate], records: Sequence[Record], ranking: Ranking, quorum: int
-) -> NoReturn:
+def _check_quorum(
+    candidates: Sequence[Candidate],
+    records: Sequence[Record],
+    ranking: Ranking,
+    quorum: int | None,
+    among: Sequence[int] | None,
+) -> None:
+    scored = len(ranking.order) if among is None else sum(candidate.eligible for candidate in candidates)
+    if quorum is None or scored >= quorum:
+        return
     reasons = {c.index: c.error or c.unscored or ranking.reasons.get(c.index, "not ranked") for c in candidates}
     causes = "\n".join(f"  rollout {i}: {why}" for i, why in reasons.items() if i not in ranking.order)
     raise QuorumError(

@@ -23,12 +23,13 @@ from ec_agent.insides.executors import uninterrupted
 from ec_agent.insides.langgraph import outer_channels
 from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.numbers.trajectory import Trajectory
-from ec_agent.rollouts.acting import BEGINNING, Course, act, done_in, needs_acting
+from ec_agent.rollouts.acting import act, needs_acting
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.asking_selectors import select
 from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.certainty import with_probability
 from ec_agent.rollouts.choosing import outputs_of
+from ec_agent.rollouts.course import BEGINNING, Course, done_in
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.question import Question

@@ -37,9 +37,9 @@ from ec_agent.insides.langgraph import (
     unsaved,
 )
 from ec_agent.numbers.call_fields import unpack_calls
-from ec_agent.rollouts.acting import last_of, parked_in, written_up_to
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
+from ec_agent.rollouts.course import last_of, parked_in, written_up_to
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, fan_out_graph, from_its_start
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory

@@ -97,6 +97,11 @@ def ask(plan: StoppingPlan, candidates: Iterable[Candidate], running: int, left:
     return answer
 
 
+def can_tell(candidates: Iterable[Candidate], coming: int) -> bool:
+    """Whether it is time to ask a plan whose rollouts all started at once: one has ended, and others are to come."""
+    return coming > 0 and any(candidate.error is None for candidate in candidates)
+
+
 def rank(selector: Selector, candidates: Sequence[Candidate], among: Sequence[int] | None) -> Ranking:
     """Rank the candidates when only some of them may win.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ec_agent.errors import ConfigError
 from ec_agent.selectors.base import Candidate, Selector, candidates_of
 from ec_agent.selectors.registry import check_selector
-from ec_agent.stopping.asking import ask, check_plan, rank, taken
+from ec_agent.stopping.asking import ask, can_tell, check_plan, rank, taken
 from ec_agent.stopping.base import More, Stop, StoppingPlan
 from ec_agent.support.checks import flag
 
@@ -121,7 +121,7 @@ def _at_once(order: Sequence[Candidate], plan: StoppingPlan) -> Run:
         run.over = [candidate for candidate, length in zip(order, lengths, strict=True) if length <= now]
         run.tokens, run.length = sum(min(length, now) for length in lengths), now
         running = len(order) - len(run.over)
-        if running and any(candidate.error is None for candidate in run.over):
+        if can_tell(run.over, running):
             said = ask(plan, run.over, running, 0)
             if isinstance(said, Stop):
                 run.stop = said

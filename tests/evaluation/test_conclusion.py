@@ -33,7 +33,7 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             0.091,
             ("it is long",),
             "no difference found",
-            "s: no difference to Pass@1 found, +0.123 [+0.05, +0.20] (corrected p = 0.050, 7 selectors compared); "
+            "s: no difference from Pass@1 found, +0.123 [+0.05, +0.20] (corrected p = 0.050, 7 selectors compared); "
             "the interval leaves out 0, but it is made for one selector alone: among 7 selectors some have such an "
             "interval by chance, and the corrected p allows for that; smallest detectable 0.09, and a smaller "
             "one may exist.",
@@ -53,8 +53,8 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             None,
             (),
             "no difference found",
-            "s: no difference to Pass@1 found, +0.000 [-0.20, +0.20] (corrected p = 1.000, 7 selectors compared); with "
-            "5 tasks like these no difference can be found, however large.",
+            "s: no difference from Pass@1 found, +0.000 [-0.20, +0.20] (corrected p = 1.000, 7 selectors compared); "
+            "with 5 tasks like these no difference can be found, however large.",
         ),
         (
             Estimate(0.5, None, None, 20),
@@ -79,7 +79,7 @@ UP, DOWN = Estimate(0.1234, 0.05, 0.2, 100), Estimate(-0.1, -0.2, -0.01, 100)
             None,
             (),
             "cannot be told",
-            "s: cannot be told from 9 tasks: the difference to Pass@1 is +0.000 on each of them.",
+            "s: cannot be told from 9 tasks: the difference from Pass@1 is +0.000 on each of them.",
         ),
     ],
 )

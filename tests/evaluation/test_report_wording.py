@@ -43,7 +43,7 @@ def test_no_difference_found_comes_with_what_could_have_been_found():
     report = small(tasks)
     (row,) = report.summary.selectors
     text = said(wording.conclusions(report))
-    assert "No difference to Pass@1 found: mean_logprob." in text
+    assert "No difference from Pass@1 found: mean_logprob." in text
     assert f"A true difference of {row.detectable:.2f} is found in four of five runs with 7 tasks" in text
     assert "is as good, or as bad, as Pass@1" in said(wording.cautions(report))
 
@@ -69,7 +69,7 @@ def test_confounded_is_said_and_what_it_leaves_open():
 def test_so_few_tasks_that_nothing_could_be_found():
     report = small([task(f"t{place}", [-1.0, -2.0], right) for place, right in enumerate([[1, 0], [1, 0], [0, 1]])])
     text = said(wording.conclusions(report))
-    assert "No difference to Pass@1 found: mean_logprob. With 3 tasks like these no difference can be found" in text
+    assert "No difference from Pass@1 found: mean_logprob. With 3 tasks like these no difference can be found" in text
     assert "four of five" not in text
 
 

@@ -13,7 +13,7 @@ from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.statistics.plan_comparison import ALL, share
 from ec_agent.evaluation.statistics.plan_replays import Replayer
-from ec_agent.evaluation.tuning import dealt
+from ec_agent.evaluation.tuning import drawn_folds
 from ec_agent.evaluation.tuning_stops import plan_grid, tune_stop
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.selectors import DeepConfTail, MajorityVote
@@ -64,7 +64,7 @@ def test_the_outer_estimate_equals_a_slow_restatement():
     replayer = Replayer(results, MajorityVote(), seed=3)
     played = [replayer.play(plan) for plan in (None, *plans)]
     lost, taken = [], []
-    for test in dealt(20, 4, 2, np.random.default_rng(3)):
+    for test in drawn_folds(20, 4, 2, np.random.default_rng(3)):
         train = [task for task in range(20) if task not in test]
         may = [
             each for each in played if each.accuracy[train].mean() - played[0].accuracy[train].mean() >= -0.005 - 1e-12

@@ -61,7 +61,7 @@ def forest(summary: Summary) -> Figure:
     said = "; ".join(f"{row.name} {interval(row.difference, signed=True)}" for row in rows)
     return Figure(
         "forest",
-        "Difference to Pass@1",
+        "Difference from Pass@1",
         drawn("forest", (WIDTH, 1.4 + ROW * len(rows)), draw),
         f"Forest plot of accuracy minus Pass@1, one row a selector. {said}.",
         "Right of the line a selector picks better than a random rollout. The intervals are not corrected for the "
@@ -93,7 +93,7 @@ def n_curves(summary: Summary) -> Figure | None:
         f"One small plot a selector: its accuracy from 1 to {summary.n} rollouts between Pass@1, "
         f"{number(summary.pass_1.value)} throughout, and the oracle, which rises to {number(summary.pass_at_k[-1])}. "
         f"From 1 to {summary.n} rollouts: {said}.",
-        "Solid: the selector, with the interval of its difference to Pass@1 as a band. Dashed: Pass@1. Dotted: the "
+        "Solid: the selector, with the interval of its difference from Pass@1 as a band. Dashed: Pass@1. Dotted: the "
         "oracle. Fewer rollouts are sub-sampled from those stored. A curve that falls gets worse the more there is to "
         "choose from.",
     )

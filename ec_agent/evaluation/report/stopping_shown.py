@@ -145,7 +145,7 @@ def tokens_and_accuracy(rows: Sequence[StopRow], summary: Summary) -> Figure | N
         "\n".join(plots),
         f"Accuracy against the share of the tokens, a plot a selector and a mark a plan. {said}.",
         "Further left is cheaper, further up is better. A mark above the line does better than as many tokens spent on "
-        "fewer rollouts. Its upright bar is the interval of the difference to all N (the dashed line), its level one "
+        "fewer rollouts. Its upright bar is the interval of the difference from all N (the dashed line), its level one "
         "that of the tokens.",
     )
 

@@ -159,7 +159,7 @@ def conclusions(report: EvaluationReport) -> list[str]:
             "numbers say. But the cause may be lengths or duplicates; that it is what the selector reads is not shown."
         )
     if found := _of_kind(rows, "no difference found"):
-        said.append(f"No difference to Pass@1 found: {_names(found)}.{_beside_zero(report)}{_detectable(found)}")
+        said.append(f"No difference from Pass@1 found: {_names(found)}.{_beside_zero(report)}{_detectable(found)}")
     if found := _of_kind(rows, "cannot be told"):
         said.append(f"Cannot be told from {many(len(report.summary.tasks), 'task')}: {_names(found)}.")
     said.append(room(report))

@@ -63,7 +63,9 @@ def verdict(
     tested = f"corrected p {_p(corrected_p)}, {_count(comparisons, 'selector')} compared"
     if corrected_p >= LEVEL:
         more = f"{_beside_zero(difference, comparisons)}; {_detectable(detectable, difference.tasks)}"
-        return Conclusion("no difference found", f"{name}: no difference to Pass@1 found, {numbers} ({tested}){more}.")
+        return Conclusion(
+            "no difference found", f"{name}: no difference from Pass@1 found, {numbers} ({tested}){more}."
+        )
     kind: Kind = "better" if difference.value > 0 else "worse"
     if suspicions:
         why = f"but confounded, so what it reads may not be the cause: {'; '.join(suspicions)}"
@@ -97,7 +99,7 @@ def _detectable(size: float | None, tasks: int) -> str:
 def _why(difference: Estimate) -> str:
     if difference.tasks < 2:
         return ""
-    return f": the difference to Pass@1 is {difference.value:+.3f} on each of them"
+    return f": the difference from Pass@1 is {difference.value:+.3f} on each of them"
 
 
 def _count(number: int, noun: str) -> str:

@@ -166,9 +166,7 @@ def summarise(
     resampling = resampling_of(resampling)
     results = several("results", results, TaskResult, "a list of results, as load_results(path) has them")
     _check(results)
-    for name, given in (("selectors", selectors), ("panel", panel)):
-        for selector in mapping(name, given, "a dict from names to selectors").values():
-            check_selector(selector, f"a value of {name}")
+    _check_selectors(selectors=selectors, panel=panel)
     pass_1 = np.array([result.correct.mean() for result in results])
     rows = [_Row(name, selector, results, pass_1, resampling) for name, selector in selectors.items()]
     beside = [_Row(name, selector, results, pass_1, resampling) for name, selector in panel.items()]
@@ -177,9 +175,7 @@ def summarise(
     corrected = {row.name: p for group, p in zip(groups, once, strict=True) for row in group}
     panel_differences = {row.name: row.difference for row in beside}
     smallest = min(len(result.candidates) for result in results)
-    with_greedy = [
-        (result.greedy, mean) for result, mean in zip(results, pass_1, strict=True) if result.greedy is not None
-    ]
+    with_greedy = [(each.greedy, mean) for each, mean in zip(results, pass_1, strict=True) if each.greedy is not None]
     return Summary(
         tasks=tuple(result.task for result in results),
         by_task=tuple(pass_1.tolist()),
@@ -199,6 +195,12 @@ def summarise(
         alike=tuple(tuple(row.name for row in group) for group in groups if len(group) > 1),
         resampling=resampling,
     )
+
+
+def _check_selectors(**given: Mapping[str, Selector]) -> None:
+    for name, selectors in given.items():
+        for selector in mapping(name, selectors, "a dict from names to selectors").values():
+            check_selector(selector, f"a value of {name}")
 
 
 class _Row:
