@@ -55,7 +55,7 @@ class _Watched:
         body = options.json_data if isinstance(options.json_data, dict) else {}
         self._body = {**body, **(options.extra_json or {})}
         prompts = self._body.get("prompt")
-        above = open_call() or recorder.waiting([prompts] if isinstance(prompts, str) else listed(prompts))
+        above = open_call() or recorder.call_list.waiting([prompts] if isinstance(prompts, str) else listed(prompts))
         if above is not None and above.speaking:
             above = None  # that run already has its request, so this one is made by the reader of its stream
         self.recorder = recorder

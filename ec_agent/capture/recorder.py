@@ -7,7 +7,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -17,13 +16,14 @@ from uuid import UUID
 import numpy as np
 from langchain_core.messages import AIMessage
 
+from ec_agent.capture.call_list import CallList
 from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predicate
 from ec_agent.capture.guard import Guard
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.known_answers import Answer
 from ec_agent.capture.listeners import CallsTold, Came
 from ec_agent.capture.no_logprobs import missing
-from ec_agent.capture.open_calls import OVER, Batch, OpenCall, call_waiting_for, current_call, facts_of, open_call
+from ec_agent.capture.open_calls import OVER, Batch, OpenCall, current_call, facts_of, open_call
 from ec_agent.capture.request_params import RequestSettings, asked_of
 from ec_agent.capture.shapes import Payload, call_of, pick
 from ec_agent.capture.tool_log import ToolLog
@@ -47,6 +47,7 @@ class Recorder:
         tool_calls: number of tools executed.
         remotes: how often a remote graph was called.
         within: number of calls that nested questions started, even if they did not end.
+        call_list: the LLM calls so far, open and closed ones.
         tools: the tools executed, with their places among the calls.
         lead: starts other rollouts when the first answer of this one begins to come.
         told: gets reports about calls and tools until the rollout is over, or ``None``.
@@ -92,7 +93,7 @@ class Recorder:
         self._kept = kept or Kept()
         self.tools = ToolLog(self._kept.text)
         self._raise_on_missing = raise_on_missing
-        self._calls: list[OpenCall] = []
+        self.call_list = CallList()
         self._lock = threading.Lock()
 
     def begin(
@@ -137,18 +138,12 @@ class Recorder:
 
         A call that is not ``counted`` (of a rollout that lost in a nested question) counts in none of them.
         """
-        with self._lock:
-            self._calls.append(call)
+        self.call_list.append(call)
         for other in () if call.of else listening.get():
             counts = counted and other._counts(call.info)
             twin = OpenCall(other, call.info, counts, call.sequence, call.started, of=call)
             call.twins.append(twin)
             other._enter(twin)
-
-    def waiting(self, prompts: Sequence[Any]) -> OpenCall | None:
-        """Return the open call of a completion model that waits for the answers to these prompts, or ``None``."""
-        with self._lock:
-            return call_waiting_for(prompts, self._calls)
 
     def check(self) -> None:
         """Ask the guard whether a call may be made.
@@ -266,17 +261,11 @@ class Recorder:
             place: the call's sequence number (``OpenCall.sequence``), which orders calls by their start.
             choice: the index of the answer.
         """
-        with self._lock:
-            calls = [call.source for call in self._calls if call.sequence == place]
-        for call in calls:
+        for call in self.call_list.sources(place):
             if call.several is not None and call.done is not None and choice != call.choice:
                 call.several = pick(call.several, choice)
                 call.done = call.recorder._numbers(call, call.several, call.done.ended)
             call.choice = choice
-
-    def brought_several(self) -> bool:
-        """Tell whether a call brought several answers."""
-        return any(call.source.several is not None for call in self._calls)
 
     def adopt(self, calls: Sequence[Call], *, counted: bool = True) -> None:
         """Add the finished calls of a rollout of a nested question. The guard was asked when they were made.
@@ -316,19 +305,8 @@ class Recorder:
         """Return a place in the order in which calls start: after all calls so far, and before all later ones."""
         return next(_sequence)
 
-    def answers(self) -> list[tuple[float, Answer]]:
-        """Return what identifies the answers that came so far, complete or not, each with the place of its call."""
-        with self._lock:
-            calls = [call.source for call in self._calls]
-        for call in calls:
-            if not call.closed:
-                with suppress(Exception):  # as in ``_read``: an error of our reading must not end the user's run
-                    call.read(None)
-        return [(call.sequence, answer) for call in calls for answer in call.answers]
-
     def _seen(self) -> list[tuple[OpenCall, Call]]:
-        with self._lock:
-            calls = sorted(self._calls, key=lambda call: call.sequence)
+        calls = sorted(self.call_list.so_far(), key=lambda call: call.sequence)
         # A call that is still open is streaming, was cancelled, or is not read any more. What came counts.
         read = [(c, s.done if (s := c.source).closed else s.recorder._read(s, None)) for c in calls]
         return [(call, done) for call, done in read if done is not None]
@@ -367,8 +345,7 @@ class Recorder:
         """
         self.guard = self.told = None
         self.asking.clear()
-        with self._lock:
-            self._calls.clear()
+        self.call_list.clear()
         self.known.clear()
 
     def every_call(self) -> list[Call]:
@@ -388,20 +365,9 @@ class Recorder:
                 each.tool_calls += 1
             each.tools.start(run, sequence, name, arguments)
 
-    def asked_in(self, namespace: str, within: bool = False) -> bool:
-        """Tell whether the graph task of a checkpoint namespace called a model; with ``within``, also its subgraphs."""
-        with self._lock:
-            spaces = [str(call.info.metadata.get("langgraph_checkpoint_ns")) for call in self._calls]
-        return any(space == namespace or (within and space.startswith(f"{namespace}|")) for space in spaces)
-
     def started_calls(self) -> int:
         """Return how many calls have started so far, including those of nested questions."""
-        return len(self._calls) + self.within
-
-    def places(self) -> list[float]:
-        """Return the places of the calls that count, in the order in which calls started."""
-        with self._lock:
-            return sorted(call.sequence for call in self._calls if call.counted)
+        return len(self.call_list.so_far()) + self.within
 
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("ec_agent_recorder", default=None)

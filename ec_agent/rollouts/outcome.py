@@ -122,7 +122,7 @@ def _end(attempt: Attempt) -> End:
         again = (
             not question.agent.is_function
             and not attempt.log.caught
-            and not attempt.recorder.asked_in(*_step(attempt, proposal.task))
+            and not attempt.recorder.call_list.asked_in(*_step(attempt, proposal.task))
         )
         end: End = {
             "kind": "commit",

@@ -119,7 +119,7 @@ class Unheard:
         self._count([_Task(name, (0, ""), since, answers_in(messages), (*messages, *_texts_in(left)))])
 
     def _count(self, tasks: Sequence[_Task]) -> None:
-        if self.recorder.brought_several():
+        if self.recorder.call_list.brought_several():
             self._choose([each for task in tasks for each in task.written])
         new: list[_New] = []
         found: list[tuple[_New | None, float]] = []
@@ -139,7 +139,7 @@ class Unheard:
         if not new:
             return
         since = min(task.since for task in tasks)
-        others = self.recorder.places()
+        others = self.recorder.call_list.places()
         while found:
             waiting = []
             while found and (first := found[0][0]) is not None:
@@ -157,7 +157,11 @@ class Unheard:
 
         What the agent wrote shows it. If it shows nothing, or more than one, the first answer counts.
         """
-        several = [(place, answer) for place, answer in self.recorder.answers() if isinstance(answer, AnswerOfSeveral)]
+        several = [
+            (place, answer)
+            for place, answer in self.recorder.call_list.answers()
+            if isinstance(answer, AnswerOfSeveral)
+        ]
         before = {hash(word) for message in answers_within(self.known) for word in words_of([message])}
         for each in written:
             text = isinstance(each, str)
@@ -183,7 +187,7 @@ class Unheard:
 
     def _known_place(self, each: _New, new: Sequence[_New]) -> float | None:
         answer = each.answer
-        heard = [*self.recorder.answers(), *((place, other.answer) for place, other in self._taken)]
+        heard = [*self.recorder.call_list.answers(), *((place, other.answer) for place, other in self._taken)]
         heard += [(_BEFORE, other.answer) for other in new]
         if (place := next((place for place, other in heard if answer.is_of(other)), None)) is not None:
             self._repeated += any(_may_be_two(each, other) for other in (*new, *(taken for _, taken in self._taken)))
