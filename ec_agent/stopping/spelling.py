@@ -93,8 +93,10 @@ def _waves(spelled: str, whole: str) -> list[int]:
         raise ConfigError(f"the stopping plan {repr_of(whole)} has waves {repr_of(spelled)}; {HOW}") from error
 
 
-def _value(spelled: str) -> float | str:
-    try:
-        return float(spelled)
-    except ValueError:
-        return spelled
+def _value(spelled: str) -> int | float | str:
+    for kind in (int, float):  # a whole number stays one, for settings that are whole numbers
+        try:
+            return kind(spelled)
+        except ValueError:
+            continue
+    return spelled

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
 from ec_agent.errors import ConfigError
 from ec_agent.selectors import DeepConfTail, MeanEntropy, MeanLogprob, NumberAnswer
-from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold, plan_named
+from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold, plan_named, registry, spelling
 from ec_agent.stopping.spelling import plan_in, settings_of, spelled
+from ec_agent.stopping.wave_plan import WavePlan
+from ec_agent.support.checks import checked, number, or_none, whole
 
 SPELLED = {
     "agreement": Agreement(),
@@ -31,12 +36,60 @@ class Own:
         return More(n)
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens(WavePlan):
+    """A plan whose settings are whole numbers, a number that may be whole, and one that may be left out."""
+
+    label: ClassVar[str] = "tokens"
+
+    budget: int
+    share: float = 0.5
+    most: int | None = None
+    waves: Sequence[int] | None = None
+
+    def __post_init__(self):
+        checked(self, "budget", whole)
+        checked(self, "share", number, "a number")
+        checked(self, "most", or_none, whole)
+
+    def seen(self, candidates, running, n):
+        return None
+
+
+@pytest.fixture
+def tokens(monkeypatch):
+    plans = {**registry.PLANS, "tokens": Tokens}
+    monkeypatch.setattr(registry, "PLANS", plans)
+    monkeypatch.setattr(spelling, "PLANS", plans)
+
+
 @pytest.mark.parametrize("text", SPELLED)
 def test_a_plan_and_its_spelling(text):
     assert plan_in(text) == SPELLED[text]
     assert spelled(SPELLED[text]) == text
     settings = json.loads(json.dumps(settings_of(SPELLED[text])))
     assert plan_named(**settings) == SPELLED[text]
+
+
+@pytest.mark.usefixtures("tokens")
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("tokens:budget=20000", Tokens(20000)),
+        ("tokens:budget=20000:share=1:most=3", Tokens(20000, 1.0, 3)),
+        ("tokens:budget=7:share=1e-05", Tokens(7, 1e-05)),
+    ],
+)
+def test_settings_that_are_whole_numbers_are_read_as_such(text, plan):
+    assert plan_in(text) == plan
+    assert spelled(plan_in(text)) == text
+
+
+@pytest.mark.usefixtures("tokens")
+@pytest.mark.parametrize("budget", ["2.5", "20000.0", "1e4", "0"])
+def test_a_setting_that_is_not_the_whole_number_it_should_be_is_refused(budget):
+    with pytest.raises(ConfigError, match=r"budget is .*; give a whole number of at least 1"):
+        plan_in(f"tokens:budget={budget}")
 
 
 def test_waves_by_name_and_spaces_are_read_too():
@@ -55,7 +108,7 @@ def test_waves_by_name_and_spaces_are_read_too():
         ("agreement:4:4", "cannot be read at '4'"),
         ("agreement:=3", "cannot be read at '=3'"),
         ("agreement:threshold=", "cannot be read at 'threshold='"),
-        ("agreement:threshold=2", "threshold is 2.0; give a share above 0"),
+        ("agreement:threshold=2", "threshold is 2; give a share above 0"),
         ("agreement:theta=1", "agreement cannot be made"),
         ("score_threshold", "score_threshold cannot be made"),
         ("score_threshold:threshold=1:selector=best", "unknown selector 'best'"),
