@@ -13,7 +13,7 @@ from langgraph.errors import GraphBubbleUp
 from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.request_params import RequestSettings
 from ec_agent.commits.undeclared import ran_in
-from ec_agent.errors import ConfigError, RolloutError, SelectionError, SelectorError, SelectorWarning
+from ec_agent.errors import ConfigError, RolloutError, SelectorError, SelectorWarning
 from ec_agent.insides.executors import RolloutLeft, executors_here
 from ec_agent.numbers.trajectory import Call
 from ec_agent.rollouts.choosing import candidate_of, choose, outputs_of
@@ -50,15 +50,18 @@ def select(question: Question, every: Sequence[Record], stop: Stop | None) -> Pl
     if not question.within:  # inside a rollout, the outer question reports these tools with its own
         question.notices.hear(ran_in(records))
     with _asking(question) as (recorder, meter):
+        failures: list[Exception] = []
 
         def within(step: Step) -> Step:
-            return bounded(step, meter)
+            return _noting(bounded(step, meter), failures)
 
         candidates = question.candidates(records)
         given = question.errors, question.n, stop
         try:
             selection = yield from choose(records, candidates, question.options, *given, within)
         except Exception as error:
+            if error not in failures:  # no error of the selector's: no rollout can be scored, or a warning is an error
+                raise
             failure = _failure(error, recorder, question.options)
             instead = _instead(failure, question.options, candidates, records)
             options = question.options.chosen_by(instead)
@@ -92,19 +95,37 @@ def _asking(question: Question) -> Iterator[tuple[Recorder, ChoiceMeter]]:
             question.made += recorder.every_call()
 
 
+def _noting(step: Step, failures: list[Exception]) -> Step:
+    """Return the step; it adds the error that it raises, if any, to ``failures``."""
+
+    def sync() -> Any:
+        try:
+            return step.sync()
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    async def wait() -> Any:
+        try:
+            return await step.wait()
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    return Step(sync, wait)
+
+
 def _failure(error: Exception, recorder: Recorder, options: Options) -> Exception:
     """Return what the selector failed with.
 
     Raises:
-        Exception: the error, if it is not a failure of the selector: no winner can be chosen, an argument is wrong, or
-            the run around has ended. Also if the selector does not say what shall happen if it fails.
+        Exception: the error, if the run around has ended, or if nothing is to choose in place of the selector and an
+            argument is wrong. Also if the selector does not say what shall happen if it fails.
     """
-    if isinstance(error, ConfigError | GraphBubbleUp):
+    on_failure, failure = getattr(options.selector, "on_failure", None), recorder.failure or error
+    if isinstance(error, GraphBubbleUp) or (isinstance(error, ConfigError) and on_failure in (None, RAISE)):
         raise error
-    if isinstance(error, SelectionError) and not isinstance(error, SelectorError):
-        raise error
-    failure = recorder.failure or error
-    if getattr(options.selector, "on_failure", None) is None and not isinstance(failure, RolloutError | SelectorError):
+    if on_failure is None and not isinstance(failure, RolloutError | SelectorError):
         raise error
     return failure
 

@@ -237,7 +237,7 @@ def _enough(question: Question, state: FanOutState) -> tuple[Sequence[int], Stop
     except Exception as error:
         hint = "With a checkpointer, graph.invoke(None, config) goes on with these rollouts once the plan is corrected"
         raise StoppingError(f"{error}. {hint}", question.candidates(records), outputs_of(records)) from error
-    for record in records if due else ():
+    for record in records:  # the budget holds for further rollouts, and for a selector that asks a model
         if record["index"] not in question.ran:
             thread = question.thread(state["course"]["round"], record["index"])
             question.budget.recall(thread, record["usage"].get("generated_tokens", 0))

@@ -141,7 +141,7 @@ class Node:
         except (CommitUncertain, GraphInterrupt):
             question.keep()  # the run may be resumed, with these environments
             raise
-        except (RolloutLeft, RunLeft, asyncio.CancelledError):
+        except (SelectionError, RolloutLeft, RunLeft, asyncio.CancelledError):
             if (around := current_recorder.get()) is not None:
                 around.adopt(question.made, counted=False)
             raise

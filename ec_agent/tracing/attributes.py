@@ -70,8 +70,9 @@ _PROVIDERS = {
 
 _NOT_OF_CANDIDATE = ("index", "seconds", "error")
 """Columns of the receipt that are left out of a rollout's span: it has them in another form, or they are content."""
-_NOT_OF_SELECTION = ("selector", "planned")
-"""Columns of the receipt that the question's spans have under names of their own."""
+_NOT_OF_SELECTION = ("selector", "planned", "failed_selector")
+"""Columns of the receipt that the question's spans have under names of their own. What a selector failed with may be
+content."""
 
 
 def present(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,6 +140,7 @@ def selection(receipt: Mapping[str, Any]) -> dict[str, Any]:
             SELECTOR: receipt["selector"],
             N: receipt["planned"],
             **{f"ec_agent.selection.{name}": value for name, value in _plain(receipt, _NOT_OF_SELECTION).items()},
+            "ec_agent.selection.fell_back": True if receipt["failed_selector"] is not None else None,
             "ec_agent.selection.order": list(receipt["order"]),
             "ec_agent.selection.waves": list(receipt["waves"]),
             "ec_agent.selection.score": winner["score"],

@@ -4,101 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
-from typing import Any
 
 import kit
 import pytest
+from askers import ASKED, FORMS, LAST, Asking, AsyncOnly, SyncOnly, judge
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ec_agent import Limits, Ranking, Selection, SelectorError, SelectorWarning, Stop, best_of_n, record_calls
-from ec_agent.errors import ConfigError, QuorumError
+from ec_agent import (
+    AllRolloutsFailedError,
+    Limits,
+    Selection,
+    SelectorError,
+    SelectorWarning,
+    Stop,
+    best_of_n,
+    record_calls,
+)
+from ec_agent.errors import ConfigError, IdenticalRolloutsWarning, QuorumError, SelectionError
 from ec_agent.selectors import LowestCentroid, MajorityVote
 from ec_agent.stopping import More
 from ec_agent.testing import Reply, ScriptedChatModel
-
-ASKED = {"messages": [("user", "go")]}
-LAST = 2  # the rollout that a judge prefers, where nothing else is said; the lowest centroid is rollout 1
-
-
-def judge(tokens=5, **reply):
-    return ScriptedChatModel(lambda messages, index: Reply("fine", entropies=[0.1] * tokens, **reply))
-
-
-def best_last(candidates):
-    order = tuple(sorted((c.index for c in candidates), reverse=True))
-    return Ranking(order, {index: float(index) for index in order}, {})
-
-
-@dataclass
-class Asking:
-    """Asks its model once a candidate, in an async run without blocking."""
-
-    model: Any
-    on_failure: Any = "raise"
-    name: str = "asking"
-    signals: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        self.seen, self.forms = [], []
-
-    def _ranked(self, candidates, form):
-        self.seen.append([candidate.index for candidate in candidates])
-        self.forms.append(form)
-        return best_last(candidates)
-
-    def select(self, candidates):
-        for candidate in candidates:
-            self.model.invoke(f"{candidate.question['messages'][0].text}: {candidate.final_action.text}?")
-        return self._ranked(candidates, "sync")
-
-    async def aselect(self, candidates):
-        await asyncio.gather(*(self.model.ainvoke(str(candidate.final_action.text)) for candidate in candidates))
-        return self._ranked(candidates, "async")
-
-
-class AsyncOnly:
-    name, signals = "async only", ()
-
-    def __init__(self, model):
-        self.model, self.threads = model, []
-
-    async def aselect(self, candidates):
-        self.threads.append(threading.get_ident())
-        await self.model.ainvoke("which?")
-        return best_last(candidates)
-
-
-class Coroutine(AsyncOnly):
-    """The same under the name of the sync form."""
-
-    aselect = None
-
-    async def select(self, candidates):
-        return await AsyncOnly.aselect(self, candidates)
-
-
-class Awaitable(AsyncOnly):
-    """A plain function that returns something to be awaited."""
-
-    aselect = None
-
-    def select(self, candidates):
-        return AsyncOnly.aselect(self, candidates)
-
-
-class SyncOnly(AsyncOnly):
-    """Blocks while it asks."""
-
-    aselect = None
-
-    def select(self, candidates):
-        self.threads.append(threading.get_ident())
-        self.model.invoke("which?")
-        return best_last(candidates)
-
-
-FORMS = [Asking, AsyncOnly, Coroutine, Awaitable, SyncOnly]
 
 
 def three(**options):
@@ -234,6 +159,23 @@ def test_where_nobody_else_is_to_choose_the_error_has_the_rollouts(run, kind):
     assert [candidate.final_action.text for candidate in caught.value.candidates] == [f"answer {i}" for i in range(3)]
     assert len(caught.value.outputs) == 3
     assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("on_failure", ["raise", "first"])
+def test_what_is_no_failure_of_the_selector_is_raised_as_ever(run, on_failure):
+    same = kit.chat(ScriptedChatModel([[Reply("same", entropies=kit.peak(3))]]))
+    with pytest.raises(IdenticalRolloutsWarning):  # warnings are errors in these tests
+        run.run(best_of_n(same, n=2, selector=Asking(judge(), on_failure)), ASKED)
+    failed = kit.chat(ScriptedChatModel([[Reply(error=OSError("down"))]]))
+    with pytest.raises(AllRolloutsFailedError):
+        run.run(best_of_n(failed, n=2, selector=Asking(judge(), on_failure)), ASKED)
+
+
+@pytest.mark.parametrize("error", [SelectionError("nested"), ConfigError("wrong; mend it"), KeyError("x")], ids=repr)
+def test_whatever_it_fails_with_another_chooses_as_told(run, error):
+    with pytest.warns(SelectorWarning, match=type(error).__name__):
+        told = run.run(three(selector=failing(Asking, "first", error)), ASKED).selection
+    assert told.selector == "first"
 
 
 def test_a_selector_that_says_nothing_of_failing_fails_as_ever(run):

@@ -23,10 +23,12 @@ from ec_agent import (
     Limits,
     MissingLogprobsError,
     Ranking,
+    SelectorWarning,
     TokenLimitError,
     best_of_n,
     record_calls,
 )
+from ec_agent.judges import Pairwise
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.tracing import instrument
@@ -274,6 +276,23 @@ def test_a_judge_in_the_selector_is_beneath_the_choice(spans, ask):
     told = result.selection
     assert (told.candidates[0].calls, told.usage["generated_tokens"], told.selector_usage["calls"]) == (1, 25, 1)
     assert spans().one("ec_agent.select").attributes["ec_agent.selector_usage.generated_tokens"] == 5
+
+
+@pytest.mark.parametrize("client", ["ChatOpenAI", "OpenAI"])
+def test_the_calls_of_a_ready_judge_are_beneath_the_choice(spans, server, client):
+    if client == "OpenAI":
+        judge = Pairwise(Client(base_url=server.url, api_key="k"), model_name=MODEL, on_failure="first")
+    else:
+        judge = Pairwise(ChatOpenAI(base_url=server.url, api_key="k", model=MODEL), on_failure="first")
+    agent = clerk([Reply("a", entropies=peak(1))], [Reply("b", entropies=peak(1))])
+    with pytest.warns(SelectorWarning):
+        best_of_n(agent, n=2, selector=judge).run(ASKED)
+    choice = spans().one("ec_agent.select")
+    calls = spans().under(choice)
+    assert [call.name for call in calls] == [f"chat {MODEL}"] * 2
+    assert choice.attributes["ec_agent.selector_usage.calls"] == 2
+    assert choice.attributes["ec_agent.selection.fell_back"] is True
+    assert "private" not in spans().text()
 
 
 def test_a_judge_that_fails_ends_its_span(spans):
