@@ -51,11 +51,13 @@ def is_factory(agent: Any) -> bool:
 
 
 def agent_for(task: Task, agent: Any) -> Any:
-    """The agent under test for this task.
+    """The agent under test for this task; a list of them, where there are several.
 
     Raises:
         EvaluationError: the factory failed.
     """
+    if isinstance(agent, list | tuple):
+        return [agent_for(task, each) for each in agent]
     if not is_factory(agent):
         return agent
     try:
@@ -74,7 +76,7 @@ async def run_rollout(
 
     Args:
         task: what is asked.
-        agent: anything that ``best_of_n`` takes.
+        agent: anything that ``best_of_n`` takes. Of a list, the rollout's number says which agent it runs.
         key: which rollout of the task.
         settings: how.
         on_event: is told of its progress, if given.
@@ -137,7 +139,7 @@ async def _run(
     started, clock = time.time(), time.perf_counter()
     try:
         node = best_of_n(
-            standing_alone(agent),
+            standing_alone(agent[key.number % len(agent)] if isinstance(agent, list | tuple) else agent),
             n=1,
             selector=KeepEverything(),
             keep_text=True,

@@ -15,12 +15,13 @@ from langchain_core.runnables import Runnable
 from ec_agent.commits.undeclared import Notices, SummedQuestions, reported_to
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
 from ec_agent.evaluation.agent_identity import CHANGED, SAID, differences, refuse_another
-from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
+from ec_agent.evaluation.one_rollout import OnEvent, agent_for, is_factory, run_rollout, standing_alone
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.schedule import Schedule
 from ec_agent.evaluation.task_texts import asked_of
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
+from ec_agent.rollouts.several_agents import check_several
 from ec_agent.support.checks import flag, function, instance, json_mapping, or_none, refusal, several, text
 from ec_agent.support.loop import on_loop, run_to_its_end
 from ec_agent.traces.base import TraceStoreProtocol
@@ -113,6 +114,7 @@ def evaluate(
     Args:
         tasks: what is asked; see ``ec_agent.evaluation.tasks``.
         agent: anything ``best_of_n`` takes, or a function of one parameter named ``task`` that makes such an agent.
+            Of a list, rollout ``i`` of each task runs agent ``i``, in turn, and the greedy one the first.
         path: the SQLite file, or the URL of a PostgreSQL database; ``load_results`` reads it.
         settings: how.
         **options: see ``EvaluateOptions``.
@@ -159,8 +161,13 @@ async def aevaluate(
 
 
 def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
-    if not (callable(agent) or isinstance(agent, Runnable)):
-        raise refusal("agent", agent, "a compiled graph, a Runnable, or a function, as best_of_n takes")
+    several = agent if isinstance(agent, list | tuple) else [agent]
+    if not several or not all(callable(each) or isinstance(each, Runnable) for each in several):
+        raise refusal(
+            "agent", agent, "a compiled graph, a Runnable, or a function, as best_of_n takes, or a list of them"
+        )
+    if len(several) > 1:
+        check_several([standing_alone(each) for each in several if not is_factory(each)])
     or_none("settings", settings, instance, RunSettings, "RunSettings(...), or None")
     or_none("agent_name", options.get("agent_name"), text, empty=True)
     json_mapping("agent_about", options.get("agent_about", {}))
@@ -184,7 +191,9 @@ def _begin(store: TraceStoreProtocol, run: _Evaluation, named: Mapping[str, Any]
 
 
 def name_of(agent: Any) -> str:
-    """What an agent is called where nobody says."""
+    """What an agent is called where nobody says; several have ``+`` between their names."""
+    if isinstance(agent, list | tuple):
+        return "+".join(map(name_of, agent))
     named = getattr(agent, "get_name", None)
     return str(named() if callable(named) else getattr(agent, "__name__", type(agent).__name__))
 

@@ -159,7 +159,8 @@ class Board:
             return row.label
         question = self._questions.get(row.question)
         several = question is not None and len(self._questions) > 1
-        return f"{question.number}.{row.index}" if several and question is not None else str(row.index)
+        number = f"{question.number}.{row.index}" if several and question is not None else str(row.index)
+        return number if row.agent is None else f"{number} {row.agent}"
 
     def tally(self, now: float | None = None) -> Tally:
         """The counts; ``now`` is the time in seconds since the epoch, left out that of the last event."""
@@ -210,7 +211,8 @@ class Board:
         if before is not None:
             self._forget(key, counted=False)
         label, attempt = event.get("label"), 1 if before is None else before.attempt + 1
-        self._rows[key] = Row(question, int(event["index"]), label, attempt=attempt, started=self._last)
+        agent = None if event.get("agent") is None else str(event["agent"])
+        self._rows[key] = Row(question, int(event["index"]), label, agent, attempt=attempt, started=self._last)
 
     def _wave(self, event: Mapping[str, Any]) -> None:
         """Its rollouts tell of themselves as they start."""

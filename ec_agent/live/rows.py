@@ -34,6 +34,7 @@ class Row:
         question: which question it answers, by the events' own name.
         index: its number.
         label: what to call it where that is not enough.
+        agent: the name of the agent that it runs, where the question has several.
         acting: it carries out the winner's calls.
         attempt: which attempt this is, from 1.
         started: seconds since the epoch.
@@ -56,6 +57,7 @@ class Row:
     question: str
     index: int
     label: str | None = None
+    agent: str | None = None
     acting: bool = False
     attempt: int = 1
     started: float = 0.0

@@ -16,11 +16,21 @@ from ec_agent.commits.durability import written_down
 from ec_agent.commits.gate import Done, RolloutGate, current_gate, gated
 from ec_agent.commits.winner_gate import CONFUSABLE, CommitGate, Planned, begin_calls
 from ec_agent.environments.worlds import in_environment
-from ec_agent.errors import CommitError, CommitWarning
-from ec_agent.rollouts.agents import update_and_goto
+from ec_agent.errors import AgentError, CommitError, CommitWarning
+from ec_agent.rollouts.agents import Agent, update_and_goto
 from ec_agent.rollouts.attempt import Attempt, Start
 from ec_agent.rollouts.choosing import final_action_of
-from ec_agent.rollouts.course import BEGINNING, UNTOLD, Course, done_in, last_of, parked_in, told_in, written_up_to
+from ec_agent.rollouts.course import (
+    BEGINNING,
+    UNTOLD,
+    Course,
+    agent_in,
+    done_in,
+    last_of,
+    parked_in,
+    told_in,
+    written_up_to,
+)
 from ec_agent.rollouts.memory import remembered
 from ec_agent.rollouts.messages import messages_in, with_id
 from ec_agent.rollouts.observer import Observer
@@ -53,6 +63,8 @@ def act(question: Question, state: Mapping[str, Any], config: RunnableConfig) ->
         yield from written_down(config)  # a run resumed from an earlier checkpoint would still need them
         yield from question.parking.clear([*filter(None, losers), *state["spent"]])
     if last["end"]["kind"] == "interrupt":
+        if len(question.agents.all) > 1 and not _chosen(state) and "agent" not in course:
+            raise AgentError(_ASKS_FIRST)
         if course["next"] == "ask":
             return {**_from_stop(state, told_in(state)), **UNTOLD}
         yield from _remember(question, last)
@@ -97,6 +109,8 @@ def _commit(
     """
     last, course = last_of(state), state["course"]
     start: Start = {"index": last["index"], "round": course["round"], "done": done_in(state)}
+    if "agent" in course:
+        start["agent"] = course["agent"]
     start["anew"] = set_anew(chain(*written_up_to(state)))
     if course["answers"] is not None:
         start["answers"], start["earlier"] = course["answers"], course.get("earlier", [])
@@ -117,7 +131,8 @@ def _committed(carried: Record, calls: Mapping[str, Planned]) -> list[dict[str, 
 
 
 def _next(state: Mapping[str, Any], round: int, what: str, thread: str | None, answers: Any = None) -> dict[str, Any]:
-    course: Course = {"round": round, "next": what, "thread": thread, "answers": answers, "asking": None}
+    now: Course = {"round": round, "next": what, "thread": thread, "answers": answers, "asking": None}
+    course: Course = {**now, **agent_in(state["course"])}
     spent = sorted(parked_in(state) - {thread})
     return {"course": course, "written": written_up_to(state), "last": None, "spent": spent}
 
@@ -128,11 +143,15 @@ def _from_stop(state: Mapping[str, Any], answers: dict[str, Any]) -> dict[str, A
     The winner alone goes on. If no model was called yet, there was nothing to choose by, so all n rollouts go on.
     """
     course, thread = state["course"], last_of(state)["end"]["thread"]
-    chosen = state["last"] is not None or any(asked_a_model(record) for record in state["records"])
-    if chosen:
+    if _chosen(state):
         return _next(state, course["round"], "resume", thread, answers)
     update = _again(state, thread, sorted(parked_in(state) - {thread}))
     return {**update, "course": {**update["course"], "answers": answers or None}}
+
+
+def _chosen(state: Mapping[str, Any]) -> bool:
+    """Whether there was something to choose by: a model was called, or the winner has gone on."""
+    return state["last"] is not None or any(asked_a_model(record) for record in state["records"])
 
 
 def _paused(update: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +162,8 @@ def _paused(update: dict[str, Any]) -> dict[str, Any]:
 
 def _again(state: Mapping[str, Any], thread: str | None, spent: Sequence[str]) -> dict[str, Any]:
     """Return the update that starts another round of n rollouts, from where the winner has stopped."""
-    course: Course = {**BEGINNING, "round": state["course"]["round"] + 1, "thread": thread}
+    agent = state["course"].get("agent", last_of(state)["index"])
+    course: Course = {**BEGINNING, "round": state["course"]["round"] + 1, "thread": thread, "agent": agent}
     return {
         "course": course,
         "written": written_up_to(state),
@@ -179,7 +199,8 @@ def _onward(
     spent = sorted(parked_in(state) - {carried["end"].get("thread")})
     written = written_up_to(state)
     if carried["end"]["kind"] == "commit":
-        course: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
+        now: Course = {"round": done, "next": "act", "thread": None, "answers": None, "asking": None}
+        course: Course = {**now, **agent_in(state["course"])}
         update = {"course": course, "written": written, "last": carried}
         return {**update, "commits": committed, "spent": spent, "done": made}
     yield from question.close()  # the next round needs new environments, made from the promoted one
@@ -225,8 +246,9 @@ def _carried_out(
     for planned in calls.values():
         if planned.commits:
             question.told.tell(Observer.commit_started, planned.name, planned.key)
+    agent = question.agents.all[question.agents.place_of(start.get("agent", record["index"]))]
     if not record["end"]["repeatable"]:
-        return (yield from _called(question, record, calls, config))
+        return (yield from _called(question, agent, record, calls, config))
     fleeting = question.fleeting.get(record["index"])
     attempt = Attempt(question, {**start, "thread": record["end"]["thread"]}, config, calls)
     yield from run(attempt)
@@ -242,7 +264,7 @@ def _carried_out(
             raise CommitError(_ELSEWHERE)
         if fleeting is not None:
             question.fleeting[record["index"]] = fleeting
-        return (yield from _called(question, record, calls, config))
+        return (yield from _called(question, agent, record, calls, config))
     return {**done, "end": {**done["end"], "carried": True, "done": attempt.winner_gate.done()}}
 
 
@@ -254,6 +276,10 @@ def _after(error: Exception, done: Sequence[Done]) -> Exception:
     return error
 
 
+_ASKS_FIRST = (
+    "the agents ask a person before any model was called, and all rollouts go on with the answer from where one of "
+    "them stopped, so all would run the same agent; ask in a node of the outer graph, before best_of_n"
+)
 _CANNOT_WAIT = (
     "a tool that is to be carried out asks by interrupt(), but its environment cannot stay open until the answer "
     "comes, so the tool did nothing: give environment= a factory with reopen(token), as SQLiteCopies has, or ask "
@@ -266,12 +292,15 @@ _ELSEWHERE = (
 )
 
 
-def _called(question: Question, record: Record, calls: Mapping[str, Planned], config: RunnableConfig) -> Plan[Record]:
+def _called(
+    question: Question, agent: Agent, record: Record, calls: Mapping[str, Planned], config: RunnableConfig
+) -> Plan[Record]:
     """Call the winner's tools one by one, for a rollout whose own step cannot be run again."""
     gate = CommitGate(calls, question.once, RolloutGate(question.policy, (), current_gate.get()))
     results: list[Any] = []
     for call_id, planned in calls.items():
-        tool = question.policy.tools.get(planned.name) or question.seen.get(planned.name)
+        known = (agent.tools if len(question.agents.all) > 1 else {}, question.policy.tools, question.seen)
+        tool = next(filter(None, (tools.get(planned.name) for tools in known)), None)
         if tool is None:
             raise CommitError(
                 f"the tool {planned.name!r} is in no ToolNode, so it cannot be called from here; give the tool itself "

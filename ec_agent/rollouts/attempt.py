@@ -47,6 +47,8 @@ class Start(TypedDict):
         done: the calls that earlier rounds carried out.
         anew: the state keys that earlier rounds overwrote.
         wave: the wave in which it is started, from 0; left out in the first.
+        agent: with several agents, the index of the rollout of the first round whose agent it runs; left out in the
+            first round, where that is its own index.
     """
 
     index: int
@@ -58,6 +60,7 @@ class Start(TypedDict):
     done: NotRequired[list[Done]]
     anew: NotRequired[list[str]]
     wave: NotRequired[int]
+    agent: NotRequired[int]
 
 
 class Attempt:
@@ -85,6 +88,8 @@ class Attempt:
         options = question.options
         self.question, self.start, self.config = question, start, config
         self.index = start["index"]
+        place = question.agents.place_of(start.get("agent", self.index))
+        self.agent, self.agent_label = question.agents.all[place], question.agents.label_of(place)
         self.answers = [*(start.get("earlier") or []), start.get("answers")]
         self.saver: InMemorySaver | None = None
         self.thread = question.thread(start["round"], self.index)
@@ -104,7 +109,7 @@ class Attempt:
         if brake is not None:
             self.halts.insert(1, brake.check)
             brake.let_end(self.recorder.tools)
-        self.told = question.told.rollout(self.index, start["round"], acting=calls is not None)
+        self.told = question.told.rollout(self.index, start["round"], acting=calls is not None, agent=self.agent_label)
         if self.told.calls:
             self.recorder.told = self.told
         self.log = WriteLog()
@@ -113,7 +118,7 @@ class Attempt:
         self.settled: Any = None
         self.said = MessagesSeen()
         resumed = start.get("thread") is not None
-        self.inner_graphs = InnerGraphs(question.known, resumed) if question.agent.is_function else None
+        self.inner_graphs = InnerGraphs(question.known, resumed) if self.agent.is_function else None
         self.command: Any = None
         self.paused = False  # whether it stopped at a breakpoint
         self.error: Exception | None = None
@@ -161,7 +166,7 @@ class Attempt:
     def graph(self) -> Any:
         """The agent's graph to stream, with the attempt's own store and saver."""
         question = self.question
-        return question.agent.graph(self.store, self.saver, lasting=question.root and question.memory is not None)
+        return self.agent.graph(self.store, self.saver, lasting=question.root and question.memory is not None)
 
     def hear(self, *found: Any) -> bool:
         """Take in one part of the agent's stream, or of a nested graph's. Return whether to go on streaming."""
@@ -219,14 +224,16 @@ class Attempt:
 
         Without ``best_of_n`` the agent would not pause there, and so would keep these values.
         """
-        if end["kind"] != "interrupt" and (keys := self.question.agent.sieve.own):
+        if end["kind"] != "interrupt" and (keys := self.agent.sieve.own):
             final = self.final or {}
             self.question.held[end["thread"]] = {key: final[key] for key in keys if key in final}
 
     def facts(self) -> dict[str, Any]:
         """Return what the record needs to know of how the attempt's calls were made."""
         place = {} if self.langsmith is None else {langsmith.PLACE: self.langsmith}
-        return {**self.recorder.facts(), **self.unheard.facts(), "undeclared": self.ran.counts(), **place}
+        of_agent = {} if self.agent_label is None else {"agent": self.agent_label}
+        facts = {**self.recorder.facts(), **self.unheard.facts(), "undeclared": self.ran.counts()}
+        return {**facts, **of_agent, **place}
 
 
 def described(error: Exception) -> str:

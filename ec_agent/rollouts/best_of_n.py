@@ -59,7 +59,7 @@ class BestOfN(RunnableLambda[Any, Any]):
 
     def __repr__(self) -> str:
         options = self._node.options
-        return f"best_of_n({self._node.agent.name}, n={options.n}, selector={options.selector.name})"
+        return f"best_of_n({self._node.agents.name}, n={options.n}, selector={options.selector.name})"
 
     @property
     def deps(self) -> list[Runnable[Any, Any]]:
@@ -69,8 +69,8 @@ class BestOfN(RunnableLambda[Any, Any]):
     # As a node: writes.
 
     def _invoke_node(self, state: Any, config: RunnableConfig) -> Any:
-        if self._node.agent.async_only:
-            name = self._node.agent.name
+        if self._node.agents.async_only:
+            name = self._node.agents.name
             raise AgentError(f"the agent {name!r} is an async function; use ainvoke, arun or astream")
         return drive(self._node.plan(state, config))
 
@@ -194,13 +194,12 @@ class BestOfN(RunnableLambda[Any, Any]):
 
     @cached_property
     def _as_agent(self) -> CompiledStateGraph[Any, Any, Any, Any]:
-        agent, options = self._node.agent, self._node.options
+        agents, options = self._node.agents, self._node.options
+        agent, compiled_with = agents.first, agents.compiled_with()
         drawn = agent.drawn
         if drawn is None:
             builder: Any = StateGraph(object)  # a state without keys, for whatever the function takes
             # A plain function has no checkpointer. An entrypoint has one, by which it remembers over turns.
-            original = agent.original if agent.has_nodes else None
-            compiled_with = {name: getattr(original, name, None) for name in ("checkpointer", "store")}
         else:
             made = drawn.builder
             builder = StateGraph(
@@ -211,12 +210,11 @@ class BestOfN(RunnableLambda[Any, Any]):
             )
             if options.selection_key not in drawn.channels:
                 options = replace(options, selection_key=None)
-            compiled_with = {"checkpointer": drawn.checkpointer, "store": drawn.store, "cache": drawn.cache}
         reads = {} if drawn is None else {"input_schema": with_private_keys(builder, drawn.builder)}
-        builder.add_node("best_of_n", BestOfN(agent.original, options, True, self._node.notices), **reads)
+        builder.add_node("best_of_n", BestOfN(agents.original, options, True, self._node.notices), **reads)
         builder.add_edge(START, "best_of_n")
         builder.add_edge("best_of_n", END)
-        compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agent.name, **compiled_with)
+        compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agents.name, **compiled_with)
         return PausingGraph.of(compiled) if agent.has_nodes else compiled
 
 
@@ -283,6 +281,10 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     function or coroutine function from state to state update, or a Runnable of that kind. A Runnable with a graph in it
     (``prepare | graph``) is refused, because it returns the graph's whole state. A function may call a graph.
 
+    A list of agents makes different rollouts: rollout ``i`` runs agent ``i``, and after the last one the first again.
+    So ``[a, b]`` take turns, and a list of n agents says it for each rollout. All must be graphs with the same state
+    schema, or all functions. The receipt says which agent a rollout ran.
+
     The result depends on where it is used:
 
     * **as a node**, ``builder.add_node("solve", best_of_n(agent))``: the outer state gets the winner's writes, each
@@ -294,7 +296,7 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     * ``.run(input)`` and ``.arun(input)`` return output, receipt and trajectories together.
 
     Args:
-        agent: the agent to run.
+        agent: the agent to run, or a list of at most n agents.
         n: how many rollouts to run. The run's context can set another number: ``context={"n": 4}``.
         **options: see ``BestOfNOptions``.
 
@@ -315,4 +317,8 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     except TypeError as error:
         problem = str(error).replace("Options.__init__()", "best_of_n")
         raise ConfigError(f"{problem}; the options of best_of_n are {', '.join(Options.__slots__)}") from error
-    return BestOfN(agent.as_agent() if isinstance(agent, BestOfN) else agent, checked)
+    return BestOfN([*map(_plain, agent)] if isinstance(agent, list | tuple) else _plain(agent), checked)
+
+
+def _plain(agent: Any) -> Any:
+    return agent.as_agent() if isinstance(agent, BestOfN) else agent

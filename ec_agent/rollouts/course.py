@@ -25,6 +25,8 @@ class Course(TypedDict):
         asking: the interrupts that people are being asked, of the winner or of its tools, as in its record.
         earlier: the answers to earlier interrupts of the tools, in their order.
         after: the step after a pause.
+        agent: index of the rollout of the first round that won. With several agents, all later rollouts run its agent,
+            because they go on from its thread. Left out in the first round.
     """
 
     round: int
@@ -34,6 +36,7 @@ class Course(TypedDict):
     asking: list[list[Any]] | None
     earlier: NotRequired[list[dict[str, Any]]]
     after: NotRequired[str]
+    agent: NotRequired[int]
 
 
 BEGINNING: Course = {"round": 0, "next": "round", "thread": None, "answers": None, "asking": None}
@@ -75,3 +78,14 @@ def parked_in(state: Mapping[str, Any]) -> set[str]:
     kept = [end.get(what) for end in ends for what in ("thread", "memory")]
     threads = [state["course"]["thread"], *state["spent"], *kept]
     return {str(thread) for thread in threads if thread}
+
+
+class OfAgent(TypedDict, total=False):
+    """The entry of a course that says which agent later rollouts run; see ``Course``."""
+
+    agent: int
+
+
+def agent_in(course: Course) -> OfAgent:
+    """Return the entry that says which agent later rollouts run, if the course has it."""
+    return {"agent": course["agent"]} if "agent" in course else {}

@@ -260,13 +260,16 @@ def _wave(state: FanOutState, indices: Sequence[int], wave: int) -> list[Send]:
 
 def _start(state: FanOutState, index: int) -> Start:
     course = state["course"]
-    return {
+    start: Start = {
         "index": index,
         "round": course["round"],
         "thread": course["thread"],
         "done": done_in(state),
         "anew": set_anew(chain(*state["written"])),
     }
+    if "agent" in course:
+        start["agent"] = course["agent"]
+    return start
 
 
 def _send(state: FanOutState, index: int, wave: int = 0) -> Send:

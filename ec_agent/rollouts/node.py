@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -37,7 +38,6 @@ from ec_agent.insides.langgraph import (
     unsaved,
 )
 from ec_agent.numbers.call_fields import unpack_calls
-from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.course import last_of, parked_in, written_up_to
 from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, fan_out_graph, from_its_start
@@ -53,6 +53,7 @@ from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import total
 from ec_agent.rollouts.remote_graphs import given_in
 from ec_agent.rollouts.selection import Selection
+from ec_agent.rollouts.several_agents import Agents
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.selectors.asking import allowed_here
 from ec_agent.support.checks import whole
@@ -66,7 +67,7 @@ class Node:
     """The work of ``best_of_n`` inside a graph.
 
     Args:
-        agent: the agent, as the user gave it.
+        agent: the agent, or the list of agents, as the user gave it.
         options: the options of ``best_of_n``.
         alone: whether the outer graph is that of ``as_agent()``. That graph has the agent's whole state, and a
             destination named by the winner is one of the graph around it.
@@ -74,9 +75,11 @@ class Node:
     """
 
     def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
-        self.agent = Agent(agent, alone)
+        self.agents = Agents(agent, alone)
+        self.agents.check_count(options.n)
+        self.agent = self.agents.first
         self.options = options
-        self._policy = policy_of(options.commit, self.agent.tools.values())
+        self._policy = policy_of(options.commit, self.agents.tools.values())
         self._alone = alone
         self.notices = notices or Notices()
         self._journal = MemoryJournal()
@@ -99,7 +102,7 @@ class Node:
             RunLeft: the outer run has ended early.
         """
         executors_here().check()
-        told = audience_of(OpenedQuestion(self.agent.name, self.options.selector.name, config))
+        told = audience_of(OpenedQuestion(self.agents.name, self.options.selector.name, config))
         with told.around(Observer.around_question):
             return (yield from self._plan(state, config, told))
 
@@ -109,7 +112,8 @@ class Node:
         yield allowed_here(self.options.selector)
         question = self._open(state, config, told)
         if question.root:
-            warn_of_lost_memory(self.agent, config)
+            for agent in self.agents.all:
+                warn_of_lost_memory(agent, config)
         if question.executes and self.options.journal is not None:  # fails now, before any rollout is paid for
             yield call(self.options.journal, "read", question.key(0, 0))
         told.tell(Observer.question_asked, question.name, question.n)
@@ -184,17 +188,18 @@ class Node:
         from ec_agent.doctor import models_of, preflight
 
         asked: Any = self.options.preflight
-        models = models_of(self.agent.original, calls=self.options.calls) if asked is True else asked
+        found = (models_of(agent.original, calls=self.options.calls) for agent in self.agents.all)
+        models = list(chain(*found)) if asked is True else asked
         if not models:
             where = "" if self.options.calls is None else " whose calls count"
             raise ConfigError(
-                f"preflight=True found no chat model{where} in the agent {self.agent.name!r}; name it: "
+                f"preflight=True found no chat model{where} in the agent {self.agents.name!r}; name it: "
                 "preflight=model, or leave preflight out"
             )
         yield from preflight(
             models if isinstance(models, list | tuple) else [models],
             min_coverage=self.options.min_coverage,
-            tools=bool(self.agent.tools) or self.agent.is_function,
+            tools=bool(self.agents.tools) or self.agent.is_function,
             request_logprobs=self.options.request_logprobs,
         )
 
@@ -215,14 +220,16 @@ class Node:
             around.check()  # if the outer rollout has been stopped, ask nothing more
         else:
             warn_of_exit(config, executes)
-        breakpoints = check_breakpoints(self.agent, options, self._policy, config)
+        breakpoints: dict[str, Any] = {}
+        for agent in self.agents.all:
+            breakpoints = check_breakpoints(agent, options, self._policy, config)
         number = question_number(config)
         name = f"{conf.get('thread_id') or ''}/{conf.get('checkpoint_ns') or ''}/{number}"
         return Question(
             name=name,
             number=number,
             config=config,
-            agent=self.agent,
+            agents=self.agents,
             options=options,
             n=n,
             known=self._known(state, outer),
@@ -252,6 +259,7 @@ class Node:
         """
         quorum, n = self.options.limits.quorum, self.options.n
         n = _n_of(context, n) if current_recorder.get() is None else n
+        self.agents.check_count(n)
         if quorum is not None and quorum > n:
             raise ConfigError(f"quorum is {quorum} of n={n} rollouts; give at most n")
         return n

@@ -49,12 +49,14 @@ class AttemptId:
         attempt: how many attempts at this rollout came before in this round: earlier tries of ``retry=``, or the
             attempt whose action is now carried out.
         acting: whether it carries the winner's action out.
+        agent: the name of the agent that it runs, where ``best_of_n`` has several; else ``None``.
     """
 
     index: int
     round: int
     attempt: int = 0
     acting: bool = False
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

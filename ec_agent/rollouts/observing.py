@@ -189,11 +189,11 @@ class Audience:
         with self.around(Observer.around_choice), recording(recorder):
             yield
 
-    def rollout(self, index: int, round: int, acting: bool) -> RolloutAudience:
+    def rollout(self, index: int, round: int, acting: bool, agent: str | None = None) -> RolloutAudience:
         """Number a new attempt at a rollout, and return what reports its events to the observers."""
         attempt = self._attempts[round, index]
         self._attempts[round, index] += 1
-        return RolloutAudience(self, AttemptId(index, round, attempt, acting))
+        return RolloutAudience(self, AttemptId(index, round, attempt, acting, agent))
 
 
 class _Entered:

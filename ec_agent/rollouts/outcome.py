@@ -53,7 +53,7 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
     outer, opened = _outer(attempt, written, final, end)
     # Untracked values may not be checkpointed, and the record will be: the question keeps them in memory instead.
-    keys = untracked_keys(question.agent.channels, question.outer)
+    keys = untracked_keys(attempt.agent.channels, question.outer)
     question.fleeting[attempt.index] = parted(outer, keys)[1], goto
     (outer, _), (opened, _), (tracked, _) = parted(outer, keys), parted(opened, keys), parted(written, keys)
     if "thread" in end:
@@ -97,12 +97,12 @@ def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Wri
             return _mapped(mapping(final), question.outer), []
         return written, []  # a command names the outer keys itself
     anew = attempt.start.get("anew") or []
-    if "thread" not in end or question.agent.is_function:
-        return outer_writes(question.agent, written, final, question.outer, anew), []
+    if "thread" not in end or attempt.agent.is_function:
+        return outer_writes(attempt.agent, written, final, question.outer, anew), []
     done = len(written) - attempt.log.open
     settled = _tidied(attempt, attempt.settled)
-    outer = outer_writes(question.agent, written[:done], settled, question.outer, anew, ended=False)
-    return outer, open_writes(question.agent, written[done:], question.outer)
+    outer = outer_writes(attempt.agent, written[:done], settled, question.outer, anew, ended=False)
+    return outer, open_writes(attempt.agent, written[done:], question.outer)
 
 
 def _tidied(attempt: Attempt, value: Any) -> Any:
@@ -120,7 +120,7 @@ def _end(attempt: Attempt) -> End:
     if proposal is not None and not (open_still and attempt.interrupts):
         # The step may be resumed only if it does not call the model again: the model might choose another action.
         again = (
-            not question.agent.is_function
+            not attempt.agent.is_function
             and not attempt.log.caught
             and not attempt.recorder.call_list.asked_in(*_step(attempt, proposal.task))
         )
@@ -194,7 +194,7 @@ def _open_call(attempt: Attempt, written: Writes) -> End | None:
 def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
     """Return the agent's writes, its final state, and the nodes to go to next, all in the form for the record."""
     question = attempt.question
-    agent = question.agent
+    agent = attempt.agent
     # A command to the parent graph replaces the agent's whole output, as everywhere in LangGraph.
     done = attempt.command is None
     raw, goto = agent.writes_of(attempt.log.writes()) if done else update_and_goto(attempt.command)

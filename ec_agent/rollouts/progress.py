@@ -81,7 +81,8 @@ class ProgressEvents(Observer):
         for events of the agent's graph.
         """
         told = self._told[rollout] = _Told(rollout.index, copy_context())
-        self._tell_of(told, "started", n=self._n, round=rollout.round, acting=rollout.acting)
+        of_agent = {} if rollout.agent is None else {"agent": rollout.agent}
+        self._tell_of(told, "started", n=self._n, round=rollout.round, acting=rollout.acting, **of_agent)
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
         """Send ``ec_agent.rollout.finished``, or ``.cancelled``. What its threads do afterwards gives no events."""

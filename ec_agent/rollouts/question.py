@@ -36,6 +36,7 @@ from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.record import Record, was_cancelled
 from ec_agent.rollouts.remote_graphs import Given
 from ec_agent.rollouts.selection import Seen, Selection
+from ec_agent.rollouts.several_agents import Agents
 from ec_agent.selectors import Candidate
 from ec_agent.support.plans import Plan
 from ec_agent.support.prompt_leader import Lead
@@ -53,7 +54,7 @@ class Question:
             retried. Rollouts' threads and idempotency keys are derived from it.
         number: the question's number among those of its graph task.
         config: the config of the graph task in which it is asked.
-        agent: the agent.
+        agents: its agent, or several.
         options: the options of ``best_of_n``.
         n: the number of rollouts.
         known: the agent's input.
@@ -92,7 +93,7 @@ class Question:
     name: str
     number: int
     config: RunnableConfig
-    agent: Agent
+    agents: Agents
     options: Options
     n: int
     known: Any
@@ -194,9 +195,14 @@ class Question:
             self.once = replace(self.once, log=RunLog(self.once.journal, here))
 
     @property
+    def agent(self) -> Agent:
+        """The agent; of several the first, whose schema all share. An attempt has the agent that it runs."""
+        return self.agents.first
+
+    @property
     def outer_store(self) -> Any:
         """The real long-term store, from which rollouts read, and into which the winner's writes go."""
-        return self.store if self.store is not None else self.agent.store
+        return self.store if self.store is not None else self.agents.store
 
     def lead(self, round: int) -> Lead | None:
         """Return what decides which rollout of a round asks its model first; ``None`` without ``share_prompt``."""

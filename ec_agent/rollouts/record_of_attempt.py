@@ -74,7 +74,7 @@ def _park(attempt: Attempt, end: End) -> Plan[None]:
     """Park a rollout that may go on, and separately its agent's memory, until the winner is known."""
     if (thread := end.get("thread")) is not None and attempt.saver is not None:
         yield from written_down(attempt.config)  # otherwise a run that starts over would leave an orphan behind
-        yield from attempt.question.parking.park(thread, attempt.saver, attempt.thread, attempt.question.agent.sieve)
+        yield from attempt.question.parking.park(thread, attempt.saver, attempt.thread, attempt.agent.sieve)
         attempt.hold(end)
     if isinstance(attempt.saver, RecallingSaver) and end["kind"] != "interrupt":
         yield from _park_memory(attempt, attempt.saver, end)
@@ -96,7 +96,7 @@ def _park_memory(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None
     kept = memory_saver()
     drive(copied([found for tuples in left.values() for found in tuples], kept, attempt.thread))
     yield from written_down(attempt.config)  # otherwise a run that starts over would leave an orphan behind
-    yield from attempt.question.parking.park(end["memory"], kept, attempt.thread, attempt.question.agent.sieve)
+    yield from attempt.question.parking.park(end["memory"], kept, attempt.thread, attempt.agent.sieve)
 
 
 def _record(attempt: Attempt, **parts: Any) -> Record:

@@ -57,11 +57,11 @@ def _run(attempt: Attempt) -> Plan[None]:
     with _keeping_errors(attempt):
         if attempt.winner_gate is None:
             question.budget.check("not started")
-        exact = question.agent.needs_saver and parked is None
+        exact = attempt.agent.needs_saver and parked is None
         attempt.saver = saver_for(question.memory, attempt.thread, exact)
         if parked is not None:
             yield from question.parking.fetch(parked, attempt.thread, attempt.saver)
-            attempt.log.finished = finished_in(attempt.saver, attempt.thread, question.agent.state_keys)
+            attempt.log.finished = finished_in(attempt.saver, attempt.thread, attempt.agent.state_keys)
             attempt.unheard.resumed(list(attempt.saver.list(None)))
         yield from timed(question.enter(attempt.index), attempt.bounded)
     if attempt.error is None:
@@ -82,7 +82,7 @@ def _next_answers(attempt: Attempt, gate: CommitGate) -> Plan[None]:
     assert attempt.saver is not None
     yield from gate.wait_until_idle()
     gate.start_over()
-    attempt.log.resumed(finished_in(attempt.saver, attempt.thread, attempt.question.agent.state_keys))
+    attempt.log.resumed(finished_in(attempt.saver, attempt.thread, attempt.agent.state_keys))
     attempt.held = {}
     del attempt.answers[0]
 

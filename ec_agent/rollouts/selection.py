@@ -42,6 +42,7 @@ class CandidateReceipt:
         unsampled_calls: number of calls to which these parameters could not be applied.
         cached_calls: number of calls that an LLM cache answered. They are on the timeline, but cost nothing.
         unplaced_tokens: number of tokens without logprobs whose place on the timeline is not certain.
+        agent: the name of the agent that the rollout ran, where ``best_of_n`` has several; else ``None``.
     """
 
     index: int
@@ -64,6 +65,7 @@ class CandidateReceipt:
     unsampled_calls: int = 0
     cached_calls: int = 0
     unplaced_tokens: int = 0
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,25 +26,25 @@ def arguments_of(attempt: Attempt) -> dict[str, Any]:
     arguments = {
         "input": _input(attempt),
         "config": _config(attempt),
-        "context": question.agent.context_of(question.context),
+        "context": attempt.agent.context_of(question.context),
         "stream_mode": ["tasks", "values", "updates"],
-        "output_keys": question.agent.state_keys,
-        "subgraphs": question.agent.is_function,  # also stream the graphs that a function calls
-        **({} if question.agent.is_function else question.breakpoints),
+        "output_keys": attempt.agent.state_keys,
+        "subgraphs": attempt.agent.is_function,  # also stream the graphs that a function calls
+        **({} if attempt.agent.is_function else question.breakpoints),
     }
     # A subgraph with checkpointer=True reads its checkpoints during the rollout. Otherwise it is enough to save once,
     # at the end, which is faster.
-    return arguments if question.agent.needs_saver else {**arguments, "durability": "exit"}
+    return arguments if attempt.agent.needs_saver else {**arguments, "durability": "exit"}
 
 
 def _config(attempt: Attempt) -> RunnableConfig:
     config, question, options = attempt.config, attempt.question, attempt.question.options
     environment = question.environment(attempt.index)
     callbacks = without_streaming(config.get("callbacks"))
-    if question.agent.rescues:
+    if attempt.agent.rescues:
         callbacks, attempt.log.rescued = (rescues := Rescues()).heard_by(callbacks), rescues.of
     conf = {**own_configurable(config), "thread_id": attempt.thread}
-    if question.agent.is_function and question.breakpoints:  # they are for the graph inside the box
+    if attempt.agent.is_function and question.breakpoints:  # they are for the graph inside the box
         conf[BREAKPOINTS] = question.breakpoints
     marks = langsmith.metadata(attempt.index, options.selector.name, options.config)
     own: RunnableConfig = {
@@ -62,7 +62,7 @@ def _config(attempt: Attempt) -> RunnableConfig:
 
 
 def _input(attempt: Attempt) -> Any:
-    agent, start = attempt.question.agent, attempt.start
+    agent, start = attempt.agent, attempt.start
     if start.get("thread") is None:
         return agent.boxed(private_copy(attempt.question.known))
     answers, held = attempt.answers[0] or None, private_copy(attempt.held, "the state") or None

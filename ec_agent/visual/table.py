@@ -9,6 +9,8 @@ from ec_agent.visual.wording import action_of, certainty, lead, number, paid, pe
 
 _ACTION = 60  # letters shown of a final action
 _LEAST_ACTION = 16  # however narrow the terminal is
+_AGENT = 20  # letters shown of an agent's name
+_COLUMNS = ("phases", "tokens", "calls", "tools", "coverage", "sec")
 
 
 def title_of(view: View) -> str:
@@ -27,8 +29,9 @@ def lines_of(view: View, width: int | None = None) -> list[str]:
         view: the selection.
         width: letters of a line. The final action has what the numbers leave, but 16 at least; left out, it has 60.
     """
-    header = ("#", score_name(view), "phases", "tokens", "calls", "tools", "coverage", "sec")
-    rows = [header, *(_cells(rollout) for rollout in view.rollouts)]
+    several = any(rollout.receipt.agent is not None for rollout in view.rollouts)
+    header = ("#", *(("agent",) if several else ()), score_name(view), *_COLUMNS)
+    rows = [header, *(_cells(rollout, several) for rollout in view.rollouts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     marks = [" ", *("*" if rollout.won else " " for rollout in view.rollouts)]
     numbers = [
@@ -58,11 +61,12 @@ def facts_under_table(view: View) -> list[str]:
     return [*ahead, *filter(None, [certainty(view), stopping(view)]), paid(view)]
 
 
-def _cells(rollout: Rollout) -> tuple[str, ...]:
+def _cells(rollout: Rollout, several: bool) -> tuple[str, ...]:
     receipt = rollout.receipt
     counts = (receipt.phases, receipt.tokens, receipt.calls, receipt.tool_calls)
     return (
         str(receipt.index),
+        *((clipped(receipt.agent or "", _AGENT),) if several else ()),
         number(receipt.score),
         *map(str, counts),
         percent(receipt.coverage),
