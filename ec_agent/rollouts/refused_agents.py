@@ -34,7 +34,7 @@ _MADE = re.compile(r"\b(CompiledStateGraph|CompiledGraph|StateGraph|Pregel|Runna
 def refuse_mistaken(agent: Any) -> None:
     """Refuse an object that is not an agent, and say what it seems to be.
 
-    Refused are classes, graphs that are not compiled, models, tools, lists, and functions that build an agent: such a
+    Refused are classes, graphs that are not compiled, models, tools, collections, and functions that build an agent: such a
     function cannot be called with a state, takes a model, or has annotations that say it returns a graph. A function
     of one parameter that returns a graph can be recognised only after it has run; see ``returned_agent``.
 
@@ -47,8 +47,8 @@ def refuse_mistaken(agent: Any) -> None:
         raise AgentError("the agent is a graph that is not compiled; pass builder.compile()")
     if isinstance(agent, list | tuple | set | frozenset):
         raise AgentError(
-            f"the agent is a {type(agent).__name__} of {len(agent)}, but best_of_n runs one agent n times; give each "
-            f"agent its own best_of_n: {ANYTHING}"
+            f"an agent is a {type(agent).__name__} of {len(agent)}; several agents that take turns are one list of "
+            f"agents, best_of_n([a, b]), and of each: {ANYTHING}"
         )
     if isinstance(agent, Runnable):
         _refuse_part(agent)

@@ -10,8 +10,9 @@ from langchain_core.tools import BaseTool
 from langgraph.pregel import Pregel
 
 from ec_agent.commits.declared_tools import effect_of
-from ec_agent.errors import ConfigError
+from ec_agent.errors import AgentError, ConfigError
 from ec_agent.rollouts.agents import Agent
+from ec_agent.rollouts.refused_agents import ANYTHING
 from ec_agent.support.checks import repr_of
 
 _COMPILED_WITH = ("checkpointer", "store", "cache")
@@ -37,15 +38,15 @@ class Agents:
         tools: the tools of all agents' tool nodes, by name.
 
     Raises:
-        AgentError: one of them is no agent.
-        ConfigError: the list is empty, or the agents cannot stand for one another.
+        AgentError: one of them is no agent, or the list is empty.
+        ConfigError: the agents cannot stand for one another.
     """
 
     def __init__(self, given: Any, whole: bool = False) -> None:
         self.original = given
         several = list(given) if isinstance(given, list | tuple) else [given]
         if not several:
-            raise ConfigError("the list of agents is empty; give an agent, or a list of agents")
+            raise AgentError(f"the list of agents is empty; {ANYTHING}, or a list of them")
         self.all = tuple(Agent(each, whole) for each in several)
         self.first = self.all[0]
         names = [agent.name for agent in self.all]
