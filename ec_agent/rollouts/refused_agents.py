@@ -34,7 +34,7 @@ _MADE = re.compile(r"\b(CompiledStateGraph|CompiledGraph|StateGraph|Pregel|Runna
 def refuse_mistaken(agent: Any) -> None:
     """Refuse an object that is not an agent, and say what it seems to be.
 
-    Refused are classes, graphs that are not compiled, models, tools, collections, and functions that build an agent: such a
+    Refused are classes, graphs that are not compiled, models, tools, sets, and functions that build an agent: such a
     function cannot be called with a state, takes a model, or has annotations that say it returns a graph. A function
     of one parameter that returns a graph can be recognised only after it has run; see ``returned_agent``.
 
