@@ -29,6 +29,7 @@ class TaskResult:
         min_coverage: share of its tokens for which a rollout must have what a selector reads; ``None`` leaves the
             candidates' own ``unscored`` as it is.
         asked: the question and the expected answer, for readers, as far as they are known.
+        greedy_rollout: the rollout at temperature 0 itself, whose verdict is ``greedy``; ``None`` if it is not at hand.
 
     Raises:
         ConfigError: not one verdict a candidate, or a verdict outside [0, 1].
@@ -40,12 +41,14 @@ class TaskResult:
     greedy: float | None = None
     min_coverage: float | None = None
     asked: Asked = field(default_factory=Asked)
+    greedy_rollout: Candidate | None = None
 
     def __post_init__(self) -> None:
         text("task", self.task)
         checked(self, "candidates", several, Candidate, "a list of Candidate(...) objects")
         checked(self, "greedy", or_none, number, "a verdict from 0 to 1, or None", least=0, most=1)
         checked(self, "min_coverage", or_none, share)
+        checked(self, "greedy_rollout", or_none, instance, Candidate, "a Candidate(...) or None")
         instance("asked", self.asked, Asked, "Asked(question, expected)")
         try:
             correct = np.asarray(self.correct, dtype=np.float64)
@@ -68,7 +71,9 @@ class TaskResult:
             ConfigError: these are none.
         """
         instance("config", config, HEPConfig, "HEPConfig(...)")
-        return replace(self, candidates=tuple(replace(each, config=config) for each in self.candidates))
+        greedy = None if self.greedy_rollout is None else replace(self.greedy_rollout, config=config)
+        candidates = tuple(replace(each, config=config) for each in self.candidates)
+        return replace(self, candidates=candidates, greedy_rollout=greedy)
 
     def read_by(self, selector: Selector) -> TaskResult:
         """The result as the selector meets it in ``best_of_n``: unscored is what lacks the signal that *it* reads.

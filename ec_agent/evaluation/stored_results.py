@@ -69,6 +69,9 @@ def iter_results(
                 greedy=task.greedy,
                 min_coverage=min_coverage,
                 asked=asked[task.task],
+                greedy_rollout=next(
+                    (candidate_of(each, signal, min_coverage) for each in store.rollouts(task.task, "greedy")), None
+                ),
             )
 
 

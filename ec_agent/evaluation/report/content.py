@@ -12,6 +12,7 @@ from ec_agent.evaluation.report.stopping_rows import AsRun, StopRow, as_run, sto
 from ec_agent.evaluation.results import TaskResult
 from ec_agent.evaluation.statistics import Resampling, Summary, summarise
 from ec_agent.evaluation.statistics.bootstrap import resampling_of
+from ec_agent.evaluation.statistics.greedy_among import GreedyAmong, greedy_among
 from ec_agent.evaluation.stored_results import load_results, stop_in
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY
@@ -51,6 +52,7 @@ class EvaluationReport:
         results: what was compared.
         stops: stopping plans beside all N at once.
         as_run: what a run with a stopping plan of its own came to; ``None`` for any other.
+        greedy: each selector with the rollout at temperature 0 among the n, where the run has such rollouts.
     """
 
     summary: Summary
@@ -63,6 +65,7 @@ class EvaluationReport:
     results: Sequence[TaskResult] = ()
     stops: Sequence[StopRow] = ()
     as_run: AsRun | None = None
+    greedy: Sequence[GreedyAmong] = ()
 
 
 def report_of(
@@ -138,6 +141,7 @@ def compare(
         results=ready,
         stops=() if plan is not None else stops_of(ready, selectors, stops, resampling_of(resampling)),
         as_run=None if plan is None or run is None else _as_run(ready, selectors, plan, run, resampling),
+        greedy=greedy_among(ready, selectors, resampling_of(resampling)),
     )
 
 

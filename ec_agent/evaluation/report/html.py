@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ec_agent.evaluation.report import columns, figures, stopping_shown, wording
+from ec_agent.evaluation.report import columns, figures, greedy_shown, stopping_shown, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.report.figures import Figure
 from ec_agent.evaluation.report.task_pictures import centroids_by_outcome, outcomes, views
@@ -44,6 +44,7 @@ def to_html(report: EvaluationReport, tasks: Sequence[TaskResult] = ()) -> str:
         say=wording,
         columns=columns,
         stops=stopping_shown,
+        greedy=greedy_shown,
         figures=_figures(report, tasks),
         few=wording.too_few_for_charts(report),
         few_rollouts=MIN_EACH,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ec_agent.evaluation.report import stopping_shown, wording
+from ec_agent.evaluation.report import greedy_shown, stopping_shown, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 
@@ -31,6 +31,7 @@ def to_json(report: EvaluationReport) -> str:
         "summary": report.summary.to_dict(),
         "left_out": dict(report.left_out),
         "stopping": [stopping_shown.numbers(row) for row in report.stops],
+        "greedy_among": [asdict(row) for row in report.greedy],
         "stopped_run": None if report.as_run is None else asdict(report.as_run),
         "unfinished": report.unfinished,
         "what_was_run": wording.what_was_run(report),
@@ -61,6 +62,7 @@ def _rows(report: EvaluationReport) -> Iterator[dict[str, Any]]:
         yield {**greedy, **_three("accuracy", summary.greedy), **_three("difference", summary.greedy_difference)}
     yield from (_row("selector", row) for row in summary.selectors)
     yield from (_row("confound", row) for row in summary.panel)
+    yield from (greedy_shown.flat(row) for row in report.greedy)
     yield from (stopping_shown.flat(row) for row in report.stops)
 
 

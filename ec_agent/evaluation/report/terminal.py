@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from ec_agent.evaluation.report import stopping_shown, wording
+from ec_agent.evaluation.report import greedy_shown, stopping_shown, wording
 from ec_agent.evaluation.report.columns import COMPARED, HELD_EQUAL, PANEL
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import SelectorSummary
@@ -34,6 +34,9 @@ def print_report(report: EvaluationReport, console: Console) -> None:
     console.print(_panel(report))
     console.print(f"[bold]{wording.LENGTHS}[/bold]")
     console.print(_lengths(report.summary.selectors))
+    if report.greedy:
+        console.print(f"[bold]{greedy_shown.TITLE}[/bold]")
+        console.print(_greedy(report))
     if report.stops:
         console.print(f"[bold]{stopping_shown.TITLE}[/bold]")
         console.print(_stops(report))
@@ -117,6 +120,16 @@ def _lengths(rows: Sequence[SelectorSummary]) -> Table:
     table.caption = wording.ABOUT_LENGTHS
     for row in rows:
         table.add_row(escape(row.name), *(column.brief(row) for column in HELD_EQUAL))
+    return table
+
+
+def _greedy(report: EvaluationReport) -> Table:
+    level = f" [{report.summary.resampling.confidence:.0%}]"
+    accuracy, *others = greedy_shown.COLUMNS
+    table = _table("selector", accuracy, *(name + level for name in others))
+    table.caption = greedy_shown.ABOUT
+    for row in report.greedy:
+        table.add_row(escape(row.selector), *greedy_shown.cells(row))
     return table
 
 

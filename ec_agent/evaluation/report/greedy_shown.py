@@ -1,0 +1,38 @@
+"""The table of the greedy rollout among the n: its words and its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ec_agent.evaluation.report.wording import interval, number
+from ec_agent.evaluation.statistics import Estimate
+from ec_agent.evaluation.statistics.greedy_among import GreedyAmong
+
+TITLE = "With the greedy rollout as one of the n"
+COLUMNS = ("accuracy", "minus greedy alone", "minus all sampled")
+ABOUT = (
+    "The rollout at temperature 0 in place of the first sampled one, as best_of_n(sampling=...) can have it. Minus "
+    "greedy alone: what the other rollouts add to one that costs a single rollout. Not corrected for the number of "
+    "selectors."
+)
+GROUP = "greedy among n"
+
+
+def cells(row: GreedyAmong) -> tuple[str, ...]:
+    """One row under ``COLUMNS``."""
+    return number(row.accuracy.value), interval(row.minus_greedy, signed=True), interval(row.minus_sampled, signed=True)
+
+
+def flat(row: GreedyAmong) -> dict[str, Any]:
+    """One row of the CSV; ``difference`` is to greedy alone."""
+    return {
+        "group": GROUP,
+        "name": row.selector,
+        "tasks": row.accuracy.tasks,
+        **_three("accuracy", row.accuracy),
+        **_three("difference", row.minus_greedy),
+    }
+
+
+def _three(name: str, found: Estimate) -> dict[str, Any]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
