@@ -45,6 +45,8 @@ NOT_WALKED = {
     "pip install opentelemetry-sdk": "the same",
     "pip install '.[otel]'": "the same",
     "pip install '.[postgres]'": "the same",
+    "ec-agent traces merge shards/*.db --into results.db": "tests/evaluation/test_scale_page.py has the shards",
+    "ec-agent report results.db": "the same",
     "export PGPASSWORD=...": "the same",
     "ec-agent eval tasks.jsonl --agent my_module:agent"
     " --out 'postgresql://me@db.example.org/results?schema=run_7'": "tests/cli/test_stores_by_url.py has a server",

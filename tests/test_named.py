@@ -35,9 +35,16 @@ ELSEWHERE = {
     "--strict",
     "--docs",  # python -m benchmarks
     "--seed",  # make chaos
+    "--array",  # SLURM's
 }
 # Files that pages name and a user's own command writes, or another program.
-WRITTEN = {"runs/TASKS-AGENT.db", "tasks.jsonl", "build/screenshots", "entropy_results.jsonl"}
+WRITTEN = {
+    "runs/TASKS-AGENT.db",
+    "runs/TASKS-AGENT-shard-3-16.db",
+    "tasks.jsonl",
+    "build/screenshots",
+    "entropy_results.jsonl",
+}
 # The first parts of names of events, feedback and span attributes, which no module has.
 TOLD = {"call", "centroid", "config", "coverage", "n", "rollout", "score", "select", "selected", "selection"}
 TOLD |= {"selector", "usage"}

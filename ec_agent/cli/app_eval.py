@@ -39,6 +39,7 @@ from ec_agent.prompted.registry import PROTOCOLS
 @click.option("--seed", default=0, show_default=True, help="Seed of the run, from which each rollout's seed is made.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--concurrency", default=4, show_default=True, help="Rollouts at once.")
+@click.option("--shard", metavar="I/N", help="Run the I-th of N parts of the tasks, as one of N machines; I is from 1.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many tasks.")
 @click.option("--max-tokens", type=int, help="Generated tokens per rollout; one that needs more fails.")
 @click.option("--timeout", type=float, help="Seconds per rollout; one that needs more fails.")

@@ -59,6 +59,25 @@ def traces_export(file: Path | str, folder: Path, config: str | None) -> None:
     run_export(file, folder, config=config)
 
 
+@traces.command("merge")
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=PLACE)
+@click.option("--into", required=True, type=PLACE, metavar="FILE", help="The target. It is made if it is missing.")
+@click.option(
+    "--keep-first",
+    is_flag=True,
+    help="Of different rollouts under one key, keep that of the target, or else of the store named first.",
+)
+def traces_merge(sources: tuple[Path | str, ...], into: Path | str, keep_first: bool) -> None:
+    """Add what is in several stores to one: the shards of an evaluation, and recorded selections.
+
+    What the target has already is left there, so the command may be repeated as shards grow. Stores of different runs,
+    and different rollouts under one key, are errors; nothing is merged then. Files and URLs of PostgreSQL may be mixed.
+    """
+    from ec_agent.cli.traces_merge import run_merge
+
+    run_merge(sources, into, keep_first=keep_first)
+
+
 @traces.command("prune")
 @click.argument("file", type=PLACE)
 @click.option("--keep", type=click.IntRange(min=0), help="Keep the latest so many selections.")

@@ -28,6 +28,7 @@ from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.run_settings import BUDGETS, RunSettings
 from ec_agent.evaluation.runner import RunReport, evaluate
+from ec_agent.evaluation.shards import tasks_of
 from ec_agent.evaluation.tasks import Task
 from ec_agent.live.console import plain_console, safe
 from ec_agent.rollouts.settings_files import load_settings
@@ -35,7 +36,7 @@ from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.spelling import plan_in
 from ec_agent.support.loop import THREADS
 from ec_agent.traces.opening import is_there, open_store
-from ec_agent.traces.places import named
+from ec_agent.traces.places import is_url, named
 from ec_agent.visual.wording import many
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
@@ -126,16 +127,23 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     console = plain_console(highlight=False)
     warnings.simplefilter("once", EcAgentWarning)
     tasks = load_tasks(command.tasks, command.limit)
-    path = command.out or default_path(command.tasks, command.agent)
+    path = command.out or default_path(command.tasks, command.agent, settings.shard)
+    if command.fresh and settings.shard is not None and is_url(path):
+        raise ConfigError(
+            "--fresh would delete what the other shards have stored; name another schema, or delete the store once: "
+            "repeat the command with --fresh and --dry-run, without --shard"
+        )
+    own = tasks_of(settings.shard, tasks)
     tested = load_agent(command.agent, command.model)
-    asked, each = (many(number, noun) for number, noun in ((len(tasks), "task"), (settings.n, "rollout")))
-    console.print(f"{asked}, {each} each{_and_greedy(settings)} -> {safe(named(path))}", soft_wrap=True)
-    for line in _costs(foresee(tasks, settings)):
+    asked, each = (many(number, noun) for number, noun in ((len(own), "task"), (settings.n, "rollout")))
+    part = f" of {len(tasks)} (shard {settings.shard})" if settings.shard else ""
+    console.print(f"{asked}{part}, {each} each{_and_greedy(settings)} -> {safe(named(path))}", soft_wrap=True)
+    for line in _costs(foresee(own, settings)):
         console.print(line)
     if command.dry_run:
         agent_for(tasks[0], tested)
         return 0
-    if command.model and (command.fresh or command.retry_failed or _left(path, tasks, settings)):
+    if command.model and (command.fresh or command.retry_failed or _left(path, own, settings)):
         command.model.probe()
     if command.fresh:
         remove(path)
@@ -153,11 +161,19 @@ def run_eval(command: Command, settings: RunSettings) -> int:
                 **told,
             )
         summarise(report, settings, console)
-        if report.finished:
+        if settings.shard is not None:
+            console.print(_next_of_shards(path))
+        elif report.finished:
             compare_selectors(path, console)
     except KeyboardInterrupt as stop:
         _interrupted(console, path, TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
     return _without_waiting(0 if report.finished else UNFINISHED, console)
+
+
+def _next_of_shards(path: Path | str) -> str:
+    if is_url(path):
+        return f"next, when all shards are finished: ec-agent report {safe(named(path))}"
+    return "next, when all shards are finished: ec-agent traces merge SHARD.db ... --into RUN.db"
 
 
 def _asked(command: Command, agent: Any) -> set[str]:
@@ -191,13 +207,13 @@ def _left(path: Path | str, tasks: Sequence[Task], settings: RunSettings) -> boo
     if not is_there(path):
         return True
     with open_store(path, create=True) as store:
-        return len(store.keys()) < sum(len(settings.keys(task.id)) for task in tasks)
+        return not store.keys() >= {key for task in tasks for key in settings.keys(task.id)}
 
 
-def default_path(source: str, agent: str) -> Path:
-    """Where the rollouts go where nobody says: ``runs/TASKS-AGENT.db``."""
+def default_path(source: str, agent: str, shard: str | None = None) -> Path:
+    """Where the rollouts go where nobody says: ``runs/TASKS-AGENT.db``; each shard has a file of its own."""
     tasks = Path(source).stem if source.endswith(".jsonl") else source
-    return Path("runs", re.sub(r"[^\w.]+", "-", f"{tasks}-{agent}") + ".db")
+    return Path("runs", re.sub(r"[^\w.]+", "-", f"{tasks}-{agent}{f'-shard-{shard}' if shard else ''}") + ".db")
 
 
 def remove(path: Path | str) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 from ec_agent.errors import TraceError
 from ec_agent.evaluation.model import ModelSettings, without_login
+from ec_agent.traces.stored import AGENT_CHANGES
 
 WATCHED = ("EC_AGENT_MODEL", "OPENAI_BASE_URL")
 """Environment variables that give an agent another model."""
 
 SAID = "agent_about"
-CHANGED = "agent_changes"
+CHANGED = AGENT_CHANGES
 """What a file calls the agent's description, and what was different in later parts of the run."""
 
 _PACKAGES = ("site-packages", "dist-packages")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.shards import shard_in
 from ec_agent.rollouts.limits import Limits
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.asking import check_plan, name_of
@@ -40,6 +41,8 @@ class RunSettings:
         stop: a stopping plan, one of ``ec_agent.stopping.PLANS``: each task's rollouts start in waves, and no more of
             them once it says that enough is known. What it spares has no rollouts to compare afterwards. The rollout at
             temperature 0 runs in any case.
+        shard: ``"3/16"`` runs the third of sixteen parts of the tasks; ``None`` runs all. Other machines run the
+            others, into files of their own that ``ec-agent traces merge`` merges, or into one PostgreSQL database.
 
     Raises:
         ConfigError: a value it cannot have.
@@ -57,6 +60,7 @@ class RunSettings:
     token_budget: int | None = None
     call_budget: int | None = None
     stop: StoppingPlan | None = None
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         checked(self, "n", whole, 1, MOST)
@@ -71,6 +75,8 @@ class RunSettings:
         if isinstance(self.timeout, float) and self.timeout == float("inf"):
             raise ConfigError("timeout is inf; leave it out, and a rollout has all the time it needs")
         _ = self.limits
+        if self.shard is not None:
+            shard_in(self.shard)
         if self.stop is not None:
             check_plan(self.stop)
             if settings_of(self.stop) is None:
@@ -99,7 +105,7 @@ class RunSettings:
 
     def lasting(self) -> dict[str, Any]:
         """What a rollout depends on: a run that is resumed must have the same."""
-        passing = ("concurrency", *BUDGETS, "stop")
+        passing = ("concurrency", *BUDGETS, "stop", "shard")
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in passing}
         return kept if self.stop is None else {**kept, "stop": settings_of(self.stop)}
 

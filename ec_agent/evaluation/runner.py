@@ -18,6 +18,7 @@ from ec_agent.evaluation.agent_identity import CHANGED, SAID, differences, refus
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, is_factory, run_rollout, standing_alone
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.schedule import Schedule
+from ec_agent.evaluation.shards import tasks_of
 from ec_agent.evaluation.task_texts import asked_of
 from ec_agent.evaluation.tasks import Task
 from ec_agent.rollouts.messages import fingerprint
@@ -53,7 +54,7 @@ class RunReport:
 
     Attributes:
         path: the file with the rollouts; of a database its URL, without passwords.
-        stored: rollouts in the file.
+        stored: rollouts in the file; of a shard its own, as in all but ``costs``.
         total: rollouts of the whole run, without those that a stopping plan spared; more than ``stored`` where a budget
             was spent.
         tasks: totals of each task.
@@ -154,7 +155,7 @@ async def aevaluate(
         named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
         _begin(store, run, named, options)
         if options.get("retry_failed"):
-            store.forget_failed()
+            store.forget_failed([task.id for task in run.own])
         await run.to_its_end(store)
         store.see_in_place()
         return run.report(store, store.name if is_url(path) else Path(path))
@@ -235,7 +236,9 @@ class _Evaluation:
     ) -> None:
         self.tasks = checked_tasks(tasks)
         self.settings = settings
-        self.total = self._planned = sum(len(settings.keys(task.id)) for task in self.tasks)
+        self.own = tasks_of(settings.shard, self.tasks)
+        self._keys = {key for task in self.own for key in settings.keys(task.id)}
+        self.total = self._planned = len(self._keys)
         self._agent = agent
         self._on_progress, self._on_event = on_progress, on_event
         self._stored = 0
@@ -247,12 +250,11 @@ class _Evaluation:
 
     async def to_its_end(self, store: TraceStoreProtocol) -> None:
         """Run what is not stored yet."""
-        there = store.keys()
-        self._stored = len(there)
+        self._stored = len(store.keys() & self._keys)
         costs = store.costs()
         self._tokens, self._calls = int(costs["generated_tokens"]), int(costs["model_calls"])
         self._on_progress(Progress(self._stored, self.total, self._tokens))
-        schedule = Schedule(self.tasks, self.settings, store, lambda task: agent_for(task, self._agent))
+        schedule = Schedule(self.own, self.settings, store, lambda task: agent_for(task, self._agent))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.settings.concurrency):
@@ -333,12 +335,13 @@ class _Evaluation:
 
     def report(self, store: TraceStoreProtocol, path: Path | str) -> RunReport:
         """What it came to."""
+        own = {task.id for task in self.own}
         return RunReport(
             path=path,
-            stored=len(store.keys()),
+            stored=len(store.keys() & self._keys),
             total=self.total,
-            tasks=tuple(store.totals()),
-            failures=tuple(store.failures()),
+            tasks=tuple(each for each in store.totals() if each.task in own),
+            failures=tuple((key, error) for key, error in store.failures() if key.task in own),
             costs=store.costs(),
         )
 

@@ -119,6 +119,10 @@ class TraceStoreProtocol(Protocol):
         """Store a selection with all its rollouts, in one transaction. Return its id, which is never used again."""
         ...
 
+    def take(self, selection: StoredSelection, rollouts: Iterable[StoredRollout]) -> int:
+        """Store a selection of another store with its rollouts, in one transaction. Return the id that it has here."""
+        ...
+
     def recording(self, *, name: str | None = None) -> AbstractContextManager[None]:
         """Record every selection made inside the ``with`` block, in all threads: ``recorded_selections.recording``."""
         ...
@@ -153,10 +157,13 @@ class TraceStoreProtocol(Protocol):
 
     # Deleting
 
-    def forget_failed(self) -> int:
+    def forget_failed(self, tasks: Iterable[str] | None = None) -> int:
         """Delete the run's rollouts that failed, so that the evaluation runs them again. Return how many.
 
         Their costs still count in :meth:`costs`.
+
+        Args:
+            tasks: ids of the tasks whose rollouts may be deleted. ``None`` means all.
         """
         ...
 

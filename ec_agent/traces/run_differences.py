@@ -42,8 +42,14 @@ def other_tasks(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     return lines
 
 
+REPEAT = "Repeat that run's own command to go on with it, name another file, or start over with --fresh"
+
+
 def see_same_run(
-    name: str, there: tuple[Mapping[str, Any], Mapping[str, str]], here: tuple[Mapping[str, Any], Mapping[str, str]]
+    name: str,
+    there: tuple[Mapping[str, Any], Mapping[str, str]],
+    here: tuple[Mapping[str, Any], Mapping[str, str]],
+    advice: str = REPEAT,
 ) -> None:
     """Check that the run in a store is the one that was asked for.
 
@@ -51,6 +57,7 @@ def see_same_run(
         name: name of the store.
         there: the settings and the tasks in the store.
         here: the settings and the tasks asked for.
+        advice: what to do if they differ.
 
     Raises:
         TraceError: they differ. The message lists the differences.
@@ -58,8 +65,4 @@ def see_same_run(
     changed = differences(there[0], json.loads(json.dumps(dict(here[0]))))
     changed += other_tasks(there[1], here[1])
     if changed:
-        raise TraceError(
-            f"{name} holds another run:\n"
-            + "\n".join(f"  {line}" for line in changed)
-            + "\nRepeat that run's own command to go on with it, name another file, or start over with --fresh"
-        )
+        raise TraceError(f"{name} holds another run:\n" + "\n".join(f"  {line}" for line in changed) + f"\n{advice}")

@@ -17,6 +17,9 @@ VERSION = 7
 USAGE = ("prompt_tokens", "cached_tokens", "generated_tokens", "cached_answer_tokens")
 """The token counts of a rollout's usage."""
 
+AGENT_CHANGES = "agent_changes"
+"""The setting of a run that lists how the agent was changed while the run went on, one sentence each."""
+
 COSTS = ("model_calls", "unsampled_calls", "prompt_tokens", "generated_tokens", "seconds")
 """Names of the costs of a run."""
 

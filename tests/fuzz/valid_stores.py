@@ -21,7 +21,7 @@ from ec_agent.live import Board
 from ec_agent.local import LocalServer
 from ec_agent.rollouts.best_of_n import BestOfNResult
 from ec_agent.rollouts.settings_files import Setting, save_settings
-from ec_agent.traces.stored import Key, StoredRollout
+from ec_agent.traces.stored import Key, StoredRollout, StoredSelection
 from ec_agent.visual.chosen_anew import selection_of
 
 
@@ -115,6 +115,14 @@ STORES = {
     "ec_agent.TraceStore.candidates": Case(lambda _: {"selection": 1}, on=store),
     "ec_agent.TraceStore.has": Case(lambda _: {"key": Key("t", "sample", 0)}, on=store),
     "ec_agent.TraceStore.add": Case(lambda _: {"rollout": rollout(Key("t", "sample", 0))}, on=store),
+    "ec_agent.TraceStore.take": Case(
+        lambda _: {
+            "selection": StoredSelection(1, "kept", 1.0, chosen().selection),
+            "rollouts": [rollout(Key("kept", "sample", 0))],
+        },
+        on=store,
+    ),
+    "ec_agent.TraceStore.forget_failed": Case(lambda _: {"tasks": ["t"]}, on=store),
     "ec_agent.TraceStore.begin": Case(
         lambda _: {"settings": Settings(n=2, greedy=False).lasting(), "tasks": {"t": "mark"}},
         on=store,

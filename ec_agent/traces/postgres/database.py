@@ -59,6 +59,7 @@ class PostgresDatabase:
         TraceError: the server cannot be reached, there is no such store, or it is of a newer version.
     """
 
+    TEXTS = "SELECT value FROM json_array_elements_text(?::json) AS value"
     IDS = "SELECT value::bigint FROM json_array_elements_text(?::json) AS value"
 
     def __init__(self, url: str, *, create: bool, timeout: float) -> None:

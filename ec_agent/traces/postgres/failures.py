@@ -7,14 +7,14 @@ from psycopg import errors
 
 from ec_agent.errors import TraceError
 from ec_agent.support.escaping import clipped
-from ec_agent.traces.postgres.url import Place
+from ec_agent.traces.postgres.url import PostgresPlace
 
 _GONE = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
 _NOT_LET_IN = ("08", "28", "3D", "53", "57P")  # connections, rights, no such database, too many users, starting up
 _SERVER_WENT_AWAY = "57P"  # the class of errors with which a server ends a connection
 
 
-def cause_of(error: BaseException, place: Place) -> str:
+def cause_of(error: BaseException, place: PostgresPlace) -> str:
     """Return the words of an error in one line, without passwords."""
     return clipped(place.without_secrets(str(error).strip() or type(error).__name__), 300)
 
@@ -26,7 +26,7 @@ def lost(error: BaseException, connection: psycopg.Connection[object]) -> bool:
     return connection.closed or (error.sqlstate or "").startswith(_SERVER_WENT_AWAY)
 
 
-def unreachable(error: BaseException, place: Place) -> TraceError:
+def unreachable(error: BaseException, place: PostgresPlace) -> TraceError:
     """Make the error of a server that cannot be reached, or that lets nobody in."""
     return TraceError(
         f"{place.name} cannot be reached ({cause_of(error, place)}); check that the server runs, the address, the "
@@ -34,13 +34,13 @@ def unreachable(error: BaseException, place: Place) -> TraceError:
     )
 
 
-def not_opened(error: psycopg.Error, place: Place) -> TraceError:
+def not_opened(error: psycopg.Error, place: PostgresPlace) -> TraceError:
     """Make the error of a store that cannot be opened."""
     reached = error.sqlstate is not None and not error.sqlstate.startswith(_NOT_LET_IN)
     return not_written(error, place) if reached else unreachable(error, place)
 
 
-def not_written(error: psycopg.Error, place: Place) -> TraceError:
+def not_written(error: psycopg.Error, place: PostgresPlace) -> TraceError:
     """Make the error of a transaction that the server refused. Nothing of it was written."""
     why = f"({cause_of(error, place)})"
     if isinstance(error, _GONE):
@@ -60,7 +60,7 @@ def not_written(error: psycopg.Error, place: Place) -> TraceError:
     )
 
 
-def not_read(error: psycopg.Error, what: str, place: Place) -> TraceError:
+def not_read(error: psycopg.Error, what: str, place: PostgresPlace) -> TraceError:
     """Make the error of a query that the server refused."""
     why = f"({cause_of(error, place)})"
     if isinstance(error, _GONE):

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from ec_agent.errors import TraceError
-from ec_agent.traces.postgres.url import Place
+from ec_agent.traces.postgres.url import PostgresPlace
 from ec_agent.traces.sql.tables import Types, tables
 from ec_agent.traces.stored import VERSION
 
@@ -47,7 +47,7 @@ def tables_in(connection: psycopg.Connection[Any], schema: str) -> set[str]:
     return {name for (name,) in connection.execute(query, (_quoted(schema),))}
 
 
-def prepare(connection: psycopg.Connection[Any], place: Place, *, create: bool) -> str:
+def prepare(connection: psycopg.Connection[Any], place: PostgresPlace, *, create: bool) -> str:
     """Make sure that the schema has the tables of this version. Make them if they are missing, migrate older ones.
 
     Args:
@@ -84,7 +84,7 @@ def prepare(connection: psycopg.Connection[Any], place: Place, *, create: bool) 
     return str(identity)
 
 
-def _make(connection: psycopg.Connection[Any], place: Place) -> None:
+def _make(connection: psycopg.Connection[Any], place: PostgresPlace) -> None:
     there = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (_quoted(place.schema),)).fetchone()
     if there != (True,):
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(place.schema)))
@@ -95,7 +95,7 @@ def _make(connection: psycopg.Connection[Any], place: Place) -> None:
     connection.execute("ALTER TABLE timelines ALTER COLUMN data SET STORAGE EXTERNAL")
 
 
-def _migrate(connection: psycopg.Connection[Any], place: Place, version: int) -> None:
+def _migrate(connection: psycopg.Connection[Any], place: PostgresPlace, version: int) -> None:
     """Add the tables and columns that a store of an older version lacks. Its rows stay."""
     if version > VERSION:
         raise TraceError(

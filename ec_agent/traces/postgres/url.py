@@ -29,7 +29,7 @@ _USUAL = {
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Place:
+class PostgresPlace:
     """Where a store is.
 
     Attributes:
@@ -51,7 +51,7 @@ class Place:
         return shown
 
 
-def place_at(url: str) -> Place:
+def place_at(url: str) -> PostgresPlace:
     """Read a URL.
 
     Raises:
@@ -77,7 +77,7 @@ def place_at(url: str) -> Place:
             f"{name} is not a URL that PostgreSQL reads{'' if secret else f' ({error})'.replace(chr(10), '')}; give "
             "postgresql://user@host:5432/database, with characters such as @ : / % written as %40 %3A %2F %25"
         ) from (None if secret else error)
-    return Place(name, _schema(schemas, name), {**_USUAL, **options, "client_encoding": "utf8"})
+    return PostgresPlace(name, _schema(schemas, name), {**_USUAL, **options, "client_encoding": "utf8"})
 
 
 def _after(url: str, begin: int) -> tuple[str, str, str]:

@@ -20,10 +20,12 @@ class Database(Protocol):
     """An open database with the tables of a trace store.
 
     Attributes:
-        IDS: a SQL expression: the whole numbers in a JSON list that is given as one value.
+        IDS: a SQL query: the whole numbers in a JSON list that is given as one value.
+        TEXTS: a SQL query: the texts in such a list.
     """
 
     IDS: str
+    TEXTS: str
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -32,7 +33,7 @@ from ec_agent.traces.run_differences import see_same_run
 from ec_agent.traces.sql.database import open_database
 from ec_agent.traces.sql.rows import add_rollout, key_of, read_rollout
 from ec_agent.traces.sql.run import read_asked, read_settings, read_tasks, write_asked, write_settings, write_tasks
-from ec_agent.traces.sql.totals import RETRIED, costs, failures, totals
+from ec_agent.traces.sql.totals import RETRIED, costs, costs_of, failures, totals
 from ec_agent.traces.sql.unreadable_rows import UNSTORABLE, unstorable
 from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
@@ -200,11 +201,44 @@ class TraceStore:
         receipt, candidates = parts_of(result)
         now = time.time()
 
-        def write() -> int:
-            row = {"name": self._database.text_of(name), "recorded": now, "receipt": receipt_of(receipt)}
-            number = self._database.insert("selections", row) or 0
+        def rollouts(number: int) -> Iterator[StoredRollout]:
             for candidate, trajectory, action in candidates:
-                add_rollout(self._database, candidate_of(number, candidate, trajectory, action, now))
+                yield candidate_of(number, candidate, trajectory, action, now)
+
+        return self._store(name, now, receipt, rollouts)
+
+    def take(self, selection: StoredSelection, rollouts: Iterable[StoredRollout]) -> int:
+        """Store a selection of another store, with its rollouts and the moment at which it was recorded.
+
+        Args:
+            selection: the selection. Its id is not taken over.
+            rollouts: those of its rollouts that are to be stored.
+
+        Returns:
+            The id of the selection in this store.
+
+        Raises:
+            TraceError: the store cannot be written, or was deleted, moved or replaced.
+        """
+        instance("selection", selection, StoredSelection, "a StoredSelection(...), as selections() yields")
+        given = several("rollouts", rollouts, StoredRollout, "StoredRollout(...) objects, as rollouts() yields")
+
+        def candidates(number: int) -> Iterator[StoredRollout]:
+            for rollout in given:
+                yield replace(rollout, selection=number)
+
+        return self._store(selection.name, selection.recorded, selection.receipt, candidates)
+
+    def _store(
+        self, name: str | None, recorded: float, receipt: Selection, of: Callable[[int], Iterable[StoredRollout]]
+    ) -> int:
+        """Write a selection, and the rollouts that are made once its id is known."""
+
+        def write() -> int:
+            row = {"name": self._database.text_of(name), "recorded": recorded, "receipt": receipt_of(receipt)}
+            number = self._database.insert("selections", row) or 0
+            for rollout in of(number):
+                add_rollout(self._database, rollout)
             return number
 
         try:
@@ -310,13 +344,21 @@ class TraceStore:
             raise TraceError(f"{self.name} has no {what} {number}; run `ec-agent traces ls` to see which it has")
         return found
 
-    def forget_failed(self) -> int:
-        """Delete the run's rollouts that failed, and return how many. Their costs still count in ``costs``."""
+    def forget_failed(self, tasks: Iterable[str] | None = None) -> int:
+        """Delete the run's rollouts that failed, and return how many. Their costs still count in ``costs``.
+
+        Args:
+            tasks: ids of the tasks whose rollouts may be deleted. ``None`` means all.
+        """
+        where, values = "task IS NOT NULL AND error IS NOT NULL", list[str]()
+        if tasks is not None:
+            named = json.dumps(several("tasks", tasks, str, "ids of tasks"))
+            where, values = f"{where} AND task IN ({self._database.TEXTS})", [named]
 
         def write() -> int:
-            spent = self._database.read("what it cost", lambda: costs(self._database, failed=True))
+            spent = self._database.read("what it cost", lambda: costs_of(self._database, where, values))
             write_settings(self._database, {RETRIED: spent})
-            return self._forget("task IS NOT NULL AND error IS NOT NULL")
+            return self._forget(where, values)
 
         return self._database.write(write)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 from ec_agent.support.from_plain import made, of_type, parsed
 from ec_agent.traces.sql.database import Database
@@ -38,16 +39,21 @@ def failures(database: Database) -> list[tuple[Key, str]]:
     return [(key_of(*row[:3]), of_type(row[3], str, "rollouts.error")) for row in database.rows(query)]
 
 
-def costs(database: Database, *, failed: bool = False) -> dict[str, float]:
-    """Return the costs of the run by the names in ``COSTS``, including failed rollouts that were deleted to run again.
+def costs(database: Database) -> dict[str, float]:
+    """Return the costs of the run by the names in ``COSTS``, with those of failed rollouts that were run again."""
+    return costs_of(database, "task IS NOT NULL")
+
+
+def costs_of(database: Database, where: str, values: Sequence[Any] = ()) -> dict[str, float]:
+    """Return the costs of some rollouts of the run, and of all failed rollouts that were deleted to run again.
 
     Args:
         database: the open store.
-        failed: whether, of the rollouts in the store, only those that failed count.
+        where: a SQL condition: which rollouts of the store count.
+        values: the values for its marks.
     """
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in COSTS)
-    only = "AND error IS NOT NULL" if failed else ""
-    (row,) = database.rows(f"SELECT {sums} FROM rollouts WHERE task IS NOT NULL {only}")
+    (row,) = database.rows(f"SELECT {sums} FROM rollouts WHERE {where}", values)
     kept = database.rows("SELECT value FROM run WHERE name = ?", (RETRIED,))
     before = of_type(parsed(kept[0][0] if kept else "{}", f"run.{RETRIED}"), Mapping[str, float], RETRIED)
     return {

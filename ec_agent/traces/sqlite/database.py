@@ -31,7 +31,7 @@ class SQLiteDatabase:
         TraceError: the file is missing, is not a trace file, or was written by a newer version.
     """
 
-    IDS = "SELECT value FROM json_each(?)"
+    IDS = TEXTS = "SELECT value FROM json_each(?)"
 
     def __init__(self, path: str | Path, *, create: bool, timeout: float) -> None:
         self.path = file_path("path", path, "the name of a trace file")
