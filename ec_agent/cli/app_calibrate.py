@@ -20,6 +20,11 @@ from ec_agent.cli.arguments import FilePath
 @click.option("--partial", is_flag=True, help="Accept an unfinished run, and take its complete tasks.")
 @click.option("--stop", is_flag=True, help="Choose a stopping plan too: the one that takes the fewest tokens.")
 @click.option("--max-loss", default=0.005, show_default=True, help="With --stop: how much accuracy the plan may lose.")
+@click.option(
+    "--probability",
+    is_flag=True,
+    help="Fit how likely the choice is right, for receipts and routes; needs scikit-learn: ec-agent[calibrate].",
+)
 def calibrate(run: Path | str, out: Path, selectors: str, **how: Any) -> None:
     """Choose a selector and its settings on a stored run, by nested cross-validation over its tasks.
 

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ec_agent.evaluation.report import certainty_shown
 from ec_agent.evaluation.statistics.bootstrap import Estimate
 from ec_agent.evaluation.stored_results import load_results
 from ec_agent.evaluation.tuning import Tuning, default_grid, tune
+from ec_agent.evaluation.tuning_probability import ProbabilityTuning, check_scikit_learn, fit_probability, source_of
 from ec_agent.evaluation.tuning_stops import MAX_LOSS, StopTuning, tune_stop
 from ec_agent.live.console import plain_console
 from ec_agent.rollouts.settings_files import Setting, save_settings
@@ -27,13 +29,18 @@ def run_calibrate(
     partial: bool,
     stop: bool = False,
     max_loss: float = MAX_LOSS,
+    probability: bool = False,
     **drawing: Any,
 ) -> None:
     """Choose a selector on a stored run, show what the choice is worth, and write it to a settings file.
 
-    With ``stop`` a stopping plan is chosen too, for the selector that was chosen. ``drawing`` are further arguments of
-    ``tune``.
+    With ``stop`` a stopping plan is chosen too, for the selector that was chosen, and with ``probability`` it is fitted
+    how likely these choose right. ``drawing`` are further arguments of ``tune``.
     """
+    source = None
+    if probability:  # before the work
+        check_scikit_learn()
+        source = source_of(run)
     results = load_results(run, partial=partial)
     tuning = tune(results, default_grid(names), **drawing)
     console = plain_console()
@@ -42,7 +49,11 @@ def run_calibrate(
     if stops is not None:
         show_stop(stops, tuning.chosen, console)
     plan, about = (None, {}) if stops is None else (stops.chosen, stops.about())
-    save_settings(out, tuning.chosen, {"run": short_name(run), **tuning.about(), **about}, plan)
+    sure = fit_probability(results, tuning.chosen, plan, source=source, **drawing) if probability else None
+    if sure is not None:
+        show_probability(sure, console)
+    fitted = None if sure is None else sure.fitted
+    save_settings(out, tuning.chosen, {"run": short_name(run), **tuning.about(), **about}, plan, fitted)
     what = f"{tuning.chosen} with {spelled(plan)}" if plan is not None else str(tuning.chosen)
     console.print(f"[bold]{escape(what)}[/bold] written to {escape(str(out))}")
     if tuning.expected_difference.excludes(0.0) > 0:
@@ -82,12 +93,40 @@ def show_stop(stops: StopTuning, setting: Setting, console: Console) -> None:
     console.print(_stop_verdict(stops))
 
 
-def _show_votes(tried: str, chosen: Tuning | StopTuning, console: Console) -> None:
+def show_probability(sure: ProbabilityTuning, console: Console) -> None:
+    """Print how good the probabilities are on other tasks, beside a constant, and what handing over would give."""
+    basis = sure.fitted.basis
+    console.print()
+    console.print(
+        escape(f"How likely the choice of {basis.selector} is right (n={basis.n}), on other tasks (outer folds)")
+    )
+    table = Table("", "value", "95 % interval")
+    for name, found in certainty_shown.measures(sure.reliability):
+        table.add_row(name, certainty_shown.value(found), escape(certainty_shown.ends(found) or "-"))
+    console.print(table)
+    console.print("If the least sure questions are handed over:")
+    table = Table("answered", "probability from", "accuracy", "95 % interval")
+    for point in certainty_shown.points(sure.reliability):
+        low_high = escape(certainty_shown.ends(point.accuracy) or "-")
+        table.add_row(f"{point.share:.0%}", f"{point.least:.2f}", certainty_shown.value(point.accuracy), low_high)
+    console.print(table)
+    _show_votes(f"{sure.ways} ways", sure, console)
+    for line in certainty_shown.sentences(sure):
+        console.print(escape(line))
+
+
+def _show_votes(tried: str, chosen: Tuning | StopTuning | ProbabilityTuning, console: Console) -> None:
     """Print from how many the folds chose, and what they chose most often."""
-    tasks, folds, repeats = chosen.expected_difference.tasks, chosen.folds, chosen.repeats
+    tasks, folds, repeats = _tasks_of(chosen), chosen.folds, chosen.repeats
     console.print(f"{tried}, {tasks} tasks, {folds} folds drawn {repeats} times; the folds chose")
     for name, count in chosen.votes[:5]:
         console.print(f"  {count / (folds * repeats):4.0%}  {escape(name)}")
+
+
+def _tasks_of(chosen: Tuning | StopTuning | ProbabilityTuning) -> int:
+    if isinstance(chosen, ProbabilityTuning):
+        return chosen.reliability.tasks
+    return chosen.expected_difference.tasks
 
 
 def _shares(found: Estimate) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -13,10 +15,12 @@ from ec_agent.cli.calibrate import show, show_stop
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.tuning import Tuning
+from ec_agent.evaluation.tuning_probability import Source, source_of
 from ec_agent.evaluation.tuning_stops import StopTuning
 from ec_agent.rollouts.settings_files import Setting, load_settings
 from ec_agent.stopping import Agreement
 from ec_agent.stopping.spelling import spelled
+from ec_agent.traces.sql.store import TraceStore
 
 FEW = ["--folds", "3", "--repeats", "2", "--selectors", "lowest_centroid,mean_entropy"]
 
@@ -120,3 +124,68 @@ def test_what_is_said_of_the_choice(stops, words):
     console = Console(record=True, width=200)
     show_stop(stops, Setting(), console)
     assert words in console.export_text()
+
+
+MANY = tuple(f"task {place}" for place in range(30))
+
+
+def test_a_probability_is_fitted_and_written(tmp_path):
+    pytest.importorskip("sklearn", reason="ec-agent[calibrate] is not installed")
+    out = tmp_path / "settings.json"
+    said = calibrate(stored_run(tmp_path / "run.db", MANY), out, "--probability", "--selectors", "majority_vote")
+    for part in (
+        "How likely the choice of majority_vote is right (n=3), on other tasks (outer folds)",
+        "Brier score of a constant, the base rate",
+        "expected calibration error",
+        "If the least sure questions are handed over",
+        "3 folds drawn 2 times",
+        "by chance",
+    ):
+        assert part in said
+    fitted = load_settings(out)["probability"]
+    assert (fitted.basis.run, fitted.basis.agent, fitted.basis.n) == ("run.db", "mine:graph", 3)
+    assert (fitted.basis.models, fitted.basis.temperature) == (("tiny-model",), 0.8)
+    assert fitted.basis.fitted.endswith("+00:00")
+    assert set(fitted.basis.expected) >= {"brier", "brier_minus_constant", "ece", "ece_constant"}
+    node = best_of_n(lambda state: state, **load_settings(out))
+    assert node._node.options.probability == fitted
+
+
+def test_a_probability_with_a_stopping_plan_is_fitted_for_that_plan(tmp_path):
+    pytest.importorskip("sklearn", reason="ec-agent[calibrate] is not installed")
+    out = tmp_path / "settings.json"
+    calibrate(
+        stored_run(tmp_path / "run.db", MANY),
+        out,
+        "--probability",
+        "--stop",
+        "--max-loss",
+        "1",
+        "--selectors",
+        "shortest",
+    )
+    settings = load_settings(out)
+    assert spelled(settings["stop"]).startswith(settings["probability"].basis.stop["name"])
+
+
+def test_a_probability_of_too_few_tasks_is_refused_before_a_file_is_written(tmp_path):
+    pytest.importorskip("sklearn", reason="ec-agent[calibrate] is not installed")
+    out = tmp_path / "settings.json"
+    with pytest.raises(ConfigError, match="needs 20 or more"):
+        calibrate(stored_run(tmp_path / "run.db"), out, "--probability")
+    assert not out.exists()
+
+
+def test_without_scikit_learn_it_says_so_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ConfigError, match=r"ec-agent\[calibrate\]"):
+        calibrate(stored_run(tmp_path / "run.db"), tmp_path / "settings.json", "--probability")
+
+
+def test_the_source_of_a_run(tmp_path):
+    path = stored_run(tmp_path / "run.db")
+    assert source_of(path) == Source("run.db", "mine:graph", 0.8)
+    with TraceStore(path) as store:
+        store.amend({"stop": {"name": "agreement"}})
+    with pytest.raises(ConfigError, match="run with a stopping plan"):
+        source_of(path)
