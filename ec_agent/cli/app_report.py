@@ -35,6 +35,12 @@ _OUTPUT = FilePath(path_type=str, allow_dash=True)
     "out, the usual plans are beside the majority vote and the lowest centroid.",
 )
 @click.option(
+    "--probability",
+    is_flag=True,
+    help="Fit how likely each choice is right, and show how good that is on other tasks: of the selectors named, or "
+    "else of the majority vote and the lowest centroid. Needs scikit-learn: ec-agent[calibrate].",
+)
+@click.option(
     "--resamples", default=9999, show_default=True, help="Number of resamples for the intervals, and for the p-values."
 )
 @click.option("--partial", is_flag=True, help="Accept an unfinished run, and take its complete tasks.")

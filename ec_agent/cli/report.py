@@ -16,6 +16,7 @@ from ec_agent.evaluation.report.json_csv import to_csv, to_json
 from ec_agent.evaluation.report.terminal import print_report
 from ec_agent.evaluation.statistics import Resampling
 from ec_agent.evaluation.stored_results import load_results
+from ec_agent.evaluation.tuning_probability import check_scikit_learn
 from ec_agent.live.console import plain_console
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.selection import Seen
@@ -43,6 +44,7 @@ def run_report(
     partial: bool = False,
     task: str | None = None,
     stop: tuple[str, ...] = (),
+    probability: bool = False,
 ) -> None:
     """Compare, write the files asked for, and print the tables; with ``-`` for a file, print that file alone.
 
@@ -53,6 +55,8 @@ def run_report(
         TraceError: the file of the run cannot be used, or the run is not finished.
     """
     _check_targets(html, as_json, as_csv)
+    if probability:
+        check_scikit_learn()  # before the work
     if task is not None or not _holds_run(path):
         if html is None or as_json is not None or as_csv is not None:
             raise ConfigError("nothing is compared here: name a file with --html FILE, and leave --json and --csv out")
@@ -65,6 +69,7 @@ def run_report(
         resampling=Resampling(resamples),
         partial=partial,
         stops=[plan_in(each) for each in stop] if stop else None,
+        probability=probability,
     )
     texts = {target: make(report) for target, make in ((as_json, to_json), (as_csv, to_csv)) if target is not None}
     printed = texts.pop(STANDARD_OUTPUT, None)

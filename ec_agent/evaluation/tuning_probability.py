@@ -89,7 +89,7 @@ class ProbabilityTuning:
         ways: how many ways were tried.
         left_out: tasks in which no probability could be given: no score, or no answer to compare.
         folds: outer folds.
-        repeats: how often the tasks were drawn_folds into folds.
+        repeats: how often the folds were drawn.
     """
 
     fitted: FittedProbability
@@ -120,8 +120,8 @@ def fit_probability(
         stop: the stopping plan with which ``best_of_n`` will run; the tasks are replayed with it.
         source: where the rollouts come from; receipts tell it.
         folds: outer folds, each of whole tasks.
-        repeats: how often to deal the tasks into folds.
-        seed: of the dealing.
+        repeats: how often to draw the folds.
+        seed: of these draws.
         resampling: how intervals are drawn.
 
     Raises:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SAYS = {
     "any_model": (r"doctor: usable with.*tools \+ stream", r"rollout 2: centroid 0\.\d+, .*'full': [1-8]", r"answer: "),
     "evaluate_my_agent": (r"2 lamps: verdicts \[[01]\.0, ", r"lowest centroid [01]\.\d+", r"failed: \d of 6 rollouts"),
+    "hand_over": (r"12 \+ 30: probability ", r"a person is asked about \d+", r"answer: 406"),  # it needs no model
     "node_in_graph": (r"rollout 2: centroid 0\.\d+", r"winner: rollout [0-2] of 3", r"answer: \S"),
     "raw_openai_client": (r"rollout 3: centroid 0\.\d+, 2 calls", r"winner: rollout [0-3]", r"answer: \S"),
     # At most one label leaves the house, whatever the model says.

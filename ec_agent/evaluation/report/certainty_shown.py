@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ec_agent.evaluation.report.certainty_rows import CertaintyRow
 from ec_agent.evaluation.report.figures import SMALL, Figure
-from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics import Estimate, Resampling
+from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.statistics.reliability import Answered, Reliability
-from ec_agent.evaluation.tuning_probability import ProbabilityTuning, fit_probability
-from ec_agent.selectors import Selector
+from ec_agent.evaluation.tuning_probability import ProbabilityTuning
 from ec_agent.visual.drawing import ACCENT, INK, LINE, SECOND, drawn
 from ec_agent.visual.wording import many
 
 TITLE = "How sure: the probability that a choice is right"
-COLUMNS = ("right", "Brier score", "of a constant", "difference", "calibration error", "of a constant", "by chance")
+COLUMNS = (
+    "right",
+    "Brier score",
+    "of a constant",
+    "difference",
+    "calibration error",
+    "error of a constant",
+    "by chance",
+)
 ABOUT = (
     "How likely each selector's choice is right: fitted on some of the tasks, measured on the others (outer folds). "
     "The Brier score is the mean squared distance to the verdict, 0 is best; the constant is the base rate of the "
@@ -26,36 +32,7 @@ ABOUT = (
 )
 SHARES = (1.0, 0.9, 0.75, 0.5, 0.25)
 """Of the questions answered, in tables."""
-REPEATS = 4
-"""How often a report deals the tasks into folds; ``ec-agent calibrate`` deals them 20 times."""
 _SIZE = (SMALL[0] * 1.25, SMALL[1] * 1.35)
-
-
-@dataclass(frozen=True, slots=True)
-class CertaintyRow:
-    """One selector's probabilities.
-
-    Attributes:
-        selector: its name.
-        tuning: what was fitted, and what it is worth.
-    """
-
-    selector: str
-    tuning: ProbabilityTuning
-
-
-def certainty_of(
-    results: Sequence[TaskResult], selectors: Mapping[str, Selector], resampling: Resampling
-) -> tuple[CertaintyRow, ...]:
-    """Fit a probability for each selector, and measure it on other tasks.
-
-    Raises:
-        ConfigError: there are too few tasks, or scikit-learn is not installed.
-    """
-    return tuple(
-        CertaintyRow(name, fit_probability(results, selector, repeats=REPEATS, resampling=resampling))
-        for name, selector in selectors.items()
-    )
 
 
 def value(found: Estimate, signed: bool = False) -> str:

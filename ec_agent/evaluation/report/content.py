@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.report.certainty_rows import CertaintyRow, certainty_of
 from ec_agent.evaluation.report.run_facts import RunFacts, facts_of
 from ec_agent.evaluation.report.stopping_rows import AsRun, StopRow, as_run, stops_of
 from ec_agent.evaluation.results import TaskResult
@@ -16,7 +17,7 @@ from ec_agent.evaluation.statistics.greedy_among import GreedyAmong, greedy_amon
 from ec_agent.evaluation.stored_results import load_results, stop_in
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import CONFIDENCE, ENTROPY
-from ec_agent.selectors import Selector
+from ec_agent.selectors import LowestCentroid, MajorityVote, Selector
 from ec_agent.selectors.registry import CONFOUNDS, SELECTORS, extra_signals_of, selector_named
 from ec_agent.selectors.windows import WindowSelector
 from ec_agent.stopping import StoppingPlan
@@ -53,6 +54,7 @@ class EvaluationReport:
         stops: stopping plans beside all N at once.
         as_run: what a run with a stopping plan of its own came to; ``None`` for any other.
         greedy: each selector with the rollout at temperature 0 among the n, where the run has such rollouts.
+        certainty: how likely each selector's choices are right, where that was asked for.
     """
 
     summary: Summary
@@ -66,6 +68,7 @@ class EvaluationReport:
     stops: Sequence[StopRow] = ()
     as_run: AsRun | None = None
     greedy: Sequence[GreedyAmong] = ()
+    certainty: Sequence[CertaintyRow] = ()
 
 
 def report_of(
@@ -76,8 +79,12 @@ def report_of(
     resampling: Resampling | None = None,
     partial: bool = False,
     stops: Sequence[StoppingPlan] | None = None,
+    probability: bool = False,
 ) -> EvaluationReport:
     """The report of a trace file; ``compare`` says what the arguments mean. ``stops`` are the usual ones by default.
+
+    With ``probability`` it is fitted how likely the choices are right: of the selectors that were named, or else of the
+    majority vote and the lowest centroid.
 
     Raises:
         TraceError: the file is no trace file, or the run is not finished and ``partial`` is not set.
@@ -87,7 +94,16 @@ def report_of(
     if not results:
         raise ConfigError(f"no task of {named(path)} has all its rollouts; repeat the command that began the run")
     run = facts_of(path, results)
-    return compare(results, selectors=selectors, config=config, resampling=resampling, run=run, stops=stops)
+    report = compare(results, selectors=selectors, config=config, resampling=resampling, run=run, stops=stops)
+    if not probability:
+        return report
+    if run is not None and stop_in(run.settings) is not None:
+        raise ConfigError(
+            "the run was stopped by a plan, and a probability needs all n rollouts; leave --probability out"
+        )
+    usual: dict[str, Selector] = {MajorityVote.label: MajorityVote(), LowestCentroid.label: LowestCentroid()}
+    rows = certainty_of(report.results, usual if selectors is None else selectors, resampling_of(resampling))
+    return replace(report, certainty=rows)
 
 
 def compare(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ec_agent.evaluation.report import columns, figures, greedy_shown, stopping_shown, wording
+from ec_agent.evaluation.report import certainty_shown, columns, figures, greedy_shown, stopping_shown, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.report.figures import Figure
 from ec_agent.evaluation.report.task_pictures import centroids_by_outcome, outcomes, views
@@ -45,6 +45,7 @@ def to_html(report: EvaluationReport, tasks: Sequence[TaskResult] = ()) -> str:
         columns=columns,
         stops=stopping_shown,
         greedy=greedy_shown,
+        sure=certainty_shown,
         figures=_figures(report, tasks),
         few=wording.too_few_for_charts(report),
         few_rollouts=MIN_EACH,
@@ -60,13 +61,15 @@ def _figures(report: EvaluationReport, tasks: Sequence[TaskResult]) -> dict[str,
     """What is drawn; ``None`` for what is not there, and for what would be drawn of too little."""
     summary = report.summary
     drawings: dict[str, Figure | None] = dict.fromkeys(
-        ("forest", "curves", "stops", "calibration", "confounds", "outcomes")
+        ("forest", "curves", "stops", "reliability", "abstention", "calibration", "confounds", "outcomes")
     )
     if wording.too_few_for_charts(report):
         return drawings
     drawings["forest"] = figures.forest(summary) if summary.selectors or summary.panel else None
     drawings["curves"] = figures.n_curves(summary)
     drawings["stops"] = stopping_shown.tokens_and_accuracy(report.stops, summary)
+    drawings["reliability"] = certainty_shown.reliability_plots(report.certainty)
+    drawings["abstention"] = certainty_shown.abstention_plots(report.certainty)
     drawings["confounds"] = figures.confound_panel(summary)
     if min(map(len, centroids_by_outcome(report.results, report.config))) >= MIN_EACH:
         drawings["calibration"] = figures.centroid_calibration(summary)

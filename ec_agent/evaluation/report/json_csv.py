@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ec_agent.evaluation.report import greedy_shown, stopping_shown, wording
+from ec_agent.evaluation.report import certainty_shown, greedy_shown, stopping_shown, wording
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
 
@@ -19,6 +19,7 @@ COLUMNS = (
     *("auroc", "auroc_low", "auroc_high", "with_tokens", "with_calls", "auroc_equal_calls", "auroc_common_prefix"),
     *("warned_tasks", "fell_back_tasks", "verdict", "sentence"),
     *stopping_shown.FLAT,
+    *certainty_shown.FLAT,
 )
 """Of the CSV. An empty cell is a number that does not exist, never 0."""
 
@@ -32,6 +33,7 @@ def to_json(report: EvaluationReport) -> str:
         "left_out": dict(report.left_out),
         "stopping": [stopping_shown.numbers(row) for row in report.stops],
         "greedy_among": [asdict(row) for row in report.greedy],
+        "probability": [certainty_shown.numbers(row) for row in report.certainty],
         "stopped_run": None if report.as_run is None else asdict(report.as_run),
         "unfinished": report.unfinished,
         "what_was_run": wording.what_was_run(report),
@@ -64,6 +66,7 @@ def _rows(report: EvaluationReport) -> Iterator[dict[str, Any]]:
     yield from (_row("confound", row) for row in summary.panel)
     yield from (greedy_shown.flat(row) for row in report.greedy)
     yield from (stopping_shown.flat(row) for row in report.stops)
+    yield from (certainty_shown.flat(row) for row in report.certainty)
 
 
 def _row(group: str, row: SelectorSummary) -> dict[str, Any]:

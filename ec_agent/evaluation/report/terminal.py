@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from ec_agent.evaluation.report import greedy_shown, stopping_shown, wording
+from ec_agent.evaluation.report import certainty_shown, greedy_shown, stopping_shown, wording
 from ec_agent.evaluation.report.columns import COMPARED, HELD_EQUAL, PANEL
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import SelectorSummary
@@ -42,6 +42,12 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         console.print(_stops(report))
         for line in stopping_shown.notes(report.stops):
             console.print(Padding(escape(line), (0, 0, 0, 2)))
+    if report.certainty:
+        console.print(f"[bold]{certainty_shown.TITLE}[/bold]")
+        console.print(_certainty(report))
+        for row in report.certainty:
+            for line in certainty_shown.sentences(row.tuning):
+                console.print(Padding(f"{escape(row.selector)}: {escape(line)}", (0, 0, 0, 2)))
     console.print()
     _list(console, "Failures", wording.failures(report))
     if report.run:
@@ -145,6 +151,21 @@ def _stops(report: EvaluationReport) -> Table:
             table.add_row(f"[bold]{escape(row.selector)}[/bold]")
             before = row.selector
         table.add_row(escape(row.plan), *stopping_shown.cells(row))
+    return table
+
+
+def _certainty(report: EvaluationReport) -> Table:
+    """One measure a line, so that intervals fit: a column for each would not."""
+    table = _table("selector", "value", f"[{report.summary.resampling.confidence:.0%}]")
+    table.caption = certainty_shown.ABOUT
+    for row in report.certainty:
+        table.add_section()
+        table.add_row(f"[bold]{escape(row.selector)}[/bold]")
+        for name, found in certainty_shown.measures(row.tuning.reliability):
+            table.add_row(f"  {name}", certainty_shown.value(found), escape(certainty_shown.ends(found)))
+        for point in certainty_shown.points(row.tuning.reliability):
+            name = f"  accuracy of the surest {point.share:.0%}, from {point.least:.2f}"
+            table.add_row(name, certainty_shown.value(point.accuracy), escape(certainty_shown.ends(point.accuracy)))
     return table
 
 

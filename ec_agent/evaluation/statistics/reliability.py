@@ -104,7 +104,7 @@ def reliability(
     """Compare probabilities with verdicts.
 
     Args:
-        probabilities: shape ``(R, T)``: of each of R dealings into folds, the probability of each of T tasks' choices
+        probabilities: shape ``(R, T)``: of each of R drawings of folds, the probability of each of T tasks' choices
             by what was fitted without the task.
         constants: shape ``(R, T)``: the mean verdict of the tasks that it was fitted on.
         right: shape ``(T,)``: the verdict on each choice, in [0, 1].
