@@ -39,6 +39,11 @@ NOT_WALKED = {
     ".venv/bin/ec-agent report sums.db --html report.html": "needs the run before it; other reports are run",
     ".venv/bin/python tests/visual/take_pictures.py demo.html report.html docs/pictures": "needs the pages before it",
     ".venv/bin/python tests/evaluation/print_stopping.py": "takes minutes; test_plan_comparison.py has the main ones",
+    ".venv/bin/python tests/evaluation/print_certainty.py": "takes minutes, and scikit-learn; "
+    "test_tuning_probability.py has the main ones",
+    "ec-agent calibrate runs/tasks-my_module-graph.db --selectors majority_vote --probability": "needs scikit-learn "
+    "and twenty tasks; tests/cli/test_calibrate.py runs it",
+    "ec-agent report runs/tasks-my_module-graph.db --probability --html page.html": "the same",
     ".venv/bin/python tests/evaluation/print_table.py": "takes seconds; test_evaluation_table.py has its figures",
     "pip install '.[cli]'": "needs the network; tests/test_readme.py holds the names of extras",
     "pip install langchain langchain-openai": "needs the network",

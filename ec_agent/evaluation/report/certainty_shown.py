@@ -223,8 +223,8 @@ def abstention_plots(rows: Sequence[CertaintyRow]) -> Figure | None:
         "\n".join(drawn(f"abstention-{at}", _SIZE, partial(draw, row)) for at, row in enumerate(rows)),
         f"Accuracy of the answers against the share of questions answered, a plot a selector. {said}.",
         "From right to left more and more of the least sure questions are handed over. Solid: the answers that are "
-        "left, with their interval over tasks as a band. Dashed: handing over at random. Dotted: handing over exactly "
-        "the wrong ones.",
+        "left, with their interval over tasks as a band; where it has no width none of them is wrong, which is no "
+        "proof. Dashed: handing over at random. Dotted: handing over exactly the wrong ones.",
     )
 
 
