@@ -47,7 +47,7 @@ WRITTEN = {
 }
 # The first parts of names of events, feedback and span attributes, which no module has.
 TOLD = {"call", "centroid", "config", "coverage", "n", "rollout", "score", "select", "selected", "selection"}
-TOLD |= {"selector", "usage"}
+TOLD |= {"selector", "selector_usage", "usage"}
 
 
 def shell_lines(text: str) -> list[str]:
