@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.data import completion_of, drawn_logprobs
 
@@ -18,6 +18,10 @@ KINDS = {"plain": False, "bytes": True}
 """The first part of a path, and whether candidates come with their ``bytes``; under ``none`` no logprobs come."""
 WORDS = 300
 """Tokens of the answers under ``short``, which have no logprobs, and of which no two are equal."""
+SHORT = "short-"
+"""Before a kind: the answer has ``WORDS`` tokens."""
+TIES = "ties"
+"""A kind of short answers: the candidates beyond the tenth have equal logprobs, and come with their ``bytes``."""
 
 
 @contextmanager
@@ -72,7 +76,7 @@ def as_body(events: list[bytes]) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    answers: dict[tuple[str, bool], Iterator[bytes]]
+    answers: ClassVar[dict[tuple[str, bool], Iterator[bytes]]] = {}
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -90,15 +94,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until killed; the port is printed."""
-    logprobs = drawn_logprobs(TOKENS)
-    wholes = {kind: completion_of(logprobs, with_bytes=with_bytes) for kind, with_bytes in KINDS.items()}
-    streams = {kind: streamed(body) for kind, body in wholes.items()}
-    wholes["none"], streams["none"] = bare(wholes["plain"]), list(map(bare, streams["plain"]))
-    _Handler.answers = {
-        **{(kind, False): itertools.repeat(body) for kind, body in wholes.items()},
-        **{(kind, True): itertools.repeat(as_body(events)) for kind, events in streams.items()},
-        ("short", False): itertools.cycle(list(short_answers())),
-    }
+    for prefix, tokens in (("", TOKENS), (SHORT, WORDS)):
+        logprobs = drawn_logprobs(tokens)
+        wholes = {kind: completion_of(logprobs, with_bytes=with_bytes) for kind, with_bytes in KINDS.items()}
+        if prefix:
+            logprobs[:, 10:] = logprobs[:, 10:11]
+            wholes[TIES] = completion_of(logprobs, with_bytes=True)
+        streams = {kind: streamed(body) for kind, body in wholes.items()}
+        wholes["none"], streams["none"] = bare(wholes["plain"]), list(map(bare, streams["plain"]))
+        _Handler.answers |= {(prefix + kind, False): itertools.repeat(body) for kind, body in wholes.items()}
+        _Handler.answers |= {(prefix + kind, True): itertools.repeat(as_body(each)) for kind, each in streams.items()}
+    _Handler.answers["short", False] = itertools.cycle(list(short_answers()))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     print(server.server_port, flush=True)
     server.serve_forever()

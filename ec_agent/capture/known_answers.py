@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import UUID
 
+from ec_agent.capture.made_later import LaterEntries
 from ec_agent.capture.shapes import Payload, get, payload_of_message
 
 _WIDTH = 8  # bytes per token in the marks of an answer
@@ -26,7 +27,11 @@ def marks_of(entries: Sequence[Any]) -> bytes:
 
     Hashes of Python differ between processes, so marks can be compared only within one.
     """
-    return array("q", [_mark(entry) for entry in entries]).tobytes()
+    if not isinstance(entries, LaterEntries):
+        return array("q", [_mark(entry) for entry in entries]).tobytes()
+    if entries.source.marks is None:
+        entries.source.marks = marks_of(list(entries))
+    return entries.source.marks
 
 
 def _mark(entry: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,7 @@ class Request:
         sampled: whether the rollout's sampling parameters were set on it.
         sent: how often it was sent. It is sent again in another way if the endpoint refuses.
         response: the answer, if it is not streamed.
-        chunks: the parts of a streamed answer that came so far.
+        chunks: the parts of a streamed answer that came so far, as they are kept. ``parts`` has them to be read.
         marked: whether the mark ``[DONE]`` came, which ends a stream.
         cut: whether the end of the answer was not read yet: it is still being read, or its reader stopped reading.
         taken: the logprobs that a transport took out of the answer.
@@ -50,18 +51,35 @@ class Request:
     marked: bool = False
     cut: bool = False
     taken: TakenLogprobs = field(default_factory=TakenLogprobs)
+    _read: list[Any] = field(default_factory=list)
 
     def payload(self) -> Payload:
         """Read what came of the answer."""
         whole = self.response is not None
         answer = restored(self.response, self.taken.whole)
         several = self.asked.prompts, self.asked.unreturned
-        payload = payload_of_response(answer, *several) if whole else payload_of_stream(self.chunks, *several)
-        return replace(payload, partial=self.cut or not (whole or finished(self.chunks, self.marked)))
+        payload = payload_of_response(answer, *several) if whole else payload_of_stream(self.parts, *several)
+        return replace(payload, partial=self.cut or not (whole or finished(self.parts, self.marked)))
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of a streamed answer that came so far."""
+        read, kept = self._read, self.chunks
+        if len(read) > len(kept):
+            read.clear()
+        read += [self.taken.unpacked(chunk) for chunk in kept[len(read) :]]
+        return read
+
+    def drop(self) -> None:
+        """Forget what came, because the call is over. The reader of a stream may hold the request much longer."""
+        self.response = None
+        for parts in (self.chunks, self._read, self.taken.events, self.taken.read):
+            parts.clear()
+        self.taken.whole = ()
 
     def text(self) -> str:
         """Return the text that came of the answer."""
-        return text_in(self.chunks if self.response is None else [self.response])
+        return text_in(self.parts if self.response is None else [self.response])
 
     @property
     def answered(self) -> bool:
@@ -122,6 +140,7 @@ class OpenCall:
         cache_hit: whether an LLM cache answered.
         of: the original call, if this is a copy of it in the record of an outer recorder.
         twins: the copies of this call in the records of outer recorders.
+        read_as: of what its answer was read: ``"bytes"``, the client's ``"objects"``, or LangChain's ``"message"``.
     """
 
     recorder: Recorder
@@ -153,6 +172,7 @@ class OpenCall:
     cache_hit: bool = False
     of: OpenCall | None = None
     twins: list[OpenCall] = field(default_factory=list)
+    read_as: str = ""
 
     @property
     def source(self) -> OpenCall:
@@ -178,6 +198,8 @@ class OpenCall:
             The payload, or ``None`` if nothing came back.
         """
         answered, own = self.answered(), payload
+        by_bytes = bool(answered) and all(request.taken.took for request in answered)
+        self.read_as = "bytes" if by_bytes else "objects" if answered else "message"
         self.answers = self.said
         if payload is not None and payload.entries and self.batch.size > 1:
             payload = self._in_batch(payload)
@@ -285,6 +307,7 @@ def facts_of(calls: Sequence[OpenCall], sampling: Mapping[str, Any]) -> dict[str
         "seeds": sorted({c.params["seed"] for c in calls if "seed" in c.params}),
         "cache_hits": sum(c.cache_hit for c in calls),
         "sampling": dict(sampling),
+        "reading": dict(Counter(c.read_as for c in calls if c.read_as)),
         "unsampled_calls": sum(not c.sampled for c in calls) if sampling else 0,
         **{name: number for name, number in (("several", len(several)), ("mixed", mixed)) if number},
     }

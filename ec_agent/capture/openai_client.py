@@ -22,6 +22,7 @@ from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
 from openai.types.chat import ChatCompletion
 
+from ec_agent.capture.beneath import generates, give_back, install_reading, read_stream
 from ec_agent.capture.filters import call_info
 from ec_agent.capture.http_bodies import Marking, as_stream, end_marked, listen, parts_of
 from ec_agent.capture.mergeable_parts import make_mergeable
@@ -36,7 +37,6 @@ from ec_agent.errors import StreamCutError
 from ec_agent.insides.patching import put_on
 from ec_agent.support.plans import Plan, Step, adrive, drive
 
-_GENERATING = ("/chat/completions", "/completions", "/responses")
 _STREAMING = ("stream", "stream_options")
 _WHOLE_ANSWER = 600.0  # seconds to wait for an answer that is not streamed; the client's default
 
@@ -106,6 +106,7 @@ class _Watched:
             or get_llm_cache() is not None
         )
         before = take_into.get()
+        self.request.taken.wanted = not others
         take_into.set(None if others else self.request.taken)
         try:
             return (yield step)
@@ -171,6 +172,7 @@ class _Watched:
     def failed(self, error: BaseException) -> None:
         """Record that the request raised. An answer that could not be parsed still counts."""
         self.request.response = getattr(error, "completion", None) or self.request.response
+        give_back(self.request.response, self.request.taken, not self.own)
         self._over(broken_off=isinstance(error, asyncio.CancelledError))
 
     def came_back(self, response: Any) -> Any:
@@ -188,8 +190,11 @@ class _Watched:
         iterator = getattr(answer, "_iterator", None)
         if iterator is None:
             self.request.response = answer
+            give_back(answer, self.request.taken, not self.own)
             self._over()
             return response
+        if self.request.taken.wanted:
+            read_stream(answer, self.request.taken, not self.own)
         answer._decoder = Marking(answer._decoder, self._marked)
         if hasattr(iterator, "__anext__"):
             answer._iterator = self._alisten(iterator)
@@ -207,7 +212,7 @@ class _Watched:
 
     def _came_whole(self) -> None:
         # If the connection breaks, the client ends the stream without an error. So the end is checked here.
-        if not finished(self.request.chunks, self.request.marked):
+        if not finished(self.request.parts, self.request.marked):
             self.recorder.fail(StreamCutError("a streamed answer broke off in the middle; see the server's log"))
 
     def _read_along(self, response: Any) -> None:
@@ -226,7 +231,7 @@ class _Watched:
             request.marked = end_marked(body, packed)
             parts.clear()
             # The client stops reading after the last event, before the end of the body.
-            ended = request.response is not None or (bool(request.chunks) and finished(request.chunks, request.marked))
+            ended = request.response is not None or (bool(request.chunks) and finished(request.parts, request.marked))
             request.cut = not (to_its_end or ended)
             if to_its_end:
                 self._came_whole()
@@ -241,9 +246,10 @@ class _Watched:
             listen(response, hear, body_ended)
 
     def _record_part(self, chunk: Any) -> None:
-        self.request.chunks.append(light(self.request.taken.put_back(chunk)))
+        part = self.request.taken.put_back(chunk)
+        self.request.chunks.append(light(part))
         self.recorder.answered(self.call)
-        if not self.own:
+        if not self.own and part is chunk:  # else its logprobs were usual
             make_mergeable(chunk)
 
     def _unasked(self, chunk: Any) -> bool:
@@ -300,13 +306,12 @@ def _raw_response(options: Any) -> str | None:
 
 def _watch(options: Any, client: Any) -> _Watched | None:
     recorder = current_recorder.get()
-    if recorder is None or options.method.lower() != "post":
-        return None
-    return _Watched(recorder, options, client) if str(options.url).split("?")[0].endswith(_GENERATING) else None
+    return _Watched(recorder, options, client) if recorder is not None and generates(options) else None
 
 
 def install_patch() -> None:
-    """Patch the ``request`` method of the sync and the async client."""
+    """Patch the methods of the sync and the async client that send requests and make objects of answers."""
+    install_reading()
     put_on(SyncAPIClient, "request", _listening, subclasses=True)
     put_on(AsyncAPIClient, "request", _alistening, subclasses=True)
 

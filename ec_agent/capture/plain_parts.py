@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ec_agent.capture.shapes.json_parts import packed
 from ec_agent.capture.shapes.repeated_candidates import NUMBERS
 
 
@@ -34,24 +35,16 @@ def _entry(entry: Any) -> Any:
         if type(tops) is not list:
             return entry
         candidates = [_candidate(candidate) for candidate in tops]
-        own = {"token": entry.token, "logprob": entry.logprob, "bytes": _packed(entry.bytes)}
+        own = {"token": entry.token, "logprob": entry.logprob, "bytes": packed(entry.bytes)}
         return {**own, "top_logprobs": candidates}
     except AttributeError:
         return entry
 
 
 def _candidate(candidate: Any) -> dict[str, Any]:
-    kept = {"token": candidate.token, "logprob": candidate.logprob, "bytes": _packed(candidate.bytes)}
+    kept = {"token": candidate.token, "logprob": candidate.logprob, "bytes": packed(candidate.bytes)}
     extra = candidate.model_extra
     return {**kept, **{name: extra[name] for name in NUMBERS if name in extra}} if extra else kept
-
-
-def _packed(raw: Any) -> Any:
-    """Turn a list of bytes into one ``bytes`` object, which takes less memory."""
-    try:
-        return bytes(raw) if type(raw) is list else raw
-    except (TypeError, ValueError):
-        return raw
 
 
 def _fields(model: Any) -> dict[str, Any]:

@@ -212,9 +212,12 @@ class Recorder:
             other.done = None
         for other in (*call.inside, *call.beside):
             other.marks = b""
+        requests = call.batch.requests if call.batch.size == 1 else []
         call.closed, call.batch, call.inside, call.beside = True, OVER, [], []
         if told is not None:
             told.call_ended(call, () if came is None else came, told_before)
+        for request in requests:
+            request.drop()
         if call.done is not None and call.done.generated > told_before:
             self.spend(call.done.generated - told_before)
         if self._raise_on_missing and call.counted and call.done is not None:

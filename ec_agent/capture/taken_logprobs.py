@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ec_agent.capture.shapes import get
+from ec_agent.capture.shapes.json_parts import JsonKind, JsonPart, pack
 
 Path = tuple[str | int, ...]
 Taken = Sequence[tuple[Path, Any]]
@@ -27,23 +28,50 @@ class TakenLogprobs:
 
     Attributes:
         streamed: whether the answer was asked for as a stream.
+        wanted: whether logprobs may be taken out of the answer.
+        took: whether any logprobs were taken out.
+        by_transport: whether a transport changes the answer.
         whole: what was taken out of a whole answer.
+        whole_from: the HTTP response of that answer, until the client's object has them back.
+        read: the same, as the client's object holds it weakly.
+        kinds: the kinds of events of which chunks were made quickly.
         events: what was taken out of each event that the client has not read yet.
     """
 
     streamed: bool = False
+    wanted: bool = False
+    took: bool = False
+    by_transport: bool = False
     whole: Taken = ()
+    whole_from: Any = None
+    read: list[Any] = field(default_factory=list)
+    kinds: list[JsonKind] = field(default_factory=list)
     events: deque[Event] = field(default_factory=deque)
 
     def clear(self) -> None:
         """Forget everything, because the client sends the request again."""
-        self.whole = ()
+        self.whole, self.took, self.by_transport = (), False, False
         self.events.clear()
+
+    def kind(self, *rest: dict[str, Any]) -> int:
+        """Note a kind of events, by the arguments of ``JsonKind``, and return its index."""
+        self.kinds.append(JsonKind(*rest))
+        return len(self.kinds) - 1
+
+    def made(self, kind: int = -1, text: str = "", logprobs: Any = None) -> None:
+        """Note an event of which a chunk was made quickly: its kind, text and logprobs; nothing of other events."""
+        self.took = self.took or logprobs is not None
+        self.events.append(() if kind < 0 else pack(kind, text, logprobs))
+
+    def unpacked(self, part: Any) -> Any:
+        """Return a part of a stream that can be read. Only those that were made quickly are kept in another form."""
+        return JsonPart(self.kinds[part[0]], *part[1:]) if type(part) is tuple else part
 
     def put_back(self, chunk: Any) -> Any:
         """Return the next chunk of the client with what was taken out of its event."""
         event = self.events.popleft() if self.events else ()
-        return restored(chunk, event) if isinstance(event, Sequence) else event
+        packed = type(event) is tuple and event and type(event[0]) is int
+        return event if packed or not isinstance(event, Sequence) else restored(chunk, event)
 
 
 class _Overlaid:

@@ -43,6 +43,8 @@ class CandidateReceipt:
         cached_calls: number of calls that an LLM cache answered. They are on the timeline, but cost nothing.
         unplaced_tokens: number of tokens without logprobs whose place on the timeline is not certain.
         agent: the name of the agent that the rollout ran, where ``best_of_n`` has several; else ``None``.
+        reading: number of calls by what their answers were read from: the ``"bytes"`` of the response, before the
+            ``openai`` client made objects of them; its ``"objects"``; or a LangChain ``"message"`` of another client.
     """
 
     index: int
@@ -66,6 +68,7 @@ class CandidateReceipt:
     cached_calls: int = 0
     unplaced_tokens: int = 0
     agent: str | None = None
+    reading: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

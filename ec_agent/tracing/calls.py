@@ -103,7 +103,7 @@ def _answered(span: Span, call: OpenCall, requests: Sequence[Request], content: 
         fail(span, names.OTHER_ERROR)
         return
     last = requests[-1]
-    parts = [last.response] if last.response is not None else last.chunks
+    parts = [last.response] if last.response is not None else last.parts
     told = [choice for part in parts for choice in listed(get(part, "choices"))]
     ends = {get(choice, "index"): str(reason) for choice in told if (reason := get(choice, "finish_reason"))}
     reasons = list(ends.values())  # one per choice: some endpoints send the reason twice
@@ -115,7 +115,7 @@ def _answered(span: Span, call: OpenCall, requests: Sequence[Request], content: 
     }
     tell(span, identity)
     if content:
-        tell(span, {names.OUTPUT_MESSAGES: output_messages(answered_in(last.response, last.chunks), reasons)})
+        tell(span, {names.OUTPUT_MESSAGES: output_messages(answered_in(last.response, last.parts), reasons)})
 
 
 def _usage_of(done: Call | None) -> dict[str, Any]:

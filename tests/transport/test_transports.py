@@ -14,8 +14,14 @@ from asking import chat, timelines
 from fake_openai import Answer, chat_chunks, chat_completion
 from openai import APIConnectionError, AsyncOpenAI, OpenAI
 
-from ec_agent import CaptureWarning, ConfigError, record_calls
-from ec_agent.capture.transport import AsyncEntropyTransport, EntropyTransport, async_http_client, http_client
+from ec_agent import ConfigError, record_calls
+from ec_agent.capture.transport import (
+    AsyncEntropyTransport,
+    EntropyTransport,
+    async_http_client,
+    decoding,
+    http_client,
+)
 
 ASKED = chat("hi")
 WHOLE = json.dumps(chat_completion(Answer(ENTROPIES), ASKED)).encode()
@@ -246,9 +252,14 @@ def test_wrong_arguments(make, said):
 def test_without_msgspec(monkeypatch):
     monkeypatch.delattr("ec_agent.capture.transport.decoder", raising=False)
     monkeypatch.setitem(sys.modules, "ec_agent.capture.transport.decoder", None)
-    with pytest.warns(CaptureWarning, match=r"pip install 'ec-agent\[fast\]'"):
-        client, got = asking(response())
+    monkeypatch.setattr("ec_agent.capture.transport.transports.DECODER", decoding._decoder())
+    client, got = asking(response())
     with record_calls() as recorder:
         client.chat.completions.create(**ASKED)
     assert timelines(recorder) == [ENTROPIES]
-    assert got[0].content == WHOLE
+    assert b"top_logprobs" not in got[0].content
+    client, _ = asking(response(b"".join(EVENTS), kind="text/event-stream"))
+    with record_calls() as recorder:
+        chunks = list(client.chat.completions.create(**ASKED, stream=True))
+    assert timelines(recorder) == [ENTROPIES]
+    assert not any(choice.logprobs for chunk in chunks for choice in chunk.choices)

@@ -7,6 +7,7 @@ reason to end ``stopstop``, and twice the usage. This is corrected here.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -39,7 +40,7 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         tokens = count(get(raw_usage, "completion_tokens"))
     prompt = count(get(usage, "input_tokens"))
     held = ((place, name) for place in (metadata, generation_info) for name in HELD_UNDER)
-    entries = next((entries for place, name in held if (entries := entries_of(get(place, name)))), [])
+    entries = next((found for place, name in held if (found := _entries(get(place, name)))), [])
     payload = Payload(
         entries=entries,
         tokens=believed(tokens, entries, any(get(message, name) for name in HOLDS)),
@@ -51,6 +52,12 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         **told_by_message(metadata),
     )
     return _counted_once(payload, metadata)
+
+
+def _entries(logprobs: Any) -> Sequence[Any]:
+    """Return the entries; what we have read of logprobs that are made later (``ec_agent.capture.made_later``)."""
+    read: Sequence[Any] | None = getattr(logprobs, "entries_read", None) if isinstance(logprobs, dict) else None
+    return entries_of(logprobs) if read is None else read
 
 
 def _counted_once(payload: Payload, metadata: Any) -> Payload:

@@ -11,6 +11,7 @@ from ec_agent.capture.shapes.alternatives import split, spoken
 from ec_agent.capture.shapes.cumulative_parts import added
 from ec_agent.capture.shapes.end_reasons import FINAL_EVENTS, ends
 from ec_agent.capture.shapes.entries import entries_of
+from ec_agent.capture.shapes.json_parts import JsonChoice, JsonKind, JsonPart
 from ec_agent.capture.shapes.numbered_parts import in_place
 from ec_agent.capture.shapes.payload import Payload, told_by_parts
 from ec_agent.capture.shapes.pieces import said_by_stream
@@ -121,6 +122,17 @@ class StreamContent:
         self.choices.setdefault(place, []).append(entries)
         self.sources.append(source)
 
+    def add_bare(self, place: int, choice: JsonChoice) -> None:
+        """Add a part with nothing but a text and logprobs; as ``stream_content`` adds parts of any kind."""
+        entries = choice.entries
+        if not choice.said:
+            self.mute -= len(entries)
+        elif not entries:
+            self.mute += 1
+            self.silent = True
+        self.add(place, choice, entries)
+        self.usages.spoken += bool(choice.said or entries)
+
     def sizes(self, parts: Sequence[Sequence[Any]]) -> dict[int, int]:
         """Return the number of entries by the Python id of their source. Empty if parts were removed."""
         if len(parts) != len(self.sources):
@@ -133,6 +145,10 @@ def stream_content(chunks: Sequence[Any]) -> StreamContent:
     stream = StreamContent()
     closing: dict[Any, tuple[Any, list[Any]]] = {}
     for chunk in chunks:
+        if type(chunk) is JsonPart and _bare(chunk.kind):
+            (choice,) = chunk.choices
+            stream.add_bare(count(chunk.kind.choice.get("index")) or 0, choice)
+            continue
         speaks_here = False
         for choice in listed(get(chunk, "choices")):
             place, entries = count(get(choice, "index")) or 0, streamed_entries(choice)
@@ -156,6 +172,15 @@ def stream_content(chunks: Sequence[Any]) -> StreamContent:
             stream.mute, stream.silent = stream.mute + mute, stream.silent or mute
         stream.usages.add(usage_in(chunk), speaks_here)
     return stream
+
+
+def _bare(kind: JsonKind) -> bool:
+    """Tell whether parts of this kind have no usage, no reason to end, and no answer but their text."""
+    if kind.bare is None:
+        choice = {**kind.choice, "delta": kind.delta}
+        told = usage_in({**kind.part, "choices": [choice]}), ends(choice), _speaks(choice), kind.part.get("type")
+        kind.bare = not any(told)
+    return kind.bare
 
 
 def streamed_entries(choice: Any) -> list[Any]:

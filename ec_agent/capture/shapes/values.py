@@ -17,7 +17,7 @@ def get(thing: Any, *path: str | int) -> Any:
     for step in path:
         if thing is None:
             return None
-        if isinstance(thing, Mapping):
+        if type(thing) is dict or isinstance(thing, Mapping):  # the first is quicker, and usual
             thing = thing.get(step)
         elif isinstance(step, int):
             thing = thing[step] if isinstance(thing, Sequence) and step < len(thing) else None
@@ -33,6 +33,8 @@ def first(thing: Any, *names: str) -> Any:
 
 def listed(thing: Any) -> list[Any]:
     """Return a sequence as a list. Empty for anything else, and for a text."""
+    if type(thing) is list:  # quicker, and usual
+        return thing.copy()
     return list(thing) if isinstance(thing, Sequence) and not isinstance(thing, str | bytes) else []
 
 

@@ -76,6 +76,7 @@ class Events:
             return held
         found = self._take_out(data)
         self._taken.events.append(found[1] if found is not None else ())
+        self._taken.took = self._taken.took or found is not None
         if found is None:
             return held
         others = [line.rstrip(b"\r\n") for line in held if _field(line)[0] != b"data"]

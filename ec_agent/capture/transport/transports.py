@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import httpx2
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
-from ec_agent.capture.taken_logprobs import Event, Taken, take_into
+from ec_agent.capture.taken_logprobs import take_into
+from ec_agent.capture.transport.decoding import DECODER
 from ec_agent.capture.transport.events import Events
-from ec_agent.errors import CaptureWarning, ConfigError
+from ec_agent.errors import ConfigError
 from ec_agent.support.checks import flag, repr_of
 from ec_agent.support.plans import Plan, Step, adrive, drive
 
@@ -29,7 +29,7 @@ class _Taking:
         if not isinstance(strip, bool):
             raise ConfigError(f"strip is {strip!r}; give True, or False to leave answers as they are")
         self._inner = inner
-        self._decoder = _decoder() if strip else None
+        self._decoder = DECODER if strip else None
 
     def _handled(self, send: Step) -> Plan[httpx2.Response]:
         """Send a request, and take the logprobs out of the answer if a record wants them."""
@@ -48,6 +48,7 @@ class _Taking:
         if taken.streamed:
             if kind != "text/event-stream":
                 return response  # an error, or a format that only the client may know
+            taken.by_transport = True
             return _with_body(response, self._body(response, Events(taken, self._decoder.of_event)))
         if not kind.endswith("json"):
             return response
@@ -55,27 +56,8 @@ class _Taking:
         found = self._decoder.of_whole(body)
         if found is not None:
             body, taken.whole = found
+            taken.took = taken.by_transport = True
         return _with_body(response, httpx2.ByteStream(body), len(body))
-
-
-class _Decoder(Protocol):
-    def of_whole(self, body: bytes) -> tuple[bytes, Taken] | None: ...
-
-    def of_event(self, data: bytes) -> tuple[bytes, Event] | None: ...
-
-
-def _decoder() -> _Decoder | None:
-    try:
-        from ec_agent.capture.transport import decoder
-    except ImportError:
-        warnings.warn(
-            "the transport leaves answers unchanged, because msgspec is not installed; run: pip install "
-            "'ec-agent[fast]'",
-            CaptureWarning,
-            stacklevel=4,
-        )
-        return None
-    return decoder
 
 
 def _with_body(response: httpx2.Response, body: Any, length: int | None = None) -> httpx2.Response:

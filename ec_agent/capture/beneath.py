@@ -1,0 +1,118 @@
+"""Reads the logprobs of whole answers before the ``openai`` client makes objects of them.
+
+The client is given the answer without logprobs. Its objects get them back as soon as somebody looks at them, so that
+an agent which reads logprobs itself does not notice (``ec_agent.insides.openai_objects``). The HTTP response is not
+changed: ``with_raw_response`` has all of its bytes.
+
+If anything about the logprobs is unusual, nothing is done, and they are read from the client's objects.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from inspect import isclass
+from typing import Any, get_origin
+
+from openai import BaseModel
+from openai._base_client import AsyncAPIClient, SyncAPIClient
+from openai.types.chat import ChatCompletionChunk
+
+from ec_agent.capture.made_later import LaterLogprobs, Path, Read, ReadyLogprobs
+from ec_agent.capture.shapes import entries_of, get
+from ec_agent.capture.taken_logprobs import TakenLogprobs, take_into
+from ec_agent.capture.transport.decoding import DECODER
+from ec_agent.capture.transport.plain_decoder import usual_content
+from ec_agent.insides.openai_chunks import QuickChunks
+from ec_agent.insides.openai_objects import dump_later, put_later
+from ec_agent.insides.patching import put_on
+
+GENERATING = ("/chat/completions", "/completions", "/responses")
+
+
+def generates(options: Any) -> bool:
+    """Tell whether a request with these options asks a model for an answer."""
+    return options.method.lower() == "post" and str(options.url).split("?")[0].endswith(GENERATING)
+
+
+def install_reading() -> None:
+    """Patch the method that turns a response into objects, in the sync and the async client."""
+    for client in (SyncAPIClient, AsyncAPIClient):
+        put_on(client, "_process_response", _reading, subclasses=True)
+
+
+def _reading(process: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(process)
+    def reading(self: Any, **kwargs: Any) -> Any:
+        taken = take_into.get()
+        if taken is not None and not kwargs["stream"] and generates(kwargs["options"]) and _model(kwargs["cast_to"]):
+            _read(kwargs["response"], taken)
+        return process(self, **kwargs)
+
+    return reading
+
+
+def _model(cast_to: Any) -> bool:
+    origin = get_origin(cast_to) or cast_to
+    return isclass(origin) and issubclass(origin, BaseModel)
+
+
+def _read(response: Any, taken: TakenLogprobs) -> None:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if taken.by_transport or not kind.endswith("json"):
+        return
+    body = response.content
+    found = DECODER.of_whole(body)
+    if found is not None:
+        emptied, taken.whole = found
+        taken.took = True
+        taken.whole_from = response
+        response.json = lambda **kwargs: json.loads(emptied, **kwargs)
+
+
+def give_back(answer: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
+    """Let the answer have the logprobs that were taken out of it, made when somebody looks at them.
+
+    Args:
+        answer: the client's object.
+        taken: what was taken.
+        to_langchain: whether a chat model of LangChain asked for it, and will turn it into a dict.
+    """
+    response, taken.whole_from = taken.whole_from, None
+    if response is None:
+        return
+    del response.json
+    for path, logprobs in taken.whole:
+        holder = get(answer, *path)
+        read = Read(logprobs, entries_of(logprobs))
+        taken.read.append(read)
+        _put(holder, LaterLogprobs(response.content, path, read, _again))
+    if to_langchain and isinstance(answer, BaseModel):
+        dump_later(answer)
+
+
+def read_stream(stream: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
+    """Make the chunks of a stream of chat completions quickly, and let their logprobs be made later.
+
+    Args:
+        stream: the client's stream, of which nothing was read yet.
+        taken: gets the JSON of each event.
+        to_langchain: as for ``give_back``.
+    """
+    if not taken.by_transport and stream._cast_to is ChatCompletionChunk:
+        QuickChunks(stream, usual_content, ReadyLogprobs, taken.kind, taken.made, to_langchain=to_langchain)
+
+
+def _put(holder: Any, later: LaterLogprobs) -> None:
+    if isinstance(holder, dict):
+        holder["logprobs"] = later.value()
+    elif isinstance(holder, BaseModel) and "logprobs" in vars(holder):
+        put_later(holder, later)
+    elif isinstance(holder, BaseModel) and holder.model_extra is not None and "logprobs" in holder.model_extra:
+        holder.model_extra["logprobs"] = later.value()
+
+
+def _again(body: bytes, path: Path) -> Sequence[Any]:
+    found = DECODER.of_whole(body)
+    return next((entries_of(logprobs) for place, logprobs in found[1] if place == path), ()) if found else ()

@@ -1,0 +1,124 @@
+"""What ``openai_chunks`` relies on in ``openai.Stream``; and that its events are those of the client's decoder."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import httpx2
+import pytest
+from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
+from openai._streaming import SSEDecoder
+from openai.types.chat import ChatCompletionChunk
+
+from ec_agent.insides.openai_chunks import QuickChunks
+from ec_agent.insides.openai_objects import Later
+
+CLIENT, ACLIENT = OpenAI(api_key="none"), AsyncOpenAI(api_key="none")
+LOGPROBS = {"content": [{"token": "a", "logprob": -1.5, "bytes": [97], "top_logprobs": []}], "refusal": None}
+
+
+class Ready(Later):
+    def __init__(self, value):
+        self.given = value
+
+    def value(self):
+        return self.given
+
+
+def event(text, logprobs=LOGPROBS, **more):
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": None}
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+
+
+def sent_of(events):
+    return b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in events)
+
+
+def stream_of(pieces, kind=Stream):
+    class Pieces(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+        def __iter__(self):
+            return iter(pieces)
+
+        async def __aiter__(self):
+            for piece in pieces:
+                yield piece
+
+    response = httpx2.Response(200, stream=Pieces(), request=httpx2.Request("POST", "http://x"))
+    return kind(cast_to=ChatCompletionChunk, response=response, client=CLIENT if kind is Stream else ACLIENT)
+
+
+def quickened(stream):
+    made = []
+    kinds = lambda *rest: rest  # noqa: E731
+    QuickChunks(stream, lambda logprobs: True, Ready, kinds, lambda *event: made.append(event), to_langchain=False)
+    return stream, made
+
+
+EVENTS = [
+    event("", None),
+    event("one"),
+    event("two", obfuscation="qwert"),
+    event("three", obfuscation="yui"),
+    event("four", None, usage=None),
+    {**event("x"), "choices": []},
+    event("five", system_fingerprint="f"),
+    event("six", system_fingerprint="g"),
+]
+
+
+def test_chunks_are_those_of_the_client():
+    wanted = list(stream_of([sent_of(EVENTS)]))
+    stream, made = quickened(stream_of([sent_of(EVENTS)]))
+    got = list(stream)
+    assert len(made) == len(got)
+    assert sum(map(bool, made)) == 7
+    for one, other in zip(got, wanted, strict=True):
+        assert one.model_fields_set == other.model_fields_set
+        assert (one, repr(one), one.to_dict()) == (other, repr(other), other.to_dict())
+
+
+def test_a_chunk_shares_nothing_with_the_next():
+    stream, _ = quickened(stream_of([sent_of([event("one"), event("two"), event("three")])]))
+    first = next(stream)
+    first.choices[0].delta.content = "changed"
+    first.choices[0].delta.role = "user"
+    first.model = "changed"
+    first.choices[0].logprobs.content.clear()
+    assert [each.to_dict() for each in stream] == [each.to_dict() for each in stream_of([sent_of(EVENTS[1:2])])][:0] + [
+        each.to_dict() for each in stream_of([sent_of([event("two"), event("three")])])
+    ]
+
+
+async def test_async_chunks_are_those_of_the_client():
+    pieces = [sent_of(EVENTS)[n : n + 50] for n in range(0, len(sent_of(EVENTS)), 50)]
+    wanted = [each async for each in stream_of(pieces, AsyncStream)]
+    stream, made = quickened(stream_of(pieces, AsyncStream))
+    assert [each async for each in stream] == wanted
+    assert any(made)
+
+
+LINES = [
+    b"data: {}",
+    b"data:{}",
+    b": ping",
+    b"",
+    b"event: e",
+    b"id: 3",
+    b"retry: 5",
+    b"data: 1",
+    b"data: \xc3\xbc",
+    b"x",
+]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_events_are_those_of_the_clients_decoder(seed):
+    chance = random.Random(seed)
+    ends = [b"\n"] if seed % 2 else [b"\n", b"\r\n", b"\r"]
+    sent = b"".join(chance.choice(LINES) + chance.choice(ends) * chance.randint(1, 2) for _ in range(12))
+    cuts = sorted(chance.choices(range(len(sent) + 1), k=4))
+    pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+    stream, _ = quickened(stream_of([]))
+    got = [(each.event, each.data) for each in stream._decoder.iter_bytes(iter(pieces))]
+    assert got == [(each.event, each.data) for each in SSEDecoder().iter_bytes(iter(pieces))]
