@@ -21,6 +21,12 @@ from ec_agent.cli.arguments import FilePath
 @click.option("--stop", is_flag=True, help="Choose a stopping plan too: the one that takes the fewest tokens.")
 @click.option("--max-loss", default=0.005, show_default=True, help="With --stop: how much accuracy the plan may lose.")
 @click.option(
+    "--standard-errors",
+    default=1.0,
+    show_default=True,
+    help="With --stop: by how many of its standard errors a plan's loss must stay within that; 0 takes it as measured.",
+)
+@click.option(
     "--probability",
     is_flag=True,
     help="Fit how likely the choice is right, for receipts and routes; needs scikit-learn: ec-agent[calibrate].",

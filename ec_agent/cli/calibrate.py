@@ -14,7 +14,7 @@ from ec_agent.evaluation.statistics.bootstrap import Estimate
 from ec_agent.evaluation.stored_results import load_results
 from ec_agent.evaluation.tuning import Tuning, default_grid, tune
 from ec_agent.evaluation.tuning_probability import ProbabilityTuning, check_scikit_learn, fit_probability, source_of
-from ec_agent.evaluation.tuning_stops import MAX_LOSS, StopTuning, tune_stop
+from ec_agent.evaluation.tuning_stops import MARGIN, MAX_LOSS, StopTuning, tune_stop
 from ec_agent.live.console import plain_console
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.stopping.spelling import spelled
@@ -30,6 +30,7 @@ def run_calibrate(
     stop: bool = False,
     max_loss: float = MAX_LOSS,
     probability: bool = False,
+    standard_errors: float = MARGIN,
     **drawing: Any,
 ) -> None:
     """Choose a selector on a stored run, show what the choice is worth, and write it to a settings file.
@@ -45,7 +46,8 @@ def run_calibrate(
     tuning = tune(results, default_grid(names), **drawing)
     console = plain_console()
     show(tuning, console)  # first, so that the result is not lost if the file cannot be written
-    stops = tune_stop(results, tuning.chosen, max_loss=max_loss, **drawing) if stop else None
+    allowed = {"max_loss": max_loss, "standard_errors": standard_errors}
+    stops = tune_stop(results, tuning.chosen, **allowed, **drawing) if stop else None
     if stops is not None:
         show_stop(stops, tuning.chosen, console)
     plan, about = (None, {}) if stops is None else (stops.chosen, stops.about())
@@ -80,6 +82,8 @@ def show_stop(stops: StopTuning, setting: Setting, console: Console) -> None:
     """Print what stopping early may be expected to save and to lose, and the leak beside it."""
     console.print()
     title = f"Stopping plans for {setting}, against all N; at most {stops.max_loss:g} lost where chosen"
+    if stops.standard_errors:
+        title += f", by {stops.standard_errors:g} standard error{'' if stops.standard_errors == 1 else 's'}"
     table = Table("", "minus all N", "95 % interval", "tokens", "95 % interval", title=title, title_justify="left")
     expected = (*_cells(stops.expected_difference), *_shares(stops.expected_tokens))
     table.add_row("expected of plans chosen so (outer folds)", *expected, style="bold")

@@ -1,8 +1,10 @@
 """Choosing a stopping plan without fooling oneself: nested cross-validation over tasks, on stored rollouts.
 
 Of the plans that lose no more accuracy than allowed on the training tasks, the one that takes the fewest tokens is
-chosen. What it saves and loses there looks better than it is, so the outer folds ask what plans chosen on the other
-tasks are worth on these.
+chosen. Some of the cheap ones seem good by luck, so that a plan's loss must stay within what is allowed by a margin:
+one standard error of its mean, as in the one-standard-error rule of Breiman et al. (Classification and Regression
+Trees, 1984). What the plan saves and loses there still looks better than it is, so the outer folds ask what plans
+chosen on the other tasks are worth on these.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from ec_agent.stopping.spelling import spelled
 from ec_agent.support.checks import instance, number, several
 
 MAX_LOSS = 0.005
+MARGIN = 1.0
 _SHARES = (1.0, 0.75, 0.6)
 _CONFIDENCES = (0.7, 0.8, 0.9, 0.95)
 _QUANTILES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -59,6 +62,7 @@ class StopTuning:
         votes: how often the folds chose which plan, the most frequent first.
         plans: how many plans were tried, all N among them.
         max_loss: accuracy that a plan was allowed to lose on its training tasks.
+        standard_errors: by how many standard errors its loss there had to be within that.
         folds: outer folds.
         repeats: how often the folds were drawn.
     """
@@ -73,6 +77,7 @@ class StopTuning:
     votes: tuple[tuple[str, int], ...]
     plans: int
     max_loss: float
+    standard_errors: float
     folds: int
     repeats: int
 
@@ -84,6 +89,7 @@ class StopTuning:
             "stop_expected_share_of_tokens": [taken.value, taken.low, taken.high],
             "stop_plans_tried": self.plans,
             "stop_max_loss": self.max_loss,
+            "stop_standard_errors": self.standard_errors,
         }
 
 
@@ -93,6 +99,7 @@ def tune_stop(
     plans: Sequence[StoppingPlan] = (),
     *,
     max_loss: float = MAX_LOSS,
+    standard_errors: float = MARGIN,
     folds: int = 5,
     repeats: int = 20,
     seed: int = 0,
@@ -105,6 +112,8 @@ def tune_stop(
         setting: the selector, with which each plan is compared with all N.
         plans: the plans; by default ``plan_grid(results)``.
         max_loss: accuracy that a plan may lose on its training tasks, 0.005 for half a point. It may be 0.
+        standard_errors: the margin: its mean loss there, and so many standard errors of that mean, must stay within
+            ``max_loss``. With 0 the mean alone counts: plans save more, and lose more than allowed more often.
         folds: outer folds, each of whole tasks.
         repeats: how often to draw the folds.
         seed: of the draws, and of the orders in which rollouts are replayed.
@@ -116,6 +125,7 @@ def tune_stop(
     results = tunable(results, folds, repeats, seed)
     instance("setting", setting, Setting, "Setting(...)")
     number("max_loss", max_loss, "the accuracy that may be lost, from 0 to 1: 0.005 is half a point", least=0, most=1)
+    number("standard_errors", standard_errors, "how many standard errors a loss is held within max_loss by", least=0)
     resampling = resampling_of(resampling)
     tried: list[StoppingPlan | None] = [None, *(_checked(plans) or plan_grid(results))]
     replayer = Replayer([result.with_config(setting.config) for result in results], setting.build(), seed=seed)
@@ -123,8 +133,9 @@ def tune_stop(
     whole = played[0]
     lost = np.array([differences(each.accuracy, whole.accuracy) for each in played])
     taken = np.array([share(each.tokens, whole.tokens) for each in played])
-    outer, votes = _outer(lost, taken, max_loss, drawn_folds(len(results), folds, repeats, np.random.default_rng(seed)))
-    best = _cheapest(lost, taken, max_loss)
+    may = _Allowed(max_loss, standard_errors)
+    outer, votes = _outer(lost, taken, may, drawn_folds(len(results), folds, repeats, np.random.default_rng(seed)))
+    best = may.cheapest(lost, taken)
 
     def judged(values: FloatArray) -> FloatArray:
         return np.asarray((outer / repeats * values).sum(axis=0))
@@ -140,6 +151,7 @@ def tune_stop(
         votes=tuple((_name(tried[place]), count) for place, count in votes.most_common()),
         plans=len(tried),
         max_loss=float(max_loss),
+        standard_errors=float(standard_errors),
         folds=folds,
         repeats=repeats,
     )
@@ -179,24 +191,32 @@ def _checked(plans: Sequence[StoppingPlan]) -> tuple[StoppingPlan, ...]:
     return given
 
 
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """What a plan may lose. Arrays have the shape ``(plans, tasks)``; a loss is negative."""
+
+    loss: float
+    standard_errors: float
+
+    def cheapest(self, lost: FloatArray, taken: FloatArray) -> int:
+        """The plan with the fewest tokens of those that lose no more than allowed."""
+        tasks = lost.shape[1]
+        margin = self.standard_errors * lost.std(axis=1, ddof=1) / np.sqrt(tasks) if tasks > 1 else 0.0
+        within = lost.mean(axis=1) - margin >= -self.loss - ROUNDING
+        means = np.where(within, np.nan_to_num(np.nanmean(taken, axis=1), nan=1.0), np.inf)
+        return int(np.argmax(means <= means.min() + ROUNDING))
+
+
 def _outer(
-    lost: FloatArray, taken: FloatArray, max_loss: float, tests: Iterable[IntArray]
+    lost: FloatArray, taken: FloatArray, may: _Allowed, tests: Iterable[IntArray]
 ) -> tuple[FloatArray, Counter[int]]:
     """How often each task was judged by each plan, chosen without it (rows are plans); and what the folds chose."""
     outer, votes = np.zeros_like(lost), Counter[int]()
     for test in tests:
-        best = _cheapest(np.delete(lost, test, axis=1), np.delete(taken, test, axis=1), max_loss)
+        best = may.cheapest(np.delete(lost, test, axis=1), np.delete(taken, test, axis=1))
         outer[best, test] += 1
         votes[best] += 1
     return outer, votes
-
-
-def _cheapest(lost: FloatArray, taken: FloatArray, max_loss: float) -> int:
-    """The plan with the fewest tokens of those that lose no more than allowed; shapes ``(plans, tasks)``."""
-    means = np.where(
-        lost.mean(axis=1) >= -max_loss - ROUNDING, np.nan_to_num(np.nanmean(taken, axis=1), nan=1.0), np.inf
-    )
-    return int(np.argmax(means <= means.min() + ROUNDING))
 
 
 def _name(plan: StoppingPlan | None) -> str:

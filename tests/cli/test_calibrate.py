@@ -84,7 +84,10 @@ def test_the_same_gain_on_every_task_is_not_called_no_difference():
 def test_a_stopping_plan_is_chosen_and_written(tmp_path):
     run, out = stored_run(tmp_path / "run.db"), tmp_path / "settings.json"
     said = " ".join(calibrate(run, out, "--stop", "--max-loss", "1").split())
-    assert "at most 1 lost where chosen" in said
+    assert "at most 1 lost where chosen, by 1 standard error" in said
+    plain = " ".join(calibrate(run, out, "--stop", "--max-loss", "1", "--standard-errors", "0").split())
+    assert "at most 1 lost where chosen" in plain
+    assert "standard error" not in plain
     assert "expected of plans chosen so" in said
     assert " plans, 6 tasks, 3 folds drawn 2 times" in said
     settings = load_settings(out)
@@ -109,7 +112,7 @@ def test_a_loss_that_cannot_be(tmp_path, loss):
 
 def judged(lost, low, tokens, chosen=Agreement()):  # noqa: B008  # it is frozen
     found = Estimate(lost, low, 0.01, 50)
-    return StopTuning(chosen, found, Estimate(tokens, 0.5, 0.9, 50), found, found, 0.0, 0.6, (), 3, 0.005, 5, 1)
+    return StopTuning(chosen, found, Estimate(tokens, 0.5, 0.9, 50), found, found, 0.0, 0.6, (), 3, 0.005, 1.0, 5, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from stored_families import stored
 from ec_agent.evaluation.statistics.bootstrap import Estimate
 from ec_agent.evaluation.statistics.plan_comparison import PlanSummary, compare_plans
 from ec_agent.evaluation.statistics.plan_replays import Replayer
+from ec_agent.evaluation.tuning_stops import tune_stop
+from ec_agent.rollouts.settings_files import Setting
 from ec_agent.selectors import LowestCentroid, MajorityVote, MeanLogprob
 from ec_agent.stopping import Agreement, Beta, OutOfReach, ScoreThreshold
 
@@ -44,6 +46,17 @@ def threshold_from_others(family: str, share: float) -> tuple[float, float]:
     return float(accuracy), float(started)
 
 
+def calibrated(family: str) -> None:
+    """What ``ec-agent calibrate --stop`` makes of a family: the outer estimates of the plans that it chooses."""
+    for selector in ("majority_vote", "mean_logprob"):
+        for errors in (0, 1):
+            found = tune_stop(stored(family), Setting(selector), standard_errors=errors)
+            numbers = f"minus all {shown(found.expected_difference)}, tokens {found.expected_tokens.value:.3f}"
+            span = f"[{found.expected_tokens.low:.2f}, {found.expected_tokens.high:.2f}]"
+            bill = f"bill {found.expected_bill.value:.3f}, chosen on all: {found.chosen}"
+            print(f"{family}, {selector}, {errors} standard errors: {numbers} {span}, {bill}", flush=True)
+
+
 def main() -> None:
     for family in ("red2", "bfcl"):
         for selector, plans in ((MajorityVote(), VOTED), (LowestCentroid(), SHIELDED), (MeanLogprob(), SHIELDED)):
@@ -56,6 +69,7 @@ def main() -> None:
         for share in (0.5, 0.7):
             accuracy, started = threshold_from_others(family, share)
             print(f"mean logprob, quantile {share:g} of other tasks: {accuracy:.3f} with {started:.2f} rollouts")
+        calibrated(family)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from ec_agent.evaluation.statistics.plan_replays import Replayer
 from ec_agent.evaluation.tuning import drawn_folds
 from ec_agent.evaluation.tuning_stops import plan_grid, tune_stop
 from ec_agent.rollouts.settings_files import Setting, save_settings
-from ec_agent.selectors import DeepConfTail, MajorityVote
+from ec_agent.selectors import DeepConfTail, MajorityVote, MeanLogprob
 from ec_agent.stopping import Agreement, Beta, More, OutOfReach, ScoreThreshold
 from ec_agent.testing import Reply, ScriptedChatModel
 
@@ -57,18 +58,19 @@ def test_where_every_plan_loses_all_n_are_kept():
     assert kept.plans == 2
 
 
-def test_the_outer_estimate_equals_a_slow_restatement():
+@pytest.mark.parametrize("errors", [0, 1, 2.5])
+def test_the_outer_estimate_equals_a_slow_restatement(errors):
     results = stored("red2")[:20]
     plans = [Agreement(), Agreement([2, 2, 4], 0.75), Beta()]
-    found = tune_stop(results, VOTE, plans, folds=4, repeats=2, seed=3, resampling=FAST)
+    found = tune_stop(results, VOTE, plans, standard_errors=errors, folds=4, repeats=2, seed=3, resampling=FAST)
     replayer = Replayer(results, MajorityVote(), seed=3)
     played = [replayer.play(plan) for plan in (None, *plans)]
     lost, taken = [], []
     for test in drawn_folds(20, 4, 2, np.random.default_rng(3)):
         train = [task for task in range(20) if task not in test]
-        may = [
-            each for each in played if each.accuracy[train].mean() - played[0].accuracy[train].mean() >= -0.005 - 1e-12
-        ]
+        losses = [[float(played[0].accuracy[task] - each.accuracy[task]) for task in train] for each in played]
+        bounds = [statistics.mean(loss) + errors * statistics.stdev(loss) / len(loss) ** 0.5 for loss in losses]
+        may = [each for each, bound in zip(played, bounds, strict=True) if bound <= 0.005 + 1e-12]
         best = min(may, key=lambda each: share(each.tokens, played[0].tokens)[train].mean())
         lost += (best.accuracy - played[0].accuracy)[test].tolist()
         taken += share(best.tokens, played[0].tokens)[test].tolist()
@@ -82,6 +84,27 @@ def test_the_choice_for_a_task_does_not_see_its_outcomes():
     found = tune_stop(results, VOTE, [BOLD], max_loss=0.0, folds=10, repeats=1, resampling=FAST)
     assert found.expected_difference.value <= 0.0
     assert found.chosen is None
+
+
+def test_a_plan_that_may_have_been_lucky_is_left_out():
+    """It loses nothing on average, but on single tasks much both ways; the other one never loses anything."""
+    results = [*tasks(["aaab"] * 8), *tasks(["bbba"] * 8)]
+    plans = [Agreement(), BOLD]
+    lucky = tune_stop(results, VOTE, plans, max_loss=0.0, standard_errors=0, folds=4, repeats=1, resampling=FAST)
+    assert lucky.chosen == BOLD
+    safe = tune_stop(results, VOTE, plans, max_loss=0.0, folds=4, repeats=1, resampling=FAST)
+    assert safe.chosen != BOLD
+    assert safe.naive_difference == 0.0
+    assert safe.about()["stop_standard_errors"] == 1.0
+
+
+def test_with_a_margin_less_is_lost_on_other_tasks():
+    """A threshold on the score seems harmless on some training folds of BFCL, and is not on the others."""
+    plans, losses = [OutOfReach(), Agreement([2, 1], 0.6), ScoreThreshold(-0.213563, MeanLogprob())], []
+    for errors in (0, 1):
+        found = tune_stop(stored("bfcl"), VOTE, plans, standard_errors=errors, repeats=4, resampling=FAST)
+        losses.append(found.expected_difference.value)
+    assert losses[0] < -0.005 < losses[1] < 0.0
 
 
 def test_on_stored_rollouts_a_vote_needs_fewer_tokens():
@@ -109,6 +132,8 @@ def test_the_grid_goes_with_n_and_with_what_was_stored():
         ({"max_loss": -0.1}, "max_loss"),
         ({"max_loss": 2}, "max_loss"),
         ({"max_loss": "half"}, "max_loss"),
+        ({"standard_errors": -1}, "standard_errors"),
+        ({"standard_errors": float("nan")}, "standard_errors"),
         ({"plans": [Agreement]}, "plans"),
         ({"plans": "agreement"}, "plans"),
         ({"folds": 7}, "folds"),
