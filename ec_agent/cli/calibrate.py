@@ -46,9 +46,9 @@ def run_calibrate(
     tuning = tune(results, default_grid(names), **drawing)
     console = plain_console()
     show(tuning, console)  # first, so that the result is not lost if the file cannot be written
-    allowed = {"max_loss": max_loss, "standard_errors": standard_errors}
-    stops = tune_stop(results, tuning.chosen, **allowed, **drawing) if stop else None
-    if stops is not None:
+    stops = None
+    if stop:
+        stops = tune_stop(results, tuning.chosen, max_loss=max_loss, standard_errors=standard_errors, **drawing)
         show_stop(stops, tuning.chosen, console)
     plan, about = (None, {}) if stops is None else (stops.chosen, stops.about())
     sure = fit_probability(results, tuning.chosen, plan, source=source, **drawing) if probability else None
