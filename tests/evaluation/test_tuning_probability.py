@@ -219,7 +219,7 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
 def test_the_stored_families_as_the_page_has_them():
     """On both families the vote's probability knows more than the base rate; docs/results.md has the figures."""
     for family in ("red2", "bfcl"):
-        found = fit_probability(stored(family), VOTE, repeats=1, resampling=FAST).reliability
+        found = fit_probability(stored(family), VOTE, repeats=3, resampling=FAST).reliability
         assert found.brier_minus_constant.excludes(0) < 0
         assert found.at(0.5).accuracy.value > found.right.value + 0.1
         assert found.ece.value < 0.15
