@@ -29,6 +29,7 @@ from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL, check_signal
 from ec_agent.numbers.trajectory import Call, Trajectory, reward
 from ec_agent.support.checks import checked, instance, share, text
+from ec_agent.support.number_formats import percent
 
 KEPT = (ENTROPY, SURPRISAL)
 """The signals that can be read from saved payloads."""
@@ -84,7 +85,7 @@ class CentroidEvaluator:
         """
         trajectory = trajectory_of(outputs)
         coverage = trajectory.share(self.signal)
-        covered = "unknown" if coverage is None else f"{coverage:.0%}"
+        covered = "unknown" if coverage is None else percent(coverage)
         score = None
         if unscored(trajectory, self.signal, self.min_coverage) is None:
             score = reward(trajectory, self.config, self.signal)
@@ -97,7 +98,7 @@ class CentroidEvaluator:
         elif trajectory.count(self.signal) == 0:
             comment = f"not scored: {_lacking(trajectory, outputs)}"
         else:
-            comment = f"not scored: coverage {covered} is below min_coverage {self.min_coverage:.0%}"
+            comment = f"not scored: coverage {covered} is below min_coverage {percent(self.min_coverage)}"
         return {"key": self.key, "score": score, "comment": comment}
 
 

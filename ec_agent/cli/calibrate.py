@@ -18,6 +18,7 @@ from ec_agent.evaluation.tuning_stops import MARGIN, MAX_LOSS, StopTuning, tune_
 from ec_agent.live.console import plain_console
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.stopping.spelling import spelled
+from ec_agent.support.number_formats import NONE, percent
 from ec_agent.traces.places import short_name
 
 
@@ -87,13 +88,14 @@ def show_stop(stops: StopTuning, setting: Setting, console: Console) -> None:
     table = Table("", "minus all N", "95 % interval", "tokens", "95 % interval", title=title, title_justify="left")
     expected = (*_cells(stops.expected_difference), *_shares(stops.expected_tokens))
     table.add_row("expected of plans chosen so (outer folds)", *expected, style="bold")
-    naive = (f"{stops.naive_difference:+.3f}", "", f"{stops.naive_tokens:.0%}", "")
+    naive = (f"{stops.naive_difference:+.3f}", "", percent(stops.naive_tokens), "")
     table.add_row("chosen on the test set: [red]not a result[/red]", *naive)
     console.print(table)
     _show_votes(f"{stops.plans} plans", stops, console)
     length = stops.expected_length.value
     if length is not None and length > 1:
-        console.print(f"Waves wait for one another: {length:.0%} of the longest rollout's tokens, one after the other.")
+        share = percent(length)
+        console.print(f"Waves wait for one another: {share} of the longest rollout's tokens, one after the other.")
     console.print(_stop_verdict(stops))
 
 
@@ -124,7 +126,7 @@ def _show_votes(tried: str, chosen: Tuning | StopTuning | ProbabilityTuning, con
     tasks, folds, repeats = _tasks_of(chosen), chosen.folds, chosen.repeats
     console.print(f"{tried}, {tasks} tasks, {folds} folds drawn {repeats} times; the folds chose")
     for name, count in chosen.votes[:5]:
-        console.print(f"  {count / (folds * repeats):4.0%}  {escape(name)}")
+        console.print(f"  {percent(count / (folds * repeats)):>4}  {escape(name)}")
 
 
 def _tasks_of(chosen: Tuning | StopTuning | ProbabilityTuning) -> int:
@@ -134,16 +136,15 @@ def _tasks_of(chosen: Tuning | StopTuning | ProbabilityTuning) -> int:
 
 
 def _shares(found: Estimate) -> tuple[str, str]:
-    value = "-" if found.value is None else f"{found.value:.0%}"
     known = found.low is not None and found.high is not None
-    return value, f"[{found.low:.0%}, {found.high:.0%}]".replace("[", r"\[") if known else "-"
+    return percent(found.value), rf"\[{percent(found.low)}, {percent(found.high)}]" if known else NONE
 
 
 def _stop_verdict(stops: StopTuning) -> str:
     lost, taken = stops.expected_difference, stops.expected_tokens
     if stops.chosen is None or taken.value is None:
         return "No plan saves anything within that loss: all N are kept, and no plan is written."
-    saved = f"Plans chosen so save {1 - taken.value:.0%} of the tokens of a question, on tasks like these"
+    saved = f"Plans chosen so save {percent(1 - taken.value)} of the tokens of a question, on tasks like these"
     if lost.excludes(-stops.max_loss) < 0:
         return f"{saved}, but lose more than {stops.max_loss:g}: evaluate more tasks, or allow a larger loss."
     if lost.low is not None and lost.low < -stops.max_loss:

@@ -25,14 +25,15 @@ from ec_agent.live.terminal import showing
 from ec_agent.local import shared_server
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
+from ec_agent.rollouts.final_action import in_one_line
 from ec_agent.rollouts.selection import Seen
 from ec_agent.support.checks import whole
 from ec_agent.support.loop import run_to_its_end
+from ec_agent.support.number_formats import many
 from ec_agent.support.strict_json import strict_json
 from ec_agent.visual.drawing import check_installed
 from ec_agent.visual.table import facts_under_table, lines_of, title_of
 from ec_agent.visual.views import view_of
-from ec_agent.visual.wording import describe, many
 
 
 class DemoUnavailableError(EcAgentError):
@@ -77,7 +78,7 @@ def run_demo(
     result = _run(node, question, n, console, live)
     page = None if html is None else written(html, result.selection.to_html(question))
     if as_json:
-        print(strict_json({"question": question, **result.selection.to_dict(), "answer": describe(_chosen(result))}))
+        print(strict_json({"question": question, **result.selection.to_dict(), "answer": in_one_line(_chosen(result))}))
         return
     show(result, console)
     if page is not None:
@@ -151,7 +152,7 @@ def show(result: BestOfNResult, console: Console) -> None:
     console.print("\n".join([*facts_under_table(view), f"{many(selection.distinct, 'distinct rollout')}."]))
     for warning in selection.warnings:
         console.print(f"[yellow]note[/yellow]  {safe(warning)}")
-    console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {safe(describe(_chosen(result)))}")
+    console.print(f"[bold]chosen[/bold]  rollout {selection.winner}: {safe(in_one_line(_chosen(result)))}")
 
 
 def _draw(result: BestOfNResult, order: list[int], console: Console) -> None:

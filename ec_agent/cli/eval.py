@@ -35,9 +35,9 @@ from ec_agent.rollouts.settings_files import load_settings
 from ec_agent.stopping import StoppingPlan
 from ec_agent.stopping.spelling import plan_in
 from ec_agent.support.loop import THREADS
+from ec_agent.support.number_formats import many
 from ec_agent.traces.opening import is_there, open_store
 from ec_agent.traces.places import is_url, named
-from ec_agent.visual.wording import many
 
 MOST_ROWS = 20  # tasks, or kinds of failures, in the summary
 UNFINISHED = 3

@@ -19,6 +19,7 @@ from ec_agent.logs import Found
 from ec_agent.logs.source import Remainder
 from ec_agent.selectors.validity import UNPLACED
 from ec_agent.support.escaping import clipped, shown
+from ec_agent.support.number_formats import percent
 from ec_agent.support.strict_json import strict_json
 
 _MOST_ROWS = 200  # in the table; --json prints all
@@ -164,14 +165,13 @@ def _empty_table(results: Results, signal: str, judged: bool) -> Table:
 
 def _cells(row: Row, *, several: bool) -> list[str]:
     name = f"{row['file']}: {row['id']}" if several else str(row["id"])
-    coverage = "?" if row["coverage"] is None else f"{row['coverage']:.0%}"
     numbers = [_number(row[key], ".4f") for key in ("centroid", "reward")]
     return [
         "*" if row["best"] else "",
         safe(clipped(name, _MOST_LETTERS)),
         str(row["calls"]),
         str(row["tokens"]),
-        coverage,
+        percent(row["coverage"]),
         str(row["phases"]),
         *numbers,
     ]

@@ -17,6 +17,7 @@ from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console, safe
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.support.number_formats import percent
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
@@ -214,5 +215,7 @@ def _cell(head: str, row: Row) -> str:
         return "" if head in _WORDS else "-"
     if head == "number" and row["kind"] == "greedy":
         return "greedy"
-    form = {"coverage": ".0%", "centroid": ".3f", "outcome": ".3g", "mean_outcome": ".3g"}.get(head, "")
+    if head == "coverage":
+        return percent(value)
+    form = {"centroid": ".3f", "outcome": ".3g", "mean_outcome": ".3g"}.get(head, "")
     return format(value, form)

@@ -20,9 +20,10 @@ from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.best_of_n import BestOfNResult
+from ec_agent.rollouts.final_action import in_one_line
+from ec_agent.support.number_formats import many, percent
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.stored import StoredRollout, StoredSelection
-from ec_agent.visual.wording import describe, many
 
 
 def show_selection(kept: StoredSelection, rollouts: Sequence[StoredRollout], console: Console) -> None:
@@ -53,7 +54,7 @@ def show_rollout(rollout: StoredRollout, config: HEPConfig, console: Console, *,
         for place, call in enumerate(trajectory.calls):
             kept = "(no token texts were kept)" if call.texts is None else "".join(call.texts)
             console.print(f"[bold]call {place}[/bold]  {safe(kept)}", highlight=False)
-    end = rollout.error if rollout.error is not None else describe(rollout.final_action)
+    end = rollout.error if rollout.error is not None else in_one_line(rollout.final_action)
     console.print(f"[bold]{'failed' if rollout.error else 'ended'}[/bold]  {safe(end)}\n", highlight=False)
 
 
@@ -63,7 +64,7 @@ def _facts(rollout: StoredRollout, config: HEPConfig) -> str:
     facts = [
         "no centroid" if centroid is None else f"centroid {centroid:.4f}",
         many(len(trajectory.phases(config).starts), "phase"),
-        f"{many(len(trajectory), 'token')}, {'?' if coverage is None else format(coverage, '.0%')} with entropy",
+        f"{many(len(trajectory), 'token')}, {percent(coverage)} with entropy",
         f"{many(rollout.tool_calls, 'tool')} run",
         f"{rollout.seconds:.1f} s",
         *([] if np.isnan(rollout.verdict) else [f"verdict {rollout.verdict:g}"]),
@@ -81,7 +82,7 @@ def _calls(trajectory: Trajectory) -> Table:
     begins = 0
     for place, call in enumerate(trajectory.calls):
         known = call.entropies[~np.isnan(call.entropies)]
-        coverage = f"{len(known) / call.tokens:.0%}" if call.tokens else "-"
+        coverage = percent(len(known) / call.tokens if call.tokens else None)
         sums = [f"{known.mean():.3f}", f"{known.max():.3f}"] if len(known) else ["-", "-"]
         took = f"{call.ended - call.started:.1f}" if call.started is not None and call.ended is not None else "-"
         cells = [

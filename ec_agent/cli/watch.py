@@ -20,11 +20,11 @@ from ec_agent.live.feed import END, event_in, grown_lines, lines_of
 from ec_agent.live.terminal import OnEvent, Shown, showing
 from ec_agent.live.trace_file_events import stored_events
 from ec_agent.rollouts.best_of_n import BestOfN, best_of_n
+from ec_agent.rollouts.final_action import in_one_line
 from ec_agent.support.checks import is_file
 from ec_agent.support.escaping import shown as visible
 from ec_agent.support.loop import run_to_its_end
 from ec_agent.traces.places import is_url, named
-from ec_agent.visual.wording import describe
 
 STANDARD_INPUT = "-"
 SQLITE = b"SQLite format 3\x00"  # how such files begin
@@ -115,7 +115,7 @@ async def _output_of(agent: BestOfN | Pregel[Any, Any, Any, Any], asked: Any, he
 def _said(output: Any) -> str:
     """An output: the last message of a conversation, or all of it."""
     messages = output.get("messages") if isinstance(output, Mapping) else None
-    return visible(describe(messages[-1] if isinstance(messages, list) and messages else output))
+    return visible(in_one_line(messages[-1] if isinstance(messages, list) and messages else output))
 
 
 def _watch_feed(source: str, path: Path, follow: bool) -> None:

@@ -13,6 +13,7 @@ from ec_agent.doctor.report import Hint, Mark, Verdict, Way
 from ec_agent.doctor.trials import CURE, Refusal, Target, TrialAnswer
 from ec_agent.doctor.trying_advice import LEGACY_MOST, Known, needs
 from ec_agent.numbers.signals import ENTROPY
+from ec_agent.support.number_formats import percent
 
 FEW = 5
 _NOT_SETTINGS = ("model", "base_url", "model_kwargs")
@@ -65,7 +66,7 @@ def _tried(way: Way) -> str:
     if way.coverage is None:
         return " [not tried]"
     what = "candidates" if way.signal == ENTROPY else "logprobs"
-    return f" [tried: {what} for {way.coverage:.0%} of the tokens]"
+    return f" [tried: {what} for {percent(way.coverage)} of the tokens]"
 
 
 def _made(target: Target, known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
@@ -144,7 +145,7 @@ def _around(known: Known, ways: Sequence[Way]) -> Iterator[Hint]:
     best = known.best
     if least is not None and best is not None:
         told = f'best_of_n(..., on_missing="score", min_coverage={least:g}), or rollouts stay unscored'
-        yield Hint(f"only {best.coverage:.0%} of the tokens have logprobs: {told}{_tried(main)}", needed=True)
+        yield Hint(f"only {percent(best.coverage)} of the tokens have logprobs: {told}{_tried(main)}", needed=True)
     elif known.text_only and not (main.tools and main.prompted is None) and isinstance(turned, TrialAnswer):
         text = 'best_of_n(..., on_missing="score", min_coverage=0.2)'
         yield Hint(f"or {text} scores rollouts of which a fifth has logprobs; read their coverage", needed=False)
@@ -161,7 +162,7 @@ def _under_a_schema(known: Known, settings: dict[str, Any]) -> Iterator[Hint]:
         return
     if known.failed("schema_stream") or (isinstance(streamed, TrialAnswer) and streamed.coverage >= COVERED):
         return
-    came = f"{streamed.coverage:.0%} of the tokens" if isinstance(streamed, TrialAnswer) else "no answer"
+    came = f"{percent(streamed.coverage)} of the tokens" if isinstance(streamed, TrialAnswer) else "no answer"
     yield Hint(f"calls with a JSON schema: disable_streaming=True for them (streamed, {came} had logprobs)", False)
 
 

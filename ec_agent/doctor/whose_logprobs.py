@@ -10,6 +10,7 @@ from typing import Any
 from ec_agent.capture.shapes import get
 from ec_agent.doctor.report import Finding, Mark
 from ec_agent.doctor.trials import ONLY_ANSWER, Refusal, TrialAnswer
+from ec_agent.support.number_formats import percent
 
 CLOSE = 0.25  # nats: servers that work in half precision repeat themselves no better
 RATIO = 0.15  # so near must the spread come to that of a temperature
@@ -178,7 +179,7 @@ def grammar_finding(outcome: TrialAnswer | Refusal) -> Finding:
         return Finding("grammar", Mark.UNKNOWN, "the schema is not held, so nothing is forbidden")
     tokens, forbidden = _forbidden(outcome)
     if forbidden:
-        share = f"{max(forbidden):.0%} at the most"
+        share = f"{percent(max(forbidden))} at the most"
         return Finding("grammar", Mark.YES, f"tokens that the schema forbids keep their share, {share}")
     if tokens < SEEN:
         return Finding("grammar", Mark.UNKNOWN, "too few tokens whose candidates have a text")

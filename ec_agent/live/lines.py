@@ -8,7 +8,7 @@ from typing import Any
 from ec_agent.live.board import Asking, Board, Choice
 from ec_agent.live.rows import Row
 from ec_agent.live.short_texts import printable
-from ec_agent.visual.wording import many
+from ec_agent.support.number_formats import many
 
 
 def line_of(event: Mapping[str, Any], board: Board) -> str | None:

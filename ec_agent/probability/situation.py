@@ -13,6 +13,7 @@ from ec_agent.probability.fitted import Basis, FittedProbability
 from ec_agent.stopping.base import StoppingPlan
 from ec_agent.stopping.registry import plan_named
 from ec_agent.stopping.spelling import settings_of, spelled
+from ec_agent.support.number_formats import percent
 
 COVERAGE_SLACK = 0.05
 """A winner may lack this much more of its tokens' signals than any winner of the fit did."""
@@ -103,8 +104,8 @@ def _beyond(fitted: FittedProbability, evidence: Evidence) -> Iterator[str]:
         least = f"in each task of the fit at least {basis.scored} had"
         yield f"{evidence.scored} of its rollouts have a score; {least}"
     if basis.coverage is not None and (evidence.coverage or 0.0) < basis.coverage - COVERAGE_SLACK:
-        share = "unknown" if evidence.coverage is None else f"{evidence.coverage:.0%}"
-        yield f"the winner's coverage is {share}; in the fit it was {basis.coverage:.0%} or more"
+        share = "unknown" if evidence.coverage is None else percent(evidence.coverage)
+        yield f"the winner's coverage is {share}; in the fit it was {percent(basis.coverage)} or more"
     if others := [name for name in evidence.models if basis.models and name not in basis.models]:
         yield f"it was fitted on answers of {', '.join(basis.models)}, not of {', '.join(others)}"
     for each in fitted.used:

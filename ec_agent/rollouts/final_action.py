@@ -1,7 +1,8 @@
-"""Read a rollout's final action, that is, what it would do next, from its writes."""
+"""A rollout's final action, that is, what it would do next: read from its writes, and written in one line."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ec_agent.rollouts.agents import Writes, update_of
@@ -20,3 +21,12 @@ def default_final_action(writes: Writes) -> Any:
         if messages := ai_messages(value):
             return messages[-1]
     return update_of(writes)
+
+
+def in_one_line(action: Any) -> str:
+    """Return a final action as one line of text: its tool calls if it has any, else its content."""
+    calls = getattr(action, "tool_calls", None)
+    if calls:
+        return "; ".join(f"{call['name']}({json.dumps(call['args'])})" for call in calls)
+    content = getattr(action, "content", action)
+    return " ".join(str(content).split())

@@ -15,6 +15,7 @@ from ec_agent.numbers.coverage import NO_MODEL
 from ec_agent.numbers.signals import ENTROPY, check_signal
 from ec_agent.selectors.base import Candidate, candidates_of
 from ec_agent.support.checks import flag
+from ec_agent.support.number_formats import percent
 
 MIN_PHASES = 3
 """Below this number of phases, a centroid is no centre of mass. One phase has its own position as centroid, and two
@@ -135,8 +136,8 @@ def _unplaced(known: Sequence[Candidate]) -> str | None:
     if not lost:
         return None
     return (
-        f"{len(lost)} of {len(known)} rollouts have tokens without logprobs whose place is not known ({most:.0%} of "
-        "the timeline at worst): ask without streaming, or for running counts (docs/providers.md)"
+        f"{len(lost)} of {len(known)} rollouts have tokens without logprobs whose place is not known ({percent(most)} "
+        "of the timeline at worst): ask without streaming, or for running counts (docs/providers.md)"
     )
 
 
@@ -144,7 +145,7 @@ def _low_coverage(known: Sequence[Candidate], signal: str) -> str | None:
     shares = _shares(known, signal)
     whom = affected([share < 1 - CHANCE for share in shares])
     return whom and (
-        f"{whom} have the {signal} of less than {1 - CHANCE:.0%} of their tokens (of {min(shares):.0%} at worst): "
+        f"{whom} have the {signal} of less than {1 - CHANCE:.0%} of their tokens (of {percent(min(shares))} at worst): "
         f"the other tokens could change the order; {COVER}"
     )
 
@@ -154,7 +155,7 @@ def _unequal_coverage(known: Sequence[Candidate], signal: str) -> str | None:
     if not shares or max(shares) - min(shares) <= CHANCE:
         return None
     return (
-        f"coverage differs between rollouts, from {min(shares):.0%} to {max(shares):.0%}: "
+        f"coverage differs between rollouts, from {percent(min(shares))} to {percent(max(shares))}: "
         f"so different parts of them are compared; {COVER}"
     )
 

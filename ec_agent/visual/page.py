@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from ec_agent.support import number_formats
 from ec_agent.visual import wording
 from ec_agent.visual.drawing import jinja
 from ec_agent.visual.packing import packed
@@ -121,7 +122,7 @@ def rendered(template: str, *rooms: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    usual = {"told": wording, "script": script(), "version": version("ec-agent")}
+    usual = {"told": wording, "written": number_formats, "script": script(), "version": version("ec-agent")}
     usual |= {"most_phases": MOST_PHASES, "policy": POLICY, "listed_at_once": LISTED}
     page: str = surroundings.get_template(template).render({**usual, **values})
     return page

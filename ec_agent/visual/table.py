@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ec_agent.rollouts.selection import Selection
 from ec_agent.support.escaping import clipped, shown
+from ec_agent.support.number_formats import number, percent
 from ec_agent.visual.views import Rollout, View, view_of
-from ec_agent.visual.wording import action_of, certainty, lead, number, paid, percent, score_name, stopping
+from ec_agent.visual.wording import action_of, certainty, lead, paid, score_name, stopping
 
 _ACTION = 60  # letters shown of a final action
 _LEAST_ACTION = 16  # however narrow the terminal is

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.numbers.trajectory import Call
+from ec_agent.rollouts.final_action import in_one_line
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.stopping.asking import PASSED_OVER
 from ec_agent.support.escaping import clipped, shown
+from ec_agent.support.number_formats import many, number, percent
 from ec_agent.visual.views import Hesitation, Rollout, View
 
 _BEFORE, _WITHIN = 40, 90  # letters quoted of what leads to a hesitation, and of itself
@@ -30,35 +31,11 @@ _REASONS = {
 }
 
 
-def describe(action: Any) -> str:
-    """A final action in one line."""
-    calls = getattr(action, "tool_calls", None)
-    if calls:
-        return "; ".join(f"{call['name']}({json.dumps(call['args'])})" for call in calls)
-    content = getattr(action, "content", action)
-    return " ".join(str(content).split())
-
-
-def many(count: float, thing: str) -> str:
-    """``1 call``, ``2,000 calls``."""
-    return f"{count:,.0f} {thing}{'' if count == 1 else 's'}"
-
-
-def percent(share: float | None) -> str:
-    """A share, without decimals; ``?`` where it is not known."""
-    return "?" if share is None else f"{share:.0%}"
-
-
-def number(value: float | None) -> str:
-    """Three decimals; a dash where there is none."""
-    return "-" if value is None else f"{value:.3f}"
-
-
 def action_of(rollout: Rollout) -> str:
     """What it came to, in one line."""
     if rollout.receipt.error is not None:
         return shown(rollout.receipt.error)
-    return shown(describe(rollout.action)) if rollout.action is not None else "final action not at hand"
+    return shown(in_one_line(rollout.action)) if rollout.action is not None else "final action not at hand"
 
 
 def state_of(rollout: Rollout) -> str:
@@ -76,7 +53,7 @@ def verdict_of(rollout: Rollout) -> str:
     """How it was judged: a word, empty where nobody knows."""
     if rollout.verdict is None:
         return ""
-    return {0.0: "wrong", 1.0: "right"}.get(rollout.verdict, f"{rollout.verdict:.0%} right")
+    return {0.0: "wrong", 1.0: "right"}.get(rollout.verdict, f"{percent(rollout.verdict)} right")
 
 
 def failed_to_win(rollout: Rollout) -> bool:
@@ -234,7 +211,7 @@ def picture_of(rollout: Rollout) -> str:
     if len(rollout.hesitations) > 8:
         said.append(f"and {len(rollout.hesitations) - 8} more phases")
     if receipt.coverage is not None and receipt.coverage < 1:
-        said.append(f"{1 - receipt.coverage:.0%} of the tokens came without logprobs")
+        said.append(f"{percent(1 - receipt.coverage)} of the tokens came without logprobs")
     return "; ".join(said) + "."
 
 

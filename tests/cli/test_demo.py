@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from ec_agent import best_of_n
-from ec_agent.cli.demo import describe, run_demo, show
+from ec_agent.cli.demo import run_demo, show
 from ec_agent.cli.timeline import CENTROID
 from ec_agent.errors import ConfigError
+from ec_agent.rollouts.final_action import in_one_line
 from ec_agent.testing import Reply, ScriptedChatModel, message_of
 
 ROOT = Path(__file__).parents[2]
@@ -61,8 +62,8 @@ def test_a_short_action_is_whole_on_a_narrow_terminal(width, action):
 
 
 def test_a_tool_call_is_described():
-    assert describe(message_of(Reply(tool_calls=[("send", {"to": "x"})]))) == 'send({"to": "x"})'
-    assert describe({"answer": "a\n b"}) == "{'answer': 'a\\n b'}"
+    assert in_one_line(message_of(Reply(tool_calls=[("send", {"to": "x"})]))) == 'send({"to": "x"})'
+    assert in_one_line({"answer": "a\n b"}) == "{'answer': 'a\\n b'}"
 
 
 @pytest.mark.model

@@ -10,7 +10,6 @@ from ec_agent.evaluation.agent_identity import CHANGED
 from ec_agent.evaluation.report import wording
 from ec_agent.evaluation.report.columns import COMPARED
 from ec_agent.evaluation.results import TaskResult
-from ec_agent.evaluation.statistics import Estimate
 
 
 def said(lines):
@@ -179,12 +178,3 @@ def test_notes_name_the_settings_and_what_means_little():
     assert "none was fitted" in text
     assert "So the score is the mean of the whole rollout" in text
     assert "199 resamples, seed 0" in text
-
-
-def test_numbers_that_do_not_exist_are_dashes():
-    nothing = Estimate(None, None, None, 0)
-    assert [wording.number(None), wording.interval(nothing), wording.p_value(None), wording.percent(None)] == ["-"] * 4
-    assert wording.interval(Estimate(0.5, None, None, 1)) == "0.500"
-    assert wording.interval(Estimate(-0.05, -0.1, 0.0, 9), signed=True) == "-0.050 [-0.10, +0.00]"
-    assert [wording.p_value(0.0004), wording.p_value(0.0123)] == ["< .001", "0.012"]
-    assert [wording.many(1, "task"), wording.many(1200, "task")] == ["1 task", "1,200 tasks"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ec_agent.evaluation.report.wording import NONE, interval, number, p_value, percent
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+from ec_agent.support.number_formats import NONE, interval, number, p_value, percent
 
 
 class Column(NamedTuple):

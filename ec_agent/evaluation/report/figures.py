@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ec_agent.evaluation.report.wording import CURVES, LENGTHS, interval, number
+from ec_agent.evaluation.report.wording import CURVES, LENGTHS
 from ec_agent.evaluation.statistics import Estimate, SelectorSummary, Summary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
+from ec_agent.support.number_formats import interval, number, percent
 from ec_agent.visual.drawing import ACCENT, INK, LINE, SECOND, drawn
 
 WIDTH = 5.0  # inches: on a phone letters are still 9 pixels high
@@ -52,7 +53,7 @@ def forest(summary: Summary) -> Figure:
         axes.set_yticks(range(len(rows)), [_broken(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"accuracy minus Pass@1 [{summary.resampling.confidence:.0%}]")
+        axes.set_xlabel(f"accuracy minus Pass@1 [{percent(summary.resampling.confidence)}]")
         for kind in kinds:
             axes.plot([], [], MARKERS[kind], color=ACCENT, markersize=5.5, label=kind)
         axes.plot([], [], "s", color=SECOND, markersize=5.5, label="confound panel")

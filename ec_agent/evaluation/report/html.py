@@ -12,6 +12,7 @@ from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.report.figures import Figure
 from ec_agent.evaluation.report.task_pictures import centroids_by_outcome, outcomes, views
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.support.number_formats import percent
 from ec_agent.visual.many_selections import pictures
 from ec_agent.visual.page import rendered
 
@@ -50,7 +51,7 @@ def to_html(report: EvaluationReport, tasks: Sequence[TaskResult] = ()) -> str:
         few=wording.too_few_for_charts(report),
         few_rollouts=MIN_EACH,
         no_centroids=figures.lowest_centroid_of(summary) is None,
-        level=f"{summary.resampling.confidence:.0%}",
+        level=percent(summary.resampling.confidence),
         pictures=shown,
         picture_of={picture.view.title: picture.name for picture in shown if picture.rows},
         tasks=list(zip(summary.tasks, summary.by_task, range(MOST_TASKS), strict=False)),

@@ -8,10 +8,10 @@ from typing import Any
 
 from ec_agent.evaluation.report.figures import WIDTH, Figure
 from ec_agent.evaluation.report.stopping_rows import StopRow
-from ec_agent.evaluation.report.wording import interval, number, percent
 from ec_agent.evaluation.statistics import Estimate, Summary
 from ec_agent.evaluation.statistics.plan_comparison import PlanSummary
 from ec_agent.evaluation.statistics.plan_replays import DRAWN_ORDERS
+from ec_agent.support.number_formats import interval, number, percent
 from ec_agent.visual.drawing import ACCENT, LINE, SECOND, drawn
 
 TITLE = "What stopping early saves, and what it loses"

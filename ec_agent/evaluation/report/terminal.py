@@ -15,6 +15,7 @@ from ec_agent.evaluation.report.columns import COMPARED, HELD_EQUAL, PANEL
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import SelectorSummary
 from ec_agent.support.escaping import shown
+from ec_agent.support.number_formats import interval, number, percent
 
 WIDE = 108
 """From this width the verdicts stand in the table too."""
@@ -86,14 +87,14 @@ def _accuracies(report: EvaluationReport, *, wide: bool) -> Table:
     summary = report.summary
     accuracy, difference_to, *others = (column.name for column in COMPARED)
     narrow = [name.replace(" ", "\n") for name in others]  # their numbers are narrower than their names
-    table = _table("selector", accuracy, f"{difference_to} [{summary.resampling.confidence:.0%}]", *narrow)
+    table = _table("selector", accuracy, f"{difference_to} [{percent(summary.resampling.confidence)}]", *narrow)
     if wide:
         table.add_column("verdict", no_wrap=True)
-    table.add_row("Pass@1", wording.number(summary.pass_1.value))
-    table.add_row(f"oracle@{summary.n_most}", wording.number(summary.oracle.value))
+    table.add_row("Pass@1", number(summary.pass_1.value))
+    table.add_row(f"oracle@{summary.n_most}", number(summary.oracle.value))
     if summary.greedy.value is not None:
-        difference = wording.interval(summary.greedy_difference, signed=True)
-        table.add_row("greedy", wording.number(summary.greedy.value), difference)
+        difference = interval(summary.greedy_difference, signed=True)
+        table.add_row("greedy", number(summary.greedy.value), difference)
     table.add_section()
     for row in summary.selectors:
         cells = [escape(row.name), *(column.brief(row) for column in COMPARED)]
@@ -109,13 +110,13 @@ def _curves(report: EvaluationReport) -> Table:
     rows = [("oracle (pass@k)", summary.pass_at_k), ("all right (pass^k)", summary.pass_hat_k)]
     table = _table("from", *map(str, shown))
     for name, curve in [*rows, *((row.name, row.curve.accuracy) for row in summary.selectors)]:
-        table.add_row(escape(name), *(wording.number(curve[n - 1]) for n in shown))
+        table.add_row(escape(name), *(number(curve[n - 1]) for n in shown))
     return table
 
 
 def _panel(report: EvaluationReport) -> Table:
     accuracy, difference_to, *others = (column.name for column in PANEL)
-    table = _table("picks", accuracy, f"{difference_to} [{report.summary.resampling.confidence:.0%}]", *others)
+    table = _table("picks", accuracy, f"{difference_to} [{percent(report.summary.resampling.confidence)}]", *others)
     for row in report.summary.panel:
         table.add_row(row.name, *(column.brief(row) for column in PANEL))
     return table
@@ -142,7 +143,7 @@ def _greedy(report: EvaluationReport) -> Table:
 def _stops(report: EvaluationReport) -> Table:
     accuracy, minus, *others = stopping_shown.COLUMNS
     narrow = [name.replace(" ", "\n") for name in others]
-    table = _table("plan", accuracy, f"{minus} [{report.summary.resampling.confidence:.0%}]", *narrow)
+    table = _table("plan", accuracy, f"{minus} [{percent(report.summary.resampling.confidence)}]", *narrow)
     table.caption = stopping_shown.ABOUT
     before = None
     for row in report.stops:

@@ -1,4 +1,4 @@
-"""The sentences of a report, by stated rules, and how its numbers are written."""
+"""The sentences of a report, by stated rules."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from ec_agent.evaluation.agent_identity import CHANGED
 from ec_agent.evaluation.report.content import EvaluationReport
-from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+from ec_agent.evaluation.statistics import SelectorSummary
 from ec_agent.selectors.lowest_centroid import LowestCentroid
 from ec_agent.selectors.self_certainty import SelfCertainty
-from ec_agent.visual.wording import many
-
-NONE = "-"
+from ec_agent.support.number_formats import interval, many, number, percent
 
 FEW_MIXED = 10
 """Tasks with different verdicts below which intervals are too narrow: simulated, 95 % ones held 75 to 85 times in a
@@ -35,32 +33,6 @@ AUTHORS = (
     "of 14 to 480 billion parameters on six benchmarks (arXiv 2604.26173). That was not measured again here: this "
     "report is about the model and the tasks named in it, and neither confirms nor refutes theirs."
 )
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number, or a dash where there is none."""
-    return NONE if value is None else f"{value:.{digits}f}"
-
-
-def interval(estimate: Estimate, signed: bool = False) -> str:
-    """``0.522 [0.44, 0.60]``; without an interval the number alone, without a number a dash."""
-    if estimate.value is None:
-        return NONE
-    sign = "+" if signed else ""
-    ends = "" if estimate.low is None else f" [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
-    return f"{estimate.value:{sign}.3f}{ends}"
-
-
-def p_value(value: float | None) -> str:
-    """``0.042``, or ``< .001``."""
-    if value is None:
-        return NONE
-    return "< .001" if value < 0.001 else f"{value:.3f}"
-
-
-def percent(share: float | None) -> str:
-    """``35%``, or a dash."""
-    return NONE if share is None else f"{share:.0%}"
 
 
 def what_was_run(report: EvaluationReport) -> list[str]:
@@ -94,9 +66,9 @@ def what_was_run(report: EvaluationReport) -> list[str]:
         )
     if effort.distinct is not None:
         alike = f"; in {many(effort.all_alike, 'task')} all were the same" if effort.all_alike else ""
-        said.append(f"{effort.distinct:.0%} of a task's rollouts were distinct{alike}.")
+        said.append(f"{percent(effort.distinct)} of a task's rollouts were distinct{alike}.")
     if effort.coverage is not None and effort.coverage < 1:
-        said.append(f"{effort.coverage:.1%} of the tokens have an entropy.")
+        said.append(f"{percent(effort.coverage, decimals=1)} of the tokens have an entropy.")
     if run:
         costs = run.costs
         said.append(
@@ -211,11 +183,11 @@ def notes(report: EvaluationReport) -> list[str]:
     if any(not row.curve.exact for row in report.summary.selectors):
         said.append("Curves by number of rollouts rest on a seeded draw of subsets where these are very many.")
     said.append(
-        f"{resampling.confidence:.0%} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, seed "
-        f"{resampling.seed}. Corrected p: sign flips over tasks, corrected by Holm for the selectors compared. Ties "
-        "are averaged. Intervals are not corrected: an interval without 0 is no finding if the corrected p is 0.05 or "
-        "more. Smallest detectable: a true difference of this size is found in four of five runs by one comparison at "
-        "5 %."
+        f"{percent(resampling.confidence)} intervals: BCa bootstrap over tasks, {resampling.resamples:,} resamples, "
+        f"seed {resampling.seed}. Corrected p: sign flips over tasks, corrected by Holm for the selectors compared. "
+        "Ties are averaged. Intervals are not corrected: an interval without 0 is no finding if the corrected p is "
+        "0.05 or more. Smallest detectable: a true difference of this size is found in four of five runs by one "
+        "comparison at 5 %."
     )
     return [*said, *_mixed(report)]
 
