@@ -19,6 +19,7 @@ from langchain_core.tracers.context import register_configure_hook
 from langgraph.errors import GraphBubbleUp
 
 from ec_agent.capture.filters import call_info
+from ec_agent.capture.guard import Coming
 from ec_agent.capture.known_answers import Answer
 from ec_agent.capture.open_calls import OpenCall, current_call
 from ec_agent.capture.recorder import current_recorder, listening
@@ -77,8 +78,8 @@ class CaptureHandler(BaseCallbackHandler):
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the start of a tool, after asking the guard whether it may run."""
         if (recorder := current_recorder.get()) is not None:
-            recorder.check()
             name = str((serialized or {}).get("name") or kwargs.get("name") or "tool")
+            recorder.check(Coming("tool", name))
             recorder.count_tool_call(run_id, name, input_str)
             if (told := recorder.told) is not None:
                 told.tool_started(run_id, name)

@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage
 
 from ec_agent.capture.call_list import CallList
 from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predicate
-from ec_agent.capture.guard import Guard
+from ec_agent.capture.guard import Coming, Guard
 from ec_agent.capture.kept import Kept
 from ec_agent.capture.known_answers import Answer
 from ec_agent.capture.listeners import CallsTold, Came
@@ -117,7 +117,7 @@ class Recorder:
         Raises:
             Exception: whatever the guard raises. The call must not be made then.
         """
-        self.check()
+        self.check(Coming("model", info.model))
         call = OpenCall(self, info, self._counts(info), next(_sequence), time.time())
         call.params = {name: value for name in _FACTS if isinstance(value := (params or {}).get(name), int | float)}
         call.asked, call.bare = asked_of(params or {}), question is None
@@ -145,14 +145,17 @@ class Recorder:
             call.twins.append(twin)
             other._enter(twin)
 
-    def check(self) -> None:
-        """Ask the guard whether a call may be made.
+    def check(self, coming: Coming | None = None) -> None:
+        """Ask the guard whether the rollout may go on.
+
+        Args:
+            coming: the call that is about to be made, if one is.
 
         Raises:
             Exception: whatever the guard raises.
         """
         if self.guard is not None:
-            self._ask_guard(self.guard.before)
+            self._ask_guard(partial(self.guard.before, coming))
 
     def spend(self, tokens: int) -> None:
         """Report generated tokens to the guard.

@@ -18,7 +18,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs, var_child_runnable_config
 from pydantic import SecretStr
 
-from ec_agent.capture.guard import Guard
+from ec_agent.capture.guard import Coming, Guard
 from ec_agent.capture.installing import recording
 from ec_agent.capture.listeners import Came
 from ec_agent.capture.open_calls import OpenCall
@@ -76,7 +76,7 @@ class Ear(Recorder):
         super().end(call, payload, came)
 
 
-class Deadline:
+class Deadline(Guard):
     """A guard that lets one answer take so long.
 
     Args:
@@ -91,7 +91,7 @@ class Deadline:
         """Seconds left."""
         return max(self._end - time.monotonic(), 0.1)
 
-    def before(self) -> None:
+    def before(self, coming: Coming | None) -> None:
         """A call is about to be made, or a part of an answer came.
 
         Raises:
@@ -99,9 +99,6 @@ class Deadline:
         """
         if time.monotonic() > self._end:
             raise TimeoutError
-
-    def after(self, tokens: int) -> None:
-        """A call has ended, which is well at any time."""
 
 
 def richer(one: Payload, other: Payload | None) -> Payload:

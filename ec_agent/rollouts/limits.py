@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ec_agent.capture.guard import Coming, Guard
 from ec_agent.capture.recorder import Recorder
 from ec_agent.errors import RolloutTimeoutError, TokenBudgetError, TokenLimitError
 from ec_agent.support.checks import checked, one_of, or_none, seconds, whole
@@ -95,7 +96,7 @@ class Budget:
             raise TokenBudgetError(f"{what}: {self.spent} of token_budget={self.limit} tokens were spent; allow more")
 
 
-class Meter:
+class Meter(Guard):
     """Checks the limits of one rollout before and after each of its model and tool calls.
 
     Args:
@@ -119,8 +120,11 @@ class Meter:
         self._tokens = 0
         self._deadline = None if limits.timeout is None else time.monotonic() + limits.timeout
 
-    def before(self) -> None:
+    def before(self, coming: Coming | None) -> None:
         """Check all limits before a model or a tool is called.
+
+        Args:
+            coming: the call; ``None`` if the rollout goes on without one.
 
         Raises:
             RolloutTimeoutError: the time is up.
@@ -128,7 +132,7 @@ class Meter:
             TokenBudgetError: the budget is spent, and ``over_budget`` is ``"cut"``.
         """
         if self._outer is not None:
-            self._outer.check()
+            self._outer.check(coming)
         for halt in self._halts:
             halt()
         if self.expired:
@@ -230,8 +234,11 @@ class ChoiceMeter(Meter):
         super().__init__(replace(limits, max_tokens=None), budget, halts, outer)
         self._begun = False
 
-    def before(self) -> None:
+    def before(self, coming: Coming | None) -> None:
         """Check all limits before the selector asks a model.
+
+        Args:
+            coming: the call; ``None`` if the selector goes on without one.
 
         Raises:
             RolloutTimeoutError: the time is up.
@@ -240,7 +247,7 @@ class ChoiceMeter(Meter):
         if not self._begun:
             self._budget.check("the selector was not asked")
         self._begun = True
-        super().before()
+        super().before(coming)
 
     def timeout(self) -> RolloutTimeoutError:
         """Make the error of a choice whose time is up."""
