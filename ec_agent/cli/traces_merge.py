@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.number_formats import many
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.merging import merge
 from ec_agent.traces.opening import open_store
 from ec_agent.traces.places import named
-from ec_agent.visual.wording import many
 
 
 def run_merge(sources: Sequence[Path | str], into: Path | str, *, keep_first: bool) -> None:

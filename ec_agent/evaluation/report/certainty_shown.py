@@ -11,8 +11,8 @@ from ec_agent.evaluation.report.figures import SMALL, Figure
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.statistics.reliability import Answered, Reliability
 from ec_agent.evaluation.tuning_probability import ProbabilityTuning
+from ec_agent.support.number_formats import many
 from ec_agent.visual.drawing import ACCENT, INK, LINE, SECOND, drawn
-from ec_agent.visual.wording import many
 
 TITLE = "How sure: the probability that a choice is right"
 COLUMNS = (

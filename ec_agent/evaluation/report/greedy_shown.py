@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ec_agent.evaluation.report.wording import interval, number
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.statistics.greedy_among import GreedyAmong
+from ec_agent.support.number_formats import interval, number
 
 TITLE = "With the greedy rollout as one of the n"
 COLUMNS = ("accuracy", "minus greedy alone", "minus all sampled")
