@@ -46,7 +46,7 @@ _ONE_BY_ONE = ("score", "agreement")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ProbabilityForm:
     """One way to make a probability of a choice.
 
     Attributes:
@@ -62,7 +62,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FitSource:
     """Where the rollouts come from.
 
     Attributes:
@@ -106,7 +106,7 @@ def fit_probability(
     setting: Setting | Selector,
     stop: StoppingPlan | None = None,
     *,
-    source: Source | None = None,
+    source: FitSource | None = None,
     folds: int = 5,
     repeats: int = 20,
     seed: int = 0,
@@ -130,7 +130,7 @@ def fit_probability(
     """
     results = tunable(results, folds, repeats, seed)
     results, selector = _read(results, setting)
-    source = or_none("source", source, instance, Source, "Source(...), or None") or Source()
+    source = or_none("source", source, instance, FitSource, "FitSource(...), or None") or FitSource()
     resampling = resampling_of(resampling)
     plan = _plain(stop)
     check_scikit_learn()
@@ -184,7 +184,7 @@ def check_scikit_learn() -> None:
     needed("sklearn", *_SCIKIT_LEARN)
 
 
-def source_of(path: str | Path) -> Source:
+def source_of(path: str | Path) -> FitSource:
     """Return where the rollouts of a trace file, or of a database, come from.
 
     The temperature is left out where it did not reach every call: nobody knows then at which they ran.
@@ -202,29 +202,31 @@ def source_of(path: str | Path) -> Source:
             "evaluate without a plan"
         )
     reached = settings.get("temperature") is not None and not costs.get("unsampled_calls")
-    return Source(file, str(settings.get("agent", "")), float(settings["temperature"]) if reached else None)
+    return FitSource(file, str(settings.get("agent", "")), float(settings["temperature"]) if reached else None)
 
 
-def ways_of(seen: Sequence[Evidence]) -> tuple[Way, ...]:
+def ways_of(seen: Sequence[Evidence]) -> tuple[ProbabilityForm, ...]:
     """The ways that are tried: Platt scaling over all features that are known everywhere, and simpler ones."""
     known = tuple(name for name in FEATURES if _known(seen, name))
     alone = tuple(name for name in _ONE_BY_ONE if name in known)
     return (
-        Way("platt", known),
-        *(Way("platt", (name,)) for name in alone),
-        *(Way("isotonic", (name,)) for name in alone),
+        ProbabilityForm("platt", known),
+        *(ProbabilityForm("platt", (name,)) for name in alone),
+        *(ProbabilityForm("isotonic", (name,)) for name in alone),
     )
 
 
 class _Fits:
     """Fits to some of the tasks, and what they say of others."""
 
-    def __init__(self, seen: Sequence[Evidence], right: FloatArray, ways: Sequence[Way], basis: Basis) -> None:
+    def __init__(
+        self, seen: Sequence[Evidence], right: FloatArray, ways: Sequence[ProbabilityForm], basis: Basis
+    ) -> None:
         self.seen, self.right, self.ways, self.basis = seen, right, ways, basis
         names = ways[0].names
         self.values = {name: np.array([getattr(each, name) for each in seen], dtype=np.float64) for name in names}
 
-    def best(self, train: IntArray, rng: np.random.Generator) -> Way:
+    def best(self, train: IntArray, rng: np.random.Generator) -> ProbabilityForm:
         """The first way that is as good as any by its Brier score, in folds within these tasks."""
         errors = np.zeros(len(self.ways))
         for test in np.array_split(rng.permutation(train), _INNER):
@@ -237,7 +239,7 @@ class _Fits:
         """The probabilities of some tasks, by the very method that ``best_of_n`` calls."""
         return np.array([fitted.probability(self.seen[task]) for task in tasks], dtype=np.float64)
 
-    def fit(self, way: Way, tasks: IntArray) -> FittedProbability:
+    def fit(self, way: ProbabilityForm, tasks: IntArray) -> FittedProbability:
         """Fit to some of the tasks. The ranges of all features are kept, also of those that it does not use."""
         ranges = {name: _range(values[tasks]) for name, values in self.values.items()}
         clipped = {name: np.minimum(values[tasks], ranges[name][1]) for name, values in self.values.items()}

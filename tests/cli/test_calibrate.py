@@ -15,7 +15,7 @@ from ec_agent.cli.calibrate import show, show_stop
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.tuning import Tuning
-from ec_agent.evaluation.tuning_probability import Source, source_of
+from ec_agent.evaluation.tuning_probability import FitSource, source_of
 from ec_agent.evaluation.tuning_stops import StopTuning
 from ec_agent.rollouts.settings_files import Setting, load_settings
 from ec_agent.stopping import Agreement
@@ -187,7 +187,7 @@ def test_without_scikit_learn_it_says_so_before_the_work(tmp_path, monkeypatch):
 
 def test_the_source_of_a_run(tmp_path):
     path = stored_run(tmp_path / "run.db")
-    assert source_of(path) == Source("run.db", "mine:graph", 0.8)
+    assert source_of(path) == FitSource("run.db", "mine:graph", 0.8)
     with TraceStore(path) as store:
         store.amend({"stop": {"name": "agreement"}})
     with pytest.raises(ConfigError, match="run with a stopping plan"):

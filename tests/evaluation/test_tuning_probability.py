@@ -17,7 +17,7 @@ from ec_agent.evaluation.statistics.reliability import reliability
 from ec_agent.evaluation.tuning import drawn_folds
 from ec_agent.evaluation.tuning_probability import (
     LEAST_TASKS,
-    Way,
+    ProbabilityForm,
     check_scikit_learn,
     fit_probability,
     ways_of,
@@ -149,8 +149,8 @@ def test_the_outer_estimate_equals_a_slow_restatement():
 def test_the_ways_go_with_what_is_known():
     with_signal = [replayed_evidence(result.candidates, MeanEntropy())[0] for result in tasks(5)]
     votes = [replayed_evidence(result.candidates, MajorityVote())[0] for result in tasks(5)]
-    assert ways_of(with_signal)[0] == Way("platt", ("score", "margin", "agreement", "coverage", "length"))
-    assert ways_of(votes)[0] == Way("platt", ("score", "margin", "agreement", "length"))
+    assert ways_of(with_signal)[0] == ProbabilityForm("platt", ("score", "margin", "agreement", "coverage", "length"))
+    assert ways_of(votes)[0] == ProbabilityForm("platt", ("score", "margin", "agreement", "length"))
     alone = [replayed_evidence(result.candidates[:1], MajorityVote())[0] for result in tasks(5)]
     assert "margin" not in ways_of(alone)[0].names  # no rollout has a rival
 
