@@ -15,6 +15,7 @@ from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
 from ec_agent.capture.known_answers import is_answer
+from ec_agent.capture.made_later import LaterDict
 from ec_agent.errors import IsolationWarning
 
 LOGPROBS = "logprobs"
@@ -62,7 +63,7 @@ def rebuilt(value: Any, change: Any) -> Any:
         return [rebuilt(item, change) for item in value]
     if type(value) is tuple:
         return tuple(rebuilt(item, change) for item in value)
-    if type(value) is dict:
+    if type(value) is dict or type(value) is LaterDict:
         return {key: rebuilt(item, change) for key, item in value.items()}
     if isinstance(value, Overwrite):
         return Overwrite(rebuilt(value.value, change))

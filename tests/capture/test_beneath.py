@@ -17,6 +17,8 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps
 from langchain_core.messages import messages_to_dict
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from openai import AsyncOpenAI, AzureOpenAI, DefaultAioHttpClient, OpenAI
 
 from ec_agent import CallFilter, best_of_n, record_calls
@@ -362,6 +364,27 @@ def test_an_agent_that_reads_logprobs_itself(model):
         assert [each.reading for each in result.selection.candidates] == [{"objects" if keep else "bytes": 1}] * 2
     assert len(set(seen)) == 1
     assert len(seen) == 4
+
+
+class State(MessagesState):
+    kept: dict
+
+
+@pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")
+def test_logprobs_that_an_agent_keeps_elsewhere_can_be_saved(model):
+    def agent(state):
+        message = model().invoke(state["messages"])
+        return {"messages": [message], "kept": {"logprobs": message.response_metadata["logprobs"]}}
+
+    graph = StateGraph(State)
+    graph.add_node("answer", best_of_n(agent, n=2))
+    graph.add_edge(START, "answer")
+    compiled = graph.compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    compiled.invoke({"messages": [("user", "hi")]}, config)
+    kept = compiled.get_state(config).values["kept"]["logprobs"]
+    assert type(kept) is dict
+    assert len(kept["content"]) == 3
 
 
 def test_a_cache_of_the_model_itself(model, made):
