@@ -21,4 +21,6 @@ class Kept:
     @classmethod
     def for_all(cls, wishes: Sequence[Kept]) -> Kept:
         """Return settings that keep everything that any of these keeps."""
+        if len(wishes) == 1:
+            return wishes[0]
         return cls(any(each.text for each in wishes), max(each.candidates for each in wishes))

@@ -59,7 +59,8 @@ class Request:
         answer = restored(self.response, self.taken.whole)
         several = self.asked.prompts, self.asked.unreturned
         payload = payload_of_response(answer, *several) if whole else payload_of_stream(self.parts, *several)
-        return replace(payload, partial=self.cut or not (whole or finished(self.parts, self.marked)))
+        partial = self.cut or not (whole or finished(self.parts, self.marked))
+        return payload if payload.partial == partial else replace(payload, partial=partial)
 
     @property
     def parts(self) -> list[Any]:
@@ -221,12 +222,12 @@ class OpenCall:
         # A wrapping chat model passes the message on, so the marks are those of the message if it has logprobs.
         self._mark(own if own is not None and own.entries else payload)
         asked = [request.asked for request in answered] or [self.asked]
-        return replace(
-            payload,
-            top_k=max((each.top_k for each in asked if each.top_k), default=None),
-            constrained=self.asked.constrained or any(each.constrained for each in asked),
-            partial=payload.partial or any(request.cut for request in answered),
-        )
+        top_k = max((each.top_k for each in asked if each.top_k), default=None)
+        constrained = self.asked.constrained or any(each.constrained for each in asked)
+        partial = payload.partial or any(request.cut for request in answered)
+        if (payload.top_k, payload.constrained, payload.partial) == (top_k, constrained, partial):
+            return payload
+        return replace(payload, top_k=top_k, constrained=constrained, partial=partial)
 
     def _in_batch(self, payload: Payload) -> Payload:
         """Find the request of the batch that brought the tokens of this payload, and return the better account of both.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -258,6 +258,27 @@ def number_in_task(config: Mapping[str, Any], of: str) -> int:
         count = counts.get((attempt, of), 0)
         counts[attempt, of] = count + 1
     return count
+
+
+def edges_on_the_loop(builder: Any) -> None:
+    """Let the functions of a graph's conditional edges run on the event loop in an async run.
+
+    LangGraph sends a sync function to a thread, which takes longer than most of these functions themselves. It takes
+    one function for an edge, and only a sync one works in both kinds of runs.
+
+    Args:
+        builder: the ``StateGraph``, with its edges. Their functions must not block.
+    """
+    for branches in builder.branches.values():
+        for branch in branches.values():
+            branch.path.afunc = _on_the_loop(branch.path.func)
+
+
+def _on_the_loop(where: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    async def awhere(*args: Any, **kwargs: Any) -> Any:
+        return where(*args, **kwargs)
+
+    return awhere
 
 
 def has_node(config: Mapping[str, Any], name: str) -> bool:

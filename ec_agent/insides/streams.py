@@ -16,6 +16,8 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_callback_manager_for_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
 from langchain_core.tracers.event_stream import _AstreamEventsCallbackHandler
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler
@@ -36,6 +38,15 @@ def has_streams(callbacks: Any) -> bool:
     """Whether a token or event stream has a handler among the callbacks. Such a handler makes chat models stream."""
     handlers = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or []
     return any(map(_streams, handlers))
+
+
+def heard(config: RunnableConfig) -> bool:
+    """Whether any callback handler would hear a run with this config that starts here.
+
+    LangChain is asked for the handlers as it asks itself when a run starts: to those in the config it adds those that
+    this context, the environment or its settings ask for.
+    """
+    return bool(get_callback_manager_for_config(config).handlers)
 
 
 def event_streams(callbacks: Any) -> BaseCallbackManager | None:

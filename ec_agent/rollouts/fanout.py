@@ -13,14 +13,13 @@ from typing import Annotated, Any, Literal
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.runtime import get_runtime
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
 from ec_agent.errors import SelectionError, SelectorError, StoppingError
 from ec_agent.insides.executors import uninterrupted
-from ec_agent.insides.langgraph import outer_channels
+from ec_agent.insides.langgraph import RUNTIME, edges_on_the_loop, outer_channels
 from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.acting import act, needs_acting
@@ -35,7 +34,6 @@ from ec_agent.rollouts.pausing import ask
 from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record, merged, was_cancelled
 from ec_agent.rollouts.rollout import rollout
-from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.waves import first_wave, next_wave, waves_in
 from ec_agent.rollouts.writes import set_anew
 from ec_agent.stopping import Stop
@@ -96,16 +94,36 @@ def from_its_start(state: FanOutState) -> FanOutState:
     return {**state, "records": [], "selection": None, "last": None}
 
 
-class _Drawn(RunnableLambda[Any, Any]):
-    """A node that drawings show with a graph inside it."""
+class _Node(RunnableLambda[Any, Any]):
+    """A node of the fan-out graph. For callback handlers it is a run of its own, inside the run that LangGraph makes.
 
-    def __init__(self, func: Any, afunc: Any, name: str, inside: Runnable[Any, Any] | None) -> None:
+    Where no handler hears it, its function alone is called: LangChain would look up the handlers, and the function's
+    signature, at each call.
+
+    Args:
+        func: what it does.
+        afunc: the same in an async run.
+        name: its name.
+        inside: a graph that drawings show in it.
+    """
+
+    def __init__(self, func: Any, afunc: Any, name: str, inside: Runnable[Any, Any] | None = None) -> None:
         super().__init__(func, afunc=afunc, name=name)
-        self._inside = inside
+        self._plain, self._aplain, self._inside = func, afunc, inside
 
     @property
     def deps(self) -> list[Runnable[Any, Any]]:
         return [self._inside] if self._inside is not None else []
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        if config is None or _question(config).heard:
+            return super().invoke(input, config, **kwargs)
+        return self._plain(input, config)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        if config is None or _question(config).heard:
+            return await super().ainvoke(input, config, **kwargs)
+        return await self._aplain(input, config)
 
 
 def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -117,9 +135,9 @@ def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
     """
     # No context schema is declared: servers make JSON schemas of every subgraph, and a Question has none.
     builder = StateGraph(FanOutState)
-    builder.add_node("rollout", _Drawn(*_node(_rollout), "rollout", agent.drawn))
-    builder.add_node("select", RunnableLambda(*_node(_select), name="select"))
-    builder.add_node("act", RunnableLambda(*_node(_act), name="act"))
+    builder.add_node("rollout", _node(_rollout, "rollout", agent.drawn))
+    builder.add_node("select", _node(_select, "select"))
+    builder.add_node("act", _node(_act, "act"))
     asking: Any = RunnableLambda(_ask, name="ask")
     builder.add_node("ask", asking)
     builder.add_node("pause", RunnableLambda(_pause, name="pause"))
@@ -129,41 +147,45 @@ def fan_out_graph(agent: Agent) -> CompiledStateGraph[Any, Any, Any, Any]:
     builder.add_conditional_edges("act", _onward, ["rollout", "act", "ask", "pause", END])
     builder.add_edge("ask", "act")
     builder.add_conditional_edges("pause", _onward, ["rollout"])
+    edges_on_the_loop(builder)
     return builder.compile(name="best_of_n")
 
 
-def _node(plan: Callable[[Any, RunnableConfig], Plan[Any]]) -> tuple[Any, Any]:
+def _node(
+    plan: Callable[[Any, RunnableConfig], Plan[Any]], name: str, inside: Runnable[Any, Any] | None = None
+) -> _Node:
     def node(state: Any, config: RunnableConfig) -> Any:
         return drive(plan(state, config))
 
     async def anode(state: Any, config: RunnableConfig) -> Any:
         return await adrive(plan(state, config))
 
-    return node, anode
+    return _Node(node, anode, name, inside)
 
 
-def _question() -> Question:
-    return get_runtime(Question).context
+def _question(config: RunnableConfig | None) -> Question:
+    question: Question = config["configurable"][RUNTIME].context  # type: ignore[index]  # every task has a runtime
+    return question
 
 
 def _rollout(start: Start, config: RunnableConfig) -> Plan[dict[str, Any]]:
-    record = yield from rollout(_question(), start, config)
+    record = yield from rollout(_question(config), start, config)
     if start.get("answers") is None or start.get("all"):
         return {"records": [record]}
     if record["error"] is not None:  # the winner failed after going on with an answer, and no other rollout is left
-        raise _question().errors[record["index"]]
+        raise _question(config).errors[record["index"]]
     return {"last": record}
 
 
 def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
-    question = _question()
+    question = _question(config)
     question.executors.check()
     if state["selection"] is not None:
         return {}
     for record in state["records"]:
         if _ended(record):
             yield from question.reopen(record["index"], record["token"])
-    if gone := _unfinished(state):
+    if gone := _unfinished(question, state):
         question.check_sent(gone)
         if (watch := question.watch({"round": state["course"]["round"]})) is not None:
             watch.recall(state["records"])
@@ -181,14 +203,15 @@ def _select(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
         raise
     selection = with_probability(selection, question, state["records"], state["course"]["round"])
     yield from question.told.telling(Observer.chosen, question.chosen(selection, state["records"], config))
-    chosen: dict[str, Any] = {"selection": selection.to_dict()}
+    question.chose = selection.to_dict(), selection
+    chosen: dict[str, Any] = {"selection": question.chose[0]}
     if asked:
         chosen["asked"] = [*(state.get("asked") or []), *pack_calls(Trajectory(asked))]
     return chosen
 
 
 def _act(state: FanOutState, config: RunnableConfig) -> Plan[dict[str, Any]]:
-    question = _question()
+    question = _question(config)
     question.executors.check()
     with uninterrupted():
         return (yield from act(question, state, config))
@@ -202,9 +225,9 @@ def _ask(interrupt: list[Any], config: RunnableConfig) -> dict[str, Any]:
 
 def _waits(selection: dict[str, Any] | None, records: list[Record], config: RunnableConfig) -> None:
     """Tell observers the receipt again when a resumed run stops at its next question: nothing is chosen anew there."""
-    question = _question()
+    question = _question(config)
     if selection is not None and question.told.hears(Observer.question_waits):
-        question.told.tell(Observer.question_waits, question.chosen(Selection.from_dict(selection), records, config))
+        question.told.tell(Observer.question_waits, question.chosen(question.receipt(selection), records, config))
 
 
 def _pause(state: FanOutState, config: RunnableConfig) -> dict[str, Any]:
@@ -216,9 +239,8 @@ def _ended(record: Record) -> bool:
     return record["error"] is None and not was_cancelled(record)
 
 
-def _unfinished(state: FanOutState) -> list[int]:
+def _unfinished(question: Question, state: FanOutState) -> list[int]:
     """Return the ended rollouts whose environments are gone: they ran in an earlier process, and must run again."""
-    question = _question()
     if question.options.environment is None:
         return []
     ended = [record["index"] for record in state["records"] if _ended(record)]
@@ -246,13 +268,13 @@ def _enough(question: Question, state: FanOutState) -> tuple[Sequence[int], Stop
     return due, stop
 
 
-def _sends(state: FanOutState) -> list[Send]:
-    _question().watches.pop(state["course"]["round"], None)
-    return _wave(state, first_wave(_question()), 0)
+def _sends(state: FanOutState, config: RunnableConfig) -> list[Send]:
+    question = _question(config)
+    question.watches.pop(state["course"]["round"], None)
+    return _wave(question, state, first_wave(question), 0)
 
 
-def _wave(state: FanOutState, indices: Sequence[int], wave: int) -> list[Send]:
-    question = _question()
+def _wave(question: Question, state: FanOutState, indices: Sequence[int], wave: int) -> list[Send]:
     if question.options.stop is not None:
         question.told.tell(Observer.wave_started, wave, state["course"]["round"], tuple(indices))
     return [_send(state, index, wave) for index in indices]
@@ -281,19 +303,20 @@ def _send(state: FanOutState, index: int, wave: int = 0) -> Send:
     return Send("rollout", start)
 
 
-def _after_select(state: FanOutState) -> list[Send] | Literal["act", "__end__"]:
+def _after_select(state: FanOutState, config: RunnableConfig) -> list[Send] | Literal["act", "__end__"]:
+    question = _question(config)
     if state["selection"] is None:
         waves = waves_in(state["records"])
-        if gone := _unfinished(state):
+        if gone := _unfinished(question, state):
             return [_send(state, index, waves[index]) for index in gone]
-        return _wave(state, _question().due, max(waves.values()) + 1)
-    return "act" if needs_acting(_question(), state) else "__end__"
+        return _wave(question, state, question.due, max(waves.values()) + 1)
+    return "act" if needs_acting(question, state) else "__end__"
 
 
-def _onward(state: FanOutState) -> list[Send] | Literal["act", "pause", "__end__"]:
+def _onward(state: FanOutState, config: RunnableConfig) -> list[Send] | Literal["act", "pause", "__end__"]:
     course = state["course"]
     if course["next"] == "round":
-        return _sends(state)
+        return _sends(state, config)
     if course["next"] == "ask":
         return [Send("ask", each) for each in course["asking"] or []]
     if course["next"] == "pause":

@@ -8,7 +8,7 @@ from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
 from langchain_core.messages import AIMessage
 
-from ec_agent.insides.streams import event_streams, tell, tell_of_answer
+from ec_agent.insides.streams import event_streams, heard, tell, tell_of_answer
 from ec_agent.rollouts.messages import ai_messages, message_ids
 from ec_agent.rollouts.observer import Chosen, Observer, OpenedQuestion
 from ec_agent.support.plans import Plan, Step
@@ -31,6 +31,8 @@ class LangChainEvents(Observer):
 
     def chosen(self, chosen: Chosen) -> Plan[None]:
         """Send a custom event with the receipt. Each receiver gets a copy, so that it cannot change another's."""
+        if not heard(chosen.config):
+            return
         told, config = chosen.selection.to_dict(), chosen.config
         yield Step(
             lambda: dispatch_custom_event(SELECTION, told, config=config),

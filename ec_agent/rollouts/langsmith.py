@@ -40,7 +40,8 @@ class LangSmithFeedback(Observer):
 
     def chosen(self, chosen: Chosen) -> None:
         """Send the scores, in the background."""
-        send(chosen.config, chosen.records, chosen.selection.to_dict())
+        if any(record["facts"].get(PLACE) for record in chosen.records):  # else its tracing was off
+            send(chosen.config, chosen.records, chosen.selection.to_dict())
 
 
 def langsmith_feedback(question: OpenedQuestion) -> LangSmithFeedback:

@@ -37,6 +37,7 @@ from ec_agent.insides.langgraph import (
     saver_of,
     unsaved,
 )
+from ec_agent.insides.streams import heard
 from ec_agent.numbers.call_fields import unpack_calls
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.course import last_of, parked_in, written_up_to
@@ -122,6 +123,7 @@ class Node:
             "max_concurrency": question.options.limits.max_concurrency or question.n,
             "recursion_limit": _NO_LIMIT + 2 * question.n,  # each wave takes two supersteps
         }
+        question.heard = heard(own)
         try:
             try:
                 done = yield self._asked(self._beginning(question), own, question)
@@ -273,7 +275,7 @@ class Node:
 
     def _close(self, question: Question, done: Mapping[str, Any], config: RunnableConfig) -> Any:
         options, last = question.options, last_of(done)
-        selection = _whole(done)
+        selection = _whole(question, done)
         _hand_over(question, selection, done, config)
         fleeting, goto = question.fleeting.get(last["index"], ([], list(last["goto"])))
         if options.route is not None:
@@ -308,10 +310,10 @@ class Node:
             raise ConfigError(f"route= leads to {nowhere}, which the graph does not have; add the nodes, or use END")
 
 
-def _whole(done: Mapping[str, Any]) -> Selection:
+def _whole(question: Question, done: Mapping[str, Any]) -> Selection:
     """Return the receipt of the last choice, with the usage and commits of all rounds and the earlier receipts."""
     earlier = tuple(Selection.from_dict(plain) for plain in done["earlier"])
-    selection = Selection.from_dict(done["selection"])
+    selection = question.receipt(done["selection"])
     after = [done["last"]["usage"]] if done["last"] is not None else []
     usage = total([*(each.usage for each in earlier), selection.usage, *after])
     asked = total([each.selector_usage for each in (*earlier, selection)])

@@ -88,6 +88,8 @@ class Question:
         fleeting: untracked writes of each rollout, which its record may not contain, and the nodes it wants to go to.
         leads: by round, the rollout that asks first, where rollouts share the beginning of their prompt.
         held: untracked values of each parked rollout, by the thread it is parked on.
+        chose: the last receipt that was made here, after its plain form.
+        heard: whether a callback handler hears the tasks of the fan-out graph.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Question:
     seen: dict[str, BaseTool] = field(default_factory=dict)
     notices: UndeclaredListener = field(default_factory=Notices)
     unchosen: Any = None
+    heard: bool = True
     executors: Executors = field(default_factory=executors_here)
     due: Sequence[int] = ()
     made: list[Call] = field(default_factory=list)
@@ -125,6 +128,7 @@ class Question:
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
     leads: dict[int, Lead] = field(default_factory=dict)
+    chose: tuple[Mapping[str, Any], Selection] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
 
@@ -159,6 +163,12 @@ class Question:
             trajectories = tuple(said.get(index, Trajectory()) for index in range(max(said) + 1))
             actions = tuple(ended.get(index) for index in range(max(said) + 1))
         return Chosen(replace(selection, seen=seen), trajectories, actions, records, config)
+
+    def receipt(self, plain: Mapping[str, Any]) -> Selection:
+        """Return the receipt whose plain form is in the fan-out graph's state; after a resume it is read back."""
+        if self.chose is not None and self.chose[0] is plain:
+            return self.chose[1]
+        return Selection.from_dict(plain)
 
     def watch(self, start: Mapping[str, Any]) -> Watch | None:
         """Return what cancels rollouts of a round once enough is known; ``None`` without ``cancel=True``.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.support.checks import or_none, text
-from ec_agent.support.from_plain import PlainError, made
+from ec_agent.support.from_plain import PlainError, made, unmade
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,7 @@ class Selection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the receipt as plain JSON."""
-        plain = asdict(replace(self, seen=None, earlier=()))
-        del plain["seen"]
+        plain = unmade(self, without=("seen", "earlier"))
         for name in ("order", "warnings", "undeclared_tools", "waves"):
             plain[name] = list(plain[name])
         plain["candidates"] = [dict(candidate) for candidate in plain["candidates"]]

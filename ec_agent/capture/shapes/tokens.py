@@ -37,6 +37,8 @@ def tokens_of(
         keep_candidates: how many of the likeliest candidates of each token to keep, with their texts.
     """
     texts = tuple(text_of(entry) for entry in entries) if keep_text else None
+    if not entries:
+        return TokenLogprobs(np.empty((0, 0)), np.empty(0), texts, () if keep_candidates else None)
     usual = None if keep_candidates else usual_tokens(entries, top_k)
     if usual is not None:
         return TokenLogprobs(*usual, texts)
@@ -185,7 +187,7 @@ def call_with(
 ) -> Call:
     """Turn a payload into a call as ``call_of`` does, if its entries were read already, as ``tokens``."""
     gaps = gaps_of(payload)
-    arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) for name in signals}
+    arrays: dict[str, FloatArray] = {name: SIGNALS[name](tokens) if len(tokens) else np.empty(0) for name in signals}
     capability = capability_of(tokens, arrays[ENTROPY])
     arrays = {name: _with_gaps(values, gaps) for name, values in arrays.items()}
     texts, candidates = tokens.texts, tokens.candidates
@@ -214,6 +216,8 @@ def call_with(
 def _with_gaps(values: FloatArray, gaps: Gaps) -> FloatArray:
     if not gaps.each:
         return values
+    if not len(values):
+        return np.full(gaps.total, np.nan)
     places = np.repeat([gap.place for gap in gaps.each], [gap.tokens for gap in gaps.each])
     return np.insert(values, places, np.nan)
 

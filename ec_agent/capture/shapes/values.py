@@ -28,13 +28,19 @@ def get(thing: Any, *path: str | int) -> Any:
 
 def first(thing: Any, *names: str) -> Any:
     """Return the value of the first of these keys or attributes that is not ``None``."""
-    return next((value for name in names if (value := get(thing, name)) is not None), None)
+    if thing is not None:
+        for name in names:
+            if (value := get(thing, name)) is not None:
+                return value
+    return None
 
 
 def listed(thing: Any) -> list[Any]:
     """Return a sequence as a list. Empty for anything else, and for a text."""
     if type(thing) is list:  # quicker, and usual
         return thing.copy()
+    if thing is None:
+        return []
     return list(thing) if isinstance(thing, Sequence) and not isinstance(thing, str | bytes) else []
 
 

@@ -215,6 +215,8 @@ def gaps_of(payload: Payload) -> Gaps:
         complete = payload.tokens <= known
     if complete:
         return Gaps(unsure=payload.unsure)
+    if not known and payload.tokens is not None:  # all are missing, so what the answer says shows no places
+        return placed((), payload.tokens, None)
     said = None if payload.said is None else payload.said()
     tokens = known + uncounted(payload, said) if payload.tokens is None else payload.tokens
     return placed(payload.entries, tokens, said, counted=payload.tokens is not None)
