@@ -47,7 +47,7 @@ class CallList:
 
     def brought_several(self) -> bool:
         """Tell whether a call brought several answers."""
-        return any(call.source.several is not None for call in self.so_far())
+        return any((call.of or call).several is not None for call in self.so_far())
 
     def answers(self) -> list[tuple[float, Answer]]:
         """Return what identifies the answers that came so far, complete or not, each with the place of its call."""

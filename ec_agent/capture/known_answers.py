@@ -11,12 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import UUID
+from weakref import ref
+
+from langchain_core.messages import AIMessage
 
 from ec_agent.capture.made_later import LaterEntries
 from ec_agent.capture.shapes import Payload, get, payload_of_message
 
 _WIDTH = 8  # bytes per token in the marks of an answer
 _EDGE = 4 * _WIDTH
+
+LOGPROBS = "logprobs"
+"""The key under which a message has them in its ``response_metadata``."""
 
 # LangChain makes the id of a message from the id of the run, unless the provider gives one.
 _RUN = re.compile(r"(?:lc_)?run--?([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})")
@@ -28,10 +34,21 @@ def marks_of(entries: Sequence[Any]) -> bytes:
     Hashes of Python differ between processes, so marks can be compared only within one.
     """
     if not isinstance(entries, LaterEntries):
-        return array("q", [_mark(entry) for entry in entries]).tobytes()
+        return array("q", _usual_marks(entries) or [_mark(entry) for entry in entries]).tobytes()
     if entries.source.marks is None:
         entries.source.marks = marks_of(list(entries))
     return entries.source.marks
+
+
+def _usual_marks(entries: Sequence[Any]) -> list[int] | None:
+    """Return the marks of entries that are plain dicts, as nearly all are, without a call for each."""
+    if set(map(type, entries)) != {dict}:
+        return None
+    try:
+        pairs = [(entry["token"], entry["logprob"]) for entry in entries]
+        return [hash((token, logprob if logprob == logprob else None)) for token, logprob in pairs]
+    except (KeyError, TypeError, ValueError):  # a key is missing, or a value cannot be hashed
+        return None
 
 
 def _mark(entry: Any) -> int:
@@ -137,6 +154,40 @@ def choices_of(payload: Payload) -> list[AnswerOfSeveral]:
         replace(AnswerOfSeveral.of(each.payload), number=number, words=frozenset(map(hash, each.words)))
         for number, each in enumerate(told)
     ]
+
+
+class Returned:
+    """The messages that LangChain's models returned, with what identifies them. Most of them are written unchanged."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ref[Any], tuple[Any, ...], Answer]] = {}
+
+    def note(self, message: Any, answer: Answer) -> None:
+        """Note a message as it is now. It is not kept alive."""
+        if (state := _state(message)) is not None and (state[1] or not answer.length):
+            self._known[id(message)] = ref(message), state, answer
+
+    def answer(self, message: Any) -> Answer | None:
+        """Return what identifies a message, if it is one of them and still has its id, logprobs and usage."""
+        held, state, answer = self._known.get(id(message), (None, None, None))
+        return answer if held is not None and held() is message and _state(message) == state else None
+
+    def clear(self) -> None:
+        """Forget all messages."""
+        self._known.clear()
+
+
+def _state(message: Any) -> tuple[Any, ...] | None:
+    """Return what ``Answer.of`` goes by, by identity. ``None`` for what is no message object."""
+    if not isinstance(message, AIMessage):
+        return None
+    logprobs = message.response_metadata.get(LOGPROBS)
+    return (
+        message.id,
+        0 if logprobs is None else id(logprobs),
+        id(message.usage_metadata),
+        len(message.response_metadata),
+    )
 
 
 def answers_in(messages: Iterable[Any]) -> list[tuple[Any, Payload, Answer]]:

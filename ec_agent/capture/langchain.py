@@ -157,6 +157,8 @@ def _read(call: OpenCall, response: LLMResult) -> Payload | None:
         return None
     messages = [get(each, "message") or {"content": get(each, "text")} for each in generations]
     call.said = tuple(Answer.of(*each) for each in zip(payloads, messages, strict=True))
+    for message, answer in zip(messages, call.said, strict=True):
+        call.recorder.returned.note(message, answer)
     call.text = str(get(generations[0], "text") or "")
     if call.stream_parts is not None and len(payloads) == 1:
         payloads = [call.stream_parts.counted_once(payloads[0])]
@@ -166,7 +168,8 @@ def _read(call: OpenCall, response: LLMResult) -> Payload | None:
         usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})
         whole = replace(whole, tokens=usage.tokens, prompt_tokens=usage.prompt_tokens)
     if len(payloads) == 1:
-        return replace(whole, entries=without_echo([whole.entries], whole.tokens))
+        entries = without_echo([whole.entries], whole.tokens)
+        return whole if len(entries) == len(whole.entries) else replace(whole, entries=entries)
     return first_of_messages([whole, *payloads[1:]], messages)
 
 

@@ -20,7 +20,7 @@ from ec_agent.capture.call_list import CallList
 from ec_agent.capture.filters import CallInfo, CallPredicate, call_info, predicate
 from ec_agent.capture.guard import Coming, Guard
 from ec_agent.capture.kept import Kept
-from ec_agent.capture.known_answers import Answer
+from ec_agent.capture.known_answers import Answer, Returned
 from ec_agent.capture.listeners import CallsTold, Came
 from ec_agent.capture.no_logprobs import missing
 from ec_agent.capture.open_calls import OVER, Batch, OpenCall, current_call, facts_of, open_call
@@ -44,6 +44,7 @@ class Recorder:
         failure: the error that ends the rollout, even if the agent caught it.
         asking: the AI messages with tool calls that LangChain's models returned.
         known: what identifies answers that a nested question of this rollout recorded.
+        returned: the messages that LangChain's models returned.
         tool_calls: number of tools executed.
         remotes: how often a remote graph was called.
         within: number of calls that nested questions started, even if they did not end.
@@ -84,6 +85,7 @@ class Recorder:
         self.requests = requests or RequestSettings()
         self.failure: Exception | None = None
         self.known: list[Answer] = []
+        self.returned = Returned()
         self.tool_calls = self.remotes = self.within = 0
         self.told: CallsTold | None = None
         self.lead: Lead | None = None
@@ -353,6 +355,7 @@ class Recorder:
         self.asking.clear()
         self.call_list.clear()
         self.known.clear()
+        self.returned.clear()
 
     def every_call(self) -> list[Call]:
         """Return all calls, including those that the filter leaves out: they are what the rollout cost."""

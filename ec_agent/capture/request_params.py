@@ -10,9 +10,11 @@ from typing import Any
 from ec_agent.capture.shapes import count, get
 
 # Parameters that force the form of the answer if they are set: of llama.cpp, vLLM, SGLang, Ollama and Gemini.
-_GRAMMARS = (
-    *("grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar"),
-    *("structured_outputs", "regex", "ebnf", "format", "response_schema", "response_json_schema"),
+_GRAMMARS = frozenset(
+    (
+        *("grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar"),
+        *("structured_outputs", "regex", "ebnf", "format", "response_schema", "response_json_schema"),
+    )
 )
 _FREE_CHOICES = (None, False, "auto", "none")
 
@@ -73,7 +75,8 @@ def _constrained(params: Mapping[str, Any]) -> bool:
     forms = (get(form, "type"), get(params, "text", "format", "type"))
     if isinstance(form, type) or any(isinstance(kind, str) and kind != "text" for kind in forms):
         return True
-    if any(params.get(name) for name in _GRAMMARS) or params.get("response_mime_type") == "application/json":
+    forced = not _GRAMMARS.isdisjoint(params) and any(params.get(name) for name in _GRAMMARS)
+    if forced or params.get("response_mime_type") == "application/json":
         return True
     if get(params, "function_call", "name"):  # OpenAI's older form of tools
         return True

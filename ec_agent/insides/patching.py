@@ -38,6 +38,8 @@ def put_on(owner: type, name: str, wrap: Callable[[Any], Any], *, subclasses: bo
             f"{owner.__module__}.{owner.__qualname__} has no {name}(), which ec_agent has to wrap; install a version "
             f"of {owner.__module__.partition('.')[0]} that this ec_agent knows, or a newer ec_agent"
         )
+    if not subclasses and hasattr(vars(owner)[name], _OURS):
+        return
     with _lock:
         bare = _bare.setdefault((owner, name), _innermost(vars(owner)[name]))
         classes: list[type[Any]] = [owner, *(_subclasses(owner) if subclasses else ())]

@@ -98,9 +98,11 @@ class Call:
 
     def __post_init__(self) -> None:
         entropies = as_timeline(self.entropies)
-        one_of("capability", self.capability, ("full", "sampled", "none", None))
+        if self.capability is not None:
+            one_of("capability", self.capability, ("full", "sampled", "none", None))
         for name in ("partial", "constrained", "from_cache"):
-            flag(name, getattr(self, name))
+            if type(value := getattr(self, name)) is not bool:
+                flag(name, value)
         if self.capability is None:
             object.__setattr__(self, "capability", "none" if np.isnan(entropies).all() else "full")
         tokens = (len(entropies) or None) if self.tokens is None else self.tokens
@@ -130,7 +132,7 @@ class Call:
         Raises:
             ConfigError: the signal was not kept.
         """
-        if text("signal", name) == ENTROPY:
+        if name is ENTROPY or text("signal", name) == ENTROPY:
             return self.entropies
         if name not in self.signals:
             raise ConfigError(
@@ -198,7 +200,8 @@ class Trajectory:
 
     def count(self, signal: str) -> int:
         """Return the number of tokens in the timeline that have this signal."""
-        if text("signal", signal) not in self._counts:
+        if type(signal) is not str or signal not in self._counts:
+            text("signal", signal)
             self._counts[signal] = int(np.count_nonzero(~np.isnan(self.signal(signal))))
         return self._counts[signal]
 

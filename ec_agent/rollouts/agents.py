@@ -199,7 +199,9 @@ class Agent:
         """
         graph = self._lasting if lasting and self._lasting is not None else self._graph
         # With LangGraph's node cache, rollouts would repeat one another's nodes, and cached writes are not streamed.
-        return graph.copy({"checkpointer": saver, "cache": None, "store": store})
+        own = copy.copy(graph)  # the graph's own ``copy`` would check all its nodes and edges again
+        own.checkpointer, own.cache, own.store = saver, None, store
+        return own
 
     @property
     def lasts(self) -> bool:

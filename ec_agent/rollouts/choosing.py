@@ -36,9 +36,18 @@ NOTHING_TO_CHOOSE_BY = (
 )
 
 
-def candidate_of(record: Record, options: Options, question: Any = None) -> Candidate:
-    """Turn a record into the candidate that a selector sees; ``question`` is the agent's input."""
-    trajectory = unpack_calls(record["calls"])
+def candidate_of(
+    record: Record, options: Options, question: Any = None, trajectory: Trajectory | None = None
+) -> Candidate:
+    """Turn a record into the candidate that a selector sees.
+
+    Args:
+        record: the record.
+        options: the options of ``best_of_n``.
+        question: the agent's input.
+        trajectory: the calls of the record, if they were unpacked already.
+    """
+    trajectory = unpack_calls(record["calls"]) if trajectory is None else trajectory
     return Candidate(
         index=record["index"],
         trajectory=trajectory,

@@ -60,6 +60,8 @@ def place_of(config: RunnableConfig) -> dict[str, str] | None:
 
     ``None`` where LangSmith's tracing is off.
     """
+    if not getattr(config.get("callbacks"), "handlers", None):
+        return None
     with _harmless():
         tracer, run = _tracing(config)
         if tracer is not None and run is not None:

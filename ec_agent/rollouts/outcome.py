@@ -9,7 +9,6 @@ from langgraph.types import Interrupt
 
 from ec_agent.errors import AgentError, CommitError, NoFinalActionError, RolloutInterruptedError, StateMismatchError
 from ec_agent.insides.langgraph import BOX_OUT, ROOT, Channel
-from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.rollouts.agents import Writes, commands, update_and_goto, update_of
 from ec_agent.rollouts.attempt import Attempt
 from ec_agent.rollouts.final_action import default_final_action
@@ -66,10 +65,11 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
         end["talk"] = talk
     proposed = end.get("message") or action
     trajectory = attempt.recorder.trajectory()
+    packed = question.packed(attempt.index, trajectory)
     said = [tracked, goto, end.get("interrupts"), proposed, [call.tokens for call in trajectory.calls]]
     unsaid = end["kind"] == "interrupt" and not end["interrupts"] and not written  # paused in the middle of a graph
     return {
-        "calls": pack_calls(trajectory),
+        "calls": packed,
         "writes": [[key, value] for key, value in outer],
         "goto": [without(step, keys) for step in goto],
         "final_action": {"derived": True} if derived else {"value": action},

@@ -21,7 +21,7 @@ from ec_agent.environments.worlds import World
 from ec_agent.errors import EnvironmentGoneError
 from ec_agent.insides.executors import Executors, executors_here
 from ec_agent.insides.langgraph import Channel
-from ec_agent.numbers.call_fields import unpack_calls
+from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.agents import Agent
 from ec_agent.rollouts.cancelling import Watch
@@ -131,6 +131,18 @@ class Question:
     chose: tuple[Mapping[str, Any], Selection] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)
+    _packed: dict[int, tuple[list[dict[str, Any]], Trajectory]] = field(default_factory=dict, init=False, repr=False)
+
+    def packed(self, index: int, trajectory: Trajectory) -> list[dict[str, Any]]:
+        """Pack a rollout's calls for its record, and remember what they were packed from."""
+        calls = pack_calls(trajectory)
+        self._packed[index] = calls, trajectory
+        return calls
+
+    def _unpacked(self, record: Record) -> Trajectory:
+        """Return the calls of a record. Those that were packed in this process need not be unpacked."""
+        calls, trajectory = self._packed.pop(record["index"], (None, Trajectory()))
+        return trajectory if calls is record["calls"] else unpack_calls(record["calls"])
 
     def candidates(self, records: Iterable[Record]) -> list[Candidate]:
         """Return the records as candidates for a selector, in index order, without cancelled ones.
@@ -143,7 +155,7 @@ class Question:
                 continue
             known, candidate = self._read.get(record["index"], (None, None))
             if candidate is None or known is not record:  # a checkpointer may give a new record for the same rollout
-                candidate = candidate_of(record, self.options, self.known)
+                candidate = candidate_of(record, self.options, self.known, self._unpacked(record))
                 self._read[record["index"]] = record, candidate
             found.append(candidate)
         return found

@@ -34,14 +34,16 @@ class _Task:
         order: sorts the tasks of one step, as LangGraph does.
         since: when it started, on the recorder's clock.
         said: the messages it wrote that a model has made, with their payloads and answers.
-        written: all messages and texts that it wrote.
+        messages: the AI messages that it wrote.
+        written: all that it wrote, by state key.
     """
 
     name: str
     order: tuple[int, Any]
     since: float
-    said: Sequence[tuple[Any, Payload, Answer]] = ()
-    written: Sequence[Any] = ()
+    said: Sequence[tuple[Any, Payload | None, Answer]] = ()
+    messages: Sequence[Any] = ()
+    written: Any = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,13 @@ class _New:
 
     task: _Task
     message: Any
-    payload: Payload
+    read: Payload | None
     answer: Answer
+
+    @property
+    def payload(self) -> Payload:
+        """The message's payload."""
+        return payload_of_message(self.message) if self.read is None else self.read
 
 
 @dataclass(slots=True)
@@ -91,8 +98,18 @@ class Unheard:
             result = event.get("result") or {}
             written = {key: value for key, value in result.items() if key != RETURN}
             messages = list(answers_within(written))
-            task.said, task.written = answers_in(messages), (*messages, *_texts_in(written))
+            task.said, task.messages, task.written = self._said(messages), messages, written
             self._ended.append(task)
+
+    def _said(self, messages: Sequence[Any]) -> list[tuple[Any, Payload | None, Answer]]:
+        """Return the messages that a model made. One that a model has just returned here need not be read again."""
+        found: list[tuple[Any, Payload | None, Answer]] = []
+        for message in messages:
+            if (answer := self.recorder.returned.answer(message)) is not None and answer.told:
+                found.append((message, None, answer))
+            else:
+                found += answers_in([message])
+        return found
 
     def settle(self) -> None:
         """Count the calls behind the messages of a finished step.
@@ -116,11 +133,12 @@ class Unheard:
         name = open_tasks[0].name if open_tasks else ""
         since = min((task.since for task in open_tasks), default=self.recorder.now())
         messages = list(answers_within(left))
-        self._count([_Task(name, (0, ""), since, answers_in(messages), (*messages, *_texts_in(left)))])
+        if messages or self.recorder.call_list.brought_several():
+            self._count([_Task(name, (0, ""), since, answers_in(messages), messages, left)])
 
     def _count(self, tasks: Sequence[_Task]) -> None:
         if self.recorder.call_list.brought_several():
-            self._choose([each for task in tasks for each in task.written])
+            self._choose([each for task in tasks for each in (*task.messages, *_texts_in(task.written))])
         new: list[_New] = []
         found: list[tuple[_New | None, float]] = []
         took_part: set[int] = set()

@@ -40,7 +40,8 @@ def payload_of_message(message: Any, generation_info: Any = None) -> Payload:
         tokens = count(get(raw_usage, "completion_tokens"))
     prompt = count(get(usage, "input_tokens"))
     held = ((place, name) for place in (metadata, generation_info) for name in HELD_UNDER)
-    entries = next((found for place, name in held if (found := _entries(get(place, name)))), [])
+    found = (found for place, name in held if (found := get(place, name)) is not None)
+    entries = next((entries for each in found if (entries := _entries(each))), [])
     payload = Payload(
         entries=entries,
         tokens=believed(tokens, entries, any(get(message, name) for name in HOLDS)),

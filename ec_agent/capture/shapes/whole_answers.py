@@ -141,7 +141,7 @@ def without_echo(choices: Sequence[Sequence[Any]], tokens: int | None) -> list[A
         choices: the entries of each choice.
         tokens: number of generated tokens, or ``None`` if not reported.
     """
-    entries = [entry for choice in choices for entry in choice]
+    entries = list(choices[0]) if len(choices) == 1 else [entry for choice in choices for entry in choice]
     if tokens is None or len(entries) <= tokens or not any(_echoes(choice) for choice in choices):
         return entries
     return entries[len(entries) - tokens :] if len(choices) == 1 else []
