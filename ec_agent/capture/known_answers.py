@@ -163,9 +163,10 @@ class Returned:
         self._known: dict[int, tuple[ref[Any], tuple[Any, ...], Answer]] = {}
 
     def note(self, message: Any, answer: Answer) -> None:
-        """Note a message as it is now. It is not kept alive."""
+        """Note a message as it is now. It is not kept alive, and nothing is kept of it once it is gone."""
         if (state := _state(message)) is not None and (state[1] or not answer.length):
-            self._known[id(message)] = ref(message), state, answer
+            place, known = id(message), self._known
+            known[place] = ref(message, lambda _: known.pop(place, None)), state, answer
 
     def answer(self, message: Any) -> Answer | None:
         """Return what identifies a message, if it is one of them and still has its id, logprobs and usage."""

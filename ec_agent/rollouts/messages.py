@@ -19,6 +19,9 @@ from ec_agent.capture.made_later import LaterDict
 from ec_agent.errors import IsolationWarning
 
 LOGPROBS = "logprobs"
+_LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
+"""Types of values with nothing in them. They are looked for first: to ask whether a value is a message costs more."""
+_PLAIN = (str, bytes, int, float, type(None))
 
 
 def state_values(state: Any) -> dict[str, Any] | None:
@@ -57,13 +60,18 @@ def rebuilt(value: Any, change: Any) -> Any:
 
     Messages are found in lists, dicts, ``Overwrite``, ``Send`` and ``Command``, at any depth.
     """
-    if isinstance(value, BaseMessage) or _is_message_dict(value):
-        return change(value)
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if kind is dict and not _is_message_dict(value):
+        return {key: rebuilt(item, change) for key, item in value.items()}
     if isinstance(value, list):
         return [rebuilt(item, change) for item in value]
-    if type(value) is tuple:
+    if kind is tuple:
         return tuple(rebuilt(item, change) for item in value)
-    if type(value) is dict or type(value) is LaterDict:
+    if isinstance(value, BaseMessage) or _is_message_dict(value):
+        return change(value)
+    if kind is LaterDict:
         return {key: rebuilt(item, change) for key, item in value.items()}
     if isinstance(value, Overwrite):
         return Overwrite(rebuilt(value.value, change))
@@ -124,7 +132,7 @@ def answers_within(value: Any, searched: frozenset[int] = frozenset()) -> Iterat
 
     ``searched`` holds the ids of the objects that are being searched, so that circular values end.
     """
-    if isinstance(value, str | bytes | int | float | None) or id(value) in searched:
+    if isinstance(value, _PLAIN) or id(value) in searched:
         return
     if is_answer(value):
         yield value
@@ -142,8 +150,10 @@ def answers_within(value: Any, searched: frozenset[int] = frozenset()) -> Iterat
         parts = [value.update, value.goto]
     elif (values := state_values(value)) is not None:
         parts = values.values()
+    within = searched | {id(value)}
     for part in parts:
-        yield from answers_within(part, searched | {id(value)})
+        if type(part) not in _LEAVES:
+            yield from answers_within(part, within)
 
 
 class MessagesSeen:
@@ -210,6 +220,10 @@ def fingerprint(value: Any) -> str:
 
 
 def _said(thing: Any) -> Any:
+    if type(thing) in _LEAVES:
+        return thing
+    if type(thing) is list:
+        return [_said(item) for item in thing]
     if isinstance(thing, BaseMessage):
         calls = [(call["name"], call["args"]) for call in getattr(thing, "tool_calls", [])]
         return thing.type, thing.content, calls

@@ -59,11 +59,9 @@ def test_a_copy_is_read_again_and_nothing_is_kept_alive(make):
     message = make()
     returned = noted(message)
     assert returned.answer(message.model_copy()) is None
-    place = id(message)
+    assert len(returned._known) == 1
     del message
     gc.collect()
-    assert returned._known[place][0]() is None
-    returned.clear()
     assert returned._known == {}
 
 
