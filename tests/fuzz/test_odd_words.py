@@ -44,6 +44,7 @@ VALID = {
     "score": lambda folder: [lines(folder)],
     "traces export": lambda folder: [traces(folder), "--parquet", folder / "tables"],
     "traces ls": lambda folder: [traces(folder)],
+    "traces merge": lambda folder: [traces(folder), "--into", folder / "merged.db"],
     "traces prune": lambda folder: [traces(folder), "--keep", "1", "--dry-run"],
     "traces show": lambda folder: [traces(folder), "s1"],
     "watch": lambda folder: [lines(folder), "--no-follow"],

@@ -90,7 +90,9 @@ def test_an_endpoint_judges(fake, run, client):
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize(("on_failure", "chosen"), [(MajorityVote(), "majority_vote"), ("first", "first")], ids=str)
+@pytest.mark.parametrize(
+    ("on_failure", "chosen"), [(MajorityVote(), "majority_vote"), ("first", "first")], ids=["vote", "first"]
+)
 def test_without_logprobs_another_chooses_as_told_and_what_was_asked_is_billed(fake, run, client, on_failure, chosen):
     fake.otherwise = Answer(entropies=[0.1], logprobs=False, text="True")
     judge = CLIENTS[client](fake.url, lambda *args, **more: PTrue(*args, **more, on_failure=on_failure))

@@ -299,7 +299,11 @@ def test_the_judge_s_tokens_count_for_the_budget(run, over):
 # Arguments
 
 
-@pytest.mark.parametrize("wrong", ["last", 1, MajorityVote, Asking(None), AsyncOnly(None)], ids=repr)
+@pytest.mark.parametrize(
+    "wrong",
+    ["last", 1, MajorityVote, Asking(None), AsyncOnly(None)],
+    ids=["a word", "a number", "a class", "one that asks", "one that is async"],
+)
 def test_what_shall_choose_instead_must_ask_nobody(wrong):
     with pytest.raises(ConfigError, match=r"on_failure is .*a selector that asks no model"):
         three(selector=Asking(None, on_failure=wrong))
