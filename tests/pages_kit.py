@@ -56,7 +56,6 @@ NOT_WALKED = {
     "ec-agent eval tasks.jsonl --agent my_module:agent"
     " --out 'postgresql://me@db.example.org/results?schema=run_7'": "tests/cli/test_stores_by_url.py has a server",
     "ec-agent traces ls 'postgresql://me@db.example.org/results?schema=run_7'": "the same",
-    "pip install '.[fast]'": "the same",
 }
 # Python that needs Inspect AI, in an environment of its own: tests/inspect_bridge/test_bridge_page.py runs it there.
 INSPECT = re.compile(r"^(from|import) inspect_ai", flags=re.MULTILINE)
