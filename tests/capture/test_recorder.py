@@ -205,6 +205,7 @@ def test_sampling_reaches_the_server(fake, client, chat_model, sampled):
         "sampling": {"seed": 7, "temperature": 0.3},
         "tool_calls": 0,
         "unsampled_calls": 0,
+        "reading": {"bytes": 7},
     }
 
 
