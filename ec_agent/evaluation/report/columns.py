@@ -41,6 +41,8 @@ COMPARED = (
     Column("smallest detectable", lambda row: number(row.detectable, 2), lambda row: number(row.detectable, 2)),
 )
 """Of the table that compares selectors with Pass@1. The verdict stands behind them, in colour."""
+WIDE = 108
+"""Letters of a terminal that has room for the verdict in that table, too."""
 
 PANEL = (
     ACCURACY,

@@ -11,14 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 
 from ec_agent.evaluation.report import certainty_shown, greedy_shown, stopping_shown, wording
-from ec_agent.evaluation.report.columns import COMPARED, HELD_EQUAL, PANEL
+from ec_agent.evaluation.report.columns import COMPARED, HELD_EQUAL, PANEL, WIDE
 from ec_agent.evaluation.report.content import EvaluationReport
 from ec_agent.evaluation.statistics import SelectorSummary
 from ec_agent.support.escaping import shown
 from ec_agent.support.number_formats import interval, number, percent
-
-WIDE = 108
-"""From this width the verdicts stand in the table too."""
 
 STYLES = {"better": "green", "worse": "red", "confounded": "yellow"}
 
