@@ -206,6 +206,13 @@ def traces_prune(run, folder, server, patch):
     yield run("traces", "prune", folder / f"{NAME}.db", "--older-than", BAD)
 
 
+def traces_merge(run, folder, server, patch):
+    yield run("traces", "merge", stored(folder), "--into", folder / f"{NAME}.db")
+    yield run("traces", "merge", stored(folder), "--into", folder / f"{NAME}.db")  # it is there already
+    yield run("traces", "merge", recorded(folder), "--into", folder / f"{NAME}.db")
+    yield run("traces", "merge", BAD, "--into", folder / "other.db")
+
+
 def commits_of(folder):
     intent = {"key": BAD, "tool": BAD, "args": {BAD: BAD}, "at": 1.0, "thread": BAD, "status": BAD}
     SQLiteJournal(folder / f"{NAME}.db").claim(BAD, 0, intent)
@@ -249,6 +256,7 @@ FED = {
     "traces ls": traces_ls,
     "traces show": traces_show,
     "traces export": traces_export,
+    "traces merge": traces_merge,
     "traces prune": traces_prune,
     "commits ls": commits_ls,
     "commits settle": commits_settle,
