@@ -25,6 +25,7 @@ TEXTS = {
     "best_of_n parcel_clerk ": "test_the_spans",
     "your graph     ec_agent": "a drawing",
     "                     N times ": "a drawing",
+    "                         shard 1/16 ": "a drawing",
 }
 
 MY_MODULE = """

@@ -6,18 +6,16 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from operator import itemgetter
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import BaseTool
-from langgraph.channels import LastValue
 from langgraph.channels.base import BaseChannel
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
-from langgraph.pregel import NodeBuilder, Pregel
+from langgraph.pregel import Pregel
 from langgraph.pregel.protocol import PregelProtocol
 from langgraph.types import Command
 from typing_extensions import TypedDict
@@ -161,19 +159,7 @@ class Agent:
         builder.add_edge(BOX_NODE, END)
         self.name = name
         self.state_keys = [BOX_OUT]
-        # LangGraph finds out here which arguments it has to give to the function. A ``StateGraph`` runs in two steps,
-        # of which the first only passes the input on. One step is enough for one node, and takes a third of the time.
-        bound = builder.compile().nodes[BOX_NODE].bound
-        node = NodeBuilder().subscribe_to(BOX_IN).do(bound).write_to(**{BOX_OUT: itemgetter(BOX_OUT)})
-        channels: dict[str, Any] = {BOX_IN: LastValue(Any), BOX_OUT: LastValue(Any)}
-        self._graph = Pregel(
-            nodes={BOX_NODE: node},
-            channels=channels,
-            input_channels=[BOX_IN],
-            output_channels=[BOX_OUT],
-            stream_channels=[BOX_IN, BOX_OUT],
-            name=name,
-        )
+        self._graph = builder.compile(name=name)
 
     @property
     def is_function(self) -> bool:

@@ -31,13 +31,12 @@ class LangChainEvents(Observer):
 
     def chosen(self, chosen: Chosen) -> Plan[None]:
         """Send a custom event with the receipt. Each receiver gets a copy, so that it cannot change another's."""
-        if not heard(chosen.config):
-            return
-        told, config = chosen.selection.to_dict(), chosen.config
-        yield Step(
-            lambda: dispatch_custom_event(SELECTION, told, config=config),
-            lambda: adispatch_custom_event(SELECTION, told, config=config),
-        )
+        if heard(config := chosen.config):
+            told = chosen.selection.to_dict()
+            yield Step(
+                lambda: dispatch_custom_event(SELECTION, told, config=config),
+                lambda: adispatch_custom_event(SELECTION, told, config=config),
+            )
         if self._streams is not None:
             yield from tell(self._streams, SELECTION, chosen.selection.to_dict())
 

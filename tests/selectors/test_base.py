@@ -33,7 +33,8 @@ def test_a_minimal_candidate_is_eligible_with_default_settings():
 
 
 def test_a_candidate_cannot_tell_whether_it_was_right():
-    # Selectors never see labels or rewards: there is no place for one, and none can be added.
+    # Selectors never see labels or rewards: there is no place for one, and none can be added. The probability is what a
+    # calibration makes of the choice, after it.
     assert [field.name for field in fields(Candidate)] == [
         "index",
         "trajectory",
@@ -42,6 +43,7 @@ def test_a_candidate_cannot_tell_whether_it_was_right():
         "unscored",
         "error",
         "question",
+        "probability",
     ]
     candidate = Candidate(0, Trajectory())
     with pytest.raises((AttributeError, TypeError)):

@@ -112,7 +112,7 @@ def test_a_resumed_question_scores_earlier_rollouts(server, tracer, monkeypatch)
     builder = StateGraph(MessagesState).add_node("solve", best_of_n(clerk(*TWO), n=2))
     graph = builder.add_edge(START, "solve").compile(checkpointer=InMemorySaver())
     config = {**tracer, "configurable": {"thread_id": "t"}}
-    monkeypatch.setattr("ec_agent.rollouts.fanout.choose", choose)
+    monkeypatch.setattr("ec_agent.rollouts.asking_selectors.choose", choose)
     with pytest.raises(KeyboardInterrupt):
         graph.invoke(ASKED, config)
     monkeypatch.undo()
