@@ -103,15 +103,16 @@ def _dumped(entries: Any) -> Any:
 
 
 def _token(entry: dict[str, Any]) -> dict[str, Any]:
-    tops = [_plain(candidate, 3) for candidate in entry["top_logprobs"]]
-    return {**_plain(entry, 4), "top_logprobs": tops}
+    return _plain(entry, 4, top_logprobs=[_plain(candidate, 3) for candidate in entry["top_logprobs"]])
 
 
-def _plain(thing: dict[str, Any], known: int) -> dict[str, Any]:
+def _plain(thing: dict[str, Any], known: int, **more: Any) -> dict[str, Any]:
     raw = thing.get("bytes")
-    plain = {"token": thing["token"], "bytes": raw, "logprob": thing["logprob"]}
+    plain = {"token": thing["token"], "bytes": raw, "logprob": thing["logprob"], **more}
+    if len(thing) == known - (raw is None and "bytes" not in thing):
+        return plain
     # More keys than the client's type has are kept. They come behind those that it has.
-    return plain if len(thing) == known - (raw is None and "bytes" not in thing) else {**plain, **thing}
+    return {**plain, **{name: value for name, value in thing.items() if name not in plain}}
 
 
 class LaterEntries(Sequence[Any]):
