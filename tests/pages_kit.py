@@ -32,6 +32,13 @@ NOT_WALKED = {
     "ec-agent fetch bfcl": "needs the network",
     "ec-agent eval bfcl:simple_python --agent graphs.eval_agents:make_agent --n 8 --out bfcl.db": "takes hours",
     "ec-agent eval sums --agent graphs.eval_agents:make_agent --n 8 --out sums.db": "the same",
+    "ec-agent report sums.db --html page.html --stop out_of_reach --stop agreement"
+    " --stop agreement:2,2,4:threshold=0.75 --stop beta --stop beta:confidence=0.9": "needs that run",
+    "ec-agent calibrate sums.db --partial --selectors majority_vote --stop --standard-errors 0"
+    " --out vote.json": "needs that run; tests/cli/test_calibrate.py runs the command",
+    "ec-agent eval sums --agent graphs.eval_agents:make_agent --n 8 --no-greedy --stop vote.json"
+    " --out stopped.db": "takes an hour",
+    "ec-agent report stopped.db": "needs that run",
     "ec-agent eval long --agent graphs.eval_agents:make_agent --n 8 --limit 60 --out long.db": "the same",
     "ec-agent eval textworld:1-4-1 --agent graphs.eval_agents:make_agent --n 8 --limit 60"
     " --out textworld.db": "the same",
