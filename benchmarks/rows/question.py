@@ -1,4 +1,4 @@
-"""One question of 8 answers, as most users write it: what it costs the client's process, and what it keeps.
+"""One question of 8 answers, as most users write it: what it costs the client's process.
 
 Against the same client asked as often at once, with and without logprobs; nobody reads those there. CPU time of the
 client's process alone: the endpoint is in another.

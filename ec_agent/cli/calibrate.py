@@ -114,7 +114,7 @@ def show_probability(sure: ProbabilityTuning, console: Console) -> None:
     table = Table("answered", "probability from", "accuracy", "95 % interval")
     for point in certainty_shown.points(sure.reliability):
         low_high = escape(certainty_shown.ends(point.accuracy) or "-")
-        table.add_row(f"{point.share:.0%}", f"{point.least:.2f}", certainty_shown.value(point.accuracy), low_high)
+        table.add_row(percent(point.share), f"{point.least:.2f}", certainty_shown.value(point.accuracy), low_high)
     console.print(table)
     _show_votes(f"{sure.ways} ways", sure, console)
     for line in certainty_shown.sentences(sure):

@@ -128,11 +128,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     warnings.simplefilter("once", EcAgentWarning)
     tasks = load_tasks(command.tasks, command.limit)
     path = command.out or default_path(command.tasks, command.agent, settings.shard)
-    if command.fresh and settings.shard is not None and is_url(path):
-        raise ConfigError(
-            "--fresh would delete what the other shards have stored; name another schema, or delete the store once: "
-            "repeat the command with --fresh and --dry-run, without --shard"
-        )
+    _check_fresh(command, settings, path)
     own = tasks_of(settings.shard, tasks)
     tested = load_agent(command.agent, command.model)
     asked, each = (many(number, noun) for number, noun in ((len(own), "task"), (settings.n, "rollout")))
@@ -214,6 +210,14 @@ def default_path(source: str, agent: str, shard: str | None = None) -> Path:
     """Where the rollouts go where nobody says: ``runs/TASKS-AGENT.db``; each shard has a file of its own."""
     tasks = Path(source).stem if source.endswith(".jsonl") else source
     return Path("runs", re.sub(r"[^\w.]+", "-", f"{tasks}-{agent}{f'-shard-{shard}' if shard else ''}") + ".db")
+
+
+def _check_fresh(command: Command, settings: RunSettings, path: Path | str) -> None:
+    if command.fresh and settings.shard is not None and is_url(path):
+        raise ConfigError(
+            "--fresh would delete what the other shards have stored; name another schema, or delete the store once, in "
+            "Python: TraceStore(URL).delete()"
+        )
 
 
 def remove(path: Path | str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.stored_results import whole_tasks
 from ec_agent.support.number_formats import many
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.merging import merge
@@ -35,14 +37,15 @@ def run_merge(sources: Sequence[Path | str], into: Path | str, *, keep_first: bo
         )
         if lost := int(done.retried["generated_tokens"]):
             click.echo(f"not counted there: {lost:,} tokens of failed rollouts that --retry-failed ran again")
-        if settings := target.settings():
-            each = settings["n"] + bool(settings["greedy"])
-            _tell_missing(target, each, named(into))
+        settings = target.settings() or {}
+        if {"n", "greedy"} <= settings.keys():  # a run of evaluate()
+            _tell_missing(target, settings, named(into))
 
 
-def _tell_missing(target: TraceStoreProtocol, each: int, name: str) -> None:
+def _tell_missing(target: TraceStoreProtocol, settings: Mapping[str, Any], name: str) -> None:
     totals = target.totals()
-    left = [task.task for task in totals if task.rollouts + (task.greedy is not None) < each]
+    whole = {task.task for task in whole_tasks(target, settings, totals)}
+    left = [task.task for task in totals if task.task not in whole]
     if not left:
         click.echo(f"all {many(len(totals), 'task')} are complete; next: ec-agent report {name}")
         return

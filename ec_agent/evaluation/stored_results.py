@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,7 @@ def iter_results(
         settings, totals, asked = store.settings(), store.totals(), store.asked()
         if not settings:
             raise TraceError(f"{store.name} holds no run; `ec-agent eval` fills it")
-        judged = [t for t in totals if t.greedy is not None or not settings["greedy"]]
-        whole = [t for t in judged if t.rollouts == settings["n"] or _stopped(store, settings, t)]
+        whole = whole_tasks(store, settings, totals)
         if len(whole) < len(totals) and not partial:
             raise TraceError(
                 f"{store.name} is not finished: {len(totals) - len(whole)} of {len(totals)} tasks lack rollouts; "
@@ -73,6 +72,14 @@ def iter_results(
                     (candidate_of(each, signal, min_coverage) for each in store.rollouts(task.task, "greedy")), None
                 ),
             )
+
+
+def whole_tasks(
+    store: TraceStoreProtocol, settings: Mapping[str, Any], totals: Sequence[TaskTotals]
+) -> list[TaskTotals]:
+    """The tasks that have all their rollouts, or as many as the run's stopping plan asked for."""
+    judged = [t for t in totals if t.greedy is not None or not settings["greedy"]]
+    return [t for t in judged if t.rollouts == settings["n"] or _stopped(store, settings, t)]
 
 
 def candidate_of(rollout: StoredRollout, signal: str = ENTROPY, min_coverage: float = MIN_COVERAGE) -> Candidate:

@@ -10,6 +10,7 @@ import pytest
 from eval_fakes import Calls, agent_of, contents, rollouts, tasks
 
 from ec_agent.cli.eval import stop_of
+from ec_agent.cli.traces_merge import run_merge
 from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluation.report.content import report_of, selectors_in
 from ec_agent.evaluation.report.json_csv import to_json
@@ -110,6 +111,12 @@ def test_a_file_goes_on_with_its_own_plan_only(path):
     for other in (PLANS[1], None):
         with pytest.raises(TraceError, match="stop"):
             evaluate(tasks(2), agent_of(Calls()), path, stopping(other))
+
+
+def test_a_merged_run_is_complete_where_its_plan_was_done(tmp_path, capsys):
+    evaluate(tasks(6), agent_of(Calls()), tmp_path / "a.db", stopping(PLANS[0]))
+    run_merge([tmp_path / "a.db"], tmp_path / "b.db", keep_first=False)
+    assert "all 6 tasks are complete" in capsys.readouterr().out
 
 
 def test_failed_rollouts_that_run_again_are_in_their_places(path):

@@ -11,7 +11,7 @@ from ec_agent.evaluation.report.figures import SMALL, Figure
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.statistics.reliability import Answered, Reliability
 from ec_agent.evaluation.tuning_probability import ProbabilityTuning
-from ec_agent.support.number_formats import many
+from ec_agent.support.number_formats import many, percent
 from ec_agent.visual.drawing import ACCENT, INK, LINE, SECOND, drawn
 
 TITLE = "How sure: the probability that a choice is right"
@@ -214,7 +214,7 @@ def abstention_plots(rows: Sequence[CertaintyRow]) -> Figure | None:
 
     said = "; ".join(
         f"{row.selector}: "
-        + ", ".join(f"{both(each.accuracy)} of {each.share:.0%}" for each in points(row.tuning.reliability))
+        + ", ".join(f"{both(each.accuracy)} of {percent(each.share)}" for each in points(row.tuning.reliability))
         for row in rows
     )
     return Figure(

@@ -162,7 +162,7 @@ def _certainty(report: EvaluationReport) -> Table:
         for name, found in certainty_shown.measures(row.tuning.reliability):
             table.add_row(f"  {name}", certainty_shown.value(found), escape(certainty_shown.ends(found)))
         for point in certainty_shown.points(row.tuning.reliability):
-            name = f"  accuracy of the surest {point.share:.0%}, from {point.least:.2f}"
+            name = f"  accuracy of the surest {percent(point.share)}, from {point.least:.2f}"
             table.add_row(name, certainty_shown.value(point.accuracy), escape(certainty_shown.ends(point.accuracy)))
     return table
 

@@ -65,7 +65,6 @@ class TraceStore:
         flag("create", create)
         timeout = seconds("timeout", timeout, "the seconds to wait for another process, 0 or more", least=0)
         self._database = open_database(path, create=create, timeout=timeout)
-        self._timeout = timeout
 
     def __enter__(self) -> TraceStore:
         return self
@@ -89,7 +88,7 @@ class TraceStore:
     def reopened(self) -> TraceStore:
         """Open the same store once more, for use in another thread."""
         again = object.__new__(type(self))
-        again._database, again._timeout = self._database.reopened(), self._timeout
+        again._database = self._database.reopened()
         return again
 
     def close(self) -> None:

@@ -34,6 +34,6 @@ def reading(path: Path, what: str) -> Iterator[None]:
                 f"{path} cannot be read ({clipped(error, 200)}); check the disk, the permissions and which other "
                 "processes use the file; use a store only while it is open, and in the thread that opened it"
             ) from error
-        raise TraceError(odd(str(path), what, error)) from error
+        raise odd(str(path), what, error) from error
     except (sqlite3.Error, *UNREADABLE) as error:
-        raise TraceError(odd(str(path), what, error)) from error
+        raise odd(str(path), what, error) from error
