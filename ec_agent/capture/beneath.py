@@ -28,12 +28,12 @@ from ec_agent.insides.openai_chunks import QuickChunks
 from ec_agent.insides.openai_objects import dump_later, put_later
 from ec_agent.insides.patching import put_on
 
-GENERATING = ("/chat/completions", "/completions", "/responses")
+_GENERATING = ("/chat/completions", "/completions", "/responses")
 
 
 def generates(options: Any) -> bool:
     """Tell whether a request with these options asks a model for an answer."""
-    return options.method.lower() == "post" and str(options.url).split("?")[0].endswith(GENERATING)
+    return options.method.lower() == "post" and str(options.url).split("?")[0].endswith(_GENERATING)
 
 
 def install_reading() -> None:

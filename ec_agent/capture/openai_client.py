@@ -91,9 +91,9 @@ class _Watched:
             return self.came_back(response)
 
     def _over_transport(self, step: Step) -> Plan[Any]:
-        """Take a step, and tell a transport whether it may take the logprobs out of the answer.
+        """Take a step, and tell ``beneath`` and a transport whether they may take the logprobs out of the answer.
 
-        It must not if somebody else needs them: ``keep_logprobs`` is set; the call does not count; the reader reads
+        They must not if somebody else needs them: ``keep_logprobs`` is set; the call does not count; the reader reads
         raw bytes; an LLM cache stores the answer; a chat model wraps this one, and is recognised by its tokens; or
         several runs share the request, and only LangChain knows which tokens belong to which run.
         """

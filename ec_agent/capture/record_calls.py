@@ -32,7 +32,8 @@ def record_calls(
         calls: which calls count: a ``CallFilter`` or a function from ``CallInfo`` to bool. ``None`` counts all.
         keep_text: whether to keep the texts of tokens, and the arguments and results of tools.
         keep_candidates: how many of the likeliest candidates of each token to keep.
-        request_logprobs: whether to ask for logprobs in requests of ``openai`` clients that do not.
+        request_logprobs: whether to ask for logprobs in requests of ``openai`` clients that do not. Inside a rollout,
+            a selector or another such block, the settings of that one hold instead.
 
     Raises:
         ConfigError: an argument has a wrong value.

@@ -43,7 +43,7 @@ class RequestSettings:
     Attributes:
         sampling: sampling parameters to add.
         logprobs: whether to ask for logprobs if the request does not.
-        keep_logprobs: whether an ``EntropyTransport`` must leave the logprobs in the answers.
+        keep_logprobs: whether the logprobs must be left in the answers, for the client to make objects of.
     """
 
     sampling: Mapping[str, Any] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""Logprobs that a transport took out of an answer, and putting them back for our own reading.
+"""Logprobs that were taken out of an answer, and putting them back for our own reading.
 
-A transport (``ec_agent.capture.transport``) removes logprobs from the body of an answer, so that the client need not
-make objects of them. The record needs them together with the rest of the answer.
+``ec_agent.capture.beneath``, or a transport (``ec_agent.capture.transport``), takes logprobs out of an answer, so that
+the client need not make objects of them. The record needs them together with the rest of the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Event = Taken | Any
 
 @dataclass(eq=False, slots=True)
 class TakenLogprobs:
-    """Carries the logprobs of one request's answer from the transport to the record.
+    """Carries the logprobs of one request's answer from where they were taken out to the record.
 
     Attributes:
         streamed: whether the answer was asked for as a stream.
@@ -49,7 +49,7 @@ class TakenLogprobs:
     events: deque[Event] = field(default_factory=deque)
 
     def clear(self) -> None:
-        """Forget everything, because the client sends the request again."""
+        """Forget what a transport took out, because the client sends the request again."""
         self.whole, self.took, self.by_transport = (), False, False
         self.events.clear()
 
@@ -120,4 +120,4 @@ def _laid(under: Any, tree: Mapping[Any, Any]) -> Any:
 
 
 take_into: ContextVar[TakenLogprobs | None] = ContextVar("ec_agent_take_into", default=None)
-"""Where a transport puts the logprobs of the request that is being sent. With ``None`` it must leave them in place."""
+"""Where the logprobs taken out of the answer to the present request go. With ``None`` they must stay in place."""

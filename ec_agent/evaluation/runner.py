@@ -162,13 +162,13 @@ async def aevaluate(
 
 
 def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
-    several = agent if isinstance(agent, list | tuple) else [agent]
-    if not several or not all(callable(each) or isinstance(each, Runnable) for each in several):
+    agents = agent if isinstance(agent, list | tuple) else [agent]
+    if not agents or not all(callable(each) or isinstance(each, Runnable) for each in agents):
         raise refusal(
             "agent", agent, "a compiled graph, a Runnable, or a function, as best_of_n takes, or a list of them"
         )
-    if len(several) > 1:
-        check_several([standing_alone(each) for each in several if not is_factory(each)])
+    if len(agents) > 1:
+        check_several([standing_alone(each) for each in agents if not is_factory(each)])
     or_none("settings", settings, instance, RunSettings, "RunSettings(...), or None")
     or_none("agent_name", options.get("agent_name"), text, empty=True)
     json_mapping("agent_about", options.get("agent_about", {}))

@@ -152,15 +152,8 @@ def fit_probability(
         fitted=source.fitted or datetime.now(UTC).isoformat(timespec="seconds"),
     )
     fits = _Fits(seen, right, ways_of(seen), whole)
-    p, c = np.empty((repeats, len(seen))), np.empty((repeats, len(seen)))
-    votes: Counter[str] = Counter()
     rng = np.random.default_rng(seed)
-    for turn, test in enumerate(drawn_folds(len(seen), folds, repeats, rng)):
-        train = np.delete(np.arange(len(seen)), test)
-        way = fits.best(train, rng)
-        p[turn // folds, test] = fits.predicted(fits.fit(way, train), test)
-        c[turn // folds, test] = right[train].mean()
-        votes[str(way)] += 1
+    p, c, votes = _outer(fits, folds, repeats, rng)
     found = reliability(p, c, right, resampling)
     every = np.arange(len(seen))
     fitted = fits.fit(fits.best(every, rng), every)
@@ -242,15 +235,30 @@ class _Fits:
     def fit(self, way: ProbabilityForm, tasks: IntArray) -> FittedProbability:
         """Fit to some of the tasks. The ranges of all features are kept, also of those that it does not use."""
         ranges = {name: _range(values[tasks]) for name, values in self.values.items()}
-        clipped = {name: np.minimum(values[tasks], ranges[name][1]) for name, values in self.values.items()}
+        clipped = {name: np.minimum(self.values[name][tasks], ranges[name][1]) for name in way.names}
         names = dict.fromkeys((*way.names, *self.values))
         if way.form == "isotonic":
             knots = _isotonic(clipped[way.names[0]], self.right[tasks])
             features = tuple(Feature(name, *ranges[name]) for name in names)
             return FittedProbability("isotonic", features, self.basis, knots=knots)
-        weights, intercept = _platt({name: clipped[name] for name in way.names}, self.right[tasks])
+        weights, intercept = _platt(clipped, self.right[tasks])
         features = tuple(Feature(name, *ranges[name], weights.get(name, 0.0)) for name in names)
         return FittedProbability("platt", features, self.basis, intercept)
+
+
+def _outer(
+    fits: _Fits, folds: int, repeats: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, Counter[str]]:
+    """The probability of each task by what was fitted without it, the base rate there, and what the folds chose."""
+    tasks = len(fits.seen)
+    p, c, votes = np.empty((repeats, tasks)), np.empty((repeats, tasks)), Counter[str]()
+    for turn, test in enumerate(drawn_folds(tasks, folds, repeats, rng)):
+        train = np.delete(np.arange(tasks), test)
+        way = fits.best(train, rng)
+        p[turn // folds, test] = fits.predicted(fits.fit(way, train), test)
+        c[turn // folds, test] = fits.right[train].mean()
+        votes[str(way)] += 1
+    return p, c, votes
 
 
 def _platt(values: dict[str, FloatArray], right: FloatArray) -> tuple[dict[str, float], float]:

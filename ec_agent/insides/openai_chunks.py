@@ -26,7 +26,7 @@ from ec_agent.insides.openai_objects import Later, dump_later, put_later
 _END = b"\n\n"
 _DATA = b"data: "
 _VARIES = "obfuscation"  # OpenAI adds random letters to each event, so that its length says nothing of its text
-_MOST_KINDS = 16
+_MOST_KINDS = 64
 _set = object.__setattr__
 
 
@@ -89,6 +89,7 @@ class QuickChunks:
         self._usual, self._later, self._shared, self._made = usual, later, shared, made
         self._to_langchain = to_langchain
         self._kinds: dict[Any, _Kind] = {}
+        self._kinds_made = 0
         stream._decoder = stream._client = self
 
     def __getattr__(self, name: str) -> Any:
@@ -155,13 +156,16 @@ class QuickChunks:
         return self._copied(kind.chunk, text, logprobs, varying)
 
     def _new_kind(self, name: Any, rest: Any, data: Any, response: Any) -> _Kind | None:
+        if self._kinds_made >= _MOST_KINDS:  # events that differ in more, such as counts of tokens, are the client's
+            return None
+        self._kinds_made += 1
         empty = {**rest[1], "delta": data["choices"][0]["delta"]}
         if "logprobs" in data["choices"][0]:
             empty["logprobs"] = None
         chunk = self._client._process_response_data(
             data={**data, "choices": [empty]}, cast_to=ChatCompletionChunk, response=response
         )
-        if type(chunk) is not ChatCompletionChunk or len(self._kinds) >= _MOST_KINDS:
+        if type(chunk) is not ChatCompletionChunk:
             return None
         kind = self._kinds[name] = _Kind(rest, chunk, self._shared(*rest))
         return kind

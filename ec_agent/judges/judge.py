@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import iscoroutine
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from ec_agent.judges.texts import action_text, cut, question_text
 from ec_agent.numbers.trajectory import Call
 from ec_agent.selectors.base import Candidate, Ranking, Selector, candidates_of
 from ec_agent.selectors.registry import RAISE, check_on_failure
-from ec_agent.selectors.scoring import Named
+from ec_agent.selectors.scoring import Named, by_score
 from ec_agent.support.checks import checked, function, or_none, whole
 from ec_agent.support.escaping import clipped
 from ec_agent.support.plans import Plan, Step, adrive, drive
@@ -116,17 +116,13 @@ class Judge(Named):
         if answers:
             asked = self._question_of(entrants[0], notes)
             scored = dict(zip(answers, (yield from self._judged(asked, answers, notes)), strict=True))
-        scores: dict[int, float | None] = {candidate.index: None for candidate in candidates}
-        scores |= {index: scored.get(answer) for index, answer in written.items()}
-        ranked = {index: score for index, score in scores.items() if score is not None}
-        if entrants and not ranked:
-            raise SelectorError(notes.nothing_usable()) from notes.error
-        return Ranking(
-            order=tuple(sorted(ranked, key=lambda index: (-ranked[index], index))),
-            scores=scores,
-            reasons={i: "no_verdict" if written[i] else "no_answer" for i in written if i not in ranked},
-            warnings=notes.warnings(),
+        scores = {index: scored.get(answer) for index, answer in written.items()}
+        ranking = by_score(
+            candidates, scores, lower_is_better=False, unscored_reason="no_verdict", warnings=notes.warnings()
         )
+        if entrants and not ranking.order:
+            raise SelectorError(notes.nothing_usable()) from notes.error
+        return replace(ranking, reasons={i: why if written[i] else "no_answer" for i, why in ranking.reasons.items()})
 
     def _question_of(self, candidate: Candidate, notes: Notes) -> str:
         if candidate.question is None:
@@ -265,19 +261,14 @@ def _together(plans: Sequence[Plan[Call | None]], most: int) -> Step:
 
     def sync() -> list[Any]:
         with ContextThreadPoolExecutor(max_workers=most, thread_name_prefix="ec_agent-judge") as pool:
-            return list(pool.map(_kept_error, plans))
+            return list(pool.map(drive, [_kept(plan) for plan in plans]))
 
     async def wait() -> list[Any]:
         room = asyncio.Semaphore(most)
 
         async def one(plan: Plan[Call | None]) -> Any:
             async with room:
-                try:
-                    return await adrive(plan)
-                except (RolloutError, ConfigError):
-                    raise
-                except Exception as error:
-                    return error
+                return await adrive(_kept(plan))
 
         tasks = [asyncio.create_task(one(plan)) for plan in plans]
         try:
@@ -291,9 +282,9 @@ def _together(plans: Sequence[Plan[Call | None]], most: int) -> Step:
     return Step(sync, wait)
 
 
-def _kept_error(plan: Plan[Call | None]) -> Any:
+def _kept(plan: Plan[Call | None]) -> Plan[Any]:
     try:
-        return drive(plan)
+        return (yield from plan)
     except (RolloutError, ConfigError):
         raise
     except Exception as error:

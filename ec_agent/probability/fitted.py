@@ -13,6 +13,7 @@ import numpy as np
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.probability.evidence import FEATURES, Evidence
+from ec_agent.stopping.registry import plan_named
 from ec_agent.support.checks import (
     checked,
     instance,
@@ -110,6 +111,8 @@ class Basis:
         checked(self, "scored", whole, 1, self.n)
         instance("config", self.config, HEPConfig, "HEPConfig(...)")
         or_none("stop", self.stop, json_mapping)
+        if self.stop is not None:
+            plan_named(**{"name": "", **self.stop})  # refused here, not after rollouts are paid for
         checked(self, "coverage", or_none, share)
         checked(self, "models", several, str, "a list of names")
         checked(self, "temperature", or_none, number, "a temperature of at least 0, or None", least=0)

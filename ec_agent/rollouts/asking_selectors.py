@@ -84,7 +84,8 @@ def _asking(question: Question) -> Iterator[tuple[Recorder, ChoiceMeter]]:
         if over or executors.left:
             raise RolloutLeft
 
-    meter = ChoiceMeter(question.options.limits, question.budget, [halt], current_recorder.get())
+    limits = replace(question.options.limits, max_tokens=None)  # a limit of rollouts alone
+    meter = ChoiceMeter(limits, question.budget, [halt], current_recorder.get())
     recorder = Recorder(requests=RequestSettings(keep_logprobs=True), guard=meter)
     try:
         with question.told.choosing(recorder):

@@ -163,8 +163,8 @@ def _node(
     return _Node(node, anode, name, inside)
 
 
-def _question(config: RunnableConfig | None) -> Question:
-    question: Question = config["configurable"][RUNTIME].context  # type: ignore[index]  # every task has a runtime
+def _question(config: RunnableConfig) -> Question:
+    question: Question = config["configurable"][RUNTIME].context  # every task has a runtime
     return question
 
 

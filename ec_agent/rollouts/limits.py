@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ec_agent.capture.guard import Coming, Guard
@@ -215,24 +215,10 @@ class ChoiceMeter(Meter):
     """Checks the limits of a choice before and after each model call of the selector.
 
     ``timeout`` holds for the choice as for a rollout, and the selector's tokens count for ``token_budget``. If the
-    budget is spent, the selector asks nothing. ``max_tokens`` is a limit of rollouts alone.
-
-    Args:
-        limits: the limits.
-        budget: the token budget of the question.
-        halts: functions that raise if the choice has been stopped for another reason.
-        outer: the recorder of an outer rollout, whose limits hold as well.
+    budget is spent, the selector asks nothing. ``max_tokens`` is a limit of rollouts alone; the caller leaves it out.
     """
 
-    def __init__(
-        self,
-        limits: Limits,
-        budget: Budget,
-        halts: Sequence[Callable[[], Any]] = (),
-        outer: Recorder | None = None,
-    ) -> None:
-        super().__init__(replace(limits, max_tokens=None), budget, halts, outer)
-        self._begun = False
+    _begun = False
 
     def before(self, coming: Coming | None) -> None:
         """Check all limits before the selector asks a model.

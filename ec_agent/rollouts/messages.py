@@ -14,11 +14,10 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
-from ec_agent.capture.known_answers import is_answer
+from ec_agent.capture.known_answers import LOGPROBS, is_answer
 from ec_agent.capture.made_later import LaterDict
 from ec_agent.errors import IsolationWarning
 
-LOGPROBS = "logprobs"
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
 """Types of values with nothing in them. They are looked for first: to ask whether a value is a message costs more."""
 _PLAIN = (str, bytes, int, float, type(None))

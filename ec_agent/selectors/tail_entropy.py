@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -62,7 +62,7 @@ class TailEntropy(Named):
         """Rank the candidates, the best first."""
         candidates = candidates_of(candidates)
         ranking = self.prepared(candidates).select(candidates)
-        return Ranking(ranking.order, ranking.scores, ranking.reasons, validity(candidates, ENTROPY, phases=False))
+        return replace(ranking, warnings=validity(candidates, ENTROPY, phases=False))
 
     def prepared(self, candidates: Sequence[Candidate]) -> PreparedTailEntropy:
         """Return a selector for any of these candidates that has read their tokens already. It gives no warnings.

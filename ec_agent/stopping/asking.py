@@ -144,7 +144,7 @@ def ranked(
 def _shown(selector: Any, candidates: Sequence[Candidate], among: Sequence[int] | None) -> Sequence[Candidate]:
     if among is None or isinstance(selector, ScoreSelector | VoteSelector):
         return candidates
-    return [candidate for candidate in candidates if candidate.index in set(among)]
+    return [candidate for candidate in candidates if candidate.index in among]
 
 
 def _among(ranking: Ranking, candidates: Sequence[Candidate], among: Sequence[int] | None) -> Ranking:

@@ -1,9 +1,7 @@
 """Makes dataclass objects from plain data (JSON, rows of a database), and plain data from such objects.
 
-Each value is checked: it must have the declared type.
-
 A file may be damaged, or written by somebody else. A text in place of a number would cause errors far from its origin,
-so it is refused when it is read.
+so objects are made only of values that have the declared types. ``unmade``, the way back, checks nothing.
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ _REASONS = {
     "coverage": "too few of its tokens came with logprobs",
     "no model": "no model was called in it",
     "no_phases": "it has no phase of high entropy",
+    "no_signal": "none of its tokens came with what the selector reads",
+    "no_verdict": "the model that was asked gave no answer about it that can be used",
+    "no_answer": "it has no final action that could be shown to the judge",
     "no_vote": "no answer was found in it",
 }
 

@@ -122,7 +122,7 @@ def test_left_half_way(local_server, client):
 
 def test_completions_with_an_echo(local_server, client):
     with record_calls(request_logprobs=True) as recorder:
-        client.completions.create(model="any", prompt="Name three colours:", max_tokens=12, echo=True)
+        client.completions.create(model="any", prompt="Name three colours:", max_tokens=12, echo=True, temperature=0)
     assert whole(recorder.trajectory().calls[0])
 
 

@@ -78,6 +78,35 @@ def test_chunks_are_those_of_the_client():
         assert (one, repr(one), one.to_dict()) == (other, repr(other), other.to_dict())
 
 
+def test_events_that_all_differ_in_more_are_left_to_the_client():
+    """Such as those with the count of tokens so far: each would be made twice, and kept."""
+    events = [
+        event(f"word {n}", usage={"prompt_tokens": 1, "completion_tokens": n, "total_tokens": n}) for n in range(200)
+    ]
+    wanted = [each.to_dict() for each in stream_of([sent_of(events)])]
+    stream, made = quickened(stream_of([sent_of(events)]))
+    asked = []
+    client = stream._client._client
+    stream._client._client = Counting(client, asked)
+    assert [each.to_dict() for each in stream] == wanted
+    assert len(asked) == 200
+    assert sum(map(bool, made)) == 64
+
+
+class Counting:
+    """The client, with a list of the events of which it made objects."""
+
+    def __init__(self, client, asked):
+        self.client, self.asked = client, asked
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def _process_response_data(self, **given):
+        self.asked.append(given)
+        return self.client._process_response_data(**given)
+
+
 def test_a_chunk_shares_nothing_with_the_next():
     stream, _ = quickened(stream_of([sent_of([event("one"), event("two"), event("three")])]))
     first = next(stream)

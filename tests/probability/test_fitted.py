@@ -96,6 +96,9 @@ DAMAGE = {
     "no share": lambda plain: plain["basis"].update(right=7),
     "more scored than n": lambda plain: plain["basis"].update(scored=5),
     "a list": lambda plain: plain.update(basis=[]),
+    "a plan without a name": lambda plain: plain["basis"].update(stop={"waves": [4]}),
+    "a plan that is gone": lambda plain: plain["basis"].update(stop={"name": "gone"}),
+    "a plan with another setting": lambda plain: plain["basis"].update(stop={"name": "beta", "colour": "red"}),
 }
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ec_agent.evaluation.report.certainty_rows import CertaintyRow
+from ec_agent.evaluation.report.columns import three
 from ec_agent.evaluation.report.figures import SMALL, Figure
 from ec_agent.evaluation.statistics import Estimate
 from ec_agent.evaluation.statistics.reliability import Answered, Reliability
@@ -131,20 +132,14 @@ def numbers(row: CertaintyRow) -> dict[str, Any]:
 def flat(row: CertaintyRow) -> dict[str, Any]:
     """The row for the CSV."""
     found = row.tuning.reliability
-    measured = {"brier": found.brier, "brier_minus_constant": found.brier_minus_constant, "ece": found.ece}
-    ended = {
-        f"{name}{end}": number
-        for name, each in measured.items()
-        for end, number in (("", each.value), ("_low", each.low), ("_high", each.high))
-    }
     return {
         "group": "probability",
         "name": row.selector,
         "tasks": found.tasks,
-        "accuracy": found.right.value,
-        "accuracy_low": found.right.low,
-        "accuracy_high": found.right.high,
-        **ended,
+        **three("accuracy", found.right),
+        **three("brier", found.brier),
+        **three("brier_minus_constant", found.brier_minus_constant),
+        **three("ece", found.ece),
         "ece_constant": found.ece_constant.value,
     }
 

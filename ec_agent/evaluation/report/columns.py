@@ -74,6 +74,11 @@ HELD_EQUAL = (
 """Of the table that says what is left of a selector with lengths held equal."""
 
 
+def three(name: str, estimate: Estimate) -> dict[str, float | None]:
+    """The columns of an estimate in the CSV: its value, and the ends of its interval."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
 def _two(estimate: Estimate | None) -> str:
     return NONE if estimate is None else number(estimate.value, 2)
 

@@ -94,13 +94,13 @@ def report_of(
     if not results:
         raise ConfigError(f"no task of {named(path)} has all its rollouts; repeat the command that began the run")
     run = facts_of(path, results)
-    report = compare(results, selectors=selectors, config=config, resampling=resampling, run=run, stops=stops)
-    if not probability:
-        return report
-    if run is not None and stop_in(run.settings) is not None:
+    if probability and run is not None and stop_in(run.settings) is not None:
         raise ConfigError(
             "the run was stopped by a plan, and a probability needs all n rollouts; leave --probability out"
         )
+    report = compare(results, selectors=selectors, config=config, resampling=resampling, run=run, stops=stops)
+    if not probability:
+        return report
     usual: dict[str, Selector] = {MajorityVote.label: MajorityVote(), LowestCentroid.label: LowestCentroid()}
     rows = certainty_of(report.results, usual if selectors is None else selectors, resampling_of(resampling))
     return replace(report, certainty=rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ec_agent.evaluation.statistics import Estimate
+from ec_agent.evaluation.report.columns import three
 from ec_agent.evaluation.statistics.greedy_among import GreedyAmong
 from ec_agent.support.number_formats import interval, number
 
@@ -15,7 +15,6 @@ ABOUT = (
     "greedy alone: what the other rollouts add to one that costs a single rollout. Not corrected for the number of "
     "selectors."
 )
-GROUP = "greedy among n"
 
 
 def cells(row: GreedyAmong) -> tuple[str, ...]:
@@ -26,13 +25,9 @@ def cells(row: GreedyAmong) -> tuple[str, ...]:
 def flat(row: GreedyAmong) -> dict[str, Any]:
     """One row of the CSV; ``difference`` is to greedy alone."""
     return {
-        "group": GROUP,
+        "group": "greedy among n",
         "name": row.selector,
         "tasks": row.accuracy.tasks,
-        **_three("accuracy", row.accuracy),
-        **_three("difference", row.minus_greedy),
+        **three("accuracy", row.accuracy),
+        **three("difference", row.minus_greedy),
     }
-
-
-def _three(name: str, found: Estimate) -> dict[str, Any]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ec_agent.evaluation.report import certainty_shown, greedy_shown, stopping_shown, wording
+from ec_agent.evaluation.report.columns import three
 from ec_agent.evaluation.report.content import EvaluationReport
-from ec_agent.evaluation.statistics import Estimate, SelectorSummary
+from ec_agent.evaluation.statistics import SelectorSummary
 
 COLUMNS = (
     *("group", "name", "tasks", "accuracy", "accuracy_low", "accuracy_high"),
@@ -56,12 +57,12 @@ def to_csv(report: EvaluationReport) -> str:
 
 def _rows(report: EvaluationReport) -> Iterator[dict[str, Any]]:
     summary = report.summary
-    yield {"group": "baseline", "name": "pass@1", **_three("accuracy", summary.pass_1), "tasks": summary.pass_1.tasks}
+    yield {"group": "baseline", "name": "pass@1", **three("accuracy", summary.pass_1), "tasks": summary.pass_1.tasks}
     oracle = {"group": "baseline", "name": f"oracle@{summary.n_most}", "tasks": summary.oracle.tasks}
-    yield {**oracle, **_three("accuracy", summary.oracle)}
+    yield {**oracle, **three("accuracy", summary.oracle)}
     if summary.greedy.value is not None:
         greedy = {"group": "baseline", "name": "greedy", "tasks": summary.greedy.tasks}
-        yield {**greedy, **_three("accuracy", summary.greedy), **_three("difference", summary.greedy_difference)}
+        yield {**greedy, **three("accuracy", summary.greedy), **three("difference", summary.greedy_difference)}
     yield from (_row("selector", row) for row in summary.selectors)
     yield from (_row("confound", row) for row in summary.panel)
     yield from (greedy_shown.flat(row) for row in report.greedy)
@@ -75,12 +76,12 @@ def _row(group: str, row: SelectorSummary) -> dict[str, Any]:
         "group": group,
         "name": row.name,
         "tasks": row.accuracy.tasks,
-        **_three("accuracy", row.accuracy),
-        **_three("difference", row.difference),
+        **three("accuracy", row.accuracy),
+        **three("difference", row.difference),
         "p": row.p,
         "corrected_p": row.corrected_p,
         "detectable": row.detectable,
-        **_three("auroc", row.auroc),
+        **three("auroc", row.auroc),
         "with_tokens": found.with_tokens,
         "with_calls": found.with_calls,
         "auroc_equal_calls": found.equal_calls.value,
@@ -90,7 +91,3 @@ def _row(group: str, row: SelectorSummary) -> dict[str, Any]:
         "verdict": None if row.verdict is None else row.verdict.kind,
         "sentence": None if row.verdict is None else row.verdict.sentence,
     }
-
-
-def _three(name: str, estimate: Estimate) -> dict[str, float | None]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ec_agent.evaluation.report.columns import three
 from ec_agent.evaluation.report.figures import WIDTH, Figure
 from ec_agent.evaluation.report.stopping_rows import StopRow
 from ec_agent.evaluation.statistics import Estimate, Summary
@@ -75,15 +76,7 @@ def flat(row: StopRow) -> dict[str, Any]:
         "name": row.selector,
         "plan": row.plan,
         "tasks": found.accuracy.tasks,
-        "accuracy": found.accuracy.value,
-        "accuracy_low": found.accuracy.low,
-        "accuracy_high": found.accuracy.high,
-        **{
-            f"{name}{end}": value
-            for name, each in _estimates(found).items()
-            if name != "accuracy"
-            for end, value in (("", each.value), ("_low", each.low), ("_high", each.high))
-        },
+        **{column: value for name, each in _estimates(found).items() for column, value in three(name, each).items()},
         "started": found.started,
         "same_winner": found.same_winner,
     }

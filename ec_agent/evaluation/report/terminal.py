@@ -128,7 +128,7 @@ def _lengths(rows: Sequence[SelectorSummary]) -> Table:
 
 
 def _greedy(report: EvaluationReport) -> Table:
-    level = f" [{report.summary.resampling.confidence:.0%}]"
+    level = f" [{percent(report.summary.resampling.confidence)}]"
     accuracy, *others = greedy_shown.COLUMNS
     table = _table("selector", accuracy, *(name + level for name in others))
     table.caption = greedy_shown.ABOUT
@@ -154,7 +154,7 @@ def _stops(report: EvaluationReport) -> Table:
 
 def _certainty(report: EvaluationReport) -> Table:
     """One measure a line, so that intervals fit: a column for each would not."""
-    table = _table("selector", "value", f"[{report.summary.resampling.confidence:.0%}]")
+    table = _table("selector", "value", f"[{percent(report.summary.resampling.confidence)}]")
     table.caption = certainty_shown.ABOUT
     for row in report.certainty:
         table.add_section()
