@@ -23,6 +23,8 @@ PEAKS = (1, 15, 9)  # rollout 0 would win, but it is the one that goes wrong; th
 INPUT = {"messages": [("user", "go")]}
 MODEL = {"model": "fake-model"}
 ASKING = {**MODEL, "logprobs": True, "top_logprobs": 20}
+LIMIT = 2.0  # of a rollout, or of its client; a busy machine takes most of it to make a client
+LATE = 4.0  # what a busy machine may take besides; without the limit it were LONG
 SAID = [{"role": "user", "content": "go"}]
 
 
@@ -32,10 +34,10 @@ def server():
     before = set(threading.enumerate())
     server = BadServer(entropies={seed: kit.peak(at) for seed, at in enumerate(PEAKS)})
     yield server
-    closed = within(2, lambda: server.connections == 0)
+    closed = within(LATE, lambda: server.connections == 0)
     server.close()
     assert closed, f"{server.connections} connections were left open"
-    assert within(2, lambda: set(threading.enumerate()) <= before), set(threading.enumerate()) - before
+    assert within(LATE, lambda: set(threading.enumerate()) <= before), set(threading.enumerate()) - before
 
 
 def within(seconds, condition):
@@ -229,8 +231,8 @@ def test_an_answer_that_is_no_json(server, ask):
 def test_a_stalled_stream_ends_by_the_clients_timeout(server, ask):
     """The client's timeout is one for the next byte: it ends a silence, not a trickle."""
     server.faults[0] = SILENCE
-    first = only_the_first_failed(ask(timeout=0.8, stream=True), "APITimeoutError", "OpenAITimeoutError")
-    assert 0.75 < first.seconds < LATE
+    first = only_the_first_failed(ask(timeout=LIMIT, stream=True), "APITimeoutError", "OpenAITimeoutError")
+    assert LIMIT - 0.05 < first.seconds < LIMIT + LATE
     assert first.tokens == 0
     assert len(server.lost[0]) == 1
 
@@ -249,15 +251,15 @@ def test_if_all_fail_every_cause_is_named(server, ask):
     server.entropies.update({seed: kit.peak(3) for seed in BAD})
     before = set(threading.enumerate())
     with pytest.raises(AllRolloutsFailedError) as caught:
-        ask(n=5, timeout=0.8)
+        ask(n=5, timeout=LIMIT)
     lines = str(caught.value).splitlines()
     for seed, (_, causes) in BAD.items():
         assert any(f"rollout {seed}: " in line and cause in line for line in lines for cause in causes), lines
     assert [c.eligible for c in caught.value.candidates] == [False] * 5
     assert len(caught.value.__cause__.exceptions) == 5
     assert sum(len(times) for times in server.arrived.values()) == 5
-    assert within(1, lambda: server.connections == 0)
-    assert within(1, lambda: set(threading.enumerate()) <= before)
+    assert within(LATE, lambda: server.connections == 0)
+    assert within(LATE, lambda: set(threading.enumerate()) <= before)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -267,7 +269,7 @@ async def test_cancelling_the_run_drops_every_connection(server, way, stream):
     settings = {"timeout": 10, "max_retries": 2, "stream": stream}
     async with way().aagent(server, once, **settings) as agent:
         task = asyncio.create_task(best_of_n(agent, n=3, sampling=lambda i: {"seed": i}).arun(INPUT))
-        assert await awithin(3, lambda: server.busy == 3)
+        assert await awithin(LATE, lambda: server.busy == 3)
         await asyncio.sleep(0.15)
         cancelled = time.monotonic()
         task.cancel()
@@ -275,12 +277,10 @@ async def test_cancelling_the_run_drops_every_connection(server, way, stream):
             await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert await awithin(LATE, lambda: len(server.lost) == 3)
-    assert all(0 < lost - cancelled < 0.5 for (lost,) in server.lost.values())
+    assert all(0 < lost - cancelled < LATE for (lost,) in server.lost.values())
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 1, 1]
 
 
-LIMIT = 2.0  # a busy machine takes most of it to make a client
-LATE = 4.0  # what a busy machine may take besides; without the limit it were LONG
 SYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-sync")
 ASYNC_WAYS = pytest.mark.parametrize("way", [Model, Client], ids=lambda way: f"{way.name}-async")
 
@@ -420,9 +420,9 @@ def test_nothing_is_called_after_the_limit(server, way):
 @SYNC_WAYS
 def test_a_clients_own_shorter_timeout_stays(server, way):
     server.faults[0] = SILENCE
-    result = Run(server, way(), kit.Sync())(timeout=0.8, limits=Limits(timeout=5.0))
+    result = Run(server, way(), kit.Sync())(timeout=LIMIT, limits=Limits(timeout=LIMIT + 2 * LATE))
     first = only_the_first_failed(result, "APITimeoutError", "OpenAITimeoutError")
-    assert first.seconds < LATE
+    assert first.seconds < LIMIT + LATE
 
 
 def test_a_limit_nobody_reaches_changes_nothing(server, ask):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 
@@ -294,18 +295,26 @@ def test_a_nested_question_stops_with_its_rollout(run):
                 race.ended.set()
             return said
 
-    first = threading.Lock()
-    indices = iter(range(100))
+    order, begun = itertools.count(), []  # the first answers once all three have begun, and they wait for its end
+
+    def begin():
+        mine = next(order)
+        begun.append(mine)
+        return mine == 0
 
     def ask(state):
-        with first:
-            mine = next(indices)
-        return inner.invoke(state) if mine else {"messages": [race.model.invoke("?")]}
+        if not begin():
+            return inner.invoke(state)
+        while len(begun) < 3:
+            time.sleep(0.005)
+        return {"messages": [race.model.invoke("?")]}
 
     async def aask(state):
-        with first:
-            mine = next(indices)
-        return await inner.ainvoke(state) if mine else {"messages": [await race.model.ainvoke("?")]}
+        if not begin():
+            return await inner.ainvoke(state)
+        while len(begun) < 3:
+            await asyncio.sleep(0.005)
+        return {"messages": [await race.model.ainvoke("?")]}
 
     race.first = 0
     agent = kit.graph(MessagesState, ask=(ask, aask), two=(race.two, race.atwo))
