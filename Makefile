@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
 
-.PHONY: demo test chaos streams gold bench check docs serve clean
+.PHONY: demo test test-all chaos streams gold bench check docs serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
 
 test: $(VENV)/.dev $(INSPECT_VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# All combinations of the tests' parameters; `test` has each value once (tests/short_form.py).
+test-all: $(VENV)/.dev $(INSPECT_VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal --whole
 
 # The long form of the kill and delivery tests; their short form is among the tests.
 chaos: $(VENV)/.dev

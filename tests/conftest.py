@@ -3,14 +3,24 @@ from __future__ import annotations
 import signal
 
 import pytest
+import short_form
 from postgres import running_postgres
 
 from ec_agent.local import LocalServer
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+    short_form.add_options(parser)
+
+
+def pytest_configure(config):
     """What a shell starts in the background ignores Ctrl-C, and so would every program that the tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    short_form.settle(config)
+
+
+def pytest_collection_modifyitems(config, items):
+    short_form.shorten(config, items)
 
 
 @pytest.fixture(scope="session")

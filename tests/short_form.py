@@ -1,0 +1,75 @@
+"""The suite in its short form, which `make test` runs, and in its whole form, which `make test-all` runs.
+
+The short form has every test, and each value of each of its parameters at least once, but not all combinations of them.
+Where that takes long still, a mark says what is enough:
+
+* ``@pytest.mark.members(n)``: ``n`` of the test's cases, which have as many of the values as ``n`` cases can.
+* ``@pytest.mark.whole_form``, on a test or on one of its cases: none; another test shows the same in less time.
+
+Whoever names a file, a folder or a test gets all there is in it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+Values = frozenset[tuple[str, int]]
+
+
+def add_options(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="all members of each kind of test, not the short form alone")
+
+
+def settle(config: pytest.Config) -> None:
+    """Ask for the whole of what is named. A worker of pytest-xdist has the same command line, so the same answer."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        config.option.whole = True
+
+
+def shorten(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of ``items`` what the short form does not run, and tell pytest of it."""
+    if config.option.whole:
+        return
+    kept = set(map(id, short_form(items)))
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+    items[:] = [item for item in items if id(item) in kept]
+
+
+def short_form(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return what the short form runs, test by test."""
+    tests: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("whole_form") is None:
+            tests[item.nodeid.partition("[")[0]].append(item)
+    return [item for cases in tests.values() for item in _of_one_test(cases)]
+
+
+def _of_one_test(cases: list[pytest.Item]) -> list[pytest.Item]:
+    limit = cases[0].get_closest_marker("members")
+    chosen = spread([_values(case) for case in cases], *(limit.args if limit else ()))
+    return [cases[at] for at in sorted(chosen)]
+
+
+def spread(cases: Sequence[Values], count: int | None = None) -> list[int]:
+    """Return the places of up to ``count`` cases that have all values.
+
+    Each time, it is the first of the cases with most values not yet seen. One is chosen even if it has none.
+    """
+    chosen: list[int] = []
+    seen: Values = frozenset()
+    while len(chosen) < len(cases) and (count is None or len(chosen) < count):
+        best = max(range(len(cases)), key=lambda at: len(cases[at] - seen))
+        if chosen and cases[best] <= seen:
+            break
+        chosen.append(best)
+        seen |= cases[best]
+    return chosen
+
+
+def _values(case: pytest.Item) -> Values:
+    """The case's values, by parameter. Cases share their values' objects; pytest's own indices count the cases."""
+    params = case.callspec.params if hasattr(case, "callspec") else {}
+    return frozenset((name, id(value)) for name, value in params.items())

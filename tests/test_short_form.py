@@ -1,0 +1,90 @@
+"""What the short form of the suite runs, and that whoever names something gets all of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from short_form import spread
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = """
+import short_form
+def pytest_addoption(parser):
+    short_form.add_options(parser)
+def pytest_configure(config):
+    for marker in ("members(n): m", "whole_form: w"):
+        config.addinivalue_line("markers", marker)
+    short_form.settle(config)
+def pytest_collection_modifyitems(config, items):
+    short_form.shorten(config, items)
+"""
+TESTS = """
+import pytest
+@pytest.mark.members(2)
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("case", ["a", "b", "c"])
+def test_some(way, case): pass
+@pytest.mark.parametrize("case", ["a", "b", "c"])
+def test_all(case): pass
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("case", ["a", "b", "c"])
+def test_each_value(way, case): pass
+@pytest.mark.whole_form
+def test_none(): pass
+@pytest.mark.parametrize("case", ["a", pytest.param("b", marks=pytest.mark.whole_form)])
+def test_a_case(case): pass
+"""
+SHORT = {"test_some[a-sync]", "test_some[b-async]", "test_all[a]", "test_all[b]", "test_all[c]", "test_a_case[a]"} | {
+    "test_each_value[a-sync]",
+    "test_each_value[b-async]",
+    "test_each_value[c-sync]",
+}
+WHOLE = 6 + 3 + 6 + 1 + 2
+
+
+@pytest.fixture
+def suite(pytester, monkeypatch):
+    """A suite of its own; what else is installed for pytest is left out, for it takes seconds to load."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeconftest(CONFTEST)
+    pytester.makeini("[pytest]\ntestpaths = tests")
+    pytester.mkdir("tests").joinpath("test_it.py").write_text(TESTS)
+    return pytester
+
+
+def ran(suite, *args):
+    result = suite.runpytest_subprocess("-v", "-p", "no:cacheprovider", *args)
+    return {line.split("::")[1].split()[0] for line in result.outlines if "PASSED" in line and "::" in line}
+
+
+def test_the_short_form_has_each_test_and_spreads_its_cases(suite):
+    assert ran(suite) == SHORT
+
+
+@pytest.mark.parametrize(
+    "args", [("--whole",), ("tests/test_it.py",), ("tests",)], ids=["--whole", "a file", "a folder"]
+)
+def test_all_on_request(suite, args):
+    assert len(ran(suite, *args)) == WHOLE
+
+
+def test_one_case_that_is_named(suite):
+    assert ran(suite, "tests/test_it.py::test_some[c-async]") == {"test_some[c-async]"}
+
+
+def test_workers_do_as_their_controller(suite):
+    short, whole = (suite.runpytest_subprocess("-p", "xdist", "-n", "1", *args) for args in ((), ("tests/test_it.py",)))
+    short.assert_outcomes(passed=len(SHORT))
+    whole.assert_outcomes(passed=WHOLE)
+
+
+def test_values_not_yet_seen_come_first():
+    cases = [frozenset({("a", a), ("b", b)}) for a in range(2) for b in range(3)]
+    assert [cases[at] for at in spread(cases, 3)] == [cases[0], cases[4], cases[2]]
+    assert spread(cases) == spread(cases, 99) == [0, 4, 2]
+    assert spread([frozenset()]) == [0]
+    assert spread([], 2) == []
