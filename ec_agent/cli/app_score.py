@@ -81,10 +81,11 @@ def score(
     """Score saved logprobs, your own or those in a log, and mark the rollout with the lowest centroid of each task.
 
     FILE is a trace file of ec-agent; a log of Inspect (.eval, .json); runs exported from LangSmith; the
-    reference code's entropy_results.jsonl; or JSON or JSONL with a rollout a record: a line, an element of an array
-    of objects, or the document. Such a record is an OpenAI response (or Ollama's, Gemini's, llama.cpp's own), a line
-    of Batch API output, {"messages": [...]}, {"entropies": [...]}, a list of numbers, or a list of these for a
-    rollout of several LLM calls. An "id" is shown. - reads standard input.
+    reference code's entropy_results.jsonl; a saved conversation (an array of messages); or JSON, JSONL or Parquet
+    with a rollout a record: a line, a row, an element of an array of objects, or the document. Such a record is an
+    OpenAI response (or Ollama's, Gemini's, llama.cpp's own), a line of Batch API output, {"messages": [...]},
+    {"entropies": [...]}, a list of numbers, or a list of these for a rollout of several LLM calls. An "id" is shown.
+    FILE may be packed (.gz). - reads standard input.
 
     Files may be of any size; one record is in memory at a time, and takes ten to twenty times its size. Records that
     cannot be read, or that exceed --max-depth or --max-record, are left out; standard error names them.

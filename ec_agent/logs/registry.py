@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ec_agent.logs.base import Found, Reader
     from ec_agent.logs.source import Source, Trouble
 
-READERS = ("traces", "inspect", "langsmith", "reference", "responses")
+READERS = ("traces", "inspect", "langsmith", "reference", "conversation", "responses")
 """The names of the formats, in the order in which they are tried; the last one accepts every file. The module of the
 same name in this package has the format's ``READER``."""
 
@@ -34,4 +34,12 @@ def found_in(source: Source, trouble: Trouble, format: str | None = None) -> Ite
     names = READERS if format is None else (format,)
     readers = (cast("Reader", import_module(f"ec_agent.logs.{name}").READER) for name in names)
     reader = next(reader for reader in readers if format is not None or reader.knows(source))
-    return reader.read(source, trouble)
+    found = reader.read(source, trouble)
+    return found if source.cut is None else _and_then(found, source.label, source.cut, trouble)
+
+
+def _and_then(found: Iterator[Found], label: str, cut: str, trouble: Trouble) -> Iterator[Found]:
+    from ec_agent.logs.source import Remainder  # NumPy comes with it
+
+    yield from found
+    trouble(label, Remainder(cut))

@@ -19,6 +19,7 @@ from ec_agent.capture.shapes import (
     call_of,
     get,
     is_response,
+    listed,
     payloads_of_response,
 )
 from ec_agent.errors import LogprobsError
@@ -26,6 +27,7 @@ from ec_agent.evaluator import KEPT, trajectory_of
 from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.bounds import BoundError, Bounds
 from ec_agent.logs.dropping import why_none
+from ec_agent.logs.messages import is_conversation
 from ec_agent.logs.nested import answers_within
 from ec_agent.logs.source import Source, Trouble, values
 from ec_agent.numbers.trajectory import Trajectory
@@ -42,7 +44,8 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
             taken = open_streams.take(record, place, size)
             yield from open_streams.ended(place)
             if not taken:
-                yield from _found(_name(record, place), _trajectories(record, source.bounds), record)
+                for name, part in _parts(record, _name(record, place)):
+                    yield from found_within(name, part, source.bounds)
         except ODD as error:
             reason = None if isinstance(error, BoundError) else why_none(record)
             trouble(where, f"cannot be read: {reason or error}")
@@ -52,6 +55,26 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 def _name(record: Any, place: int) -> str:
     named = get(record, "custom_id") or get(record, "id")
     return str(named) if isinstance(named, str | int) else str(place)  # LangChain has records whose id is a list
+
+
+def _parts(record: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the rollouts in a record that lists several: a page of stored completions, a list of conversations."""
+    data = listed(get(record, "data"))
+    if get(record, "object") == "list" and data:
+        yield from ((_name(each, place), each) for place, each in enumerate(data))
+    elif isinstance(record, list) and record and all(map(is_conversation, record)):
+        yield from ((str(place), each) for place, each in enumerate(record))
+    else:
+        yield name, record
+
+
+def found_within(name: str, record: Any, bounds: Bounds) -> Iterator[Found]:
+    """Yield the rollouts in a record: one for each alternative of its answer, or one with all of its answers.
+
+    Raises:
+        EcAgentError or one of ``ODD``: it has no answers that can be read.
+    """
+    return _found(name, _trajectories(record, bounds), record)
 
 
 def _found(name: str, trajectories: list[Trajectory], record: Any) -> Iterator[Found]:

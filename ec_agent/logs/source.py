@@ -9,12 +9,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from ec_agent.errors import LogprobsError
+from ec_agent.logs import packed, parquet
 from ec_agent.logs.bounds import BoundError, Bounds, bounded_lines
 from ec_agent.logs.splitting import Ending, elements_of, keys_of
 from ec_agent.support.checks import cause_of, file_path
@@ -68,12 +69,14 @@ class Source:
         label: name of the file in messages and results.
         advance: function that is called with the number of bytes each time some were read, to show progress.
         bounds: limits for the depth and the size of a record.
+        cut: what is wrong with the rest of a packed file that could be unpacked only in part, or ``None``.
     """
 
     path: Path
     label: str
     advance: Callable[[int], None] = _ignore
     bounds: Bounds = field(default_factory=Bounds)
+    cut: str | None = None
 
     def open(self, *, counted: bool = False) -> IO[bytes]:
         """Open the file, after its byte order mark if it has one.
@@ -108,6 +111,8 @@ class _Counted(io.FileIO):
 def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds | None = None) -> Iterator[Source]:
     """Make a source of a file. ``-`` means standard input, which is copied to a temporary file.
 
+    A file that is packed with gzip is unpacked into a temporary file.
+
     Args:
         path: the file.
         advance: function that is called with the number of bytes each time some were read.
@@ -117,12 +122,9 @@ def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds 
         LogprobsError: the file cannot be read, or is empty.
     """
     path = file_path("path", path, "a file, or - for standard input")
-    with tempfile.TemporaryDirectory(prefix="ec_agent_") if str(path) == "-" else _nowhere() as folder:
-        source = Source(path if folder is None else Path(folder) / "stdin", str(path), advance, bounds or Bounds())
+    with ExitStack() as stack:
         try:
-            if folder is not None:
-                with source.path.open("wb") as copy:
-                    shutil.copyfileobj(sys.stdin.buffer, copy)
+            source = _source(path, advance, bounds or Bounds(), stack)
             blank = not _begins_with(source)
         except OSError as error:
             hint = "give a file, or - for standard input"
@@ -132,9 +134,20 @@ def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds 
         yield source
 
 
-@contextmanager
-def _nowhere() -> Iterator[None]:
-    yield None
+def _source(path: Path, advance: Callable[[int], None], bounds: Bounds, stack: ExitStack) -> Source:
+    def temporary(name: str) -> Path:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ec_agent_"))) / name
+
+    file = path
+    if str(path) == "-":
+        file = temporary("stdin")
+        with file.open("wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+    if not packed.is_packed(file):
+        return Source(file, str(path), advance, bounds)
+    whole = temporary(file.stem)  # without .gz: what the file is called tells lines from a document
+    cut = packed.unpack(file, whole, advance)
+    return Source(whole, str(path), _ignore, bounds, cut)
 
 
 def values(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
@@ -144,11 +157,22 @@ def values(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
         source: the file.
         trouble: called for each value that cannot be read, with its place and what is wrong.
     """
-    layout = _layout(source)
-    if layout == "array":
+    layout = layout_of(source)
+    if layout == "rows":
+        yield from _rows(source, trouble)
+    elif layout == "array":
         yield from elements(source, None, trouble)
     elif layout == "lines" or not (yield from _documents(source, trouble)):
         yield from _lines(source, trouble)
+
+
+def _rows(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
+    for number, row in enumerate(parquet.rows_of(source.path, source.label, source.bounds)):
+        where = f"{source.label}, row {number}"
+        if isinstance(row, BoundError):
+            trouble(where, str(row))
+        else:
+            yield JsonValue(where, *row)
 
 
 def _documents(source: Source, trouble: Trouble) -> Generator[JsonValue, None, bool]:
@@ -255,13 +279,21 @@ def _fault(ending: Ending) -> Remainder | None:
 
 
 def first_keys(source: Source) -> Iterator[str]:
-    """Yield the keys of the file's first object: the document, its first line, or the first element of an array."""
+    """Yield the keys of the file's first object: the document, its first line, or the first element of an array.
+
+    Of a Parquet file these are the columns.
+    """
+    if source.head(4) == parquet.MAGIC:
+        yield from parquet.columns_of(source.path, source.label)
+        return
     with source.open() as file:
         yield from keys_of(file, source.bounds)
 
 
-def _layout(source: Source) -> Literal["lines", "array", "document"]:
-    """Find out whether a file is JSONL, one array of objects, or another JSON document, from its beginning."""
+def layout_of(source: Source) -> Literal["rows", "lines", "array", "document"]:
+    """Find out whether a file is Parquet, JSONL, one array of objects, or another JSON document, from its beginning."""
+    if source.head(4) == parquet.MAGIC:
+        return "rows"
     if source.path.suffix in (".jsonl", ".ndjson"):
         return "lines"
     objects = _begins_with(source) == b"[" and _begins_with(source, skip=1) == b"{"
