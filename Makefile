@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
 
-.PHONY: demo test test-all chaos streams gold bench check docs serve clean
+.PHONY: demo test test-all mutants chaos streams gold bench check docs serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -15,7 +15,7 @@ test: $(VENV)/.dev $(INSPECT_VENV)/.dev
 
 # All combinations of the tests' parameters; `test` has each value once (tests/short_form.py).
 test-all: $(VENV)/.dev $(INSPECT_VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal --whole
+	$(BIN)/python -m pytest -n 2 --dist worksteal --form=whole
 
 # The long form of the kill and delivery tests; their short form is among the tests.
 chaos: $(VENV)/.dev
@@ -24,6 +24,10 @@ chaos: $(VENV)/.dev
 # All of the 10,000 mutated streams, each in every way of reading; a part of them is among the tests.
 streams: $(VENV)/.dev
 	$(BIN)/python tests/streams/streams_long_form.py
+
+# Forty small errors in the heart of the package; the short form of the suite must fail at 38 of them.
+mutants: $(VENV)/.dev $(INSPECT_VENV)/.dev
+	$(BIN)/python tests/mutants/mutants_long_form.py
 
 # Every gold solution of every third-party task; a sample of them is among the tests.
 gold: $(VENV)/.dev

@@ -6,7 +6,7 @@ Where that takes long still, a mark says what is enough:
 * ``@pytest.mark.members(n)``: ``n`` of the test's cases, which have as many of the values as ``n`` cases can.
 * ``@pytest.mark.whole_form``, on a test or on one of its cases: none; another test shows the same in less time.
 
-Whoever names a file, a folder or a test gets all there is in it.
+Whoever names a file, a folder or a test gets all there is in it, and ``--form`` says otherwise.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Values = frozenset[tuple[str, int]]
 
 
 def add_options(parser: pytest.Parser) -> None:
-    parser.addoption("--whole", action="store_true", help="all members of each kind of test, not the short form alone")
+    parser.addoption("--form", choices=("short", "whole"), help="the form of the suite; whole where tests are named")
 
 
 def settle(config: pytest.Config) -> None:
-    """Ask for the whole of what is named. A worker of pytest-xdist has the same command line, so the same answer."""
-    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
-        config.option.whole = True
+    """Choose the form. A worker of pytest-xdist has the same command line as its controller, so the same answer."""
+    named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    config.option.form = config.option.form or ("whole" if named else "short")
 
 
 def shorten(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out of ``items`` what the short form does not run, and tell pytest of it."""
-    if config.option.whole:
+    if config.option.form == "whole":
         return
     kept = set(map(id, short_form(items)))
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])

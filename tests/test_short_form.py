@@ -66,10 +66,14 @@ def test_the_short_form_has_each_test_and_spreads_its_cases(suite):
 
 
 @pytest.mark.parametrize(
-    "args", [("--whole",), ("tests/test_it.py",), ("tests",)], ids=["--whole", "a file", "a folder"]
+    "args", [("--form=whole",), ("tests/test_it.py",), ("tests",)], ids=["--form", "a file", "a folder"]
 )
 def test_all_on_request(suite, args):
     assert len(ran(suite, *args)) == WHOLE
+
+
+def test_the_short_form_of_a_file(suite):
+    assert ran(suite, "--form=short", "tests/test_it.py") == SHORT
 
 
 def test_one_case_that_is_named(suite):

@@ -1,0 +1,87 @@
+"""Forty small errors in the heart of the package, one at a time: a suite that is any good fails at each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """An error.
+
+    Attributes:
+        file: the module, below ``ec_agent``.
+        old: text that it has once.
+        new: what stands there in its place.
+        near: the tests that look at this place, below ``tests``; they are tried before the whole suite.
+    """
+
+    file: str
+    old: str
+    new: str
+    near: str
+
+
+MUTANTS = (
+    # Numbers.
+    Mutant("numbers/phases.py", "(known >= theta_high)", "(known > theta_high)", "numbers"),
+    Mutant("numbers/phases.py", "known <= theta_low", "known < theta_low", "numbers"),
+    Mutant("numbers/phases.py", "twice_moment / 2 / mass", "twice_moment / mass", "numbers"),
+    Mutant("numbers/phases.py", "masses.dot(2 * starts + masses)", "masses.dot(2 * starts)", "numbers"),
+    Mutant("numbers/phases.py", "if theta_low < theta_high else", "if theta_low <= theta_high else", "numbers"),
+    Mutant("numbers/phases.py", "first if places is None else places[first]", "first", "numbers"),
+    Mutant("numbers/entropy.py", "~((total > 0.0) & (total < np.inf))", "~(total < np.inf)", "numbers"),
+    Mutant("numbers/percentiles.py", "if rank >= count - len(kept):", "if True:", "numbers"),
+    Mutant(
+        "numbers/trajectory.py",
+        "if len(self) == 0 or any(call.tokens is None for call in self.calls):",
+        "if len(self) == 0:",
+        "numbers",
+    ),
+    Mutant("numbers/trajectory.py", "1.0 - centroid", "centroid", "numbers"),
+    # Choosing.
+    Mutant("rollouts/choosing.py", "scored >= quorum", "scored > quorum", "rollouts"),
+    Mutant("rollouts/choosing.py", "may_raise=among is None", "may_raise=True", "rollouts"),
+    Mutant("rollouts/choosing.py", "abs(first - second)", "first - second", "rollouts"),
+    Mutant("rollouts/choosing.py", "if s is None or s != s else", "if s is None else", "rollouts"),
+    Mutant("rollouts/choosing.py", "(planned - len(begun)) * usual + sum(less)", "sum(less)", "rollouts"),
+    Mutant("selectors/scoring.py", "(sign * scored[index], index)", "(sign * scored[index], -index)", "selectors"),
+    Mutant(
+        "selectors/voting.py",
+        "lowest.get(answer, math.inf), first[answer], index",
+        "first[answer], lowest.get(answer, math.inf), index",
+        "selectors",
+    ),
+    Mutant("stopping/out_of_reach.py", "votes.leader > most or", "votes.leader >= most or", "stopping"),
+    # Writes.
+    Mutant("rollouts/writes.py", "if not self._running:  # otherwise", "if True:  # otherwise", "rollouts"),
+    Mutant("rollouts/writes.py", "(1, len(self._order), 0) if pushed else ", "", "rollouts"),
+    Mutant("rollouts/writes.py", "not passes and key not in reset:", "not passes:", "rollouts"),
+    Mutant("rollouts/writes.py", "accumulates(outer[k]) or overwrites(v)", "accumulates(outer[k])", "rollouts"),
+    Mutant("rollouts/writes.py", "last.get(pair[0], place) == place", "True", "rollouts"),
+    Mutant("rollouts/writes.py", "if message.id not in there", "", "rollouts"),
+    # The gate.
+    Mutant("commits/gate.py", "self._outer is not None and self._outer.commits(name, tool)", "False", "rollouts"),
+    Mutant("commits/gate.py", "if done is not None and use.call_id is None:", "if False:", "rollouts"),
+    Mutant("commits/gate.py", 'raise RolloutStop("commit")', "return", "rollouts"),
+    Mutant("commits/winner_gate.py", "misfit = planned.commits and use.misfits", "misfit = False", "rollouts"),
+    Mutant("commits/winner_gate.py", "return bool(asked)", "return False", "rollouts"),
+    # Committing.
+    Mutant(
+        "commits/at_most_once.py",
+        '(last.intent["tool"], last.intent["args"]) != (what, repr(args))',
+        'last.intent["tool"] != what',
+        "rollouts",
+    ),
+    Mutant("commits/at_most_once.py", "except (GraphBubbleUp, PromotionError):", "except GraphBubbleUp:", "rollouts"),
+    Mutant("commits/journal.py", "INSERT OR IGNORE", "INSERT OR REPLACE", "commits"),
+    # The recorder, and limits.
+    Mutant("capture/recorder.py", "Batch(batch), outer or open_call()", "Batch(batch), outer", "capture"),
+    Mutant("capture/recorder.py", "call.done.generated - told_before", "call.done.generated", "capture"),
+    Mutant("capture/recorder.py", "all(other.cache_hit for", "any(other.cache_hit for", "capture"),
+    Mutant("rollouts/limits.py", "self._tokens >= self._limits.max_tokens", "False", "rollouts"),
+    # Shapes.
+    Mutant("capture/shapes/tokens.py", "& (largest < CERTAIN) ", "", "capture"),
+    Mutant("capture/shapes/tokens.py", "SENTINEL < value <= ROUNDING", "value <= ROUNDING", "capture"),
+    Mutant("capture/shapes/usage.py", "in (entries, entries + 1)", "== entries", "capture"),
+    Mutant("capture/shapes/usage.py", "return tokens + thought", "return tokens", "capture"),
+)
