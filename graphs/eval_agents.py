@@ -15,7 +15,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -23,6 +23,7 @@ from langgraph.prebuilt import ToolNode
 
 from ec_agent.environments.worlds import get_environment, in_environment
 from ec_agent.evaluation.adapters import long, sums, textworld
+from ec_agent.evaluation.adapters.answers import AnswerTask
 from ec_agent.evaluation.adapters.turns import in_turns
 from ec_agent.evaluation.tasks import Task
 from ec_agent.local import LocalChatModel
@@ -47,6 +48,8 @@ def make_agent(task: Task, model: BaseChatModel | None = None) -> Agent:
         return long_agent(task, model)
     if isinstance(task, textworld.GameTask):
         return game_agent(task, model)
+    if isinstance(task, AnswerTask):
+        return one_answer(model or model_for(max_tokens=512))
     source = type(task).__name__
     if source == "SimpleTask":
         return one_call(model or model_for(max_tokens=160), task.tools)
@@ -98,6 +101,15 @@ def model_for(
     return PromptedToolModel(model=inner, preamble=preamble, examples=tuple(examples))
 
 
+def one_answer(model: BaseChatModel) -> Agent:
+    """An agent that asks its model once, without tools: the reply is its final action."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("answer", _asking(model))
+    builder.add_edge(START, "answer")
+    builder.add_edge("answer", END)
+    return builder.compile(name="one_answer")
+
+
 def one_call(model: BaseChatModel, tools: Sequence[BaseTool]) -> Agent:
     """An agent that makes one call and does not carry it out: the call is its final action."""
     builder = StateGraph(MessagesState)
@@ -135,8 +147,10 @@ def fixed_calls(model: BaseChatModel, tools: Sequence[BaseTool], calls: int) -> 
 
 
 def _acting(model: BaseChatModel, tools: Sequence[BaseTool]) -> RunnableLambda[Any, Any]:
-    bound = model.bind_tools(tools, tool_choice="any")
+    return _asking(model.bind_tools(tools, tool_choice="any"))
 
+
+def _asking(bound: Runnable[Any, AIMessage]) -> RunnableLambda[Any, Any]:
     def act(state: MessagesState) -> dict[str, Any]:
         return {"messages": [bound.invoke(state["messages"])]}
 

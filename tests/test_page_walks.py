@@ -277,13 +277,15 @@ IN_PAGES = {  # the tests of test_pages.py
 ROWS = {"docs/providers.md"}
 # Its scripts run for every index of their arrays: tests/evaluation/test_scale_page.py.
 ARRAYS = {"docs/scale.md"}
+# Its commands run on made files of data sets: tests/evaluation/test_paper_page.py.
+MADE = {"docs/paper.md"}
 
 
 def test_every_page_with_something_to_run_is_walked():
     import test_pages
 
     runs = {page for page in PAGES if any(block.language not in ("", "text") for block in blocks_of(page))}
-    assert runs == WALKED.keys() | IN_PAGES.keys() | ROWS | ARRAYS
+    assert runs == WALKED.keys() | IN_PAGES.keys() | ROWS | ARRAYS | MADE
     assert all(f"test_{name}" in globals() for name in WALKED.values())
     assert all(hasattr(test_pages, name) for name in IN_PAGES.values())
 

@@ -27,7 +27,8 @@ class Foreseen:
         prompt_tokens: what they are shown of questions and tool descriptions, ``LETTERS_A_TOKEN`` letters each.
             Tool results and what the model itself has said come on top.
         tool_tokens: of the longest tool descriptions of a task: what one prompt holds at least.
-        known: whether every task has a known solution. Else a rollout of it is counted as one call.
+        known: whether every task has a known solution, or says by ``model_calls`` how many calls a rollout has. Else a
+            rollout of it is counted as one call.
     """
 
     rollouts: int
@@ -43,9 +44,9 @@ def foresee(tasks: Sequence[Task], settings: RunSettings) -> Foreseen:
     Raises:
         ConfigError: a task's tools are none.
     """
-    golds = [getattr(task, "gold", None) for task in tasks]
+    counts = [_calls_of(task) for task in tasks]
     each = [len(settings.keys(task.id)) for task in tasks]
-    calls = [_calls(gold) for gold in golds]
+    calls = [count or 1 for count in counts]
     tools = [_described(task) for task in tasks]
     prompts = [shown + _asked(task.input) for shown, task in zip(tools, tasks, strict=True)]
     return Foreseen(
@@ -53,7 +54,7 @@ def foresee(tasks: Sequence[Task], settings: RunSettings) -> Foreseen:
         calls=sum(n * many for n, many in zip(each, calls, strict=True)),
         prompt_tokens=sum(n * many * size for n, many, size in zip(each, calls, prompts, strict=True)),
         tool_tokens=max(tools, default=0),
-        known=all(isinstance(gold, list) for gold in golds),
+        known=all(counts),
     )
 
 
@@ -69,9 +70,17 @@ def _described(task: Task) -> int:
         ) from error
 
 
-def _calls(gold: Any) -> int:
-    """Of a conversation, the calls of each turn and a closing answer; of one question, its calls; else one call."""
-    if not isinstance(gold, list) or not gold:
+def _calls_of(task: Task) -> int | None:
+    """The model calls of a rollout, by the task's own word or on the way of its solution; ``None`` if not known.
+
+    Of a conversation, the calls of each turn and a closing answer; of one question, its calls; one at least.
+    """
+    gold: Any = getattr(task, "gold", None)
+    if told := getattr(task, "model_calls", None):
+        return int(told)
+    if not isinstance(gold, list):
+        return None
+    if not gold:
         return 1
     if all(isinstance(turn, list) for turn in gold):
         return sum(len(turn) + 1 for turn in gold)

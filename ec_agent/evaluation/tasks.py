@@ -34,7 +34,8 @@ class Task(Protocol):
         input: the agent's input: ``{"messages": [...]}`` as a rule.
         tools: tools of its own, for an agent that is made for each task; empty for an agent that has its tools.
 
-    It may have an attribute ``expected`` besides, the right answer: the report shows it.
+    It may have an attribute ``expected`` besides, the right answer: the report shows it; and ``model_calls``, how many
+    model calls a rollout has, if that is known before.
     """
 
     @property

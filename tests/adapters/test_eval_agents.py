@@ -10,6 +10,7 @@ from langchain_openai import ChatOpenAI
 
 from ec_agent import best_of_n
 from ec_agent.evaluation.adapters import load, long, sums
+from ec_agent.evaluation.adapters.answers import AnswerTask
 from ec_agent.evaluation.tasks import Outcome
 from ec_agent.local import LocalChatModel
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -50,6 +51,17 @@ def test_an_agent_for_every_source(source):
     task = load(source, 1)[0]
     nodes = eval_agents.make_agent(task).get_graph().nodes
     assert NODES[source] <= set(nodes)
+
+
+@pytest.mark.parametrize(
+    "question", ["2 + 2?", [("system", "Be short."), ("user", "2 + 2?")]], ids=["text", "messages"]
+)
+def test_one_reply_answers_a_question(question):
+    task = AnswerTask("a", question, "4")
+    model = ScriptedChatModel([[Reply("It is 4.", entropies=[0.1, 0.2])]])
+    result = best_of_n(eval_agents.make_agent(task, model), n=1).run(task.input)
+    assert result.final_actions[0].text == "It is 4."
+    assert [len(call.entropies) for call in result.trajectories[0].calls] == [2]
 
 
 def test_the_environment_names_the_model(monkeypatch):

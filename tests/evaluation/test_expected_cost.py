@@ -50,6 +50,14 @@ def test_calls_of_a_known_solution(gold, calls):
     assert found.prompt_tokens == found.calls * (found.tool_tokens + len(json.dumps(["What is x?"])) // 4)
 
 
+@pytest.mark.parametrize(("told", "known"), [(1, True), (3, True), (None, False)])
+def test_a_task_may_say_how_many_calls_it_takes(told, known):
+    task = Known("a", "What is x?", "an answer")
+    task.model_calls = told
+    found = foresee([task], RunSettings(n=3))
+    assert (found.calls, found.known) == (4 * (told or 1), known)
+
+
 @pytest.mark.parametrize("state", [{"messages": [HumanMessage("x" * 400)]}, {"question": "x" * 400}])
 def test_any_input_has_a_size(state):
     found = foresee([Known("a", state, [CALL])], RunSettings(n=1, greedy=False))

@@ -21,6 +21,8 @@ SOURCES = {
     "reasoning_gym": "reasoning_gym",
     "agentdojo": "agentdojo",
     "textworld": "textworld",
+    "aime2025": "aime2025",
+    "minerva": "minerva",
 }
 """Name of a source -> the module below this package whose ``load`` makes its tasks; imported when it is asked for."""
 
@@ -32,7 +34,8 @@ def load(name: str, limit: int | None = None, **options: Any) -> list[Task]:
     """The tasks of a source, the same and in the same order every time.
 
     Args:
-        name: ``source``, or ``source:part`` such as ``bfcl:multi_turn``.
+        name: ``source``, or ``source:part`` such as ``bfcl:multi_turn``; of a source that no package has,
+            ``source:FILE``, the file of its data set.
         limit: at most so many tasks, the first ones; ``None`` is all there are, or the source's own default.
         **options: the source's own, such as ``seed``; see the ``load`` of its module.
 
