@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALLER ?= uv
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
 
@@ -50,19 +51,17 @@ serve: $(VENV)/.dev
 	LANGGRAPH_NO_VERSION_CHECK=1 LANGGRAPH_CLI_NO_ANALYTICS=1 LANGSMITH_TRACING=false \
 		$(BIN)/langgraph dev --no-browser
 
-$(VENV)/.demo: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+# uv installs, or pip where uv cannot be had; INSTALLER=pip leaves uv out.
+$(VENV)/.demo: pyproject.toml .ci/environment.py
+	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(VENV) demo
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+$(VENV)/.dev: pyproject.toml .ci/environment.py
+	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(VENV) dev
 	@touch $@
 
-$(INSPECT_VENV)/.dev: pyproject.toml
-	$(PYTHON) -m venv $(INSPECT_VENV)
-	$(INSPECT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev-inspect]'
+$(INSPECT_VENV)/.dev: pyproject.toml .ci/environment.py
+	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(INSPECT_VENV) dev-inspect $(BIN)/uv
 	@touch $@
 
 clean:

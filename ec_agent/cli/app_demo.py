@@ -23,6 +23,7 @@ def demo(question: str | None, **options: Any) -> None:
 
     QUESTION is for the demo's agent, who knows a small shop; left out, it is asked one that needs several steps.
     """
+    click.echo("loading ec_agent, LangGraph and LangChain ...", err=options["as_json"])
     from ec_agent.cli.demo import run_demo
 
     run_demo(question, **options)

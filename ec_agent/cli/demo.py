@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from ec_agent.cli.demo_progress import progress
 from ec_agent.cli.files import written
 from ec_agent.cli.interrupts import leave_interrupted
 from ec_agent.cli.timeline import LEGEND, timeline
@@ -23,6 +21,7 @@ from ec_agent.live.board import Board
 from ec_agent.live.console import plain_console, safe
 from ec_agent.live.terminal import showing
 from ec_agent.local import shared_server
+from ec_agent.local.fetch import model_path
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.rollouts.best_of_n import BestOfN, BestOfNResult, best_of_n
 from ec_agent.rollouts.final_action import in_one_line
@@ -63,18 +62,20 @@ def run_demo(
     graphs = _application()
     question = question or graphs.DEMO_QUESTION
     model = graphs.default_model()
+    embedded = isinstance(model, PromptedToolModel)
     node = best_of_n(
         graphs.make_agent(model),
         n=n,
         keep_text=True,
         keep_candidates=5,
+        share_prompt=embedded,  # it has four slots: it reads the prompt once, not four times
         sampling=lambda index: {"seed": seed + index, "temperature": temperature},
     )
     console = plain_console(stderr=as_json)
     console.print(f"[bold]question[/bold]  {safe(question)}")
-    if isinstance(model, PromptedToolModel):
-        with console.status("starting the embedded model (fetched once: 93 MB)"):
-            shared_server()
+    if embedded:
+        _start_model(console)
+    _say(console, f"{many(n, 'rollout')} of several LLM calls each; on two cores this takes some minutes")
     result = _run(node, question, n, console, live)
     page = None if html is None else written(html, result.selection.to_html(question))
     if as_json:
@@ -83,6 +84,18 @@ def run_demo(
     show(result, console)
     if page is not None:
         console.print(f"written: {safe(str(page))}")
+
+
+def _start_model(console: Console) -> None:
+    what = "loading the embedded model" if model_path().is_file() else "fetching the embedded model (93 MB, once)"
+    _say(console, what)
+    with console.status(what):
+        shared_server()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(f"[dim]{safe(text)}[/dim]", soft_wrap=True)
+    console.file.flush()  # a pipe would keep it until the end
 
 
 def _application() -> Any:
@@ -101,38 +114,12 @@ def _application() -> Any:
 def _run(node: BestOfN, question: str, n: int, console: Console, live: bool) -> BestOfNResult:
     board = Board()
     try:
-        with showing(console, keep=False) if live else _progress(console, n) as shown:
+        with showing(console, keep=False) if live else progress(console, n) as shown:
             board = shown.board
             asked = {"messages": [("user", question)]}
             return run_to_its_end(node.arun(asked, on_event=shown.hear))
     except KeyboardInterrupt:
         leave_interrupted(board, console)
-
-
-@contextmanager
-def _progress(console: Console, n: int) -> Iterator[_Bar]:
-    """One bar for all rollouts."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        yield _Bar(progress, n)
-
-
-class _Bar:
-    """Moves a bar on as rollouts end, and says which of them run."""
-
-    def __init__(self, progress: Progress, n: int) -> None:
-        self.board = Board()
-        self._progress, self._task = progress, progress.add_task("rollouts", total=n)
-
-    def hear(self, event: Any) -> None:
-        """Take an event in."""
-        if not self.board.hear(event):
-            return
-        if event["type"] == "ec_agent.rollout.finished" and event["error"]:
-            self._progress.console.print(f"rollout {event['index']} failed: {safe(event['error'])}")
-        names = " ".join(str(row.index) for row in self.board.rows() if not row.over)
-        description = f"running {names}" if names else "rollouts"
-        self._progress.update(self._task, completed=self.board.tally().ended, description=description)
 
 
 def _chosen(result: BestOfNResult) -> Any:
