@@ -6,6 +6,9 @@ traces          our own trace files
 inspect         logs of Inspect
 langsmith       runs exported from LangSmith
 reference       entropy_results.jsonl of the method's reference code
+spans           spans and traces of OpenInference and MLflow
+checkpoints     LangGraph's checkpoints in SQLite
+llm             the log of the command `llm`
 conversation    one saved conversation, as an array of messages or as lines
 responses       saved responses, messages, entropies
 source          reads files, lines and large JSON documents as a stream of JSON values
@@ -15,6 +18,9 @@ bounds          limits for the depth and the size of a record
 splitting       splits a large JSON document into the elements of an array
 nested          finds answers anywhere in a record
 messages        recognises the messages of saved conversations
+outputs         what tracers save of one LLM call
+asked           what a model was asked
+sqlite_files    SQLite files of other tools
 spool           keeps calls on disk until the calls of a rollout are complete
 dropping        tools that leave logprobs out of what they write
 inspect_events  which model events of an Inspect sample are the agent's

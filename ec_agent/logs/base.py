@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ec_agent.errors import EcAgentError
 from ec_agent.logs.source import Source, Trouble
@@ -23,6 +24,8 @@ class Found:
         task: name of its task, or ``None`` if the log does not say it. Rollouts of one task are compared.
         outcome: how the log judges it, from 0 to 1, or ``None`` if it does not.
         lacking: why it has no logprobs, or ``None`` if it has some or the reason is not known.
+        asked: digest of what was asked first (``asked_of``), or ``None`` if the log does not say it.
+        record: the record that it was read from, in which keys are looked up, or ``None``.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Found:
     task: str | None = None
     outcome: float | None = None
     lacking: str | None = None
+    asked: str | None = None
+    record: Any = None
 
 
 @dataclass(frozen=True, slots=True)

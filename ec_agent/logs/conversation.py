@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from ec_agent.errors import LogprobsError
 from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.messages import LOOKED_AT, begins_again, is_conversation
 from ec_agent.logs.responses import found_within
-from ec_agent.logs.source import Source, Trouble, layout_of, values
+from ec_agent.logs.source import Source, Trouble, first_values, layout_of, values
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
@@ -42,13 +41,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 def _knows(source: Source) -> bool:
     if layout_of(source) not in ("array", "lines"):
         return False
-    quiet = replace(source, advance=_ignore)  # what is read here is read again
-    first = [each.value for each in itertools.islice(values(quiet, _ignore), LOOKED_AT)]
-    return is_conversation(first)
-
-
-def _ignore(*_: object) -> None:
-    return
+    return is_conversation(list(itertools.islice(first_values(source), LOOKED_AT)))
 
 
 READER = Reader(

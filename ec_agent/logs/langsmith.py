@@ -15,19 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ec_agent.capture.shapes import (
-    Payload,
-    call_of,
-    first_of_messages,
-    get,
-    listed,
-    merge_payloads,
-    payload_of_message,
-    payload_of_response,
-    plain_message,
-)
+from ec_agent.capture.shapes import call_of, get
 from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.dropping import why_none
+from ec_agent.logs.outputs import payload_of_outputs
 from ec_agent.logs.source import Source, Trouble, first_keys, values
 from ec_agent.logs.spool import Spool
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
@@ -74,7 +65,7 @@ def _failed(run: Mapping[str, Any]) -> bool:
 
 def _call(run: Mapping[str, Any], source: Source) -> Call | None:
     """Make the call of an ``llm`` run. ``None`` if the run failed or was killed before any token came."""
-    payload = _payload(_plain(run.get("outputs"), source))
+    payload = payload_of_outputs(_plain(run.get("outputs"), source))
     if _failed(run) or run.get("status") == "pending":  # a run that was killed stays pending
         if not payload.entries and not payload.tokens:
             return None
@@ -90,30 +81,6 @@ def _start(run: Mapping[str, Any]) -> str:
 def _plain(value: Any, source: Source) -> Any:
     # In exported tables, these columns hold JSON as text.
     return source.bounds.parsed(value) if isinstance(value, str) and value else value
-
-
-def _payload(outputs: Any) -> Payload:
-    generations = listed(get(outputs, "generations"))
-    # ``generations`` has one list of alternatives per prompt. In old runs it is one list of alternatives.
-    prompts = [generations] if any(isinstance(each, Mapping) for each in generations) else generations
-    payloads = [payload for prompt in prompts if (payload := _first(listed(prompt))) is not None]
-    if payloads:
-        return merge_payloads(payloads)
-    answer = get(outputs, "message") or next(iter(listed(get(outputs, "messages"))), None)
-    if answer is not None:
-        return payload_of_message(plain_message(answer))
-    return payload_of_response(outputs or {})  # the run of a wrapped openai client
-
-
-def _first(alternatives: list[Any]) -> Payload | None:
-    """Make the payload of the first alternative, which the agent went on with. It also counts the others' tokens."""
-    if not alternatives:
-        return None
-    # The alternatives of a completion model have text in place of a message.
-    messages = [plain_message(get(each, "message") or {"content": get(each, "text")}) for each in alternatives]
-    infos = [get(each, "generation_info") for each in alternatives]
-    payloads = [payload_of_message(message, info) for message, info in zip(messages, infos, strict=True)]
-    return first_of_messages(payloads, messages)
 
 
 READER = Reader(

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from ec_agent.logs.base import Found, Reader
     from ec_agent.logs.source import Source, Trouble
 
-READERS = ("traces", "inspect", "langsmith", "reference", "conversation", "responses")
-"""The names of the formats, in the order in which they are tried; the last one accepts every file. The module of the
-same name in this package has the format's ``READER``."""
+READERS = ("traces", "inspect", "langsmith", "reference", "spans", "checkpoints", "llm", "conversation", "responses")
+"""The names of the formats. The module of the same name in this package has the format's ``READER``."""
+
+_TRIED = ("spans", "checkpoints", "llm", "traces", "inspect", "langsmith", "reference", "conversation", "responses")
+"""The order in which they are tried. ``traces`` accepts every database, to say what is wrong with it, and the last one
+accepts every file."""
 
 
 def found_in(source: Source, trouble: Trouble, format: str | None = None) -> Iterator[Found]:
@@ -31,7 +34,7 @@ def found_in(source: Source, trouble: Trouble, format: str | None = None) -> Ite
     """
     if format is not None and format not in READERS:
         raise LogprobsError(f"unknown format {format!r}; the formats are {', '.join(READERS)}")
-    names = READERS if format is None else (format,)
+    names = _TRIED if format is None else (format,)
     readers = (cast("Reader", import_module(f"ec_agent.logs.{name}").READER) for name in names)
     reader = next(reader for reader in readers if format is not None or reader.knows(source))
     found = reader.read(source, trouble)

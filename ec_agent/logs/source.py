@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -288,6 +288,11 @@ def first_keys(source: Source) -> Iterator[str]:
         return
     with source.open() as file:
         yield from keys_of(file, source.bounds)
+
+
+def first_values(source: Source) -> Iterator[Any]:
+    """Yield the first JSON values of the file, to recognise it. What is read here is read again later."""
+    yield from (each.value for each in values(replace(source, advance=_ignore), lambda where, problem: None))
 
 
 def layout_of(source: Source) -> Literal["rows", "lines", "array", "document"]:

@@ -63,6 +63,19 @@ class Spool:
         row = self._connection.execute(query, (rollout, kind)).fetchone()
         return None if row is None else str(row[0])
 
+    def notes(self, rollout: str, prefix: str) -> list[tuple[str, str]]:
+        """Return the notes about a rollout of the kinds that begin with a prefix, each with its kind, sorted."""
+        query = "SELECT kind, note FROM notes WHERE rollout = ? AND substr(kind, 1, ?) = ? ORDER BY kind"
+        return self._connection.execute(query, (rollout, len(prefix), prefix)).fetchall()
+
+    def places(self) -> list[tuple[str, str]]:
+        """Return the rollout and the place of each call."""
+        return self._connection.execute("SELECT rollout, place FROM calls ORDER BY rowid").fetchall()
+
+    def drop(self, rollout: str, place: str) -> None:
+        """Leave out the calls of a rollout at this place."""
+        self._connection.execute("DELETE FROM calls WHERE rollout = ? AND place = ?", (rollout, place))
+
     def rollouts(self) -> Iterator[tuple[str, str | None, Trajectory]]:
         """Yield the name, the task and the calls of each rollout, in the order of their first calls."""
         self._connection.execute("CREATE INDEX by_rollout ON calls (rollout, place)")

@@ -1,0 +1,81 @@
+"""What a model was asked, as a digest: rollouts whose first question is the same answer the same task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from ec_agent.capture.shapes import get, is_ai, plain_message
+
+_NAMES = ("messages", "input", "prompt", "prompts", "inputs", "contents", "question")
+"""Keys under which a request has what is asked, in the order in which they are tried."""
+
+_AROUND = ("request", "kwargs", "body", "params", "input", "inputs")
+"""Keys under which a record has its request."""
+
+_ROLES = {"human": "user", "ai": "assistant"}
+_SAID = ("content", "text", "parts", "tool_calls", "arguments", "output")
+_DEEPEST = 4
+
+
+def asked_of(record: Any, *, first: bool = False) -> str | None:
+    """Return a digest of what was asked, or ``None`` if the record does not have it.
+
+    Ids, times and other details of messages do not count: only who said what.
+
+    Args:
+        record: a request, or a record that has one under a known key.
+        first: whether the messages also hold the answers. Only the messages before the first answer count then.
+    """
+    question = _question(record)
+    if isinstance(question, Sequence) and not isinstance(question, str):
+        messages = [plain_message(each) for each in question]
+        if first:
+            ends = (place for place, each in enumerate(messages) if is_ai(each) or _role(each) == "assistant")
+            messages = messages[: next(ends, len(messages))]
+        question = [_plain(each) for each in messages]
+    if not question:
+        return None
+    text = json.dumps(question, sort_keys=True, default=str)
+    return blake2b(text.encode(errors="replace"), digest_size=16).hexdigest()
+
+
+def _question(record: Any, depth: int = 0) -> Any:
+    if isinstance(record, str) and depth:
+        return record
+    if isinstance(record, list):
+        return record[0] if len(record) == 1 and isinstance(record[0], list) else record  # LangChain: one per prompt
+    if not isinstance(record, Mapping) or depth > _DEEPEST:
+        return None
+    for name in _NAMES:
+        value = record.get(name)
+        if isinstance(value, str | list) and value:
+            return _question(value, depth + 1)
+    inner = (_question(record[name], depth + 1) for name in _AROUND if isinstance(record.get(name), Mapping))
+    return next((each for each in inner if each), None)
+
+
+def _role(message: Any) -> Any:
+    role = get(message, "role") or get(message, "type") or get(message, "kind")
+    return _ROLES.get(role, role) if isinstance(role, str) else role
+
+
+def _plain(message: Any) -> Any:
+    """Return who says what in a message, without its id and other details."""
+    if not isinstance(message, Mapping):
+        return message
+    return [_role(message), [_words(message[name]) for name in _SAID if message.get(name)]]
+
+
+def _words(value: Any) -> Any:
+    """Return a message's content: text alone as a string, however it is written."""
+    if isinstance(value, list):
+        words = [_words(each) for each in value]
+        return words[0] if len(words) == 1 else words
+    if isinstance(value, Mapping):
+        if isinstance(text := value.get("text") or value.get("content"), str):
+            return text
+        return {name: each for name, each in value.items() if name not in ("id", "call_id", "timestamp", "index")}
+    return value

@@ -1,0 +1,268 @@
+"""Reads spans and traces of OpenInference and MLflow. A trace is a rollout, and its LLM spans are the calls.
+
+Both keep the answer of a model as JSON text in an attribute: ``output.value`` or ``mlflow.spanOutputs``. Read are spans
+as OpenTelemetry's SDK writes them (``span.to_json()``, one after the other), OTLP in JSON (of a collector's file
+exporter), traces of MLflow (``trace.to_json()``), and MLflow's database in SQLite.
+
+Spans may come in any order, so calls are kept on disk until the file has been read. If two libraries are traced, one
+call has two spans (of LangChain's model and of OpenAI's client): one inside the other, or each in a trace of its own.
+It counts once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ec_agent.capture.known_answers import Answer
+from ec_agent.capture.shapes import Payload, call_of, count, get, listed
+from ec_agent.logs.asked import asked_of
+from ec_agent.logs.base import ODD, Found, Reader
+from ec_agent.logs.dropping import why_none
+from ec_agent.logs.outputs import payload_of_outputs
+from ec_agent.logs.source import JsonValue, Source, Trouble, first_keys, first_values, values
+from ec_agent.logs.spool import Spool
+from ec_agent.logs.sqlite_files import database, is_sqlite, tables_of
+from ec_agent.numbers.signals import ENTROPY, SURPRISAL
+
+_OUTPUTS = ("output.value", "mlflow.spanOutputs")
+_INPUTS = ("input.value", "mlflow.spanInputs")
+_KINDS = ("openinference.span.kind", "mlflow.spanType")
+_LLM = frozenset({"LLM", "CHAT_MODEL"})
+# Notes. Those of an answer say which spans have it.
+_ENDED, _LACKING, _ASKED = "ended", "lacking", "asked"
+_PARENT, _CALL, _ANSWER, _FACT = "parent ", "call ", "answer ", "fact "
+_LONGEST_FACT = 2000
+
+
+class _Span(NamedTuple):
+    trace: str
+    id: str
+    parent: str | None
+    start: str
+    end: str
+    failure: str | None
+    attributes: Mapping[str, Any]
+
+
+def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
+    with Spool() as spool:
+        for where, record, _ in _records(source, trouble):
+            spans = list(_spans(record))
+            if not spans:
+                trouble(where, "has no spans; give spans or traces as OpenTelemetry or MLflow write them")
+            for span in spans:
+                try:
+                    _keep(span, spool, source)
+                except ODD as error:
+                    trouble(f"{where}, span {span.id}", f"cannot be read ({type(error).__name__}: {error})")
+        _once(spool)
+        for trace, _, trajectory in spool.rollouts():
+            if (said := spool.noted(trace, _ENDED)) is not None:
+                trouble(f"{source.label}, trace {trace}", f"ended in an error ({said}), so it is no candidate")
+                continue
+            facts = {kind.removeprefix(_FACT): note for kind, note in spool.notes(trace, _FACT)}
+            yield Found(
+                trace,
+                trajectory,
+                lacking=None if trajectory.scored_tokens else spool.noted(trace, _LACKING),
+                asked=next((note for _, note in spool.notes(trace, _ASKED)), None),
+                record={**facts, "trace_id": trace},
+            )
+
+
+def _records(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
+    if not is_sqlite(source):
+        yield from values(source, trouble)
+        return
+    with database(source) as file:
+        for number, (content,) in enumerate(file.rows("SELECT content FROM spans")):
+            where = f"{source.label}, span {number}"
+            try:
+                yield JsonValue(where, source.bounds.parsed(content), len(content))
+            except ODD as error:
+                trouble(where, f"cannot be read ({error})")
+
+
+def _spans(record: Any) -> Iterator[_Span]:
+    """Yield the spans in a record: a span, a trace of MLflow, or a document of OTLP."""
+    for resource in listed(_first(record, "resourceSpans", "resource_spans")):
+        for scope in listed(_first(resource, "scopeSpans", "scope_spans")):
+            yield from filter(None, map(_span, listed(get(scope, "spans"))))
+    if spans := listed(get(record, "data", "spans")):
+        trace = get(record, "info", "trace_id")
+        named = {**_mapping(get(record, "info", "tags")), **_mapping(get(record, "info", "trace_metadata"))}
+        for span in filter(None, map(_span, spans)):
+            facts = named if span.parent is None else {}
+            yield span._replace(trace=str(trace or span.trace), attributes={**facts, **span.attributes})
+    elif (alone := _span(record)) is not None:
+        yield alone
+
+
+def _span(thing: Any) -> _Span | None:
+    context = get(thing, "context")
+    trace = _first(context, "trace_id") or _first(thing, "traceId", "trace_id")
+    name = _first(context, "span_id") or _first(thing, "spanId", "span_id")
+    attributes = get(thing, "attributes")
+    if attributes is None and get(thing, "name") is not None:
+        attributes = {}  # OTLP leaves empty lists out
+    if isinstance(attributes, list):  # OTLP
+        attributes = {get(each, "key"): _value(get(each, "value")) for each in attributes}
+    if not trace or not name or not isinstance(attributes, Mapping):
+        return None
+    trace = _decoded(attributes.get("mlflow.traceRequestId")) or trace
+    parent = _first(thing, "parentSpanId", "parent_span_id", "parent_id")
+    start = _moment(thing, "startTimeUnixNano", "start_time_unix_nano", "start_time")
+    end = _moment(thing, "endTimeUnixNano", "end_time_unix_nano", "end_time")
+    status = get(thing, "status")
+    failed = "ERROR" in str(_first(status, "status_code", "code")) or get(status, "code") == 2
+    failure = " ".join(str(_first(status, "description", "message") or "no message").split())[:80] if failed else None
+    return _Span(str(trace), str(name), str(parent) if parent else None, start, end, failure, attributes)
+
+
+def _keep(span: _Span, spool: Spool, source: Source) -> None:
+    attributes = {name: _decoded(value) if name in _KINDS else value for name, value in span.attributes.items()}
+    if span.parent is None:
+        if span.failure is not None:
+            spool.note(span.trace, _ENDED, span.failure)
+        for name, value in attributes.items():
+            if name not in (*_INPUTS, *_OUTPUTS) and len(str(value)) <= _LONGEST_FACT:
+                spool.note(span.trace, f"{_FACT}{name}", str(_decoded(value)))
+    else:
+        spool.note(span.trace, f"{_PARENT}{span.id}", span.parent)
+    if (session := attributes.get("session.id")) is not None:
+        spool.note(span.trace, f"{_FACT}session.id", str(session))
+    if not any(attributes.get(name) in _LLM for name in _KINDS):
+        return
+    payload = _payload(span, attributes, source)
+    if payload is None:
+        return
+    call = call_of(payload, (ENTROPY, SURPRISAL))
+    place = f"{span.start} {span.id}"
+    spool.add(span.trace, place, call)
+    spool.note(span.trace, f"{_CALL}{span.id}", "bare" if call.capability == "none" else "scored")
+    if payload.entries:  # not known by its id: of streamed answers, none is saved
+        answer = str(Answer.of(payload).digest)
+        spool.note(f"{_ANSWER}{answer}", f"{span.trace} {span.id}", f"{span.start} {span.end}")
+        spool.note(span.trace, f"{_ANSWER}{span.id}", answer)
+    if call.capability == "none" and (lacking := why_none(dict(span.attributes))) is not None:
+        spool.note(span.trace, _LACKING, lacking)
+    asked = asked_of(next((_parsed(attributes[name], source) for name in _INPUTS if name in attributes), None))
+    if asked is not None:
+        spool.note(span.trace, f"{_ASKED} {place}", asked)
+
+
+def _payload(span: _Span, attributes: Mapping[str, Any], source: Source) -> Payload | None:
+    """Return the answer in an LLM span. ``None`` if the call failed before any token came."""
+    text = next((attributes[name] for name in _OUTPUTS if name in attributes), None)
+    payload = payload_of_outputs(_parsed(text, source))
+    if span.failure is not None:
+        if not payload.entries and not payload.tokens:
+            return None
+        payload = replace(payload, partial=True)
+    if payload.tokens is None:  # OpenInference joins a streamed answer's parts without their usage
+        usage = _parsed(attributes.get("mlflow.chat.tokenUsage"), source)
+        tokens = count(attributes.get("llm.token_count.completion")) or count(get(usage, "output_tokens"))
+        payload = replace(payload, tokens=tokens)
+    return payload
+
+
+def _once(spool: Spool) -> None:
+    """Leave out the second span of a call: of two, one inside the other, that without logprobs, or the inner one."""
+    places = {(trace, place.rpartition(" ")[2]): place for trace, place in spool.places()}
+    for (trace, span), place in places.items():
+        if (outer := _outer(spool, trace, span)) is not None:
+            bare = spool.noted(trace, f"{_CALL}{outer}") == "bare" and spool.noted(trace, f"{_CALL}{span}") == "scored"
+            spool.drop(trace, places[trace, outer] if bare else place)
+        elif spool.noted(trace, f"{_PARENT}{span}") is None and _is_in_another_trace(spool, trace, span):
+            spool.drop(trace, place)
+
+
+def _outer(spool: Spool, trace: str, span: str) -> str | None:
+    """Return the nearest span of a call around a span, or ``None``."""
+    seen: set[str] = set()
+    outer = spool.noted(trace, f"{_PARENT}{span}")
+    while outer is not None and outer not in seen:
+        if spool.noted(trace, f"{_CALL}{outer}") is not None:
+            return outer
+        seen.add(outer)
+        outer = spool.noted(trace, f"{_PARENT}{outer}")
+    return None
+
+
+def _is_in_another_trace(spool: Spool, trace: str, span: str) -> bool:
+    """Tell whether another trace has the answer of this span, in a span open as long as this one, and longer."""
+    answer = spool.noted(trace, f"{_ANSWER}{span}")
+    if answer is None:
+        return False
+    known = dict(spool.notes(f"{_ANSWER}{answer}", ""))
+    begun, ended = known.pop(f"{trace} {span}").split(" ")
+    for times in known.values():
+        other_begun, other_ended = times.split(" ")
+        if other_begun <= begun and ended <= other_ended and (other_begun, other_ended) != (begun, ended):
+            return True
+    return False
+
+
+def _first(thing: Any, *names: str) -> Any:
+    return next((value for name in names if (value := get(thing, name)) is not None), None)
+
+
+def _moment(span: Any, *names: str) -> str:
+    """Return a time of a span as text, so that earlier times sort first: nanoseconds, or ISO 8601."""
+    return str(_first(span, *names) or "").zfill(20)
+
+
+def _mapping(thing: Any) -> Mapping[str, Any]:
+    return thing if isinstance(thing, Mapping) else {}
+
+
+def _value(value: Any) -> Any:
+    """Return the value of an attribute in OTLP's JSON, which names its type."""
+    if not isinstance(value, Mapping):
+        return value
+    if (number := value.get("intValue")) is not None:
+        return int(number)  # text, because JSON's numbers are too short for it
+    return next((each for name, each in value.items() if str(name).endswith("Value")), None)
+
+
+def _decoded(value: Any) -> Any:
+    """Return a short attribute without the quotes of JSON that MLflow puts around each."""
+    if isinstance(value, str) and value[:1] == '"':
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _parsed(text: Any, source: Source) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        return source.bounds.parsed(text)
+    except ValueError:
+        return text  # what was asked or said, as plain text
+
+
+def _knows(source: Source) -> bool:
+    if is_sqlite(source):
+        return tables_of(source).get("spans", set()) >= {"trace_id", "content"}
+    keys = set(itertools.islice(first_keys(source), 100))
+    if not (keys & _HOLDING or {"info", "data"} <= keys):
+        return False
+    first = itertools.islice(first_values(source), _LOOKED_AT)
+    return any(_MARKS & span.attributes.keys() for record in first for span in _spans(record))
+
+
+_HOLDING = {"attributes", "resourceSpans", "resource_spans"}
+_MARKS = frozenset({*_OUTPUTS, *_INPUTS, *_KINDS, "mlflow.traceRequestId"})
+_LOOKED_AT = 50  # spans of other libraries may come first
+
+READER = Reader(
+    knows=_knows,
+    read=_read,
+)
