@@ -45,6 +45,19 @@ from ec_agent.logs.registry import READERS
     type=click.Choice(["entropy", "surprisal"]),
     help="surprisal needs only the logprobs of the sampled tokens. Centroids of the two cannot be compared.",
 )
+@click.option(
+    "--task-from",
+    metavar="FROM",
+    help="Rollouts with the same KEY of the record (metadata.question), or the same first group of a REGEX on its id "
+    "('^(q[0-9]+)-'), or of KEY=REGEX, answer the same task.  [default: what the log says, or is guessed and told]",
+)
+@click.option(
+    "--rollout-from",
+    metavar="FROM",
+    help="In the same way: records that are the LLM calls of one rollout. They count in their order, or by a second "
+    "group of REGEX. The word `record` says that each record is a rollout.",
+)
+@click.option("--one-task", is_flag=True, help="All rollouts that have no task of their own answer the same task.")
 @click.option("--one-rollout", is_flag=True, help="The records of a file are the LLM calls of one rollout, in order.")
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read, instead of leaving it out.")
 @click.option(
@@ -76,6 +89,8 @@ def score(
     signal: str,
     max_depth: int,
     max_record: int | None,
+    task_from: str | None,
+    rollout_from: str | None,
     **options: Any,
 ) -> None:
     """Score saved logprobs, your own or those in a log, and mark the rollout with the lowest centroid of each task.
@@ -115,4 +130,19 @@ def score(
         raise ConfigError(f"--min-coverage is {min_coverage}; give a share from 0 to 1")
     config = HEPConfig(top_percent, bottom_percent, consecutive_low)
     evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
-    run_score(files, evaluator, format=format_name, bounds=Bounds(max_depth, most), **options)
+    groups = _groups(task_from, rollout_from, options["one_task"], options["one_rollout"])
+    run_score(files, evaluator, format=format_name, bounds=Bounds(max_depth, most), groups=groups, **options)
+
+
+def _groups(task: str | None, rollout: str | None, one_task: bool, one_rollout: bool) -> Any:
+    from ec_agent.logs.keys import from_option
+    from ec_agent.logs.rollouts import EACH, Groups
+
+    if (task is not None and (one_task or one_rollout)) or (rollout is not None and one_rollout):
+        raise click.UsageError("--task-from goes without --one-task, and neither FROM with --one-rollout")
+    each = rollout == EACH
+    return Groups(
+        None if task is None else from_option("--task-from", task),
+        None if rollout is None or each else from_option("--rollout-from", rollout),
+        each,
+    )

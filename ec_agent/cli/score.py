@@ -18,8 +18,11 @@ from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console
 from ec_agent.logs import Found, found_in, opened
 from ec_agent.logs.bounds import Bounds
+from ec_agent.logs.rollouts import Groups, rollouts_of
+from ec_agent.logs.tasks import Tasks, evidence_of
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.escaping import shown
 from ec_agent.support.strict_json import strict_json
 
 _LARGE = 20_000_000  # bytes; below, nobody waits
@@ -31,19 +34,23 @@ def run_score(
     *,
     format: str | None = None,
     bounds: Bounds | None = None,
+    groups: Groups | None = None,
     one_rollout: bool = False,
+    one_task: bool = False,
     strict: bool = False,
     as_json: bool = False,
 ) -> None:
     """Score the rollouts in the files and print them, the best of each task marked."""
-    troubles = Troubles(strict)
+    troubles, groups = Troubles(strict), groups or Groups()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
         results = Results(rows)
         for file in files:
             found = rollouts_in(file, troubles, format, bounds)
-            for each in [_joined(file, found)] if one_rollout else found:
-                results.add(row_of(str(file), each, evaluator))
+            together = rollouts_of(found, str(file), groups, troubles, lambda said, file=file: _tell(f"{file}: {said}"))
+            for each in [_joined(file, found)] if one_rollout else together:
+                results.add(row_of(str(file), each, evaluator), evidence_of(each, str(file)))
                 results.sampled |= _sampled(each.trajectory)
+        results.compare(Tasks(one_task, groups.each, _tell))
         if troubles.count and results.count:
             least = "at least " if troubles.unknown else ""
             print(f"{least}{troubles.count} records were left out; --strict stops at the first", file=sys.stderr)
@@ -54,6 +61,10 @@ def run_score(
             print_table(results, evaluator.signal, several=len(files) > 1)
         if not results.best:
             _raise_none(files, results, troubles, evaluator.signal)
+
+
+def _tell(guess: str) -> None:
+    print(f"guessed  {shown(guess)}", file=sys.stderr)
 
 
 def rollouts_in(

@@ -17,6 +17,7 @@ from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console, safe
 from ec_agent.logs import Found
 from ec_agent.logs.source import Remainder
+from ec_agent.logs.tasks import TaskEvidence, Tasks
 from ec_agent.selectors.validity import UNPLACED
 from ec_agent.support.escaping import clipped, shown
 from ec_agent.support.number_formats import percent
@@ -88,34 +89,51 @@ def row_of(file: str, found: Found, evaluator: CentroidEvaluator) -> Row:
 
 @dataclass(eq=False, slots=True)
 class Results:
-    """Rows on disk, and the best of each task in memory: rollouts of one task are compared, those without one together.
+    """Rows on disk, and the best of each task in memory.
 
     Attributes:
         rows: one JSON object a line.
         count: how many.
-        best: by file and task the lowest centroid, and the number of its row.
+        best: by task the lowest centroid, and the number of its row.
         sampled: whether any rollout has logprobs of its sampled tokens.
+        tasks: what the tasks are, once they were compared.
     """
 
     rows: IO[str]
     count: int = 0
-    best: dict[tuple[str, str] | None, tuple[float, int]] = field(default_factory=dict)
+    best: dict[tuple[str, ...], tuple[float, int]] = field(default_factory=dict)
     sampled: bool = False
+    tasks: Tasks | None = None
 
-    def add(self, row: Row) -> None:
-        """Add a scored rollout, or one that could not be scored."""
-        self.rows.write(strict_json(row) + "\n")
-        key = None if row["task"] is None else (row["file"], row["task"])
-        if row["centroid"] is not None and (key not in self.best or row["centroid"] < self.best[key][0]):
-            self.best[key] = (row["centroid"], self.count)
+    def add(self, row: Row, evidence: TaskEvidence) -> None:
+        """Add a scored rollout, or one that could not be scored, with what may say of which task it is."""
+        self.rows.write(f"{strict_json(row)}\n{strict_json(list(evidence))}\n")
         self.count += 1
 
+    def compare(self, tasks: Tasks) -> None:
+        """Find the best of each task, once all rollouts were added.
+
+        Raises:
+            LogprobsError: it is not certain which rollouts are of one task.
+        """
+        self.tasks = tasks
+        tasks.decide(lambda: (evidence for row, evidence in self._kept() if row["centroid"] is not None))
+        for number, (row, evidence) in enumerate(self._kept()):
+            key, centroid = tasks.of(evidence), row["centroid"]
+            if centroid is not None and (key not in self.best or centroid < self.best[key][0]):
+                self.best[key] = (centroid, number)
+
     def __iter__(self) -> Iterator[Row]:
-        """The rows with ``best`` filled in."""
-        self.rows.seek(0)
+        """The rows with ``task`` and ``best`` filled in."""
         winners = {number for _, number in self.best.values()}
-        for number, line in enumerate(self.rows):
-            yield {**json.loads(line), "best": number in winners}
+        for number, (row, evidence) in enumerate(self._kept()):
+            task = row["task"] if self.tasks is None else self.tasks.name(evidence)
+            yield {**row, "task": task, "best": number in winners}
+
+    def _kept(self) -> Iterator[tuple[Row, TaskEvidence]]:
+        self.rows.seek(0)
+        for line in self.rows:
+            yield json.loads(line), TaskEvidence(*json.loads(next(self.rows)))
 
 
 def print_table(results: Results, signal: str, *, several: bool) -> None:
@@ -154,7 +172,7 @@ def print_table(results: Results, signal: str, *, several: bool) -> None:
 
 
 def _empty_table(results: Results, signal: str, judged: bool) -> Table:
-    title = f"lowest {signal} centroid{'' if None in results.best else ' of each task'}"
+    title = f"lowest {signal} centroid{' of each task' if len(results.best) > 1 else ''}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("rollout", overflow="fold")

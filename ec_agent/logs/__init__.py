@@ -19,6 +19,10 @@ splitting       splits a large JSON document into the elements of an array
 nested          finds answers anywhere in a record
 messages        recognises the messages of saved conversations
 outputs         what tracers save of one LLM call
+rollouts        makes one rollout of several records
+tasks           which rollouts answer the same task
+keys            looks up what --task-from and --rollout-from name
+id_numbers      what the numbers in ids count
 asked           what a model was asked
 sqlite_files    SQLite files of other tools
 spool           keeps calls on disk until the calls of a rollout are complete

@@ -25,7 +25,12 @@ class Found:
         outcome: how the log judges it, from 0 to 1, or ``None`` if it does not.
         lacking: why it has no logprobs, or ``None`` if it has some or the reason is not known.
         asked: digest of what was asked first (``asked_of``), or ``None`` if the log does not say it.
+        earlier: digest of what was asked before the last answer among what was asked (``earlier_of``), or ``None``.
         record: the record that it was read from, in which keys are looked up, or ``None``.
+        line: whether it is one record of a file in which several records may be the calls of one rollout.
+        alternative: its number among the answers to one request, from 0. The first one is the agent's.
+        request: name of the request that has several answers, or ``None``.
+        keyed: whether its task was named by the user.
     """
 
     name: str
@@ -34,7 +39,12 @@ class Found:
     outcome: float | None = None
     lacking: str | None = None
     asked: str | None = None
+    earlier: str | None = None
     record: Any = None
+    line: bool = False
+    alternative: int = 0
+    request: str | None = None
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

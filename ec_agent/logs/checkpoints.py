@@ -21,7 +21,7 @@ from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.bounds import Bounds
 from ec_agent.logs.nested import answers_within
 from ec_agent.logs.source import Source, Trouble
-from ec_agent.logs.sqlite_files import Database, database, tables_of
+from ec_agent.logs.sqlite_files import OtherDatabase, database, tables_of
 from ec_agent.numbers.trajectory import Call, Trajectory
 
 _THREADS = "SELECT thread_id FROM checkpoints GROUP BY thread_id ORDER BY min(checkpoint_id)"
@@ -97,7 +97,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
                 yield Found(thread.name, Trajectory(thread.calls), asked=thread.asked, record=record)
 
 
-def _branch(file: Database, thread: str) -> list[tuple[_Place, dict[str, Any]]]:
+def _branch(file: OtherDatabase, thread: str) -> list[tuple[_Place, dict[str, Any]]]:
     """Return the checkpoints of a thread that led to its latest one, with their metadata, in the order of time."""
     rows = list(file.rows(_CHECKPOINTS, (thread,)))
     about = {(ns, name): (parent, _metadata(metadata)) for ns, name, parent, metadata in rows}
@@ -126,11 +126,11 @@ def _metadata(data: Any) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _take(thread: _Thread, file: Database, place: _Place) -> None:
+def _take(thread: _Thread, file: OtherDatabase, place: _Place) -> None:
     for kind, data in file.rows(_STATE, place):
         state = get(plain_value(kind, data), "channel_values") or {}
         if thread.asked is None and place[1] == "":
-            thread.asked = asked_of(state, first=True)
+            thread.asked = asked_of(state)
         for value in state.values():
             thread.take(value)
     thread.error = thread.error if place[1] else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ec_agent.errors import LogprobsError
@@ -33,7 +34,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
             "answer. Give each conversation an array of its own in a line, or --format responses to score each answer"
         )
     try:
-        yield from found_within("0", messages, source.bounds)
+        yield from (replace(found, line=False) for found in found_within("0", messages, source.bounds))
     except ODD as error:
         trouble(source.label, f"cannot be read: {error}")
 

@@ -99,6 +99,7 @@ def _rollout(sample: Any) -> Found:
         outcome=next(
             (grade for score in (sample.get("scores") or {}).values() if (grade := _grade(score)) is not None), None
         ),
+        record={name: sample.get(name) for name in ("id", "epoch", "metadata")},
     )
 
 

@@ -39,14 +39,14 @@ def begins_again(messages: Sequence[Any]) -> int | None:
             if answered and content in seen:
                 return place
             seen.append(content)
-        answered = answered or (isinstance(each, Mapping) and _answers(each))
+        answered = answered or (isinstance(each, Mapping) and is_answer(each))
     return None
 
 
 def is_message(value: Any) -> bool:
     """Tell whether a value is a message, an item or a step of a conversation."""
     message = plain_message(value)
-    return isinstance(message, Mapping) and (_asks(message) or _answers(message))
+    return isinstance(message, Mapping) and (_asks(message) or is_answer(message))
 
 
 def _asks(value: Any) -> bool:
@@ -59,7 +59,8 @@ def _asks(value: Any) -> bool:
     return bool(said) and any(get(message, name) in _ASKING for name in ("role", "type", "kind"))
 
 
-def _answers(message: Mapping[str, Any]) -> bool:
+def is_answer(message: Mapping[str, Any]) -> bool:
+    """Tell whether a plain message was written by a model, or is part of an answer."""
     return (
         is_ai(message)
         or message.get("role") == "assistant"

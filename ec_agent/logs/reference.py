@@ -38,6 +38,7 @@ def _rollout(record: Any, place: int) -> Found:
         trajectory=Trajectory.from_entropies(entropies),
         task=None if task is None else str(task),
         outcome=float(reward) if isinstance(reward, int | float) and isfinite(reward) else None,
+        record=record,
     )
 
 

@@ -24,6 +24,7 @@ from ec_agent.capture.shapes import (
 )
 from ec_agent.errors import LogprobsError
 from ec_agent.evaluator import KEPT, trajectory_of
+from ec_agent.logs.asked import asked_of, earlier_of
 from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.bounds import BoundError, Bounds
 from ec_agent.logs.dropping import why_none
@@ -79,10 +80,21 @@ def found_within(name: str, record: Any, bounds: Bounds) -> Iterator[Found]:
 
 def _found(name: str, trajectories: list[Trajectory], record: Any) -> Iterator[Found]:
     several = len(trajectories) > 1
+    asked, earlier = asked_of(record), earlier_of(record)
     for number, trajectory in enumerate(trajectories):
         bare = all(call.capability == "none" for call in trajectory.calls)
         lacking = why_none(record) if bare and record is not None else None
-        yield Found(f"{name} choice {number}" if several else name, trajectory, lacking=lacking)
+        yield Found(
+            f"{name} choice {number}" if several else name,
+            trajectory,
+            lacking=lacking,
+            asked=asked,
+            earlier=earlier,
+            record=record,
+            line=True,
+            alternative=number,
+            request=name if several else None,
+        )
 
 
 def _trajectories(record: Any, bounds: Bounds) -> list[Trajectory]:

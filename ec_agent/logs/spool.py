@@ -72,6 +72,11 @@ class Spool:
         """Return the rollout and the place of each call."""
         return self._connection.execute("SELECT rollout, place FROM calls ORDER BY rowid").fetchall()
 
+    def rename(self, rollout: str, name: str) -> None:
+        """Make the calls of a rollout those of another name."""
+        self._connection.execute("CREATE INDEX IF NOT EXISTS by_name ON calls (rollout)")
+        self._connection.execute("UPDATE calls SET rollout = ? WHERE rollout = ?", (name, rollout))
+
     def drop(self, rollout: str, place: str) -> None:
         """Leave out the calls of a rollout at this place."""
         self._connection.execute("DELETE FROM calls WHERE rollout = ? AND place = ?", (rollout, place))

@@ -22,8 +22,8 @@ def is_sqlite(source: Source) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
-    """An open SQLite file.
+class OtherDatabase:
+    """An open SQLite file of another tool.
 
     Attributes:
         connection: the connection to it, read-only.
@@ -52,7 +52,7 @@ class Database:
 
 
 @contextmanager
-def database(source: Source) -> Iterator[Database]:
+def database(source: Source) -> Iterator[OtherDatabase]:
     """Open a SQLite file.
 
     Raises:
@@ -63,7 +63,7 @@ def database(source: Source) -> Iterator[Database]:
     except _DAMAGED as error:
         raise _unread(source.label, error) from error
     with closing(connection):
-        yield Database(connection, source.label)
+        yield OtherDatabase(connection, source.label)
 
 
 def tables_of(source: Source) -> dict[str, set[str]]:
