@@ -95,9 +95,10 @@ def score(
 ) -> None:
     """Score saved logprobs, your own or those in a log, and mark the rollout with the lowest centroid of each task.
 
-    FILE is a trace file of ec-agent; a log of Inspect (.eval, .json); runs exported from LangSmith; spans of
-    OpenInference, traces of MLflow; LangGraph's checkpoints or the log of llm (SQLite); the reference code's
-    entropy_results.jsonl; a saved conversation (an array of messages); or JSON, JSONL or Parquet
+    FILE is a trace file of ec-agent; our OpenTelemetry spans, made with instrument(entropies=True); a log of Inspect
+    (.eval, .json); runs exported from LangSmith; spans of OpenInference, traces of MLflow; LangGraph's checkpoints or
+    the log of llm (SQLite); the reference code's entropy_results.jsonl; a saved conversation (an array of messages);
+    or JSON, JSONL or Parquet
     with a rollout a record: a line, a row, an element of an array of objects, or the document. Such a record is an
     OpenAI response (or Ollama's, Gemini's, llama.cpp's own), a line of Batch API output, {"messages": [...]},
     {"entropies": [...]}, a list of numbers, or a list of these for a rollout of several LLM calls. An "id" is shown.

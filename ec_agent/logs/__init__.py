@@ -2,6 +2,7 @@
 
 registry        the formats by name
 base            the interface of a reader, and what it finds
+otel            our own OpenTelemetry spans
 traces          our own trace files
 inspect         logs of Inspect
 langsmith       runs exported from LangSmith
@@ -25,6 +26,7 @@ keys            looks up what --task-from and --rollout-from name
 id_numbers      what the numbers in ids count
 asked           what a model was asked
 sqlite_files    SQLite files of other tools
+span_forms      spans in the forms in which they are saved
 spool           keeps calls on disk until the calls of a rollout are complete
 dropping        tools that leave logprobs out of what they write
 inspect_events  which model events of an Inspect sample are the agent's

@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from ec_agent.logs.base import Found, Reader
     from ec_agent.logs.source import Source, Trouble
 
-READERS = ("traces", "inspect", "langsmith", "reference", "spans", "checkpoints", "llm", "conversation", "responses")
+READERS = (
+    *("traces", "otel", "inspect", "langsmith", "reference", "spans", "checkpoints", "llm"),
+    *("conversation", "responses"),
+)
 """The names of the formats. The module of the same name in this package has the format's ``READER``."""
 
-_TRIED = ("spans", "checkpoints", "llm", "traces", "inspect", "langsmith", "reference", "conversation", "responses")
+_TRIED = (
+    *("otel", "spans", "checkpoints", "llm", "traces", "inspect", "langsmith", "reference"),
+    *("conversation", "responses"),
+)
 """The order in which they are tried. ``traces`` accepts every database, to say what is wrong with it, and the last one
 accepts every file."""
 

@@ -12,18 +12,18 @@ It counts once.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ec_agent.capture.known_answers import Answer
-from ec_agent.capture.shapes import Payload, call_of, count, get, listed
+from ec_agent.capture.shapes import Payload, call_of, count, get
 from ec_agent.logs.asked import asked_of
 from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.dropping import why_none
 from ec_agent.logs.outputs import payload_of_outputs
 from ec_agent.logs.source import JsonValue, Source, Trouble, first_keys, first_values, values
+from ec_agent.logs.span_forms import HOLDING, Span, decoded, spans_of
 from ec_agent.logs.spool import Spool
 from ec_agent.logs.sqlite_files import database, is_sqlite, tables_of
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
@@ -38,20 +38,10 @@ _PARENT, _CALL, _ANSWER, _FACT = "parent ", "call ", "answer ", "fact "
 _LONGEST_FACT = 2000
 
 
-class _Span(NamedTuple):
-    trace: str
-    id: str
-    parent: str | None
-    start: str
-    end: str
-    failure: str | None
-    attributes: Mapping[str, Any]
-
-
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
     with Spool() as spool:
         for where, record, _ in _records(source, trouble):
-            spans = list(_spans(record))
+            spans = list(spans_of(record))
             if not spans:
                 trouble(where, "has no spans; give spans or traces as OpenTelemetry or MLflow write them")
             for span in spans:
@@ -87,50 +77,14 @@ def _records(source: Source, trouble: Trouble) -> Iterator[JsonValue]:
                 trouble(where, f"cannot be read ({error})")
 
 
-def _spans(record: Any) -> Iterator[_Span]:
-    """Yield the spans in a record: a span, a trace of MLflow, or a document of OTLP."""
-    for resource in listed(_first(record, "resourceSpans", "resource_spans")):
-        for scope in listed(_first(resource, "scopeSpans", "scope_spans")):
-            yield from filter(None, map(_span, listed(get(scope, "spans"))))
-    if spans := listed(get(record, "data", "spans")):
-        trace = get(record, "info", "trace_id")
-        named = {**_mapping(get(record, "info", "tags")), **_mapping(get(record, "info", "trace_metadata"))}
-        for span in filter(None, map(_span, spans)):
-            facts = named if span.parent is None else {}
-            yield span._replace(trace=str(trace or span.trace), attributes={**facts, **span.attributes})
-    elif (alone := _span(record)) is not None:
-        yield alone
-
-
-def _span(thing: Any) -> _Span | None:
-    context = get(thing, "context")
-    trace = _first(context, "trace_id") or _first(thing, "traceId", "trace_id")
-    name = _first(context, "span_id") or _first(thing, "spanId", "span_id")
-    attributes = get(thing, "attributes")
-    if attributes is None and get(thing, "name") is not None:
-        attributes = {}  # OTLP leaves empty lists out
-    if isinstance(attributes, list):  # OTLP
-        attributes = {get(each, "key"): _value(get(each, "value")) for each in attributes}
-    if not trace or not name or not isinstance(attributes, Mapping):
-        return None
-    trace = _decoded(attributes.get("mlflow.traceRequestId")) or trace
-    parent = _first(thing, "parentSpanId", "parent_span_id", "parent_id")
-    start = _moment(thing, "startTimeUnixNano", "start_time_unix_nano", "start_time")
-    end = _moment(thing, "endTimeUnixNano", "end_time_unix_nano", "end_time")
-    status = get(thing, "status")
-    failed = "ERROR" in str(_first(status, "status_code", "code")) or get(status, "code") == 2
-    failure = " ".join(str(_first(status, "description", "message") or "no message").split())[:80] if failed else None
-    return _Span(str(trace), str(name), str(parent) if parent else None, start, end, failure, attributes)
-
-
-def _keep(span: _Span, spool: Spool, source: Source) -> None:
-    attributes = {name: _decoded(value) if name in _KINDS else value for name, value in span.attributes.items()}
+def _keep(span: Span, spool: Spool, source: Source) -> None:
+    attributes = {name: decoded(value) if name in _KINDS else value for name, value in span.attributes.items()}
     if span.parent is None:
         if span.failure is not None:
             spool.note(span.trace, _ENDED, span.failure)
         for name, value in attributes.items():
             if name not in (*_INPUTS, *_OUTPUTS) and len(str(value)) <= _LONGEST_FACT:
-                spool.note(span.trace, f"{_FACT}{name}", str(_decoded(value)))
+                spool.note(span.trace, f"{_FACT}{name}", str(decoded(value)))
     else:
         spool.note(span.trace, f"{_PARENT}{span.id}", span.parent)
     if (session := attributes.get("session.id")) is not None:
@@ -155,7 +109,7 @@ def _keep(span: _Span, spool: Spool, source: Source) -> None:
         spool.note(span.trace, f"{_ASKED} {place}", asked)
 
 
-def _payload(span: _Span, attributes: Mapping[str, Any], source: Source) -> Payload | None:
+def _payload(span: Span, attributes: Mapping[str, Any], source: Source) -> Payload | None:
     """Return the answer in an LLM span. ``None`` if the call failed before any token came."""
     text = next((attributes[name] for name in _OUTPUTS if name in attributes), None)
     payload = payload_of_outputs(_parsed(text, source))
@@ -207,38 +161,6 @@ def _is_in_another_trace(spool: Spool, trace: str, span: str) -> bool:
     return False
 
 
-def _first(thing: Any, *names: str) -> Any:
-    return next((value for name in names if (value := get(thing, name)) is not None), None)
-
-
-def _moment(span: Any, *names: str) -> str:
-    """Return a time of a span as text, so that earlier times sort first: nanoseconds, or ISO 8601."""
-    return str(_first(span, *names) or "").zfill(20)
-
-
-def _mapping(thing: Any) -> Mapping[str, Any]:
-    return thing if isinstance(thing, Mapping) else {}
-
-
-def _value(value: Any) -> Any:
-    """Return the value of an attribute in OTLP's JSON, which names its type."""
-    if not isinstance(value, Mapping):
-        return value
-    if (number := value.get("intValue")) is not None:
-        return int(number)  # text, because JSON's numbers are too short for it
-    return next((each for name, each in value.items() if str(name).endswith("Value")), None)
-
-
-def _decoded(value: Any) -> Any:
-    """Return a short attribute without the quotes of JSON that MLflow puts around each."""
-    if isinstance(value, str) and value[:1] == '"':
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
 def _parsed(text: Any, source: Source) -> Any:
     if not isinstance(text, str):
         return text
@@ -252,13 +174,12 @@ def _knows(source: Source) -> bool:
     if is_sqlite(source):
         return tables_of(source).get("spans", set()) >= {"trace_id", "content"}
     keys = set(itertools.islice(first_keys(source), 100))
-    if not (keys & _HOLDING or {"info", "data"} <= keys):
+    if not (keys & HOLDING or {"info", "data"} <= keys):
         return False
     first = itertools.islice(first_values(source), _LOOKED_AT)
-    return any(_MARKS & span.attributes.keys() for record in first for span in _spans(record))
+    return any(_MARKS & span.attributes.keys() for record in first for span in spans_of(record))
 
 
-_HOLDING = {"attributes", "resourceSpans", "resource_spans"}
 _MARKS = frozenset({*_OUTPUTS, *_INPUTS, *_KINDS, "mlflow.traceRequestId"})
 _LOOKED_AT = 50  # spans of other libraries may come first
 

@@ -40,6 +40,7 @@ INDEX = "ec_agent.rollout.index"
 ROUND = "ec_agent.rollout.round"
 ATTEMPT = "ec_agent.rollout.attempt"
 PARTIAL = "ec_agent.call.partial"
+CALL = "ec_agent.call"  # the name of an event
 
 # Only parameters that are numbers. Others may hold anything, even API keys in headers.
 _REQUEST: Mapping[str, tuple[str, ...]] = {

@@ -14,6 +14,7 @@ from ec_agent.capture.open_calls import OpenCall
 from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
 from ec_agent.rollouts.record import Record
 from ec_agent.tracing import attributes as names
+from ec_agent.tracing.call_events import add_calls
 from ec_agent.tracing.calls import CallSpans
 from ec_agent.tracing.spans import Settings, end, entered, failed, harmless, tell
 from ec_agent.tracing.tools import tools_traced
@@ -122,6 +123,8 @@ class SpanObserver(Observer):
                 "ec_agent.rollout.end": record["end"]["kind"],
             },
         )
+        if self._settings.entropies:
+            add_calls(held.span, record["calls"])
         if failure is not None:
             failed(held.span, failure)
 

@@ -25,12 +25,14 @@ class Settings:
         content: whether texts of messages and tools go into the spans.
         calls: whether LLM calls have spans.
         tools: whether tools have spans.
+        entropies: whether the spans of rollouts carry the entropies of their calls, as events.
     """
 
     tracer: Tracer
     content: bool
     calls: bool
     tools: bool
+    entropies: bool = False
 
     def begin(self, name: str, attributes: Mapping[str, Any], **more: Any) -> Span:
         """Begin a span. If that fails, return a span that is not recorded, so that callers need no second path."""

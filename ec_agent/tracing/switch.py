@@ -23,6 +23,7 @@ def instrument(
     content: bool | None = None,
     calls: bool = True,
     tools: bool = True,
+    entropies: bool = False,
 ) -> None:
     """Make OpenTelemetry spans for every question that ``best_of_n`` runs from now on.
 
@@ -36,6 +37,9 @@ def instrument(
         calls: whether LLM calls have spans. Give ``False`` where another instrumentation, such as one of ``openai``,
             makes spans for them.
         tools: whether tools have spans.
+        entropies: whether each rollout's span has an event ``ec_agent.call`` for each of its LLM calls, with one number
+            a token (8 bytes). ``ec-agent score`` reads them from a collector's export. The OpenTelemetry SDK keeps 128
+            events a span; set ``OTEL_SPAN_EVENT_COUNT_LIMIT`` for rollouts with more calls.
 
     Raises:
         ConfigError: an argument has a value that is not allowed, or ``opentelemetry-api`` is not installed.
@@ -45,6 +49,7 @@ def instrument(
     or_none("content", content, one_of, (True, False), "True or False")
     one_of("calls", calls, (True, False), "True or False")
     one_of("tools", tools, (True, False), "True or False")
+    one_of("entropies", entropies, (True, False), "True or False")
     if tracer_provider is not None and (
         isinstance(tracer_provider, type) or not callable(getattr(tracer_provider, "get_tracer", None))
     ):
@@ -59,7 +64,7 @@ def instrument(
     install_patch()
     warn_again()
     tracer = get_tracer("ec_agent", __version__, tracer_provider)
-    settings = Settings(tracer, _content_asked() if content is None else content, calls, tools)
+    settings = Settings(tracer, _content_asked() if content is None else content, calls, tools, entropies)
     observe_everywhere("tracing", partial(SpanObserver, settings))
 
 

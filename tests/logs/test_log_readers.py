@@ -273,7 +273,7 @@ def test_a_format_can_be_forced(tmp_path):
     file.write_text(json.dumps({**reference(0, [2.0, 0.1]), "entropies": [1.0, 1.0, 1.0]}))
     assert len(read(file)[0].trajectory) == 2
     assert len(read(file, format="responses")[0].trajectory) == 3
-    with pytest.raises(LogprobsError, match="unknown format 'x'; the formats are traces, inspect"):
+    with pytest.raises(LogprobsError, match="unknown format 'x'; the formats are traces, otel, inspect"):
         told(file, format="x")
 
 
