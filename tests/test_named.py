@@ -44,6 +44,11 @@ WRITTEN = {
     "tasks.jsonl",
     "build/screenshots",
     "entropy_results.jsonl",
+    "test.jsonl",  # LiveCodeBench's
+    "requirements.txt",  # SynLogic's
+    "requirements-eval.txt",  # BigCodeBench's
+    "task2verifier.py",
+    "page.html",
 }
 # The first parts of names of events, feedback and span attributes, which no module has.
 TOLD = {"call", "centroid", "config", "coverage", "n", "rollout", "score", "select", "selected", "selection"}

@@ -148,6 +148,7 @@ async def _run(
             request_logprobs=settings.request_logprobs,
             limits=settings.limits,
             environment=its_world,
+            calls=getattr(task, "calls", None),
         )
         result = await node.arun(task.input, on_event=None if on_event is None else partial(on_event, key))
     except AllRolloutsFailedError as failed:

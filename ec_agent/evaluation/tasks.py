@@ -34,8 +34,9 @@ class Task(Protocol):
         input: the agent's input: ``{"messages": [...]}`` as a rule.
         tools: tools of its own, for an agent that is made for each task; empty for an agent that has its tools.
 
-    It may have an attribute ``expected`` besides, the right answer: the report shows it; and ``model_calls``, how many
-    model calls a rollout has, if that is known before.
+    It may have an attribute ``expected`` besides, the right answer: the report shows it; ``model_calls``, how many
+    model calls a rollout has, if that is known before; and ``calls``, which LLM calls are the agent's, as in
+    ``best_of_n``: those of a simulated user are not.
     """
 
     @property

@@ -23,6 +23,10 @@ SOURCES = {
     "textworld": "textworld",
     "aime2025": "aime2025",
     "minerva": "minerva",
+    "bigcodebench": "bigcodebench",
+    "livecodebench": "livecodebench",
+    "synlogic": "synlogic",
+    "tau2": "tau2",
 }
 """Name of a source -> the module below this package whose ``load`` makes its tasks; imported when it is asked for."""
 

@@ -1,0 +1,135 @@
+"""tau2-bench: known solutions are accepted and others not; the simulated user's calls are none of the agent's."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import START, MessagesState, StateGraph
+from published import needs
+
+from ec_agent.environments.worlds import in_environment
+from ec_agent.errors import ConfigError
+from ec_agent.evaluation import RunSettings, evaluate, load_results
+from ec_agent.evaluation.adapters import load
+from ec_agent.evaluation.adapters.simulated_user import with_user
+from ec_agent.evaluation.adapters.tau2 import DOMAINS
+from ec_agent.evaluation.tasks import Outcome, Task
+from ec_agent.testing import Reply, ScriptedChatModel
+from graphs import eval_agents
+
+needs("tau2", "loguru", "deepdiff", "addict")
+
+FEW = 4
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return {domain: load(f"tau2:{domain}", FEW) for domain in DOMAINS}
+
+
+def played(task, steps, said="", ends=True):
+    """The verdict after these calls, with the agent's words, and the user's last."""
+    with task.environment() as desk, in_environment(desk):
+        tools = {"assistant": task.tools, "user": task.user_tools}
+        for who, name, arguments in steps:
+            {tool.name: tool for tool in tools[who]}[name].invoke(arguments)
+        desk.hear("assistant", f"Done: {said}")
+        desk.hear("user", "Thanks. ###STOP###" if ends else "And now?")
+        return task.verdict(Outcome(AIMessage(said), None, desk))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_gold_is_accepted_and_what_lacks_a_step_is_not(tasks, domain):
+    lacking = []
+    for task in tasks[domain]:
+        assert isinstance(task, Task)
+        assert played(task, task.gold_steps, task.gold_said) == 1.0
+        assert played(task, task.gold_steps, task.gold_said, ends=False) == 0.0
+        if task.gold_steps or task.gold_said:
+            lacking.append(played(task, task.gold_steps[:-1], "") if task.gold_steps else played(task, []))
+    assert 0.0 in lacking
+
+
+def test_every_rollout_has_a_world_of_its_own(tasks):
+    task = next(task for task in tasks["retail"] if task.gold_steps)
+    assert played(task, task.gold_steps, task.gold_said) == 1.0
+    assert played(task, task.gold_steps, task.gold_said) == 1.0
+
+
+def test_what_is_asked(tasks):
+    task = tasks["airline"][0]
+    assert [role for role, _ in task.input["messages"]] == ["system", "ai"]
+    assert "<policy>" in task.input["messages"][0][1]
+    assert {tool.name for tool in task.tools} >= {"book_reservation", "get_user_details"}
+    assert task.user_tools == ()
+    assert {tool.name for tool in tasks["telecom"][0].user_tools} >= {"check_network_status"}
+    assert "###STOP###" in task.scenario
+
+
+def scripted_user():
+    return ScriptedChatModel(
+        [[Reply("I want to cancel.", entropies=[0.5] * 3), Reply("Bye. ###STOP###", entropies=[0.5])]]
+    )
+
+
+def agent_of(words):
+    model = ScriptedChatModel([[Reply(words, entropies=[0.1, 0.2])]])
+
+    def answer(state):
+        return {"messages": [model.invoke(state["messages"])]}
+
+    return StateGraph(MessagesState).add_node("answer", answer).add_edge(START, "answer").compile()
+
+
+def test_the_users_calls_are_none_of_the_agents(tasks, tmp_path):
+    task = tasks["airline"][0]
+    agent = with_user(agent_of("I cannot."), task, scripted_user())
+    evaluate([task], agent, tmp_path / "a.db", RunSettings(n=1, greedy=False))
+    (result,) = load_results(tmp_path / "a.db")
+    (candidate,) = result.candidates
+    assert [len(call.entropies) for call in candidate.trajectory.calls] == [
+        2
+    ]  # the agent's, and none of the user's two
+
+
+async def test_the_user_asks_again_until_it_ends(tasks):
+    task = tasks["airline"][0]
+    for invoke in ("invoke", "ainvoke"):
+        agent = with_user(agent_of("I cannot."), task, scripted_user())
+        with task.environment() as desk, in_environment(desk):
+            found = getattr(agent, invoke)(task.input)
+            output = await found if invoke == "ainvoke" else found
+        assert [message.type for message in output["messages"]] == ["system", "ai", "human", "ai", "human"]
+        assert desk.ended
+        assert [message.content for message in desk.said][1:] == ["I want to cancel.", "I cannot.", "Bye. ###STOP###"]
+
+
+def test_a_user_with_tools_uses_them(tasks):
+    task = tasks["telecom"][0]
+    script = [
+        Reply(tool_calls=[("check_network_status", {})], entropies=[0.1]),
+        Reply("No network. ###STOP###", entropies=[0.1]),
+    ]
+    agent = with_user(agent_of("Hm."), task, ScriptedChatModel([script]))
+    with task.environment() as desk, in_environment(desk):
+        agent.invoke(task.input)
+    kinds = [(message.role, message.content is not None) for message in desk.said]
+    assert kinds == [("assistant", True), ("user", False), ("tool", True), ("user", True)]
+
+
+def test_the_agent_of_the_clone_talks_with_the_user(tasks):
+    nodes = eval_agents.make_agent(tasks["airline"][0], scripted_user()).get_graph().nodes
+    assert {"agent", "simulated_user"} <= set(nodes)
+
+
+def test_wrong_arguments():
+    with pytest.raises(ConfigError, match="tau2 has no domain 'banking' here; write tau2:airline, tau2:retail"):
+        load("tau2:banking")
+    with pytest.raises(ConfigError, match="user has wrong fields"):
+        load("tau2:airline", user={"colour": "red"})
+    with pytest.raises(ConfigError, match="user is 'm'"):
+        load("tau2:airline", user="m")
+    task = load("tau2:airline", 1)[0]
+    with pytest.raises(ConfigError, match="a compiled graph"):
+        with_user(RunnableLambda(lambda state: state), task, scripted_user())
