@@ -16,6 +16,7 @@ from ec_agent.cli.app_eval import evaluate
 from ec_agent.cli.app_fetch import fetch
 from ec_agent.cli.app_report import report
 from ec_agent.cli.app_score import score
+from ec_agent.cli.app_suite import suite
 from ec_agent.cli.app_traces import traces
 from ec_agent.cli.app_watch import watch
 
@@ -26,5 +27,5 @@ def app() -> None:
     """Run a LangGraph agent N times and go on with the rollout its own token entropies trust most."""
 
 
-for _command in (traces, commits, demo, score, doctor, evaluate, watch, calibrate, report, fetch):
+for _command in (traces, commits, demo, score, doctor, evaluate, suite, watch, calibrate, report, fetch):
     app.add_command(_command)

@@ -7,8 +7,8 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -54,6 +54,7 @@ class Command:
         model: what the agent is made with, if it is.
         out: the file; ``None`` is ``default_path``.
         limit: take the first so many tasks.
+        options: of the task source.
         fresh: delete what the file holds.
         retry_failed: run failed rollouts again.
         same_agent: go on with an agent that has changed.
@@ -68,6 +69,7 @@ class Command:
     model: ModelSettings | None = None
     out: Path | str | None = None
     limit: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     fresh: bool = False
     retry_failed: bool = False
     same_agent: bool = False
@@ -126,7 +128,7 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     """
     console = plain_console(highlight=False)
     warnings.simplefilter("once", EcAgentWarning)
-    tasks = load_tasks(command.tasks, command.limit)
+    tasks = load_tasks(command.tasks, command.limit, command.options)
     path = command.out or default_path(command.tasks, command.agent, settings.shard)
     _check_fresh(command, settings, path)
     own = tasks_of(settings.shard, tasks)

@@ -17,21 +17,24 @@ from ec_agent.evaluation.tasks import Task
 from ec_agent.support.module_names import load_object, made
 
 
-def load_tasks(source: str, limit: int | None = None) -> list[Task]:
+def load_tasks(source: str, limit: int | None = None, options: Mapping[str, Any] | None = None) -> list[Task]:
     """The tasks that the command line names.
 
     Args:
         source: a ``.jsonl`` file; ``module:name`` of tasks, or of a function without arguments that gives them; or an
             adapter with what it is to load, ``bfcl:simple_python``.
         limit: take the first so many.
+        options: of an adapter, such as ``seed``; nothing else has any.
 
     Raises:
-        ConfigError: there is no such thing, it holds no task, or a task is written wrongly.
+        ConfigError: there is no such thing or option, it holds no task, or a task is written wrongly.
         EvaluationError: the code that makes them fails.
     """
     head = source.partition(":")[0]
     if head in SOURCES:
-        return checked_tasks(load(source, limit=limit))
+        return checked_tasks(load(source, limit=limit, **(options or {})))
+    if options:
+        raise ConfigError(f"{source!r} is no task source, and has no options; leave them out")
     if source.endswith(".jsonl") or os.path.isfile(source):
         tasks = read_jsonl(
             source, lambda place: load_object(place, "a function of (outcome, expected)", EvaluationError)

@@ -30,6 +30,7 @@ print('LOADED', loaded, 'EXIT', code)
         ["demo", "--help"],
         ["score", "--help"],
         ["watch", "--help"],
+        ["suite", "--help"],
         ["fetch", "--help"],
         ["traces", "prune", "--help"],
         ["commits", "settle", "--help"],

@@ -155,6 +155,20 @@ def evaluate(run, folder, server, patch):
     yield run("eval", "bad.jsonl", "--agent", "their_agent:agent")
 
 
+def suite(run, folder, server, patch):
+    list(evaluate(run, folder, server, patch))  # its tasks and its agent
+    model = f'[[models]]\nname = {json.dumps(BAD)}\nbase_url = "http://127.0.0.1:{server.server_port}/v1"\n'
+    family = f'[[families]]\ntasks = "tasks.jsonl"\nname = {json.dumps(BAD)}\nrun = {{ n = 1, greedy = false }}\n'
+    (folder / "suite.toml").write_text(f'folder = "suite"\nagent = "suite_agents:make"\n{model}{family}')
+    (folder / "suite_agents.py").write_text("from their_agent import agent\ndef make(model):\n    return agent\n")
+    yield run("suite", "suite.toml", "--dry-run")
+    yield run("suite", "suite.toml")
+    yield run("suite", "suite.toml", "--page-only")
+    (folder / "bad.toml").write_text(f"[run]\n{json.dumps(BAD)} = 1\n{model}{family}")
+    yield run("suite", "bad.toml")
+    yield run("suite", BAD)
+
+
 def watch(run, folder, server, patch):
     event = {"type": "ec_agent.rollout.failed", "index": 0, "label": BAD, "error": BAD, "tool": BAD, "node": BAD}
     (folder / "events.jsonl").write_text(f"{json.dumps(event)}\n{BAD} not an event\n")
@@ -250,6 +264,7 @@ FED = {
     "score": score,
     "doctor": doctor,
     "eval": evaluate,
+    "suite": suite,
     "watch": watch,
     "calibrate": calibrate,
     "report": report,

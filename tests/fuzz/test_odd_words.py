@@ -31,6 +31,16 @@ def agents(folder):
     return "my_agents:agent"
 
 
+def suites(folder):
+    agent = agents(folder)
+    (folder / "suite.toml").write_text(
+        f'agent = "{agent}"\n[[models]]\nname = "m"\nbase_url = "http://127.0.0.1:9/v1"\n'
+        f'[[families]]\ntasks = "{tasks(folder)}"\n',
+        encoding="utf-8",
+    )
+    return folder / "suite.toml"
+
+
 VALID = {
     "calibrate": lambda folder: [traces(folder), "--out", folder / "out.json", "--partial"],
     "commits ls": lambda folder: [traces(folder)],
@@ -42,6 +52,7 @@ VALID = {
     "fetch model": None,
     "report": lambda folder: [traces(folder), "--resamples", "100", "--selectors", "lowest_centroid"],
     "score": lambda folder: [lines(folder)],
+    "suite": lambda folder: [suites(folder), "--dry-run"],
     "traces export": lambda folder: [traces(folder), "--parquet", folder / "tables"],
     "traces ls": lambda folder: [traces(folder)],
     "traces merge": lambda folder: [traces(folder), "--into", folder / "merged.db"],
