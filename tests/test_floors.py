@@ -16,7 +16,7 @@ FLOORS = [  # from the ground up; rooms of one floor do not import one another
     ["numbers"],
     ["insides"],
     ["capture", "environments", "local", "selectors"],
-    ["commits", "evaluator", "judges", "prompted", "stopping", "testing"],
+    ["bulk", "commits", "evaluator", "judges", "prompted", "stopping", "testing"],
     ["doctor", "probability"],
     ["rollouts"],
     ["tracing", "visual"],

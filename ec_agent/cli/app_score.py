@@ -73,11 +73,26 @@ from ec_agent.logs.registry import READERS
     type=click.IntRange(1, 1 << 20),
     help="Size of a record, unpacked.  [default: 256; of a zip at most 200 times its packed size]",
 )
-@click.option("--sweep", is_flag=True, help="Score a file of entropies (.npz, .npy) under 27 settings at once.")
 @click.option(
-    "--out", type=FilePath(path_type=Path), help="With --sweep: the file for the centroids.  [default: FILE.sweep.npy]"
+    "--sweep",
+    is_flag=True,
+    help="Score entropies under 27 settings at once: a file .npz or .npy, or Parquet files with a list a rollout.",
+)
+@click.option(
+    "--out",
+    type=FilePath(path_type=Path),
+    help="With --sweep: the file for the centroids, for Parquet the folder.  [default: FILE.sweep.npy, DIR.sweep]",
 )
 @click.option("--fresh", is_flag=True, help="With --sweep: start again, and overwrite the results.")
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), help="With --sweep of Parquet files: number of processes.  [default: 1]"
+)
+@click.option("--column", help="With --sweep of Parquet files: the column of lists.  [default: entropy]")
+@click.option(
+    "--top-logprobs",
+    is_flag=True,
+    help="With --sweep of Parquet files: a row's list has a list of logprobs for each token, of its candidates.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rollout; with --sweep, per setting.")
 def score(
     files: tuple[Path, ...],
@@ -107,20 +122,17 @@ def score(
     Files may be of any size; one record is in memory at a time, and takes ten to twenty times its size. Records that
     cannot be read, or that exceed --max-depth or --max-record, are left out; standard error names them.
 
-    With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote. The centroids
-    for every setting are written to --out. After a stop or a kill, the same command continues.
+    With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote; or Parquet files, folders and
+    patterns of them, with a row for each rollout, as `ec-agent traces export` writes them into the folder timelines.
+    The centroids for every setting are written to --out. After a stop or a kill, the same command continues.
     """
     most = None if max_record is None else max_record << 20
-    sweep, out, fresh = (options.pop(name) for name in ("sweep", "out", "fresh"))
-    if sweep:
-        from ec_agent.cli.sweep import run_sweep
-
-        if len(files) != 1:
-            raise click.UsageError("--sweep takes one file")
-        run_sweep(files[0], out, fresh=fresh, as_json=options["as_json"], max_rollout=most)
+    sweeping = {name: options.pop(name) for name in ("out", "fresh", "workers", "column", "top_logprobs")}
+    if options.pop("sweep"):
+        _sweep(files, most, as_json=options["as_json"], **sweeping)
         return
-    if out or fresh:
-        raise click.UsageError("--out and --fresh go with --sweep")
+    if any(sweeping.values()):
+        raise click.UsageError("--out, --fresh, --workers, --column and --top-logprobs go with --sweep")
     from ec_agent.cli.score import run_score
     from ec_agent.errors import ConfigError
     from ec_agent.evaluator import CentroidEvaluator
@@ -147,3 +159,20 @@ def _groups(task: str | None, rollout: str | None, one_task: bool, one_rollout: 
         None if rollout is None or each else from_option("--rollout-from", rollout),
         each,
     )
+
+
+def _sweep(
+    files: tuple[Path, ...], most: int | None, *, out: Path | None, fresh: bool, as_json: bool, **lists: Any
+) -> None:
+    from ec_agent.cli.sweep_parquet import is_parquet, run_parquet_sweep
+
+    if any(map(is_parquet, files)):
+        run_parquet_sweep(files, out, fresh=fresh, as_json=as_json, **{**lists, "most": most})
+        return
+    from ec_agent.cli.sweep import run_sweep
+
+    if len(files) != 1:
+        raise click.UsageError("--sweep takes one file, or Parquet files and folders of them")
+    if any(lists.values()):
+        raise click.UsageError("--workers, --column and --top-logprobs are for Parquet files")
+    run_sweep(files[0], out, fresh=fresh, as_json=as_json, max_rollout=most)

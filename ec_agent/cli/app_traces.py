@@ -52,11 +52,31 @@ def traces_show(file: Path | str, what: str, config: str | None, text: bool, as_
 @click.argument("file", type=PLACE)
 @click.option("--parquet", "folder", required=True, type=FilePath(path_type=Path, file_okay=False), metavar="DIR")
 @click.option("--config", help=_PHASES)
-def traces_export(file: Path | str, folder: Path, config: str | None) -> None:
-    """Write FILE as Parquet tables into DIR: selections, rollouts, calls, tokens."""
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    type=click.Choice(["selections", "rollouts", "calls", "tokens", "timelines"]),
+    help="Write this table; may be repeated.  [default: all]",
+)
+@click.option(
+    "--signal",
+    "signals",
+    multiple=True,
+    type=click.Choice(["entropy", "logprob", "surprisal", "confidence", "self_certainty"]),
+    help="A signal of which timelines has lists; may be repeated.  [default: entropy]",
+)
+def traces_export(
+    file: Path | str, folder: Path, config: str | None, tables: tuple[str, ...], signals: tuple[str, ...]
+) -> None:
+    """Write FILE as Parquet tables into DIR: selections, rollouts, calls, tokens, timelines.
+
+    timelines is a folder of files, with one row for each rollout, and in it its entropies as a list: what
+    `ec-agent score --sweep` reads.
+    """
     from ec_agent.cli.traces import run_export
 
-    run_export(file, folder, config=config)
+    run_export(file, folder, config=config, tables=tables, signals=signals)
 
 
 @traces.command("merge")

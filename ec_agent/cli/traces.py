@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ec_agent.errors import ConfigError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console, safe
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.numbers.signals import ENTROPY
 from ec_agent.support.number_formats import percent
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.base import TraceStoreProtocol
@@ -84,8 +85,17 @@ def _settings_of(store: TraceStoreProtocol, rollout: StoredRollout) -> HEPConfig
     return HEPConfig() if rollout.selection is None else store.selection(rollout.selection).receipt.config
 
 
-def run_export(file: Path | str, folder: Path, *, config: str | None) -> None:
+def run_export(
+    file: Path | str, folder: Path, *, config: str | None, tables: Sequence[str], signals: Sequence[str]
+) -> None:
     """Write Parquet tables.
+
+    Args:
+        file: the store.
+        folder: where to.
+        config: settings of the phases. ``None`` means the usual ones.
+        tables: names of the tables. None given means all.
+        signals: names of the signals in lists. None given means the entropy.
 
     Raises:
         ConfigError: ``config`` cannot be read, or pyarrow is missing.
@@ -93,14 +103,15 @@ def run_export(file: Path | str, folder: Path, *, config: str | None) -> None:
     """
     own = _config(config)
     try:
-        from ec_agent.traces.parquet import export_parquet
+        from ec_agent.traces.parquet import NAMES, TIMELINES, export_parquet
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "pyarrow":
             raise
         raise ConfigError("the export needs pyarrow; install it: pip install 'ec-agent[parquet]'") from error
     with open_store(file) as store:
-        for name, rows in export_parquet(store, folder, own).items():
-            print(f"{folder / name}.parquet  {rows} rows")
+        counts = export_parquet(store, folder, own, tables=tables or NAMES, signals=signals or (ENTROPY,))
+        for name, rows in counts.items():
+            print(f"{folder / name}{'/' if name == TIMELINES else '.parquet'}  {rows} rows")
 
 
 def _config(text: str | None) -> HEPConfig:

@@ -13,4 +13,6 @@ recorded_selections  turns selections into what a store keeps
 run_differences      how two runs differ, in words
 pruning              which recorded rollouts may be deleted
 parquet              exports a store as tables for pandas, polars and others
+parquet_table        one file of such a table
+timelines_parquet    the table whose rows have whole timelines, a folder of files
 """

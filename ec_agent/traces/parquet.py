@@ -6,29 +6,28 @@ Rows are written in groups, so that only one rollout and one group per table are
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ec_agent.errors import TraceError
+from ec_agent.errors import ConfigError, TraceError
 from ec_agent.numbers.call_fields import PLAIN_FIELDS, plain_of
 from ec_agent.numbers.phases import HEPConfig
-from ec_agent.numbers.signals import SIGNALS
+from ec_agent.numbers.signals import ENTROPY, SIGNALS, known_signals
 from ec_agent.numbers.trajectory import Call
 from ec_agent.rollouts.selection import Selection
-from ec_agent.support.from_plain import plain_fields, text_of
-from ec_agent.support.private_files import make_private
+from ec_agent.support.checks import one_of
+from ec_agent.support.from_plain import plain_fields
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.actions import action_to_json
 from ec_agent.traces.base import TraceStoreProtocol
-from ec_agent.traces.stored import USAGE, VERSION, StoredRollout
+from ec_agent.traces.parquet_table import ParquetTable
+from ec_agent.traces.stored import USAGE, StoredRollout, StoredSelection
+from ec_agent.traces.timelines_parquet import TimelineFiles
 
 GROUP = 1 << 16  # rows
 _TIME = pa.timestamp("us", tz="UTC")
@@ -82,106 +81,106 @@ TABLES: Mapping[str, Mapping[str, pa.DataType]] = {
         **dict.fromkeys(SIGNALS, pa.float32()),
     },
 }
+TIMELINES = "timelines"
+NAMES = (*TABLES, TIMELINES)
+"""The names of all tables."""
 
 
-def export_parquet(store: TraceStoreProtocol, folder: Path, config: HEPConfig | None = None) -> dict[str, int]:
-    """Write the tables ``selections``, ``rollouts``, ``calls`` and ``tokens`` as ``.parquet`` files into a folder.
+def export_parquet(
+    store: TraceStoreProtocol,
+    folder: Path,
+    config: HEPConfig | None = None,
+    *,
+    tables: Sequence[str] = NAMES,
+    signals: Sequence[str] = (ENTROPY,),
+) -> dict[str, int]:
+    """Write the tables of ``NAMES`` into a folder.
+
+    ``selections``, ``rollouts``, ``calls`` and ``tokens`` are a file each, such as ``tokens.parquet``. ``timelines``,
+    which has one row for each rollout and in it its signals as lists, is a folder of files, ``part-00000.parquet`` and
+    so on.
 
     Args:
         store: the store to export.
-        folder: the folder. It is made if it is missing, and must not have these files. Only their owner can read them.
+        folder: the folder. It is made if it is missing, and must not have these tables. Only their owner can read them.
         config: settings of the phases, for the columns ``centroid`` and ``phases``. ``None`` means ``HEPConfig()``.
             These columns are for inspection: they ignore whether the coverage is high enough for a score.
+        tables: names of the tables to write.
+        signals: names of the signals of which ``timelines`` has lists.
 
     Returns:
         The number of rows of each table, by name.
 
     Raises:
-        TraceError: the folder cannot be written, or has one of these files.
+        TraceError: the folder cannot be written, or has one of these tables.
+        ConfigError: a name is that of no table, or of no signal.
     """
-    there = [name for name in TABLES if (folder / f"{name}.parquet").exists()]
+    for name in tables:
+        one_of("tables", name, NAMES)
+    there = [place.name for name in tables if (place := _place(folder, name)).exists()]
     if there:
-        raise TraceError(f"{folder} has {there[0]}.parquet already; give another folder, or delete it")
+        raise TraceError(f"{folder} has {there[0]} already; give another folder, or delete it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            tables = {name: stack.enter_context(_Table(folder, name)) for name in TABLES}
-            winners = {}
-            for kept in store.selections():
-                receipt = kept.receipt
-                winners[kept.id] = receipt.winner
-                plain = strict_json(receipt.to_dict())
-                columns = (getattr(receipt, each.name) for each in _OF_RECEIPT)
-                tables["selections"].add((kept.id, kept.name, _micro(kept.recorded), *columns, plain))
-            for rollout in store.rollouts():
-                tables["rollouts"].add(_rollout(rollout, winners, config))
-                begins = 0
-                for place, call in enumerate(rollout.trajectory.calls):
-                    tables["calls"].add(_call(rollout, place, begins, call))
-                    tables["tokens"].add_columns(_tokens(rollout, place, begins, call))
-                    begins += call.tokens or 0
+            plain = {name: stack.enter_context(_table(folder, name)) for name in TABLES if name in tables}
+            timelines = None
+            if TIMELINES in tables:
+                timelines = stack.enter_context(TimelineFiles(_place(folder, TIMELINES), known_signals(signals)))
+            _write(store, plain, timelines, config)
     except OSError as error:
         raise TraceError(f"{folder} cannot be written ({error}); give another folder") from error
     except (pa.ArrowException, OverflowError, ValueError) as error:  # a number that is too large, for example
+        if isinstance(error, ConfigError):
+            raise
         raise TraceError(
             f"{store.name} holds a value that Parquet cannot hold ({error}); restore the store from a copy"
         ) from error
-    return {name: table.count for name, table in tables.items()}
+
+    counts = {name: table.count for name, table in plain.items()}
+    return counts if timelines is None else {**counts, TIMELINES: timelines.count}
 
 
-class _Table:
-    """One Parquet file. Rows are collected until they fill a group. The file is called ``*.part`` until it is complete.
+def _table(folder: Path, name: str) -> ParquetTable:
+    fields = [pa.field(column, kind) for column, kind in TABLES[name].items()]
+    return ParquetTable(_place(folder, name), fields, GROUP)
 
-    If the export fails, the ``*.part`` file is deleted.
-    """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        fields = [pa.field(column, kind) for column, kind in TABLES[name].items()]
-        self._schema = pa.schema(fields, metadata={"ec_agent.traces": str(VERSION)})
-        self._path = folder / f"{name}.parquet"
-        self._part = folder / f"{name}.parquet.part"
-        make_private(self._part)
-        self._writer = pq.ParquetWriter(self._part, self._schema, compression="zstd")
-        self._rows: list[tuple[Any, ...]] = []
-        self._batches: list[pa.RecordBatch] = []
-        self._waiting = self.count = 0
+def _place(folder: Path, table: str) -> Path:
+    return folder / (table if table == TIMELINES else f"{table}.parquet")
 
-    def __enter__(self) -> _Table:
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._flush()
-            self._writer.close()
-            if kind is None:
-                os.replace(self._part, self._path)
-        finally:
-            with suppress(OSError):  # an incomplete file must not take space on a disk that may be full
-                self._part.unlink(missing_ok=True)
+def _write(
+    store: TraceStoreProtocol,
+    plain: Mapping[str, ParquetTable],
+    timelines: TimelineFiles | None,
+    config: HEPConfig | None,
+) -> None:
+    winners = {}
+    for kept in store.selections():
+        winners[kept.id] = kept.receipt.winner
+        if table := plain.get("selections"):
+            table.add(_selection(kept))
+    for rollout in store.rollouts():
+        if table := plain.get("rollouts"):
+            table.add(_rollout(rollout, winners, config))
+        if timelines is not None:
+            timelines.add(rollout)
+        begins = 0
+        for place, call in enumerate(rollout.trajectory.calls):
+            if table := plain.get("calls"):
+                table.add(_call(rollout, place, begins, call))
+            if table := plain.get("tokens"):
+                table.add_columns(_tokens(rollout, place, begins, call))
+            begins += call.tokens or 0
+    for table in plain.values():  # before the first file gets its name, so that a full disk leaves none
+        table.flush()
 
-    def add(self, row: tuple[Any, ...]) -> None:
-        self._rows.append(row)
-        self._grown(1)
 
-    def add_columns(self, columns: list[pa.Array]) -> None:
-        self._batches.append(pa.record_batch(columns, schema=self._schema))
-        self._grown(len(columns[0]))
-
-    def _grown(self, rows: int) -> None:
-        self.count += rows
-        self._waiting += rows
-        if self._waiting >= GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            columns = zip(self._schema, zip(*self._rows, strict=True), strict=True)
-            fitting = [pa.array(map(text_of, v) if f.type == _TEXT else v, f.type) for f, v in columns]
-            self._batches.append(pa.record_batch(fitting, schema=self._schema))
-        if self._batches:
-            self._writer.write_table(pa.Table.from_batches(self._batches), row_group_size=GROUP)
-        self._rows, self._batches, self._waiting = [], [], 0
+def _selection(kept: StoredSelection) -> tuple[Any, ...]:
+    receipt = kept.receipt
+    columns = (getattr(receipt, each.name) for each in _OF_RECEIPT)
+    return kept.id, kept.name, _micro(kept.recorded), *columns, strict_json(receipt.to_dict())
 
 
 def _rollout(rollout: StoredRollout, winners: Mapping[int, int], config: HEPConfig | None) -> tuple[Any, ...]:

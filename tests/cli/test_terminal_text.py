@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import click
 import numpy as np
+import pyarrow.parquet
 import pytest
 from rich.live import Live
 from rich.table import Table
@@ -133,6 +134,10 @@ def score(run, folder, server, patch):
     yield run("score", folder / NAME)
     np.savez(folder / f"{NAME}.npz", entropies=np.zeros(4, np.float16), lengths=[4])
     yield run("score", "--sweep", folder / f"{NAME}.npz")
+    for columns in ({BAD: [[1.0]]}, {"entropy": [[1.0], None]}):
+        pyarrow.parquet.write_table(pyarrow.table(columns), folder / f"{NAME}.parquet")
+        yield run("score", "--sweep", folder / f"{NAME}.parquet", "--out", folder / NAME)
+    yield run("score", "--sweep", folder / f"{NAME}.parquet", "--column", BAD)
 
 
 def doctor(run, folder, server, patch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow
 from fuzz_cases import Case
 
 from ec_agent import Agreement, Call, CallInfo, Candidate, LowestCentroid, OnlineTrajectory, Trajectory, selectors
@@ -89,6 +90,7 @@ NUMBERS = {
     "ec_agent.score_many lengths": Case(
         lambda _: {"entropies": VALUES, "lengths": [2, 3]}, only=("lengths",), told={"lengths": "lengths|entropies"}
     ),
+    "ec_agent.bulk.score_lists": Case(lambda _: {"lists": pyarrow.array([VALUES, VALUES])}),
     "ec_agent.HEPConfig": Case(use=lambda config: trajectory().centroid(config)),
     "ec_agent.OnlineTrajectory": Case(use=lambda online: (online.append(VALUES), online.centroid())),
     "ec_agent.OnlineTrajectory.append": Case(lambda _: {"entropies": VALUES}, on=lambda _: OnlineTrajectory()),

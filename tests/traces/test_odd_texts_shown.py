@@ -17,7 +17,7 @@ from ec_agent import ConfigError, LowestCentroid, TraceError, TraceStore, best_o
 from ec_agent.cli import files
 from ec_agent.cli.app import app
 from ec_agent.testing import Reply, ScriptedChatModel
-from ec_agent.traces.parquet import TABLES, export_parquet
+from ec_agent.traces.parquet import NAMES, export_parquet
 
 HALF = "x\ud83dy"
 WRITTEN = "x\\ud83dy"
@@ -106,7 +106,7 @@ def test_tables_on_a_full_disk_leave_nothing_half(recorded, tmp_path, monkeypatc
             export_parquet(store, folder)
         assert list(folder.iterdir()) == []
     with TraceStore(recorded[0]) as store:
-        assert set(export_parquet(store, folder)) == set(TABLES)
+        assert set(export_parquet(store, folder)) == set(NAMES)
 
 
 def test_values_that_parquet_cannot_hold_raise(recorded, tmp_path, monkeypatch):
