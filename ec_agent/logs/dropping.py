@@ -58,12 +58,25 @@ def _responses_route(thing: Mapping[str, Any]) -> bool:
     return str(get(message, "response_metadata", "id")).startswith("resp_")
 
 
+def _litellm_stream(thing: Mapping[str, Any]) -> bool:
+    """Recognise a streamed answer in the logs of LiteLLM, which joins the chunks without their logprobs."""
+    return "litellm_call_id" in thing and thing.get("stream") is True
+
+
+def _smolagents_stream(step: Mapping[str, Any]) -> bool:
+    """Recognise a streamed step of smolagents: it has no raw answer."""
+    said = step.get("model_output_message")
+    return "step_number" in step and isinstance(said, Mapping) and not said.get("raw")
+
+
 DROPPING: tuple[Tool, ...] = (
     Tool("opentelemetry-instrumentation-openai (Traceloop)", _begins("gen_ai.", "traceloop.")),
     Tool("langfuse", _begins("langfuse.")),
     Tool("langfuse", _has("traceId", "modelParameters")),
     Tool("LangSmith's wrap_openai, of streamed answers,", _wrapped_stream),
     Tool("MLflow's autolog for openai, of streamed answers,", _mlflow),
+    Tool("LiteLLM's log, of streamed answers,", _litellm_stream),
+    Tool("smolagents, of streamed answers,", _smolagents_stream),
     Tool("AgentDojo", _has("suite_name", "user_task_id", "messages")),
     Tool("lm-eval's generate_until", _has("doc_id", "resps", "filtered_resps")),
     Tool("LangChain's Responses route", _responses_route),
