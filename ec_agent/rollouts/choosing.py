@@ -116,14 +116,12 @@ def choose(
         _raise_all_failed(candidates, errors)
     among = None if stop is None else stop.among
     ranking = _checked((yield from ranked(options.selector, candidates, among, within)), candidates, options)
-    notes = [*ranking.warnings, *notes_of([record["facts"] for record in records if record["error"] is None])]
+    none_ranked = None
     if not ranking.order:
-        notes.append(_note_none_ranked(candidates, records, ranking, options, may_raise=among is None))
+        none_ranked = _note_none_ranked(candidates, records, ranking, options, may_raise=among is None)
     _check_quorum(candidates, records, ranking, options.limits.quorum, among)
     same = identical_to({record["index"]: record["fingerprint"] for record in records})
-    notes += identical_note(records, same)
     undeclared = repeated(ran_in(every))
-    notes += [said_of(undeclared)] if undeclared else []
     return Selection(
         winner=taken(ranking, ended, among),
         order=tuple(ranking.order),
@@ -133,11 +131,32 @@ def choose(
         config=options.config,
         distinct=sum(c.error is None and same[place] is None for place, c in enumerate(candidates)),
         usage=total([record["usage"] for record in every]),
-        warnings=tuple(notes),
+        warnings=_notes(ranking, records, none_ranked, same, undeclared),
         undeclared_tools=tuple(undeclared),
         **_counts(every, n),
         stopped=None if stop is None else stop.reason,
     )
+
+
+def _notes(
+    ranking: Ranking,
+    records: Sequence[Record],
+    none_ranked: str | None,
+    same: Sequence[int | None],
+    undeclared: Sequence[str],
+) -> tuple[str, ...]:
+    """Return the receipt's warnings; warn of rollouts that repeat one another.
+
+    Args:
+        ranking: the selector's, with its own warnings.
+        records: those of all rollouts that were not cancelled.
+        none_ranked: the note for a ranking without an order.
+        same: which earlier rollout each of them repeats.
+        undeclared: the tools that nobody declared and that ran in several rollouts.
+    """
+    unheard = notes_of([record["facts"] for record in records if record["error"] is None])
+    said = (*([] if none_ranked is None else [none_ranked]), *identical_note(records, same))
+    return (*ranking.warnings, *unheard, *said, *([said_of(undeclared)] if undeclared else []))
 
 
 def _lines(

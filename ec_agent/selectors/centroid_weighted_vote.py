@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import ENTROPY
 from ec_agent.selectors.base import Candidate
-from ec_agent.selectors.validity import validity
-from ec_agent.selectors.voting import VoteSelector
+from ec_agent.selectors.voting import SignalWeightedVote
 from ec_agent.support.checks import checked, number
 
 
 @dataclass(frozen=True, slots=True)
-class CentroidWeightedVote(VoteSelector):
+class CentroidWeightedVote(SignalWeightedVote):
     """Prefer the answer with the most weight. The vote of a rollout has the weight ``(1 - centroid) ** power``.
 
     ``1 - centroid`` is the reward of the rollout (see ``ec_agent.reward``), in (0, 1]. A rollout without a centroid has
@@ -30,11 +28,13 @@ class CentroidWeightedVote(VoteSelector):
 
     label: ClassVar[str] = "centroid_weighted_vote"
     signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
+    unscored_reason: ClassVar[str] = "no_phases"
+    of_phases: ClassVar[bool] = True
 
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        VoteSelector.__post_init__(self)
+        SignalWeightedVote.__post_init__(self)
         # Above 100, the weights of rollouts with a high centroid underflow to 0.
         checked(self, "power", number, "a number from 0 to 100", least=0, most=100)
 
@@ -42,11 +42,3 @@ class CentroidWeightedVote(VoteSelector):
         """Return the reward raised to ``power``, or ``None`` if the rollout has no phase."""
         centroid = candidate.trajectory.centroid(candidate.config)
         return None if centroid is None else float((1.0 - centroid) ** self.power)
-
-    def reason(self, candidate: Candidate) -> str:
-        """Return why the candidate has no vote: ``"no_phases"``, or ``"no_vote"`` if it has no answer."""
-        return "no_phases" if self.weight(candidate) is None else "no_vote"
-
-    def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """Return what to know before trusting the order; see ``validity``."""
-        return validity(candidates, ENTROPY)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import present
-from ec_agent.selectors.validity import validity
-from ec_agent.selectors.voting import VoteSelector
+from ec_agent.selectors.voting import SignalWeightedVote
 from ec_agent.support.checks import checked, number
 
 
 @dataclass(frozen=True, slots=True)
-class ConfidenceGradient(VoteSelector):
+class ConfidenceGradient(SignalWeightedVote):
     """Prefer the answer with the highest ``votes ** power * mean(confidence + beta * gradient)`` over its rollouts.
 
     ``confidence`` is the mean confidence of a rollout's tokens (DeepConf's; see ``ec_agent.numbers.signals.SIGNALS``),
@@ -44,7 +42,7 @@ class ConfidenceGradient(VoteSelector):
     power: float = 0.5
 
     def __post_init__(self) -> None:
-        VoteSelector.__post_init__(self)
+        SignalWeightedVote.__post_init__(self)
         checked(self, "beta", number, "a number from -1000 to 1000", least=-1000, most=1000)
         checked(self, "part", number, "a share of the tokens, above 0 and at most 0.5", above=0, most=0.5)
         checked(self, "power", number, "a number from 0 to 1", least=0, most=1)
@@ -62,11 +60,3 @@ class ConfidenceGradient(VoteSelector):
         # Without 1e-9, 0.29 of 100 tokens would be 28: the product is 29 less a rounding error.
         ends = max(1, int(self.part * len(values) + 1e-9))
         return float(values.mean() + self.beta * (values[-ends:].mean() - values[:ends].mean()))
-
-    def reason(self, candidate: Candidate) -> str:
-        """Return why the candidate has no vote: ``"no_signal"``, or ``"no_vote"`` if it has no answer."""
-        return "no_signal" if self.weight(candidate) is None else "no_vote"
-
-    def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """Return what to know before trusting the order; see ``validity``."""
-        return validity(candidates, CONFIDENCE, phases=False)

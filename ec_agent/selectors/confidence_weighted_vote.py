@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import CONFIDENCE
 from ec_agent.selectors.base import Candidate
 from ec_agent.selectors.scoring import mean, present
-from ec_agent.selectors.validity import validity
-from ec_agent.selectors.voting import VoteSelector
+from ec_agent.selectors.voting import SignalWeightedVote
 
 
 @dataclass(frozen=True, slots=True)
-class ConfidenceWeightedVote(VoteSelector):
+class ConfidenceWeightedVote(SignalWeightedVote):
     """Prefer the answer with the most weight. The vote of a rollout weighs the mean confidence of its tokens, in nats.
 
     The confidence is DeepConf's (see ``ec_agent.numbers.signals.SIGNALS``). Of the ways to weigh and to filter votes
@@ -31,11 +29,3 @@ class ConfidenceWeightedVote(VoteSelector):
         """Return the mean confidence, in nats, or ``None`` if there is none above 0."""
         confidence = mean(present(candidate, CONFIDENCE))
         return confidence if confidence is not None and confidence > 0 else None
-
-    def reason(self, candidate: Candidate) -> str:
-        """Return why the candidate has no vote: ``"no_signal"``, or ``"no_vote"`` if it has no answer."""
-        return "no_signal" if self.weight(candidate) is None else "no_vote"
-
-    def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """Return what to know before trusting the order; see ``validity``."""
-        return validity(candidates, CONFIDENCE, phases=False)

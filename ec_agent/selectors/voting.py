@@ -12,7 +12,7 @@ from ec_agent.selectors.actions import final_answer
 from ec_agent.selectors.base import Candidate, Ranking, candidates_of
 from ec_agent.selectors.normalize import Normalize, answer_of, check_normalize
 from ec_agent.selectors.scoring import Named
-from ec_agent.selectors.validity import COVER
+from ec_agent.selectors.validity import COVER, validity
 from ec_agent.support.checks import number, or_none, refusal, whole
 
 
@@ -131,6 +131,24 @@ class VoteSelector(Named):
             warnings=(*self.warnings(candidates), *notes),
             tie_breaks=counted.tie_breaks,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SignalWeightedVote(VoteSelector):
+    """Base class of votes that are weighed by the first of ``signals``. A rollout that lacks it has no weight."""
+
+    unscored_reason: ClassVar[str] = "no_signal"
+    """The reason for a candidate that has no weight."""
+    of_phases: ClassVar[bool] = False
+    """Whether the weight is computed from the phases of the signal."""
+
+    def reason(self, candidate: Candidate) -> str:
+        """Return why the candidate has no vote: ``unscored_reason``, or ``"no_vote"`` if it has no answer."""
+        return self.unscored_reason if self.weight(candidate) is None else "no_vote"
+
+    def warnings(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """Return what to know before trusting the order; see ``validity``."""
+        return validity(candidates, self.signals[0], phases=self.of_phases)
 
 
 def _no_two_agree(ballots: Mapping[int, Ballot], counted: Count) -> tuple[str, ...]:

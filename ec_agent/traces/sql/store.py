@@ -26,13 +26,13 @@ from ec_agent.support.checks import (
     text,
     whole,
 )
-from ec_agent.support.from_plain import MOST_WHOLE, of_type, parsed, typed
-from ec_agent.traces.fitting import receipt_of
+from ec_agent.support.from_plain import MOST_WHOLE
 from ec_agent.traces.recorded_selections import Selected, candidate_of, parts_of, recording
 from ec_agent.traces.run_differences import see_same_run
 from ec_agent.traces.sql.database import open_database
 from ec_agent.traces.sql.rows import add_rollout, key_of, read_rollout
 from ec_agent.traces.sql.run import read_asked, read_settings, read_tasks, write_asked, write_settings, write_tasks
+from ec_agent.traces.sql.selections import add_selection, candidates_in, read_selection, selection_ids
 from ec_agent.traces.sql.totals import RETRIED, costs, costs_of, failures, totals
 from ec_agent.traces.sql.unreadable_rows import UNSTORABLE, unstorable
 from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
@@ -232,16 +232,8 @@ class TraceStore:
         self, name: str | None, recorded: float, receipt: Selection, of: Callable[[int], Iterable[StoredRollout]]
     ) -> int:
         """Write a selection, and the rollouts that are made once its id is known."""
-
-        def write() -> int:
-            row = {"name": self._database.text_of(name), "recorded": recorded, "receipt": receipt_of(receipt)}
-            number = self._database.insert("selections", row) or 0
-            for rollout in of(number):
-                add_rollout(self._database, rollout)
-            return number
-
         try:
-            return self._database.write(write, alone=False)
+            return self._database.write(lambda: add_selection(self._database, name, recorded, receipt, of), alone=False)
         except UNSTORABLE as error:
             raise unstorable(error) from error
 
@@ -264,9 +256,7 @@ class TraceStore:
 
     def selections(self) -> Iterator[StoredSelection]:
         """Yield the recorded selections, in the order in which they were recorded. One is in memory at a time."""
-        query = "SELECT id FROM selections ORDER BY id"
-        ids = self._database.read("a selection", lambda: self._database.rows(query))
-        for (number,) in ids:
+        for number in self._database.read("a selection", lambda: selection_ids(self._database)):
             if (found := self._selection(number)) is not None:  # it may have been deleted in the meantime
                 yield found
 
@@ -279,13 +269,7 @@ class TraceStore:
         return self._found("selection", number, self._selection)
 
     def _selection(self, number: int) -> StoredSelection | None:
-        query = "SELECT id, name, recorded, receipt FROM selections WHERE id = ?"
-
-        def read() -> StoredSelection | None:
-            found = self._database.rows(query, (number,))
-            return _selection_of(*found[0]) if found else None
-
-        return self._database.read(f"selection {number}", read)
+        return self._database.read(f"selection {number}", lambda: read_selection(self._database, number))
 
     def rollouts(
         self, task: str | None = None, kind: Kind = "sample", *, selection: int | None = None
@@ -318,13 +302,7 @@ class TraceStore:
     def candidates(self, selection: int) -> list[tuple[int, int, int]]:
         """Return ``(id, index, generated tokens)`` of each rollout of a selection, by index. No signals are loaded."""
         selection = whole("selection", selection, -_MOST, _MOST)
-        query = "SELECT id, number, generated_tokens FROM rollouts WHERE selection = ? ORDER BY number"
-
-        def read() -> list[tuple[int, int, int]]:
-            rows = self._database.rows(query, (selection,))
-            return list(of_type(rows, tuple[tuple[int, int, int], ...], "rollouts"))
-
-        return self._database.read("a rollout", read)
+        return self._database.read("a rollout", lambda: candidates_in(self._database, selection))
 
     def _rollout(self, number: int) -> StoredRollout | None:
         return self._database.read(f"rollout {number}", lambda: read_rollout(self._database, number))
@@ -406,9 +384,3 @@ class TraceStore:
     def costs(self) -> dict[str, float]:
         """Return the costs of the run by the names in ``COSTS``. Rollouts that ``forget_failed`` deleted count, too."""
         return self._database.read("what it cost", lambda: costs(self._database))
-
-
-def _selection_of(number: Any, name: Any, recorded: Any, receipt: Any) -> StoredSelection:
-    plain = {"id": number, "name": name, "recorded": recorded}
-    receipt = Selection.from_dict(parsed(receipt, "receipt"))
-    return StoredSelection(**typed(StoredSelection, plain, "selections"), receipt=receipt)
