@@ -27,7 +27,7 @@ _GROUP_ROWS, _GROUP_BYTES = 1 << 16, 64 << 20
 """Results are written in groups of about so many rows or bytes."""
 
 _BUFFER = 1 << 20
-"""Bytes read at a time. Without it, pyarrow reads a column's whole row group, which other programs make large."""
+"""Bytes read at a time. Unless told so, pyarrow reads a column's whole row group, which other programs make large."""
 
 _MARK = b"ec_agent.sweep"
 """Under this key a file of results says what it was made of."""
@@ -134,7 +134,7 @@ class ListFile:
     def _opened(self) -> Iterator[pq.ParquetFile]:
         try:
             # pyarrow is given an open file: it takes no name that is not UTF-8.
-            with self.path.open("rb") as source, pq.ParquetFile(source, buffer_size=_BUFFER) as file:
+            with self.path.open("rb") as source, pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as file:
                 yield file
         except (OSError, pa.ArrowException, ValueError) as error:
             if isinstance(error, LogprobsError):

@@ -289,3 +289,31 @@ def test_the_settings_are_in_the_results(folder):
     made = parquet_lists.made_of(folder.with_name("timelines.sweep") / "part-0.parquet")
     assert made["settings"] == [config.to_dict() for config in SWEEP]
     assert (made["file"], made["column"]) == ("part-0.parquet", "entropy")
+
+
+class Recorded:
+    """A file that writes down how many bytes are read at a time."""
+
+    def __init__(self, file, reads):
+        self._file, self._reads = file, reads
+
+    def read(self, size=-1):
+        self._reads.append(size)
+        return self._file.read(size)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def test_a_large_group_of_rows_is_not_read_at_once(tmp_path, monkeypatch):
+    values = np.random.default_rng(1).standard_exponential(3_000_000, np.float32)
+    lists = pa.ListArray.from_arrays(np.arange(0, len(values) + 1, 10_000, dtype=np.int32), pa.array(values))
+    pq.write_table(pa.table({"entropy": lists}), tmp_path / "a.parquet", use_dictionary=False)
+    reads = []
+    real = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda file, **more: real(Recorded(file, reads), **more))
+    parts = list(parquet_lists.ListFile(tmp_path / "a.parquet", parquet_lists.Lists()).parts())
+    assert sum(map(len, parts)) == 300
+    assert max(map(len, parts)) <= 110
+    assert sum(reads) > 9_000_000
+    assert max(reads) <= 2 << 20
