@@ -6,7 +6,7 @@ INSTALLER ?= uv
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
 
-.PHONY: demo test test-all mutants chaos streams gold bench check docs serve clean
+.PHONY: demo test test-all mutants chaos cluster streams gold bench check docs serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -21,6 +21,10 @@ test-all: $(VENV)/.dev $(INSPECT_VENV)/.dev
 # The long form of the kill and delivery tests; their short form is among the tests.
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/long_form.py
+
+# Evaluations on a Ray cluster of a head and three nodes: kills of workers, nodes and drivers, and figures.
+cluster: $(VENV)/.dev
+	$(BIN)/python tests/evaluation/ray_long_form.py
 
 # All of the 10,000 mutated streams, each in every way of reading; a part of them is among the tests.
 streams: $(VENV)/.dev

@@ -60,6 +60,7 @@ from ec_agent.errors import TokenLimitError as TokenLimitError
 from ec_agent.errors import TraceError as TraceError
 from ec_agent.errors import TraceWarning as TraceWarning
 from ec_agent.errors import UndeclaredToolWarning as UndeclaredToolWarning
+from ec_agent.errors import WorkerLostError as WorkerLostError
 from ec_agent.evaluator import CentroidEvaluator as CentroidEvaluator
 from ec_agent.evaluator import trajectory_of as trajectory_of
 from ec_agent.numbers.entropy import token_entropy as token_entropy

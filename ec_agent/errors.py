@@ -13,6 +13,7 @@
     │   ├── TokenLimitError                  it generated more than ``max_tokens``
     │   ├── TokenBudgetError                 the ``token_budget`` of all rollouts was spent
     │   ├── StreamCutError                   a streamed answer broke off in the middle
+    │   ├── WorkerLostError                  each worker that ran it died (``engine=``)
     │   └── MissingLogprobsError             a call came back without logprobs (``on_missing="raise"``)
     ├── SelectionError                       no winner can be chosen
     │   ├── AllRolloutsFailedError           every rollout failed
@@ -115,6 +116,10 @@ class TokenBudgetError(RolloutError):
 
 class StreamCutError(RolloutError):
     """A streamed answer broke off in the middle, but the client treated it as complete."""
+
+
+class WorkerLostError(RolloutError):
+    """Each worker on which an engine ran the rollout died. The rollout may be what ends them."""
 
 
 class MissingLogprobsError(RolloutError):

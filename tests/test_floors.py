@@ -13,7 +13,7 @@ HOUSE = Path(ec_agent.__file__).parent
 FLOORS = [  # from the ground up; rooms of one floor do not import one another
     ["errors"],
     ["support"],
-    ["numbers"],
+    ["engines", "numbers"],
     ["insides"],
     ["capture", "environments", "local", "selectors"],
     ["bulk", "commits", "evaluator", "judges", "prompted", "stopping", "testing"],

@@ -36,6 +36,8 @@ ELSEWHERE = {
     "--docs",  # python -m benchmarks
     "--seed",  # make chaos
     "--array",  # SLURM's
+    "--working-dir",  # Ray's
+    "--runtime-env-json",
 }
 # Files that pages name and a user's own command writes, or another program.
 WRITTEN = {

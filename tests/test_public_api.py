@@ -91,6 +91,7 @@ PUBLIC = [
     "TraceWarning",
     "Trajectory",
     "UndeclaredToolWarning",
+    "WorkerLostError",
     "Writes",
     "asettle_commit",
     "best_of_n",

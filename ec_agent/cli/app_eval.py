@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ec_agent.cli.arguments import FilePath
 from ec_agent.prompted.registry import PROTOCOLS
@@ -39,6 +40,10 @@ from ec_agent.prompted.registry import PROTOCOLS
 @click.option("--seed", default=0, show_default=True, help="Seed of the run, from which each rollout's seed is made.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
 @click.option("--concurrency", default=4, show_default=True, help="Rollouts at once.")
+@click.option("--engine", type=click.Choice(["ray"]), help="Run the rollouts on a Ray cluster.  [default: here]")
+@click.option("--address", help="The Ray cluster, host:port or auto.  [default: RAY_ADDRESS, else one started here]")
+@click.option("--workers", type=int, help="Ray workers.  [default: one for each CPU of the cluster]")
+@click.option("--per-worker", type=int, help="Rollouts at once on each Ray worker.  [default: 8]")
 @click.option("--shard", metavar="I/N", help="Run the I-th of N parts of the tasks, as one of N machines; I is from 1.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many tasks.")
 @click.option("--max-tokens", type=int, help="Generated tokens per rollout; one that needs more fails.")
@@ -61,7 +66,8 @@ from ec_agent.prompted.registry import PROTOCOLS
 @click.option("--live", is_flag=True, help="Show each rollout while it runs: calls, tokens, entropies, tools.")
 @click.option("--same-agent", is_flag=True, help="Continue although the agent's code or model has changed.")
 @click.option("--dry-run", is_flag=True, help="Load tasks and agent, print the expected costs, and run nothing.")
-def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
+@click.pass_context
+def evaluate(context: click.Context, /, tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     """Run your agent N times on each of your tasks, and store every rollout with its verdict.
 
     TASKS is a .jsonl file, a line like {"id": "a", "input": "2 + 2?", "expected": "4", "match": "contains"} per task;
@@ -69,6 +75,8 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
     The agent is anything that best_of_n takes, or a function that makes one: without parameters, or with one named
     task, called for each task, or one named model, given the chat model of --model. Modules of this directory are
     found.
+
+    With --engine ray, rollouts run on Ray workers, --per-worker at once on each, and results are stored here as always.
 
     After a stop or a kill, the same command continues the run; no stored rollout runs again.
 
@@ -78,10 +86,12 @@ def evaluate(tasks: str, agent: str, no_greedy: bool, **options: Any) -> None:
       1  an error: an argument, a task's verdict, a file of another run
       3  a budget was spent before the end
     """  # noqa: D301  # click's own mark
-    from ec_agent.cli.eval import Command, model_of, run_eval, stop_of
+    from ec_agent.cli.eval import Command, engine_of, model_of, run_eval, stop_of
     from ec_agent.evaluation.run_settings import RunSettings
 
     model = model_of(*(options.pop(name) for name in ("model", "base_url", "api_key_env", "tools", "model_arg")))
     command = Command(tasks, agent, model, **{name: options.pop(name) for name in Command.OPTIONS})
     stop = stop_of(options.pop("stop"))
-    sys.exit(run_eval(command, RunSettings(greedy=not no_greedy, stop=stop, **options)))
+    at_once = context.get_parameter_source("concurrency") is ParameterSource.COMMANDLINE
+    engine = engine_of(*(options.pop(name) for name in ("engine", "address", "workers", "per_worker")), at_once=at_once)
+    sys.exit(run_eval(command, RunSettings(greedy=not no_greedy, stop=stop, **options), engine))

@@ -20,10 +20,13 @@ from ec_agent.cli.eval_progress import first_line, telling
 from ec_agent.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, leave, terminable
 from ec_agent.doctor.chat_model import name_of, unbound
 from ec_agent.doctor.models_in_agent import models_of
+from ec_agent.engines.base import Lost
+from ec_agent.engines.ray import RayEngine
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning
 from ec_agent.evaluation.agent_identity import about_agent
+from ec_agent.evaluation.agent_place import AgentPlace, load_agent
 from ec_agent.evaluation.expected_cost import Foreseen, foresee
-from ec_agent.evaluation.loading import load_agent, load_tasks
+from ec_agent.evaluation.loading import load_tasks
 from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.run_settings import BUDGETS, RunSettings
@@ -101,6 +104,37 @@ def model_of(
     return None
 
 
+def engine_of(
+    name: str | None, address: str | None, workers: int | None, per_worker: int | None, *, at_once: bool
+) -> RayEngine | None:
+    """The engine of a command line; ``None`` where it names none.
+
+    Args:
+        name: of the engine.
+        address: of the cluster.
+        workers: how many.
+        per_worker: rollouts at once on each.
+        at_once: whether ``--concurrency`` is given, which is about rollouts here.
+
+    Raises:
+        ConfigError: an option is about an engine that is not named, or has a value it cannot have.
+    """
+    given: dict[str, Any] = {"address": address, "workers": workers, "per_worker": per_worker}
+    given = {option: value for option, value in given.items() if value is not None}
+    if name is None:
+        if given:
+            raise ConfigError(
+                "--address, --workers and --per-worker are about the workers of --engine ray; name it, or leave them "
+                "out"
+            )
+        return None
+    if at_once:
+        raise ConfigError(
+            "--concurrency is about rollouts on this machine; with --engine ray give --workers and --per-worker"
+        )
+    return RayEngine(**given)
+
+
 def stop_of(named: str | None) -> StoppingPlan | None:
     """The stopping plan of a command line: by its name, or in a settings file.
 
@@ -115,8 +149,13 @@ def stop_of(named: str | None) -> StoppingPlan | None:
     return plan
 
 
-def run_eval(command: Command, settings: RunSettings) -> int:
+def run_eval(command: Command, settings: RunSettings, engine: RayEngine | None = None) -> int:
     """Run the evaluation, or what is left of it, and print what it came to.
+
+    Args:
+        command: what is run.
+        settings: how.
+        engine: where; ``None`` is this process.
 
     Returns:
         The exit code: 0, or 3 where a budget ended it early.
@@ -138,6 +177,8 @@ def run_eval(command: Command, settings: RunSettings) -> int:
     console.print(f"{asked}{part}, {each} each{_and_greedy(settings)} -> {safe(named(path))}", soft_wrap=True)
     for line in _costs(foresee(own, settings)):
         console.print(line)
+    if engine is not None:
+        console.print(safe(f"on {engine}"), soft_wrap=True)
     if command.dry_run:
         agent_for(tasks[0], tested)
         return 0
@@ -149,9 +190,10 @@ def run_eval(command: Command, settings: RunSettings) -> int:
         with terminable(), telling(console, live=command.live, asked=_asked(command, tested)) as told:
             report = evaluate(
                 tasks,
-                tested,
+                tested if engine is None else AgentPlace(command.agent, command.model),
                 path,
                 settings,
+                engine=engine,
                 agent_name=command.agent,
                 agent_about=about_agent(command.agent, command.model),
                 same_agent=command.same_agent,
@@ -274,6 +316,8 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
         f"cost: {costs['model_calls']} model calls, {costs['prompt_tokens']} prompt and "
         f"{costs['generated_tokens']} generated tokens, {report.costs['seconds']:.0f} s of rollouts"
     )
+    if report.lost.workers or report.lost.rollouts:
+        console.print(f"[yellow]note[/yellow]  {lost_in_words(report.lost)}")
     _print_failures(report, console)
     if costs["unsampled_calls"]:
         console.print(
@@ -290,6 +334,14 @@ def summarise(report: RunReport, settings: RunSettings, console: Console) -> Non
             f"{getattr(settings, spent)} is spent; the same command with a larger --{spent.replace('_', '-')} goes on "
             "from here"
         )
+
+
+def lost_in_words(lost: Lost) -> str:
+    """What was lost with workers, for people."""
+    return (
+        f"{many(lost.workers, 'worker')} died; {many(lost.rollouts, 'rollout')} under way ran again, each counted "
+        f"once; at least {lost.tokens} tokens and {many(lost.calls, 'model call')} of theirs are lost, beside the cost"
+    )
 
 
 def compare_selectors(path: Path | str, console: Console) -> None:

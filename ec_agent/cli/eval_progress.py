@@ -12,12 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from ec_agent.doctor.model_names import another_answered
+from ec_agent.engines.base import Lost
 from ec_agent.evaluation.one_rollout import OnEvent
 from ec_agent.evaluation.runner import Progress
 from ec_agent.live.console import safe
 from ec_agent.live.terminal import Shown
 from ec_agent.live.terminal import showing as view_on
 from ec_agent.live.trace_file_events import label_of
+from ec_agent.support.number_formats import many
 from ec_agent.traces.stored import Key, StoredRollout
 
 # A rollout is judged here; what best_of_n has to choose from is one.
@@ -51,7 +53,7 @@ def showing(console: Console, asked: Collection[str] = ()) -> Iterator[Show]:
         task, tell = bar.add_task("rollouts"), _Telling(bar.console.print, asked)
 
         def show(progress: Progress) -> None:
-            tell(progress.last)
+            tell(progress.last, progress.lost)
             tokens = f"rollouts, {progress.generated_tokens} tokens"
             bar.update(task, total=progress.total, completed=progress.stored, description=tokens)
 
@@ -73,7 +75,7 @@ def _live(shown: Shown, asked: Collection[str]) -> Listeners:
     tell = _Telling(shown.say, asked)
 
     def show(progress: Progress) -> None:
-        tell(progress.last)
+        tell(progress.last, progress.lost)
         if (last := progress.last) is not None and last.error is None:
             about = {"index": last.key.number, "label": label_of(last.key), "verdict": last.verdict}
             shown.hear({"type": "ec_agent.rollout.judged", **about})
@@ -92,7 +94,7 @@ def _lines(console: Console, asked: Collection[str]) -> Show:
 
     def show(progress: Progress) -> None:
         nonlocal said, first
-        tell(progress.last)
+        tell(progress.last, progress.lost)
         if first < 0:
             first = progress.stored
             if first:
@@ -121,9 +123,16 @@ class _Telling:
         self._say, self._asked = say, asked
         self._silent = False
         self._named: set[str] = set()
+        self._lost = 0
 
-    def __call__(self, last: StoredRollout | None) -> None:
+    def __call__(self, last: StoredRollout | None, lost: Lost) -> None:
         """One more was stored."""
+        if lost.workers > self._lost:
+            self._lost = lost.workers
+            self._say(
+                f"[yellow]note[/yellow]  {many(lost.workers, 'worker')} died so far; their rollouts under way "
+                f"({lost.rollouts}) run again"
+            )
         if last is None:
             return
         name = safe(f"{last.key.task}, {last.key}")

@@ -12,8 +12,9 @@ from rich.table import Table
 from ec_agent.cli.eval import UNFINISHED, Command, run_eval
 from ec_agent.cli.files import check_place, written
 from ec_agent.errors import ConfigError
+from ec_agent.evaluation.agent_place import load_agent
 from ec_agent.evaluation.expected_cost import Foreseen, foresee
-from ec_agent.evaluation.loading import load_agent, load_tasks
+from ec_agent.evaluation.loading import load_tasks
 from ec_agent.evaluation.one_rollout import agent_for
 from ec_agent.evaluation.suite.comparison import rows_of
 from ec_agent.evaluation.suite.config import Cell, Suite, read_suite

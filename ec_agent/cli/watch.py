@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from ec_agent.cli.interrupts import INTERRUPTED, leave, leave_interrupted
 from ec_agent.errors import ConfigError
-from ec_agent.evaluation.loading import load_agent
+from ec_agent.evaluation.agent_place import load_agent
 from ec_agent.live.console import plain_console
 from ec_agent.live.feed import END, event_in, grown_lines, lines_of
 from ec_agent.live.terminal import OnEvent, Shown, showing

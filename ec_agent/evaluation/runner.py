@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from langchain_core.runnables import Runnable
 
-from ec_agent.commits.undeclared import Notices, SummedQuestions, reported_to
-from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError
-from ec_agent.evaluation.agent_identity import CHANGED, SAID, differences, refuse_another
-from ec_agent.evaluation.one_rollout import OnEvent, agent_for, is_factory, run_rollout, standing_alone
+from ec_agent.commits.undeclared import Notices, SummedQuestions
+from ec_agent.engines.base import Engine, Lost, Runs
+from ec_agent.engines.in_process import InProcess
+from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError, WorkerLostError
+from ec_agent.evaluation.agent_identity import CHANGED, SAID, about_agent, differences, refuse_another
+from ec_agent.evaluation.agent_place import AgentPlace, loaded, placed, places_of
+from ec_agent.evaluation.one_rollout import OnEvent, is_factory, standing_alone
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.schedule import Schedule
 from ec_agent.evaluation.shards import tasks_of
 from ec_agent.evaluation.task_texts import asked_of
-from ec_agent.evaluation.tasks import Task
+from ec_agent.evaluation.tasks import Task, checked_tasks
+from ec_agent.evaluation.work import Ended, job_of, never_ended
 from ec_agent.rollouts.messages import fingerprint
 from ec_agent.rollouts.several_agents import check_several
-from ec_agent.support.checks import flag, function, instance, json_mapping, or_none, refusal, several, text
+from ec_agent.support.checks import flag, function, instance, json_mapping, or_none, refusal, text
 from ec_agent.support.loop import on_loop, run_to_its_end
 from ec_agent.traces.base import TraceStoreProtocol
 from ec_agent.traces.opening import open_store
@@ -40,12 +47,14 @@ class Progress:
         total: rollouts of the whole run.
         generated_tokens: tokens that the run has generated so far.
         last: the one that has just been stored; ``None`` at the start.
+        lost: what was lost with workers of ``engine=`` that died since the start, and runs again.
     """
 
     stored: int
     total: int
     generated_tokens: int
     last: StoredRollout | None = None
+    lost: Lost = field(default_factory=Lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class RunReport:
         tasks: totals of each task.
         failures: the rollouts that failed, with what they failed with.
         costs: of the whole run, by the names of ``COSTS``; failed rollouts that were run again since are included.
+        lost: what was lost with workers of ``engine=`` that died, in this call alone; it is not among the costs.
     """
 
     path: Path | str
@@ -68,6 +78,7 @@ class RunReport:
     tasks: tuple[TaskTotals, ...]
     failures: tuple[tuple[Key, str], ...]
     costs: Mapping[str, float] = field(default_factory=dict)
+    lost: Lost = field(default_factory=Lost)
 
     @property
     def finished(self) -> bool:
@@ -87,6 +98,8 @@ class EvaluateOptions(TypedDict, total=False):
             the agent's own are results.
         on_progress: called at the start and after each stored rollout.
         on_event: called with each progress event of each rollout, as ``run(on_event=...)`` is, and which one it is of.
+        engine: where the rollouts run: ``RayEngine(...)`` of ``ec_agent.engines``, say; ``None`` runs them in this
+            process, ``settings.concurrency`` at once. An engine says itself how many run at once.
     """
 
     agent_name: str | None
@@ -95,6 +108,7 @@ class EvaluateOptions(TypedDict, total=False):
     retry_failed: bool
     on_progress: Callable[[Progress], None]
     on_event: OnEvent
+    engine: Engine | None
 
 
 def evaluate(
@@ -114,8 +128,9 @@ def evaluate(
 
     Args:
         tasks: what is asked; see ``ec_agent.evaluation.tasks``.
-        agent: anything ``best_of_n`` takes, or a function of one parameter named ``task`` that makes such an agent.
-            Of a list, rollout ``i`` of each task runs agent ``i``, in turn, and the greedy one the first.
+        agent: anything ``best_of_n`` takes, or a function of one parameter named ``task`` that makes such an agent; or
+            the place of one, ``"module:name"``, which an engine needs. Of a place, the file keeps what ``about_agent``
+            says. Of a list, rollout ``i`` of each task runs agent ``i``, in turn, and the greedy one the first.
         path: the SQLite file, or the URL of a PostgreSQL database; ``load_results`` reads it.
         settings: how.
         **options: see ``EvaluateOptions``.
@@ -148,9 +163,14 @@ async def aevaluate(
     **options: Unpack[EvaluateOptions],
 ) -> RunReport:
     """The async twin of ``evaluate``, on this event loop and its threads."""
-    _check(agent, settings, options)
-    told = options.get("on_progress") or (lambda _: None), options.get("on_event")
-    run = _Evaluation(tasks, agent, settings or RunSettings(), *told)
+    agent = placed(agent)
+    usable = loaded(agent)
+    _check(usable, settings, options)
+    settings = settings or RunSettings()
+    engine = options.get("engine") or InProcess(settings.concurrency)
+    job = job_of(agent if engine.elsewhere else usable, settings, engine, options.get("on_event"))
+    run = _Evaluation(tasks, partial(engine.opened, job), settings, options.get("on_progress") or (lambda _: None))
+    options = {"agent_about": _about(agent), **options}
     with open_store(path, create=True) as store:
         named = {"agent": options.get("agent_name") or name_of(agent), **run.settings.lasting()}
         _begin(store, run, named, options)
@@ -176,6 +196,14 @@ def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
         flag(name, options.get(name, False))
     or_none("on_progress", options.get("on_progress"), function, of=1)
     or_none("on_event", options.get("on_event"), function, of=2)
+    if (engine := options.get("engine")) is not None and not callable(getattr(engine, "opened", None)):
+        raise refusal("engine", engine, "RayEngine(...) of ec_agent.engines, or None")
+
+
+def _about(agent: Any) -> dict[str, Any]:
+    """What tells an agent that is named by its place from one that was changed; nothing is known of an object."""
+    places = places_of(agent) or ()
+    return {name: value for place in places for name, value in about_agent(place.name, place.model).items()}
 
 
 def _begin(store: TraceStoreProtocol, run: _Evaluation, named: Mapping[str, Any], options: EvaluateOptions) -> None:
@@ -195,6 +223,8 @@ def name_of(agent: Any) -> str:
     """What an agent is called where nobody says; several have ``+`` between their names."""
     if isinstance(agent, list | tuple):
         return "+".join(map(name_of, agent))
+    if isinstance(agent, AgentPlace):
+        return agent.name
     named = getattr(agent, "get_name", None)
     return str(named() if callable(named) else getattr(agent, "__name__", type(agent).__name__))
 
@@ -220,27 +250,26 @@ class _Evaluation:
 
     Args:
         tasks: what is asked.
-        agent: who.
+        opened: makes the workers ready.
         settings: how.
         on_progress: who is told of stored rollouts.
-        on_event: who is told of running ones.
     """
 
     def __init__(
         self,
         tasks: Sequence[Task],
-        agent: Any,
+        opened: Callable[[], AbstractAsyncContextManager[Runs]],
         settings: RunSettings,
         on_progress: Callable[[Progress], None],
-        on_event: OnEvent | None,
     ) -> None:
         self.tasks = checked_tasks(tasks)
         self.settings = settings
         self.own = tasks_of(settings.shard, self.tasks)
         self._keys = {key for task in self.own for key in settings.keys(task.id)}
         self.total = self._planned = len(self._keys)
-        self._agent = agent
-        self._on_progress, self._on_event = on_progress, on_event
+        self._opened = opened
+        self._on_progress = on_progress
+        self._lost = Lost()
         self._stored = 0
         self._unstored: list[StoredRollout] = []
         self._failure: TraceError | None = None
@@ -254,39 +283,57 @@ class _Evaluation:
         costs = store.costs()
         self._tokens, self._calls = int(costs["generated_tokens"]), int(costs["model_calls"])
         self._on_progress(Progress(self._stored, self.total, self._tokens))
-        schedule = Schedule(self.own, self.settings, store, lambda task: agent_for(task, self._agent))
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self.settings.concurrency):
-                    group.create_task(self._work(schedule, store))
-        except BaseExceptionGroup as several:
-            raise several.exceptions[0] from several.exceptions[0].__cause__
+        if self._stored == self.total:
+            return
+        async with self._opened() as runs:
+            schedule = Schedule(self.own, self.settings, store, runs.prepared)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(runs.slots):
+                        group.create_task(self._work(schedule, store, runs))
+            except BaseExceptionGroup as several:
+                raise several.exceptions[0] from several.exceptions[0].__cause__
+            finally:
+                self._lost = runs.lost
         if self._failure is not None:
             self._try_again(store, self._failure)
         schedule.settle()
         self.total = self._planned - schedule.spared
 
-    async def _work(self, schedule: Schedule, store: TraceStoreProtocol) -> None:
+    async def _work(self, schedule: Schedule, store: TraceStoreProtocol, runs: Runs) -> None:
         while (found := await self._next(schedule)) is not None:
-            task, agent, key = found
+            task, prepared, key = found
             try:
                 if self._is_there(key, store):  # another process was here first
                     continue
-                with reported_to(self._undeclared[task.id]):
-                    ran = await run_rollout(task, agent, key, self.settings, self._on_event)
+                ended = await self._ended(runs, prepared, key)
                 # No await here: what was judged is stored, whoever cancels us.
+                self._lost = runs.lost
+                self._undeclared[task.id].hear(ended.undeclared)
                 try:
                     if self._failure is None:
-                        self._keep(ran, store)
+                        self._keep(ended.rollout, store)
                         continue
                 except TraceError as error:  # those under way come to their ends: they are paid for; no other begins
                     self._failure = error
-                self._unstored.append(ran)
+                self._unstored.append(ended.rollout)
             finally:
                 schedule.over(key)
 
+    async def _ended(self, runs: Runs, prepared: Any, key: Key) -> Ended:
+        begun = time.time()
+        try:
+            ended: Ended = await runs.run(prepared, key)
+        except WorkerLostError as error:
+            return never_ended(key, self.settings, error, begun)
+        return ended
+
     def _over(self) -> bool:
-        return self._failure is not None or self.settings.spent(self._tokens, self._calls) is not None
+        return self._failure is not None or self._spent()
+
+    def _spent(self) -> bool:
+        tokens, calls = self._tokens + self._lost.tokens, self._calls + self._lost.calls
+        return self.settings.spent(tokens, calls) is not None
 
     async def _next(self, schedule: Schedule) -> tuple[Task, Any, Key] | None:
         try:
@@ -331,7 +378,7 @@ class _Evaluation:
             self._stored += 1
         self._tokens += rollout.usage.get("generated_tokens", 0)
         self._calls += len(rollout.trajectory.calls)
-        self._on_progress(Progress(self._stored, self.total, self._tokens, rollout))
+        self._on_progress(Progress(self._stored, self.total, self._tokens, rollout, self._lost))
 
     def report(self, store: TraceStoreProtocol, path: Path | str) -> RunReport:
         """What it came to."""
@@ -343,30 +390,5 @@ class _Evaluation:
             tasks=tuple(each for each in store.totals() if each.task in own),
             failures=tuple((key, error) for key, error in store.failures() if key.task in own),
             costs=store.costs(),
+            lost=self._lost,
         )
-
-
-def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks, each with an id of its own.
-
-    Raises:
-        ConfigError: there is none, one is no task, or two have the same id.
-    """
-    found: dict[str, Task] = {}
-    given: tuple[Any, ...] = several("tasks", tasks, object, "a list of tasks")
-    for place, task in enumerate(given):
-        if isinstance(task, type) or not isinstance(task, Task):
-            raise ConfigError(
-                f"task {place} is {type(task).__name__}, which is no task; give objects with id, input, tools, "
-                "environment() and verdict(outcome): derive from ec_agent.evaluation.tasks.BaseTask"
-            )
-        if not isinstance(task.id, str) or not task.id:
-            raise ConfigError(f"task {place} has the id {task.id!r}; give a text")
-        if task.id.encode(errors="replace").decode() != task.id:
-            raise ConfigError(f"task {place} has the id {task.id!r}, which is no whole Unicode text; give another")
-        if task.id in found:
-            raise ConfigError(f"two tasks have the id {task.id!r}; give each its own")
-        found[task.id] = task
-    if not found:
-        raise ConfigError("there is no task: tasks is empty; give at least one")
-    return list(found.values())

@@ -25,7 +25,7 @@ class _Remaining:
     others: list[Key]
     wave: int = 0
     running: int = 0
-    agent: Any = field(default=None)
+    prepared: Any = field(default=None)
 
 
 class Schedule:
@@ -40,7 +40,7 @@ class Schedule:
         tasks: the tasks.
         settings: how the evaluation is run.
         store: where rollouts are stored.
-        agent_for: gives the agent for a task; called once a task.
+        prepared: gives what the rollouts of a task need, such as the agent made for it; called once a task.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Schedule:
         tasks: Sequence[Task],
         settings: RunSettings,
         store: TraceStoreProtocol,
-        agent_for: Callable[[Task], Any],
+        prepared: Callable[[Task], Any],
     ) -> None:
         there = store.keys()
-        self._stop, self._store, self._agent_for = settings.stop, store, agent_for
+        self._stop, self._store, self._prepared = settings.stop, store, prepared
         self._tasks: dict[str, _Remaining] = {}
         self._changed = asyncio.Event()
         self.spared = 0
@@ -104,8 +104,8 @@ class Schedule:
         try:
             for name, rest in self._tasks.items():
                 if (key := self._next_of(rest)) is not None:
-                    rest.agent = self._agent_for(rest.task) if rest.agent is None else rest.agent
-                    return rest.task, rest.agent, key
+                    rest.prepared = self._prepared(rest.task) if rest.prepared is None else rest.prepared
+                    return rest.task, rest.prepared, key
                 if not (rest.samples or rest.others or rest.running):
                     done.append(name)
             return None

@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from langchain_core.tools import BaseTool
 
+from ec_agent.errors import ConfigError
+from ec_agent.support.checks import several
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
@@ -74,3 +77,29 @@ class BaseTask:
     def environment(self) -> AbstractContextManager[Any]:
         """Nothing."""
         return nullcontext()
+
+
+def checked_tasks(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks, each with an id of its own.
+
+    Raises:
+        ConfigError: there is none, one is no task, or two have the same id.
+    """
+    found: dict[str, Task] = {}
+    given: tuple[Any, ...] = several("tasks", tasks, object, "a list of tasks")
+    for place, task in enumerate(given):
+        if isinstance(task, type) or not isinstance(task, Task):
+            raise ConfigError(
+                f"task {place} is {type(task).__name__}, which is no task; give objects with id, input, tools, "
+                "environment() and verdict(outcome): derive from ec_agent.evaluation.tasks.BaseTask"
+            )
+        if not isinstance(task.id, str) or not task.id:
+            raise ConfigError(f"task {place} has the id {task.id!r}; give a text")
+        if task.id.encode(errors="replace").decode() != task.id:
+            raise ConfigError(f"task {place} has the id {task.id!r}, which is no whole Unicode text; give another")
+        if task.id in found:
+            raise ConfigError(f"two tasks have the id {task.id!r}; give each its own")
+        found[task.id] = task
+    if not found:
+        raise ConfigError("there is no task: tasks is empty; give at least one")
+    return list(found.values())

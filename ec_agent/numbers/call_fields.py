@@ -22,6 +22,7 @@ SIGNALS_OF_A_CALL = ("entropies", "signals")
 LISTS_OF_A_CALL = ("texts", "tools", "candidates")
 """The fields of ``Call`` that hold a list."""
 
+_DOUBLE: np.dtype[Any] = np.dtype(np.float64)
 _NEVER_UNKNOWN = ("capability",)  # if it is left out, the call finds it from its entropies
 
 
@@ -36,13 +37,18 @@ def plain_of(call: Call) -> dict[str, Any]:
     return {each.name: getattr(call, each.name) for each in PLAIN_FIELDS}
 
 
-def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
-    """Turn the calls of a trajectory into plain values and bytes (8 per token and signal), for a checkpoint."""
+def pack_calls(trajectory: Trajectory, precision: np.dtype[Any] = _DOUBLE) -> list[dict[str, Any]]:
+    """Turn the calls of a trajectory into plain values and bytes, for a checkpoint, or to be sent.
+
+    Args:
+        trajectory: the calls.
+        precision: of the signals: 8 bytes for each token and signal, unless another is given.
+    """
     return [
         {
             **plain_of(call),
-            "entropies": call.entropies.tobytes(),
-            "signals": {name: values.tobytes() for name, values in call.signals.items()},
+            "entropies": call.entropies.astype(precision).tobytes(),
+            "signals": {name: values.astype(precision).tobytes() for name, values in call.signals.items()},
             "texts": None if call.texts is None else list(call.texts),
             "tools": [asdict(use) for use in call.tools],
             "candidates": None if call.candidates is None else [list(map(list, each)) for each in call.candidates],
@@ -51,13 +57,16 @@ def pack_calls(trajectory: Trajectory) -> list[dict[str, Any]]:
     ]
 
 
-def unpack_calls(packed: Sequence[Mapping[str, Any]]) -> Trajectory:
-    """Make a trajectory from what ``pack_calls`` returned. Fields that an older checkpoint lacks get their defaults."""
+def unpack_calls(packed: Sequence[Mapping[str, Any]], precision: np.dtype[Any] = _DOUBLE) -> Trajectory:
+    """Make a trajectory from what ``pack_calls`` returned with the same precision.
+
+    Fields that an older checkpoint lacks get their defaults.
+    """
     return Trajectory(
         [
             Call(
-                entropies=np.frombuffer(call["entropies"]),
-                signals={name: np.frombuffer(values) for name, values in call["signals"].items()},
+                entropies=np.frombuffer(call["entropies"], precision),
+                signals={name: np.frombuffer(values, precision) for name, values in call["signals"].items()},
                 texts=None if call["texts"] is None else tuple(call["texts"]),
                 tools=tuple(ToolUse(**use) for use in call.get("tools", ())),
                 candidates=None if call.get("candidates") is None else likeliest(call["candidates"]),

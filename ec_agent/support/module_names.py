@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ec_agent.errors import ConfigError, EcAgentError
+from ec_agent.support.checks import repr_of
 
 
 def is_place(text: str) -> bool:
@@ -29,7 +30,7 @@ def load_object(place: str, what: str, failure: type[EcAgentError]) -> Any:
         ConfigError: ``place`` does not have this form, or there is no such module or name.
     """
     if not is_place(place):
-        raise ConfigError(f"{place!r} does not say where to find {what}; write module:name")
+        raise ConfigError(f"{repr_of(place)} does not say where to find {what}; write module:name")
     module, _, name = place.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

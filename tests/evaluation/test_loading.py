@@ -8,7 +8,8 @@ import pytest
 
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.adapters import load
-from ec_agent.evaluation.loading import load_agent, load_tasks
+from ec_agent.evaluation.agent_place import load_agent
+from ec_agent.evaluation.loading import load_tasks
 from ec_agent.evaluation.one_rollout import is_factory
 
 MODULE = """

@@ -54,8 +54,12 @@ class Other(TypedDict):
 
 @pytest.mark.parametrize(
     ("agents", "said"),
-    [([], "agent is .*; give a compiled graph"), (["x"], "agent is .*; give a compiled graph")],
-    ids=["none", "text"],
+    [
+        ([], "agent is .*; give a compiled graph"),
+        ([3], "agent is .*; give a compiled graph"),
+        (["x"], "'x' does not say where to find an agent; write module:name"),
+    ],
+    ids=["none", "number", "no place"],
 )
 def test_what_is_no_list_of_agents_is_refused(path, agents, said):
     with pytest.raises(ConfigError, match=said):

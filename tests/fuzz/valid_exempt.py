@@ -23,13 +23,13 @@ EXEMPT = {
             *("ec_agent.evaluation.statistics.Summary", "ec_agent.evaluation.statistics.Conclusion"),
             *("ec_agent.selectors.Ballot", "ec_agent.logs.Found", "ec_agent.logs.Reader"),
             *("ec_agent.logs.Source", "ec_agent.prompted.Offer", "ec_agent.stopping.Replayed"),
-            "ec_agent.probability.Evidence",
+            *("ec_agent.probability.Evidence", "ec_agent.engines.Lost"),
         ),
         _RECORD,
     ),
     **dict.fromkeys(
         (
-            "ec_agent.HandOver.__call__",
+            *("ec_agent.HandOver.__call__", "ec_agent.engines.RayEngine.opened"),
             *("ec_agent.BestOfN", "ec_agent.Recorder", "ec_agent.CallFilter.__call__", "ec_agent.TraceStore.forget"),
             *("ec_agent.SQLiteCopies.__call__", "ec_agent.SQLiteCopies.promote", "ec_agent.doctor.Report.finding"),
             *("ec_agent.doctor.probe", "ec_agent.evaluation.RunSettings.keys", "ec_agent.evaluation.RunSettings.spent"),

@@ -141,6 +141,7 @@ STORES = {
         lambda _: {"id": "t", "input": "q"},
         anything=frozenset(("id",)),  # looked at by evaluate, beside the others'
     ),
+    "ec_agent.engines.RayEngine": Case(),
     "ec_agent.evaluation.RunSettings": Case(),
     "ec_agent.evaluation.evaluate": EVALUATING,
     "ec_agent.evaluation.aevaluate": replace(EVALUATING, twin=True),

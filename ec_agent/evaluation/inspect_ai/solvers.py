@@ -12,12 +12,12 @@ from typing_extensions import TypedDict
 
 from ec_agent.commits.undeclared import Notices, reported_to
 from ec_agent.errors import ConfigError, RolloutError
+from ec_agent.evaluation.agent_place import load_agent
 from ec_agent.evaluation.inspect_ai.models import inspect_models
 from ec_agent.evaluation.inspect_ai.numbers import KEY, numbers_of
 from ec_agent.evaluation.inspect_ai.registering import typed
 from ec_agent.evaluation.inspect_ai.samples import ToInput, task_of, write_answer
 from ec_agent.evaluation.jsonl import final_text
-from ec_agent.evaluation.loading import load_agent
 from ec_agent.evaluation.one_rollout import agent_for, is_factory, run_rollout, standing_alone
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import Outcome
