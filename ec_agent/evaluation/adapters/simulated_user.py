@@ -17,6 +17,8 @@ from ec_agent.support.checks import instance
 
 MOST_USER_CALLS = 20
 """Tool calls of the user between two turns of the agent."""
+TEMPERATURE = 0.0
+"""Of the user's calls, as tau2-bench has it."""
 MOST_TURNS = 100
 """Of the agent; tau2-bench ends a conversation after 200 steps."""
 
@@ -49,7 +51,8 @@ class _User:
     def __init__(self, task: ServiceTask, model: BaseChatModel) -> None:
         self._scenario = SystemMessage(task.scenario)
         self._tools = {tool.name: tool for tool in task.user_tools}
-        self._model: Any = model.bind_tools(list(task.user_tools)) if task.user_tools else model
+        told: Any = model.bind_tools(list(task.user_tools)) if task.user_tools else model
+        self._model = told.bind(temperature=TEMPERATURE)
 
     def speak(self, state: MessagesState) -> dict[str, Any]:
         shown, desk = self._begin(state)

@@ -62,11 +62,6 @@ class Desk:
         self.ended = False
         self.hear("assistant", GREETING)
 
-    @property
-    def user_tools(self) -> list[Any]:
-        """The tools of the user, as tau2 has them; few domains give any."""
-        return list(self._world.get_user_tools()) if self._world.user_tools is not None else []
-
     def hear(self, who: str, text: str) -> None:
         """Keep what the agent (``assistant``) or the user (``user``) said."""
         kind = self._message.AssistantMessage if who == "assistant" else self._message.UserMessage
@@ -90,24 +85,26 @@ class ServiceTask(BaseTask):
     Args:
         domain: tau2's module of the domain.
         name: the domain's name.
+        world: the domain's world at its start, for the policy and the tools.
         task: tau2's task.
         user: the model of the simulated user; ``None`` is the agent's own.
 
     Attributes:
         calls: which LLM calls are the agent's.
         scenario: what the simulated user is told.
+        user_tools: the user's own tools; few domains give any.
     """
 
     calls = CallFilter(exclude_nodes=[USER_NODE])
 
-    def __init__(self, domain: Any, name: str, task: Any, user: ModelSettings | None) -> None:
-        world = domain.get_environment()
+    def __init__(self, domain: Any, name: str, world: Any, task: Any, user: ModelSettings | None) -> None:
         instruction = f"{ASKED}\n\n<policy>\n{world.get_policy()}\n</policy>"
         super().__init__(f"{name}-{task.id}", {"messages": [("system", instruction), ("ai", GREETING)]})
         self._domain, self._task, self._user = domain, task, user
         self.tools: Sequence[BaseTool] = tuple(_tool(each, "assistant") for each in world.get_tools())
-        told = world.user_tools is not None
-        self.scenario = f"{_guidelines(told)}\n\n<scenario>\n{task.user_scenario}\n</scenario>"
+        theirs = world.get_user_tools() if world.user_tools is not None else []
+        self.user_tools: Sequence[BaseTool] = tuple(_tool(each, "user") for each in theirs)
+        self.scenario = f"{_guidelines(bool(theirs))}\n\n<scenario>\n{task.user_scenario}\n</scenario>"
         self.fingerprint = f"{self.id} {task.model_dump_json()}"
         self.expected = [f"{each.requestor}: {each.get_func_format()}" for each in self._actions]
 
@@ -136,11 +133,6 @@ class ServiceTask(BaseTask):
     def user_model(self) -> BaseChatModel | None:
         """The model that plays the user, if it is one of its own."""
         return None if self._user is None else self._user.build()
-
-    @cached_property
-    def user_tools(self) -> Sequence[BaseTool]:
-        """The user's own tools."""
-        return tuple(_tool(each, "user") for each in Desk(self._domain, self._task).user_tools)
 
     def environment(self) -> AbstractContextManager[Desk]:
         """A desk with a world of its own."""
@@ -193,7 +185,8 @@ def load(part: str, limit: int | None, *, user: Mapping[str, Any] | None = None)
             raise ConfigError(
                 f"task {task.id} of tau2:{part} is judged by a model, which is not done here; leave it out"
             )
-    return [ServiceTask(domain, part, task, model) for task in tasks]
+    world = domain.get_environment()
+    return [ServiceTask(domain, part, world, task, model) for task in tasks]
 
 
 def _module(name: str) -> Any:

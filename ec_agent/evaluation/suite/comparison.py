@@ -14,7 +14,7 @@ from ec_agent.evaluation.report.content import EvaluationReport, report_of
 from ec_agent.evaluation.statistics import Estimate, Resampling, SelectorSummary, Summary
 from ec_agent.evaluation.stored_results import load_results
 from ec_agent.evaluation.suite.config import Cell, Suite
-from ec_agent.support.number_formats import NONE, interval, number
+from ec_agent.support.number_formats import NONE, interval, many, number
 from ec_agent.traces.opening import is_there
 
 LOWEST = "lowest_centroid"
@@ -90,7 +90,7 @@ def _row(cell: Cell, resampling: Resampling | None) -> SuiteRow:
 def _warned(report: EvaluationReport) -> str:
     found = [each for each in report.summary.selectors if each.name.split(" ")[0] == LOWEST]
     warned = sum(each.warned for each in found)
-    return f"its centroids mean little on {warned} of {len(report.summary.tasks)} tasks" if warned else ""
+    return f"its centroids mean little on {warned} of {many(len(report.summary.tasks), 'task')}" if warned else ""
 
 
 def mean_of(rows: Sequence[SuiteRow]) -> Mean | None:
@@ -137,4 +137,4 @@ def signed(gain: float | None) -> str:
 
 def paper_of(row: SuiteRow) -> str:
     """What the paper states for a run's family, as far as the file of the suite says it."""
-    return "not stated in our materials" if row.cell.family.reported is None else signed(row.cell.family.reported)
+    return "not stated" if row.cell.family.reported is None else signed(row.cell.family.reported)

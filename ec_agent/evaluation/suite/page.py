@@ -38,8 +38,8 @@ def conclusions(rows: Sequence[SuiteRow]) -> list[str]:
     mean = mean_of(rows)
     if mean is None:
         return ["No run has figures yet.", theirs]
-    ours = f"Here it is {interval(mean.gain, signed=True)} on average over {many(mean.runs, 'run')}"
-    ours = f"{ours} and {signed(mean.most)} at most."
+    over = f"on average over {many(mean.runs, 'run')} and {signed(mean.most)} at most"
+    ours = f"Lowest Centroid minus Pass@1 is here {interval(mean.gain, signed=True)} {over}."
     side = mean.gain.excludes(reported.MEAN_GAIN)
     if mean.gain.low is None:
         beside = "Too few tasks differ for an interval, so this says nothing about their average."
@@ -58,6 +58,11 @@ def cautions(rows: Sequence[SuiteRow]) -> list[str]:
         "theirs are not known to us.",
         "The interval is for other tasks of the same families and models, not for other families or models.",
     ]
+    if any(row.cell.family.reported is None for row in rows):
+        said.append(
+            'Where the table says "not stated", our materials have no figure of the authors for the family: read it in '
+            "the paper, and write reported = ... into the family's table."
+        )
     if absent:
         said.append(f"Families of the paper without figures here: {', '.join(absent)}.")
     said += [f"{row.cell.family.name} on {row.cell.model.name}: {row.said}." for row in rows if row.said]
