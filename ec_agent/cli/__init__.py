@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+COMPLETING = "_EC_AGENT_COMPLETE"  # set by the script of `ec-agent completion`, whenever a shell asks for words
 
 
 def main() -> None:
@@ -10,6 +13,8 @@ def main() -> None:
 
     What is printed, errors included, gives no orders to the terminal: it is text of models, files and servers.
     """
+    if COMPLETING in os.environ:  # a shell reads it, no terminal: click writes words of ours, as bytes
+        sys.exit(_run())
     from ec_agent.cli.streams import plain_streams
 
     with plain_streams():

@@ -10,7 +10,7 @@ import click
 from ec_agent.cli.arguments import FilePath
 
 
-@click.command()
+@click.command(short_help="Choose a selector and its settings on a stored run.")
 @click.argument("run", type=FilePath(path_type=Path, exists=True, dir_okay=False, urls=True))
 @click.option("--out", type=FilePath(path_type=Path), default=Path("settings.json"), show_default=True)
 @click.option("--selectors", default="", help="Names with commas between them.  [default: all but the confounds]")
@@ -37,7 +37,12 @@ def calibrate(run: Path | str, out: Path, selectors: str, **how: Any) -> None:
     RUN is a file that `ec-agent eval` wrote. The command prints what the choice is worth on tasks on which it was not
     made, and beside it what tuning on the test set would have claimed. Read the settings file with
     `best_of_n(agent, **load_settings(FILE))`.
-    """
+
+    \b
+    Examples:
+      ec-agent calibrate runs/tasks-my_agent.db
+      ec-agent calibrate runs/tasks-my_agent.db --stop --out settings.json
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.calibrate import run_calibrate
 
     names = tuple(name.strip() for name in selectors.split(",")) if selectors else ()

@@ -9,12 +9,16 @@ import click
 from ec_agent.cli.arguments import STORED
 
 
-@click.group()
+@click.group(short_help="List actions whose end nobody knows, and settle them.")
 def commits() -> None:
     """List commits (the actions of winners), and settle those of which nobody knows whether they were done.
 
     FILE is what SQLiteJournal(FILE) wrote, or the database of a SQLite checkpointer, where commits are kept by default.
-    """
+
+    \b
+    Example:
+      ec-agent commits ls checkpoints.sqlite
+    """  # noqa: D301  # click's own mark
 
 
 @commits.command("ls")

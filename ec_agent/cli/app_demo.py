@@ -10,7 +10,7 @@ import click
 from ec_agent.cli.arguments import FilePath
 
 
-@click.command()
+@click.command(short_help="Run an agent eight times on a small model, and choose.")
 @click.argument("question", required=False)
 @click.option("-n", "--n", default=8, show_default=True, help="How many rollouts.")
 @click.option("--temperature", default=0.8, show_default=True, help="Sampling temperature.")
@@ -22,7 +22,12 @@ def demo(question: str | None, **options: Any) -> None:
     """Run the main job on a real small model: N rollouts, their timelines, the chosen final action.
 
     QUESTION is for the demo's agent, who knows a small shop; left out, it is asked one that needs several steps.
-    """
+
+    \b
+    Examples:
+      ec-agent demo
+      ec-agent demo "Parcel: 2 vases + 1 tray" -n 4 --html demo.html
+    """  # noqa: D301  # click's own mark
     click.echo("loading ec_agent, LangGraph and LangChain ...", err=options["as_json"])
     from ec_agent.cli.demo import run_demo
 

@@ -7,7 +7,7 @@ import sys
 import click
 
 
-@click.command()
+@click.command(short_help="Does a model return logprobs, and what is to be set?")
 @click.argument("target", required=False)
 @click.option("--model", help="With a URL: the name by which the endpoint knows the model.")
 @click.option("--api-key-env", help="Environment variable that holds the key.  [default: OPENAI_API_KEY, if set]")
@@ -26,6 +26,11 @@ def doctor(target: str | None, model: str | None, api_key_env: str | None, timeo
       1  an error: nobody answers, the key is wrong, an argument is missing
       3  usable with the settings named
       4  not usable: no candidates' logprobs
+
+    \b
+    Examples:
+      ec-agent doctor http://localhost:8000/v1 --model my-model
+      ec-agent doctor my_agent:model --json
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.doctor import run_doctor
 

@@ -13,7 +13,7 @@ from ec_agent.cli.arguments import FilePath
 from ec_agent.prompted.registry import PROTOCOLS
 
 
-@click.command("eval")
+@click.command("eval", short_help="Run an agent N times on each task, and store it all.")
 @click.argument("tasks")
 @click.option("--agent", required=True, help="The agent under test, module:name.")
 @click.option("--model", help="For a function with a parameter named model: the chat model it is given.")
@@ -85,6 +85,11 @@ def evaluate(context: click.Context, /, tasks: str, agent: str, no_greedy: bool,
       0  every rollout is stored
       1  an error: an argument, a task's verdict, a file of another run
       3  a budget was spent before the end
+
+    \b
+    Examples:
+      ec-agent eval tasks.jsonl --agent my_agent:agent --n 8
+      ec-agent eval sums --agent graphs.eval_agents:sums_agent --limit 20 --dry-run
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.eval import Command, engine_of, model_of, run_eval, stop_of
     from ec_agent.evaluation.run_settings import RunSettings

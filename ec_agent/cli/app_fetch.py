@@ -5,14 +5,24 @@ from __future__ import annotations
 import click
 
 
-@click.group()
+@click.group(short_help="Fetch the model, or the tasks, that pip does not.")
 def fetch() -> None:
-    """Fetch the model, or the tasks, that pip does not install."""
+    """Fetch the model, or the tasks, that pip does not install.
+
+    \b
+    Example:
+      ec-agent fetch model
+    """  # noqa: D301  # click's own mark
 
 
 @fetch.command("model")
 def fetch_model() -> None:
-    """Fetch and verify the small instruct model that the demo, the examples and the tests run on."""
+    """Fetch and verify the small instruct model that the demo, the examples and the tests run on.
+
+    \b
+    Example:
+      ec-agent fetch model
+    """  # noqa: D301  # click's own mark
     from ec_agent.local.fetch import fetch_model as fetch
 
     click.echo(f"verified: {fetch()}")
@@ -20,7 +30,12 @@ def fetch_model() -> None:
 
 @fetch.command("bfcl")
 def fetch_bfcl() -> None:
-    """Fetch and verify the tasks and checkers of the Berkeley Function Calling Leaderboard (2.5 MB)."""
+    """Fetch and verify the tasks and checkers of the Berkeley Function Calling Leaderboard (2.5 MB).
+
+    \b
+    Example:
+      ec-agent fetch bfcl
+    """  # noqa: D301  # click's own mark
     from ec_agent.local.fetch import fetch_bfcl as fetch
 
     for path in fetch():

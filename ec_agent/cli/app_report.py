@@ -12,7 +12,7 @@ from ec_agent.cli.arguments import FilePath
 _OUTPUT = FilePath(path_type=str, allow_dash=True)
 
 
-@click.command()
+@click.command(short_help="Compare selectors on what eval stored.")
 @click.argument("run", type=FilePath(path_type=Path, urls=True))
 @click.option("--html", type=FilePath(path_type=Path), help="Write a page with figures, complete in one file.")
 @click.option(
@@ -51,7 +51,12 @@ def report(run: Path, **options: Any) -> None:
     RUN is the file that eval wrote; or a file of recorded selections, whose rollouts --html shows. No model is called.
     By default all selectors are compared, with their declared settings. The p-values are corrected for the number of
     selectors compared (selectors that rank alike count once), so name the ones you mean with --selectors.
-    """
+
+    \b
+    Examples:
+      ec-agent report runs/tasks-my_agent.db
+      ec-agent report runs/tasks-my_agent.db --selectors lowest_centroid,majority_vote --html report.html
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.report import run_report
 
     run_report(run, **options)

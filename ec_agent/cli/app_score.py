@@ -11,7 +11,7 @@ from ec_agent.cli.arguments import FilePath
 from ec_agent.logs.registry import READERS
 
 
-@click.command()
+@click.command(short_help="Score saved logprobs, your own or those in a log.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FilePath(path_type=Path, allow_dash=True))
 @click.option(
     "--format",
@@ -125,7 +125,13 @@ def score(
     With --sweep, FILE is what numpy.savez(FILE, entropies=..., lengths=...) wrote; or Parquet files, folders and
     patterns of them, with a row for each rollout, as `ec-agent traces export` writes them into the folder timelines.
     The centroids for every setting are written to --out. After a stop or a kill, the same command continues.
-    """
+
+    \b
+    Examples:
+      ec-agent score responses.jsonl
+      ec-agent score logs/*.eval --top-percent 5
+      curl ... | ec-agent score - --json
+    """  # noqa: D301  # click's own mark
     most = None if max_record is None else max_record << 20
     sweeping = {name: options.pop(name) for name in ("out", "fresh", "workers", "column", "top_logprobs")}
     if options.pop("sweep"):

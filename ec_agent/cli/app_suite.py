@@ -10,7 +10,7 @@ import click
 from ec_agent.cli.arguments import FilePath
 
 
-@click.command()
+@click.command(short_help="Run the evaluations of a file, and write a page.")
 @click.argument("file", type=FilePath(path_type=Path, dir_okay=False))
 @click.option("--dry-run", is_flag=True, help="Load tasks and agents, print the expected costs, and run nothing.")
 @click.option("--page-only", is_flag=True, help="Write the page of what is stored, and run nothing.")
@@ -26,6 +26,11 @@ def suite(file: Path, dry_run: bool, page_only: bool) -> None:
       0  every rollout is stored
       1  an error: the file, a task's verdict, an endpoint that does not answer
       3  a budget was spent before the end
+
+    \b
+    Examples:
+      ec-agent suite examples/paper.toml --dry-run
+      ec-agent suite my_suite.toml
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.suite import run_suite
 

@@ -11,13 +11,17 @@ from ec_agent.cli.arguments import PLACE, FilePath
 _PHASES = "Phases: top percent, bottom percent, consecutive low.  [default: 1,80,2]"
 
 
-@click.group()
+@click.group(short_help="List, show, export, merge and prune stored rollouts.")
 def traces() -> None:
     """Look into trace files: what `ec-agent eval` stored, and selections recorded with TraceStore.
 
     FILE may also be the URL of a PostgreSQL database, postgresql://... docs/traces.md says what a file holds and how to
     read it with pandas or polars.
-    """
+
+    \b
+    Example:
+      ec-agent traces ls runs/tasks-my_agent.db
+    """  # noqa: D301  # click's own mark
 
 
 @traces.command("ls")
@@ -26,7 +30,13 @@ def traces() -> None:
 @click.option("--config", help=_PHASES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def traces_ls(file: Path | str, each: bool, config: str | None, as_json: bool) -> None:
-    """List the tasks and selections in FILE: rollouts, tokens, the winner, its centroid, its outcome."""
+    """List the tasks and selections in FILE: rollouts, tokens, the winner, its centroid, its outcome.
+
+    \b
+    Examples:
+      ec-agent traces ls runs/tasks-my_agent.db
+      ec-agent traces ls traces.db --rollouts --json
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.traces import run_ls
 
     run_ls(file, each=each, config=config, as_json=as_json)
@@ -42,7 +52,12 @@ def traces_show(file: Path | str, what: str, config: str | None, text: bool, as_
     """Show one rollout (r12), one recorded selection (s3), or one task of an evaluation, by its id.
 
     `ec-agent traces ls FILE` names the tasks and selections, with --rollouts the rollouts.
-    """
+
+    \b
+    Examples:
+      ec-agent traces show traces.db s3
+      ec-agent traces show runs/tasks-my_agent.db r12 --text
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.traces import run_show
 
     run_show(file, what, config=config, text=text, as_json=as_json)
@@ -73,7 +88,12 @@ def traces_export(
 
     timelines is a folder of files, with one row for each rollout, and in it its entropies as a list: what
     `ec-agent score --sweep` reads.
-    """
+
+    \b
+    Examples:
+      ec-agent traces export traces.db --parquet tables
+      ec-agent traces export runs/tasks-my_agent.db --parquet tables --table timelines
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.traces import run_export
 
     run_export(file, folder, config=config, tables=tables, signals=signals)
@@ -92,7 +112,11 @@ def traces_merge(sources: tuple[Path | str, ...], into: Path | str, keep_first: 
 
     What the target has already is left there, so the command may be repeated as shards grow. Stores of different runs,
     and different rollouts under one key, are errors; nothing is merged then. Files and URLs of PostgreSQL may be mixed.
-    """
+
+    \b
+    Example:
+      ec-agent traces merge shard-1.db shard-2.db --into all.db
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.traces_merge import run_merge
 
     run_merge(sources, into, keep_first=keep_first)
@@ -114,7 +138,12 @@ def traces_prune(
 
     The rollouts of an evaluation are never deleted, because `ec-agent eval` would run them again. Delete its file
     instead.
-    """
+
+    \b
+    Examples:
+      ec-agent traces prune traces.db --older-than 30d --dry-run
+      ec-agent traces prune traces.db --losers --yes
+    """  # noqa: D301  # click's own mark
     from ec_agent.cli.traces_prune import run_prune
 
     run_prune(file, keep=keep, older_than=older_than, losers=losers, dry_run=dry_run, yes=yes)

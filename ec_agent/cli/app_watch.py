@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+@click.command(short_help="Watch rollouts while they run, a row for each.")
 @click.argument("source")
 @click.option(
     "--input", "given", help="The graph's input: JSON, @FILE or - with JSON, or the text of a user's message."
@@ -29,6 +29,11 @@ def watch(source: str, given: str | None, n: int | None, no_follow: bool) -> Non
 
     Modules of this directory are found. On a terminal the rows are drawn again and again; elsewhere plain lines are
     printed. Ctrl-C ends the command with exit code 130, and leaves other processes alone.
+
+    \b
+    Examples:
+      ec-agent watch my_agent:better --input "What is 17 * 23?"
+      ec-agent watch runs/tasks-my_agent.db
     """  # noqa: D301  # click's own mark
     from ec_agent.cli.watch import run_watch
 

@@ -77,7 +77,7 @@ def cache_dir() -> Path:
         from platformdirs import user_cache_dir
     except ImportError as error:
         raise LocalModelError(
-            f"platformdirs is not installed; run: pip install 'ec_agent[local]', or set {CACHE_VARIABLE}"
+            f"platformdirs is not installed; run: pip install 'ec-agent[local]', or set {CACHE_VARIABLE}"
         ) from error
     return Path(user_cache_dir("ec_agent"))
 

@@ -185,7 +185,7 @@ def _import_xllamacpp() -> Any:
         return importlib.import_module("xllamacpp")
     except ImportError as error:
         raise LocalModelError(
-            f"the embedded model needs xllamacpp ({error}); run: pip install 'ec_agent[local]'"
+            f"the embedded model needs xllamacpp ({error}); run: pip install 'ec-agent[local]'"
         ) from error
 
 

@@ -121,6 +121,6 @@ sys.meta_path.insert(0, Finder())
 sys.argv = ["ec-agent", "demo"]
 main()
 """
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 7
     assert done.stdout == "loading ec_agent, LangGraph and LangChain ...\n"

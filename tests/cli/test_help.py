@@ -39,7 +39,7 @@ print('LOADED', loaded, 'EXIT', code)
 )
 def test_help_loads_nothing_heavy(words):
     done = subprocess.run(
-        [sys.executable, "-c", PROBE % (HEAVY,), *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", PROBE % (HEAVY,), *words], capture_output=True, text=True, timeout=300, check=False
     )
     assert "LOADED []" in done.stdout, done.stdout + done.stderr
     assert "Usage: ec-agent" in done.stdout + done.stderr
@@ -47,7 +47,7 @@ def test_help_loads_nothing_heavy(words):
 
 def run(*words):
     return subprocess.run(
-        [sys.executable, "-m", "ec_agent.cli", *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "ec_agent.cli", *words], capture_output=True, text=True, timeout=300, check=False
     )
 
 

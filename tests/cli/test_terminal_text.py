@@ -250,6 +250,16 @@ def commits_settle(run, folder, server, patch):
     yield run("commits", "settle", file, BAD, "--done", BAD)
 
 
+def init(run, folder, server, patch):
+    yield run("init", folder / f"{NAME}.py")
+    yield run("init", BAD)
+
+
+def completion(run, folder, server, patch):
+    yield run("completion", BAD)
+    yield run("completion", "bash")
+
+
 def fetch(name):
     def fetching(run, folder, server, patch):
         patch.setattr(f"ec_agent.local.fetch.{name}", lambda: [folder / NAME])
@@ -265,6 +275,8 @@ def fetch(name):
 
 
 FED = {
+    "init": init,
+    "completion": completion,
     "demo": demo,
     "score": score,
     "doctor": doctor,

@@ -1,0 +1,56 @@
+"""``ec-agent init``: a first program of the user's own."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from keyword import iskeyword
+from pathlib import Path
+
+import click
+
+from ec_agent.cli.files import check_place
+from ec_agent.errors import ConfigError
+from ec_agent.support.checks import cause_of
+
+EXAMPLE = """\
+from langchain.agents import create_agent
+from langchain_openai import ChatOpenAI
+
+from ec_agent import best_of_n
+
+endpoint = {"base_url": "http://localhost:8000/v1", "api_key": "none"}  # EDIT; {} is OpenAI, by OPENAI_API_KEY
+model = ChatOpenAI(model="my-model", **endpoint, logprobs=True, top_logprobs=20)  # EDIT: its name
+agent = create_agent(model, tools=[])  # EDIT: your agent, any LangGraph graph
+better = best_of_n(agent, n=8, sampling=lambda index: {"temperature": 0.8, "seed": index})
+
+if __name__ == "__main__":
+    print(better.run({"messages": [("user", "What is 17 * 23?")]}))  # EDIT: your question
+"""
+_USED = {"langchain": "langchain", "langchain_openai": "langchain-openai"}  # the module, and what pip calls it
+
+
+def run_init(file: Path) -> None:
+    """Write the program, and say what to do with it.
+
+    Raises:
+        ConfigError: the file is there already, cannot be written, or has a name by which it cannot be imported.
+    """
+    if file.suffix != ".py" or not file.stem.isidentifier() or iskeyword(file.stem):
+        raise ConfigError(f"{file.name} cannot be imported by its name; give one such as my_agent.py")
+    check_place(file)
+    try:
+        with file.open("x", encoding="utf-8") as written:
+            written.write(EXAMPLE)
+    except FileExistsError:
+        raise ConfigError(f"{file} is there already, and stays as it is; give another name") from None
+    except OSError as error:
+        raise ConfigError(f"cannot write {file} ({cause_of(error)}); name a file in a folder that exists") from error
+    missing = " ".join(name for module, name in _USED.items() if find_spec(module) is None)
+    steps = [
+        *([f"install what it uses: pip install {missing}"] if missing else []),
+        f"edit the lines of {file} that say EDIT: your model, your agent, your question",
+        "see whether your model returns logprobs: ec-agent doctor http://localhost:8000/v1 --model my-model",
+        f"run it: python {file}",
+        f"measure it on tasks of yours: ec-agent eval tasks.jsonl --agent {file.stem}:agent --n 8",
+    ]
+    click.echo("\n".join([f"written: {file}", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]))
