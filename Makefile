@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 INSTALLER ?= uv
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
+DIST_VENV := .venv-dist
 
-.PHONY: demo test test-all mutants chaos cluster streams gold bench check docs serve clean
+.PHONY: demo test test-all mutants chaos cluster streams gold bench check docs dist dist-check serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -51,6 +52,16 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/zensical build --strict --clean
 
+# Wheel and source distribution under dist/, and what is in them.
+dist: $(DIST_VENV)/.dev
+	rm -rf dist
+	$(DIST_VENV)/bin/python -m build
+	$(DIST_VENV)/bin/python .ci/dist_check.py files
+
+# The wheel in empty environments, without extras and with each alone: imports, commands, types. Some minutes.
+dist-check: dist
+	$(DIST_VENV)/bin/python .ci/dist_check.py installed
+
 serve: $(VENV)/.dev
 	LANGGRAPH_NO_VERSION_CHECK=1 LANGGRAPH_CLI_NO_ANALYTICS=1 LANGSMITH_TRACING=false \
 		$(BIN)/langgraph dev --no-browser
@@ -71,5 +82,9 @@ $(INSPECT_VENV)/.dev: pyproject.toml .ci/environment.py
 	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(INSPECT_VENV) dev-inspect $(BIN)/uv
 	@touch $@
 
+$(DIST_VENV)/.dev: pyproject.toml .ci/environment.py
+	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(DIST_VENV) dev-dist $(BIN)/uv
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(INSPECT_VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INSPECT_VENV) $(DIST_VENV) dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

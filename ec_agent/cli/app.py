@@ -49,7 +49,6 @@ def app() -> None:
     """  # noqa: D301  # click's own mark
 
 
-for _command in (
-    *(init, demo, doctor, watch, commits, evaluate, suite, report, calibrate, traces, score, fetch, completion),
-):
+_COMMANDS = (init, demo, doctor, watch, commits, evaluate, report, calibrate, suite, traces, score, fetch, completion)
+for _command in _COMMANDS:
     app.add_command(_command)

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import iscoroutine
-from typing import Any, ClassVar
+from typing import Any
 
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 
@@ -16,7 +16,7 @@ from ec_agent.judges.models import JudgeModel
 from ec_agent.judges.reading import Shares, shares_of
 from ec_agent.judges.texts import action_text, cut, question_text
 from ec_agent.numbers.trajectory import Call
-from ec_agent.selectors.base import Candidate, Ranking, Selector, candidates_of
+from ec_agent.selectors.base import Candidate, Ranking, Selector, candidates_of, reads
 from ec_agent.selectors.registry import RAISE, check_on_failure
 from ec_agent.selectors.scoring import Named, by_score
 from ec_agent.support.checks import checked, function, or_none, whole
@@ -48,7 +48,7 @@ class Judge(Named):
         ConfigError: an attribute has a value that is not allowed.
     """
 
-    signals: ClassVar[tuple[str, ...]] = ()
+    signals = reads()
 
     model: Any
     model_name: str | None = field(default=None, kw_only=True)

@@ -76,6 +76,15 @@ def candidates_of(given: Any) -> tuple[Candidate, ...]:
     return several("candidates", given, Candidate, "a list of Candidate(...) objects")
 
 
+def reads(*signals: str) -> tuple[str, ...]:
+    """Name the signals that a selector reads.
+
+    Its class says ``signals = reads(ENTROPY)``. As a ``ClassVar`` they would not be what ``Selector`` asks for: to
+    pyright, a ``ClassVar`` matches no property of a protocol. Without an annotation they are no field of a dataclass.
+    """
+    return signals
+
+
 @runtime_checkable
 class Selector(Protocol):
     """An object that ranks candidates.

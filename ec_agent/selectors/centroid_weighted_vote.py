@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import ENTROPY
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.voting import SignalWeightedVote
 from ec_agent.support.checks import checked, number
 
@@ -27,7 +27,7 @@ class CentroidWeightedVote(SignalWeightedVote):
     """
 
     label: ClassVar[str] = "centroid_weighted_vote"
-    signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
+    signals = reads(ENTROPY)
     unscored_reason: ClassVar[str] = "no_phases"
     of_phases: ClassVar[bool] = True
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import CONFIDENCE
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import present
 from ec_agent.selectors.voting import SignalWeightedVote
 from ec_agent.support.checks import checked, number
@@ -34,7 +34,7 @@ class ConfidenceGradient(SignalWeightedVote):
     """
 
     label: ClassVar[str] = "confidence_gradient"
-    signals: ClassVar[tuple[str, ...]] = (CONFIDENCE,)
+    signals = reads(CONFIDENCE)
     as_share: ClassVar[bool] = False
 
     beta: float = 3.0

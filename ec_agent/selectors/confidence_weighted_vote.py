@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import CONFIDENCE
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import mean, present
 from ec_agent.selectors.voting import SignalWeightedVote
 
@@ -23,7 +23,7 @@ class ConfidenceWeightedVote(SignalWeightedVote):
     """
 
     label: ClassVar[str] = "confidence_weighted_vote"
-    signals: ClassVar[tuple[str, ...]] = (CONFIDENCE,)
+    signals = reads(CONFIDENCE)
 
     def weight(self, candidate: Candidate) -> float | None:
         """Return the mean confidence, in nats, or ``None`` if there is none above 0."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import CONFIDENCE
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 
@@ -21,7 +21,7 @@ class DeepConfMean(ScoreSelector):
 
     label: ClassVar[str] = "deepconf_mean"
     lower_is_better: ClassVar[bool] = False
-    signals: ClassVar[tuple[str, ...]] = (CONFIDENCE,)
+    signals = reads(CONFIDENCE)
 
     def score(self, candidate: Candidate) -> float | None:
         """Return the mean confidence, in nats, or ``None`` if no token has one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.voting import VoteSelector
 
 
@@ -19,7 +19,7 @@ class MajorityVote(VoteSelector):
     """
 
     label: ClassVar[str] = "majority_vote"
-    signals: ClassVar[tuple[str, ...]] = ()
+    signals = reads()
 
     def weight(self, candidate: Candidate) -> float | None:
         """Return 1: all rollouts have the same weight."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import ENTROPY
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 
@@ -19,7 +19,7 @@ class MeanEntropy(ScoreSelector):
 
     label: ClassVar[str] = "mean_entropy"
     lower_is_better: ClassVar[bool] = True
-    signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
+    signals = reads(ENTROPY)
 
     def score(self, candidate: Candidate) -> float | None:
         """Return the mean entropy, in nats, or ``None`` if no token has one."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import LOGPROB
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 
@@ -19,7 +19,7 @@ class MeanLogprob(ScoreSelector):
 
     label: ClassVar[str] = "mean_logprob"
     lower_is_better: ClassVar[bool] = False
-    signals: ClassVar[tuple[str, ...]] = (LOGPROB,)
+    signals = reads(LOGPROB)
 
     def score(self, candidate: Candidate) -> float | None:
         """Return the mean logprob, in nats, at most 0, or ``None`` if there is none. Perplexity is ``exp(-mean)``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector, call_count
 
 
@@ -20,7 +20,7 @@ class MostCalls(ScoreSelector):
     label: ClassVar[str] = "most_calls"
     lower_is_better: ClassVar[bool] = False
     unscored_reason: ClassVar[str] = "no_calls"
-    signals: ClassVar[tuple[str, ...]] = ()
+    signals = reads()
 
     def score(self, candidate: Candidate) -> float | None:
         """Return the number of LLM calls, or ``None`` if no call was captured."""

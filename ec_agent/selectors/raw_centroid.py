@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ec_agent.numbers.signals import ENTROPY
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector
 
 
@@ -25,7 +25,7 @@ class RawCentroid(ScoreSelector):
     label: ClassVar[str] = "raw_centroid"
     lower_is_better: ClassVar[bool] = True
     unscored_reason: ClassVar[str] = "no_mass"
-    signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
+    signals = reads(ENTROPY)
 
     def score(self, candidate: Candidate) -> float | None:
         """Return the centroid, in [0, 1), or ``None`` if there is no mass."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ec_agent.numbers.signals import SELF_CERTAINTY
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector, mean, present
 
 
@@ -23,7 +23,7 @@ class SelfCertainty(ScoreSelector):
 
     label: ClassVar[str] = "self_certainty"
     lower_is_better: ClassVar[bool] = False
-    signals: ClassVar[tuple[str, ...]] = (SELF_CERTAINTY,)
+    signals = reads(SELF_CERTAINTY)
 
     def score(self, candidate: Candidate) -> float | None:
         """Return the mean, in nats, at least 0 up to rounding, or ``None`` if no token has the signal."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector, token_count
 
 
@@ -19,7 +19,7 @@ class Shortest(ScoreSelector):
     label: ClassVar[str] = "shortest"
     lower_is_better: ClassVar[bool] = True
     unscored_reason: ClassVar[str] = "length_unknown"
-    signals: ClassVar[tuple[str, ...]] = ()
+    signals = reads()
 
     def score(self, candidate: Candidate) -> float | None:
         """Return the number of generated tokens, or ``None`` if a call did not report it or no call was captured."""

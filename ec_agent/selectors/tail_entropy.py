@@ -12,7 +12,7 @@ import numpy as np
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY
-from ec_agent.selectors.base import Candidate, Ranking, candidates_of
+from ec_agent.selectors.base import Candidate, Ranking, candidates_of, reads
 from ec_agent.selectors.scoring import Named, by_score, present
 from ec_agent.selectors.validity import validity
 from ec_agent.support.checks import checked, whole
@@ -42,7 +42,7 @@ class TailEntropy(Named):
     """
 
     label: ClassVar[str] = "tail_entropy"
-    signals: ClassVar[tuple[str, ...]] = (ENTROPY,)
+    signals = reads(ENTROPY)
 
     least: int = 64
     most: int = 2048

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from ec_agent.numbers.coverage import MIN_COVERAGE, unscored
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.deepconf_mean import DeepConfMean
 from ec_agent.selectors.mean_entropy import MeanEntropy
 from ec_agent.selectors.mean_logprob import MeanLogprob
@@ -45,7 +45,7 @@ class TieBrokenVote(VoteSelector):
     """
 
     label: ClassVar[str] = "tie_broken_vote"
-    signals: ClassVar[tuple[str, ...]] = ()
+    signals = reads()
 
     ties: str = MeanEntropy.label
 

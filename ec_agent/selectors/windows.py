@@ -10,7 +10,7 @@ import numpy as np
 
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import CONFIDENCE
-from ec_agent.selectors.base import Candidate
+from ec_agent.selectors.base import Candidate, reads
 from ec_agent.selectors.scoring import ScoreSelector
 from ec_agent.selectors.validity import affected, validity
 from ec_agent.support.checks import checked, whole
@@ -30,7 +30,7 @@ class WindowSelector(ScoreSelector):
     """
 
     lower_is_better: ClassVar[bool] = False
-    signals: ClassVar[tuple[str, ...]] = (CONFIDENCE,)
+    signals = reads(CONFIDENCE)
 
     window: int = 2048
 

@@ -7,7 +7,6 @@ from langchain_core.messages import AIMessage
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import common, load
-from ec_agent.evaluation.adapters.reasoning_gym import REQUIREMENT
 from ec_agent.evaluation.tasks import Outcome, Task
 
 # These score answers, but carry none that they accept; composite is a mixture of others and has to be configured.
@@ -17,7 +16,7 @@ BELIEVES_ANYTHING = {"game_of_life_halting"}
 
 
 def data_sets():
-    gym = common.package("reasoning_gym", REQUIREMENT)
+    gym = common.package("reasoning_gym")
     return sorted(set(gym.factory.DATASETS) - {"composite"})
 
 

@@ -16,7 +16,6 @@ from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters.common import Call, environment_of, final_text, package, tool_from
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 
-REQUIREMENT = "agentdojo==0.1.35"
 VERSION = "v1.2.2"  # of its suites
 
 
@@ -30,7 +29,7 @@ class Office:
     """
 
     def __init__(self, suite: Any, task: Any, world: Any) -> None:
-        dojo = package("agentdojo.functions_runtime", REQUIREMENT)
+        dojo = package("agentdojo.functions_runtime")
         self.world = task.init_environment(world.model_copy(deep=True))
         self.before = self.world.model_copy(deep=True)
         self.trace: list[Any] = []
@@ -39,7 +38,7 @@ class Office:
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Carry out a call; what goes wrong in it is its result, as in AgentDojo's own loop."""
-        shown = package("agentdojo.agent_pipeline.tool_execution", REQUIREMENT).tool_result_to_str
+        shown = package("agentdojo.agent_pipeline.tool_execution").tool_result_to_str
         self.trace.append(self._record(function=name, args=dict(arguments)))
         result, error = self._runtime.run_function(self.world, name, arguments)
         return f"Error: {error}" if error else str(shown(result))
@@ -66,7 +65,7 @@ class OfficeTask(BaseTask):
     def verdict(self, outcome: Outcome) -> bool:
         """AgentDojo's utility: of the answer's text, the worlds before and after, and the calls."""
         office: Office = outcome.environment
-        said = package("agentdojo.types", REQUIREMENT).text_content_block_from_string(final_text(outcome))
+        said = package("agentdojo.types").text_content_block_from_string(final_text(outcome))
         check = self._suite._check_user_task_utility  # it has no public one that takes a finished rollout
         return bool(check(self._task, [said], office.before, office.world, office.trace))
 
@@ -88,7 +87,7 @@ def load(part: str, limit: int | None) -> list[Task]:
     Raises:
         ConfigError: there is no such suite, or the package is not installed.
     """
-    suites = package("agentdojo.task_suite.load_suites", REQUIREMENT).get_suites(VERSION)
+    suites = package("agentdojo.task_suite.load_suites").get_suites(VERSION)
     if part not in suites:
         raise ConfigError(f"agentdojo has no suite {part!r}; it has {', '.join(sorted(suites))}")
     suite = suites[part]

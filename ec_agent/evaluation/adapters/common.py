@@ -64,12 +64,12 @@ def environment_of(kind: type[Any]) -> Any:
     return environment
 
 
-def package(module: str, requirement: str) -> Any:
+def package(module: str, requirement: str = "ec-agent[tasks]") -> Any:
     """The module of a package that only one adapter needs.
 
     Args:
         module: its import name.
-        requirement: what pip is asked for.
+        requirement: what pip is asked for, if it is not the extra with most of them.
 
     Raises:
         ConfigError: it is not installed.

@@ -116,7 +116,7 @@ def load_math(source: str, part: str, limit: int | None, published: str) -> list
     Raises:
         ConfigError: math-verify is not installed, or the file is not as the data set is published.
     """
-    package("math_verify", REQUIREMENT)
+    package("math_verify")
     columns = "problem (or question) and answer (or solution, with the answer in \\boxed{})"
     rows = rows_of(source, part, limit, published=published, columns=columns)
     return [_task(source, row, place) for place, row in enumerate(rows, start=1)]

