@@ -11,6 +11,7 @@ call has several generations, the first one is used, because the agent went on w
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ from ec_agent.logs.spool import Spool
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call
 
-_ENDED, _LACKING = "ended", "lacking"  # notes
+_ENDED, _LACKING, _RECORD = "ended", "lacking", "record"  # notes
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
@@ -37,8 +38,10 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
             trace = str(trace)
             if (task := run.get("reference_example_id")) is not None:
                 spool.name_task(trace, str(task))
-            if _failed(run) and str(run.get("id")) == trace:  # the root run has the id of the trace
-                spool.note(trace, _ENDED, " ".join(str(run.get("error")).split())[:80])
+            if str(run.get("id")) == trace:  # the root run has the id of the trace
+                spool.note(trace, _RECORD, json.dumps(_facts(run, source), default=str))
+                if _failed(run):
+                    spool.note(trace, _ENDED, " ".join(str(run.get("error")).split())[:80])
             if run.get("run_type") != "llm":
                 continue
             try:
@@ -56,7 +59,17 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
                 trouble(f"{source.label}, trace {trace}", f"ended in an error ({said}), so it is no candidate")
                 continue
             lacking = None if trajectory.scored_tokens else spool.noted(trace, _LACKING)
-            yield Found(trace, trajectory, task_of_it, lacking=lacking)
+            record = json.loads(spool.noted(trace, _RECORD) or "{}")
+            yield Found(trace, trajectory, task_of_it, lacking=lacking, record={**record, "id": trace})
+
+
+def _facts(run: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """Return what may say of which task a trace is: all of its root run that is short."""
+    facts = {name: run.get(name) for name in ("name", "session_id", "tags", "reference_example_id")}
+    try:
+        return {**facts, "extra": {"metadata": get(_plain(run.get("extra"), source), "metadata")}}
+    except ODD:
+        return facts
 
 
 def _failed(run: Mapping[str, Any]) -> bool:

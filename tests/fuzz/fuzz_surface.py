@@ -81,8 +81,16 @@ def _documented() -> Iterator[tuple[str, str]]:
             if module not in INTERNAL:
                 yield from ((module, name) for name in re.findall(r"\w+", block or line))
         for module, name in re.findall(r"`(ec_agent(?:\.[a-z_]+)+)\.(\w+)", text):
-            if importlib.util.find_spec(module) is not None:
+            if _is_there(module):
                 yield module, name
+
+
+def _is_there(module: str) -> bool:
+    """Tell whether there is such a module: pages also have attributes of spans, `ec_agent.call.signal.entropy`."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def callables() -> dict[str, Any]:

@@ -328,6 +328,18 @@ def test_what_to_say_helps(tmp_path, kind):
     assert len(found) == len(records)
 
 
+def test_runs_of_langsmith_are_grouped_by_their_metadata(tmp_path):
+    def run(task, number, response):
+        trace = {"id": f"trace-{task}-{number}", "trace_id": f"trace-{task}-{number}", "run_type": "chain"}
+        call = {"id": f"call-{task}-{number}", "trace_id": trace["id"], "run_type": "llm", "outputs": response}
+        return [{**trace, "extra": {"metadata": {"question": task}}}, call]
+
+    records = [each for pair in of_all(run) for each in pair]
+    found, told = rows(tmp_path, records, "--task-from", "extra.metadata.question")
+    assert told == ""
+    assert [row["best"] for row in found] == [False] * 5 + [True] * 5 + [False] * 5
+
+
 # The parts
 
 
