@@ -182,7 +182,18 @@ def test_results(home, walk, evaluated):
 
 def test_traces(home, walk):
     mine(home, "around")
+    for name, keys in {
+        "batch_output.jsonl": [{"custom_id": f"q{task}-{rollout}"} for task in (17, 18) for rollout in range(2)],
+        "calls.jsonl": [{"question": task, "session_id": place} for task in "ab" for place in (0, 0, 1)],
+    }.items():
+        records = [{**key, "entropies": [0.1, 2.0, 0.1, 0.1]} for key in keys]
+        (home / name).write_text("".join(json.dumps(record) + "\n" for record in records))
     walked = walk("docs/traces.md", answers="y\n")
+    for command, winners in (("batch_output", ["q17-0", "q18-0"]), ("calls", ["1 of a", "1 of b"])):
+        (printed,) = (text for said, text in walked.printed.items() if said.startswith(f"ec-agent score {command}"))
+        assert [" ".join(line.split()) for line in printed.splitlines() if "*" in line] == [
+            f"* {winner} 1 4 100% 1 0.3750 0.6250" for winner in winners
+        ]
     assert [kept.name for kept in TraceStore("traces.db").selections()] == ["question 7", "question 7"]
     assert len(walked.names["chosen"]) == 2  # polars' table, which the page makes last
     assert walked.names["by_call"]["size"].to_list() == [12] * 10

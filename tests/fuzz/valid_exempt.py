@@ -24,12 +24,15 @@ EXEMPT = {
             *("ec_agent.selectors.Ballot", "ec_agent.logs.Found", "ec_agent.logs.Reader"),
             *("ec_agent.logs.Source", "ec_agent.prompted.Offer", "ec_agent.stopping.Replayed"),
             *("ec_agent.probability.Evidence", "ec_agent.engines.Lost"),
+            *("ec_agent.evaluation.adapters.answers.AnswerTask", "ec_agent.evaluation.adapters.tau2.ServiceTask"),
         ),
         _RECORD,
     ),
     **dict.fromkeys(
         (
             *("ec_agent.HandOver.__call__", "ec_agent.engines.RayEngine.opened"),
+            "ec_agent.evaluation.adapters.simulated_user.with_user",
+            *(f"ec_agent.evaluation.adapters.tau2.ServiceTask.{name}" for name in ("calls", "verdict")),
             *("ec_agent.BestOfN", "ec_agent.Recorder", "ec_agent.CallFilter.__call__", "ec_agent.TraceStore.forget"),
             *("ec_agent.SQLiteCopies.__call__", "ec_agent.SQLiteCopies.promote", "ec_agent.doctor.Report.finding"),
             *("ec_agent.doctor.probe", "ec_agent.evaluation.RunSettings.keys", "ec_agent.evaluation.RunSettings.spent"),
