@@ -210,8 +210,19 @@ def weather(city: str) -> str:
 def agents(asking: Asking) -> Iterator[Result]:
     """``best_of_n`` with two rollouts, with tools of the engine and with tool calls in text."""
     yield _guarded("best_of_n, create_agent", lambda: _rollouts(asking, asking.chat_model(disable_streaming=True)))
+    yield _guarded("best_of_n, PromptedToolModel", lambda: _prompted(asking))
+
+
+def _prompted(asking: Asking) -> tuple[str, str]:
+    """With the first protocol that the engine takes; not every one takes schemas."""
     text = asking.chat_model(max_tokens=3 * asking.max_tokens)
-    yield _guarded("best_of_n, PromptedToolModel", lambda: _rollouts(asking, PromptedToolModel(model=text)))
+    try:
+        return _rollouts(asking, PromptedToolModel(model=text, protocol="json_schema"))
+    except AllRolloutsFailedError as failed:
+        if "response_format" not in str(failed):
+            raise
+    said, wrong = _rollouts(asking, PromptedToolModel(model=text, protocol="hermes"))
+    return f"{said} (hermes)", wrong
 
 
 def _rollouts(asking: Asking, model: Any) -> tuple[str, str]:

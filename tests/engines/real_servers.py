@@ -186,7 +186,7 @@ def _llama_cpp_python(folder: Path, port: int, _: str) -> Started:
 
 def _transformers(folder: Path, port: int, _: str) -> Started:
     serve = [_python(folder), str(folder / "venv/bin/transformers"), "serve", "--host", "127.0.0.1"]
-    model = _tiny(folder)
+    model = Path(_tiny(folder)).name  # it runs in the folder
     environment = {"OMP_NUM_THREADS": "1"}
     return Started([*serve, "--port", str(port), model], model=model, environment=environment, alive="/health")
 
