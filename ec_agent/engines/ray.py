@@ -143,11 +143,12 @@ class _Connection:
         first: BaseException = failure
         while first.__cause__ is not None:
             first = first.__cause__
-        why = str(failure) if first is failure else f"{failure}: {first}"
+        *_, last = str(first).strip().splitlines() or [""]  # Ray puts a whole traceback into the text of some
+        why = last if first is failure else f"{failure}: {last}"
         where = self._engine.address or os.environ.get("RAY_ADDRESS")
         if where is None:
             return ConfigError(f"a local Ray cluster cannot be started ({why}); `ray start --head` may show why")
-        if type(first).__name__ == "AuthenticationError":
+        if "AuthenticationError" in f"{type(first).__name__} {first}":
             return ConfigError(
                 f"the Ray cluster {where} wants a token ({why}). Set RAY_AUTH_MODE=token, with the cluster's token in "
                 "~/.ray/auth_token or RAY_AUTH_TOKEN"

@@ -144,6 +144,7 @@ def main():
     parser.add_argument("--nodes", type=int, default=20, help="nodes that are killed")
     parser.add_argument("--drivers", type=int, default=20, help="drivers that are killed")
     chosen = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)
     with running_cluster(cpus=2, nodes=3, paths=[HERE]) as cluster:
         for part, count in (
             (figures, None),

@@ -244,6 +244,14 @@ def test_what_the_page_says_runs(ray_cluster, tmp_path, monkeypatch):
         assert len(store.keys()) == 3
 
 
+def test_a_cluster_that_wants_a_token_is_told_from_one_that_is_not_there():
+    refused = ConnectionError("Failed to connect")
+    refused.__cause__ = RuntimeError("No GCS. Traceback:\n ...\nray.exceptions.AuthenticationError: InvalidAuthToken")
+    said = str(_Connection(RayEngine(address="10.0.0.1:6379"))._refused(refused))
+    assert said.startswith("the Ray cluster 10.0.0.1:6379 wants a token (Failed to connect: ray.exceptions.Auth")
+    assert "Set RAY_AUTH_MODE=token" in said
+
+
 def test_a_cluster_that_cannot_be_had_is_named_with_its_cause():
     gone = ConnectionError("Failed to connect")
     gone.__cause__ = TimeoutError("no answer in 5 s")
