@@ -126,7 +126,7 @@ class Worker:
             piece: which piece, pickled.
         """
         try:
-            delivered = Delivered(run_to_its_end(self._run(ticket, subject, piece)))
+            delivered = Delivered(run_to_its_end(_ran(self, ticket, subject, piece)))
         except BaseException as error:
             delivered = Delivered(error=shippable(error))
         with self._changed:
@@ -138,19 +138,6 @@ class Worker:
             self._events.extend(left)
         delivered.warned = self._warnings()
         return delivered
-
-    async def _run(self, ticket: int, subject: bytes, piece: bytes) -> Any:
-        task = asyncio.current_task()
-        assert task is not None
-        self._running[ticket] = asyncio.get_running_loop(), task
-        assert self._work is not None
-        if subject not in self._ready:
-            self._ready[subject] = self._work.prepared(pickle.loads(subject))
-        self._ready.move_to_end(subject)
-        prepared = self._ready[subject]
-        while len(self._ready) > self._most + _SPARE:
-            self._ready.popitem(last=False)
-        return await self._work.run(prepared, pickle.loads(piece), partial(self._hear, ticket))
 
     def _hear(self, ticket: int, event: Mapping[str, Any]) -> None:
         """Note a progress event. The sums of calls and tokens are noted for everybody."""
@@ -184,6 +171,22 @@ class Worker:
     def _warnings(self) -> list[tuple[type[Warning], str]]:
         found, self._warned = self._warned, []
         return found
+
+
+# No method of the worker: of a class with a coroutine function Ray runs all methods one after the other.
+async def _ran(worker: Worker, ticket: int, subject: bytes, piece: bytes) -> Any:
+    task = asyncio.current_task()
+    assert task is not None
+    worker._running[ticket] = asyncio.get_running_loop(), task
+    assert worker._work is not None
+    ready = worker._ready
+    if subject not in ready:
+        ready[subject] = worker._work.prepared(pickle.loads(subject))
+    ready.move_to_end(subject)
+    prepared = ready[subject]
+    while len(ready) > worker._most + _SPARE:
+        ready.popitem(last=False)
+    return await worker._work.run(prepared, pickle.loads(piece), partial(worker._hear, ticket))
 
 
 def differing(about: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

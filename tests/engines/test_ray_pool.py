@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import re
 import warnings
@@ -13,7 +14,7 @@ from fake_cluster import FakeCluster
 from ec_agent.engines import ray_pool, ray_worker
 from ec_agent.engines.base import Job, Lost
 from ec_agent.engines.ray_pool import Pool
-from ec_agent.engines.ray_worker import shippable
+from ec_agent.engines.ray_worker import Worker, shippable
 from ec_agent.errors import CaptureWarning, ConfigError, EvaluationError, ProgressWarning, WorkerLostError
 
 RAN = []
@@ -333,3 +334,8 @@ def test_errors_of_ours_that_cannot_travel_keep_their_text():
         pass
 
     assert str(shippable(LocalError("what to do"))) == "what to do"
+
+
+def test_no_method_of_a_worker_is_a_coroutine_function():
+    methods = [getattr(Worker, name) for name in dir(Worker)]
+    assert not any(map(inspect.iscoroutinefunction, methods)), "Ray would run its methods one after the other"
