@@ -23,7 +23,7 @@ PEAKS = (1, 15, 9)  # rollout 0 would win, but it is the one that goes wrong; th
 INPUT = {"messages": [("user", "go")]}
 MODEL = {"model": "fake-model"}
 ASKING = {**MODEL, "logprobs": True, "top_logprobs": 20}
-LIMIT = 2.0  # of a rollout, or of its client; a busy machine takes most of it to make a client
+LIMIT = 3.0  # of a rollout, or of its client; a busy machine takes most of it to make a client
 LATE = 4.0  # what a busy machine may take besides; without the limit it were LONG
 SAID = [{"role": "user", "content": "go"}]
 
