@@ -26,6 +26,7 @@ TEXTS = {
     "your graph     ec_agent": "a drawing",
     "                     N times ": "a drawing",
     "                         shard 1/16 ": "a drawing",
+    " driver: what is next, ": "a drawing",
 }
 
 MY_MODULE = """
