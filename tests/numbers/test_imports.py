@@ -27,6 +27,7 @@ def imported_by(*modules):
     return set(json.loads(done.stdout))
 
 
+@pytest.mark.members(4)
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_alone(module):
     loaded = imported_by(f"ec_agent.{module}")

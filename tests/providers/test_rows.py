@@ -58,6 +58,7 @@ def check(row, mode, recorder):
     assert call.tokens == len(turn_of(mode).tokens)
 
 
+@pytest.mark.members(10)
 @pytest.mark.parametrize(("row", "mode"), ANSWERED)
 def test_what_arrives(row, mode, driven):
     asking = driven(row, mode)
@@ -66,6 +67,7 @@ def test_what_arrives(row, mode, driven):
     check(row, mode, recorder)
 
 
+@pytest.mark.members(10)
 @pytest.mark.parametrize(("row", "mode"), ANSWERED)
 async def test_what_arrives_async(row, mode, driven):
     asking = driven(row, mode)
@@ -109,6 +111,7 @@ def scored(row, mode):
     return row.modes[mode] in ("full", "content")
 
 
+@pytest.mark.members(8)
 @pytest.mark.parametrize(("row", "mode"), [case for case in ANSWERED if scored(*case.values)])
 async def test_rollouts_are_scored(row, mode, driven):
     ask, aask = agents(driven(row, mode))
@@ -118,6 +121,7 @@ async def test_rollouts_are_scored(row, mode, driven):
         assert 0 < candidate.centroid < 1
 
 
+@pytest.mark.members(6)
 @pytest.mark.parametrize(("row", "mode"), [case for case in ANSWERED if not scored(*case.values)])
 async def test_rollouts_end_unscored_and_never_confident(row, mode, driven):
     ask, aask = agents(driven(row, mode))

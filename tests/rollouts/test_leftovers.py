@@ -165,6 +165,7 @@ def slow_world(home, place, reached):
     return {"environment": world, "promote": promote}
 
 
+@pytest.mark.members(2)
 @pytest.mark.parametrize("place", ["enter", "model", "tool", "commit", "promote", "leave"])
 @pytest.mark.parametrize("saver", [None, InMemorySaver], ids=["no saver", "saver"])
 def test_a_run_cancelled_in_the_middle_leaves_nothing(home, place, saver):
@@ -193,6 +194,7 @@ def test_a_run_cancelled_in_the_middle_leaves_nothing(home, place, saver):
         assert asyncio.run(main()) == set()
 
 
+@pytest.mark.members(2)
 @pytest.mark.parametrize("place", ["model", "tool", "commit"])
 def test_a_broken_off_sync_run_leaves_nothing(home, place):
     reached = threading.Event()

@@ -152,6 +152,7 @@ def test_a_vote_without_agreement_is_in_the_receipt(run, selector):
     assert not [note for note in together if "no majority" in note]
 
 
+@pytest.mark.members(6)
 @pytest.mark.parametrize("name", SELECTORS)
 def test_a_nested_best_of_n_keeps_the_outer_signals(run, name):
     inner = asked(SCRIPTS[:2])
