@@ -64,7 +64,7 @@ def needed(module: str, who: str, requirement: str) -> Any:
     Args:
         module: name of the module.
         who: beginning of the error: who needs the package, such as ``"the figures need"``.
-        requirement: what to install with pip, such as ``"ec_agent[report]"``.
+        requirement: what to install with pip, such as ``"ec-agent[report]"``.
 
     Returns:
         The module.
