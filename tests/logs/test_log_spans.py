@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,14 @@ def test_a_trace_is_a_rollout_of_its_llm_spans(tmp_path, name, packed):
         assert (len(alone.trajectory), alone.trajectory.scored_tokens) == (3, 0)
     else:
         has_calls(alone, FIRST)
+
+
+@pytest.mark.parametrize("name", sorted(file.name for file in DATA.glob("*.gz")))
+def test_what_is_recorded_does_not_say_where_it_was_recorded(name):
+    assert (
+        re.findall(rb"/[^\"\0]*/(?:tests|site-packages)/|/(?:home|Users)/", gzip.decompress((DATA / name).read_bytes()))
+        == []
+    )
 
 
 def test_the_records_of_mlflow_have_its_tags():

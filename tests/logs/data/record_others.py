@@ -12,9 +12,11 @@ Each tool records an agent that asks both, and then "q" alone, streamed. The fil
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -50,7 +52,7 @@ STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 def record_mlflow(url: str) -> None:
-    """Traces of ``mlflow.openai.autolog``: as JSON, and the database that they are in."""
+    """Traces of ``mlflow.openai.autolog``: as JSON, and the database that they are in, without who recorded them."""
     import mlflow
 
     name = f"mlflow-{version('mlflow')}"
@@ -72,8 +74,28 @@ def record_mlflow(url: str) -> None:
         ask("q", **STREAMED)
         mlflow.flush_trace_async_logging()
         traces = mlflow.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
-        keep(f"{name}.jsonl", "".join(f"{trace.to_json()}\n" for trace in traces).encode())
+        keep(f"{name}.jsonl", "".join(f"{signed_by_nobody(trace.to_json())}\n" for trace in traces).encode())
+        file_signed_by_nobody(Path(folder, "mlflow.db"))
         keep(f"{name}.db", Path(folder, "mlflow.db").read_bytes())
+
+
+NOBODY = {"mlflow.user": "user", "mlflow.source.name": "record_others.py"}
+
+
+def signed_by_nobody(trace: str) -> str:
+    """Return a trace as JSON without the name of who recorded it and the path of this program."""
+    found = json.loads(trace)
+    found["info"]["trace_metadata"].update(NOBODY)
+    return json.dumps(found)
+
+
+def file_signed_by_nobody(file: Path) -> None:
+    """Take the same out of MLflow's database, also out of the pages that are free."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        for name, value in NOBODY.items():
+            connection.execute("UPDATE trace_request_metadata SET value = ? WHERE key = ?", (value, name))
+        connection.commit()
+        connection.execute("VACUUM")
 
 
 def record_spans(url: str, tool: str) -> None:
