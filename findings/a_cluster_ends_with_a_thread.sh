@@ -2,7 +2,7 @@
 # Guess: a local cluster that ray.init() starts lives until ray.shutdown(), or until the process that started it ends.
 # So it is: on Linux it ends with the thread that called ray.init(). Ray asks the kernel to end its processes with their
 #   parent, and for the kernel the parent is the thread (PR_SET_PDEATHSIG). A program that connects in a thread of a pool
-#   goes on without a word; its first call waits a minute, and then Ray ends the program.
+#   hears nothing of it: ray.is_initialized() stays true.
 set -euo pipefail
 folder=$(mktemp -d /tmp/ray-XXXX)
 trap 'rm -rf "$folder"' EXIT
