@@ -24,7 +24,7 @@ from ec_agent.rollouts.final_action import in_one_line
 from ec_agent.support.checks import is_file
 from ec_agent.support.escaping import shown as visible
 from ec_agent.support.loop import run_to_its_end
-from ec_agent.traces.opening import LONGEST_HEAD, is_trace_file
+from ec_agent.traces.opening import LONGEST_HEAD, is_sqlite
 from ec_agent.traces.places import is_url, named
 
 STANDARD_INPUT = "-"
@@ -140,7 +140,7 @@ def _watch_feed(source: str, path: Path, follow: bool) -> None:
 def _is_sqlite(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
-            return is_trace_file(file.read(LONGEST_HEAD))
+            return is_sqlite(file.read(LONGEST_HEAD))
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({error}); name a file that can be read") from error
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from ec_agent.errors import LogprobsError
 from ec_agent.logs.source import Source
+from ec_agent.traces import opening
 
-_MAGIC = b"SQLite format 3\0"
 _WAL = 19  # the byte of the header that is 2 in WAL mode
 _DAMAGED = (sqlite3.Error, OverflowError, UnicodeError)
 
 
 def is_sqlite(source: Source) -> bool:
     """Tell whether a file is a SQLite database."""
-    return source.head(len(_MAGIC)) == _MAGIC
+    return opening.is_sqlite(source.head(opening.LONGEST_HEAD))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ec_agent.logs.base import Found, Reader
 from ec_agent.logs.source import Source, Trouble
-from ec_agent.traces.opening import LONGEST_HEAD, is_trace_file, open_store
+from ec_agent.traces.opening import LONGEST_HEAD, is_sqlite, open_store
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
@@ -21,6 +21,6 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 
 
 READER = Reader(
-    knows=lambda source: is_trace_file(source.head(LONGEST_HEAD)),
+    knows=lambda source: is_sqlite(source.head(LONGEST_HEAD)),
     read=_read,
 )

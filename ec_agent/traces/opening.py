@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ec_agent.traces.base import TraceStoreProtocol
 
 LONGEST_HEAD = 16
-"""Number of bytes at the beginning of a file that :func:`is_trace_file` needs."""
+"""Number of bytes at the beginning of a file that :func:`is_sqlite` needs."""
 
 
 def open_store(place: str | Path, *, create: bool = False, timeout: float = 60.0) -> TraceStoreProtocol:
@@ -44,6 +44,6 @@ def is_there(place: str | Path) -> bool:
     return Path(place).exists()
 
 
-def is_trace_file(head: bytes) -> bool:
-    """Tell whether a file that begins with these bytes may be a trace store."""
+def is_sqlite(head: bytes) -> bool:
+    """Tell whether a file that begins with these bytes is a SQLite database, and so may be a trace store."""
     return head.startswith(b"SQLite format 3\0")
