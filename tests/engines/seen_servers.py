@@ -67,6 +67,8 @@ def section() -> str:
         if engine.note:
             notes.append(f"* **{engine.name}**: {engine.note}.")
     lines += ["", *notes, "", "Not run:", ""]
+    if unseen := [f"{engine.name} {engine.version}" for engine in ENGINES if engine.name not in found]:
+        lines.append(f"* **{', '.join(unseen)}**: `make engines` knows them; what it sees is not noted here yet.")
     lines += [f"* **{name}**: {reason}." for name, reason in NOT_HERE.items()]
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -181,3 +182,11 @@ def test_a_table_has_a_cell_for_each_check(tmp_path, monkeypatch):
     assert row.count("5 of 6, no call") == 2
     assert "0 of 1 lines right" in row
     assert row.count("|") == len(seen_servers.HEADS) + 5
+
+
+def test_the_page_names_each_engine_seen_or_not():
+    _, table, not_run = re.split(r"\n\| engine .*\n|\nNot run:\n", seen_servers.section())
+    kept = seen_servers.kept()
+    for engine in real_servers.ENGINES:
+        where = table if engine.name in kept else not_run
+        assert f"{engine.name} {engine.version}" in where
