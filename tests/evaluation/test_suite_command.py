@@ -108,7 +108,7 @@ def test_from_the_costs_to_the_page_and_nothing_twice(home, server):
         "+0.101",
         "+0.020",
         "<td>not stated</td>",
-        "our materials have no figure",
+        "we know no figure of the authors",
     ):
         assert text in page
     assert "Families of the paper without figures here: aime2025, minerva, bigcodebench" in page

@@ -60,7 +60,7 @@ def cautions(rows: Sequence[SuiteRow]) -> list[str]:
     ]
     if any(row.cell.family.reported is None for row in rows):
         said.append(
-            'Where the table says "not stated", our materials have no figure of the authors for the family: read it in '
+            'Where the table says "not stated", we know no figure of the authors for the family: read it in '
             "the paper, and write reported = ... into the family's table."
         )
     if absent:
