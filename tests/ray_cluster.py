@@ -17,7 +17,7 @@ import pytest
 
 START = 120  # seconds that a cluster may take to start
 
-_RAY = {
+RAY = {
     "RAY_AUTH_MODE": "disabled",  # else it writes a token into the home of whoever runs the tests
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # else other tests, which run beside, go before the workers
@@ -57,7 +57,7 @@ def running_cluster(cpus=4, nodes=0, paths=()):
     """
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'ec-agent[ray]'")
-    os.environ.update(_RAY)  # for drivers in this process too; Ray reads them when it is imported
+    os.environ.update(RAY)  # for drivers in this process too; Ray reads them when it is imported
     here = Path(__file__).parent
     search = os.pathsep.join([str(here.parent), *map(str, paths), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as home:

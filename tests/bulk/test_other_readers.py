@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from bulk_files import folder_of, own
+from ray_cluster import RAY
 
 from ec_agent.bulk import score_lists
 
@@ -59,11 +60,6 @@ def test_pandas_and_numpy_lists(tables):
     assert score_lists(pyarrow.Array.from_pandas(frame["entropy"])).to_pydict() == own(tables)
 
 
-RAY = {
-    "RAY_AUTH_MODE": "disabled",  # else it writes a token into the home of whoever runs the tests
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # else tests that run beside go before the workers
-}
 BEGIN = """
 import ray
 ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)

@@ -10,26 +10,15 @@ import pytest
 from fake_openai import Answer, FakeOpenAI
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, messages_to_dict
+from log_kit import by_hand, told
 from openai import AsyncOpenAI, OpenAI
 from openai.pagination import SyncCursorPage
 from openai.types.chat import ChatCompletion
 
-from ec_agent import LogprobsError, token_entropy
-from ec_agent.logs import found_in, opened
+from ec_agent import LogprobsError
 from ec_agent.testing import Reply, logprobs_for, message_of
 
 FIRST, SECOND = [2.0, 0.1, 0.1], [0.1, 1.0]
-
-
-def told(path, **more):
-    troubles = []
-    with opened(path) as source:
-        return list(found_in(source, lambda where, what: troubles.append(f"{where} {what}"), **more)), troubles
-
-
-def by_hand(content):
-    """The entropies of the tokens of one raw answer, computed from its JSON."""
-    return token_entropy([[candidate["logprob"] for candidate in token["top_logprobs"]] for token in content])
 
 
 def is_one_rollout(found, troubles, *expected):

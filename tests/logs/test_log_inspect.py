@@ -5,15 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from log_kit import told
 
-from ec_agent.logs import found_in, opened
 from ec_agent.testing import logprobs_for
-
-
-def told(path):
-    troubles = []
-    with opened(path) as source:
-        return list(found_in(source, lambda where, what: troubles.append(f"{where} {what}"))), troubles
 
 
 class Log:

@@ -14,21 +14,15 @@ import pytest
 from click.testing import CliRunner
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langgraph.graph import START, MessagesState, StateGraph
+from log_kit import told
 
 from ec_agent import LogprobsError, TraceStore, Trajectory, best_of_n, token_entropy
 from ec_agent.cli.app import app
-from ec_agent.logs import READERS, found_in, opened
+from ec_agent.logs import READERS, opened
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
 DATA = Path(__file__).parent / "data"
 TRACES = Path(__file__).parents[1] / "traces" / "data"
-
-
-def told(path, **more):
-    """The rollouts in a file, and the troubles."""
-    troubles = []
-    with opened(path) as source:
-        return list(found_in(source, lambda where, what: troubles.append(f"{where} {what}"), **more)), troubles
 
 
 def read(path, **more):

@@ -10,34 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf.json_format import MessageToDict
+from log_kit import by_hand, told
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from ec_agent import token_entropy
-from ec_agent.logs import found_in, opened
 from ec_agent.testing import logprobs_for
 
 DATA = Path(__file__).parent / "data"
 FIRST, SECOND = [2.0, 0.1, 0.7], [0.1, 1.0]  # as in data/record_others.py
 
 
-def told(path, **more):
-    troubles = []
-    with opened(path) as source:
-        return list(found_in(source, lambda where, what: troubles.append(f"{where} {what}"), **more)), troubles
-
-
-def by_hand(entropies):
-    """The entropies that the raw logprobs in the file have."""
-    return token_entropy([[each["logprob"] for each in token["top_logprobs"]] for token in logprobs_for(entropies)])
-
-
 def has_calls(rollout, *expected):
     for call, entropies in zip(rollout.trajectory.calls, expected, strict=True):
-        np.testing.assert_array_equal(call.entropies, by_hand(entropies))
+        np.testing.assert_array_equal(call.entropies, by_hand(logprobs_for(entropies)))
         assert (call.tokens, call.prompt_tokens in (7, None)) == (len(entropies), True)
 
 
@@ -209,7 +197,7 @@ def test_an_api_page_with_info_and_data_is_no_trace(tmp_path):
     file.write_text(json.dumps({"info": {"trace_id": "t"}, "data": {"response": json.loads(answer(FIRST))}}))
     ((rollout,), troubles) = told(file)
     assert troubles == []
-    np.testing.assert_array_equal(rollout.trajectory.entropies, by_hand(FIRST))
+    np.testing.assert_array_equal(rollout.trajectory.entropies, by_hand(logprobs_for(FIRST)))
 
 
 def test_odd_spans_are_named_and_left_out(tmp_path, tracer):

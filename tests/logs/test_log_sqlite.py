@@ -17,29 +17,19 @@ from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
+from log_kit import by_hand, told
 from typing_extensions import TypedDict
 
-from ec_agent import LogprobsError, TraceError, token_entropy
-from ec_agent.logs import found_in, opened
+from ec_agent import LogprobsError, TraceError
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
 DATA = Path(__file__).parent / "data"
 FIRST, SECOND = [2.0, 0.1, 0.7], [0.1, 1.0]
 
 
-def told(path, **more):
-    troubles = []
-    with opened(path) as source:
-        return list(found_in(source, lambda where, what: troubles.append(f"{where} {what}"), **more)), troubles
-
-
-def by_hand(entropies):
-    return token_entropy([[each["logprob"] for each in token["top_logprobs"]] for token in logprobs_for(entropies)])
-
-
 def has_calls(rollout, *expected):
     for call, entropies in zip(rollout.trajectory.calls, expected, strict=True):
-        np.testing.assert_array_equal(call.entropies, by_hand(entropies))
+        np.testing.assert_array_equal(call.entropies, by_hand(logprobs_for(entropies)))
 
 
 def replies(*entropies):

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from log_kit import told
 
 from ec_agent.cli.app import app
-from ec_agent.logs import found_in, opened
 from ec_agent.logs.bounds import BoundError, Bounds
 from ec_agent.logs.splitting import Ending, elements_of, keys_of
 from ec_agent.testing import logprobs_for
@@ -106,12 +106,6 @@ FORMS = {
         "".join(f"event: x\ndata: {json.dumps(each)}\n\n" for each in records) + "data: [DONE]\n"
     ),
 }
-
-
-def told(path):
-    troubles = []
-    with opened(path) as source:
-        return list(found_in(source, lambda where, what: troubles.append(f"{where} {what}"))), troubles
 
 
 @pytest.mark.parametrize("word", ODD_NUMBERS)
