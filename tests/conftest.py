@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 import short_form
@@ -21,6 +22,14 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     short_form.shorten(config, items)
+
+
+@pytest.fixture(autouse=True)
+def modules_of_users_are_forgotten():
+    """Many tests write a module such as ``my_module.py`` and import it; the next test has another one of that name."""
+    yield
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -118,9 +118,7 @@ def within(home, monkeypatch):
     """The command in this process, which has imported what it needs."""
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    yield lambda *words: CliRunner().invoke(app, ["eval", *words])
-    for name in ("my_agents", "my_prompts"):
-        sys.modules.pop(name, None)
+    return lambda *words: CliRunner().invoke(app, ["eval", *words])
 
 
 def test_an_agent_that_changed_under_its_name_is_noticed(home, within):
