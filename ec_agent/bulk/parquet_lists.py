@@ -139,6 +139,9 @@ class ListFile:
         except (OSError, pa.ArrowException, ValueError) as error:
             if isinstance(error, LogprobsError):
                 raise
+            if isinstance(error, FileNotFoundError | PermissionError):
+                hint = "name a Parquet file that can be read, or a folder of them"
+                raise LogprobsError(f"cannot read {self.path} ({cause_of(error)}); {hint}") from error
             raise LogprobsError(
                 f"{self.path} cannot be read as Parquet ({cause_of(error)}); if it is damaged, write it anew"
             ) from error

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
-from ec_agent.cli.arguments import FilePath
+from ec_agent.cli.arguments import FilePath, given_besides
 from ec_agent.logs.registry import READERS
+
+_OF_SWEEP = ("out", "fresh", "workers", "column", "top_logprobs")
+_WITH_SWEEP = (*_OF_SWEEP, "files", "sweep", "max_record", "as_json")
 
 
 @click.command(short_help="Score saved logprobs, your own or those in a log.")
@@ -133,8 +136,10 @@ def score(
       curl ... | ec-agent score - --json
     """  # noqa: D301  # click's own mark
     most = None if max_record is None else max_record << 20
-    sweeping = {name: options.pop(name) for name in ("out", "fresh", "workers", "column", "top_logprobs")}
+    sweeping = {name: options.pop(name) for name in _OF_SWEEP}
     if options.pop("sweep"):
+        if others := given_besides(_WITH_SWEEP):
+            raise click.UsageError(f"with --sweep, {', '.join(others)} would do nothing; leave out one or the other")
         _sweep(files, most, as_json=options["as_json"], **sweeping)
         return
     if any(sweeping.values()):
@@ -150,6 +155,7 @@ def score(
     config = HEPConfig(top_percent, bottom_percent, consecutive_low)
     evaluator = CentroidEvaluator(config=config, min_coverage=min_coverage, signal=signal)
     groups = _groups(task_from, rollout_from, options["one_task"], options["one_rollout"])
+    files = tuple(dict.fromkeys(files))  # a file that is named twice has its rollouts once
     run_score(files, evaluator, format=format_name, bounds=Bounds(max_depth, most), groups=groups, **options)
 
 

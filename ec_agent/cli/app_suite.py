@@ -32,6 +32,8 @@ def suite(file: Path, dry_run: bool, page_only: bool) -> None:
       ec-agent suite examples/paper.toml --dry-run
       ec-agent suite my_suite.toml
     """  # noqa: D301  # click's own mark
+    if dry_run and page_only:
+        raise click.UsageError("--dry-run and --page-only exclude each other; give one of them")
     from ec_agent.cli.suite import run_suite
 
     sys.exit(run_suite(file, dry_run=dry_run, page_only=page_only))

@@ -94,6 +94,8 @@ def traces_export(
       ec-agent traces export traces.db --parquet tables
       ec-agent traces export runs/tasks-my_agent.db --parquet tables --table timelines
     """  # noqa: D301  # click's own mark
+    if signals and tables and "timelines" not in tables:
+        raise click.UsageError("--signal is about the lists of timelines; add --table timelines, or leave it out")
     from ec_agent.cli.traces import run_export
 
     run_export(file, folder, config=config, tables=tables, signals=signals)

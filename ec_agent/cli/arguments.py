@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 
 class FilePath(click.Path):
@@ -36,6 +38,22 @@ class FilePath(click.Path):
         except ConfigError as error:
             self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
+
+
+def given_besides(allowed: Container[str]) -> list[str]:
+    """Return the options that the command line of the running command has, but for these.
+
+    Args:
+        allowed: names of parameters, as the function of the command has them.
+    """
+    context = click.get_current_context()
+    return [
+        param.opts[0]
+        for param in context.command.params
+        if param.name is not None
+        and param.name not in allowed
+        and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 PLACE = FilePath(path_type=Path, dir_okay=False, urls=True)

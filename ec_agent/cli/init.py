@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
@@ -33,10 +34,16 @@ def run_init(file: Path) -> None:
     """Write the program, and say what to do with it.
 
     Raises:
-        ConfigError: the file is there already, cannot be written, or has a name by which it cannot be imported.
+        ConfigError: the file is there already, cannot be written, or has a name by which it cannot be imported,
+            or that of a module that is there.
     """
     if file.suffix != ".py" or not file.stem.isidentifier() or iskeyword(file.stem):
         raise ConfigError(f"{file.name} cannot be imported by its name; give one such as my_agent.py")
+    if _hides_a_module(file):
+        raise ConfigError(
+            f"{file.name} would hide the module {file.stem} from everything that imports it; give another name, such "
+            "as my_agent.py"
+        )
     check_place(file)
     try:
         with file.open("x", encoding="utf-8") as written:
@@ -54,3 +61,15 @@ def run_init(file: Path) -> None:
         f"measure it on tasks of yours: ec-agent eval tasks.jsonl --agent {file.stem}:agent --n 8",
     ]
     click.echo("\n".join([f"written: {file}", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]))
+
+
+def _hides_a_module(file: Path) -> bool:
+    if file.stem in sys.stdlib_module_names or file.stem == "__main__":
+        return True
+    spec = find_spec(file.stem)
+    if spec is None:
+        return False
+    if spec.origin is not None:
+        return Path(spec.origin).resolve() != file.resolve()
+    # a package without __init__.py, such as langgraph; beside the file it may be any folder
+    return any(Path(place).parent.resolve() != file.parent.resolve() for place in spec.submodule_search_locations or ())

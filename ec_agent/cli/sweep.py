@@ -30,7 +30,10 @@ def run_sweep(file: Path, out: Path | None, *, fresh: bool, as_json: bool, max_r
         LogprobsError: the file cannot be read, or no rollout of it can be scored.
     """
     if file.suffix not in SUFFIXES:
-        raise LogprobsError(f"--sweep reads a file of entropies, .npz or .npy, not {file}; see docs/speed.md")
+        raise LogprobsError(
+            f"--sweep reads entropies in .npz, .npy or Parquet files, or a folder of these, not {file}; "
+            "`ec-agent score --help` says how they are written"
+        )
     source = EntropyFile(file, max_rollout)
     out = out or file.with_suffix(".sweep.npy")
     if out.absolute() == file.absolute():

@@ -18,6 +18,7 @@ from ec_agent.cli.sweep_summary import SweepSummary
 from ec_agent.errors import ConfigError, LogprobsError
 from ec_agent.numbers.many_timelines import SWEEP
 from ec_agent.support.checks import is_file, is_folder
+from ec_agent.support.number_formats import many
 
 SUFFIX = ".parquet"
 
@@ -51,13 +52,18 @@ def run_parquet_sweep(
     base = Path(os.path.commonpath([_base_of(each) for each in named]))
     out = _out_of(base, out)
     of_each = Lists(**{name: value for name, value in lists.items() if value is not None})
-    files = sorted({path for each in named for path in _files_of(each) if not path.is_relative_to(out)})
-    if not files:
-        raise LogprobsError(f"{', '.join(map(str, named))}: there is no file of that name that ends in {SUFFIX}")
+    found = [{path for path in _files_of(each) if not path.is_relative_to(out)} for each in named]
+    for each, of_name in zip(named, found, strict=True):
+        if not of_name:
+            where = "in it" if is_folder(each) else "of that name"
+            raise LogprobsError(
+                f"{each}: there is no file {where} that ends in {SUFFIX}; name Parquet files, or folders that have some"
+            )
+    files = sorted(set().union(*found))
     jobs = jobs_of([(path, out / path.relative_to(base)) for path in files], of_each, fresh=fresh)
     with progress_bar() as bar:
         done = sum(job.values for job in jobs if job.done)
-        task = bar.add_task(f"{len(jobs)} files", total=sum(job.values for job in jobs), completed=done)
+        task = bar.add_task(many(len(jobs), "file"), total=sum(job.values for job in jobs), completed=done)
         sweep(jobs, workers or 1, lambda values: bar.advance(task, values))
     summary = SweepSummary()
     for job in jobs:
@@ -72,7 +78,7 @@ def run_parquet_sweep(
 
     summary.show(place_of, as_json=as_json)
     if not as_json:
-        print(f"all centroids: {out}, {len(jobs)} files, columns {columns_of(SWEEP)[0]} ...", file=sys.stderr)
+        print(f"all centroids: {out}, {many(len(jobs), 'file')}, columns {columns_of(SWEEP)[0]} ...", file=sys.stderr)
     if not summary.any_scored:
         raise LogprobsError(f"{base}: no rollout could be scored under any setting; the files have no entropies")
 

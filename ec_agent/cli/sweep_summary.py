@@ -12,6 +12,7 @@ from ec_agent.live.console import plain_console
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.many_timelines import SWEEP
 from ec_agent.numbers.phases import HEPConfig
+from ec_agent.support.number_formats import many
 from ec_agent.support.strict_json import strict_json
 
 Place = Mapping[str, Any]
@@ -79,7 +80,7 @@ class SweepSummary:
 
 
 def _table(rows: Sequence[tuple[dict[str, Any], Place]], rollouts: int) -> Table:
-    table = Table(title=f"centroids of {rollouts} rollouts", title_justify="left")
+    table = Table(title=f"centroids of {many(rollouts, 'rollout')}", title_justify="left")
     for name in ("top %", "bottom %", "low in a row", "scored", "mean", "lowest", "of rollout"):
         table.add_column(name, justify="right")
     usual = HEPConfig().to_dict()

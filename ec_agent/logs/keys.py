@@ -14,6 +14,7 @@ from ec_agent.errors import ConfigError
 _KEY_OF = re.compile(r"([\w.\-]+)=(.+)", re.DOTALL)
 _ODD_IN_A_KEY = re.compile(r"[\\^$*+?|=]")
 _LONGEST = 100  # letters of a name
+_SHOWN = 12  # keys in a message
 _LONGEST_TEXT = 1 << 20  # of JSON inside of text
 
 
@@ -47,6 +48,19 @@ class From:
         if found is None or found[1] is None:
             return None
         return found[1], (found[2] or "").zfill(20) if self.pattern.groups > 1 else ""
+
+    def hint(self, record: Any) -> str:
+        """Say, for a record in which nothing was found, what to give instead.
+
+        Args:
+            record: the record, or ``None``.
+        """
+        if self.key is None or (self.pattern is not None and looked_up(record, self.key) not in (None, "")):
+            return f"give a regular expression that matches its {self.key or 'id'}"
+        if not isinstance(record, Mapping):
+            return "give a regular expression on its id"
+        keys = ", ".join(str(key)[:_LONGEST] for key in list(record)[:_SHOWN])
+        return f"give a key that it has: {keys}{', ...' if len(record) > _SHOWN else ''}"
 
 
 def from_option(option: str, text: str) -> From:

@@ -39,7 +39,7 @@ def unpack(path: Path, to: Path, advance: Callable[[int], None]) -> str | None:
             try:
                 piece = unpacked.read1(_PIECE)
             except _DAMAGED as error:
-                return f"is damaged or cut off ({error}); what comes after this place cannot be read"
+                return f"is damaged or cut off ({error}), and what comes after this place cannot be read; pack it again"
             if not piece:
                 return None
             size += len(piece)

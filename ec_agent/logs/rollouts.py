@@ -82,7 +82,8 @@ def _with_tasks(found: Iterator[Found], label: str, groups: Groups, trouble: Tro
     for each in found:
         task = groups.task.of(_record(each), each.name)
         if task is None:
-            trouble(f"{label}, {each.name}", f"has no task: nothing in it is what --task-from {groups.task.text} names")
+            what = f"nothing in it is what --task-from {groups.task.text} names; {groups.task.hint(_record(each))}"
+            trouble(f"{label}, {each.name}", f"has no task: {what}")
         else:
             yield replace(each, task=task[0], keyed=True)
 
@@ -98,7 +99,8 @@ def _joined(found: Iterator[Found], label: str, groups: Groups, trouble: Trouble
         for each in found:
             place = groups.rollout.of(_record(each), each.name)
             if place is None:
-                what = f"nothing in it is what --rollout-from {groups.rollout.text} names"
+                hint = groups.rollout.hint(_record(each))
+                what = f"nothing in it is what --rollout-from {groups.rollout.text} names; {hint}"
                 trouble(f"{label}, {each.name}", f"belongs to no rollout: {what}")
             elif not each.alternative:  # of several answers to one request, the agent went on with the first
                 _spool(each, place[0] if groups.task is None else f"{place[0]} of {each.task}", place[1], spool, told)

@@ -129,6 +129,8 @@ def opened(path: Path, advance: Callable[[int], None] = _ignore, bounds: Bounds 
         except OSError as error:
             hint = "give a file, or - for standard input"
             raise LogprobsError(f"cannot read {path} ({cause_of(error)}); {hint}") from error
+        if blank and source.cut:
+            raise LogprobsError(f"{path} {source.cut}")
         if blank:
             raise LogprobsError(f"{path} is empty; give JSON or JSONL with one rollout per record")
         yield source

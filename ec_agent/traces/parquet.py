@@ -126,7 +126,9 @@ def export_parquet(
             plain = {name: stack.enter_context(_table(folder, name)) for name in TABLES if name in tables}
             timelines = None
             if TIMELINES in tables:
-                timelines = stack.enter_context(TimelineFiles(_place(folder, TIMELINES), known_signals(signals)))
+                timelines = stack.enter_context(
+                    TimelineFiles(_place(folder, TIMELINES), tuple(dict.fromkeys(known_signals(signals))))
+                )
             _write(store, plain, timelines, config)
     except OSError as error:
         raise TraceError(f"{folder} cannot be written ({error}); give another folder") from error

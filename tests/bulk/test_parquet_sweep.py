@@ -317,3 +317,48 @@ def test_a_large_group_of_rows_is_not_read_at_once(tmp_path, monkeypatch):
     assert max(map(len, parts)) <= 110
     assert sum(reads) > 9_000_000
     assert max(reads) <= 2 << 20
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--top-percent", "3"), "--top-percent"),
+        (("--task-from", "task", "--strict"), "--task-from, --strict"),
+        (("--signal", "entropy"), "--signal"),  # the default, and said
+        (("--one-rollout",), "--one-rollout"),
+        (("--format", "otel", "--max-depth", "9"), "--format, --max-depth"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Parquet", "NumPy"])
+def test_an_option_that_a_sweep_would_not_heed_is_refused(folder, words, named, kind):
+    folder_of(folder, files=1)
+    np.save(folder / "x.npy", np.ones((2, 3)))
+    done = sweep(folder if kind == "Parquet" else folder / "x.npy", *words)
+    assert done.exit_code == 2
+    assert f"with --sweep, {named} would do nothing" in " ".join(done.stderr.split())
+    assert {path.name for path in folder.parent.rglob("*")} == {"timelines", "part-0.parquet", "x.npy"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing.parquet", "cannot read .*missing.parquet .*; name a Parquet file"),
+        ("no*/*.parquet", "there is no file of that name that ends in .parquet; name Parquet files"),
+        ("bare", "there is no file in it that ends in .parquet; name Parquet files"),
+    ],
+)
+def test_what_is_not_there_is_told_beside_what_is(folder, name, words):
+    folder_of(folder, files=1)
+    (folder.parent / "bare").mkdir()
+    done = sweep(folder, str(folder.parent / name))
+    assert isinstance(done.exception, LogprobsError)
+    with pytest.raises(LogprobsError, match=words):
+        raise done.exception
+    assert not list(folder.parent.rglob("centroids*")) + list(folder.parent.glob("*.sweep/**/*.parquet"))
+
+
+def test_one_file_and_one_rollout_are_not_several(tmp_path):
+    written(tmp_path / "a.parquet", [[1.0, 0.5, 0.1]])
+    done = sweep(tmp_path / "a.parquet", "--out", tmp_path / "out")
+    assert "centroids of 1 rollout " in done.stdout
+    assert ", 1 file, columns" in done.stderr

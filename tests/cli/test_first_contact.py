@@ -138,6 +138,11 @@ def test_init_overwrites_nothing(tmp_path, monkeypatch, there):
         ("agent.txt", "agent.txt cannot be imported"),
         ("class.py", "class.py cannot be imported"),
         ("nowhere/agent.py", "name a file in a folder that exists"),
+        ("json.py", "json.py would hide the module json from everything that imports it; give another name"),
+        ("langgraph.py", "would hide the module langgraph"),
+        ("ec_agent.py", "would hide the module ec_agent"),
+        ("sys.py", "would hide the module sys"),
+        ("__main__.py", "would hide the module __main__"),
     ],
 )
 def test_init_says_which_names_will_do(tmp_path, name, said):
@@ -187,3 +192,16 @@ echo "${COMPREPLY[@]}"
     there = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], env=there, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.split() == ["--html"], done.stderr
+
+
+@pytest.mark.parametrize("beside", ["a folder", "a package that is elsewhere", "nothing"])
+def test_init_takes_a_name_that_hides_nothing(tmp_path, monkeypatch, beside):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        folder.mkdir()
+    if beside != "nothing":
+        (mine if beside == "a folder" else other).joinpath("shop_agent").mkdir()
+    monkeypatch.syspath_prepend(str(mine))
+    monkeypatch.syspath_prepend(str(other))
+    done = CliRunner().invoke(app, ["init", str(mine / "shop_agent.py")])
+    assert (done.exit_code == 0) is (beside != "a package that is elsewhere"), done.output

@@ -187,3 +187,9 @@ def test_the_papers_figures_are_those_that_pages_state():
         f"{100 * reported.MEAN_GAIN:+.1f} points over Pass@1 on average and {100 * reported.MOST_GAIN:+.1f} at most"
         in method
     )
+
+
+def test_a_suite_that_should_run_nothing_in_two_ways_is_asked_which():
+    done = CliRunner().invoke(app, ["suite", "suite.toml", "--dry-run", "--page-only"])
+    assert done.exit_code == 2
+    assert "give one of them" in done.stderr

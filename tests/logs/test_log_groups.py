@@ -107,6 +107,37 @@ def test_a_record_without_the_key_is_named_and_left_out(tmp_path):
     assert "has no task" in str(score(tmp_path, records, "--task-from", "z").exception)
 
 
+@pytest.mark.parametrize("option", ["--task-from", "--rollout-from"])
+@pytest.mark.parametrize(
+    ("record", "given", "hint"),
+    [
+        ({"q": 1, "entropies": LATE}, "z", "give a key that it has: q, entropies"),
+        ({"q": 1, "entropies": LATE}, "z=(.)", "give a key that it has: q, entropies"),
+        ({"q": 1, "entropies": LATE}, "q=(x)", "give a regular expression that matches its q"),
+        ({"id": "a", "entropies": LATE}, "^(x)", "give a regular expression that matches its id"),
+        (LATE, "z", "give a regular expression on its id"),
+        (
+            {**{f"k{n}": n for n in range(20)}, "entropies": LATE},
+            "z",
+            "k0, k1, k2, k3, k4, k5, k6, k7, k8, k9, k10, k11, ...",
+        ),
+    ],
+    ids=["no key", "no key to match", "a value", "an id", "no object", "many keys"],
+)
+def test_who_names_what_is_not_there_is_told_what_is(tmp_path, option, record, given, hint):
+    done = score(tmp_path, [record, record], option, given)
+    assert isinstance(done.exception, LogprobsError)
+    assert hint in str(done.exception)
+    assert hint in " ".join(done.stderr.split())
+
+
+def test_a_file_that_is_named_twice_has_its_rollouts_once(tmp_path):
+    records = [{"id": str(number), "entropies": each} for number, each in enumerate((LATE, EARLY))]
+    file = str(tmp_path / "saved.jsonl")
+    done = score(tmp_path, records, "--one-task", file, file)
+    assert [json.loads(line)["best"] for line in done.stdout.splitlines()] == [False, True]
+
+
 def turn(task, number, place, entropies):
     return {
         "custom_id": f"q{task}-r{number}-t{place}",

@@ -76,6 +76,15 @@ def test_a_packed_trace_file_is_read(tmp_path):
     are(*told(file), FIRST, SECOND)
 
 
+@pytest.mark.parametrize("kept", [2, 8, 10])
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_file_cut_before_its_first_letter_is_not_called_empty(tmp_path, name, kept):
+    file = tmp_path / f"{name}.gz"
+    file.write_bytes(gzip.compress(PLAIN[name].encode())[:kept])
+    with pytest.raises(LogprobsError, match=r"damaged or cut off .* pack it again"):
+        told(file)
+
+
 def test_standard_input_may_be_packed():
     packed = gzip.compress(json.dumps(FIRST).encode())
     done = CliRunner().invoke(app, ["score", "-", "--json"], input=packed)

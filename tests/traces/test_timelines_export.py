@@ -173,3 +173,23 @@ def test_the_command_and_the_sweep_of_what_it_writes(filled, tmp_path):
         own = {each.id: each.trajectory.centroid() for each in store.rollouts()}
     assert dict(zip(scores["rollout"].to_pylist(), scores["centroid_1_80_2"].to_pylist(), strict=True)) == own
     assert scores["coverage"].equals(pq.read_table(tables / "timelines")["coverage"])
+
+
+@pytest.mark.parametrize("names", [["logprob", "surprisal", "logprob"], ["entropy"] * 3, list(SIGNALS) * 2])
+def test_a_signal_named_twice_is_one_column(filled, tmp_path, names):
+    with TraceStore(filled) as store:
+        export_parquet(store, tmp_path / "api", tables=["timelines"], signals=names)
+    words = [word for name in names for word in ("--signal", name)]
+    done = CliRunner().invoke(app, ["traces", "export", str(filled), "--parquet", str(tmp_path / "cli"), *words])
+    assert done.exception is None, done.output
+    for folder in ("api", "cli"):
+        columns = pq.read_table(tmp_path / folder / "timelines").column_names
+        assert [name for name in columns if name in SIGNALS] == list(dict.fromkeys(names))
+
+
+def test_signals_without_the_table_that_has_them_are_refused(filled, tmp_path):
+    words = ["traces", "export", str(filled), "--parquet", str(tmp_path / "x"), "--signal", "logprob"]
+    done = CliRunner().invoke(app, [*words, "--table", "rollouts", "--table", "calls"])
+    assert done.exit_code == 2
+    assert "--signal is about the lists of timelines" in done.stderr
+    assert not (tmp_path / "x").exists()
