@@ -68,8 +68,8 @@ def load_agent(place: str, model: ModelSettings | None = None) -> Any:
     takes = _parameters_of_maker(found)
     if model is not None and "model" not in (takes or {}):
         raise ConfigError(
-            f"{place} takes no model; name a function with a parameter named model, def make_agent(model), or leave "
-            "--model out, and the agent has its own"
+            f"{place} takes no model; name a function with a parameter named model, def make_agent(model). An "
+            "agent that has a model of its own runs with `ec-agent eval` without --model"
         )
     if takes is None:
         return found

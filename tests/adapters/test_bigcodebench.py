@@ -67,7 +67,7 @@ def test_what_is_asked(tmp_path):
 def test_files_that_are_not_as_published(tmp_path):
     with pytest.raises(ConfigError, match="download the data set bigcode/bigcodebench"):
         load("bigcodebench")
-    with pytest.raises(ConfigError, match="row 2 has no column test"):
+    with pytest.raises(ConfigError, match="row 2 has nothing in test"):
         read(tmp_path, [ROWS[0], {**ROWS[1], "test": ""}])
     with pytest.raises(ConfigError, match="split"):
         read(tmp_path, split="hard")

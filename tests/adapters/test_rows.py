@@ -75,5 +75,9 @@ def test_no_file(tmp_path):
 def test_cells():
     row = {"question": "", "problem": 0, "prompt": None}
     assert cell(row, 7, "question", "problem") == 0
-    with pytest.raises(ConfigError, match="row 7 has no column question or prompt; it has question, problem, prompt"):
+    with pytest.raises(ConfigError, match=r"row 7 has nothing in question or prompt. Give the data set"):
         cell(row, 7, "question", "prompt")
+    with pytest.raises(ConfigError, match=r"row 7 has nothing in prompt. Give"):
+        cell(row, 7, "other", "prompt")
+    with pytest.raises(ConfigError, match=r"row 7 has no column other; it has question, problem, prompt. Give"):
+        cell(row, 7, "other")

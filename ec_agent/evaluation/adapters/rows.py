@@ -57,6 +57,8 @@ def cell(row: Row, place: int, *names: str) -> Any:
         value = row.get(name)
         if value is not None and value != "":
             return value
+    if empty := [name for name in names if name in row]:
+        raise ConfigError(f"row {place} has nothing in {' or '.join(empty)}. Give the data set as it is published")
     raise ConfigError(
         f"row {place} has no column {' or '.join(names)}; it has {', '.join(map(str, row)) or 'none'}. Give the data "
         "set as it is published"
