@@ -164,8 +164,8 @@ def suite(run, folder, server, patch):
     list(evaluate(run, folder, server, patch))  # its tasks and its agent
     model = f'[[models]]\nname = {json.dumps(BAD)}\nbase_url = "http://127.0.0.1:{server.server_port}/v1"\n'
     family = f'[[families]]\ntasks = "tasks.jsonl"\nname = {json.dumps(BAD)}\nrun = {{ n = 1, greedy = false }}\n'
-    (folder / "suite.toml").write_text(f'folder = "suite"\nagent = "suite_agents:make"\n{model}{family}')
-    (folder / "suite_agents.py").write_text("from their_agent import agent\ndef make(model):\n    return agent\n")
+    (folder / "suite.toml").write_text(f'folder = "suite"\nagent = "my_terminal_agents:make"\n{model}{family}')
+    (folder / "my_terminal_agents.py").write_text("from their_agent import agent\ndef make(model):\n    return agent\n")
     yield run("suite", "suite.toml", "--dry-run")
     yield run("suite", "suite.toml")
     yield run("suite", "suite.toml", "--page-only")

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 TASKS = [{"id": str(n), "input": f"What is {n} + {n}?", "expected": str(2 * n)} for n in range(1, 4)]
 SUITE = """
 folder = "runs"
-agent = "suite_agents:make"
+agent = "my_suite_agents:make"
 
 [run]
 n = 3
@@ -54,7 +54,7 @@ def make(model):
 def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "suite_agents.py").write_text(AGENTS)
+    (tmp_path / "my_suite_agents.py").write_text(AGENTS)
     (tmp_path / "tasks.jsonl").write_text("".join(f"{json.dumps(task)}\n" for task in TASKS))
     return tmp_path
 
@@ -164,7 +164,7 @@ def test_the_mean_is_over_runs(home, server):
 @pytest.mark.parametrize(
     ("written", "instead", "match"),
     [
-        ("suite_agents:make", "suite_agents:nobody", "nobody"),
+        ("my_suite_agents:make", "my_suite_agents:nobody", "nobody"),
         ("reasoning_gym:chain_sum", "reasoning_gym:no_such", "has no data set 'no_such'"),
         ("min_terms", "colour", "takes other settings"),
         ("tasks.jsonl", "livecodebench", "comes in no package"),
