@@ -92,3 +92,11 @@ def test_values_not_yet_seen_come_first():
     assert spread(cases) == spread(cases, 99) == [0, 4, 2]
     assert spread([frozenset()]) == [0]
     assert spread([], 2) == []
+
+
+def test_no_two_modules_of_tests_have_one_name():
+    """pytest imports them by their names alone, so that of two the second could not be collected."""
+    names = [
+        path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("conftest.py", "__init__.py")
+    ]
+    assert sorted(names) == sorted(set(names))
