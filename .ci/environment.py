@@ -2,8 +2,8 @@
 
 ``python3 .ci/environment.py FOLDER EXTRA [UV]`` makes the virtual environment FOLDER, and installs this package with
 that extra in it, by the program UV if another environment has it already. Else pip fetches uv into the environment.
-uv takes a third of pip's time. It does not read pip's settings (index, proxy, certificates), so they are handed on to
-it here. Whatever fails about uv, pip does its work.
+uv takes a quarter of pip's CPU time or less. It does not read pip's settings (index, proxy, certificates), so they
+are handed on to it here. Whatever fails about uv, pip does its work.
 
 This runs before anything is installed: it needs Python's own library alone.
 """
