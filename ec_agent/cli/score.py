@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ec_agent.cli.score_results import Results, Troubles, print_table, row_of
-from ec_agent.errors import LogprobsError
+from ec_agent.errors import LogprobsError, TraceError
 from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console
 from ec_agent.logs import Found, found_in, opened
@@ -22,6 +22,7 @@ from ec_agent.logs.rollouts import Groups, rollouts_of
 from ec_agent.logs.tasks import Tasks, evidence_of
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.checks import cause_of
 from ec_agent.support.escaping import shown
 from ec_agent.support.strict_json import strict_json
 
@@ -42,18 +43,20 @@ def run_score(
 ) -> None:
     """Score the rollouts in the files and print them, the best of each task marked."""
     troubles, groups = Troubles(strict), groups or Groups()
+    _check_there(files)
     with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
         results = Results(rows)
         for file in files:
             found = rollouts_in(file, troubles, format, bounds)
+            if len(files) > 1:
+                found = _or_left_out(found, file, troubles)
             together = rollouts_of(found, str(file), groups, troubles, lambda said, file=file: _tell(f"{file}: {said}"))
             for each in [_joined(file, found)] if one_rollout else together:
                 results.add(row_of(str(file), each, evaluator), evidence_of(each, str(file)))
                 results.sampled |= _sampled(each.trajectory)
         results.compare(Tasks(one_task, groups.each, _tell))
-        if troubles.count and results.count:
-            least = "at least " if troubles.unknown else ""
-            print(f"{least}{troubles.count} records were left out; --strict stops at the first", file=sys.stderr)
+        if troubles.left_out and results.count:
+            print(f"{troubles.left_out}; --strict stops at the first", file=sys.stderr)
         if as_json:
             for row in results:
                 print(strict_json(row))
@@ -61,6 +64,32 @@ def run_score(
             print_table(results, evaluator.signal, several=len(files) > 1)
         if not results.best:
             _raise_none(files, results, troubles, evaluator.signal)
+
+
+def _check_there(files: Sequence[Path]) -> None:
+    """Refuse a name that no file has before anything is read: it is a slip, where a damaged file is a fact.
+
+    Raises:
+        LogprobsError: there is no such file.
+    """
+    for file in files:
+        try:
+            if str(file) != "-":
+                file.lstat()
+        except OSError as error:
+            hint = "give a file, or - for standard input"
+            raise LogprobsError(f"cannot read {file} ({cause_of(error)}); {hint}") from error
+
+
+def _or_left_out(found: Iterator[Found], file: Path, troubles: Troubles) -> Iterator[Found]:
+    """The rollouts in one file of several. If it is empty, damaged or of another kind, that is told, and no error."""
+    try:
+        yield from found
+    except (LogprobsError, TraceError) as error:
+        if troubles.strict:
+            raise
+        told = str(error)
+        troubles.file(told if str(file) in told else f"{file}: {told}")
 
 
 def _tell(guess: str) -> None:
@@ -98,7 +127,7 @@ def _raise_none(files: Sequence[Path], results: Results, troubles: Troubles, sig
     named = ", ".join(str(file) for file in files)
     if not results.count:
         raise LogprobsError(
-            f"{troubles.first}; there was nothing else in it that can be scored"
+            f"{troubles.first}; there was nothing else in {'it' if len(files) == 1 else 'the files'} that can be scored"
             if troubles.first
             else f"{named}: there are no rollouts in it; `ec-agent score --help` says what is read"
         )

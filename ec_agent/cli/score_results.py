@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,13 +21,15 @@ from ec_agent.logs.source import Remainder
 from ec_agent.logs.tasks import TaskEvidence, Tasks
 from ec_agent.selectors.validity import UNPLACED
 from ec_agent.support.escaping import clipped, shown
-from ec_agent.support.number_formats import percent
+from ec_agent.support.number_formats import many, percent
 from ec_agent.support.strict_json import strict_json
 
 _MOST_ROWS = 200  # in the table; --json prints all
 _MOST_TOLD = 10  # troubles in full
 
 _MOST_LETTERS = 300  # of a name
+_MOST_OF_A_TASK = 60
+_DIGEST = re.compile("[0-9a-f]{32}")  # of what was asked; it tells tasks apart, and says nothing else
 
 Row = dict[str, Any]
 
@@ -38,30 +41,51 @@ class Troubles:
     Attributes:
         strict: raise.
         count: how many records were left out.
+        files: how many files were left out.
         first: the first of them.
         unknown: whether there may be more, behind a place from which a file cannot be read.
     """
 
     strict: bool
     count: int = 0
+    files: int = 0
     first: str = ""
     unknown: bool = False
 
     def __call__(self, where: str, problem: str) -> None:
-        """Take note of one.
+        """Take note of a record.
 
         Raises:
             LogprobsError: ``strict`` is set.
         """
-        told = f"{where} {problem}"
-        if self.strict:
-            raise LogprobsError(f"{told}. Mend it, or leave out --strict to go on without it")
         self.count += 1
         self.unknown |= isinstance(problem, Remainder)
+        self._tell(f"{where} {problem}")
+
+    def file(self, problem: str) -> None:
+        """Take note of a file of which nothing, or nothing more, can be read.
+
+        Raises:
+            LogprobsError: ``strict`` is set.
+        """
+        self.files += 1
+        self._tell(problem)
+
+    @property
+    def left_out(self) -> str:
+        """What was left out, in words; empty if nothing was."""
+        records = f"{'at least ' if self.unknown else ''}{many(self.count, 'record')}"
+        counted = [*([many(self.files, "file")] if self.files else []), *([records] if self.count else [])]
+        total = self.files + self.count
+        return f"{' and '.join(counted)} {'was' if total == 1 else 'were'} left out" if counted else ""
+
+    def _tell(self, told: str) -> None:
+        if self.strict:
+            raise LogprobsError(f"{told}. Mend it, or leave out --strict to go on without it")
         self.first = self.first or told
-        if self.count <= _MOST_TOLD:
+        if self.count + self.files <= _MOST_TOLD:
             print(f"left out  {shown(told)}", file=sys.stderr)
-        elif self.count == _MOST_TOLD + 1:
+        elif self.count + self.files == _MOST_TOLD + 1:
             print("left out  ... and more, counted at the end", file=sys.stderr)
 
 
@@ -145,7 +169,8 @@ def print_table(results: Results, signal: str, *, several: bool) -> None:
         several: name the file in each.
     """
     judged = any(row["outcome"] is not None for row in results)
-    table = _empty_table(results, signal, judged)
+    tasks = _tells_tasks(results)
+    table = _empty_table(results, signal, tasks, judged)
     comments: Counter[str] = Counter()
     unplaced = 0
     few = results.count <= _MOST_ROWS
@@ -153,7 +178,7 @@ def print_table(results: Results, signal: str, *, several: bool) -> None:
         if table.row_count == _MOST_ROWS:
             break
         if few or row["best"]:
-            cells = _cells(row, several=several)
+            cells = _cells(row, several=several, tasks=tasks)
             table.add_row(*cells, *([_number(row["outcome"], "g")] if judged else []), style=_style(row))
         if row["centroid"] is None:
             comments[row["comment"]] += 1
@@ -171,28 +196,43 @@ def print_table(results: Results, signal: str, *, several: bool) -> None:
         console.print(f"{table.row_count} of {results.count} rollouts; --json prints all", highlight=False)
 
 
-def _empty_table(results: Results, signal: str, judged: bool) -> Table:
+def _tells_tasks(results: Results) -> bool:
+    """Whether there are several tasks, and names of rollouts that do not tell of which they are."""
+    shared = {row["task"] for row in results}
+    return len(shared) > 1 and any(not str(row["id"]).startswith(str(row["task"])) for row in results)
+
+
+def _empty_table(results: Results, signal: str, tasks: bool, judged: bool) -> Table:
     title = f"lowest {signal} centroid{' of each task' if len(results.best) > 1 else ''}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("rollout", overflow="fold")
+    if tasks:
+        table.add_column("task", overflow="fold")
     for name in ("calls", "tokens", "coverage", "phases", "centroid", "reward", *(["outcome"] if judged else [])):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     return table
 
 
-def _cells(row: Row, *, several: bool) -> list[str]:
+def _cells(row: Row, *, several: bool, tasks: bool) -> list[str]:
     name = f"{row['file']}: {row['id']}" if several else str(row["id"])
     numbers = [_number(row[key], ".4f") for key in ("centroid", "reward")]
     return [
         "*" if row["best"] else "",
         safe(clipped(name, _MOST_LETTERS)),
+        *([_task(row["task"])] if tasks else []),
         str(row["calls"]),
         str(row["tokens"]),
         percent(row["coverage"]),
         str(row["phases"]),
         *numbers,
     ]
+
+
+def _task(name: str | None) -> str:
+    if name is None:
+        return "-"
+    return name[:6] if _DIGEST.fullmatch(name) else safe(clipped(name, _MOST_OF_A_TASK))
 
 
 def _style(row: Row) -> str | None:

@@ -51,11 +51,11 @@ def run_sweep(file: Path, out: Path | None, *, fresh: bool, as_json: bool, max_r
                 done += len(lengths)
                 bar.advance(task, len(entropies))
         summary = _summary(results, len(source.lengths))
+    if not summary.any_scored:
+        raise LogprobsError(f"{file}: no rollout could be scored under any setting; it has no entropies")
     summary.show(lambda rollout: {"rollout": rollout}, as_json=as_json)
     if not as_json:
         print(f"all centroids: {out}, shape ({len(source.lengths)}, {len(SWEEP)})", file=sys.stderr)
-    if not summary.any_scored:
-        raise LogprobsError(f"{file}: no rollout could be scored under any setting; it has no entropies")
 
 
 @contextmanager

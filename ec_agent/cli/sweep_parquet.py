@@ -76,11 +76,11 @@ def run_parquet_sweep(
         before = ends[at - 1] if at else 0
         return {"file": str(jobs[min(at, len(jobs) - 1)].path.relative_to(base)), "row": rollout - before}
 
+    if not summary.any_scored:
+        raise LogprobsError(f"{base}: no rollout could be scored under any setting; the files have no entropies")
     summary.show(place_of, as_json=as_json)
     if not as_json:
         print(f"all centroids: {out}, {many(len(jobs), 'file')}, columns {columns_of(SWEEP)[0]} ...", file=sys.stderr)
-    if not summary.any_scored:
-        raise LogprobsError(f"{base}: no rollout could be scored under any setting; the files have no entropies")
 
 
 def _base_of(named: Path) -> Path:
