@@ -12,6 +12,9 @@ DIST_VENV := .venv-dist
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
 
+# The tests start hundreds of processes, and each would compile the package anew where no bytecode is written.
+test test-all mutants: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/.dev $(INSPECT_VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 
@@ -22,6 +23,12 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     short_form.shorten(config, items)
+
+
+def pytest_collection_finish(session):
+    """The suite and what it imported stay to the end. Collecting garbage, which some tests do, need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,9 @@ The short form has every test, and each value of each of its parameters at least
 Where that takes long still, a mark says what is enough:
 
 * ``@pytest.mark.members(n)``: ``n`` of the test's cases, which have as many of the values as ``n`` cases can.
-* ``@pytest.mark.whole_form``, on a test or on one of its cases: none; another test shows the same in less time.
+* ``@pytest.mark.whole_form("why")``, on a test or on one of its cases: none; the reason says what shows the same in
+  less time, or what it is that takes so long.
+* ``part_of(n)``, for what a test does ``n`` times, such as inputs that it draws: a quarter of them.
 
 Whoever names a file, a folder or a test gets all there is in it, and ``--form`` says otherwise.
 """
@@ -18,6 +20,8 @@ import pytest
 
 Values = frozenset[tuple[str, int]]
 
+_form = "whole"  # of this process; long forms of tests, which run without pytest, do all there is
+
 
 def add_options(parser: pytest.Parser) -> None:
     parser.addoption("--form", choices=("short", "whole"), help="the form of the suite; whole where tests are named")
@@ -26,11 +30,20 @@ def add_options(parser: pytest.Parser) -> None:
 def settle(config: pytest.Config) -> None:
     """Choose the form. A worker of pytest-xdist has the same command line as its controller, so the same answer."""
     named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-    config.option.form = config.option.form or ("whole" if named else "short")
+    global _form
+    _form = config.option.form = config.option.form or ("whole" if named else "short")
+
+
+def part_of(count: int) -> int:
+    """Return ``count``, or in the short form a quarter of it."""
+    return count if _form == "whole" else max(1, count // 4)
 
 
 def shorten(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out of ``items`` what the short form does not run, and tell pytest of it."""
+    bare = {item.nodeid for item in items for mark in item.iter_markers("whole_form") if not mark.args}
+    if bare:
+        raise pytest.UsageError(f"whole_form says no reason, as in whole_form('it takes a minute'): {sorted(bare)[0]}")
     if config.option.form == "whole":
         return
     kept = set(map(id, short_form(items)))

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import short_form
 from short_form import spread
 
 pytest_plugins = ["pytester"]
@@ -15,7 +16,7 @@ import short_form
 def pytest_addoption(parser):
     short_form.add_options(parser)
 def pytest_configure(config):
-    for marker in ("members(n): m", "whole_form: w"):
+    for marker in ("members(n): m", "whole_form(why): w"):
         config.addinivalue_line("markers", marker)
     short_form.settle(config)
 def pytest_collection_modifyitems(config, items):
@@ -32,9 +33,9 @@ def test_all(case): pass
 @pytest.mark.parametrize("way", ["sync", "async"])
 @pytest.mark.parametrize("case", ["a", "b", "c"])
 def test_each_value(way, case): pass
-@pytest.mark.whole_form
+@pytest.mark.whole_form("it takes a minute")
 def test_none(): pass
-@pytest.mark.parametrize("case", ["a", pytest.param("b", marks=pytest.mark.whole_form)])
+@pytest.mark.parametrize("case", ["a", pytest.param("b", marks=pytest.mark.whole_form("so does it"))])
 def test_a_case(case): pass
 """
 SHORT = {"test_some[a-sync]", "test_some[b-async]", "test_all[a]", "test_all[b]", "test_all[c]", "test_a_case[a]"} | {
@@ -78,6 +79,24 @@ def test_the_short_form_of_a_file(suite):
 
 def test_one_case_that_is_named(suite):
     assert ran(suite, "tests/test_it.py::test_some[c-async]") == {"test_some[c-async]"}
+
+
+def test_what_the_short_form_leaves_out_has_a_reason(suite):
+    suite.path.joinpath("tests", "test_bare.py").write_text(
+        "import pytest\n@pytest.mark.whole_form\ndef test_it(): pass\n"
+    )
+    for args in ((), ("--form=whole",)):
+        result = suite.runpytest_subprocess("-p", "no:cacheprovider", *args)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*whole_form says no reason*tests/test_bare.py::test_it"])
+
+
+def test_part_of_a_count_in_the_short_form(monkeypatch):
+    counts = [1, 3, 4, 100, 10_000]
+    monkeypatch.setattr(short_form, "_form", "whole")
+    assert [short_form.part_of(count) for count in counts] == counts
+    monkeypatch.setattr(short_form, "_form", "short")
+    assert [short_form.part_of(count) for count in counts] == [1, 1, 1, 25, 2_500]
 
 
 def test_workers_do_as_their_controller(suite):

@@ -49,6 +49,7 @@ def test_every_public_name_is_in_the_reference(site):
     assert sorted(set(ec_agent.__all__) - ids) == []
 
 
+@pytest.mark.whole_form("it builds the site a second time")
 def test_a_link_that_leads_nowhere_fails_the_build(site, tmp_path):
     shutil.copytree(site / "docs", tmp_path / "docs")
     shutil.copy(site / "zensical.toml", tmp_path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
+from short_form import part_of
 
 from ec_agent import ConfigError, best_of_n, record_calls
 from ec_agent.capture.installing import recording
@@ -96,7 +97,7 @@ entropies = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=part_of(300), deadline=None)
 @given(st.lists(entropies, max_size=4))
 def test_entropies_are_reproduced(wanted):
     found = call_of(payload_of_message(message_of(Reply("x", entropies=wanted))), ("entropy",)).entropies

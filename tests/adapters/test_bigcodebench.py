@@ -49,7 +49,7 @@ def test_canonical_solutions_are_accepted(tmp_path):
     assert [task.verdict(said(task.gold)) for task in read(tmp_path)] == [True, True]
 
 
-@pytest.mark.whole_form
+@pytest.mark.whole_form("its head imports eight large packages, which takes minutes")
 def test_what_the_head_imports_is_there_and_what_is_wrong_is_not_accepted(tmp_path):
     task = read(tmp_path)[0]
     assert verdict(task, "def task_func(xs):\n    return statistics.mean(xs)")

@@ -46,6 +46,7 @@ NODES = {
 }
 
 
+@pytest.mark.members(3)
 @pytest.mark.parametrize("source", NODES)
 def test_an_agent_for_every_source(source):
     task = load(source, 1)[0]
@@ -95,6 +96,7 @@ def test_a_game_that_is_won_ends_it():
     assert "point" in result.final_actions[0].text
 
 
+@pytest.mark.whole_form("real rollouts of many calls; a single real call is in the short form")
 @pytest.mark.model
 @pytest.mark.parametrize(
     ("task", "calls", "tokens"),

@@ -78,6 +78,7 @@ def fenced(code):
     return said(f"<think>```python\nprint(0)\n```</think>So:\n```python\n{code}\n```\nDone.")
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("name", GOLD)
 def test_a_solution_is_accepted_and_nothing_else(tasks, name):
     assert tasks[name].verdict(fenced(GOLD[name])) is True

@@ -92,6 +92,7 @@ def test_an_answer_that_never_ends_is_wrong_and_the_next_is_compared(monkeypatch
     comparer._stop()
 
 
+@pytest.mark.members(2)
 @pytest.mark.parametrize("answer", ["10^{10^{10^{10}}}", "9" * 5000, "\\frac{" * 500, "\x00\ud800"])
 def test_hostile_answers_are_wrong(sets, answer):
     assert not sets["aime2025"][0].verdict(said(f"\\boxed{{{answer}}}"))

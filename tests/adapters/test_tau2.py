@@ -42,6 +42,7 @@ def played(task, steps, said="", ends=True):
         return task.verdict(Outcome(AIMessage(said), None, desk))
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_gold_is_accepted_and_what_lacks_a_step_is_not(tasks, domain):
     for task in tasks[domain]:

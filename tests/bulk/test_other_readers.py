@@ -67,6 +67,7 @@ print("begun", flush=True)
 """
 
 
+@pytest.mark.whole_form("Ray Data takes half a minute to start")
 def test_ray_data(tables):
     """In a process of its own, because a cluster that cannot start may wait for ever; it ends with that process."""
     if find_spec("ray") is None:

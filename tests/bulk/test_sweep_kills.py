@@ -31,6 +31,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.members(1)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 @pytest.mark.parametrize("how", ["the run is killed", "the run is interrupted", "a worker is killed", "in one process"])
 def test_what_was_stopped_goes_on_with_unfinished_files_alone(tmp_path, how):

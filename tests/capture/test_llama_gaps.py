@@ -35,6 +35,7 @@ def both(server, text, counted=False, **asked):
     return recorder.trajectory().calls
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("counted", [False, True], ids=["uncounted", "counted"])
 @pytest.mark.parametrize("name", FENCED)
 def test_a_fence_around_what_a_schema_holds(local_server, name, counted):
@@ -63,6 +64,7 @@ def test_characters_of_several_tokens(local_server):
     assert np.abs(np.flatnonzero(near)[: exact.sum()] - np.flatnonzero(exact)).max() <= 1
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_prompted_tools_are_not_streamed_by_whoever_follows(local_server, mode):
     @read_only

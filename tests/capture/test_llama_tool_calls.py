@@ -96,6 +96,7 @@ def arguments(answer):
     return [json.loads("".join(each.function.arguments for d in deltas for each in d.tool_calls or ()))]
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("choice", [None, "required", {"type": "function", "function": {"name": "look"}}])
 def test_a_client(server, choice):
     held = {} if choice is None else {"tool_choice": choice}
@@ -126,6 +127,7 @@ def test_a_stream_without_logprobs_is_never_taken_for_scored(server):
     assert recorder.trajectory().coverage is None
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("streamed", [False, True])
 def test_chat_openai(server, streamed):
     asks = model(server, **({} if streamed else ASKED)).bind_tools([look], tool_choice="any")
@@ -141,6 +143,7 @@ def test_chat_openai(server, streamed):
     assert call.constrained
 
 
+@pytest.mark.whole_form("whole rollouts; the calls of one are in the short form")
 def test_rollouts_of_an_agent(server):
     """Told nothing of logprobs, it calls its tool, and answers: every token of both calls counts."""
     agent = create_agent(model(server), [look])

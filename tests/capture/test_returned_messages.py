@@ -54,6 +54,7 @@ def test_a_message_that_was_changed_is_read_again(make, change):
     assert returned.answer(message) is None
 
 
+@pytest.mark.members(2)
 @kinds
 def test_a_copy_is_read_again_and_nothing_is_kept_alive(make):
     message = make()

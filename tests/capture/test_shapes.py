@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from short_form import part_of
 
 from ec_agent import record_calls
 from ec_agent.capture.shapes import (
@@ -383,7 +384,7 @@ def truly_certain(payload):
     return sum(certain(each) for each in payload.entries)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=part_of(600), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_mutated_payloads_have_documented_outcomes(data):
     read, whole = WHOLES[data.draw(st.sampled_from(sorted(WHOLES)))]
@@ -400,7 +401,7 @@ def test_mutated_payloads_have_documented_outcomes(data):
         assert len(entropies) == 0
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=part_of(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.recursive(
         SCRAP,

@@ -31,13 +31,13 @@ def check(case, *, ended="done", deliveries=None):
     return case
 
 
-@pytest.mark.members(8)
+@pytest.mark.members(2)
 @pytest.mark.parametrize("mode", chaos.modes(["sqlite"]), ids=str)
 def test_killed_at_a_random_moment(worker, mode):
     check(chaos.kill_at_random(worker, mode, SEED))
 
 
-@pytest.mark.members(2)
+@pytest.mark.members(1)
 @pytest.mark.parametrize(
     "mode",
     [
@@ -65,6 +65,7 @@ def test_killed_at_an_exact_place(worker, mode, place):
         check(case, deliveries=1)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("place", list(UNCERTAIN))
 @pytest.mark.parametrize(
     "mode", [Mode("route", "async", "async", "sqlite"), Mode("execute", "sync", "sync", "sqlite")], ids=str
@@ -74,11 +75,13 @@ def test_a_repeated_key_is_exactly_once(worker, mode, place):
     assert case.repeats == UNCERTAIN[place]
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("place", ["in the intent", "after the outcome"])
 def test_killed_at_the_second_commit(worker, place):
     check(chaos.kill_at(worker, Mode("continue", "sync", "sync", "sqlite"), place, "raise", count=2), deliveries=2)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize(
     "mode", [Mode("route", "sync", "async", "sqlite"), Mode("execute", "async", "async", "sqlite")], ids=str
 )
@@ -86,11 +89,13 @@ def test_killed_while_the_checkpoints_are_on_their_way(worker, mode):
     check(chaos.kill_at(worker, mode, "after the outcome", "raise", late=0.05), deliveries=1)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("late", [0.0, 0.05])
 def test_no_parked_rollout_is_left_behind(worker, late):
     check(chaos.kill_at(worker, Mode("execute", "sync", "async", "sqlite"), "parked", "raise", late=late), deliveries=1)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize(
     "mode", [Mode("route", "async", "sync", "sqlite"), Mode("execute", "sync", "async", "sqlite")], ids=str
 )
@@ -110,6 +115,7 @@ def test_an_uncertain_commit_keeps_the_winners_copy(worker, count):
     check(chaos.kill_at(worker, mode, "before the outcome", "raise", count=count), ended="uncertain", deliveries=1)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("variant", ["route", "execute"])
 def test_durability_exit_says_what_it_gives_up(worker, variant):
     case = check(chaos.kill_at_random(worker, Mode(variant, "sync", "exit", "sqlite"), SEED))

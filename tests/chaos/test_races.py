@@ -17,6 +17,7 @@ def workers(request):
         yield racers
 
 
+@pytest.mark.members(2)
 @pytest.mark.parametrize(
     "mode",
     [

@@ -66,6 +66,7 @@ def test_a_tool_call_is_described():
     assert in_one_line({"answer": "a\n b"}) == "{'answer': 'a\\n b'}"
 
 
+@pytest.mark.whole_form("eight rollouts of the real model take a minute of both cores")
 @pytest.mark.model
 def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline(tmp_path):
     page = tmp_path / "demo.html"

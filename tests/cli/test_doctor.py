@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_here import ran_here
 from click.testing import CliRunner
 from fake_openai import MODEL, Answer, FakeOpenAI
 
@@ -170,7 +171,7 @@ def test_as_a_script_would_run_it(fake):
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_nobody_there_is_one_line_and_exit_1(words):
-    done = run("http://127.0.0.1:9/v1", "--model", "m", *words)
+    done = ran_here("doctor", "http://127.0.0.1:9/v1", "--model", "m", *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("ec-agent: cannot reach m at http://127.0.0.1:9/v1")
     assert "Traceback" not in done.stderr
@@ -221,7 +222,7 @@ def module(fake, tmp_path):
 
 @pytest.mark.parametrize("name", ["model", "make", "bound", "Holder.model"])
 def test_a_chat_model_of_this_directory(module, name):
-    done = run(f"my_models:{name}", "--json", cwd=module)
+    done = ran_here("doctor", f"my_models:{name}", "--json", cwd=module)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["target"].startswith(f"ChatOpenAI {MODEL} at ")
     assert "a module that talks" in done.stderr

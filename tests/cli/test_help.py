@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from cli_here import ran_here
 
 from ec_agent.cli.demo import DemoUnavailableError, run_demo
 
@@ -78,6 +79,6 @@ def test_the_demo_alone_says_what_it_needs(monkeypatch, missing, words):
 
 @pytest.mark.parametrize("n", ["0", "-3"])
 def test_demo_refuses_an_impossible_number_of_rollouts(n):
-    done = run("demo", "--n", n)
+    done = ran_here("demo", "--n", n)
     assert done.returncode == 1
     assert f"--n is {n}" in done.stderr

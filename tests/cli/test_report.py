@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_here import ran_here
 from click.testing import CliRunner
 from rich.console import Console
 from stored_runs import TASKS, stored_run
@@ -106,15 +107,7 @@ def test_a_run_that_is_not_finished_is_reported_where_that_is_asked_for(tmp_path
     ],
 )
 def test_errors_are_ours_and_exit_with_1(run_file, words, said):
-    words = [str(run_file), "--selectors", "mean_logprob", *words]
-    done = subprocess.run(
-        [sys.executable, "-m", "ec_agent.cli", "report", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = ran_here("report", run_file, "--selectors", "mean_logprob", *words, cwd=ROOT)
     assert done.returncode == 1
     assert done.stderr.startswith("ec-agent: ")
     assert said in done.stderr

@@ -91,6 +91,7 @@ def test_something_that_is_no_chat_model_is_refused():
         ChatModelTarget({})
 
 
+@pytest.mark.members(1)
 def test_a_stream_that_trickles_for_ever_ends_in_time(endpoint):
     def trickling(body):
         return Answer([0.1] * 40, pace=0.1) if body.get("stream") else Kind()(body)

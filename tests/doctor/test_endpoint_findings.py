@@ -99,6 +99,7 @@ def test_the_share_of_a_tool_calls_tokens_is_measured(endpoint):
     assert "min_coverage" in advice(report)
 
 
+@pytest.mark.members(1)
 def test_what_to_set_follows_from_what_was_found(endpoint):
     assert 'disable_streaming="tool_calling"' in advice(endpoint(Kind(tools_stream=False)), needed=True)
     assert "disable_streaming=True" in advice(endpoint(Kind(streamed_logprobs=False)), needed=True)
@@ -192,6 +193,7 @@ def test_an_error_at_one_question_is_a_finding(endpoint, question, answer, mark,
     only_that(report, question, mark, detail)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("question", ["tools", "stream", "responses"])
 def test_an_answer_too_late_is_a_finding(endpoint, question):
     report = endpoint(spoiled(LATE, when=WHEN[question]), timeout=ENOUGH)
@@ -219,6 +221,7 @@ def test_an_endpoint_that_answers_nothing_is_no_traceback(endpoint, what):
     assert advice(report, needed=True).startswith(f"nothing was answered: {cure}")
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("what", ["429", "502", "late"])
 def test_a_server_that_is_busy_says_nothing_of_tool_calls(endpoint, what):
     answer, _, detail = ANSWERS_NOTHING[what]

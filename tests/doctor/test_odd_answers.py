@@ -12,6 +12,7 @@ from fake_openai import Answer, chat_completion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kinds import Kind
+from short_form import part_of
 
 import ec_agent.doctor
 from ec_agent.doctor import ChatModelTarget, EndpointTarget, Report, Verdict, diagnose
@@ -44,7 +45,7 @@ def spoiled(path, value):
 
 
 @pytest.mark.parametrize("way", ["bare client", "chat model"])
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=part_of(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PLACES), value=ODD)
 def test_a_spoiled_answer_is_a_report_and_never_a_traceback(fake, chat_model, way, path, value):
     spoilt = Answer(raw=("application/json", json.dumps(spoiled(path, value)).encode()))

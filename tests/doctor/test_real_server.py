@@ -94,6 +94,7 @@ def on_llama(llama):
     return make
 
 
+@pytest.mark.whole_form("a diagnosis of the real server; the report of one is looked at in the short form")
 def test_a_chat_openai_is_told_what_the_server_refuses(on_llama, ask):
     report = ask(ChatModelTarget(on_llama(logprobs=True, top_logprobs=20, temperature=0)))
     found = marks(report)
@@ -102,6 +103,7 @@ def test_a_chat_openai_is_told_what_the_server_refuses(on_llama, ask):
     assert report.verdict is Verdict.WITH_SETTINGS
 
 
+@pytest.mark.whole_form("a diagnosis of the real server; the report of one is looked at in the short form")
 def test_with_what_the_doctor_says_all_four_combinations_answer(on_llama):
     cured = on_llama(logprobs=True, top_logprobs=20, temperature=0, disable_streaming="tool_calling", stream_usage=True)
     report = diagnose(ChatModelTarget(cured))
@@ -113,12 +115,14 @@ def test_with_what_the_doctor_says_all_four_combinations_answer(on_llama):
         )
 
 
+@pytest.mark.whole_form("a diagnosis of the real server; the report of one is looked at in the short form")
 def test_the_command_exits_with_its_verdict(llama):
     done = CliRunner().invoke(app, ["doctor", llama.base_url, "--model", llama.model, "--json"])
     assert done.exit_code == 3
     assert json.loads(done.stdout)["verdict"] == "usable with the settings named"
 
 
+@pytest.mark.whole_form("a diagnosis of the real server; the report of one is looked at in the short form")
 def test_the_preflight_passes_or_says_what_is_missing(on_llama):
     (report,) = drive(preflight([on_llama(logprobs=True, top_logprobs=20)]))
     assert report.spent.requests == 2

@@ -144,6 +144,7 @@ def unlike_engines():
     fake.close()
 
 
+@pytest.mark.members(12)
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_doctors_lines_are_judged(unlike_engines, name):
     fake, tap = unlike_engines

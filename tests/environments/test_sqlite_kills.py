@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from shops import MODES, forked, make, read, running, versions, write
 
 from ec_agent.environments.sqlite import SQLiteCopies
@@ -48,6 +49,7 @@ def written(journal):
         return -1
 
 
+@pytest.mark.members(1)
 @MODES
 def test_a_kill_at_any_moment_leaves_all_old_or_all_new(tmp_path, kept, mode):
     shop = make(tmp_path / "shop.db", mode, rows=1500, filler=4000)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cli_here import ran_here
 from click.testing import CliRunner
 from eval_fakes import contents
 from rich.console import Console
@@ -99,15 +100,15 @@ def test_a_run_and_its_repetition(home):
     )
     assert "next: ec-agent report runs/questions-my_agents-graph.db" in done.stdout
 
-    again = run(home, *words)
+    again = ran_here("eval", *words, cwd=home, COLUMNS="120")
     assert again.returncode == 0
     assert "15 of 15 rollouts are there already" in again.stdout
     assert again.stdout.partition("cost:")[2] == done.stdout.partition("cost:")[2]
 
-    other = run(home, *words[:-2], "--seed", "4")
+    other = ran_here("eval", *words[:-2], "--seed", "4", cwd=home)
     assert other.returncode == 1
     assert "seed was 3, and is 4 now" in other.stderr
-    fresh = run(home, *words[:-2], "--seed", "4", "--fresh", "--no-greedy")
+    fresh = ran_here("eval", *words[:-2], "--seed", "4", "--fresh", "--no-greedy", cwd=home)
     assert fresh.returncode == 0, fresh.stderr
     with TraceStore(path) as store:
         assert (store.settings()["seed"], len(store.keys())) == (4, 12)
@@ -181,7 +182,7 @@ def test_a_budget_has_an_exit_code_of_its_own(within, name):
     ],
 )
 def test_errors_are_ours_and_exit_with_1(home, words, said):
-    done = run(home, *words)
+    done = ran_here("eval", *words, cwd=home)
     assert done.returncode == 1
     assert re.search(rf"^ec-agent: .*{said}", done.stderr, re.MULTILINE), done.stderr
     assert "Traceback" not in done.stderr
@@ -209,6 +210,7 @@ def started(home, *words):
     )
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_stop_keeps_what_is_stored_leaves_the_worlds_and_the_same_command_goes_on(home, number, code):
     words = ["my_agents:worlds", "--agent", "my_agents:slow", "--n", "3", "--out", "a.db", "--no-greedy"]
@@ -315,6 +317,7 @@ def test_help_loads_nothing_heavy():
     assert "--token-budget" in done.stdout
 
 
+@pytest.mark.whole_form("the real model through the command; test_own_endpoint.py has one such run")
 @pytest.mark.model
 def test_a_run_on_the_real_model_is_seeded_and_seen(tmp_path):
     """Two tasks of two rollouts and a greedy one on the demo's agent: seeds reach the model, every call is seen."""

@@ -110,6 +110,7 @@ def test_the_command_of_the_page(endpoint, tmp_path, monkeypatch):
     endpoint.start()
 
 
+@pytest.mark.whole_form("the command of the page is run in the short form")
 def test_the_command_runs_with_tools_in_the_text(endpoint, tmp_path):
     (tmp_path / "few_tools.py").write_text(FEW_TOOLS)
     words = put(command_of_the_page(), model=endpoint.model, base_url=endpoint.base_url, n="2", tools="hermes")

@@ -114,6 +114,7 @@ def same_results(left, right):
             np.testing.assert_array_equal(mine.trajectory.entropies, its.trajectory.entropies)
 
 
+@pytest.mark.whole_form("a run that is killed at random moments is in the short form")
 def test_two_processes_on_one_file_keep_each_rollout_once(parent, undisturbed, tmp_path):
     _, whole, _ = undisturbed
     other = Parent(tmp_path)

@@ -39,6 +39,7 @@ def by_task(path):
     }
 
 
+@pytest.mark.members(2)
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
 def test_what_runs_is_what_a_replay_starts(tmp_path, plan):
     evaluate(tasks(6), agent_of(Calls()), tmp_path / "all.db", ALL)
@@ -72,6 +73,7 @@ def test_the_async_twin(tmp_path):
     assert contents(tmp_path / "a.db") == contents(tmp_path / "b.db")
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("budget", [2, 20, 38])
 def test_a_run_that_was_stopped_goes_on_in_its_wave(tmp_path, budget):
     evaluate(tasks(4), agent_of(Calls()), tmp_path / "whole.db", stopping(PLANS[0]))

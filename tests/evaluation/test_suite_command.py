@@ -124,6 +124,7 @@ def test_from_the_costs_to_the_page_and_nothing_twice(home, server):
     assert len(server.bodies()) == len(bodies)
 
 
+@pytest.mark.whole_form("it runs the suite once more")
 def test_what_was_stopped_goes_on(home, server):
     (home / "suite.toml").write_text(
         (home / "suite.toml")
@@ -150,6 +151,7 @@ def test_the_page_alone(home, server):
     assert page.count("not run yet") == 2
 
 
+@pytest.mark.whole_form("it runs the suite once more")
 def test_the_mean_is_over_runs(home, server):
     assert run("suite.toml").exit_code == 0
     rows = rows_of(read_suite("suite.toml"))

@@ -23,13 +23,18 @@ SAYS = {
     "wrap_agent": (r"rollout 2: centroid 0\.\d+, \d+ calls", r"winner: rollout [0-2], margin \d", r"answer: \S"),
 }
 
+# The others take half a minute each; `hand_over` has a file of tests of its own.
+SHORT = ("raw_openai_client", "score_logprobs")
+LONG = pytest.mark.whole_form("half a minute of the real model, as other examples are")
+CASES = [pytest.param(name, marks=() if name in SHORT else LONG) for name in SAYS]
+
 
 def test_every_example_is_run():
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} - {"__init__"} == set(SAYS)
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", CASES)
 def test_an_example_runs_and_prints_what_it_should(name):
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:ec_agent", "-m", f"examples.{name}"],

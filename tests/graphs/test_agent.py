@@ -73,6 +73,7 @@ def test_a_rollout_in_circles_ends():
     assert sum(isinstance(message, ToolMessage) for message in messages) == clerk.MAX_CALLS
 
 
+@pytest.mark.whole_form("real rollouts of many calls; the model of these is asked in the short form")
 @pytest.mark.model
 def test_real_rollouts_take_several_calls(local_server):
     model = on_embedded(clerk.default_model(), local_server)

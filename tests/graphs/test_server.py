@@ -104,6 +104,7 @@ def test_every_graph_within_is_described(server):
     assert "records" in within["shop_desk"]["solve"]["output_schema"]["properties"]
 
 
+@pytest.mark.whole_form("a run of the real model on the server; the short form asks the server for its graphs")
 @pytest.mark.model
 def test_a_thread_runs_and_leaves_its_receipt(server):
     """As Studio runs it: streamed with subgraphs, which shows the fan-out's nodes, and read back from the state."""
@@ -139,6 +140,7 @@ def test_a_thread_runs_and_leaves_its_receipt(server):
     assert all("logprobs" not in (message.get("response_metadata") or {}) for message in state["messages"])
 
 
+@pytest.mark.whole_form("a run of the real model on the server; the short form asks the server for its graphs")
 @pytest.mark.model
 def test_its_events_tell_of_the_winner_alone(server):
     client = server.client

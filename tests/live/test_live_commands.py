@@ -107,6 +107,7 @@ def test_a_pipe_is_watched_to_its_end(monkeypatch, capsys):
     assert lines[-1] == "not ours"
 
 
+@pytest.mark.whole_form("a process of its own; that Ctrl-C ends a watched graph is in the short form")
 def test_it_ends_quietly_with_the_reader_of_its_pipe(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text("\n".join(map(json.dumps, made.whole(200))) + "\n")
@@ -169,6 +170,7 @@ def test_failures_of_an_evaluation_are_told_live_as_ever(questions, capsys):
     assert not any("judged" in line for line in said)
 
 
+@pytest.mark.whole_form("a process of its own; that Ctrl-C ends a watched graph is in the short form")
 def test_ctrl_c_in_a_live_evaluation_keeps_what_is_stored(questions, tmp_path):
     path, words = tmp_path / "run.db", ["--n", "2", "--concurrency", "2", "--no-greedy", "--live"]
     words += ["--agent", "live_programs:waiting_agent", "--out", str(path)]

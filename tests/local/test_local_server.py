@@ -100,6 +100,7 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+@pytest.mark.whole_form("it starts a server of its own and has it read long prompts")
 @pytest.mark.model
 def test_prompts_that_were_read_are_not_kept_without_end(monkeypatch):
     # llama.cpp's own limit is 8 GiB; a prompt of these takes 9 MiB.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from short_form import part_of
 
 from ec_agent.numbers.phases import HEPConfig
 
@@ -16,7 +17,7 @@ CASES = json.loads((Path(__file__).parent / "method_cases.json").read_text())
 
 def examples(count):
     """Settings for a property that is checked on ``count`` drawn inputs."""
-    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    return settings(max_examples=part_of(count), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def plain(timeline):

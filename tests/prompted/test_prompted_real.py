@@ -113,6 +113,7 @@ STATE = {"messages": [("user", "Price of a mug?")]}
 PROTOCOLS = ["json_schema", "hermes"]
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_an_agent_end_to_end(below, protocol, mode):
@@ -130,6 +131,7 @@ def test_an_agent_end_to_end(below, protocol, mode):
     assert f'"{call["args"]["product"]}"' in spelled
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_rollouts_are_scored_over_all_they_generated(local, protocol):
     better = best_of_n(agent_on(local, protocol), n=4, sampling=lambda index: {"seed": index, "temperature": 1.0})
@@ -141,6 +143,7 @@ def test_rollouts_are_scored_over_all_they_generated(local, protocol):
     assert result.output["messages"][2].text in {"4.50", "28.00"}
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_hermes_without_a_grammar_says_what_it_will(local, seed):
     with record_calls(keep_text=True) as recorder:
@@ -148,6 +151,7 @@ def test_hermes_without_a_grammar_says_what_it_will(local, seed):
     check_timeline(recorder, [message])
 
 
+@pytest.mark.members(1)
 def test_a_forced_tool_gets_arguments_of_its_pattern(below):
     model = PromptedToolModel(model=below).bind_tools([price_of], tool_choice="price_of")
     for seed in range(4):
@@ -185,6 +189,7 @@ def test_natively_the_tool_does_not_even_reach_this_model(chat_openai):
     assert prompted.invoke("What does a mug cost?", temperature=0).tool_calls
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_agents_take_their_steps_at_the_same_time(local, mode):
     agent = agent_on(local, "json_schema")

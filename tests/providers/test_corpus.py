@@ -23,6 +23,7 @@ import wire_servers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from said import PLAIN, REASONING, TOOLS
+from short_form import part_of
 from wire import Asked
 from wire_openai import speaks
 
@@ -206,7 +207,7 @@ def read(seed):
         return broken, call_of(reader(broken), ("entropy", "logprob", "surprisal"), keep_text=True)
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=part_of(10_000), deadline=None)
 @given(st.integers(0, 2**48))
 def test_damaged_payloads_have_documented_outcomes(seed):
     broken, call = read(seed)

@@ -263,6 +263,7 @@ def test_a_run_that_fails_after_the_choice_does_not_pay_the_judge_twice(run, whe
 # Limits
 
 
+@pytest.mark.members(2)
 @pytest.mark.parametrize("kind", FORMS, ids=lambda kind: kind.__name__)
 def test_a_choice_that_takes_longer_than_the_timeout_fails(run, kind):
     selector, limits = kind(judge(delay=0.9)), Limits(timeout=0.6)

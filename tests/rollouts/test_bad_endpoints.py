@@ -228,6 +228,7 @@ def test_an_answer_that_is_no_json(server, ask):
     only_the_first_failed(ask(), "AttributeError: 'str' object", "ValueError: Unexpected response type")
 
 
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 def test_a_stalled_stream_ends_by_the_clients_timeout(server, ask):
     """The client's timeout is one for the next byte: it ends a silence, not a trickle."""
     server.faults[0] = SILENCE
@@ -246,6 +247,7 @@ BAD = {
 }
 
 
+@pytest.mark.members(1)
 def test_if_all_fail_every_cause_is_named(server, ask):
     server.faults.update({seed: fault for seed, (fault, _) in BAD.items()})
     server.entropies.update({seed: kit.peak(3) for seed in BAD})
@@ -294,6 +296,7 @@ def over_time(result, server):
     return first
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @ASYNC_WAYS
 def test_a_time_limit_ends_a_trickle(server, way, stream):
@@ -302,6 +305,7 @@ def test_a_time_limit_ends_a_trickle(server, way, stream):
     assert len(server.arrived[0]) == 1
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @SYNC_WAYS
 def test_a_time_limit_ends_a_silence_in_a_sync_run(server, way, stream):
@@ -309,6 +313,7 @@ def test_a_time_limit_ends_a_silence_in_a_sync_run(server, way, stream):
     over_time(Run(server, way(), kit.Sync())(limits=Limits(timeout=LIMIT), stream=stream), server)
 
 
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 def test_each_client_retry_gets_the_time_anew(server):
     server.faults[0] = SILENCE
     result = Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT), max_retries=1)
@@ -317,6 +322,7 @@ def test_each_client_retry_gets_the_time_anew(server):
     assert len(server.arrived[0]) <= 2
 
 
+@pytest.mark.members(1)
 @SYNC_WAYS
 def test_a_late_answer_in_a_sync_run(server, way):
     """A thread cannot be stopped while bytes come in, but the next model call is refused."""
@@ -331,11 +337,13 @@ def test_a_late_answer_in_a_sync_run(server, way):
     assert [len(server.arrived[seed]) for seed in range(3)] == [1, 2, 2]
 
 
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 def test_a_late_only_answer_in_a_sync_run(server):
     server.faults[0] = Fault(drip=0.05, lasts=LIMIT + 0.1)
     only_the_first_failed(Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT)), "RolloutTimeoutError")
 
 
+@pytest.mark.members(1)
 @ASYNC_WAYS
 def test_a_time_limit_ends_parallel_calls(server, way):
     """Requests side by side, and tasks of the agent's own."""
@@ -372,6 +380,7 @@ def test_the_agents_own_time_limit_is_named(server, way):
     assert first.error.startswith("TimeoutError")
 
 
+@pytest.mark.members(1)
 @SYNC_WAYS
 def test_a_later_request_gets_the_time_left(server, way):
     server.faults[0] = SILENCE
@@ -386,6 +395,7 @@ def test_a_later_request_gets_the_time_left(server, way):
     assert server.lost[0][0] - server.arrived[0][0] < LIMIT - 0.1
 
 
+@pytest.mark.members(1)
 @SYNC_WAYS
 def test_nothing_is_called_after_the_limit(server, way):
     """Not even where the agent takes errors for answers, as many do with those of tools."""
@@ -417,6 +427,7 @@ def test_nothing_is_called_after_the_limit(server, way):
     assert result.selection.winner == 2
 
 
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 @SYNC_WAYS
 def test_a_clients_own_shorter_timeout_stays(server, way):
     server.faults[0] = SILENCE
@@ -432,6 +443,7 @@ def test_a_limit_nobody_reaches_changes_nothing(server, ask):
     assert all("timeout" not in body for body in server.bodies())
 
 
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 def test_all_over_the_limit(server, run):
     server.faults.update(dict.fromkeys(range(3), SILENCE))
     started = time.monotonic()

@@ -81,6 +81,7 @@ def bare(path):
     return kept(path, agent(logprobs=False))[0]
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("n", [1, 4, 16])
 def test_the_outer_checkpoint_does_not_grow_with_n(tmp_path, n):
     alone = bare(tmp_path / "bare.sqlite")
@@ -92,6 +93,7 @@ def test_the_outer_checkpoint_does_not_grow_with_n(tmp_path, n):
     assert (SECRET.encode() in blobs["inner"]) is (n > 1)  # the look sees what is there
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("n", [1, 4, 16])
 def test_what_is_kept_for_a_resume_is_bounded(tmp_path, n):
     alone = bare(tmp_path / "bare.sqlite")

@@ -70,6 +70,7 @@ def test_the_rollouts_stop_at_their_next_call(call, agent):
     interrupted(call, agent).stopped(each=2 * N)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("call", [CALLS["invoke"], CALLS["batch"]], ids=["invoke", "batch"])
 def test_they_stop_while_the_main_thread_sleeps(call):
     # The main thread looks up ten times a second; the calls are long, for a busy machine lets it look up later.
@@ -248,6 +249,7 @@ best_of_n(builder.compile(), n=3).invoke({"messages": "go"})
 """
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("times", [1, 2])
 def test_the_program_ends_as_interrupted_ones_do(times):
     with subprocess.Popen(

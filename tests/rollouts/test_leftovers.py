@@ -165,7 +165,7 @@ def slow_world(home, place, reached):
     return {"environment": world, "promote": promote}
 
 
-@pytest.mark.members(2)
+@pytest.mark.members(1)
 @pytest.mark.parametrize("place", ["enter", "model", "tool", "commit", "promote", "leave"])
 @pytest.mark.parametrize("saver", [None, InMemorySaver], ids=["no saver", "saver"])
 def test_a_run_cancelled_in_the_middle_leaves_nothing(home, place, saver):
@@ -194,7 +194,7 @@ def test_a_run_cancelled_in_the_middle_leaves_nothing(home, place, saver):
         assert asyncio.run(main()) == set()
 
 
-@pytest.mark.members(2)
+@pytest.mark.members(1)
 @pytest.mark.parametrize("place", ["model", "tool", "commit"])
 def test_a_broken_off_sync_run_leaves_nothing(home, place):
     reached = threading.Event()
@@ -212,6 +212,7 @@ def test_a_broken_off_sync_run_leaves_nothing(home, place):
         assert reached.is_set()
 
 
+@pytest.mark.members(1)
 def test_an_error_beside_the_node_leaves_nothing(home, run):
     """Another node of the same step fails while the rollouts run."""
 
@@ -234,6 +235,7 @@ def test_an_error_beside_the_node_leaves_nothing(home, run):
             run.invoke(builder.compile(), {"messages": "go"})
 
 
+@pytest.mark.members(1)
 def test_runs_that_end_well_leave_nothing(home, run):
     copies = SQLiteCopies(home / "shop.db")
     with nothing_left(home):

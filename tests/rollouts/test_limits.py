@@ -111,6 +111,7 @@ def test_each_rollouts_time_counts_from_its_start():
     assert [c.error for c in asyncio.run(node.arun({"messages": "go"})).selection.candidates] == [None] * 3
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("what", ["model", "tool"])
 def test_a_sync_rollout_stops_at_its_next_call(what):
     calls = []
@@ -137,6 +138,7 @@ def test_a_sync_rollout_stops_at_its_next_call(what):
     assert selection.winner == 2
 
 
+@pytest.mark.members(1)
 def test_an_answer_after_the_time_is_late(run):
     def one(state):
         reply = kit.say(*PEAKS).invoke("?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import kit
+import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
@@ -21,6 +22,7 @@ def look(what: str) -> str:
     return f"saw {what}"
 
 
+@pytest.mark.members(1)
 def test_logprobs_are_freed_with_their_rollout(run):
     """Twenty small objects a token: what waits for the collector makes every collection slow."""
 
@@ -45,6 +47,7 @@ def with_logprobs():
     return sum("logprobs" in message.response_metadata for message in messages)
 
 
+@pytest.mark.members(1)
 def test_counting_questions_keeps_no_states(run):
     """A task's config holds the whole state of its run."""
     graph = kit.outer(best_of_n(kit.chat(kit.say(3, 9)), n=2))

@@ -161,6 +161,7 @@ def test_jitter_adds_up_to_a_second(run, pauses, monkeypatch):
     assert pauses == [1.5]
 
 
+@pytest.mark.members(1)
 def test_one_rollouts_wait_does_not_delay_others(run):
     agent = Shaky(ConnectionError("down"))
     started = time.monotonic()

@@ -93,6 +93,7 @@ def test_without_streams_others_wait_for_the_answer(asynchronous):
     assert followers(log, "ended")
 
 
+@pytest.mark.members(1)
 @BOTH
 def test_others_begin_with_the_first_token_of_a_stream(asynchronous):
     log = []
@@ -101,6 +102,7 @@ def test_others_begin_with_the_first_token_of_a_stream(asynchronous):
     assert not followers(log, "ended")
 
 
+@pytest.mark.members(1)
 @BOTH
 @pytest.mark.parametrize("share", [False, 0.02], ids=["off", "at most 0.02 s"])
 def test_nobody_waits_longer_than_the_limit(asynchronous, share):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.store.base import GetOp, ListNamespacesOp, MatchCondition, PutOp, SearchOp
+from short_form import part_of
 from stores import EVERY, content, embed, in_memory, in_sqlite
 
 from ec_agent.rollouts.store_overlay import StoreOverlay, put_ops
@@ -43,7 +44,7 @@ READS = (
     )
 )
 BATCHES = st.lists(st.lists(PUTS | READS, max_size=5), max_size=8)
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=part_of(300), deadline=None)
 
 
 def agree(make, loaded, batches, **index):
@@ -85,7 +86,7 @@ def test_an_overlay_answers_as_a_memory_store(loaded, batches):
     agree(in_memory, loaded, batches)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=part_of(100), deadline=None)
 @given(loaded=st.lists(PUTS, max_size=8), batches=BATCHES)
 def test_an_overlay_answers_as_a_database(loaded, batches):
     agree(in_sqlite, loaded, batches)

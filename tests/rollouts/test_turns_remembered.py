@@ -94,6 +94,7 @@ async def async_sqlite_saver(path):
 FORMS = pytest.mark.parametrize("form", [turns.lasting_in_lasting, turns.functional, turns.in_a_tool, turns.itself])
 
 
+@pytest.mark.members(2)
 @FORMS
 @pytest.mark.parametrize("alone", [False, True], ids=["as a node", "standing alone"])
 def test_each_turn_in_another_process(tmp_path, form, alone):
@@ -107,6 +108,7 @@ def test_each_turn_in_another_process(tmp_path, form, alone):
     assert replies == expected
 
 
+@pytest.mark.members(2)
 @FORMS
 @pytest.mark.parametrize("alone", [False, True], ids=["as a node", "standing alone"])
 def test_each_turn_in_another_async_process(tmp_path, form, alone):

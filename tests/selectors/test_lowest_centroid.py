@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from short_form import part_of
 
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.trajectory import Call, Trajectory
@@ -118,7 +119,7 @@ rollouts = st.lists(
 
 
 @given(rollouts, st.randoms(use_true_random=False))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=part_of(300), deadline=None)
 def test_a_ranking_is_sorted_complete_and_order_independent(drawn, random):
     candidates = [
         Candidate(index, Trajectory() if place is None else peak_at(place), None, CONFIG, unscored, error)

@@ -30,7 +30,7 @@ OUTSIDE = {
 WHOLE = {"schema, llama.cpp": 0.25}
 
 
-@pytest.mark.members(4)
+@pytest.mark.members(2)
 @pytest.mark.parametrize("place", range(EACH), ids=NAMES)
 def test_a_stream_is_complete_or_marked_as_partial(readers, place):
     """And of each kind most readings are of whole numbers, all outcomes occur, and nearly all are held to the law."""

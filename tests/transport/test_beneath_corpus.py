@@ -100,6 +100,7 @@ def test_whole_payloads(stream):
     assert HOW["bytes"] > HOW["objects"] / 2
 
 
+@pytest.mark.members(1)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_payloads():
     for seed in range(0, 10_000, same.EVERY):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
+from short_form import part_of
 
 from ec_agent.capture.taken_logprobs import TakenLogprobs
 from ec_agent.capture.transport.decoder import of_event
@@ -114,7 +115,7 @@ def readable(text):
         return False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=part_of(200), deadline=None)
 @given(st.data(), st.lists(blocks(), max_size=4))
 def test_any_stream_in_any_parts(data, drawn):
     # "\r" before "\n" makes one end of two: the stream is what it is, the client's own decoder says what it means.
