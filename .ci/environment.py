@@ -5,20 +5,28 @@ that extra in it, by the program UV if another environment has it already. Else 
 uv takes a quarter of pip's CPU time or less. It does not read pip's settings (index, proxy, certificates), so they
 are handed on to it here. Whatever fails about uv, pip does its work.
 
+``--on 3.13`` makes the environment with another Python, which uv finds on this machine or fetches. ``--lowest``
+installs the lowest versions that pyproject.toml allows. ``--newest`` brings all packages to their newest, and tells
+which of them something holds back. pip can do none of these in its place.
+
 This runs before anything is installed: it needs Python's own library alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 
 OLDEST = (3, 11)
+# What uv is told where other versions are asked for than the newest of a new environment.
+VERSIONS = {"": [], "lowest": ["--resolution", "lowest-direct", "--upgrade"], "newest": ["--upgrade"]}
 
 # What is set for pip, and the variable that says the same to uv.
 SAME_FOR_UV = {
@@ -60,27 +68,60 @@ class FailedError(Exception):
 
 def main(words: Sequence[str]) -> None:
     """Make the environment that the words name."""
-    folder, extra, installer = words[0], words[1], os.environ.get("INSTALLER", "uv")
     if sys.version_info < OLDEST:
         needed, this = (".".join(map(str, version)) for version in (OLDEST, sys.version_info[:2]))
         sys.exit(
             f"ec_agent needs Python {needed} or later, and this is {this}; name another: make PYTHON=python3.12 ..."
         )
-    began, python = time.monotonic(), os.path.join(os.path.abspath(folder), "bin", "python")
-    say(f"making the environment {folder}, with the extra '{extra}'; this is done once")
-    package = ["-e", f".[{extra}]"]
+    asked = read(words)
+    began, folder = time.monotonic(), asked.folder
+    say(f"making the environment {folder}, with the extra '{asked.extra}'; this is done once")
     try:
-        make_environment(folder, python)
-        try:
-            if installer != "uv":
-                raise FailedError(f"INSTALLER is {installer}")
-            install_with_uv(python, package, words[2:])
-        except FailedError as why:
-            say(f"{why}; pip installs instead, which takes some minutes")
-            run([python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *package])
+        if asked.on and asked.on != ".".join(map(str, sys.version_info[:2])):
+            make_environment_on(asked.on, folder, asked.uv)
+        else:
+            make_environment(folder, python_in(folder))
+        install(asked)
     except FailedError as why:
         sys.exit(f"environment: {why}")
     say(f"the environment {folder} is there after {time.monotonic() - began:.0f} s")
+
+
+def read(words: Sequence[str]) -> argparse.Namespace:
+    """What the words ask for."""
+    parser = argparse.ArgumentParser(prog=".ci/environment.py")
+    parser.add_argument("folder")
+    parser.add_argument("extra")
+    parser.add_argument("uv", nargs="*")
+    parser.add_argument("--on")
+    versions = parser.add_mutually_exclusive_group()
+    versions.add_argument("--lowest", dest="versions", action="store_const", const="lowest", default="")
+    versions.add_argument("--newest", dest="versions", action="store_const", const="newest")
+    return parser.parse_args(words)
+
+
+def install(asked: argparse.Namespace) -> None:
+    """Install the package, with uv if that can be.
+
+    Raises:
+        FailedError: it could not be installed.
+    """
+    package, python = ["-e", f".[{asked.extra}]"], python_in(asked.folder)
+    installer = os.environ.get("INSTALLER", "uv")
+    try:
+        if installer != "uv":
+            raise FailedError(f"INSTALLER is {installer}")
+        install_with_uv(python, [*VERSIONS[asked.versions], *package], asked.uv, tell=asked.versions == "newest")
+    except FailedError as why:
+        if asked.versions:
+            raise FailedError(f"the {asked.versions} versions are not installed: {why}") from None
+        say(f"{why}; pip installs instead, which takes some minutes")
+        run([python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *package])
+
+
+def python_in(folder: str) -> str:
+    """The Python of an environment."""
+    return os.path.join(os.path.abspath(folder), "bin", "python")
 
 
 def make_environment(folder: str, python: str) -> None:
@@ -93,25 +134,65 @@ def make_environment(folder: str, python: str) -> None:
         raise FailedError(f"{why}; on Debian and Ubuntu: apt install python3-venv") from None
 
 
-def install_with_uv(python: str, package: Sequence[str], elsewhere: Sequence[str]) -> None:
-    """Fetch uv into the environment, unless it is there or elsewhere, and have it install the package."""
+def make_environment_on(version: str, folder: str, elsewhere: Sequence[str]) -> None:
+    """Make the folder with another Python, which uv finds or fetches, unless it is in it.
+
+    Raises:
+        FailedError: there is no such Python.
+    """
+    python = python_in(folder)
+    told = "import sys; sys.exit(sys.argv[1] != '.'.join(map(str, sys.version_info[:2])))"
+    if os.path.exists(python) and works([python, "-c", told, version]) and works([python, "-m", "pip", "--version"]):
+        return
+    with tempfile.TemporaryDirectory() as between:  # its pip has the settings; Debian's own Python has no pip
+        make_environment(between, python_in(between))
+        variables, _ = settings_of(python_in(between))
+        uv = next((program for program in elsewhere if works([program, "--version"])), None)
+        uv = uv or fetch_uv(python_in(between))
+        try:
+            run([uv, "venv", "--seed", "--clear", "--python", version, folder], {**variables, **os.environ})
+        except FailedError as why:
+            raise FailedError(f"no Python {version} is on the PATH, and uv could not fetch it ({why})") from None
+
+
+def install_with_uv(python: str, what: Sequence[str], elsewhere: Sequence[str], *, tell: bool = False) -> None:
+    """Fetch uv into the environment, unless it is there or elsewhere, and have it install the package.
+
+    Args:
+        python: of the environment.
+        what: to be installed, and options.
+        elsewhere: places where uv may be.
+        tell: afterwards print which packages are not the newest there are.
+    """
+    variables, options = settings_of(python)
+    own = os.path.join(os.path.dirname(python), "uv")
+    uv = next((program for program in (own, *elsewhere) if works([program, "--version"])), None) or fetch_uv(python)
+    settings = {**variables, **os.environ}
+    try:
+        run([uv, "pip", "install", "--python", python, *options, *what], settings)
+    except FailedError as why:
+        raise FailedError(f"uv could not install ({why})") from None
+    if tell:
+        say("newer ones of these are there, and something holds them back:")
+        subprocess.run([uv, "pip", "list", "--outdated", "--python", python], env=settings, check=False)
+
+
+def fetch_uv(python: str) -> str:
+    """Have pip fetch uv into the environment of this Python; where it is."""
+    say("fetching uv, which installs faster than pip")
+    try:
+        run([python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "uv"])
+    except FailedError as why:
+        raise FailedError(f"uv cannot be fetched ({why})") from None
+    return os.path.join(os.path.dirname(python), "uv")
+
+
+def settings_of(python: str) -> tuple[dict[str, str], list[str]]:
+    """The settings of this Python's pip, for uv."""
     listed = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         raise FailedError("pip does not tell its settings")
-    variables, options = settings_for_uv(listed.stdout.splitlines())
-    own = os.path.join(os.path.dirname(python), "uv")
-    uv = next((program for program in (own, *elsewhere) if works([program, "--version"])), None)
-    if uv is None:
-        uv = own
-        say("fetching uv, which installs faster than pip")
-        try:
-            run([python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "uv"])
-        except FailedError as why:
-            raise FailedError(f"uv cannot be fetched ({why})") from None
-    try:
-        run([uv, "pip", "install", "--python", python, *options, *package], {**variables, **os.environ})
-    except FailedError as why:
-        raise FailedError(f"uv could not install ({why})") from None
+    return settings_for_uv(listed.stdout.splitlines())
 
 
 def settings_for_uv(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -219,6 +221,81 @@ def test_a_python_that_is_too_old_is_told_so(script, monkeypatch):
     monkeypatch.setattr(script.sys, "version_info", (3, 9, 2))
     with pytest.raises(SystemExit, match=r"needs Python 3\.11 or later, and this is 3\.9; name another: make PYTHON"):
         script.main(["folder", "demo"])
+
+
+@pytest.fixture
+def others(script, monkeypatch, venv, tmp_path):
+    """A function that makes an environment by options; ``venv`` and uv's ``venv`` copy one whose programs log."""
+    log = tmp_path / "log"
+    for program in ("python3", "uv"):
+        (tmp_path / program).write_text(
+            f"#!/bin/sh\necho {program} $* >> {log}\n"
+            f'case "$*" in *venv*) for last; do :; done; test "$last" = {tmp_path}/none && exit 3\n'
+            f"mkdir -p $last; cp -r {venv}/. $last/ ;;\n"
+            "*install*) test ! -e no-install || exit 3 ;; *outdated*) echo 'langgraph 1.2 1.3' ;; esac\n"
+        )
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setattr(script.sys, "executable", str(tmp_path / "python3"))
+    monkeypatch.chdir(tmp_path)
+
+    def made(folder, *options):
+        script.main([str(tmp_path / folder), "dev", str(tmp_path / "uv"), *options])
+        return [line for line in log.read_text().splitlines() if not line.endswith("--version")]
+
+    return made
+
+
+HERE = ".".join(map(str, sys.version_info[:2]))
+
+
+def test_another_python_is_made_by_uv_and_gets_the_lowest_versions(others, tmp_path):
+    log = others("made", "--on", "9.9", "--lowest")
+    assert f"uv venv --seed --clear --python 9.9 {tmp_path}/made" in log
+    python = f"{tmp_path}/made/bin/python"
+    assert log[-1] == f"uv pip install --python {python} --resolution lowest-direct --upgrade -e .[dev]"
+
+
+def test_the_python_that_runs_needs_no_uv_to_make_an_environment(others, tmp_path):
+    log = others("made", "--on", HERE)
+    assert log[0] == f"python3 -m venv {tmp_path}/made"
+    assert log[1:] == [f"uv pip install --python {tmp_path}/made/bin/python -e .[dev]"]
+
+
+def test_the_newest_versions_are_installed_and_what_is_held_back_is_told(others, tmp_path, capfd):
+    log = others("made", "--newest")
+    assert log[1] == f"uv pip install --python {tmp_path}/made/bin/python --upgrade -e .[dev]"
+    assert log[2].startswith("uv pip list --outdated")
+    said = capfd.readouterr().out
+    assert said.index("something holds them back") < said.index("langgraph 1.2 1.3")
+
+
+def test_a_python_that_is_not_to_be_had_is_named(others):
+    with pytest.raises(SystemExit, match=r"no Python 9\.9 is on the PATH, and uv could not fetch it"):
+        others("none", "--on", "9.9")
+
+
+@pytest.mark.parametrize("which", ["lowest", "newest"])
+def test_pip_installs_no_other_versions_in_the_place_of_uv(others, tmp_path, which):
+    (tmp_path / "no-install").touch()
+    with pytest.raises(SystemExit, match=f"the {which} versions are not installed: uv could not install"):
+        others("made", f"--{which}")
+    assert "pip install" not in (tmp_path / "made" / "log").read_text()
+
+
+def test_a_target_for_each_python_that_the_package_names():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [row.rpartition(" ")[2] for row in project["classifiers"] if re.search(r"Python :: 3\.\d+$", row)]
+    assert project["requires-python"] == f">={named[0]}"
+    done = subprocess.run(["make", "-B", "-n", "versions"], cwd=ROOT, capture_output=True, text=True, check=True)
+    made = re.findall(r"environment\.py (\S+) (\S+) (.*)", done.stdout)
+    asked = [(f".venv-{version}", f"--on {version}") for version in named]
+    asked += [(".venv-lowest", f"--on {named[0]} --lowest"), (".venv-newest", f"--on {named[-1]} --newest")]
+    for folder, options in asked:
+        other = folder.replace(".venv", ".venv-inspect")
+        assert [row[2].endswith(options) for row in made if row[:2] == (folder, "dev")] == [True]
+        assert [row[2].endswith(options) for row in made if row[:2] == (other, "dev-inspect")] == [True]
+        assert f"{folder}/bin/python -m pytest" in done.stdout
+    assert "rm -f .venv-newest/.dev .venv-inspect-newest/.dev" in done.stdout
 
 
 def test_without_venv_the_package_to_install_is_named(script, monkeypatch, tmp_path):

@@ -1,7 +1,8 @@
 """The private parts of LangGraph that we use, each behind a function of ours.
 
 A node cannot run another graph N times, hide it from streams and copy its writes through LangGraph's public API alone.
-``tests/insides/test_langgraph_internals.py`` and ``test_langgraph_turns.py`` guard what this relies on.
+``tests/insides/test_langgraph_internals.py``, ``test_langgraph_tasks.py`` and ``test_langgraph_turns.py`` guard what
+this relies on.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ LangChain's and LangGraph's token and event streams listen by callback handlers,
 rollout these handlers would do two kinds of harm: they make the rollout's models stream, which some servers refuse
 together with logprobs, and they would show the tokens of losers.
 
-``tests/insides/test_langgraph_internals.py`` guards what this relies on.
+``tests/insides/test_callback_streams.py`` guards what this relies on.
 """
 
 from __future__ import annotations

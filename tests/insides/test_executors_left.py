@@ -9,7 +9,8 @@ import pytest
 from langchain_core.runnables.config import ContextThreadPoolExecutor, get_executor_for_config
 from langgraph.pregel._executor import BackgroundExecutor
 
-from ec_agent.insides.executors import RunLeft, executors_here, interruptible, uninterrupted
+from ec_agent.insides.executors import RunLeft, executors_here, interruptible, uninterrupted, wake
+from ec_agent.support.plans import drive
 
 
 def background():
@@ -164,3 +165,17 @@ def leave_when_done(found):
         submit(ask)
         begun.wait(20)
         raise LookupError
+
+
+def test_a_pause_ends_at_once_when_it_is_over():
+    over = threading.Event()
+
+    def paused():
+        yield executors_here().pause(60, over.is_set)
+        return over.is_set()
+
+    with background() as submit:
+        waiting = submit(lambda: drive(paused()))
+        over.set()
+        wake()
+        assert waiting.result(20)

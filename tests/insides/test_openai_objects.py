@@ -8,12 +8,13 @@ from langchain_openai.chat_models import base
 from openai import BaseModel
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._models import construct_type
+from openai.types.chat import ChatCompletion
 from openai.types.chat.chat_completion import Choice
 from openai.types.chat.chat_completion_chunk import Choice as ChunkChoice
 from openai.types.responses import ResponseOutputText
 from pydantic import BaseModel as Pydantic
 
-from ec_agent.insides.openai_objects import Later, later_in, put_later
+from ec_agent.insides.openai_objects import Later, dump_later, later_in, put_later
 
 VALUE = {"content": [{"token": "a", "logprob": -1, "top_logprobs": []}]}
 
@@ -68,3 +69,32 @@ def test_the_client_makes_objects_in_the_method_that_is_patched():
         assert all(each.kind is each.KEYWORD_ONLY for name, each in names.items() if name != "self")
     source = inspect.getsource(inspect.getmodule(SyncAPIClient).APIResponse)
     assert "self._parse(to=to)" in source
+
+
+def test_langchain_alone_gets_an_answer_without_its_logprobs_made():
+    """Who else asks for a dump gets the logprobs themselves."""
+
+    class Dumped(Ready):
+        def value(self):
+            made.append(True)
+            return VALUE
+
+        def dumped(self, made):
+            return "instead"
+
+    def answer():
+        choice = a_choice()
+        put_later(choice, Dumped())
+        whole = construct_type(type_=ChatCompletion, value={"id": "1", "choices": [], "object": "chat.completion"})
+        whole.choices.append(choice)
+        dump_later(whole)
+        return whole
+
+    made = []
+    reader = {"__name__": "langchain_openai.any"}
+    exec("def dump(answer): return answer.model_dump()", reader)
+    assert reader["dump"](answer())["choices"][0]["logprobs"] == "instead"
+    assert made == []
+    (mine,) = answer().model_dump()["choices"]
+    assert mine["logprobs"]["content"][0]["token"] == "a"
+    assert made

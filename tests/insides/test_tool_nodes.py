@@ -7,6 +7,7 @@ from langchain_core.tools import tool
 from langgraph.prebuilt import ToolNode
 
 from ec_agent import CommitToolNode, ConfigError
+from ec_agent.insides.tool_nodes import check_overridden
 
 
 @tool
@@ -17,6 +18,7 @@ def send(to: str) -> str:
 
 def test_the_installed_langgraph_runs_our_methods():
     node = CommitToolNode([send])
+    check_overridden(node)
     assert node.func == node._func
     assert node.afunc == node._afunc
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from langchain_core.tools import tool
+from pydantic import ValidationError
 
 from ec_agent.insides import tool_runs
 
@@ -53,3 +54,16 @@ async def test_a_hook_that_returns_none_changes_nothing(told):
     tool_runs.hook_tools("gate", lambda run, execute: None)
     assert (double.run({"number": 2}), await double.arun({"number": 3})) == (4, 6)
     assert told == [("span", None, {"number": 2}), ("span", None, {"number": 3})]
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [({"number": 2}, False), ({"number": "2"}, False), ({"number": "two"}, True), ({}, True), ("two", True)],
+)
+def test_a_tools_schema_is_asked_as_the_tool_asks_it(given, refused):
+    assert tool_runs.refuses(double, given, "c1") is refused
+    if refused:
+        with pytest.raises(ValidationError):
+            double.run(given, tool_call_id="c1")
+    else:
+        assert double.run(given, tool_call_id="c1").content == "4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from ec_agent.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-inspect" / "bin" / "python"
+PYTHON = ROOT / os.environ.get("INSPECT_VENV", ".venv-inspect") / "bin" / "python"
 
 
 def test_the_bridge_in_its_own_environment():
