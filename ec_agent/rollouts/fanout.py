@@ -8,18 +8,19 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Send
+from langgraph.types import Overwrite, Send
 from typing_extensions import TypedDict
 
 from ec_agent.commits.gate import Done
 from ec_agent.errors import SelectionError, SelectorError, StoppingError
 from ec_agent.insides.executors import uninterrupted
-from ec_agent.insides.langgraph import RUNTIME, edges_on_the_loop, outer_channels
+from ec_agent.insides.langgraph import RUNTIME, check_drain, edges_on_the_loop, outer_channels
+from ec_agent.insides.side_by_side import side_by_side
 from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.numbers.trajectory import Trajectory
 from ec_agent.rollouts.acting import act, needs_acting
@@ -268,7 +269,49 @@ def _enough(question: Question, state: FanOutState) -> tuple[Sequence[int], Stop
     return due, stop
 
 
+def straight(state: FanOutState, config: RunnableConfig) -> Plan[FanOutState]:
+    """Take the steps of the fan-out graph without a graph, until people are to be asked or the question is over.
+
+    ``ways`` says when that may be done. Only the graph itself can ask people; it goes on from the returned state.
+
+    Args:
+        state: the state with which the question begins.
+        config: the config of the task in which it is asked, with the ``Question`` as the context of the run.
+    """
+    then: Any = _sends(state, config)
+    while then != END and state["course"]["next"] not in FOR_PEOPLE:
+        check_drain(config)
+        if then == "act":
+            state = _applied(state, [(yield from _act(state, config))])
+            then = _onward(state, config)
+            continue
+        most = config["max_concurrency"] or len(then)
+        state = _applied(state, (yield side_by_side([_rollout(each.arg, config) for each in then], most)))
+        check_drain(config)
+        state = _applied(state, [(yield from _select(state, config))])
+        then = _after_select(state, config)
+    return state
+
+
+FOR_PEOPLE = ("ask", "pause")
+_JOINED: dict[str, Callable[[Any, Any], Any]] = {"records": merged, "told": operator.add}
+
+
+def _applied(state: FanOutState, updates: Sequence[dict[str, Any]]) -> FanOutState:
+    """Return the state with the updates of one step, as the graph applies them."""
+    whole: dict[str, Any] = {**state}
+    for update in updates:
+        for key, value in update.items():
+            joins = key in _JOINED and not isinstance(value, Overwrite)
+            whole[key] = _JOINED[key](whole[key], value) if joins else getattr(value, "value", value)
+    return cast("FanOutState", whole)
+
+
 def _sends(state: FanOutState, config: RunnableConfig) -> list[Send]:
+    if state["course"]["next"] == "pause":  # it came here straight
+        return [Send("pause", state)]
+    if state["course"]["next"] == "ask":
+        return _asks(state)
     question = _question(config)
     question.watches.pop(state["course"]["round"], None)
     return _wave(question, state, first_wave(question), 0)
@@ -313,12 +356,16 @@ def _after_select(state: FanOutState, config: RunnableConfig) -> list[Send] | Li
     return "act" if needs_acting(question, state) else "__end__"
 
 
+def _asks(state: FanOutState) -> list[Send]:
+    return [Send("ask", each) for each in state["course"]["asking"] or []]
+
+
 def _onward(state: FanOutState, config: RunnableConfig) -> list[Send] | Literal["act", "pause", "__end__"]:
     course = state["course"]
     if course["next"] == "round":
         return _sends(state, config)
     if course["next"] == "ask":
-        return [Send("ask", each) for each in course["asking"] or []]
+        return _asks(state)
     if course["next"] == "pause":
         return "pause"
     if course["next"] == "resume":

@@ -30,7 +30,6 @@ from ec_agent.insides.langgraph import (
     RUNTIME,
     Channel,
     has_node,
-    no_ambient_run,
     out_of_sight,
     outer_channels,
     question_number,
@@ -41,7 +40,7 @@ from ec_agent.insides.streams import heard
 from ec_agent.numbers.call_fields import unpack_calls
 from ec_agent.rollouts.choosing import final_action_of
 from ec_agent.rollouts.course import last_of, parked_in, written_up_to
-from ec_agent.rollouts.fanout import BREAKPOINTS, NEW, FanOutState, fan_out_graph, from_its_start
+from ec_agent.rollouts.fanout import NEW, FanOutState, fan_out_graph, from_its_start
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory
 from ec_agent.rollouts.messages import answers_within, rebuilt, with_id
@@ -55,10 +54,11 @@ from ec_agent.rollouts.record import total
 from ec_agent.rollouts.remote_graphs import given_in
 from ec_agent.rollouts.selection import Selection
 from ec_agent.rollouts.several_agents import Agents
+from ec_agent.rollouts.ways import asking
 from ec_agent.rollouts.writes import Writes, check_fit, joined, with_talk
 from ec_agent.selectors.asking import allowed_here
 from ec_agent.support.checks import whole
-from ec_agent.support.plans import Plan, Step, call
+from ec_agent.support.plans import Plan, Step, adrive, call, drive
 
 _NO_LIMIT = 10_000  # supersteps of the fan-out graph: enough for any question, whose rounds and rollouts are limited
 _FAILED = 100  # how many questions that failed after an action are kept, for a retry policy around the node
@@ -156,22 +156,17 @@ class Node:
         return result
 
     def _asked(self, state: FanOutState, config: RunnableConfig, question: Question) -> Step:
-        options: dict[str, Any] = {"context": question, **BREAKPOINTS}
+        asked = asking(self.fan_out, state, config, question)
 
         def ask() -> Any:
             question.executors = executors_here()
-            with no_ambient_run():
-                return self.fan_out.invoke(state, config, **options)
-
-        async def aask() -> Any:
-            with no_ambient_run():
-                return await self.fan_out.ainvoke(state, config, **options)
+            return drive(asked)
 
         def sync() -> Any:
             with begun_here():
                 return interruptible(ask)
 
-        return Step(sync, aask)
+        return Step(sync, lambda: adrive(asked))
 
     def _beginning(self, question: Question) -> FanOutState:
         """Return the state with which the question begins. A retried question goes on after the actions it has done."""
