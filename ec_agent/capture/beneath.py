@@ -23,7 +23,6 @@ from ec_agent.capture.made_later import LaterLogprobs, Path, Read, ReadyLogprobs
 from ec_agent.capture.shapes import entries_of, get
 from ec_agent.capture.taken_logprobs import TakenLogprobs, take_into
 from ec_agent.capture.transport.decoding import DECODER
-from ec_agent.capture.transport.plain_decoder import usual_content
 from ec_agent.insides.openai_chunks import QuickChunks
 from ec_agent.insides.openai_objects import dump_later, put_later
 from ec_agent.insides.patching import put_on
@@ -101,7 +100,12 @@ def read_stream(stream: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
         to_langchain: as for ``give_back``.
     """
     if not taken.by_transport and stream._cast_to is ChatCompletionChunk:
-        QuickChunks(stream, usual_content, ReadyLogprobs, taken.kind, taken.made, to_langchain=to_langchain)
+        taken.entries_of = DECODER.of_content
+        QuickChunks(stream, _usual, ReadyLogprobs, taken.kind, taken.made, to_langchain=to_langchain)
+
+
+def _usual(logprobs: bytes) -> bool:
+    return DECODER.of_content(logprobs) is not None
 
 
 def _put(holder: Any, later: LaterLogprobs) -> None:

@@ -16,7 +16,7 @@ from functools import partial, wraps
 from typing import Any
 from weakref import ref
 
-from pydantic_core import SchemaSerializer
+from pydantic_core import SchemaSerializer, from_json
 from pydantic_core.core_schema import any_schema, plain_serializer_function_ser_schema
 
 from ec_agent.capture.shapes import get
@@ -85,16 +85,17 @@ class ReadyLogprobs(Later):
 
     __slots__ = ("_logprobs",)
 
-    def __init__(self, logprobs: dict[str, Any]) -> None:
+    def __init__(self, logprobs: bytes) -> None:
         self._logprobs = logprobs
 
     def value(self) -> Any:
         """Return them as JSON."""
-        return self._logprobs
+        return json.loads(self._logprobs)
 
     def dumped(self, made: Callable[[], Any]) -> Any:
         """Return a dict as ``model_dump()`` makes it."""
-        content, refusal = (self._logprobs.get(name) for name in _NAMES)
+        logprobs = from_json(self._logprobs)
+        content, refusal = (logprobs.get(name) for name in _NAMES)
         return {"content": _dumped(content), "refusal": _dumped(refusal)}
 
 

@@ -7,13 +7,13 @@ the client need not make objects of them. The record needs them together with th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from ec_agent.capture.shapes import get
-from ec_agent.capture.shapes.json_parts import JsonKind, JsonPart, pack
+from ec_agent.capture.shapes.json_parts import JsonKind, JsonPart
 
 Path = tuple[str | int, ...]
 Taken = Sequence[tuple[Path, Any]]
@@ -35,6 +35,7 @@ class TakenLogprobs:
         whole_from: the HTTP response of that answer, until the client's object has them back.
         read: the same, as the client's object holds it weakly.
         kinds: the kinds of events of which chunks were made quickly.
+        entries_of: decodes the logprobs of such an event.
         events: what was taken out of each event that the client has not read yet.
     """
 
@@ -46,6 +47,7 @@ class TakenLogprobs:
     whole_from: Any = None
     read: list[Any] = field(default_factory=list)
     kinds: list[JsonKind] = field(default_factory=list)
+    entries_of: Callable[[bytes], list[Any] | None] | None = None
     events: deque[Event] = field(default_factory=deque)
 
     def clear(self) -> None:
@@ -58,14 +60,18 @@ class TakenLogprobs:
         self.kinds.append(JsonKind(*rest))
         return len(self.kinds) - 1
 
-    def made(self, kind: int = -1, text: str = "", logprobs: Any = None) -> None:
+    def made(self, kind: int = -1, text: str = "", logprobs: bytes | None = None) -> None:
         """Note an event of which a chunk was made quickly: its kind, text and logprobs; nothing of other events."""
         self.took = self.took or logprobs is not None
-        self.events.append(() if kind < 0 else pack(kind, text, logprobs))
+        self.events.append(() if kind < 0 else (kind, text, logprobs))
 
     def unpacked(self, part: Any) -> Any:
         """Return a part of a stream that can be read. Only those that were made quickly are kept in another form."""
-        return JsonPart(self.kinds[part[0]], *part[1:]) if type(part) is tuple else part
+        if type(part) is not tuple:
+            return part
+        kind, text, logprobs = part
+        entries = self.entries_of(logprobs) if logprobs is not None and self.entries_of is not None else None
+        return JsonPart(self.kinds[kind], text, entries or [])
 
     def put_back(self, chunk: Any) -> Any:
         """Return the next chunk of the client with what was taken out of its event."""

@@ -2,9 +2,10 @@
 
 The client looks at every line of a stream, and checks and converts every value of every event. But the events of one
 answer differ only in their text and their logprobs. So the first event of a kind is made into an object by the client,
-and the later ones, if they differ in nothing else, are copies of it with other texts. Their logprobs are made when
-somebody looks (``openai_objects``). All that decides what happens, such as errors in the stream and its end, is still
-done by the client.
+and the bytes around its text and its logprobs are kept as a pattern (``StreamPattern``). Later events that fit it are
+not decoded: their objects are copies of the first one with other texts. Their logprobs are made when somebody looks
+(``openai_objects``). All that decides what happens, such as errors in the stream and its end, is still done by the
+client.
 
 This relies on ``openai.Stream``: it gets events of ``_decoder``, reads their ``data`` and ``json()``, and has
 ``_client._process_response_data`` make objects of them. ``tests/insides/test_openai_chunks.py`` guards it.
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -22,22 +22,26 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
 from ec_agent.insides.openai_objects import Later, dump_later, put_later
+from ec_agent.support.stream_patterns import VARIES, Found, StreamPattern, pattern_of
 
 _END = b"\n\n"
 _DATA = b"data: "
-_VARIES = "obfuscation"  # OpenAI adds random letters to each event, so that its length says nothing of its text
 _MOST_KINDS = 64
 _set = object.__setattr__
 
 
 class Event:
-    """An event with nothing but data, as the client's ``ServerSentEvent``."""
+    """An event with nothing but data, as the client's ``ServerSentEvent``.
+
+    Args:
+        line: its line of data.
+    """
 
     __slots__ = ("data",)
     event = id = retry = None
 
-    def __init__(self, data: str) -> None:
-        self.data = data
+    def __init__(self, line: bytes) -> None:
+        self.data = line.decode()[len(_DATA) :]
 
     def json(self) -> Any:
         """Return what the data say."""
@@ -47,19 +51,55 @@ class Event:
             return json.loads(self.data)  # its error is the one that the client reports
 
 
-@dataclass(slots=True)
+class Fitting:
+    """An event that fits the pattern of a kind. It stands for what its data say, too: the client need not know that.
+
+    Args:
+        kind: the kind.
+        found: what differs from other events of the kind.
+    """
+
+    __slots__ = ("found", "kind")
+    event = id = retry = None
+    data = "{"
+
+    def __init__(self, kind: _Kind, found: Found) -> None:
+        self.kind, self.found = kind, found
+
+    def json(self) -> Any:
+        """Return itself, for ``QuickChunks``, which makes the chunk."""
+        return self
+
+
 class _Kind:
     """Events that differ in nothing but text and logprobs.
 
-    Attributes:
-        rest: what else is in the event, in its choice, and in the delta of that.
+    Args:
+        pattern: their bytes.
         chunk: the object of one of them, without logprobs.
         shared: what the caller made of what they share.
     """
 
-    rest: tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
-    chunk: ChatCompletionChunk
-    shared: Any
+    __slots__ = ("_choice", "_chunk", "_delta", "pattern", "shared")
+
+    def __init__(self, pattern: StreamPattern, chunk: ChatCompletionChunk, shared: Any) -> None:
+        self.pattern, self._chunk, self.shared = pattern, chunk, shared
+        (self._choice,) = chunk.choices
+        self._delta = self._choice.delta
+
+    def made(self, found: Found, later: Callable[[bytes], Later]) -> Any:
+        """Make the object of an event."""
+        text, logprobs, varying = found
+        choice = _copy(self._choice, delta=_copy(self._delta, content=text))
+        if logprobs is not None:
+            put_later(choice, later(logprobs))
+        if varying is None:
+            return _copy(self._chunk, choices=[choice])
+        if VARIES in self._chunk.__dict__:
+            return _copy(self._chunk, choices=[choice], **{VARIES: varying})
+        made = _copy(self._chunk, choices=[choice])
+        made.__pydantic_extra__[VARIES] = varying
+        return made
 
 
 class QuickChunks:
@@ -67,19 +107,20 @@ class QuickChunks:
 
     Args:
         stream: the client's ``Stream`` or ``AsyncStream`` of ``ChatCompletionChunk``, of which nothing was read yet.
-        usual: tells whether logprobs are usual: the client would change no value of them.
-        later: makes the source of a chunk's logprobs.
-        shared: makes something of what events of one kind share: the three dicts of ``_Kind.rest``.
-        made: is called for each event of which a chunk was made quickly, with that, its text and its logprobs; and
-            without arguments for other events.
+        usual: tells whether logprobs, as JSON, are usual: the client would change no value of them.
+        later: makes the source of a chunk's logprobs of their JSON.
+        shared: makes something of what events of one kind share: the values of the event, of its choice, and of the
+            delta of that, without text and logprobs.
+        made: is called for each event of which a chunk was made quickly, with that, its text and the JSON of its
+            logprobs; and without arguments for other events.
         to_langchain: whether a chat model of LangChain reads the stream.
     """
 
     def __init__(
         self,
         stream: Any,
-        usual: Callable[[Any], bool],
-        later: Callable[[Any], Later],
+        usual: Callable[[bytes], bool],
+        later: Callable[[bytes], Later],
         shared: Callable[..., Any],
         made: Callable[..., None],
         *,
@@ -88,8 +129,9 @@ class QuickChunks:
         self._decoder, self._client = stream._decoder, stream._client
         self._usual, self._later, self._shared, self._made = usual, later, shared, made
         self._to_langchain = to_langchain
-        self._kinds: dict[Any, _Kind] = {}
+        self._kinds: list[_Kind] = []
         self._kinds_made = 0
+        self._unknown: bytes | None = None
         stream._decoder = stream._client = self
 
     def __getattr__(self, name: str) -> Any:
@@ -100,7 +142,8 @@ class QuickChunks:
         """Yield the events in these bytes."""
         blocks = _Blocks()
         for part in parts:
-            yield from blocks.events_in(part)
+            for line in blocks.lines_in(part):
+                yield self._event(line)
             if blocks.odd is not None:
                 yield from self._decoder.iter_bytes(chain([blocks.odd], parts))
                 return
@@ -110,8 +153,8 @@ class QuickChunks:
         """Yield the events in the bytes of an asynchronous body."""
         blocks = _Blocks()
         async for part in parts:
-            for event in blocks.events_in(part):
-                yield event
+            for line in blocks.lines_in(part):
+                yield self._event(line)
             if blocks.odd is not None:
                 async for event in self._decoder.aiter_bytes(_chained(blocks.odd, parts)):
                     yield event
@@ -119,69 +162,55 @@ class QuickChunks:
         for event in self._decoder.iter_bytes(iter([blocks.left()])):
             yield event
 
+    def _event(self, line: bytes) -> Event | Fitting:
+        data = line[len(_DATA) :]
+        for place, kind in enumerate(self._kinds):
+            found = kind.pattern.found_in(data)
+            if found is not None:
+                if place:  # the next event is likely to be of the same kind
+                    self._kinds.insert(0, self._kinds.pop(place))
+                return Fitting(kind, found) if found[1] is None or self._usual(found[1]) else Event(line)
+        event = Event(line)
+        self._unknown = data
+        return event
+
     def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
         """Make the object of an event."""
-        chunk = self._quick(data, response) if cast_to is ChatCompletionChunk else None
-        if chunk is None:
+        unknown, self._unknown = self._unknown, None
+        if type(data) is Fitting:
+            fits: Fitting | None = data
+        else:
+            fits = self._fitting(unknown, data, response) if cast_to is ChatCompletionChunk else None
+        if fits is None:
             self._made()
             return self._client._process_response_data(data=data, cast_to=cast_to, response=response)
+        kind, found = fits.kind, fits.found
+        self._made(kind.shared, found[0], found[1])
+        chunk = kind.made(found, self._later)
         if self._to_langchain:
             dump_later(chunk)
         return chunk
 
-    def _quick(self, data: Any, response: Any) -> Any:
-        try:
-            (choice,) = data["choices"]
-            delta = choice["delta"]
-            text = delta.get("content")
-            logprobs = choice.get("logprobs")
-            name = choice["index"], choice.get("finish_reason"), len(delta), len(choice), len(data)
-        except (AttributeError, KeyError, TypeError, ValueError):
+    def _fitting(self, sent: bytes | None, data: Any, response: Any) -> Fitting | None:
+        """Make a kind of an event, unless so many were made that events seem to differ in more, such as in counts."""
+        if sent is None or self._kinds_made >= _MOST_KINDS:
             return None
-        if type(text) is not str or not (logprobs is None or self._usual(logprobs)):
+        made = pattern_of(sent, data)
+        if made is None:
             return None
-        varying = data.get(_VARIES)
-        if varying is not None and type(varying) is not str:
-            return None
-        rest = _without(data, "choices", _VARIES), _without(choice, "delta", "logprobs"), _without(delta, "content")
-        try:
-            kind = self._kinds.get(name)
-        except TypeError:  # a list in place of a number
-            return None
-        if kind is None or kind.rest != rest:
-            kind = self._new_kind(name, rest, data, response)
-        if kind is None:
-            return None
-        self._made(kind.shared, text, logprobs)
-        return self._copied(kind.chunk, text, logprobs, varying)
-
-    def _new_kind(self, name: Any, rest: Any, data: Any, response: Any) -> _Kind | None:
-        if self._kinds_made >= _MOST_KINDS:  # events that differ in more, such as counts of tokens, are the client's
+        pattern, bare = made
+        found = pattern.found_in(sent)
+        if found is None or not (found[1] is None or self._usual(found[1])):
             return None
         self._kinds_made += 1
-        empty = {**rest[1], "delta": data["choices"][0]["delta"]}
-        if "logprobs" in data["choices"][0]:
-            empty["logprobs"] = None
-        chunk = self._client._process_response_data(
-            data={**data, "choices": [empty]}, cast_to=ChatCompletionChunk, response=response
-        )
+        chunk = self._client._process_response_data(data=bare, cast_to=ChatCompletionChunk, response=response)
         if type(chunk) is not ChatCompletionChunk:
             return None
-        kind = self._kinds[name] = _Kind(rest, chunk, self._shared(*rest))
-        return kind
-
-    def _copied(self, chunk: Any, text: str, logprobs: Any, varying: str | None) -> Any:
-        (choice,) = chunk.choices
-        copied = _copy(choice, delta=_copy(choice.delta, content=text))
-        if logprobs is not None:
-            put_later(copied, self._later(logprobs))
-        if varying is None:
-            return _copy(chunk, choices=[copied])
-        if _VARIES in chunk.__dict__:
-            return _copy(chunk, choices=[copied], **{_VARIES: varying})
-        made = _copy(chunk, choices=[copied])
-        made.__pydantic_extra__[_VARIES] = varying
-        return made
+        (choice,) = bare["choices"]
+        rest = _without(bare, "choices", VARIES), _without(choice, "delta", "logprobs")
+        kind = _Kind(pattern, chunk, self._shared(*rest, _without(choice["delta"], "content")))
+        self._kinds.insert(0, kind)
+        return Fitting(kind, found)
 
 
 class _Blocks:
@@ -195,8 +224,8 @@ class _Blocks:
         self.odd: bytes | None = None
         self._parts: list[bytes] = []
 
-    def events_in(self, part: bytes) -> Iterator[Event]:
-        """Yield the events that end in the next part of the stream."""
+    def lines_in(self, part: bytes) -> Iterator[bytes]:
+        """Yield the lines of data of the events that end in the next part of the stream."""
         if b"\r" in part:
             self.odd = self.left() + part
             return
@@ -208,7 +237,7 @@ class _Blocks:
         last = blocks.pop()
         for place, block in enumerate(blocks):
             if block.startswith(_DATA) and b"\n" not in block:
-                yield Event(block.decode()[len(_DATA) :])
+                yield block
             elif not block.startswith(b":") or b"\n" in block:
                 self.odd = _END.join([*blocks[place:], last])
                 return

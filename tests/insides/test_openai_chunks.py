@@ -23,7 +23,7 @@ class Ready(Later):
         self.given = value
 
     def value(self):
-        return self.given
+        return json.loads(self.given)
 
 
 def event(text, logprobs=LOGPROBS, **more):

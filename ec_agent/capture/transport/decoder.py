@@ -63,6 +63,27 @@ class TokenEntry(Struct, gc=False):
         return _value(self.raw)
 
 
+class UsualTop(TopLogprob, gc=False, kw_only=True):
+    """A candidate of which the client changes nothing."""
+
+    token: str
+
+
+class UsualEntry(TokenEntry, gc=False, kw_only=True):
+    """A token of which the client changes nothing."""
+
+    token: str
+    logprob: float
+    top_logprobs: list[UsualTop]  # type: ignore[assignment]  # a narrower type
+
+
+class Content(Struct, gc=False, forbid_unknown_fields=True):
+    """Logprobs in the form ``content`` alone."""
+
+    content: list[UsualEntry]
+    refusal: None = None
+
+
 class Logprobs(Struct, gc=False, forbid_unknown_fields=True):
     """Logprobs in one of the forms ``content`` and ``parallel`` of the table in ``ec_agent.capture.shapes.entries``."""
 
@@ -159,6 +180,7 @@ _text_delta = msgspec.json.Decoder(TextDelta)
 _object = msgspec.json.Decoder(dict[str, Raw])
 _objects = msgspec.json.Decoder(list[dict[str, Raw]])
 _logprobs = msgspec.json.Decoder(Logprobs | list[TokenEntry])
+_content = msgspec.json.Decoder(Content)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -177,6 +199,20 @@ def of_whole(body: bytes) -> tuple[bytes, Taken] | None:
 def of_event(data: bytes) -> tuple[bytes, Event] | None:
     """Take the logprobs out of one event of a streamed answer; as ``of_whole``."""
     return _guarded(_of_event, data)
+
+
+def of_content(logprobs: bytes) -> list[Any] | None:
+    """Return the entries of the logprobs of one event, if they have the form ``content`` and are usual.
+
+    Args:
+        logprobs: JSON, or something that may be none.
+    """
+    try:
+        if not logprobs.isascii():
+            logprobs.decode()
+        return _content.decode(logprobs).content
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _guarded(

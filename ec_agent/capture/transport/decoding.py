@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from ec_agent.capture.taken_logprobs import Event, Taken
 
 
 class Decoder(Protocol):
-    """Takes the logprobs out of JSON. Both functions return ``None`` if there is nothing that they can take."""
+    """Takes the logprobs out of JSON. All functions return ``None`` if there is nothing that they can take."""
 
     def of_whole(self, body: bytes) -> tuple[bytes, Taken] | None:
         """Take them out of the body of a whole answer."""
@@ -16,6 +16,10 @@ class Decoder(Protocol):
 
     def of_event(self, data: bytes) -> tuple[bytes, Event] | None:
         """Take them out of the data of one event of a streamed answer."""
+        ...
+
+    def of_content(self, logprobs: bytes) -> list[Any] | None:
+        """Return the entries of the logprobs of one event, if they are usual."""
         ...
 
 

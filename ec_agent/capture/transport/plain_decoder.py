@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -63,19 +64,20 @@ def usual(logprobs: Any) -> bool:
     )
 
 
-def usual_content(logprobs: Any) -> bool:
-    """Tell whether logprobs have the form ``content`` alone, and the client would change no value of them."""
-    if type(logprobs) is not dict or not logprobs.keys() <= _CONTENT or logprobs.get("refusal") is not None:
-        return False
+def of_content(logprobs: bytes) -> list[Any] | None:
+    """Return the entries of logprobs in the form ``content`` alone of which the client would change no value."""
     try:
-        for entry in logprobs["content"]:
-            tops = entry["top_logprobs"]
-            kinds = {(type(each["token"]), type(each["logprob"])) for each in (entry, *tops)}
-            if kinds != _USUAL or type(tops) is not list:
-                return False
-    except (KeyError, TypeError):
-        return False
-    return type(logprobs["content"]) is list
+        found = from_json(logprobs)
+        if type(found) is not dict or not found.keys() <= _CONTENT or found.get("refusal") is not None:
+            return None
+        entries = found["content"]
+        tops = [entry["top_logprobs"] for entry in entries]
+        things = chain(entries, *tops)
+        kinds = {(type(each["token"]), type(each["logprob"])) for each in things}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    usual = kinds <= _USUAL and type(entries) is list and {list}.issuperset(map(type, tops))
+    return entries if usual else None
 
 
 def _column(values: Any, kinds: frozenset[type] | None) -> bool:
