@@ -23,7 +23,6 @@ from langgraph.channels.base import BaseChannel
 from langgraph.channels.binop import _get_overwrite
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.constants import END
-from langgraph.errors import GraphDrained
 from langgraph.func import _TaskFunction
 from langgraph.pregel._utils import find_subgraph_pregel
 from langgraph.types import Command
@@ -47,8 +46,6 @@ INTERRUPT = "__interrupt__"
 # Our own key, for breakpoints given at run time. LangGraph keeps keys that begin with "__" out of a run's metadata.
 BREAKPOINTS = "__ec_agent_breakpoints"
 STREAM, EVENTS_V3 = "__pregel_stream", "__pregel_stream_messages_v2"
-# Functions of a server that runs a graph's tasks elsewhere, and that hears when a task has ended.
-SUBMIT, FINISHED = "__pregel_runner_submit", "__pregel_node_finished"
 # The channel in which an entrypoint keeps a value for its next turn; the config key by which a run that was started
 # from an old checkpoint tells its subgraphs so; and the key in a checkpoint's metadata that says that the checkpoint
 # has only differences to earlier ones.
@@ -134,29 +131,6 @@ def no_ambient_run() -> AbstractContextManager[None]:
     Otherwise LangGraph adds the callbacks of the run around it.
     """
     return ambient_run(None)
-
-
-def with_context(config: RunnableConfig, context: Any) -> RunnableConfig:
-    """Return the config of a task, with another context of the run."""
-    conf = config["configurable"]
-    return {**config, "configurable": {**conf, RUNTIME: conf[RUNTIME].override(context=context)}}
-
-
-def streams_tasks(config: Mapping[str, Any]) -> bool:
-    """Whether somebody streams the tasks of nested graphs (``subgraphs=True``), or a server runs them elsewhere."""
-    conf = config.get("configurable") or {}
-    return any(conf.get(key) is not None for key in (STREAM, SUBMIT, FINISHED))
-
-
-def check_drain(config: Mapping[str, Any]) -> None:
-    """Raise between two steps, as LangGraph does, if the run was asked to stop there (``RunControl``).
-
-    Raises:
-        GraphDrained: it was.
-    """
-    control = getattr(config["configurable"].get(RUNTIME), "control", None)
-    if control is not None and control.drain_requested:
-        raise GraphDrained(control.drain_reason or "shutdown")
 
 
 def unsaved(config: RunnableConfig) -> RunnableConfig:

@@ -19,7 +19,8 @@ from typing_extensions import TypedDict
 from ec_agent.commits.gate import Done
 from ec_agent.errors import SelectionError, SelectorError, StoppingError
 from ec_agent.insides.executors import uninterrupted
-from ec_agent.insides.langgraph import RUNTIME, check_drain, edges_on_the_loop, outer_channels
+from ec_agent.insides.langgraph import RUNTIME, edges_on_the_loop, outer_channels
+from ec_agent.insides.run_around import check_drain
 from ec_agent.insides.side_by_side import side_by_side
 from ec_agent.numbers.call_fields import pack_calls
 from ec_agent.numbers.trajectory import Trajectory

@@ -12,7 +12,8 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from ec_agent.insides.langgraph import ambient_run, no_ambient_run, saver_of, streams_tasks, with_context
+from ec_agent.insides.langgraph import ambient_run, no_ambient_run, saver_of
+from ec_agent.insides.run_around import streams_tasks, with_context
 from ec_agent.rollouts.fanout import BREAKPOINTS, FOR_PEOPLE, FanOutState, straight
 from ec_agent.rollouts.question import Question
 from ec_agent.support.plans import Plan, Step, call
