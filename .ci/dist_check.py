@@ -26,7 +26,7 @@ import environment
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BESIDE = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore", "CITATION.cff"}
-NAMES_EXTRA = re.compile(r"pip install ('ec-agent\[\w+\]'|langchain)|clone the repository")
+NAMES_EXTRA = re.compile(r"pip install ('\S+\[\w+\]'|langchain)|clone the repository")
 
 AGENT = """
 from ec_agent.testing import Reply, ScriptedChatModel

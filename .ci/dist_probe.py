@@ -16,7 +16,7 @@ from pathlib import Path
 import ec_agent
 from ec_agent.errors import EcAgentError
 
-INSTALLS = re.compile(r"pip install ('ec-agent\[\w+\]'|[a-z])|ec-agent fetch \w+|--upgrade")
+INSTALLS = re.compile(r"pip install ('\S+\[\w+\]'|[a-z])|ec-agent fetch \w+|--upgrade")
 
 
 def public_packages() -> list[str]:

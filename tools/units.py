@@ -59,5 +59,5 @@ def _registry() -> Any:
     try:
         import pint
     except ImportError as error:
-        raise ImportError("the unit converter needs pint; run: pip install 'ec-agent[demo]'") from error
+        raise ImportError("the unit converter needs pint; in the clone run: pip install '.[demo]'") from error
     return pint.UnitRegistry()

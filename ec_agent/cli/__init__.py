@@ -27,7 +27,9 @@ def _run() -> int | str | None:
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
-        return _failed(f"the command line needs {error.name}; install it: pip install 'ec-agent[cli]'")
+        from ec_agent.support.extras import installing
+
+        return _failed(f"the command line needs {error.name}; run: {installing('ec-agent[cli]')}")
     from ec_agent.errors import EcAgentError
 
     try:

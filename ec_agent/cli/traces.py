@@ -18,6 +18,7 @@ from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console, safe
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import ENTROPY
+from ec_agent.support.extras import installing
 from ec_agent.support.number_formats import percent
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.base import TraceStoreProtocol
@@ -107,7 +108,7 @@ def run_export(
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "pyarrow":
             raise
-        raise ConfigError("the export needs pyarrow; install it: pip install 'ec-agent[parquet]'") from error
+        raise ConfigError(f"the export needs pyarrow; run: {installing('ec-agent[parquet]')}") from error
     with open_store(file) as store:
         counts = export_parquet(store, folder, own, tables=tables or NAMES, signals=signals or (ENTROPY,))
         for name, rows in counts.items():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ec_agent.errors import LocalModelError
+from ec_agent.support.extras import installing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def cache_dir() -> Path:
         from platformdirs import user_cache_dir
     except ImportError as error:
         raise LocalModelError(
-            f"platformdirs is not installed; run: pip install 'ec-agent[local]', or set {CACHE_VARIABLE}"
+            f"platformdirs is not installed; run: {installing('ec-agent[local]')}, or set {CACHE_VARIABLE}"
         ) from error
     return Path(user_cache_dir("ec_agent"))
 

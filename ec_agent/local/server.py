@@ -20,6 +20,7 @@ from ec_agent.local.fetch import fetch_model
 from ec_agent.local.openmp import load_openmp
 from ec_agent.local.shared_prompts import PromptSpreader
 from ec_agent.support.checks import file_path, mapping, or_none, repr_of, seconds, whole
+from ec_agent.support.extras import installing
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
 HOST = "127.0.0.1"
@@ -185,7 +186,7 @@ def _import_xllamacpp() -> Any:
         return importlib.import_module("xllamacpp")
     except ImportError as error:
         raise LocalModelError(
-            f"the embedded model needs xllamacpp ({error}); run: pip install 'ec-agent[local]'"
+            f"the embedded model needs xllamacpp ({error}); run: {installing('ec-agent[local]')}"
         ) from error
 
 

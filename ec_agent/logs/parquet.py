@@ -10,6 +10,7 @@ from typing import Any
 from ec_agent.errors import LogprobsError
 from ec_agent.logs.bounds import BoundError, Bounds
 from ec_agent.support.checks import cause_of
+from ec_agent.support.extras import installing
 
 MAGIC = b"PAR1"
 _ROWS, _AT_ONCE = 64, 16 << 20  # rows and bytes that are unpacked at a time
@@ -53,7 +54,7 @@ def _opened(path: Path, label: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "pyarrow":
             raise
-        hint = "install it (pip install 'ec-agent[parquet]'), or save the rows as JSONL"
+        hint = f"install it ({installing('ec-agent[parquet]')}), or save the rows as JSONL"
         raise LogprobsError(f"{label} is a Parquet file, which needs pyarrow; {hint}") from error
     try:
         return parquet.ParquetFile(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.extras import installing
 
 _LISTED = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
 
@@ -77,4 +78,4 @@ def needed(module: str, who: str, requirement: str) -> Any:
         return import_module(module)
     except ImportError as error:
         lacks = "" if error.name in (package, module) else f" ({error})"
-        raise ConfigError(f"{who} {package}{lacks}; run: pip install '{requirement}'") from error
+        raise ConfigError(f"{who} {package}{lacks}; run: {installing(requirement)}") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ec_agent.errors import ConfigError
 from ec_agent.rollouts.observing import observe_everywhere
 from ec_agent.support.checks import one_of, or_none, refusal
+from ec_agent.support.extras import installing
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -45,7 +46,7 @@ def instrument(
         ConfigError: an argument has a value that is not allowed, or ``opentelemetry-api`` is not installed.
     """
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.trace") is None:
-        raise ConfigError("instrument() needs opentelemetry-api; pip install 'ec-agent[otel]'")
+        raise ConfigError(f"instrument() needs opentelemetry-api; run: {installing('ec-agent[otel]')}")
     or_none("content", content, one_of, (True, False), "True or False")
     one_of("calls", calls, (True, False), "True or False")
     one_of("tools", tools, (True, False), "True or False")

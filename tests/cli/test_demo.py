@@ -102,5 +102,5 @@ def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline(tmp
 
 def test_a_page_that_cannot_be_made_is_said_before_the_work(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"matplotlib; run: pip install 'ec-agent\[html\]'"):
+    with pytest.raises(ConfigError, match=r"matplotlib; run: pip install .*\[html\]'"):
         run_demo(None, n=2, temperature=0.8, seed=0, as_json=False, html=Path("demo.html"))

@@ -22,6 +22,7 @@ from ec_agent.cli.app import app
 from ec_agent.cli.eval import compare_selectors
 from ec_agent.errors import ConfigError, EcAgentError
 from ec_agent.evaluation.stored_results import load_results
+from ec_agent.support.extras import installing
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces.sql.store import TraceStore
 
@@ -157,7 +158,7 @@ def test_eval_goes_on_where_selectors_cannot_be_compared(run_file, monkeypatch):
     console = Console(width=200, file=io.StringIO())
     compare_selectors(run_file, console)
     said = console.file.getvalue()
-    assert "selectors are not compared: the statistics need scipy; run: pip install 'ec-agent[eval]'" in said
+    assert f"selectors are not compared: the statistics need scipy; run: {installing('ec-agent[eval]')}" in said
     assert "next: ec-agent report" in said
 
 

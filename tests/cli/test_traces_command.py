@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from ec_agent import ConfigError, HEPConfig, TraceError, TraceStore, best_of_n, entropy_centroid
 from ec_agent.cli.app import app
+from ec_agent.support.extras import installing
 from ec_agent.testing import Reply, ScriptedChatModel
 from ec_agent.traces import parquet
 
@@ -215,7 +216,7 @@ def test_without_pyarrow_the_extra_is_named(filled, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     done = run("export", filled, "--parquet", tmp_path / "out")
     assert isinstance(done.exception, ConfigError)
-    assert "ec-agent[parquet]" in str(done.exception)
+    assert str(done.exception) == f"the export needs pyarrow; run: {installing('ec-agent[parquet]')}"
 
 
 def recipes():

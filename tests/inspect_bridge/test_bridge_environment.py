@@ -35,5 +35,5 @@ def test_the_bridge_in_its_own_environment():
 
 
 def test_without_inspect_the_import_says_what_to_install():
-    with pytest.raises(ConfigError, match=r"pip install 'ec-agent\[inspect\]'"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[inspect\]'"):
         importlib.import_module("ec_agent.evaluation.inspect_ai")

@@ -35,7 +35,7 @@ END += [made.scored(0, 0.25), made.selection(0, 8)]
 def test_without_rich_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich", None)
     monkeypatch.delitem(vars(live), "view", raising=False)
-    with pytest.raises(ConfigError, match=r"the live view needs rich; run: pip install 'ec-agent\[cli\]'"):
+    with pytest.raises(ConfigError, match=r"the live view needs rich; run: pip install .*\[cli\]'"):
         live.view()
     assert live.Board()
 

@@ -45,7 +45,7 @@ def test_sizes_must_be_positive(argument):
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(LocalModelError, match=r"pip install 'ec-agent\[local\]'"):
+    with pytest.raises(LocalModelError, match=r"pip install .*\[local\]'"):
         LocalServer().start()
 
 

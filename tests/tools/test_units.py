@@ -45,5 +45,5 @@ def test_wrong_quantities_are_told_at_once(quantity, to):
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pint", None)
     units._registry.cache_clear()
-    with pytest.raises(ImportError, match=r"pip install 'ec-agent\[demo\]'"):
+    with pytest.raises(ImportError, match=r"in the clone run: pip install '\.\[demo\]'"):
         convert.invoke({"quantity": "1 g", "to": "kg"})

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ec_agent import ConfigError, best_of_n
+from ec_agent.support.extras import installing
 from ec_agent.testing import Reply
 from ec_agent.tracing import instrument, switch, uninstrument
 
@@ -58,7 +59,7 @@ def test_switched_off_nothing_is_loaded():
 
 
 def test_without_the_package_it_says_what_to_install():
-    assert "pip install 'ec-agent[otel]'" in printed(ABSENT)
+    assert f"run: {installing('ec-agent[otel]')}" in printed(ABSENT)
 
 
 @pytest.mark.parametrize(

