@@ -113,6 +113,7 @@ def evaluated(tmp_path_factory):
     return path
 
 
+@pytest.mark.whole_form("a walk of its own over seconds; other pages are walked in the short form")
 def test_evaluation(home, walk):
     tasks = tasks_of_the_page(home)
     walked = walk("docs/evaluation.md")
@@ -157,6 +158,7 @@ def test_stopping(home, walk, evaluated, capsys):
     assert names["row"].plan == "LastTwo"
 
 
+@pytest.mark.whole_form("a walk of its own over seconds; other pages are walked in the short form")
 def test_live(home, walk):
     tasks_of_the_page(home)
     mine(home, "around")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 
 import pytest
+from short_form import part_of
 from sinks import Mail, Post, http_sink, smtp_sink
 
 
@@ -99,9 +100,9 @@ def test_deliveries_of_other_processes_are_counted(kind, send, method):
 @pytest.mark.parametrize(("kind", "send"), [(smtp_sink, send_mails), (http_sink, send_posts)])
 def test_a_crowd_of_senders_loses_nothing(kind, send):
     with kind() as sink, ThreadPoolExecutor(50) as pool:
-        list(pool.map(lambda n: send(sink.port, [f"{n}-{i}" for i in range(10)]), range(100)))
+        list(pool.map(lambda n: send(sink.port, [f"{n}-{i}" for i in range(10)]), range(part_of(100))))
         assert Counter(delivery.key for delivery in sink.deliveries) == {
-            f"{n}-{i}": 1 for n in range(100) for i in range(10)
+            f"{n}-{i}": 1 for n in range(part_of(100)) for i in range(10)
         }
 
 

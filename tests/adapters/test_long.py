@@ -25,6 +25,7 @@ def test_gold_is_accepted_in_any_order():
         assert played(task, task.gold[::-1])
 
 
+@pytest.mark.members(3)
 @pytest.mark.parametrize("wrong", range(10))
 def test_a_wrong_thing_is_refused_and_changes_no_length(wrong):
     for task in load("long"):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gold import played
+from short_form import part_of
 from textworld.logic import GameLogic
 
 from ec_agent.errors import ConfigError
@@ -75,8 +76,8 @@ def test_compiled_once(games, tmp_path, monkeypatch):
 
 def test_a_command_of_any_walkthrough_is_one_that_a_model_may_say(games):
     pattern = games[0].tools[0].args_schema["properties"]["command"]["pattern"]
-    said = [args["command"] for task in load("textworld:1-4-2", 40) for _, args in task.gold]
-    assert len(said) == 80
+    said = [args["command"] for task in load("textworld:1-4-2", part_of(40)) for _, args in task.gold]
+    assert len(said) == part_of(80)
     assert [command for command in said if not re.fullmatch(pattern, command)] == []
     assert any("'" in command for command in said)
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from short_form import part_of
 
 from benchmarks.data import drawn_logprobs, entries_of
 from ec_agent.capture.shapes import response_bytes, tokens
@@ -70,7 +71,7 @@ def values(call):
 def test_the_quick_way_is_the_careful_way(monkeypatch):
     chance = random.Random(1)
     quick = 0
-    for _ in range(3000):
+    for _ in range(part_of(3000)):
         entries = damaged(content(chance), chance)
         top_k = chance.choice([None, None, 1, 2, 20])
         read = tokens_of(entries, top_k=top_k)
@@ -82,7 +83,7 @@ def test_the_quick_way_is_the_careful_way(monkeypatch):
         assert same(*([SIGNALS[name](each) for name in KEPT] for each in (read, careful))), entries
         assert tokens.capability_of(read) == tokens.capability_of(careful), entries
         assert np.array_equal(np.sort(read.top), np.sort(careful.top), equal_nan=True), entries
-    assert 500 < quick < 2500
+    assert part_of(500) < quick < part_of(2500)
 
 
 def body_of(entries, chance):
@@ -102,7 +103,7 @@ def body_of(entries, chance):
 def test_bytes_read_as_their_json(ascii_only):
     chance = random.Random(2)
     quick = 0
-    for _ in range(1200):
+    for _ in range(part_of(1200)):
         whole = body_of(damaged(content(chance), chance), chance)
         body = json.dumps(whole, ensure_ascii=ascii_only).encode()
         quick += response_bytes.read_json(body, KEPT).__class__.__name__ == "Call"
@@ -111,7 +112,7 @@ def test_bytes_read_as_their_json(ascii_only):
         assert same(values(read)[0], values(plain)[0]), whole
         for name in ("tokens", "capability", "prompt_tokens", "cached_tokens", "model", "partial", "constrained"):
             assert getattr(read, name) == getattr(plain, name), (name, whole)
-    assert 200 < quick < 1000
+    assert part_of(200) < quick < part_of(1000)
 
 
 def test_without_the_typed_decoder(monkeypatch):

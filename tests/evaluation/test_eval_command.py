@@ -223,11 +223,12 @@ def test_a_stop_keeps_what_is_stored_leaves_the_worlds_and_the_same_command_goes
     assert list(home.glob("*.world")) == []
     assert f"stopped; {stored} rollouts are in a.db, and the same command goes on from there" in out
     assert 3 <= stored < 9
-    done = run(home, *words)
+    done = ran_here("eval", *words, cwd=home, COLUMNS="120")
     assert f"{stored} of 9 rollouts are there already" in done.stdout
     assert count(home / "a.db") == 9
 
 
+@pytest.mark.whole_form("test_live_commands.py has an agent that blocks, too")
 def test_ctrl_c_does_not_wait_for_an_agent_that_blocks(home):
     process = started(home, "questions.jsonl", "--agent", "my_agents:stuck", "--n", "1", "--out", "a.db")
     assert any("asked" in line for line in process.stdout)

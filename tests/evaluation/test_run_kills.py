@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from eval_fakes import contents, logged
+from short_form import part_of
 
 from ec_agent.evaluation.stored_results import load_results
 from ec_agent.traces.sql.store import TraceStore
 
-KILLS = 12
+KILLS = part_of(12)
 SETTINGS = {"n": 3, "concurrency": 3, "seed": 5}
 TASKS = 6
 TOTAL = TASKS * 4

@@ -98,6 +98,7 @@ def test_a_plan_that_may_have_been_lucky_is_left_out():
     assert safe.about()["stop_standard_errors"] == 1.0
 
 
+@pytest.mark.whole_form("it tunes twice, by four repeats each; the others do so once")
 def test_with_a_margin_less_is_lost_on_other_tasks():
     """A threshold on the score seems harmless on some training folds of BFCL, and is not on the others."""
     plans, losses = [OutOfReach(), Agreement([2, 1], 0.6), ScoreThreshold(-0.213563, MeanLogprob())], []

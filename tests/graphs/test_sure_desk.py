@@ -74,6 +74,7 @@ def test_without_a_probability_a_person_decides(settings):
     assert bool(asked.value["why_none"]) == (settings is not None)
 
 
+@pytest.mark.whole_form("a process of its own, to import one module")
 def test_the_served_graph_reads_the_settings_that_the_environment_names(tmp_path, monkeypatch):
     path = tmp_path / "settings.json"
     save_settings(path, Setting("majority_vote"), probability=platt())

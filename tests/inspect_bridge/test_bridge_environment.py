@@ -16,10 +16,11 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / os.environ.get("INSPECT_VENV", ".venv-inspect") / "bin" / "python"
 
 
-def test_the_bridge_in_its_own_environment():
+def test_the_bridge_in_its_own_environment(request):
     assert PYTHON.exists(), f"there is no {PYTHON}; `make test` builds it, and so does `make .venv-inspect/.dev`"
+    form = request.config.getoption("--form")
     done = subprocess.run(
-        [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/inspect_bridge"],
+        [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--form={form}", "tests/inspect_bridge"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -34,6 +34,7 @@ def test_p_true(judge, local_server):
     check(PTrue(client, model_name=judge.model).select(candidates(*ANSWERS)), 0, 1)
 
 
+@pytest.mark.whole_form("more of the real model; it judges its own rollouts in the short form")
 async def test_pairs(judge, local_server):
     check(await Pairwise(judge).aselect(candidates(*ANSWERS)), 0, 1)
     async with AsyncOpenAI(base_url=local_server.base_url, api_key="none") as client:

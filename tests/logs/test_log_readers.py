@@ -306,6 +306,7 @@ def of_each_kind(folder, times, samples, traces):
     return sorted(folder.iterdir())
 
 
+@pytest.mark.whole_form("two processes read megabytes; test_log_bounds.py bounds what is kept of small files")
 def test_ten_times_the_size_takes_the_same_memory(tmp_path, samples, traces):
     megabytes = []
     for times in (15, 150):

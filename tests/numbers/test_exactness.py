@@ -10,6 +10,7 @@ import json
 import numpy as np
 import pytest
 import strategies as own
+from short_form import part_of
 
 from benchmarks import baseline
 from ec_agent.capture.shapes import tokens_of
@@ -24,7 +25,7 @@ from ec_agent.numbers.percentiles import LONG, percentiles
 from ec_agent.numbers.phases import HEPConfig, entropy_centroid, high_entropy_phases
 from ec_agent.numbers.trajectory import Call
 
-TIMELINES, SETTINGS = 4_000, 27
+TIMELINES, SETTINGS = part_of(4_000), 27
 
 
 def bits(numbers):
@@ -78,7 +79,7 @@ def test_entropies_to_phases_and_centroid(drawn):
             wrong += list(zip(starts.tolist(), durations.tolist(), strict=True)) != found
             if config is configs[number % SETTINGS]:
                 wrong += entropy_centroid(timeline, config) != centroid
-    assert (wrong, TIMELINES * SETTINGS) == (0, 108_000)
+    assert (wrong, TIMELINES * SETTINGS) == (0, part_of(108_000))
 
 
 def test_many(drawn):
@@ -154,7 +155,7 @@ def test_long_timelines():
 # Answers
 
 
-TOKENS, TOGETHER, ROUNDS = 4, 100, 200
+TOKENS, TOGETHER, ROUNDS = 4, 100, part_of(200)
 
 
 def answers(rng):
@@ -199,7 +200,7 @@ def centroids_of_answers(entropies):
 
 
 def test_answers():
-    """20,000 answers, a hundred of them in one body; each is a timeline of its own."""
+    """20,000 answers (in the short form 5,000), a hundred of them in one body; each is a timeline of its own."""
     rng = np.random.default_rng(20260710)
     config = HEPConfig(20, 50, 1)
     wrong = typed = 0
@@ -219,5 +220,5 @@ def test_answers():
         wrong += sum(way.tobytes() != bits(entropies) for way in ways)
         wrong += [entropy_centroid(each, config) for each in ways[0].reshape(-1, TOKENS)] != centroids
         wrong += score_many(ways[0].reshape(-1, TOKENS), [config]).tobytes() != bits(centroids)
-    assert (wrong, TOGETHER * ROUNDS) == (0, 20_000)
+    assert (wrong, TOGETHER * ROUNDS) == (0, part_of(20_000))
     assert 0 < typed < 20  # both ways of reading bytes were taken

@@ -10,6 +10,7 @@ import pytest
 import strategies as own
 from hypothesis import given
 from restated import check
+from short_form import part_of
 
 from benchmarks import baseline as restatement
 from ec_agent.numbers.phases import HEPConfig
@@ -78,7 +79,7 @@ def test_equals_the_restatement_on_every_tiny_timeline():
 
 def test_equals_the_restatement_in_bulk():
     rng = np.random.default_rng(2604_26173)
-    for _ in range(20_000):
+    for _ in range(part_of(20_000)):
         check(own.draw_timeline(rng, longest=70), own.draw_config(rng))
 
 

@@ -58,7 +58,7 @@ PLACES = {
 }
 
 
-@pytest.mark.members(2)
+@pytest.mark.members(1)
 @pytest.mark.parametrize("place", PLACES)
 def test_one_more_protocol_in_the_registry_is_found_in_each_place(place, tmp_path):
     (tmp_path / "pythonic.py").write_text(textwrap.dedent(PYTHONIC))

@@ -70,7 +70,7 @@ def test_the_rollouts_stop_at_their_next_call(call, agent):
     interrupted(call, agent).stopped(each=2 * N)
 
 
-@pytest.mark.members(1)
+@pytest.mark.whole_form("its calls take a second each; others here stop shorter ones")
 @pytest.mark.parametrize("call", [CALLS["invoke"], CALLS["batch"]], ids=["invoke", "batch"])
 def test_they_stop_while_the_main_thread_sleeps(call):
     # The main thread looks up ten times a second; the calls are long, for a busy machine lets it look up later.

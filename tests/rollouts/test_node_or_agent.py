@@ -50,6 +50,7 @@ def test_writes_are_a_list_of_commands():
     assert list(found) == [found[0]]
 
 
+@pytest.mark.members(10)
 @pytest.mark.parametrize(
     "mistake",
     [

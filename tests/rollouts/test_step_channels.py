@@ -106,6 +106,7 @@ def bare(state):
 GIVEN = {key: value_of(key, "in") for key in PASSING}
 
 
+@pytest.mark.members(4)
 @pytest.mark.parametrize("schema", [State, Model, Data])
 @pytest.mark.parametrize("given", [{}, GIVEN], ids=["nothing given", "given"])
 @pytest.mark.parametrize("writers", ["", "a", "b", "c", "ab", "ac"])

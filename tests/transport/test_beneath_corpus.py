@@ -13,6 +13,7 @@ import httpx2
 import pytest
 import test_same_as_objects as same
 from openai import APIError, Stream
+from short_form import part_of
 from test_corpus import damaged
 
 from ec_agent.capture import beneath
@@ -103,7 +104,7 @@ def test_whole_payloads(stream):
 @pytest.mark.members(1)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_payloads():
-    for seed in range(0, 10_000, same.EVERY):
+    for seed in range(0, part_of(10_000), same.EVERY):
         chance = random.Random(seed)
         name, stream, answer = chance.choice(same.CORPUS)
         compared(name, stream, same.as_sent(damaged(answer, chance), stream, chance))

@@ -21,6 +21,7 @@ from openai._streaming import SSEDecoder
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
+from short_form import part_of
 from test_corpus import LISTS, NOT_STREAMED, TURNS, WIRES, damaged, served
 
 from ec_agent.capture.open_calls import Request
@@ -140,7 +141,7 @@ def test_usage_in_every_chunk(name):
 
 def test_damaged_payloads():
     kinds, taken = Counter(), Counter()
-    for seed in range(0, 10_000, EVERY):
+    for seed in range(0, part_of(10_000), EVERY):
         chance = random.Random(seed)
         name, stream, answer = chance.choice(CORPUS)
         sent = as_sent(damaged(answer, chance), stream, chance)

@@ -150,6 +150,7 @@ def test_hostile_words_do_nothing(visit, kept):
     assert visit(made.hostile().to_html("".join(made.HOSTILE)), look) == (made.HOSTILE[0], 0)
 
 
+@pytest.mark.whole_form("it takes seconds to draw, and asks what the others ask of smaller pages")
 def test_sixteen_rollouts_of_32000_tokens_open_at_once_and_stay_smooth(visit, kept):
     text = made.large().to_html()
     assert len(text.encode()) < 10_000_000
