@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import by_hand
@@ -42,7 +42,12 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "schema": {"response_format": SCHEMA},
     "stop": {"stop": ["e"]},
     "n = 2": {"n": 2},
+    "reasoning": {},  # and what the engine's ``Asking.reasoning`` says
 }
+LONGER = ("tools", "schema", "reasoning")
+SEED = (
+    7  # an answer that is the same in each run, where the engine heeds it; of five emoji llama.cpp lists 5 of 16 tokens
+)
 SAMPLED = {"temperature": 0.8, "logprobs": True, "top_logprobs": TOP}
 
 
@@ -70,12 +75,14 @@ class Asking:
         model: the model's name.
         max_tokens: how long answers may be.
         seconds: how long an answer may take.
+        reasoning: what a request adds so that the model thinks; empty where the engine cannot tell thinking apart.
     """
 
     tap: Tap
     model: str
     max_tokens: int
     seconds: float
+    reasoning: Mapping[str, Any] = field(default_factory=dict)
 
     def chat_model(self, **settings: Any) -> ChatOpenAI:
         given = {"max_tokens": self.max_tokens, "stream_usage": True, **SAMPLED, **settings}
@@ -83,8 +90,12 @@ class Asking:
         return ChatOpenAI(model=self.model, **where, **given)
 
     def request(self, what: str, stream: bool) -> dict[str, Any]:
-        longer = 3 * self.max_tokens if what in ("tools", "schema") else self.max_tokens
+        longer = 3 * self.max_tokens if what in LONGER else self.max_tokens
         body = {"model": self.model, "max_tokens": longer, **SAMPLED, **REQUESTS[what]}
+        if what != "n = 2":
+            body["seed"] = SEED
+        if what == "reasoning":
+            body["extra_body"] = dict(self.reasoning)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         question = "What is the weather in Paris? Use the tool." if what == "tools" else "Name a colour."
@@ -94,6 +105,8 @@ class Asking:
 def answers(asking: Asking) -> Iterator[Result]:
     """Every kind of request, whole and streamed, read in every way."""
     for what in REQUESTS:
+        if what == "reasoning" and not asking.reasoning:
+            continue
         for stream in (False, True):
             yield _guarded(f"{what}, {'streamed' if stream else 'whole'}", lambda w=what, s=stream: _one(asking, w, s))
 
@@ -194,7 +207,17 @@ def _told(call: Call, raw: by_hand.Answer, what: str) -> str:
         share += ", a tool call" if raw.first.calls else ", no tool call"
     if what == "n = 2":
         share += f", {len(raw.choices)} choices"
+    if what == "reasoning":
+        share += _thinking(raw.first)
     return share
+
+
+def _thinking(choice: by_hand.Choice) -> str:
+    """Whether what the model thought is told apart from its answer, and has logprobs."""
+    if not choice.thought:
+        return ", no thinking told apart"
+    texts = "".join(str(entry.get("token")) for entry in choice.entries)
+    return ", thinking among them" if choice.thought.strip() in texts else ", without the thinking"
 
 
 # Agents

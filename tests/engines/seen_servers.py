@@ -16,10 +16,11 @@ INTRO = """\
 ## Seen on real servers
 
 `make engines` installs these servers and gateways, starts each, and asks it for text, tool calls, a schema, a stop
-sequence and two choices, whole and streamed. The bytes of each answer are kept. The entropies that are read of them
-(beneath the client, through its objects, with the transports, and with ChatOpenAI) are the same to the bit, and those
-that separate code computes from the raw JSON, to nine decimals. Then `best_of_n` runs an agent with the engine's own
-tools, and one with a `PromptedToolModel`, and each line of `ec-agent doctor` is compared with the raw answers.
+sequence, two choices and, where the server can tell it apart, thinking, whole and streamed. The bytes of each answer
+are kept. The entropies that are read of them (beneath the client, through its objects, with the transports, and with
+ChatOpenAI) are the same to the bit, and those that separate code computes from the raw JSON, to nine decimals. Then
+`best_of_n` runs an agent with the engine's own tools, and one with a `PromptedToolModel`, and each line of `ec-agent
+doctor` is compared with the raw answers.
 
 A cell says for how many tokens of one answer an entropy came. Where it is not all, the server did not send the others.
 *No call*: the small model wrote text in place of a tool call.
@@ -45,12 +46,8 @@ def kept() -> dict[str, Any]:
 def section() -> str:
     """The part of the page about real servers."""
     found = kept()
-    lines = [
-        INTRO,
-        "| engine | seen | text | streamed | tools | streamed | schema | streamed | stop | streamed | n = 2 ",
-    ]
-    lines[-1] += "| streamed | agents | doctor |"
-    lines.append("|---" * 14 + "|")
+    heads = ["engine", "seen", *(head for what in REQUESTS for head in (what, "streamed")), "agents", "doctor"]
+    lines = [INTRO, f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     notes = []
     for engine in ENGINES:
         if engine.name not in found:

@@ -19,6 +19,7 @@ import seen_servers
 from answer_tap import Exchange, Tap
 from engine_checks import Asking, Result, unlike, unmatched
 from fake_openai import MODEL, FakeOpenAI
+from thinking_server import THINK, ThinkingServer
 
 from ec_agent import Call
 from ec_agent.doctor import EndpointTarget, diagnose
@@ -126,6 +127,35 @@ def test_the_embedded_server_passes(asking, check, monkeypatch):
     (result,) = [each for each in engine_checks.answers(asking) if each.check == check]
     assert not result.wrong
     assert " tokens" in result.said
+
+
+@pytest.fixture(scope="module")
+def thinking():
+    with ThinkingServer() as server, Tap(server.base_url) as tap:
+        yield Asking(tap, server.model, max_tokens=16, seconds=60, reasoning=THINK)
+
+
+@pytest.mark.model
+def test_thinking_is_told_apart_and_scored(thinking, monkeypatch):
+    monkeypatch.setattr(engine_checks, "REQUESTS", {"reasoning": {}})
+    whole, streamed = engine_checks.answers(thinking)
+    assert (whole.wrong, streamed.wrong) == ("", "")
+    counts = [re.fullmatch(r"(\d+) of (\d+) tokens, thinking among them", each.said) for each in (whole, streamed)]
+    assert counts[0][1] == counts[0][2]
+    # Of the mark that closes the thinking llama.cpp streams nothing; its tokens are gaps.
+    assert int(counts[1][1]) < int(counts[1][2]) <= int(counts[0][1])
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (by_hand.Choice([{"token": "a"}], thought="a"), "among them"),
+        (by_hand.Choice([{"token": "b"}], thought="a"), "without the thinking"),
+        (by_hand.Choice([{"token": "b"}]), "no thinking"),
+    ],
+)
+def test_what_is_told_of_thinking(choice, said):
+    assert said in engine_checks._thinking(choice)
 
 
 @pytest.mark.model

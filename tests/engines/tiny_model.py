@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForC
 
 model, folder = map(Path, sys.argv[1:])
 tokenizer = AutoTokenizer.from_pretrained(str(model.parent), gguf_file=model.name)
+tokenizer.add_tokens(["<think>", "</think>"])  # the marks that parsers of thinking ask for
 torch.manual_seed(0)
 ends = tokenizer.eos_token_id
 config = LlamaConfig(
