@@ -11,9 +11,14 @@ import numpy as np
 from ec_agent.numbers.signals import SURPRISAL
 from ec_agent.numbers.trajectory import Call, Trajectory
 
-_TABLES = """
-CREATE TABLE calls (rollout TEXT, place TEXT, tokens INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER, model TEXT,
-                    node TEXT, capability TEXT, partial INTEGER, entropies BLOB, surprisal BLOB);
+FACTS = (
+    *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens", "capability"),
+    *("partial", "constrained", "from_cache", "unplaced", "beside"),
+)
+"""Fields of a call that are kept, beside its entropies and surprisal. No reader of a log keeps texts or tools."""
+
+_TABLES = f"""
+CREATE TABLE calls (rollout TEXT, place TEXT, {", ".join(FACTS)}, entropies BLOB, surprisal BLOB);
 CREATE TABLE tasks (rollout TEXT PRIMARY KEY, task TEXT);
 CREATE TABLE notes (rollout TEXT, kind TEXT, note TEXT, PRIMARY KEY (rollout, kind));
 """
@@ -42,12 +47,9 @@ class Spool:
             call: the call.
         """
         surprisal = call.signals.get(SURPRISAL)
-        row = (
-            *(rollout, place, call.tokens, call.prompt_tokens, call.cached_tokens, call.model),
-            *(call.node, call.capability, call.partial),
-            *(call.entropies.tobytes(), None if surprisal is None else surprisal.tobytes()),
-        )
-        self._connection.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        facts = [getattr(call, name) for name in FACTS]
+        row = (rollout, place, *facts, call.entropies.tobytes(), None if surprisal is None else surprisal.tobytes())
+        self._connection.execute(f"INSERT INTO calls VALUES ({', '.join('?' * len(row))})", row)
 
     def name_task(self, rollout: str, task: str) -> None:
         """Set the task of a rollout."""
@@ -93,15 +95,9 @@ class Spool:
 
 
 def _call(row: tuple[Any, ...]) -> Call:
-    tokens, prompt_tokens, cached_tokens, model, node, capability, partial, entropies, surprisal = row
-    return Call(
-        np.frombuffer(entropies),
-        tokens=tokens,
-        prompt_tokens=prompt_tokens,
-        cached_tokens=cached_tokens,
-        model=model,
-        node=node,
-        capability=capability,
-        partial=bool(partial),
-        signals={} if surprisal is None else {SURPRISAL: np.frombuffer(surprisal)},
-    )
+    *values, entropies, surprisal = row
+    facts = dict(zip(FACTS, values, strict=True))
+    for name in ("partial", "constrained", "from_cache"):  # SQLite has no truth values
+        facts[name] = bool(facts[name])
+    signals = {} if surprisal is None else {SURPRISAL: np.frombuffer(surprisal)}
+    return Call(np.frombuffer(entropies), signals=signals, **facts)
