@@ -82,8 +82,8 @@ trained on `<tool_call>`.
   llama.cpp (xllamacpp 2026.10) leaves out every token that it does not show: with a `json_schema` the code fence
   before and after the JSON, the mark that ends the thinking, and always the end token. Of 24 tokens with a schema 5 are
   missing then, and how many of them are before the JSON is a guess; a mark is looked for where the thinking ends.
-  Streamed or not, of a character it lists only the last token: of an answer of five emoji 5 of 16 tokens (that is the
-  model's choice of words, and so differs from run to run; litellm passes on what it gets). With running counts the places
+  Streamed or not, of a character it lists only the last token: of an answer of five emoji 5 of 16 tokens. So the share
+  depends on the words that the model chose, and litellm passes on what it gets. With running counts the places
   are exact, if we see the request itself: `extra_body={"timings_per_token": True}` (llama.cpp), or
   `stream_options={"include_usage": True, "continuous_usage_stats": True}` (vLLM). Without streaming nothing of the
   fence is missing, and `PromptedToolModel` does not let its model stream.
