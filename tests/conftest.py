@@ -3,10 +3,12 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import short_form
 from postgres import running_postgres
+from ray_cluster import running_cluster
 
 from ec_agent.local import LocalServer
 
@@ -51,3 +53,11 @@ def postgres():
     """The URI of a real PostgreSQL server, one for the whole session; tests make databases or schemas of their own."""
     with running_postgres() as uri:
         yield uri
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """The address of a Ray cluster of one machine, one for the whole session."""
+    here = Path(__file__).parent
+    with running_cluster(paths=[here / "evaluation", here / "rollouts"]) as cluster:
+        yield cluster.address

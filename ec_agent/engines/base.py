@@ -43,12 +43,14 @@ class Job:
             their hashes. A worker where something differs gets no piece.
         arguments: for both.
         on_event: is told of each progress event, and of which piece it is; ``None`` if nobody listens.
+        on_lost: is told of each piece that is lost with its worker, and what that costs; it runs again.
     """
 
     make: Callable[..., Work]
     look: Callable[..., Mapping[str, Any]]
     arguments: tuple[Any, ...] = ()
     on_event: Callable[[Any, Mapping[str, Any]], None] | None = None
+    on_lost: Callable[[Any, Lost], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ class Runs(Protocol):
         """What was lost so far."""
         ...
 
+    @property
+    def broken(self) -> bool:
+        """Whether all that is asked from now on fails, because the workers are gone for good."""
+        ...
+
     def prepared(self, subject: Any) -> Any:
         """Return what ``run`` needs for the pieces about one subject. Called once for each.
 
@@ -101,13 +108,17 @@ class Runs(Protocol):
     async def run(self, prepared: Any, piece: Hashable) -> Any:
         """Run one piece on a worker that has room, and return what ``Work.run`` returned.
 
-        If the worker dies the piece runs again, on another. If this coroutine is cancelled, nobody waits for the
-        piece; it is cancelled on its worker at the latest when the job is closed.
+        If the worker dies the piece runs again, on another. If this coroutine is cancelled, the piece is cancelled on
+        its worker, and nobody waits for that.
 
         Raises:
             WorkerLostError: its worker died each time.
             BaseException: whatever ``Work.run`` raised.
         """
+        ...
+
+    def stop(self, piece: Hashable) -> None:
+        """Call the method ``stop`` of a piece that runs, where it runs. It is waited for as before."""
         ...
 
 

@@ -33,7 +33,7 @@ class InProcess:
 
 
 class _Here:
-    lost = Lost()
+    lost, broken = Lost(), False
 
     def __init__(self, slots: int, job: Job, work: Work) -> None:
         self.slots, self._job, self._work = slots, job, work
@@ -44,3 +44,6 @@ class _Here:
     async def run(self, prepared: Any, piece: Hashable) -> Any:
         hear = self._job.on_event
         return await self._work.run(prepared, piece, None if hear is None else partial(hear, piece))
+
+    def stop(self, piece: Any) -> None:
+        piece.stop()

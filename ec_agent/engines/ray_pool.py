@@ -30,11 +30,13 @@ class _Sent:
         piece: which.
         calls: model calls that had ended when the driver last heard.
         tokens: what they had generated.
+        heard: the number of its last event that was told.
     """
 
     piece: Hashable
     calls: int = 0
     tokens: int = 0
+    heard: int = -1
 
 
 @dataclass(eq=False, slots=True)
@@ -103,6 +105,7 @@ class Pool:
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
         self._deaf = job.on_event is None
+        self._loop = asyncio.get_running_loop()
         self.slots = workers * per_worker
         self.lost = Lost()
 
@@ -142,6 +145,11 @@ class Pool:
 
     # Run
 
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be run any more."""
+        return self._failure is not None
+
     def prepared(self, subject: Any) -> bytes:
         """Pickle a subject.
 
@@ -161,8 +169,11 @@ class Pool:
                 if not self._ray.is_lost(error):
                     raise
                 self._gone(hand, actor, hand.running[ticket])
+            except asyncio.CancelledError:
+                self._in_background(self._cancelled(actor, ticket))
+                raise
             else:
-                return self._told(delivered, piece)
+                return self._told(delivered, hand.running[ticket])
             finally:
                 self._give_back(hand, ticket, alone=tried == self._tries)
         raise WorkerLostError(
@@ -170,9 +181,19 @@ class Pool:
             "worker. Look for what ends the process or takes all memory; Ray's logs of the worker say how it died"
         )
 
-    def _told(self, delivered: Delivered, piece: Hashable) -> Any:
-        for event in delivered.events:
-            self._tell(piece, event)
+    def stop(self, piece: Hashable) -> None:
+        """Call the method ``stop`` of a piece that runs, where it runs; any thread may call this."""
+        self._loop.call_soon_threadsafe(self._stop, piece)
+
+    def _stop(self, piece: Hashable) -> None:
+        for hand in self._hands:
+            for ticket, sent in hand.running.items():
+                if sent.piece is piece:
+                    self._in_background(self._stopped(hand.actor, ticket))
+
+    def _told(self, delivered: Delivered, sent: _Sent) -> Any:
+        for number, event in delivered.events:
+            self._tell(sent, number, event)
         self._warn(delivered)
         if delivered.error is not None:
             raise delivered.error
@@ -217,7 +238,10 @@ class Pool:
     def _gone(self, hand: _Hand, actor: Any, sent: _Sent | None = None) -> None:
         """Note that a worker is gone, and what was lost with it. Whoever notes it first has the worker replaced."""
         first = hand.actor is actor and hand.ready
-        self.lost += Lost(workers=int(first)) if sent is None else Lost(int(first), 1, sent.calls, sent.tokens)
+        lost = Lost(workers=int(first)) if sent is None else Lost(int(first), 1, sent.calls, sent.tokens)
+        self.lost += lost
+        if sent is not None and self._job.on_lost is not None:
+            self._job.on_lost(sent.piece, lost)
         if first:
             hand.ready = False
             self._ray.end(actor)  # one that cannot be reached may still be there, and run what now runs again
@@ -274,17 +298,18 @@ class Pool:
             for ticket, (calls, tokens) in news.so_far.items():
                 if (sent := hand.running.get(ticket)) is not None:
                     sent.calls, sent.tokens = calls, tokens
-            for ticket, event in news.events:
+            for ticket, number, event in news.events:
                 if (sent := hand.running.get(ticket)) is not None:
-                    self._tell(sent.piece, event)
+                    self._tell(sent, number, event)
 
     # What is passed on
 
-    def _tell(self, piece: Hashable, event: Mapping[str, Any]) -> None:
-        if self._deaf or self._job.on_event is None:
+    def _tell(self, sent: _Sent, number: int, event: Mapping[str, Any]) -> None:
+        if self._deaf or self._job.on_event is None or number <= sent.heard:
             return
+        sent.heard = number
         try:
-            self._job.on_event(piece, event)
+            self._job.on_event(sent.piece, event)
         except Exception as error:
             self._deaf = True
             warnings.warn(
@@ -326,6 +351,16 @@ class Pool:
     async def _change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
+
+    @staticmethod
+    async def _cancelled(actor: Any, ticket: int) -> None:
+        with suppress(Exception):  # a worker that is gone runs nothing
+            await actor.cancel.remote(ticket)
+
+    @staticmethod
+    async def _stopped(actor: Any, ticket: int) -> None:
+        with suppress(Exception):
+            await actor.stop.remote(ticket)
 
     @staticmethod
     async def _left(actor: Any) -> None:

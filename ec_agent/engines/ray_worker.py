@@ -7,6 +7,7 @@ on Ray's: code that calls ``sys.exit`` would end Ray's, and with it every other 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import pickle
 import sys
@@ -28,6 +29,7 @@ MOST_EVENTS = 5_000
 """Progress events that wait for the driver. If it asks too rarely, the oldest are dropped."""
 
 _IDLE = 5.0  # seconds until ``news`` returns though there is none
+_MOST_EARLY = 1_000  # words about pieces that have not begun, of which some were over already
 _SPARE = 8  # subjects that are kept ready beside those of the pieces under way
 
 
@@ -38,13 +40,13 @@ class Delivered:
     Attributes:
         result: what the work returned.
         error: what it raised instead.
-        events: its progress events that the driver has not fetched.
+        events: its progress events that the driver may not have: pairs of a number and the event.
         warned: the warnings that were given on this worker since it last delivered something: classes and texts.
     """
 
     result: Any = None
     error: BaseException | None = None
-    events: list[Mapping[str, Any]] = field(default_factory=list)
+    events: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
     warned: list[tuple[type[Warning], str]] = field(default_factory=list)
 
 
@@ -54,11 +56,11 @@ class News:
 
     Attributes:
         so_far: by ticket: the model calls that a running piece has made, and the tokens they generated.
-        events: tickets with progress events, in their order.
+        events: progress events in their order, each after its ticket and its number.
     """
 
     so_far: dict[int, tuple[int, int]]
-    events: list[tuple[int, Mapping[str, Any]]]
+    events: list[tuple[int, int, Mapping[str, Any]]]
 
 
 class Worker:
@@ -80,9 +82,13 @@ class Worker:
         self._work: Work | None = None
         self._ready: OrderedDict[bytes, Any] = OrderedDict()
         self._running: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = {}
+        self._pieces: dict[int, Any] = {}
+        self._early: deque[tuple[str, int]] = deque(maxlen=_MOST_EARLY)
         self._changed = threading.Condition()
         self._so_far: dict[int, tuple[int, int]] = {}
-        self._events: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=MOST_EVENTS)
+        self._numbers = itertools.count()
+        self._events: deque[tuple[int, int, Mapping[str, Any]]] = deque(maxlen=MOST_EVENTS)
+        self._fetched: list[tuple[int, int, Mapping[str, Any]]] = []
         self._warned: list[tuple[type[Warning], str]] = []
 
     def hello(self) -> Delivered:
@@ -131,8 +137,11 @@ class Worker:
             delivered = Delivered(error=shippable(error))
         with self._changed:
             self._running.pop(ticket, None)
+            self._pieces.pop(ticket, None)
             self._so_far.pop(ticket, None)
-            delivered.events = [event for of, event in self._events if of == ticket]
+            # Also those that are on their way: this may arrive before them.
+            known = [*self._fetched, *self._events]
+            delivered.events = [(number, event) for of, number, event in known if of == ticket]
             left = [each for each in self._events if each[0] != ticket]
             self._events.clear()
             self._events.extend(left)
@@ -145,20 +154,57 @@ class Worker:
             if "tokens" in event and "calls" in event:
                 self._so_far[ticket] = event["calls"], event["tokens"]
             if self._listened:
-                self._events.append((ticket, dict(event)))
+                self._events.append((ticket, next(self._numbers), dict(event)))
             if self._so_far or self._events:
                 self._changed.notify_all()
 
     def news(self, pause: float) -> News:
-        """Wait until something happens, then ``pause`` seconds for more of it, and return all."""
+        """Wait until something happens, then ``pause`` seconds for more of it, and return all.
+
+        Who asks again has taken in what was returned before.
+        """
         with self._changed:
+            self._fetched = []
             self._changed.wait_for(lambda: bool(self._so_far or self._events), _IDLE)
         time.sleep(pause)
         with self._changed:
             news = News(dict(self._so_far), list(self._events))
             self._so_far.clear()
             self._events.clear()
+            self._fetched = news.events
         return news
+
+    def stop(self, ticket: int) -> None:
+        """Call the method ``stop`` of a piece that runs; of one that has not begun, as soon as it begins."""
+        with self._changed:
+            piece = self._pieces.get(ticket)
+            if piece is None:
+                self._early.append(("stop", ticket))
+        if piece is not None:
+            piece.stop()
+
+    def cancel(self, ticket: int) -> None:
+        """Cancel a piece that runs, or does not run yet."""
+        with self._changed:
+            loop, task = self._running.get(ticket, (None, None))
+            if loop is None:
+                self._early.append(("cancel", ticket))
+        if loop is not None and task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    def begun(self, ticket: int, piece: Any, place: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]) -> None:
+        """Note that a piece runs now.
+
+        Raises:
+            CancelledError: it was cancelled before.
+        """
+        with self._changed:
+            self._running[ticket], self._pieces[ticket] = place, piece
+            early = {what for what, of in self._early if of == ticket}
+        if "cancel" in early:
+            raise asyncio.CancelledError
+        if "stop" in early:
+            piece.stop()
 
     def leave(self, patience: float) -> None:
         """Cancel what runs, and wait until it has ended, so that environments are left; at most so many seconds."""
@@ -175,10 +221,10 @@ class Worker:
 
 # No method of the worker: of a class with a coroutine function Ray runs all methods one after the other.
 async def _ran(worker: Worker, ticket: int, subject: bytes, piece: bytes) -> Any:
-    task = asyncio.current_task()
+    task, unpacked = asyncio.current_task(), pickle.loads(piece)
     assert task is not None
-    worker._running[ticket] = asyncio.get_running_loop(), task
     assert worker._work is not None
+    worker.begun(ticket, unpacked, (asyncio.get_running_loop(), task))
     ready = worker._ready
     if subject not in ready:
         ready[subject] = worker._work.prepared(pickle.loads(subject))
@@ -186,7 +232,7 @@ async def _ran(worker: Worker, ticket: int, subject: bytes, piece: bytes) -> Any
     prepared = ready[subject]
     while len(ready) > worker._most + _SPARE:
         ready.popitem(last=False)
-    return await worker._work.run(prepared, pickle.loads(piece), partial(worker._hear, ticket))
+    return await worker._work.run(prepared, unpacked, partial(worker._hear, ticket))
 
 
 def differing(about: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr, ValidationError
@@ -15,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.prompted import PromptedToolModel
 from ec_agent.prompted.registry import ProtocolName
+from ec_agent.support.agent_code import without_login
 from ec_agent.support.checks import mapping, one_of, or_none, text
 
 Tools = Literal["native", ProtocolName]
@@ -130,14 +130,6 @@ class ModelSettings:
             "tools": self.tools,
             **{f"model argument {name}": value for name, value in self.arguments.items() if name not in _SECRET},
         }
-
-
-def without_login(url: str | None) -> str | None:
-    """A URL without the name and password that it may hold."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def arguments_in(pairs: Sequence[str]) -> dict[str, Any]:

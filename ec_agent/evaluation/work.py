@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -23,11 +21,9 @@ from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.agent_code import versions
 from ec_agent.traces.actions import action_from_json, action_to_json
 from ec_agent.traces.stored import Key, StoredRollout
-
-PACKAGES = ("ec-agent", "langgraph", "langchain-core", "openai", "numpy")
-"""Packages of which every worker must have the driver's version."""
 
 _SINGLE = np.dtype("<f4")
 _TRAVELS_APART = ("trajectory", "final_action")
@@ -111,21 +107,13 @@ def same_everywhere(agent: Any, settings: RunSettings) -> dict[str, Any]:
         agent: the place of the agent, or several.
         settings: not looked at.
     """
-    about: dict[str, Any] = {"Python": ".".join(map(str, sys.version_info[:2]))}
-    about |= {name: _version(name) for name in PACKAGES}
+    about: dict[str, Any] = {**versions()}
     for place in places_of(agent) or ():
         about |= about_agent(place.name, place.model)
         if place.model is not None:
             key = place.model.api_key_env or DEFAULT_KEY
             about[f"environment variable {key}"] = "set" if os.environ.get(key) else None
     return about
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def job_of(agent: Any, settings: RunSettings, engine: Engine, on_event: OnEvent | None) -> Job:

@@ -18,7 +18,7 @@ import asyncio
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -100,6 +100,30 @@ class Executors:
         ``wake()``.
         """
         return Step(lambda: _sleep(self, seconds, *over), lambda: asyncio.sleep(seconds))
+
+    def result_of(self, future: Future[Any]) -> Step:
+        """Make a step that waits for another thread's result. The future is cancelled if the wait ends before it.
+
+        Raises:
+            RunLeft: one of the executors is being left by an exception; raised by the step in a sync run. Async ones
+                are cancelled.
+        """
+
+        def sync() -> Any:
+            future.add_done_callback(lambda _: wake())
+            try:
+                with _changed:
+                    _changed.wait_for(lambda: self.left or future.done())
+                if not future.done():
+                    raise RunLeft
+                return future.result()
+            finally:
+                future.cancel()
+
+        async def wait() -> Any:
+            return await asyncio.wrap_future(future)
+
+        return Step(sync, wait)
 
     @contextmanager
     def only_these(self) -> Iterator[None]:

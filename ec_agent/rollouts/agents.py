@@ -195,6 +195,11 @@ class Agent:
         return self.has_nodes and self.original.checkpointer is True
 
     @property
+    def remembers(self) -> bool:
+        """Whether it, or a graph in it, keeps a state of its own over the turns of a thread."""
+        return self.needs_saver or self.lasts or self._lasting is not None
+
+    @property
     def store(self) -> Any:
         """The store that it was compiled with; ``None`` without one."""
         return getattr(self._graph, "store", None)

@@ -18,9 +18,11 @@ from ec_agent.errors import AgentError, ConfigError
 from ec_agent.insides.executors import interruptible
 from ec_agent.insides.langgraph import config_here, inside_graph, with_private_keys
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.rollouts.agent_places import loaded
 from ec_agent.rollouts.node import Node
 from ec_agent.rollouts.observer import Chosen, Observer
 from ec_agent.rollouts.observing import Installed, observed
+from ec_agent.rollouts.on_workers import Workers
 from ec_agent.rollouts.options import BestOfNOptions, Options
 from ec_agent.rollouts.pausing import PausingGraph, with_breakpoints
 from ec_agent.rollouts.progress import Emit, ProgressEvents
@@ -53,8 +55,15 @@ class BestOfNResult:
 class BestOfN(RunnableLambda[Any, Any]):
     """What ``best_of_n`` returns: a node for a graph, and an agent outside one. See ``best_of_n``."""
 
-    def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
-        self._node = Node(agent, options, alone, notices)
+    def __init__(
+        self,
+        agent: Any,
+        options: Options,
+        alone: bool = False,
+        notices: Notices | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        self._node = Node(agent, options, alone, notices, workers)
         super().__init__(self.invoke, afunc=self.ainvoke, name="best_of_n")
 
     def __repr__(self) -> str:
@@ -188,6 +197,11 @@ class BestOfN(RunnableLambda[Any, Any]):
             output = await self.as_agent().ainvoke(input, config, **kwargs)
         return _result(output, last)
 
+    def close(self) -> None:
+        """End the workers of ``engine=``, which else stand ready for further questions. The next one starts others."""
+        if self._node.workers is not None:
+            self._node.workers.close()
+
     def as_agent(self) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Return a compiled graph that stands for the agent: it has the agent's input, output and checkpointer."""
         return self._as_agent
@@ -211,7 +225,9 @@ class BestOfN(RunnableLambda[Any, Any]):
             if options.selection_key not in drawn.channels:
                 options = replace(options, selection_key=None)
         reads = {} if drawn is None else {"input_schema": with_private_keys(builder, drawn.builder)}
-        builder.add_node("best_of_n", BestOfN(agents.original, options, True, self._node.notices), **reads)
+        builder.add_node(
+            "best_of_n", BestOfN(agents.original, options, True, self._node.notices, self._node.workers), **reads
+        )
         builder.add_edge(START, "best_of_n")
         builder.add_edge("best_of_n", END)
         compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agents.name, **compiled_with)
@@ -317,8 +333,11 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     except TypeError as error:
         problem = str(error).replace("Options.__init__()", "best_of_n")
         raise ConfigError(f"{problem}; the options of best_of_n are {', '.join(Options.__slots__)}") from error
-    return BestOfN([*map(_plain, agent)] if isinstance(agent, list | tuple) else _plain(agent), checked)
+    workers = None if checked.engine is None else Workers(agent, checked)
+    agents = [*map(_plain, agent)] if isinstance(agent, list | tuple) else _plain(agent)
+    return BestOfN(agents, checked, workers=workers)
 
 
 def _plain(agent: Any) -> Any:
+    agent = loaded(agent)
     return agent.as_agent() if isinstance(agent, BestOfN) else agent

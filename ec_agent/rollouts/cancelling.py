@@ -35,6 +35,7 @@ class Brake:
         self.pulled = False
         self._tools: ToolLog | None = None
         self._clocks: set[Clock] = set()
+        self._also: list[Callable[[], None]] = []
 
     def let_end(self, tools: ToolLog) -> None:
         """Let the rollout's running tools, as this log knows them, end before the rollout is stopped."""
@@ -52,7 +53,15 @@ class Brake:
     def pull(self) -> None:
         """Stop the rollout; any thread may call this."""
         self.pulled = True
+        for stop in tuple(self._also):
+            stop()
         self._stop_waiting()
+
+    def also(self, stop: Callable[[], None]) -> None:
+        """Call this function, too, when the brake is pulled; at once if it is pulled already."""
+        self._also.append(stop)
+        if self.pulled:
+            stop()
 
     def _stop_waiting(self) -> None:
         if self.pulled and (self._tools is None or self._tools.idle):

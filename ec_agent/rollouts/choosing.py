@@ -156,7 +156,19 @@ def _notes(
     """
     unheard = notes_of([record["facts"] for record in records if record["error"] is None])
     said = (*([] if none_ranked is None else [none_ranked]), *identical_note(records, same))
-    return (*ranking.warnings, *unheard, *said, *([said_of(undeclared)] if undeclared else []))
+    return (*ranking.warnings, *unheard, *said, *_lost_note(records), *([said_of(undeclared)] if undeclared else []))
+
+
+def _lost_note(records: Sequence[Record]) -> list[str]:
+    """Return the note about what was lost with workers that died; none if nothing was."""
+    lost = [record["facts"]["lost"] for record in records if "lost" in record["facts"]]
+    if not lost:
+        return []
+    rollouts, tokens = (sum(each[name] for each in lost) for name in ("rollouts", "tokens"))
+    return [
+        f"rollouts were lost with their workers {rollouts} times and ran again; what was lost, at least {tokens} "
+        "tokens, is not in the usage above: see why the workers died"
+    ]
 
 
 def _lines(

@@ -46,6 +46,7 @@ from ec_agent.rollouts.memory import keep, memory_of, warn_of_lost_memory
 from ec_agent.rollouts.messages import answers_within, rebuilt, with_id
 from ec_agent.rollouts.observer import Observer, OpenedQuestion
 from ec_agent.rollouts.observing import Audience, audience_of
+from ec_agent.rollouts.on_workers import Workers
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.pausing import check_breakpoints
@@ -73,9 +74,18 @@ class Node:
         alone: whether the outer graph is that of ``as_agent()``. That graph has the agent's whole state, and a
             destination named by the winner is one of the graph around it.
         notices: warns of undeclared tools; shared with the node for which this one was made.
+        workers: where rollouts run; ``None`` runs them in this process.
     """
 
-    def __init__(self, agent: Any, options: Options, alone: bool = False, notices: Notices | None = None) -> None:
+    def __init__(
+        self,
+        agent: Any,
+        options: Options,
+        alone: bool = False,
+        notices: Notices | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        self.workers = workers
         self.agents = Agents(agent, alone)
         self.agents.check_count(options.n)
         self.agent = self.agents.first
@@ -117,6 +127,8 @@ class Node:
                 warn_of_lost_memory(agent, config)
         if question.executes and self.options.journal is not None:  # fails now, before any rollout is paid for
             yield call(self.options.journal, "read", question.key(0, 0))
+        if self.workers is not None:
+            yield from self.workers.open(question)
         told.tell(Observer.question_asked, question.name, question.n)
         own: RunnableConfig = {
             **out_of_sight(config),
@@ -247,6 +259,7 @@ class Node:
             budget=Budget(options.limits.token_budget),
             notices=undeclared_listener.get() or self.notices,
             executors=executors_here(),
+            workers=self.workers,
         )
 
     def _count(self, context: Any) -> int:

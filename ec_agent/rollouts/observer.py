@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
@@ -78,6 +80,25 @@ class Chosen:
     config: RunnableConfig
 
 
+_as_of: ContextVar[float | None] = ContextVar("ec_agent_as_of", default=None)
+
+
+def moment() -> float:
+    """When it happened of which an observer is told now, in seconds since the epoch."""
+    when = _as_of.get()
+    return time.time() if when is None else when
+
+
+@contextmanager
+def as_of(when: float) -> Iterator[None]:
+    """Inside the ``with`` block, observers are told of something that happened earlier, on a worker."""
+    token = _as_of.set(when)
+    try:
+        yield
+    finally:
+        _as_of.reset(token)
+
+
 class Observer:
     """Base class of observers, which are told what happens to one question. Here every method does nothing.
 
@@ -88,9 +109,12 @@ class Observer:
 
     Attributes:
         may_raise: whether an error of ``chosen`` or ``answer_written`` ends the question, because the user wants that.
+        reads_calls: whether it reads what calls are asked and what they come back with. If no observer does, these do
+            not come from rollouts on workers.
     """
 
     may_raise: ClassVar[bool] = False
+    reads_calls: ClassVar[bool] = False
 
     # The question
 

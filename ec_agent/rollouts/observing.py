@@ -140,6 +140,11 @@ class Audience:
         """Whether any observer has written a method for one of these moments."""
         return any(self._hearers[moment.__name__] for moment in moments)
 
+    @property
+    def reads_calls(self) -> bool:
+        """Whether any observer reads what calls are asked and what they come back with."""
+        return any(observer.reads_calls for _, observer in self._observers)
+
     def tell(self, moment: Callable[Concatenate[Any, P], None], *given: P.args, **named: P.kwargs) -> None:
         """Call one method of all observers: ``audience.tell(Observer.rollout_started, rollout)``."""
         for installed, hear in self._hearers[moment.__name__]:

@@ -17,6 +17,7 @@ from ec_agent.capture.filters import CallPredicate, predicate
 from ec_agent.commits.at_most_once import OnUncertain
 from ec_agent.commits.declared_tools import Commit
 from ec_agent.commits.journal import Journal, check_journal
+from ec_agent.engines.base import Engine
 from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.coverage import MIN_COVERAGE
@@ -86,6 +87,9 @@ class BestOfNOptions(TypedDict, total=False):
             what it yields from ``get_environment()``. If the run is killed, finished rollouts run again, because their
             environments are gone, unless the factory has ``reopen(token)``, which returns a context manager too, and
             the environment has a ``token``.
+        engine: where the rollouts run: ``RayEngine(...)`` runs them on the workers of a Ray cluster. The agent is then
+            named by its place, ``best_of_n("module:name", engine=...)``. The choice, commits and routing stay in this
+            process. ``None`` runs rollouts here, too. See docs/scale.md.
         selector: chooses the winner; ``LowestCentroid()`` by default. It may be async and ask a model, as those of
             ``ec_agent.judges`` do.
         config: settings of the High Entropy Phases; ``HEPConfig()`` (1 / 80 / 2) by default.
@@ -145,6 +149,7 @@ class BestOfNOptions(TypedDict, total=False):
     preflight: bool | BaseChatModel | Sequence[Any]
     retry: RetryPolicy | Sequence[RetryPolicy] | None
     environment: EnvironmentFactory | None
+    engine: Engine | None
 
     # How it is chosen
     selector: AnySelector
@@ -197,6 +202,7 @@ class Options:
     preflight: bool | BaseChatModel | Sequence[Any] = False
     retry: RetryPolicy | Sequence[RetryPolicy] | None = None
     environment: EnvironmentFactory | None = None
+    engine: Engine | None = None
 
     # How it is chosen
     selector: AnySelector = field(default_factory=LowestCentroid)
@@ -265,6 +271,8 @@ class Options:
         if not isinstance(self.share_prompt, bool):
             checked(self, "share_prompt", seconds, "True, False, or the most seconds to wait")
         checked(self, "keep_candidates", whole, 0)
+        if self.engine is not None and not (hasattr(self.engine, "opened") and hasattr(self.engine, "elsewhere")):
+            raise refusal("engine", self.engine, "RayEngine(...) or None")
         or_none("selection_key", self.selection_key, text, "the name of a state key or None")
 
     def _check_safety(self) -> None:

@@ -107,7 +107,11 @@ class Parking:
         # Checkpoints of other threads belong to an inner best_of_n, which parks its rollouts in this rollout's saver.
         left = [sieve.sifted(found) if _thread(found) == own else found for found in memory.list(None)][::-1]
         drive(copied(left if self._logprobs else [_bare(found) for found in left], inner, thread, within=own))
-        self._here[thread] = tuples = list(reversed(list(inner.list(None))))
+        yield from self.put(thread, list(reversed(list(inner.list(None)))))
+
+    def put(self, thread: str, tuples: list[CheckpointTuple]) -> Plan[None]:
+        """Store checkpoints, oldest first, as those of a rollout that is parked on a thread."""
+        self._here[thread] = tuples
         if self._saver is not None:
             yield from self.clear([thread], forget=False)
             yield from copied(tuples, self._saver, _named(thread))

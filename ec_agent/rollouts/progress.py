@@ -18,7 +18,7 @@ from ec_agent.capture.open_calls import OpenCall
 from ec_agent.insides.langgraph import RUNTIME, anybody_hears
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.trajectory import Call
-from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
+from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion, moment
 from ec_agent.rollouts.record import Record, was_cancelled
 
 MOST_MEANS = 32  # mean entropies per call, so that events stay small however long the answer is
@@ -165,7 +165,7 @@ class ProgressEvents(Observer):
         told.here.copy().run(self._tell, f"rollout.{event}", index=told.index, **details)
 
     def _tell(self, event: str, **details: Any) -> None:
-        stamp = {"question": self._question, "time": round(time.time(), 3)}
+        stamp = {"question": self._question, "time": round(moment(), 3)}
         self._emit({"type": f"ec_agent.{event}", **details, **stamp})
 
 

@@ -88,6 +88,8 @@ class Question:
         fleeting: untracked writes of each rollout, which its record may not contain, and the nodes it wants to go to.
         leads: by round, the rollout that asks first, where rollouts share the beginning of their prompt.
         held: untracked values of each parked rollout, by the thread it is parked on.
+        workers: where its rollouts run; ``None`` runs them in this process.
+        sent: these workers, and the question as they were given it.
         chose: the last receipt that was made here, after its plain form.
         heard: whether a callback handler hears the tasks of the fan-out graph.
     """
@@ -128,6 +130,8 @@ class Question:
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
     leads: dict[int, Lead] = field(default_factory=dict)
+    workers: Any = None
+    sent: Any = None
     chose: tuple[Mapping[str, Any], Selection] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)

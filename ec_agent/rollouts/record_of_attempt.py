@@ -99,6 +99,11 @@ def _park_memory(attempt: Attempt, saver: RecallingSaver, end: End) -> Plan[None
     yield from attempt.question.parking.park(end["memory"], kept, attempt.thread, attempt.agent.sieve)
 
 
+def failed_record(attempt: Attempt, error: Exception) -> Record:
+    """Make the record of an attempt of which nothing is known but that it failed."""
+    return _record(attempt, error=described(error), end={"kind": "failed"})
+
+
 def _record(attempt: Attempt, **parts: Any) -> Record:
     record: Record = {
         "index": attempt.index,

@@ -70,7 +70,7 @@ def given_in(config: RunnableConfig, alone: bool, boxed: bool) -> Given:
     Raises:
         AgentError: this version of LangGraph builds the requests of remote graphs in a way we do not know.
     """
-    _install()
+    install()
     configurable, metadata = config.get("configurable") or {}, config.get("metadata") or {}
     namespace = str(configurable.get(_PLACE) or "")
     if (around := _given_on(configurable.get("thread_id"))) is not None:
@@ -180,7 +180,7 @@ _install_lock = threading.Lock()
 _installed = False
 
 
-def _install() -> None:
+def install() -> None:
     """Replace, once per process, the three functions of LangGraph that build everything a remote graph sends."""
     global _installed
     with _install_lock:

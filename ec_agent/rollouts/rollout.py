@@ -51,15 +51,15 @@ def _led(question: Question, start: Start, config: RunnableConfig, brake: Brake 
     # A parked rollout that goes on has another prompt, so it does not wait.
     shared = question.lead(start["round"]) if start.get("thread") is None else None
     if shared is None or shared.followed:
-        return (yield from _tried(question, start, config, brake))
+        return (yield from _run(question, start, config, brake))
     if not shared.take():
         most = question.options.share_prompt
         over = partial(_over, question, brake)
         wait = shared.wait(None if most is True else most, over)
         yield wait if brake is None else brake.unless_pulled(wait)
-        return (yield from _tried(question, start, config, brake))
+        return (yield from _run(question, start, config, brake))
     try:
-        return (yield from _tried(question, start, config, brake, leads=shared))
+        return (yield from _run(question, start, config, brake, leads=shared))
     finally:
         shared.follow()
 
@@ -68,9 +68,27 @@ def _over(question: Question, brake: Brake | None) -> bool:
     return question.executors.left or (brake is not None and brake.pulled)
 
 
-def _tried(
+def _run(
     question: Question, start: Start, config: RunnableConfig, brake: Brake | None, leads: Lead | None = None
 ) -> Plan[Record]:
+    """Run a rollout where the question's rollouts run: here, or on a worker."""
+    where = tried if question.workers is None else question.workers.rollout
+    record: Record = yield from where(question, start, config, brake, leads)
+    return {**record, "wave": start["wave"]} if "wave" in start else record
+
+
+def tried(
+    question: Question, start: Start, config: RunnableConfig, brake: Brake | None, leads: Lead | None = None
+) -> Plan[Record]:
+    """Make attempts at a rollout in this process.
+
+    Args:
+        question: the question.
+        start: how the rollout starts.
+        config: the config of the task in which it runs.
+        brake: stops it early; ``None`` without ``cancel=True``.
+        leads: lets other rollouts follow when the server has read the prompt; ``None`` if it leads none.
+    """
     spent: list[Mapping[str, int]] = []
     ran = Ran(question.thread(start["round"], start["index"]))
     while True:
@@ -90,7 +108,4 @@ def _tried(
         if again is not None:
             yield question.executors.pause(again) if brake is None else brake.pause(question.executors, again)
         if again is None or attempt.cancelled:
-            whole: Record = {**record, "usage": total(spent)}
-            if "wave" in start:
-                whole["wave"] = start["wave"]
-            return whole
+            return {**record, "usage": total(spent)}

@@ -31,6 +31,7 @@ class Agents:
 
     Attributes:
         original: what the user gave.
+        whole: see ``Agent``.
         all: the agents.
         first: the first one. What holds for all of them, such as the schema, can be read from it.
         name: their name: the agent's own, or all names with ``+`` between them.
@@ -43,7 +44,7 @@ class Agents:
     """
 
     def __init__(self, given: Any, whole: bool = False) -> None:
-        self.original = given
+        self.original, self.whole = given, whole
         several = list(given) if isinstance(given, list | tuple) else [given]
         if not several:
             raise AgentError(f"the list of agents is empty; {ANYTHING}, or a list of them")

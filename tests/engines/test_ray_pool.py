@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 import random
 import re
+import threading
 import warnings
+from concurrent.futures import CancelledError
 
 import pytest
 from fake_cluster import FakeCluster
@@ -50,8 +53,11 @@ class Doubling:
 
     async def run(self, prepared, piece, tell):
         RAN.append(piece)
-        if tell is not None:
+        if tell is not None and not isinstance(piece, Stoppable):
             tell({"type": "call", "calls": 1, "tokens": 10})
+        if isinstance(piece, Stoppable):
+            await piece.end(tell)
+            return 2 * piece.text
         await asyncio.sleep(self.delay)
         while piece in HELD:
             await asyncio.sleep(0.005)
@@ -68,6 +74,39 @@ class Doubling:
         return 2 * piece
 
 
+class Stoppable:
+    """A piece that ends when it is stopped."""
+
+    def __init__(self, text):
+        self.text, self.stopped = text, threading.Event()
+
+    def __reduce__(self):
+        return type(self), (self.text,)
+
+    def stop(self):
+        self.stopped.set()
+
+    async def end(self, tell):
+        while not self.stopped.is_set():
+            await asyncio.sleep(0.005)
+
+
+class Talkative(Stoppable):
+    """A piece that tells so many events, with pauses, the last one as it ends."""
+
+    def __init__(self, count):
+        self.count, self.text = count, f"{count} events"
+
+    def __reduce__(self):
+        return type(self), (self.count,)
+
+    async def end(self, tell):
+        for at in range(self.count):
+            tell({"at": at})
+            if at % 7 == 0:
+                await asyncio.sleep(0.01)
+
+
 class OddError(Exception):
     """Cannot be unpickled, as many errors of others."""
 
@@ -82,8 +121,8 @@ def look(delay=0.0):
 class Opened:
     """A pool that is open."""
 
-    def __init__(self, *, workers=2, per_worker=3, tries=3, wait=20.0, delay=0.0, on_event=None, rooms=100):
-        self.job = Job(make=Doubling, look=look, arguments=(delay,), on_event=on_event)
+    def __init__(self, *, workers=2, per_worker=3, tries=3, wait=20.0, delay=0.0, rooms=100, **told):
+        self.job = Job(make=Doubling, look=look, arguments=(delay,), **told)
         self.cluster = FakeCluster(self.job, per_worker, rooms)
         self.pool = Pool(self.job, self.cluster, workers=workers, per_worker=per_worker, tries=tries, wait=wait)
 
@@ -308,7 +347,8 @@ async def test_without_any_worker_left_the_run_ends():
         assert "all workers are lost, and none could be started anew within 0.5 s" in str(error)
 
 
-async def test_who_is_cancelled_leaves_the_worker_and_closing_cancels_what_runs_there():
+def hanging(piece):
+    """The piece waits until it is cancelled; a list that says when it was."""
     left = []
 
     async def hang():
@@ -317,16 +357,75 @@ async def test_who_is_cancelled_leaves_the_worker_and_closing_cancels_what_runs_
         finally:
             left.append("left")
 
-    KILLS[1] = hang
+    KILLS[piece] = hang
+    return left
+
+
+async def test_who_is_cancelled_has_the_piece_cancelled_on_its_worker():
+    left = hanging(1)
     async with Opened() as opened:
         running = asyncio.ensure_future(opened.run(1))
         while not RAN:
             await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.wait([running])
+        while not left:
+            await asyncio.sleep(0.01)
         assert await opened.run(2) == [4]
-        assert left == []
+        assert opened.pool.lost == Lost()
+
+
+async def test_closing_cancels_what_runs_there():
+    left = hanging(1)
+    async with Opened() as opened:
+        running = asyncio.ensure_future(opened.run(1))
+        while not RAN:
+            await asyncio.sleep(0.01)
     assert left == ["left"]
+    running.cancel()
+
+
+async def test_a_piece_is_stopped_where_it_runs_and_waited_for():
+    async with Opened() as opened:
+        piece = Stoppable("stopped")
+        running = asyncio.ensure_future(opened.run(piece))
+        while not RAN:
+            await asyncio.sleep(0.01)
+        opened.pool.stop(piece)
+        assert await running == ["stopped" * 2]
+        opened.pool.stop(piece)  # it is over: nothing happens
+        assert await opened.run(2) == [4]
+
+
+@pytest.mark.parametrize("word", ["stop", "cancel"])
+async def test_a_word_about_a_piece_may_come_before_the_piece(word):
+    async with Opened(workers=1) as opened:
+        worker = opened.cluster.actors[0].worker
+        getattr(worker, word)(7)
+        delivered = await asyncio.to_thread(worker.run, 7, pickle.dumps("a task"), pickle.dumps(Stoppable("early")))
+        if word == "stop":
+            assert delivered.result == "early" * 2
+        else:
+            assert isinstance(delivered.error, CancelledError | asyncio.CancelledError)
+
+
+async def test_every_event_is_told_once_and_in_order_however_it_arrives():
+    """What a worker was asked for and what came with the result may overlap, and may arrive in either order."""
+    told = []
+    async with Opened(workers=1, on_event=lambda piece, event: told.append(event["at"])) as opened:
+        worker = opened.cluster.actors[0].worker
+        piece = Talkative(40)
+        assert await opened.run(piece) == [piece.text * 2]
+        assert told == list(range(40))
+        assert not worker._events
+
+
+async def test_who_asked_for_it_is_told_of_each_loss():
+    lost = []
+    async with Opened(workers=1, per_worker=1, on_lost=lambda piece, each: lost.append((piece, each))) as opened:
+        opened.cluster.undelivered.add("run")
+        assert await opened.run(4) == [8]
+    assert lost == [(4, Lost(workers=1, rollouts=1))]
 
 
 def test_errors_of_ours_that_cannot_travel_keep_their_text():

@@ -6,8 +6,16 @@ import asyncio
 import itertools
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
+from ec_agent.engines.ray_pool import Pool
 from ec_agent.engines.ray_worker import Worker
+from ec_agent.errors import ConfigError
+
+try:
+    from cloudpickle import dumps
+except ImportError:
+    from pickle import dumps
 
 THREADS = ThreadPoolExecutor(1_000)  # asyncio's own are few, and workers that were killed hold theirs for a while
 
@@ -82,7 +90,7 @@ class FakeCluster:
         self.about = job.look(*job.arguments)
 
     def new_actor(self):
-        packed = pickle.dumps((self.job.make, self.job.look, self.job.arguments))
+        packed = dumps((self.job.make, self.job.look, self.job.arguments))
         worker = Worker(packed, self.about, ("", []), self.job.on_event is not None, self.per_worker)
         actor = Actor(self, worker)
         self.actors.append(actor)
@@ -107,7 +115,10 @@ class FakeCluster:
         return isinstance(error, GoneError)
 
     def pickled(self, value):
-        return pickle.dumps(value)
+        try:
+            return dumps(value)
+        except Exception as error:
+            raise ConfigError(f"{value!r} cannot be sent to the workers ({error}); keep it out") from error
 
     def resources(self):
         return f"{self.rooms} rooms"
@@ -115,3 +126,33 @@ class FakeCluster:
 
 async def never(name, given):
     await asyncio.Event().wait()
+
+
+class FakeEngine:
+    """An engine whose workers are in this process. Nothing is shared with them but what is pickled.
+
+    Attributes:
+        clusters: one for each time that workers were started.
+    """
+
+    elsewhere = True
+
+    def __init__(self, workers=2, per_worker=4, tries=3, wait=20.0):
+        self.given = {"workers": workers, "per_worker": per_worker, "tries": tries, "wait": wait}
+        self.clusters = []
+
+    @asynccontextmanager
+    async def opened(self, job):
+        cluster = FakeCluster(job, self.given["per_worker"])
+        self.clusters.append(cluster)
+        cluster.pickled((job.make, job.look, job.arguments))
+        pool = Pool(job, cluster, **self.given)
+        try:
+            await pool.open()
+            yield pool
+        finally:
+            await pool.close()
+
+    @property
+    def actors(self):
+        return [actor for cluster in self.clusters for actor in cluster.living]

@@ -1,0 +1,34 @@
+"""Questions on a Ray cluster of this machine. What needs no cluster is in ``tests/rollouts/test_on_workers.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ec_agent import Limits, best_of_n
+from ec_agent.engines import RayEngine
+from ec_agent.numbers.call_fields import pack_calls
+
+ROLLOUTS = Path(__file__).parents[1] / "rollouts"
+
+
+def timelines(result):
+    calls = [pack_calls(trajectory) for trajectory in result.trajectories]
+    return [[{**call, "started": None, "ended": None} for call in each] for each in calls]
+
+
+def test_two_rollouts_overlap_on_one_worker_and_give_what_they_give_here(ray_cluster, monkeypatch):
+    monkeypatch.syspath_prepend(ROLLOUTS)
+    events = []
+    engine = RayEngine(address=ray_cluster, workers=1, per_worker=2)
+    node = best_of_n("worker_agents:meeting", n=2, engine=engine, limits=Limits(timeout=60))
+    try:
+        there = node.run({"messages": "go"}, on_event=events.append)
+    finally:
+        node.close()
+    here = best_of_n("worker_agents:plain", n=2).run({"messages": "go"})
+    assert [candidate.error for candidate in there.selection.candidates] == [None, None]
+    assert there.selection.winner == here.selection.winner == 1
+    assert timelines(there) == timelines(here)
+    kinds = [event["type"].removeprefix("ec_agent.") for event in events]
+    assert kinds.count("rollout.started") == kinds.count("rollout.finished") == 2
+    assert kinds[-1] == "selection"
