@@ -10,7 +10,7 @@ before the method is used, and it is put on again where it is missing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ec_agent.errors import ConfigError
@@ -38,12 +38,12 @@ def put_on(owner: type, name: str, wrap: Callable[[Any], Any], *, subclasses: bo
             f"{owner.__module__}.{owner.__qualname__} has no {name}(), which ec_agent has to wrap; install a version "
             f"of {owner.__module__.partition('.')[0]} that this ec_agent knows, or a newer ec_agent"
         )
-    if not subclasses and hasattr(vars(owner)[name], _OURS):
+    missing = [each for each in (_family(owner) if subclasses else [owner]) if _lacks(each, name)]
+    if not missing:
         return
     with _lock:
         bare = _bare.setdefault((owner, name), _innermost(vars(owner)[name]))
-        classes: list[type[Any]] = [owner, *(_subclasses(owner) if subclasses else ())]
-        for each in classes:
+        for each in missing:
             found = vars(each).get(name)
             # Wrap only what is known to lead straight to the bare function. Anything else is assumed to lead through
             # our wrapper already: an override that calls super() does, and so does a wrapper made without
@@ -60,7 +60,15 @@ def _innermost(function: Any) -> Any:
     return function
 
 
-def _subclasses(owner: type[Any]) -> Iterator[type[Any]]:
-    for each in owner.__subclasses__():
-        yield each
-        yield from _subclasses(each)
+def _lacks(owner: type[Any], name: str) -> bool:
+    """Whether the class has a method of its own with this name, which does not lead through our wrapper for sure."""
+    found = owner.__dict__.get(name)
+    return found is not None and not hasattr(found, _OURS)
+
+
+def _family(owner: type[Any]) -> list[type[Any]]:
+    """Return the class and all its subclasses. This runs before each rollout, so it must be quick."""
+    classes = [owner]
+    for each in classes:  # those that are added are visited too
+        classes.extend(each.__subclasses__())
+    return classes

@@ -21,6 +21,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from ec_agent.errors import AgentError
+from ec_agent.insides.box import input_of_box, shortened
 from ec_agent.insides.langgraph import (
     BOX_IN,
     BOX_NODE,
@@ -159,7 +160,7 @@ class Agent:
         builder.add_edge(BOX_NODE, END)
         self.name = name
         self.state_keys = [BOX_OUT]
-        self._graph = builder.compile(name=name)
+        self._graph = shortened(builder.compile(name=name))
 
     @property
     def is_function(self) -> bool:
@@ -231,9 +232,9 @@ class Agent:
             values = dict(pairs_of(Command(update=state)))
         return {key: value for key, value in values.items() if key in self.input_keys}
 
-    def boxed(self, known: Any) -> dict[str, Any]:
+    def boxed(self, known: Any) -> Any:
         """Turn what ``input_of`` returned into the input of the graph that is streamed."""
-        return {BOX_IN: known} if self.is_function else known
+        return input_of_box(known) if self.is_function else known
 
     def writes_of(self, writes: Writes) -> tuple[Writes, list[Any]]:
         """Return the rollout's writes by state key, and the nodes to go to next, which only a function may name."""

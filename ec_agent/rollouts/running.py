@@ -15,6 +15,7 @@ from ec_agent.commits.gate import gated
 from ec_agent.commits.winner_gate import CommitGate
 from ec_agent.environments.worlds import in_environment
 from ec_agent.errors import RolloutCancelledError
+from ec_agent.insides.box import unheard
 from ec_agent.insides.executors import RolloutLeft, RunLeft
 from ec_agent.insides.langgraph import around_box, no_ambient_run
 from ec_agent.rollouts.attempt import Attempt
@@ -109,7 +110,7 @@ def _inside(attempt: Attempt) -> Iterator[None]:
         with (
             unobserved(),
             recording(attempt.recorder),
-            set_here((current_lead, attempt.recorder.lead)),
+            set_here((current_lead, attempt.recorder.lead), (unheard, not attempt.question.heard)),
             gated(attempt.winner_gate or attempt.gate),
             world,
             attempt.executors.only_these(),
