@@ -6,14 +6,18 @@ import importlib.util
 import re
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from test_changelog import faults
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+CHANGES = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PINNED = re.compile(r'"([\w.-]+(?:\[[\w,-]+\])?==\d[\w.]*)"')
 
 
@@ -38,16 +42,26 @@ def test_everything_that_is_fetched_or_pinned_has_its_licence_named():
     assert {name for name in fetched | tasks if f"`{name}`" not in LICENCES} == set()
 
 
-@pytest.fixture(scope="module")
-def check():
+def script(name):
+    """A program of ``.ci``, as a module."""
     sys.path.insert(0, str(ROOT / ".ci"))
     try:
-        spec = importlib.util.spec_from_file_location("dist_check", ROOT / ".ci" / "dist_check.py")
+        spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(ROOT / ".ci"))
     return module
+
+
+@pytest.fixture(scope="module")
+def check():
+    return script("dist_check")
+
+
+@pytest.fixture(scope="module")
+def release():
+    return script("release")
 
 
 ABOUT = "ec_agent-0.1.0.dist-info/"
@@ -104,3 +118,53 @@ def test_every_command_is_among_those_that_are_tried(check):
     from ec_agent.cli.app import app
 
     assert {words.split()[0] for words in check.COMMANDS} >= set(app.commands)
+
+
+def entries(changelog):
+    """Each entry of a changelog, with the kind that it stands under."""
+    blocks = re.split(r"^### ", changelog, flags=re.MULTILINE)[1:]
+    parts = [(block.partition("\n")[0], re.split(r"^(?=- |#)", block, flags=re.MULTILINE)[1:]) for block in blocks]
+    return sorted((kind, part.strip()) for kind, found in parts for part in found if part.startswith("- "))
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "1.0.0"])
+def test_a_release_takes_all_that_is_unreleased_and_keeps_the_form(release, version):
+    made = release.folded(CHANGES, version, date(2030, 1, 31))
+    assert faults(made) == []
+    assert entries(made) == entries(CHANGES)
+    assert made.split("\n## ")[1] == "[Unreleased]\n"
+    assert made.split("\n## ")[2].startswith(f"[{version}] - 2030-01-31\n")
+    assert made.count("\n## [0.1.0]") == 1
+    assert "\n\n\n" not in made
+    again = release.folded(made, version, date(2030, 2, 1))
+    assert again == made.replace("2030-01-31", "2030-02-01")
+
+
+def test_every_file_that_says_the_version_says_the_new_one(release):
+    files = {name: (ROOT / name).read_text(encoding="utf-8") for name in release.NAMES}
+    made = release.released(files, SimpleNamespace(version="7.8.9", date=date(2030, 1, 31)), ["v0.1.0"])
+    assert tomllib.loads(made["pyproject.toml"])["project"]["version"] == "7.8.9"
+    assert '__version__ = "7.8.9"' in made["ec_agent/__init__.py"]
+    cited = yaml.safe_load(made["CITATION.cff"])
+    assert (cited["version"], str(cited["date-released"])) == ("7.8.9", "2030-01-31")
+    for name, text in made.items():
+        if name != "CHANGELOG.md":
+            assert len(text.splitlines()) == len(files[name].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("change", "version", "said"),
+    [
+        (lambda text: text, "0.1", "0.1 is no version such as 0.1.0"),
+        (lambda text: text, "0.0.9", "there is a tag v0.0.9; take the next version"),
+        (lambda text: text.replace("[Unreleased]", "[Next]"), "0.1.0", "the first section of CHANGELOG.md is not"),
+        (lambda text: text.replace("[Unreleased]\n", "[Unreleased]\n\n- loose\n"), "0.1.0", "stand under no kind"),
+        (lambda text: "# Changelog\n\n## [Unreleased]\n\n### Added\n", "0.2.0", "has nothing for 0.2.0"),
+    ],
+    ids=["no version", "released", "no unreleased", "loose", "nothing"],
+)
+def test_what_cannot_be_released_is_refused(release, change, version, said):
+    files = {name: (ROOT / name).read_text(encoding="utf-8") for name in release.NAMES}
+    files["CHANGELOG.md"] = change(files["CHANGELOG.md"])
+    with pytest.raises(release.RefusedError, match=re.escape(said)):
+        release.released(files, SimpleNamespace(version=version, date=date(2030, 1, 31)), ["v0.0.9"])

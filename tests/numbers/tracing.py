@@ -11,12 +11,15 @@ def bytecodes(function, *args):
 
     def trace(frame, event, _):
         nonlocal count
+        if sys.version_info >= (3, 13):  # these heed the next line only in a frame that is traced already
+            frame.f_trace = trace
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         count += event == "opcode"
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 heeds it only where some frame had it when tracing began
     sys.settrace(trace)
     try:
         function(*args)
