@@ -55,8 +55,9 @@ def test_the_import_says_what_is_needed(installed, code):
     done = run(installed(langgraph="0.6.7", langchain_core="1.6.9"), code)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "ec_agent.errors.ConfigError: ec_agent needs langgraph 1.2 or newer, langchain-core 1.7 or newer; installed is "
-        "langgraph 0.6.7, langchain-core 1.6.9. Run: pip install --upgrade 'langgraph>=1.2,<2' 'langchain-core>=1.7,<2'"
+        "ec_agent.errors.ConfigError: ec_agent needs langgraph 1.2.18 or newer, langchain-core 1.7.5 or newer; "
+        "installed is langgraph 0.6.7, langchain-core 1.6.9. Run: pip install --upgrade 'langgraph>=1.2.18,<2' "
+        "'langchain-core>=1.7.5,<2'"
     )
     assert "ImportError" not in done.stderr
 
@@ -80,7 +81,7 @@ def test_the_command_line_says_it_without_a_traceback(installed):
     said = ["ec-agent", "calibrate", str(place / "x.db")]
     done = run(place, f"import sys; sys.argv = {said!r}; from ec_agent.cli import main; main()")
     assert done.returncode == 1
-    assert done.stderr.startswith("ec-agent: ec_agent needs langgraph 1.2 or newer")
+    assert done.stderr.startswith("ec-agent: ec_agent needs langgraph 1.2.18 or newer")
 
 
 def test_it_needs_what_the_package_asks_for():
@@ -101,14 +102,15 @@ def found(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "version", ["1.2", "1.2.0", "1.10.3", "1.2.0rc1", "v1.2.1", "2.0.0", "1!1.2", "1.2.0+local", None]
+    "version",
+    ["1.2.18", "1.2.18.0", "1.3", "1.10.3", "1.2.18rc1", "v1.2.19", "2.0.0", "1!1.2.18", "1.2.18+local", None],
 )
 def test_new_enough(found, version):
     found(langgraph=version)
     versions.refuse_old()
 
 
-@pytest.mark.parametrize("version", ["1.1.99", "1", "1.0.0", "0.9", "0.6.0.dev3", "1.1.0+local"])
+@pytest.mark.parametrize("version", ["1.2.17", "1.2", "1.1.99", "1", "1.0.0", "0.9", "0.6.0.dev3", "1.1.0+local"])
 def test_too_old(found, version):
     found(langgraph=version, openai="3.50.1")
     with pytest.raises(ConfigError, match=f"installed is langgraph {version.split('+')[0]}"):
