@@ -21,12 +21,15 @@ from openai.types.chat import ChatCompletionChunk
 
 from ec_agent.capture.made_later import LaterLogprobs, Path, Read, ReadyLogprobs
 from ec_agent.capture.shapes import entries_of, get
-from ec_agent.capture.taken_logprobs import TakenLogprobs, take_into
-from ec_agent.capture.transport.decoding import DECODER
+from ec_agent.capture.shapes.json_parts import PackedPart
+from ec_agent.capture.taken_logprobs import RECORDED, TakenLogprobs, take_into
+from ec_agent.capture.transport.decoding import DECODER, usual_content
 from ec_agent.insides.openai_chunks import QuickChunks
 from ec_agent.insides.openai_objects import dump_later, put_later
 from ec_agent.insides.patching import put_on
+from ec_agent.insides.unheard_streams import held_for as streams_unheard
 
+Came = Callable[[PackedPart], None]
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 
 
@@ -91,21 +94,38 @@ def give_back(answer: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
         dump_later(answer)
 
 
-def read_stream(stream: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
+def read_stream(stream: Any, taken: TakenLogprobs, to_langchain: bool, came: Came | None = None) -> None:
     """Make the chunks of a stream of chat completions quickly, and let their logprobs be made later.
 
     Args:
         stream: the client's stream, of which nothing was read yet.
         taken: gets the JSON of each event.
         to_langchain: as for ``give_back``.
+        came: gets parts that are passed on later, together with others. ``None`` to pass on each part when it comes.
     """
     if not taken.by_transport and stream._cast_to is ChatCompletionChunk:
         taken.entries_of = DECODER.of_content
-        QuickChunks(stream, _usual, ReadyLogprobs, taken.kind, taken.made, to_langchain=to_langchain)
+        held_for = streams_unheard() if to_langchain and came is not None else None
+        QuickChunks(stream, _Heard(taken, came), to_langchain=to_langchain, held_for=held_for)
 
 
-def _usual(logprobs: bytes) -> bool:
-    return DECODER.of_content(logprobs) is not None
+class _Heard:
+    """Notes the events of a stream; see ``openai_chunks.Heard``."""
+
+    def __init__(self, taken: TakenLogprobs, came: Came | None) -> None:
+        self._taken, self._came = taken, came
+        self.kind, self.made, self.later = taken.kind, taken.made, ReadyLogprobs
+
+    def usual(self, logprobs: bytes) -> bool:
+        return usual_content(DECODER, logprobs)
+
+    def came(self, kind: int, text: str, logprobs: bytes | None) -> None:
+        self._taken.took = self._taken.took or logprobs is not None
+        if self._came is not None:
+            self._came((kind, text, logprobs))
+
+    def joined(self) -> None:
+        self._taken.events.append(RECORDED)
 
 
 def _put(holder: Any, later: LaterLogprobs) -> None:

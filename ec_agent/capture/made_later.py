@@ -10,7 +10,7 @@ if it is given ``default=list``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial, wraps
 from typing import Any
@@ -77,30 +77,32 @@ class LaterLogprobs(Later):
 
 
 class ReadyLogprobs(Later):
-    """The logprobs of one part of a streamed answer, in the form ``content``.
+    """The logprobs, in the form ``content``, of a part of a streamed answer, or of several that are passed on as one.
+
+    They are no ``LaterDict`` for LangChain, which adds up parts, and does not add dicts of different types.
 
     Args:
-        logprobs: the logprobs, as JSON.
+        logprobs: the logprobs of each, as JSON.
     """
 
     __slots__ = ("_logprobs",)
 
-    def __init__(self, logprobs: bytes) -> None:
+    def __init__(self, logprobs: list[bytes]) -> None:
         self._logprobs = logprobs
 
     def value(self) -> Any:
         """Return them as JSON."""
-        return json.loads(self._logprobs)
+        return _joined(map(json.loads, self._logprobs))
 
     def dumped(self, made: Callable[[], Any]) -> Any:
         """Return a dict as ``model_dump()`` makes it."""
-        logprobs = from_json(self._logprobs)
-        content, refusal = (logprobs.get(name) for name in _NAMES)
-        return {"content": _dumped(content), "refusal": _dumped(refusal)}
+        joined = _joined(map(from_json, self._logprobs))
+        return {"content": list(map(_token, joined["content"])), "refusal": None}
 
 
-def _dumped(entries: Any) -> Any:
-    return None if entries is None else [_token(entry) for entry in entries]
+def _joined(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    first, *others = parts
+    return {**first, "content": [entry for part in (first, *others) for entry in part["content"]]}
 
 
 def _token(entry: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from ec_agent.capture.recorder import Recorder, current_recorder
 from ec_agent.capture.request_logprobs import Asker
 from ec_agent.capture.request_params import asked_of
 from ec_agent.capture.shapes import Payload, finished, listed
-from ec_agent.capture.taken_logprobs import take_into
+from ec_agent.capture.taken_logprobs import RECORDED, take_into
 from ec_agent.errors import StreamCutError
 from ec_agent.insides.patching import put_on
 from ec_agent.support.plans import Plan, Step, adrive, drive
@@ -194,7 +194,9 @@ class _Watched:
             self._over()
             return response
         if self.request.taken.wanted:
-            read_stream(answer, self.request.taken, not self.own)
+            told = self.recorder.told
+            came = None if told is not None and told.parts else self._came
+            read_stream(answer, self.request.taken, not self.own, came)
         answer._decoder = Marking(answer._decoder, self._marked)
         if hasattr(iterator, "__anext__"):
             answer._iterator = self._alisten(iterator)
@@ -245,8 +247,16 @@ class _Watched:
         else:
             listen(response, hear, body_ended)
 
+    def _came(self, part: Any) -> None:
+        """Record a part that the reader gets later, together with others."""
+        self.request.chunks.append(part)
+        self.recorder.answered(self.call)
+        self.recorder.check()
+
     def _record_part(self, chunk: Any) -> None:
         part = self.request.taken.put_back(chunk)
+        if part is RECORDED:
+            return
         self.request.chunks.append(light(part))
         self.recorder.answered(self.call)
         if not self.own and part is chunk:  # else its logprobs were usual

@@ -21,6 +21,9 @@ Taken = Sequence[tuple[Path, Any]]
 Event = Taken | Any
 """What was taken out of one event; or an object that has all that is needed of the event, to read in its place."""
 
+RECORDED = object()
+"""In place of an event whose parts were recorded when they came."""
+
 
 @dataclass(eq=False, slots=True)
 class TakenLogprobs:
@@ -74,7 +77,7 @@ class TakenLogprobs:
         return JsonPart(self.kinds[kind], text, entries or [])
 
     def put_back(self, chunk: Any) -> Any:
-        """Return the next chunk of the client with what was taken out of its event."""
+        """Return the next chunk of the client with what was taken out of its event, or ``RECORDED``."""
         event = self.events.popleft() if self.events else ()
         packed = type(event) is tuple and event and type(event[0]) is int
         return event if packed or not isinstance(event, Sequence) else restored(chunk, event)

@@ -5,7 +5,7 @@ answer differ only in their text and their logprobs. So the first event of a kin
 and the bytes around its text and its logprobs are kept as a pattern (``StreamPattern``). Later events that fit it are
 not decoded: their objects are copies of the first one with other texts. Their logprobs are made when somebody looks
 (``openai_objects``). All that decides what happens, such as errors in the stream and its end, is still done by the
-client.
+client. If nobody sees the parts one by one, such events that follow one another are passed on as one.
 
 This relies on ``openai.Stream``: it gets events of ``_decoder``, reads their ``data`` and ``json()``, and has
 ``_client._process_response_data`` make objects of them. ``tests/insides/test_openai_chunks.py`` guards it.
@@ -14,9 +14,10 @@ This relies on ``openai.Stream``: it gets events of ``_decoder``, reads their ``
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
@@ -37,38 +38,57 @@ class Event:
         line: its line of data.
     """
 
-    __slots__ = ("data",)
+    __slots__ = ("_said", "data")
     event = id = retry = None
 
     def __init__(self, line: bytes) -> None:
         self.data = line.decode()[len(_DATA) :]
+        self._said: Any = None
 
     def json(self) -> Any:
         """Return what the data say."""
-        try:
-            return from_json(self.data)
-        except ValueError:
-            return json.loads(self.data)  # its error is the one that the client reports
+        if self._said is None:
+            try:
+                self._said = from_json(self.data)
+            except ValueError:
+                self._said = json.loads(self.data)  # its error is the one that the client reports
+        return self._said
 
 
 class Fitting:
-    """An event that fits the pattern of a kind. It stands for what its data say, too: the client need not know that.
+    """An event that fits the pattern of a kind, or several that follow one another.
+
+    It stands for what the data say, too: the client does not look at that, and gives it to ``QuickChunks``.
 
     Args:
         kind: the kind.
         found: what differs from other events of the kind.
     """
 
-    __slots__ = ("found", "kind")
+    __slots__ = ("kind", "logprobs", "texts", "varies")
     event = id = retry = None
     data = "{"
 
     def __init__(self, kind: _Kind, found: Found) -> None:
-        self.kind, self.found = kind, found
+        self.kind = kind
+        text, logprobs, self.varies = found
+        self.texts = [text]
+        self.logprobs = None if logprobs is None else [logprobs]
+
+    @property
+    def first(self) -> tuple[int, str, bytes | None]:
+        """The number of the kind, and the text and the logprobs of the first event."""
+        return self.kind.number, self.texts[0], None if self.logprobs is None else self.logprobs[0]
 
     def json(self) -> Any:
-        """Return itself, for ``QuickChunks``, which makes the chunk."""
+        """Return itself."""
         return self
+
+    def add(self, other: Fitting) -> None:
+        """Add a later event of the same kind."""
+        self.texts += other.texts
+        if self.logprobs is not None and other.logprobs is not None:
+            self.logprobs += other.logprobs
 
 
 class _Kind:
@@ -77,22 +97,22 @@ class _Kind:
     Args:
         pattern: their bytes.
         chunk: the object of one of them, without logprobs.
-        shared: what the caller made of what they share.
+        number: the caller's number for it.
     """
 
-    __slots__ = ("_choice", "_chunk", "_delta", "pattern", "shared")
+    __slots__ = ("_choice", "_chunk", "_delta", "number", "pattern")
 
-    def __init__(self, pattern: StreamPattern, chunk: ChatCompletionChunk, shared: Any) -> None:
-        self.pattern, self._chunk, self.shared = pattern, chunk, shared
+    def __init__(self, pattern: StreamPattern, chunk: ChatCompletionChunk, number: int) -> None:
+        self.pattern, self._chunk, self.number = pattern, chunk, number
         (self._choice,) = chunk.choices
         self._delta = self._choice.delta
 
-    def made(self, found: Found, later: Callable[[bytes], Later]) -> Any:
+    def made(self, fits: Fitting, later: Callable[[list[bytes]], Later]) -> Any:
         """Make the object of an event."""
-        text, logprobs, varying = found
-        choice = _copy(self._choice, delta=_copy(self._delta, content=text))
-        if logprobs is not None:
-            put_later(choice, later(logprobs))
+        varying = fits.varies
+        choice = _copy(self._choice, delta=_copy(self._delta, content="".join(fits.texts)))
+        if fits.logprobs is not None:
+            put_later(choice, later(fits.logprobs))
         if varying is None:
             return _copy(self._chunk, choices=[choice])
         if VARIES in self._chunk.__dict__:
@@ -102,36 +122,52 @@ class _Kind:
         return made
 
 
+class Heard(Protocol):
+    """Hears of the events of a stream, in their order."""
+
+    def usual(self, logprobs: bytes) -> bool:
+        """Tell whether logprobs, as JSON, are usual: the client would change no value of them."""
+        ...
+
+    def later(self, logprobs: list[bytes]) -> Later:
+        """Make the source of a chunk's logprobs of the JSON of one or more events."""
+        ...
+
+    def kind(self, event: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> int:
+        """Return a number for a kind of events, given what they share: all but text and logprobs."""
+        ...
+
+    def came(self, kind: int, text: str, logprobs: bytes | None) -> None:
+        """Hear of an event that will be passed on together with others."""
+        ...
+
+    def made(self, kind: int = -1, text: str = "", logprobs: bytes | None = None) -> None:
+        """Hear of an event of which a chunk is now made: its kind, text and logprobs; of others nothing."""
+        ...
+
+    def joined(self) -> None:
+        """Hear that a chunk is now made of events that came before."""
+        ...
+
+
 class QuickChunks:
     """Makes the chunks of one stream.
 
     Args:
         stream: the client's ``Stream`` or ``AsyncStream`` of ``ChatCompletionChunk``, of which nothing was read yet.
-        usual: tells whether logprobs, as JSON, are usual: the client would change no value of them.
-        later: makes the source of a chunk's logprobs of their JSON.
-        shared: makes something of what events of one kind share: the values of the event, of its choice, and of the
-            delta of that, without text and logprobs.
-        made: is called for each event of which a chunk was made quickly, with that, its text and the JSON of its
-            logprobs; and without arguments for other events.
+        heard: hears of the events.
         to_langchain: whether a chat model of LangChain reads the stream.
+        held_for: for how many seconds events may be held, to be passed on as one; ``None`` to pass on each when it
+            comes.
     """
 
-    def __init__(
-        self,
-        stream: Any,
-        usual: Callable[[bytes], bool],
-        later: Callable[[bytes], Later],
-        shared: Callable[..., Any],
-        made: Callable[..., None],
-        *,
-        to_langchain: bool,
-    ) -> None:
-        self._decoder, self._client = stream._decoder, stream._client
-        self._usual, self._later, self._shared, self._made = usual, later, shared, made
-        self._to_langchain = to_langchain
+    def __init__(self, stream: Any, heard: Heard, *, to_langchain: bool, held_for: float | None = None) -> None:
+        self._decoder, self._client, self._response = stream._decoder, stream._client, stream.response
+        self._heard, self._to_langchain, self._held_for = heard, to_langchain, held_for
         self._kinds: list[_Kind] = []
         self._kinds_made = 0
-        self._unknown: bytes | None = None
+        self._held: list[Fitting] = []
+        self._held_since = 0.0
         stream._decoder = stream._client = self
 
     def __getattr__(self, name: str) -> Any:
@@ -143,10 +179,12 @@ class QuickChunks:
         blocks = _Blocks()
         for part in parts:
             for line in blocks.lines_in(part):
-                yield self._event(line)
+                yield from self._passed_on(self._event(line))
             if blocks.odd is not None:
+                yield from self._released()
                 yield from self._decoder.iter_bytes(chain([blocks.odd], parts))
                 return
+        yield from self._released()
         yield from self._decoder.iter_bytes(iter([blocks.left()]))
 
     async def aiter_bytes(self, parts: AsyncIterator[bytes]) -> AsyncIterator[Any]:
@@ -154,13 +192,34 @@ class QuickChunks:
         blocks = _Blocks()
         async for part in parts:
             for line in blocks.lines_in(part):
-                yield self._event(line)
+                for event in self._passed_on(self._event(line)):
+                    yield event
             if blocks.odd is not None:
+                for event in self._released():
+                    yield event
                 async for event in self._decoder.aiter_bytes(_chained(blocks.odd, parts)):
                     yield event
                 return
-        for event in self._decoder.iter_bytes(iter([blocks.left()])):
+        for event in chain(self._released(), self._decoder.iter_bytes(iter([blocks.left()]))):
             yield event
+
+    def _passed_on(self, event: Event | Fitting) -> Sequence[Event | Fitting]:
+        """Return the events to pass on now, after another one came."""
+        if self._held_for is None:
+            return (event,)
+        if not isinstance(event, Fitting):
+            return (*self._released(), event)
+        now = time.monotonic()
+        self._heard.came(*event.first)
+        if self._held and self._held[0].kind is event.kind and now - self._held_since < self._held_for:
+            self._held[0].add(event)
+            return ()
+        before, self._held, self._held_since = self._held, [event], now
+        return before
+
+    def _released(self) -> Sequence[Fitting]:
+        held, self._held = self._held, []
+        return held
 
     def _event(self, line: bytes) -> Event | Fitting:
         data = line[len(_DATA) :]
@@ -169,48 +228,48 @@ class QuickChunks:
             if found is not None:
                 if place:  # the next event is likely to be of the same kind
                     self._kinds.insert(0, self._kinds.pop(place))
-                return Fitting(kind, found) if found[1] is None or self._usual(found[1]) else Event(line)
+                return Fitting(kind, found) if self._usual(found) else Event(line)
         event = Event(line)
-        self._unknown = data
-        return event
+        return self._first_of_kind(data, event) or event
 
-    def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
-        """Make the object of an event."""
-        unknown, self._unknown = self._unknown, None
-        if type(data) is Fitting:
-            fits: Fitting | None = data
-        else:
-            fits = self._fitting(unknown, data, response) if cast_to is ChatCompletionChunk else None
-        if fits is None:
-            self._made()
-            return self._client._process_response_data(data=data, cast_to=cast_to, response=response)
-        kind, found = fits.kind, fits.found
-        self._made(kind.shared, found[0], found[1])
-        chunk = kind.made(found, self._later)
-        if self._to_langchain:
-            dump_later(chunk)
-        return chunk
+    def _usual(self, found: Found) -> bool:
+        return found.logprobs is None or self._heard.usual(found.logprobs)
 
-    def _fitting(self, sent: bytes | None, data: Any, response: Any) -> Fitting | None:
+    def _first_of_kind(self, sent: bytes, event: Event) -> Fitting | None:
         """Make a kind of an event, unless so many were made that events seem to differ in more, such as in counts."""
-        if sent is None or self._kinds_made >= _MOST_KINDS:
+        if self._kinds_made >= _MOST_KINDS:
             return None
-        made = pattern_of(sent, data)
-        if made is None:
+        try:
+            made = pattern_of(sent, event.json())
+        except (ValueError, RecursionError):  # it is no JSON, as the client will find out
+            return None
+        found = None if made is None else made[0].found_in(sent)
+        if made is None or found is None or made[1].get("error") or not self._usual(found):
             return None
         pattern, bare = made
-        found = pattern.found_in(sent)
-        if found is None or not (found[1] is None or self._usual(found[1])):
-            return None
         self._kinds_made += 1
-        chunk = self._client._process_response_data(data=bare, cast_to=ChatCompletionChunk, response=response)
+        chunk = self._client._process_response_data(data=bare, cast_to=ChatCompletionChunk, response=self._response)
         if type(chunk) is not ChatCompletionChunk:
             return None
         (choice,) = bare["choices"]
         rest = _without(bare, "choices", VARIES), _without(choice, "delta", "logprobs")
-        kind = _Kind(pattern, chunk, self._shared(*rest, _without(choice["delta"], "content")))
+        kind = _Kind(pattern, chunk, self._heard.kind(*rest, _without(choice["delta"], "content")))
         self._kinds.insert(0, kind)
         return Fitting(kind, found)
+
+    def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
+        """Make the object of an event."""
+        if type(data) is not Fitting:
+            self._heard.made()
+            return self._client._process_response_data(data=data, cast_to=cast_to, response=response)
+        if self._held_for is None:
+            self._heard.made(*data.first)
+        else:
+            self._heard.joined()
+        chunk = data.kind.made(data, self._heard.later)
+        if self._to_langchain:
+            dump_later(chunk)
+        return chunk
 
 
 class _Blocks:

@@ -19,11 +19,37 @@ LOGPROBS = {"content": [{"token": "a", "logprob": -1.5, "bytes": [97], "top_logp
 
 
 class Ready(Later):
-    def __init__(self, value):
-        self.given = value
+    def __init__(self, values):
+        self.given = values
 
     def value(self):
-        return json.loads(self.given)
+        first, *others = map(json.loads, self.given)
+        return {**first, "content": [entry for each in (first, *others) for entry in each["content"]]}
+
+
+class Hearing:
+    """Hears all that ``QuickChunks`` says; any logprobs are usual to it."""
+
+    later = Ready
+
+    def __init__(self):
+        self.kinds, self.chunks, self.early = [], [], []
+
+    def usual(self, logprobs):
+        return True
+
+    def kind(self, *rest):
+        self.kinds.append(rest)
+        return len(self.kinds) - 1
+
+    def came(self, *event):
+        self.early.append(event)
+
+    def made(self, *event):
+        self.chunks.append(event)
+
+    def joined(self):
+        self.chunks.append("joined")
 
 
 def event(text, logprobs=LOGPROBS, **more):
@@ -48,11 +74,10 @@ def stream_of(pieces, kind=Stream):
     return kind(cast_to=ChatCompletionChunk, response=response, client=CLIENT if kind is Stream else ACLIENT)
 
 
-def quickened(stream):
-    made = []
-    kinds = lambda *rest: rest  # noqa: E731
-    QuickChunks(stream, lambda logprobs: True, Ready, kinds, lambda *event: made.append(event), to_langchain=False)
-    return stream, made
+def quickened(stream, held_for=None):
+    hearing = Hearing()
+    QuickChunks(stream, hearing, to_langchain=False, held_for=held_for)
+    return stream, hearing
 
 
 EVENTS = [
@@ -69,10 +94,11 @@ EVENTS = [
 
 def test_chunks_are_those_of_the_client():
     wanted = list(stream_of([sent_of(EVENTS)]))
-    stream, made = quickened(stream_of([sent_of(EVENTS)]))
+    stream, hearing = quickened(stream_of([sent_of(EVENTS)]))
     got = list(stream)
-    assert len(made) == len(got)
-    assert sum(map(bool, made)) == 7
+    assert len(hearing.chunks) == len(got)
+    assert sum(map(bool, hearing.chunks)) == 7
+    assert hearing.early == []
     for one, other in zip(got, wanted, strict=True):
         assert one.model_fields_set == other.model_fields_set
         assert (one, repr(one), one.to_dict()) == (other, repr(other), other.to_dict())
@@ -84,13 +110,13 @@ def test_events_that_all_differ_in_more_are_left_to_the_client():
         event(f"word {n}", usage={"prompt_tokens": 1, "completion_tokens": n, "total_tokens": n}) for n in range(200)
     ]
     wanted = [each.to_dict() for each in stream_of([sent_of(events)])]
-    stream, made = quickened(stream_of([sent_of(events)]))
+    stream, hearing = quickened(stream_of([sent_of(events)]))
     asked = []
     client = stream._client._client
     stream._client._client = Counting(client, asked)
     assert [each.to_dict() for each in stream] == wanted
     assert len(asked) == 200
-    assert sum(map(bool, made)) == 64
+    assert sum(map(bool, hearing.chunks)) == 64
 
 
 class Counting:
@@ -122,9 +148,43 @@ def test_a_chunk_shares_nothing_with_the_next():
 async def test_async_chunks_are_those_of_the_client():
     pieces = [sent_of(EVENTS)[n : n + 50] for n in range(0, len(sent_of(EVENTS)), 50)]
     wanted = [each async for each in stream_of(pieces, AsyncStream)]
-    stream, made = quickened(stream_of(pieces, AsyncStream))
+    stream, hearing = quickened(stream_of(pieces, AsyncStream))
     assert [each async for each in stream] == wanted
-    assert any(made)
+    assert any(hearing.chunks)
+
+
+ODD = {**event("x"), "choices": []}
+FOLLOWING = [event("one"), event("two"), event("three"), event("no", None), event("more", None), ODD, event("four")]
+
+
+async def test_events_of_a_kind_that_follow_one_another_are_one():
+    sent = sent_of(FOLLOWING)
+    pieces = [sent[n : n + 50] for n in range(0, len(sent), 50)]
+    stream, hearing = quickened(stream_of(pieces), held_for=60)
+    astream, _ = quickened(stream_of(pieces, AsyncStream), held_for=60)
+    got = list(stream)
+    assert got == [each async for each in astream]
+    singly = list(stream_of([sent]))
+    assert [[choice.delta.content for choice in each.choices] for each in got] == [
+        ["onetwothree"],
+        ["nomore"],
+        [],
+        ["four"],
+    ]
+    logprobs = [choice.logprobs.content for each in singly for choice in each.choices if choice.logprobs]
+    assert got[0].choices[0].logprobs.content == [entry for each in logprobs[:3] for entry in each]
+    assert (got[1].choices[0].logprobs, got[2], got[3]) == (None, singly[5], singly[6])
+    assert hearing.chunks == ["joined", "joined", (), "joined"]
+    assert [text for _, text, _ in hearing.early] == ["one", "two", "three", "no", "more", "four"]
+
+
+def test_what_came_is_passed_on_before_an_odd_line_and_after_the_time():
+    sent = sent_of([event("one"), event("two")])
+    stream, _ = quickened(stream_of([sent + b"event: x\n" + sent]), held_for=60)
+    assert [each.choices[0].delta.content for each in stream] == ["onetwo", "one", "two"]
+    stream, hearing = quickened(stream_of([sent, sent]), held_for=0)
+    assert [each.choices[0].delta.content for each in stream] == ["one", "two"] * 2
+    assert len(hearing.early) == 4
 
 
 LINES = [

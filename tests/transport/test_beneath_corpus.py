@@ -13,13 +13,16 @@ import httpx2
 import pytest
 import test_same_as_objects as same
 from openai import APIError, Stream
+from openai.types.chat import ChatCompletionChunk
 from short_form import part_of
 from test_corpus import damaged
 
 from ec_agent.capture import beneath
 from ec_agent.capture.open_calls import Request
 from ec_agent.capture.plain_parts import light
+from ec_agent.capture.taken_logprobs import RECORDED
 from ec_agent.capture.transport import decoder, plain_decoder
+from ec_agent.insides.openai_chunks import QuickChunks
 
 HOW = Counter()
 SENT = httpx2.Request("POST", "http://x")
@@ -69,6 +72,35 @@ def by_beneath(sent, stream, whole, part):
     return request, chunks
 
 
+def by_joined(sent, stream, whole, part):
+    """As if nobody saw the parts of a stream one by one."""
+    request, answers = Request(), stream_of(sent, part)
+    heard = beneath._Heard(request.taken, request.chunks.append)
+    request.taken.entries_of = beneath.DECODER.of_content
+    QuickChunks(answers, heard, to_langchain=False, held_for=60)
+    chunks = []
+    for chunk in answers:
+        kept = request.taken.put_back(chunk)
+        if kept is not RECORDED:
+            request.chunks.append(light(kept))
+        chunks.append(chunk)
+    return request, chunks
+
+
+def said_in(chunks):
+    """The texts and the logprobs, added up, and everything else that is not empty."""
+    texts, entries, others = [], [], []
+    for chunk in chunks:
+        choices = getattr(chunk, "choices", None)
+        for choice in choices if isinstance(choices, list) else ():
+            texts.append(getattr(getattr(choice, "delta", None), "content", None) or "")
+            content = getattr(getattr(choice, "logprobs", None), "content", None)
+            entries += map(repr, content if isinstance(content, list) else [])
+            others.append(repr(getattr(choice, "finish_reason", None)))
+        others.append(repr(getattr(chunk, "usage", None)))
+    return "".join(map(str, texts)), entries, [other for other in others if other != "None"]
+
+
 def outcome(way, *args):
     """What the record has, and what the client's user gets; or the error that it raises."""
     try:
@@ -78,7 +110,8 @@ def outcome(way, *args):
     except Exception as error:
         return {"error": (type(error), str(error))}, []
     told = same.outcome(lambda: request)
-    return told, answers
+    # As texts, for NaN differs from itself.
+    return {fact: repr(value) for fact, value in told.items()}, answers
 
 
 def compared(name, stream, sent):
@@ -88,6 +121,11 @@ def compared(name, stream, sent):
     assert told == expected
     # Not by ==, for NaN differs from itself.
     assert list(map(repr, got)) == list(map(repr, wanted))
+    if stream and types[1] is ChatCompletionChunk:
+        told, got = outcome(by_joined, sent, stream, *types)
+        assert told == expected
+        assert len(got) <= len(wanted)
+        assert said_in(got) == said_in(wanted)
     return expected
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
+from pydantic import TypeAdapter, ValidationError
 
 from ec_agent.capture.shapes.payload import READ
 from ec_agent.capture.taken_logprobs import Event, Path, Taken
@@ -36,7 +37,7 @@ class TopLogprob(Struct, gc=False):
     @property
     def bytes(self) -> Any:
         """The bytes of its text, as a list of numbers."""
-        return _value(self.raw)
+        return _bytes(self.raw)
 
     @property
     def id(self) -> Any:
@@ -60,7 +61,7 @@ class TokenEntry(Struct, gc=False):
     @property
     def bytes(self) -> Any:
         """The bytes of its text. If ``token`` is a number, only they have the text."""
-        return _value(self.raw)
+        return _bytes(self.raw)
 
 
 class UsualTop(TopLogprob, gc=False, kw_only=True):
@@ -180,6 +181,7 @@ _text_delta = msgspec.json.Decoder(TextDelta)
 _object = msgspec.json.Decoder(dict[str, Raw])
 _objects = msgspec.json.Decoder(list[dict[str, Raw]])
 _logprobs = msgspec.json.Decoder(Logprobs | list[TokenEntry])
+_numbers = TypeAdapter(list[int])
 _content = msgspec.json.Decoder(Content)
 _encode = msgspec.json.Encoder().encode
 
@@ -332,6 +334,16 @@ def _read(decoder: Any, raw: Raw | bytes | None) -> Any:
         return None if raw is None else decoder.decode(raw)
     except msgspec.ValidationError:
         return None
+
+
+def _bytes(raw: Raw) -> Any:
+    found = _value(raw)
+    if type(found) is not list or {int}.issuperset(map(type, found)):
+        return found
+    try:
+        return _numbers.validate_python(found)  # the client makes numbers of texts and truth values
+    except ValidationError:
+        return found
 
 
 def _value(raw: Raw) -> Any:

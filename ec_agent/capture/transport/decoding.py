@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ec_agent.capture.taken_logprobs import Event, Taken
+from ec_agent.capture.transport import plain_decoder
+from ec_agent.capture.transport.plain_decoder import odd_bytes
 
 
 class Decoder(Protocol):
@@ -19,7 +21,7 @@ class Decoder(Protocol):
         ...
 
     def of_content(self, logprobs: bytes) -> list[Any] | None:
-        """Return the entries of the logprobs of one event, if they are usual."""
+        """Return the entries of the logprobs of one event, if they are usual but for their ``bytes``."""
         ...
 
 
@@ -27,10 +29,13 @@ def _decoder() -> Decoder:
     try:
         from ec_agent.capture.transport import decoder
     except ImportError:  # msgspec is not installed
-        from ec_agent.capture.transport import plain_decoder
-
         return plain_decoder
     return decoder
+
+
+def usual_content(decoder: Decoder, logprobs: bytes) -> bool:
+    """Tell whether logprobs of one event have the form ``content``, and the client would change no value of them."""
+    return not odd_bytes(logprobs) and decoder.of_content(logprobs) is not None
 
 
 DECODER: Decoder = _decoder()

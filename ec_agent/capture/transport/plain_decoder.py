@@ -10,6 +10,7 @@ values as numbers, so an answer that has any stays as it is; the same holds for 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from itertools import chain
 from operator import itemgetter
@@ -34,10 +35,12 @@ _USUAL = {(str, float)}
 _NUMBERS: frozenset[type] = frozenset({float, int})
 _TEXTS: frozenset[type] = frozenset({str, type(None)})
 
+_ODD_BYTES = re.compile(rb'"bytes"\s*:(?!\s*(?:null|\[[0-9,\s]*\]))')
+
 
 def of_whole(body: bytes) -> tuple[bytes, Event] | None:
     """Take the logprobs out of a chat completion, completion or response; see ``decoder.of_whole``."""
-    if b'"logprobs"' not in body:
+    if b'"logprobs"' not in body or odd_bytes(body):
         return None
     try:
         answer = from_json(body)
@@ -49,6 +52,11 @@ def of_whole(body: bytes) -> tuple[bytes, Event] | None:
 
 of_event = of_whole
 """Take the logprobs out of one event of a streamed answer."""
+
+
+def odd_bytes(logprobs: bytes) -> bool:
+    """Tell whether the bytes of a token in this JSON may be anything but numbers: the client makes numbers of texts."""
+    return b'"bytes"' in logprobs and _ODD_BYTES.search(logprobs) is not None
 
 
 def usual(logprobs: Any) -> bool:
