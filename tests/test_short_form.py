@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import short_form
-from short_form import spread
+from short_form import FEW, WAYS, spread
 
 pytest_plugins = ["pytester"]
 
@@ -33,17 +34,28 @@ def test_all(case): pass
 @pytest.mark.parametrize("way", ["sync", "async"])
 @pytest.mark.parametrize("case", ["a", "b", "c"])
 def test_each_value(way, case): pass
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_way(way): pass
 @pytest.mark.whole_form("it takes a minute")
 def test_none(): pass
 @pytest.mark.parametrize("case", ["a", pytest.param("b", marks=pytest.mark.whole_form("so does it"))])
 def test_a_case(case): pass
 """
-SHORT = {"test_some[a-sync]", "test_some[b-async]", "test_all[a]", "test_all[b]", "test_all[c]", "test_a_case[a]"} | {
-    "test_each_value[a-sync]",
-    "test_each_value[b-async]",
-    "test_each_value[c-sync]",
+
+
+def in_turn(test, *cases):
+    """The test's cases, sync and async in turn."""
+    first = crc32(test.encode()) % 2
+    return {f"{test}[{case}{WAYS[(first + place) % 2]}]" for place, case in enumerate(cases)}
+
+
+SHORT = {
+    *in_turn("test_some", "a-", "b-"),
+    *("test_all[a]", "test_all[b]", "test_all[c]", "test_a_case[a]"),
+    *in_turn("test_each_value", "a-", "b-", "c-"),
+    *in_turn("test_a_way", ""),
 }
-WHOLE = 6 + 3 + 6 + 1 + 2
+WHOLE = 6 + 3 + 6 + 2 + 1 + 2
 
 
 @pytest.fixture
@@ -111,6 +123,25 @@ def test_values_not_yet_seen_come_first():
     assert spread(cases) == spread(cases, 99) == [0, 4, 2]
     assert spread([frozenset()]) == [0]
     assert spread([], 2) == []
+
+
+def test_equal_cases_are_of_both_ways_in_turn():
+    cases, ways = [frozenset({("a", a)}) for a in (0, 0, 1, 1, 2, 2)], ["sync", "async"] * 3
+    assert spread(cases, ways=ways) == [0, 3, 4]
+    assert spread(cases, ways=ways, first=1) == [1, 2, 5]
+    assert spread([frozenset(), frozenset()], ways=["sync", "async"], first=1) == [1]
+
+
+def test_where_a_case_runs_agents_a_test_has_few(suite):
+    long = suite.mkdir("tests/rollouts").joinpath("test_long.py")
+    long.write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('case', range(9))\ndef test_it(case): pass\n"
+        "@pytest.mark.members(5)\n@pytest.mark.parametrize('case', range(9))\ndef test_more(case): pass\n"
+    )
+    found = ran(suite) - SHORT
+    assert found == {f"test_it[{case}]" for case in range(FEW)} | {f"test_more[{case}]" for case in range(5)}
+    assert len(ran(suite, "--form=whole")) == WHOLE + 9 + 9
 
 
 def test_no_two_modules_of_tests_have_one_name():

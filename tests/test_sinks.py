@@ -81,6 +81,7 @@ def test_a_repeated_key_gets_the_first_answer_and_is_not_counted():
         assert sink.repeats == 1
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize(("kind", "send"), [(smtp_sink, send_mails), (http_sink, send_posts)])
 def test_deliveries_of_other_processes_are_counted(kind, send, method):

@@ -45,6 +45,7 @@ def verdict(task, code):
     return task.verdict(said(f"```python\n{code}\n```"))
 
 
+@pytest.mark.whole_form("code in a sandbox; test_livecodebench.py runs such in the short form")
 def test_canonical_solutions_are_accepted(tmp_path):
     assert [task.verdict(said(task.gold)) for task in read(tmp_path)] == [True, True]
 

@@ -347,6 +347,7 @@ def kept_bytes(thing):
     return size
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("way", ["invoke", "stream", "cancelled"])
 def test_eight_bytes_a_token_are_kept(way):
     (entry,) = logprobs_for([1.0])

@@ -37,7 +37,7 @@ def test_killed_at_a_random_moment(worker, mode):
     check(chaos.kill_at_random(worker, mode, SEED))
 
 
-@pytest.mark.members(1)
+@pytest.mark.whole_form("kills with checkpoints in SQLite are in the short form")
 @pytest.mark.parametrize(
     "mode",
     [
@@ -53,6 +53,7 @@ def test_killed_at_a_random_moment_on_postgres(postgres_worker, mode):
     check(chaos.kill_at_random(postgres_worker, mode, SEED))
 
 
+@pytest.mark.members(3)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     "mode", [Mode("route", "sync", "sync", "sqlite"), Mode("execute", "async", "async", "sqlite")], ids=str

@@ -17,7 +17,7 @@ def workers(request):
         yield racers
 
 
-@pytest.mark.members(2)
+@pytest.mark.whole_form("its processes take seconds to start; rollouts/test_commit_races.py has races in one process")
 @pytest.mark.parametrize(
     "mode",
     [

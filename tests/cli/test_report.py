@@ -133,6 +133,7 @@ def test_help_loads_nothing_heavy():
     assert "--html" in done.stdout
 
 
+@pytest.mark.whole_form("a process of its own, to see what it imports; test_help.py does so for help")
 def test_the_table_alone_needs_neither_jinja_nor_matplotlib(run_file):
     probe = (
         "import sys\nfrom ec_agent.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"

@@ -309,7 +309,7 @@ def test_every_command_is_fed_with_hostile_text():
     assert set(FED) == set(every_command())
 
 
-@pytest.mark.members(8)
+@pytest.mark.members(6)
 @pytest.mark.parametrize("command", FED)
 def test_what_a_command_prints_gives_no_orders(command, run, tmp_path, server, monkeypatch):
     told = list(FED[command](run, tmp_path, server, monkeypatch))

@@ -27,7 +27,7 @@ def alone(name: str, way: str) -> Run:
     return run(ROWS[name], way, wrapped=False, api="sync" if ROWS[name].sync else "async")
 
 
-@pytest.mark.members(30)
+@pytest.mark.members(12)
 @pytest.mark.parametrize(("name", "way", "api"), CASES, ids=["-".join(case) for case in CASES])
 def test_it_is_as_without_us(name, way, api):
     row = ROWS[name]

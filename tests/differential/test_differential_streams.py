@@ -35,7 +35,7 @@ def parts_of(row, wrapped):
     return {mode: [part for kind, part in heard if kind == mode] for mode in MODES}
 
 
-@pytest.mark.members(24)
+@pytest.mark.members(8)
 @pytest.mark.parametrize("name", ROWS)
 def test_a_stream_shows_the_winner_as_the_agent_alone(name):
     alone, ours = parts_of(ROWS[name], wrapped=False), parts_of(ROWS[name], wrapped=True)

@@ -309,6 +309,7 @@ def test_a_sync_run_on_the_loop_does_not_wait_for_a_task_of_it(chat_model):
     assert here.verdict is there.verdict is Verdict.USABLE
 
 
+@pytest.mark.whole_form("a process that forks; so does one in tests/local/test_local_server.py")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent():
     """In a process of its own: forking one with threads, as pytest's may have, is not for tests."""

@@ -98,7 +98,7 @@ def reports(_doctors_server):
     return report
 
 
-@pytest.mark.members(8)
+@pytest.mark.members(5)
 @pytest.mark.parametrize("by", ["sync", "async"])
 @pytest.mark.parametrize("name", sorted(set(ENGINES) - set(NOTHING_HELPS)))
 def test_what_it_says_to_set_makes_best_of_n_score(reports, fake, name, by):
@@ -129,7 +129,7 @@ KNOWN = {
 }
 
 
-@pytest.mark.members(2)
+@pytest.mark.members(1)
 @pytest.mark.parametrize("name", NOTHING_HELPS)
 def test_where_it_knows_no_way_none_of_its_ways_helps(reports, fake, name):
     report = reports(name)

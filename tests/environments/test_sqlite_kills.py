@@ -49,7 +49,7 @@ def written(journal):
         return -1
 
 
-@pytest.mark.members(1)
+@pytest.mark.whole_form("eighteen kills; a reader in another process is in the short form")
 @MODES
 def test_a_kill_at_any_moment_leaves_all_old_or_all_new(tmp_path, kept, mode):
     shop = make(tmp_path / "shop.db", mode, rows=1500, filler=4000)

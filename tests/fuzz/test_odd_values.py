@@ -23,7 +23,7 @@ CASES = {**NUMBERS, **SELECTING, **AGENTS, **STORES}
 MIXED = random.Random(0).sample(sorted(CASES), len(CASES))  # so that the short form's have something of every room
 
 
-@pytest.mark.members(60)
+@pytest.mark.members(40)
 @pytest.mark.parametrize("place", MIXED)
 def test_every_odd_value_is_taken_or_refused_by_name(place, tmp_path, monkeypatch):
     case, what = CASES[place], CALLABLES[place.partition(" ")[0]]

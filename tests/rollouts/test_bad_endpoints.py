@@ -322,7 +322,7 @@ def test_each_client_retry_gets_the_time_anew(server):
     assert len(server.arrived[0]) <= 2
 
 
-@pytest.mark.members(1)
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 @SYNC_WAYS
 def test_a_late_answer_in_a_sync_run(server, way):
     """A thread cannot be stopped while bytes come in, but the next model call is refused."""
@@ -380,7 +380,7 @@ def test_the_agents_own_time_limit_is_named(server, way):
     assert first.error.startswith("TimeoutError")
 
 
-@pytest.mark.members(1)
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 @SYNC_WAYS
 def test_a_later_request_gets_the_time_left(server, way):
     server.faults[0] = SILENCE

@@ -77,6 +77,7 @@ def test_they_stop_while_the_main_thread_sleeps(call):
     interrupted(call, press=pressed, delay=1.0).stopped(each=2 * N)
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("agent", [Walk.graph, Walk.function], ids=["graph", "function"])
 def test_a_single_rollout_stops_too(agent):
     interrupted(CALLS["node"], agent, n=1).stopped(each=1)
@@ -276,6 +277,7 @@ class Question(BaseTask):
         return True
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("agent", [Walk.graph, Walk.function], ids=["graph", "function"])
 def test_an_evaluation_stops_and_goes_on(tmp_path, agent):
     walk = Walk(0.05, at={LEAVE_AT: lambda: pressed_for_real(walk)})

@@ -148,6 +148,7 @@ def test_after_any_failure_all_are_left(kind, where):
     assert world.left_open == []
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_after_a_timeout_it_is_left(asynchronous):
     world = Worlds(asynchronous)
@@ -160,6 +161,7 @@ def test_after_a_timeout_it_is_left(asynchronous):
     assert (len(world.made), world.left_open) == (3, [])
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_after_cancelling_all_are_left(asynchronous):
     world = Worlds(asynchronous)

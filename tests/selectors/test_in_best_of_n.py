@@ -76,6 +76,7 @@ def test_online_and_offline_selection_agree(run, name):
     assert type(selection).from_dict(json.loads(json.dumps(selection.to_dict()))) == selection
 
 
+@pytest.mark.whole_form("a run with every selector, which others here have one by one")
 def test_the_winners_are_not_all_the_same():
     winners = {asked(SCRIPTS, selector=selector_named(n)).run(ASK).selection.winner for n in SELECTORS}
     assert len(winners) > 2

@@ -44,6 +44,7 @@ def test_a_stream_is_complete_or_marked_as_partial(readers, place):
     assert found.excused.total() < readings * OUTSIDE.get(NAMES[place], 1 / 12)
 
 
+@pytest.mark.whole_form("2,000 streams are drawn, to count what was done to them")
 def test_the_corpus_has_all_that_it_is_to_have():
     streams = [stream_of(seed) for seed in range(0, SIZE, EVERY // 2)]
     done = Counter(each for stream in streams for each in (*stream.done, *(["as sent"] if not stream.done else ())))

@@ -83,7 +83,7 @@ def test_a_broken_file_stays_as_it_was(old):
     assert (version_of(old), layout(old)) == before
 
 
-@pytest.mark.members(1)
+@pytest.mark.whole_form("three processes; test_trace_writers.py has several that write one file")
 def test_several_processes_migrate_at_once(old):
     code = f"from ec_agent import TraceStore\nwith TraceStore({str(old)!r}) as s: print(len(s.keys()))"
     running = [

@@ -58,6 +58,7 @@ def test_switched_off_nothing_is_loaded():
     assert printed(OFF) == "[]"
 
 
+@pytest.mark.whole_form("a process of its own, to see what is said where a package is missing")
 def test_without_the_package_it_says_what_to_install():
     assert f"run: {installing('ec-agent[otel]')}" in printed(ABSENT)
 
