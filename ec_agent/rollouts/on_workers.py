@@ -21,7 +21,7 @@ from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.durability import written_down
 from ec_agent.engines.base import Job, Lost
 from ec_agent.engines.standing import Ready, StandingWorkers
-from ec_agent.errors import CommitError, CommitUncertain, ConfigError, WorkerLostError
+from ec_agent.errors import CommitError, CommitUncertain, ConfigError, EnvironmentGoneError, WorkerLostError
 from ec_agent.insides.langgraph import own_configurable, own_tags, saver_of
 from ec_agent.insides.streams import without_streaming
 from ec_agent.rollouts.agent_places import check_places
@@ -29,7 +29,7 @@ from ec_agent.rollouts.attempt import Attempt, Start
 from ec_agent.rollouts.cancelling import Brake
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.question import Question
-from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.record import Record, was_cancelled
 from ec_agent.rollouts.record_of_attempt import failed_record
 from ec_agent.rollouts.relayed import Relay, Wanted
 from ec_agent.rollouts.worker_side import Back, Errand, QuestionWork, Reads, Subject, look
@@ -126,6 +126,7 @@ class _Piece:
     start: Start
     config: RunnableConfig
     parked: list[CheckpointTuple]
+    held: dict[str, Any]
     outcomes: dict[str, Any]
     leads: bool
     brake: Brake | None
@@ -140,12 +141,13 @@ class _Piece:
         spent, braked = self.question.budget.spent, self.brake is not None
         pulled = self.brake is not None and self.brake.pulled
         own = _own_of(self.config)
-        return _arrived, (self.start, own, self.parked, self.outcomes, spent, self.leads, braked, pulled)
+        given = self.start, own, self.parked, self.held, self.outcomes
+        return _arrived, (*given, spent, self.leads, braked, pulled)
 
 
 def _arrived(*given: Any) -> Errand:
-    start, config, parked, outcomes, spent, leads, braked, pulled = given
-    errand = Errand(start, config, parked, outcomes, spent, leads, Brake() if braked else None)
+    start, config, parked, held, outcomes, spent, leads, braked, pulled = given
+    errand = Errand(start, config, parked, held, outcomes, spent, leads, Brake() if braked else None)
     if pulled:
         errand.stop()
     return errand
@@ -172,7 +174,8 @@ def _piece(
     label = agents.label_of(agents.place_of(start.get("agent", index)))
     audience = partial(question.told.rollout, index, start["round"], acting=False, agent=label)
     relay = Relay(audience, lambda error: failed_record(Attempt(question, start, config), error), leads)
-    return _Piece(question, start, config, parked, outcomes, leads is not None, brake, relay)
+    held = question.held.get(thread or "", {})
+    return _Piece(question, start, config, parked, held, outcomes, leads is not None, brake, relay)
 
 
 def _hear(piece: _Piece, event: Mapping[str, Any]) -> None:
@@ -195,12 +198,26 @@ def _taken_in(question: Question, back: Back, piece: _Piece) -> Plan[Record]:
     if back.fleeting is not None:
         question.fleeting[index] = back.fleeting
     question.held |= back.held
+    if record["token"] is not None and record["error"] is None and not was_cancelled(record):
+        yield from _opened_here(question, index, record["token"])
     usage, failure = back.last
     piece.relay.end({**record, "usage": dict(usage)}, failure)
     for thread, tuples in back.parked.items():
         yield from written_down(piece.config)  # otherwise a run that starts over would leave an orphan behind
         yield from question.parking.put(thread, tuples)
     return record
+
+
+def _opened_here(question: Question, index: int, token: str) -> Plan[None]:
+    """Open the environment of a rollout in this process, too: here it is judged, promoted and left."""
+    try:
+        yield from question.open_again(index, token)
+    except Exception as error:
+        raise EnvironmentGoneError(
+            f"the environment of rollout {index}, which ran on a worker, cannot be opened here: reopen({token!r}) "
+            f"raised {type(error).__name__}: {error}. See that this process can reach what workers open, such as a "
+            "folder or a server that all share"
+        ) from error
 
 
 def _own_of(config: RunnableConfig) -> RunnableConfig:
@@ -243,10 +260,10 @@ def _check_options(options: Options) -> None:
             'over_budget="cut" cannot be had with engine=: a worker does not know what rollouts on others spend; give '
             'over_budget="finish", or max_tokens= for each rollout'
         )
-    if options.environment is not None:
+    if options.environment is not None and not hasattr(options.environment, "reopen"):
         raise ConfigError(
-            "environment= cannot be had with engine= yet: what a worker opens cannot be reached from this process; "
-            "leave engine= or environment= out"
+            "environment= has no reopen(token), so this process could not open what a worker made; give it one, as "
+            "SQLiteCopies has, or leave engine= out"
         )
 
 

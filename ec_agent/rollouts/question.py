@@ -247,18 +247,26 @@ class Question:
 
     def reopen(self, index: int, token: str | None) -> Plan[bool]:
         """Open the environment of a rollout that ran in an earlier process. Return whether it is open now."""
-        reopen = getattr(self.options.environment, "reopen", None)
         if self.options.environment is None or index in self.worlds:
             return True
-        if reopen is None or token is None:
+        if not hasattr(self.options.environment, "reopen") or token is None:
             return False
         try:
-            world = World(reopen(token))
-            yield world.enter()
+            yield from self.open_again(index, token)
         except Exception:  # the environment no longer exists, so the rollout has to run again
             return False
-        self.worlds[index] = world
         return True
+
+    def open_again(self, index: int, token: str) -> Plan[None]:
+        """Open the environment of a rollout that ran in another process, by its token.
+
+        Raises:
+            Exception: what ``reopen`` of the user's raised.
+        """
+        reopen: Any = self.options.environment
+        world = World(reopen.reopen(token))
+        yield world.enter()
+        self.worlds[index] = world
 
     def token(self, index: int) -> str | None:
         """Return the token that reopens the rollout's environment; ``None`` if it cannot be reopened."""

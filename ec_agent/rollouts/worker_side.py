@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -26,7 +27,7 @@ from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.question import Question
-from ec_agent.rollouts.record import Record
+from ec_agent.rollouts.record import Record, was_cancelled
 from ec_agent.rollouts.relayed import TellingLead, Wanted, sendable, told_by
 from ec_agent.rollouts.remote_graphs import Given, install
 from ec_agent.rollouts.rollout import tried
@@ -86,6 +87,7 @@ class Errand:
         start: how it starts.
         config: the user's own values of the config.
         parked: the checkpoints of the parked rollout that it goes on from.
+        held: untracked values of that rollout, which its checkpoints lack.
         outcomes: the results of calls that earlier rounds carried out, or the error of one that is not known, by
             idempotency key.
         spent: tokens that the question's rollouts have generated so far.
@@ -96,6 +98,7 @@ class Errand:
     start: Start
     config: RunnableConfig
     parked: list[CheckpointTuple]
+    held: dict[str, Any]
     outcomes: dict[str, Any]
     spent: int
     leads: bool
@@ -138,6 +141,8 @@ class QuestionWork:
 
     def __init__(self, places: Sequence[str], options: Options) -> None:
         install()
+        if options.environment is not None:
+            options = replace(options, environment=_PlainWorlds(options.environment))
         self._agents = {whole: Agents([loaded(place) for place in places], whole) for whole in (False, True)}
         self._options = options
 
@@ -183,10 +188,14 @@ class QuestionWork:
         start = piece.start
         if (thread := start.get("thread")) is not None:
             parking.bring(thread, piece.parked)
-        record = await adrive(
-            tried(question, start, piece.config, piece.brake, TellingLead(tell) if piece.leads else None)
-        )
-        index = start["index"]
+            question.held[thread] = piece.held
+        index, lead = start["index"], TellingLead(tell) if piece.leads else None
+        try:
+            record = await adrive(tried(question, start, piece.config, piece.brake, lead))
+            _check_token(question, record)
+            question.keep()  # the driver opens it, too, and leaves it when the question is over
+        finally:
+            await adrive(question.close())
         last, error = sender.last or (record, None)
         failure = question.errors.get(index)
         return _packed(
@@ -230,6 +239,43 @@ def _spent(limit: int | None, spent: int) -> Budget:
     budget = Budget(limit)
     budget.spend(spent)
     return budget
+
+
+class _PlainWorlds:
+    """Makes environments that are entered in a thread: one that a task holds open would be left when the task ends.
+
+    Args:
+        given: what the user gave as ``environment=``.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self._given, self.reopen = given, given.reopen
+
+    def __call__(self, index: int, known: Any) -> Any:
+        manager = self._given(index, known)
+        if not hasattr(manager, "__aenter__"):
+            return manager
+        if not hasattr(manager, "__enter__"):
+            raise ConfigError(
+                "environment= gave an async context manager, which a worker cannot keep open until this question is "
+                "over; with engine=, give one with __enter__ and __exit__"
+            )
+        return _entered_plainly(manager)
+
+
+@contextmanager
+def _entered_plainly(manager: Any) -> Iterator[Any]:
+    with manager as environment:
+        yield environment
+
+
+def _check_token(question: Question, record: Record) -> None:
+    ended = record["error"] is None and not was_cancelled(record)
+    if question.options.environment is not None and ended and record["token"] is None:
+        raise ConfigError(
+            "what environment= gives has no token, by which the process that asks could open it; give it an attribute "
+            "token, a text that reopen(token) takes, or leave engine= out"
+        )
 
 
 class _CarriedParking(Parking):

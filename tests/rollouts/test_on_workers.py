@@ -18,40 +18,10 @@ from langgraph.types import RetryPolicy
 from plans_at_work import Upto
 
 from ec_agent import AgentError, AllRolloutsFailedError, ConfigError, Limits, SelectionError, best_of_n
-from ec_agent.engines import ray_pool, ray_worker
-from ec_agent.engines.ray_worker import Worker
 from ec_agent.numbers.call_fields import pack_calls
 
-pytestmark = kit.SAME
+pytestmark = [kit.SAME, pytest.mark.usefixtures("quick")]
 GO = {"messages": "go"}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(ray_worker, "_IDLE", 0.05)
-    monkeypatch.setattr(ray_pool, "_SOON", 0.01)
-    monkeypatch.setattr(ray_pool, "_LIVE", 0.01)
-    monkeypatch.setattr(Worker, "_settle_in", lambda self: None)  # it is in this process, which has its own warnings
-    worker_agents.at.clear()
-
-
-@pytest.fixture
-def engine():
-    return FakeEngine()
-
-
-@pytest.fixture
-def asked(engine):
-    """Makes questions whose workers are ended with the test."""
-    nodes = []
-
-    def ask(place, n=4, **options):
-        nodes.append(best_of_n(place, n, engine=options.pop("engine", engine), **options))
-        return nodes[-1]
-
-    yield ask
-    for node in nodes:
-        node.close()
 
 
 def receipt(selection):
@@ -330,7 +300,7 @@ class Counting(InMemorySaver):
             {"limits": Limits(token_budget=9, over_budget="cut")},
             'cannot be had with engine=.*give over_budget="finish"',
         ),
-        ({"environment": lambda index, state: None}, "environment= cannot be had with engine="),
+        ({"environment": lambda index, state: None}, "environment= has no reopen.token"),
         ({"engine": "ray"}, "engine is 'ray'; give RayEngine"),
     ],
 )
