@@ -38,7 +38,11 @@ def put_on(owner: type, name: str, wrap: Callable[[Any], Any], *, subclasses: bo
             f"{owner.__module__}.{owner.__qualname__} has no {name}(), which ec_agent has to wrap; install a version "
             f"of {owner.__module__.partition('.')[0]} that this ec_agent knows, or a newer ec_agent"
         )
-    missing = [each for each in (_family(owner) if subclasses else [owner]) if _lacks(each, name)]
+    missing = []
+    for each in _family(owner) if subclasses else (owner,):  # no function is called: this runs before each rollout
+        found = each.__dict__.get(name)
+        if found is not None and not hasattr(found, _OURS):
+            missing.append(each)
     if not missing:
         return
     with _lock:
@@ -60,14 +64,8 @@ def _innermost(function: Any) -> Any:
     return function
 
 
-def _lacks(owner: type[Any], name: str) -> bool:
-    """Whether the class has a method of its own with this name, which does not lead through our wrapper for sure."""
-    found = owner.__dict__.get(name)
-    return found is not None and not hasattr(found, _OURS)
-
-
 def _family(owner: type[Any]) -> list[type[Any]]:
-    """Return the class and all its subclasses. This runs before each rollout, so it must be quick."""
+    """Return the class and all its subclasses."""
     classes = [owner]
     for each in classes:  # those that are added are visited too
         classes.extend(each.__subclasses__())

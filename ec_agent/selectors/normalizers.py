@@ -245,6 +245,7 @@ _BREAKS = re.compile(r"[\s=≈]+|:(?!\d)|(?<!\d):")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _QUOTIENT = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
 _THIN_SPACES = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
+_DIGIT = re.compile(r"\d")
 _SPACED = re.compile(r"\d{3}(?!\d)\D*")
 _LONGEST = 400
 """Longest number that is accepted as an answer, in characters, with signs and units that touch it."""
@@ -255,9 +256,9 @@ def _last_number(words: str) -> Fraction | None:
         words = boxed[-1]
     words = _THIN_SPACES.sub("", _QUOTIENT.sub(r"\1/\2", words))
     # Only the last part with a digit is looked at. Parts are separated by white space, "=" and ":".
-    *before, last = [""] + [part for part in _BREAKS.split(words) if any(each.isdigit() for each in part)]
+    last = next((part for part in reversed(_BREAKS.split(words)) if _has_digit(part)), "")
     found = _NUMBER.fullmatch(last) if len(last) <= _LONGEST else None
-    if found is None or (before[-1:] and _SPACED.fullmatch(last) and re.search(rf"\d {re.escape(last)}", words)):
+    if found is None or (_SPACED.fullmatch(last) and re.search(rf"\d {re.escape(last)}", words)):
         return None  # "1 234" may be one number or two
     sign, figure, under = found.groups()
     try:
@@ -265,6 +266,11 @@ def _last_number(words: str) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         return None
     return -value if sign in ("-", "\u2212") else value
+
+
+def _has_digit(part: str) -> bool:
+    """Whether a character is a digit of any script, also a raised one, which the regular expression does not know."""
+    return _DIGIT.search(part) is not None or (not part.isascii() and any(each.isdigit() for each in part))
 
 
 def _plain_number(action: Any) -> Fraction | None:

@@ -26,6 +26,7 @@ from ec_agent.selectors import (
     TextAnswer,
     final_answer,
     normalizer_named,
+    normalizers,
     selector_named,
 )
 from ec_agent.stopping import Agreement, plan_named
@@ -62,6 +63,8 @@ def call(name, arguments, words="", number=0):
         ("6.0", "6"),
         ("Take 7. Then stop.", "7"),
         ("1st", "1"),
+        ("m\u00b2 and m\u00b3, so 7", "7"),
+        ("\u0663", "3"),
     ],
 )
 def test_the_last_number(words, value):
@@ -74,10 +77,20 @@ def test_the_last_number(words, value):
     [
         *("", "no idea", "2024-05-06", "at 12:30", "version 1.2.3", "14,84", "10-20", "GBP14", "it is 5 234"),
         *("1/0", "1/2/3", "1e99999", "--", "\u00b2", "1" * 5000, "1,2345", "\\boxed{x} 5"),
+        *("5 \u00b2", "5 m\u00b2\u00b3 x"),
     ],
 )
 def test_what_is_not_surely_a_number_is_no_vote(words):
     assert NumberAnswer()(words) is None
+
+
+def test_a_long_answer_is_read_from_its_end_alone(monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        normalizers, "_has_digit", lambda part, real=normalizers._has_digit: looked.append(part) or real(part)
+    )
+    assert NumberAnswer()(f"{'word 3 ' * 1000}so it is 14 pounds.") == ("number", Fraction(14))
+    assert looked == ["pounds.", "14"]
 
 
 @pytest.mark.parametrize("action", [5, 5.0, Decimal("5.00"), Fraction(5), np.int64(5), np.float32(5)])

@@ -99,4 +99,6 @@ SHAPES: tuple[Shape, ...] = (
 
 def entries_of(logprobs: Any) -> Entries:
     """Return the entries in a logprobs object of any form in the table. Empty if there are none."""
+    if logprobs is None:  # quicker than to try all forms, and usual where no logprobs were asked for
+        return []
     return next((entries for shape in SHAPES if (entries := shape.read(logprobs))), [])
