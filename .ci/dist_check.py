@@ -38,7 +38,7 @@ def agent():
 """
 TASKS = "".join(
     json.dumps({"id": f"t{n}", "input": "2 + 2?", "expected": f"4 0.{n % 2 * 2 + 2}", "match": "contains"}) + "\n"
-    for n in range(6)
+    for n in range(24)  # a probability is fitted to 20 or more
 )
 # The command, and the extra with which it must work. Without that extra it works, or says in a line what is missing.
 COMMANDS = {

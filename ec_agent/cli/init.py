@@ -12,6 +12,7 @@ import click
 from ec_agent.cli.files import check_place
 from ec_agent.errors import ConfigError
 from ec_agent.support.checks import cause_of
+from ec_agent.support.extras import installing
 
 EXAMPLE = """\
 from langchain.agents import create_agent
@@ -27,11 +28,22 @@ better = best_of_n(agent, n=8, sampling=lambda index: {"temperature": 0.8, "seed
 if __name__ == "__main__":
     print(better.run({"messages": [("user", "What is 17 * 23?")]}))  # EDIT: your question
 """
+EMBEDDED = EXAMPLE.replace(
+    "import best_of_n\n", "import best_of_n\nfrom ec_agent.local import shared_server\n"
+).replace(
+    """{"base_url": "http://localhost:8000/v1", "api_key": "none"}  # EDIT; {} is OpenAI, by OPENAI_API_KEY""",
+    """{"base_url": shared_server().base_url, "api_key": "none", "max_tokens": 200}  # EDIT: the demo's model""",
+)
 _USED = {"langchain": "langchain", "langchain_openai": "langchain-openai"}  # the module, and what pip calls it
+_TASK = '{"id": "1", "input": "What is 17 * 23?", "expected": "391", "match": "contains"}'
 
 
-def run_init(file: Path) -> None:
+def run_init(file: Path, *, embedded: bool = False) -> None:
     """Write the program, and say what to do with it.
+
+    Args:
+        file: the program.
+        embedded: its model is the embedded one, so that it runs before a line is edited.
 
     Raises:
         ConfigError: the file is there already, cannot be written, or has a name by which it cannot be imported,
@@ -47,18 +59,27 @@ def run_init(file: Path) -> None:
     check_place(file)
     try:
         with file.open("x", encoding="utf-8") as written:
-            written.write(EXAMPLE)
+            written.write(EMBEDDED if embedded else EXAMPLE)
     except FileExistsError:
         raise ConfigError(f"{file} is there already, and stays as it is; give another name") from None
     except OSError as error:
         raise ConfigError(f"cannot write {file} ({cause_of(error)}); name a file in a folder that exists") from error
     missing = " ".join(name for module, name in _USED.items() if find_spec(module) is None)
-    steps = [
-        *([f"install what it uses: pip install {missing}"] if missing else []),
+    run = f"run it: python {file}"
+    edit = [
         f"edit the lines of {file} that say EDIT: your model, your agent, your question",
         "see whether your model returns logprobs: ec-agent doctor http://localhost:8000/v1 --model my-model",
-        f"run it: python {file}",
-        f"measure it on tasks of yours: ec-agent eval tasks.jsonl --agent {file.stem}:agent --n 8",
+    ]
+    steps = [
+        *([f"install what it uses: pip install {missing}"] if missing else []),
+        *(
+            [f"install its model: {installing('ec-agent[local]')}"]
+            if embedded and find_spec("xllamacpp") is None
+            else []
+        ),
+        *([f"{run}; the first run fetches the model, 93 MB", *edit] if embedded else [*edit, run]),
+        f"write tasks of yours to tasks.jsonl, each a line such as {_TASK}",
+        f"measure it on them: ec-agent eval tasks.jsonl --agent {file.stem}:agent --n 8",
     ]
     click.echo("\n".join([f"written: {file}", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]))
 

@@ -331,7 +331,7 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     try:
         checked = Options(n=n, **options)
     except TypeError as error:
-        problem = str(error).replace("Options.__init__()", "best_of_n")
+        problem = str(error).replace("Options.__init__()", "best_of_n").partition(". Did you mean")[0]  # Python 3.13
         raise ConfigError(f"{problem}; the options of best_of_n are {', '.join(Options.__slots__)}") from error
     workers = None if checked.engine is None else Workers(agent, checked)
     agents = [*map(_plain, agent)] if isinstance(agent, list | tuple) else _plain(agent)

@@ -16,7 +16,9 @@ from fake_openai import FakeOpenAI
 
 from ec_agent.cli import init
 from ec_agent.cli.app import HEADINGS, app
-from ec_agent.cli.init import EXAMPLE
+from ec_agent.cli.init import EMBEDDED, EXAMPLE
+from ec_agent.evaluation.loading import load_tasks
+from ec_agent.support.extras import installing
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,10 +97,21 @@ def test_init_writes_a_program_of_ten_lines_and_says_what_to_edit(tmp_path, monk
     assert "pip install" not in done.output
 
 
-def test_init_names_what_is_not_installed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("embedded", [False, True])
+def test_init_names_what_is_not_installed(tmp_path, monkeypatch, embedded):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(init, "find_spec", lambda name: None)
-    assert "1. install what it uses: pip install langchain langchain-openai" in CliRunner().invoke(app, ["init"]).output
+    said = CliRunner().invoke(app, ["init", *(["--embedded"] if embedded else [])]).output
+    assert "1. install what it uses: pip install langchain langchain-openai" in said
+    assert (f"2. install its model: {installing('ec-agent[local]')}\n" in said) is embedded
+
+
+def test_the_task_that_init_shows_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, ["init"]).output
+    (tmp_path / "tasks.jsonl").write_text(re.search(r"a line such as (.*)", said)[1])
+    (task,) = load_tasks("tasks.jsonl")
+    assert task.id == "1"
 
 
 @pytest.fixture
@@ -152,8 +165,27 @@ def test_init_says_which_names_will_do(tmp_path, name, said):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_example_is_written_as_this_repository_is(tmp_path):
-    (tmp_path / "my_agent.py").write_text(EXAMPLE)
+def test_the_embedded_program_runs_as_it_is(tmp_path, endpoint):
+    """But for the model, which is a fake one here."""
+    program = tmp_path / "my_agent.py"
+    assert ran("init", "--embedded", str(program)).returncode == 0
+    text = program.read_text()
+    assert text.count("# EDIT") == 4
+    assert len([line for line in text.splitlines() if line]) <= 11
+    code = f"""
+import runpy, types
+from ec_agent import local
+local.shared_server = lambda: types.SimpleNamespace(base_url={endpoint.url!r})
+runpy.run_path({str(program)!r}, run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "8 rollouts, lowest centroid first" in done.stdout
+
+
+@pytest.mark.parametrize("example", [EXAMPLE, EMBEDDED], ids=["example", "embedded"])
+def test_the_example_is_written_as_this_repository_is(tmp_path, example):
+    (tmp_path / "my_agent.py").write_text(example)
     ruff = [Path(sys.executable).with_name("ruff"), "check", "--config", ROOT / "pyproject.toml", "--ignore=D,INP"]
     done = subprocess.run([*ruff, tmp_path / "my_agent.py"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

