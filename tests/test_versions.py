@@ -55,9 +55,9 @@ def test_the_import_says_what_is_needed(installed, code):
     done = run(installed(langgraph="0.6.7", langchain_core="1.6.9"), code)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "ec_agent.errors.ConfigError: ec_agent needs langgraph 1.2.18 or newer, langchain-core 1.7.5 or newer; "
+        "ec_agent.errors.ConfigError: ec_agent needs langgraph 1.2.18 or newer, langchain-core 1.7 or newer; "
         "installed is langgraph 0.6.7, langchain-core 1.6.9. Run: pip install --upgrade 'langgraph>=1.2.18,<2' "
-        "'langchain-core>=1.7.5,<2'"
+        "'langchain-core>=1.7,<2'"
     )
     assert "ImportError" not in done.stderr
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ec_agent.errors import ConfigError
 
-NEEDED = {"langgraph": ">=1.2.18,<2", "langchain-core": ">=1.7.5,<2", "openai": ">=3.50,<4"}
+NEEDED = {"langgraph": ">=1.2.18,<2", "langchain-core": ">=1.7,<2", "openai": ">=3.50,<4"}
 """Required versions, the same as in ``pyproject.toml``."""
 
 
