@@ -70,7 +70,8 @@ def _smolagents_stream(step: Mapping[str, Any]) -> bool:
 
 
 DROPPING: tuple[Tool, ...] = (
-    Tool("opentelemetry-instrumentation-openai (Traceloop)", _begins("gen_ai.", "traceloop.")),
+    Tool("logfire", _begins("logfire.")),
+    Tool("opentelemetry-instrumentation-openai (Traceloop), or a tracer like it,", _begins("gen_ai.", "traceloop.")),
     Tool("langfuse", _begins("langfuse.")),
     Tool("langfuse", _has("traceId", "modelParameters")),
     Tool("LangSmith's wrap_openai, of streamed answers,", _wrapped_stream),

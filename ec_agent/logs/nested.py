@@ -27,6 +27,12 @@ from ec_agent.logs.bounds import Bounds
 ASKED = frozenset({"messages", "request", "input", "inputs", "prompt", "prompts"})
 """Keys whose values are what a model was asked. They may hold earlier answers of the model."""
 
+_OF_A_PART = frozenset({"choices", "content", "delta", "message", "object", "response", "stop", "text", "type"})
+"""Keys that would mean something else in a part of a streamed answer."""
+
+_MARKS = ('"chat.completion.chunk"', '"delta"', '"response.')
+"""What the JSON of a part has in it."""
+
 _USAGE = ("usage", "usage_metadata", "usageMetadata")
 _Path = tuple[str, ...]
 
@@ -102,6 +108,7 @@ class _Walk:
                     if name not in self.asked and isinstance(value, Mapping | list | str)
                 ]
             elif isinstance(thing, list):
+                thing = [unwrapped(each, self.bounds) for each in thing]
                 yield from _streamed(thing, path)
                 inner = [(each, (*path, "*"), usage) for each in thing if not _is_part(each)]
             else:
@@ -144,3 +151,33 @@ def _streamed(things: Sequence[Any], path: _Path) -> Iterator[Nested]:
 def _is_part(thing: Any) -> bool:
     key = key_of(thing)
     return key is not None and key.kind in ("chat", "events")
+
+
+def unwrapped(record: Any, bounds: Bounds) -> Any:
+    """Return the part of a streamed answer that a record holds under one of its keys, or else the record.
+
+    Such lines are logs of a stream, ``{"time": ..., "chunk": {...}}``, and what LlamaIndex yields. The part may be JSON
+    in a text, as in ``{"event": ..., "data": "{...}"}``. Numbers and texts beside it are kept, because keys may be
+    looked up there. A record with a whole answer or several parts is none of these.
+
+    Args:
+        record: any JSON value.
+        bounds: limits for JSON inside of text.
+    """
+    if not isinstance(record, Mapping) or key_of(record) is not None or is_response(record) or is_ai(record):
+        return record
+    values = {name: _read_part(value, bounds) for name, value in record.items()}
+    parts = [name for name, value in values.items() if isinstance(value, Mapping) and _is_part(value)]
+    if len(parts) != 1:
+        return record
+    beside = {name: value for name, value in record.items() if isinstance(value, str | int | float)}
+    return {**{name: value for name, value in beside.items() if name not in _OF_A_PART}, **values[parts[0]]}
+
+
+def _read_part(value: Any, bounds: Bounds) -> Any:
+    if not isinstance(value, str) or value[:1] != "{" or not any(mark in value for mark in _MARKS):
+        return value
+    try:
+        return bounds.parsed(value)
+    except (ValueError, RecursionError):
+        return value

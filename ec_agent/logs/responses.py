@@ -29,7 +29,7 @@ from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.bounds import BoundError, Bounds
 from ec_agent.logs.dropping import why_none
 from ec_agent.logs.messages import is_conversation
-from ec_agent.logs.nested import answers_within
+from ec_agent.logs.nested import answers_within, unwrapped
 from ec_agent.logs.source import Source, Trouble, values
 from ec_agent.numbers.trajectory import Trajectory
 
@@ -42,7 +42,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
     open_streams = _Open(source, trouble)
     for place, (where, record, size) in enumerate(values(source, trouble)):
         try:
-            taken = open_streams.take(record, place, size)
+            taken = open_streams.take(unwrapped(record, source.bounds), place, size)
             yield from open_streams.ended(place)
             if not taken:
                 for name, part in _parts(record, _name(record, place)):

@@ -27,7 +27,11 @@ TEMPLATE = """\
 {%- endif -%}
 """
 GRAMMAR = 'root ::= [a-z ]{1,20} "</think>" [a-z ]{4,12}'
-THINK: dict[str, Any] = {"chat_template_kwargs": {"think": True}, "grammar": GRAMMAR}
+THINK: dict[str, Any] = {
+    "chat_template_kwargs": {"think": True},
+    "grammar": GRAMMAR,
+    "reasoning_format": "deepseek",
+}
 """What a request adds, so that the model thinks a few words and then answers."""
 
 
@@ -38,4 +42,6 @@ class ThinkingServer(LocalServer):
         params = super()._params(xllamacpp, path)
         params.chat_template = TEMPLATE
         params.use_jinja = True
+        # Else an answer with a schema may first think as long as it likes, and other answers would not be as usual.
+        params.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
         return params

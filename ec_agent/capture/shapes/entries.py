@@ -36,6 +36,12 @@ def _content(logprobs: Any) -> Entries:
     return [entry for part in parts for entry in (listed(part) or _single(part))]
 
 
+def _of_parts(logprobs: Any) -> Entries:
+    parts = listed(logprobs)
+    holds = [isinstance(get(part, "content"), list) and get(part, "logprob") is None for part in parts]
+    return [entry for part in parts for entry in _content(part)] if parts and all(holds) else []
+
+
 def _bare(logprobs: Any) -> Entries:
     # Plain numbers are skipped: nothing says which tokens they are the logprobs of.
     return [entry for entry in listed(logprobs) if not isinstance(entry, int | float)]
@@ -90,6 +96,7 @@ def _gemini_candidate(candidate: Any) -> dict[str, Any]:
 
 SHAPES: tuple[Shape, ...] = (
     Shape("content", "`content`, `refusal`, `reasoning_content`: lists of tokens with `top_logprobs`", _content),
+    Shape("parts", "a list of such objects, one for each part of a stream", _of_parts),
     Shape("list", "a bare list of tokens with `top_logprobs`", _bare),
     Shape("single", "one token, with `top_logprobs`, in the place of a list of one", _single),
     Shape("parallel", "`tokens`, `token_logprobs`, `top_logprobs`: lists side by side", _parallel),
