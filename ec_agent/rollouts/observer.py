@@ -85,8 +85,13 @@ _as_of: ContextVar[float | None] = ContextVar("ec_agent_as_of", default=None)
 
 def moment() -> float:
     """When it happened of which an observer is told now, in seconds since the epoch."""
-    when = _as_of.get()
+    when = told_later()
     return time.time() if when is None else when
+
+
+def told_later() -> float | None:
+    """When it happened on a worker of which an observer is told now; ``None`` if it happens now, in this process."""
+    return _as_of.get()
 
 
 @contextmanager

@@ -200,8 +200,8 @@ def _taken_in(question: Question, back: Back, piece: _Piece) -> Plan[Record]:
     question.held |= back.held
     if record["token"] is not None and record["error"] is None and not was_cancelled(record):
         yield from _opened_here(question, index, record["token"])
-    usage, failure = back.last
-    piece.relay.end({**record, "usage": dict(usage)}, failure)
+    usage, failure, ended = back.last
+    piece.relay.end({**record, "usage": dict(usage)}, failure, ended)
     for thread, tuples in back.parked.items():
         yield from written_down(piece.config)  # otherwise a run that starts over would leave an orphan behind
         yield from question.parking.put(thread, tuples)

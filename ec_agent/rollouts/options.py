@@ -271,7 +271,9 @@ class Options:
         if not isinstance(self.share_prompt, bool):
             checked(self, "share_prompt", seconds, "True, False, or the most seconds to wait")
         checked(self, "keep_candidates", whole, 0)
-        if self.engine is not None and not (hasattr(self.engine, "opened") and hasattr(self.engine, "elsewhere")):
+        if self.engine is not None and not (
+            hasattr(self.engine, "opened") and getattr(self.engine, "elsewhere", False)
+        ):
             raise refusal("engine", self.engine, "RayEngine(...) or None")
         or_none("selection_key", self.selection_key, text, "the name of a state key or None")
 

@@ -10,7 +10,7 @@ import asyncio
 import pickle
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,14 +93,14 @@ class LastEnd(Observer):
     """Keeps how the last attempt at a rollout ended.
 
     Attributes:
-        last: its record and its error; ``None`` before an attempt has ended.
+        last: its record, its error, and when it ended; ``None`` before an attempt has ended.
     """
 
-    last: tuple[Record, BaseException | None] | None = None
+    last: tuple[Record, BaseException | None, float] | None = None
 
     def rollout_ended(self, rollout: AttemptId, record: Record, failure: BaseException | None) -> None:
         """Keep the end."""
-        self.last = record, failure
+        self.last = record, failure, moment()
 
 
 class _Sums(LastEnd):
@@ -133,8 +133,9 @@ class _Moments(_Sums):
 
     def rollout_started(self, rollout: AttemptId) -> None:
         if self.last is not None:  # the driver tells of the last end itself: it has the record anyway
-            record, failure = self.last
-            self._send("ended", record, None if failure is None else sendable(failure))
+            record, failure, when = self.last
+            error = None if failure is None else sendable(failure)
+            self._tell({"moment": _packed("ended", when, record, error)})
         self._send("started")
 
     def call_started(self, rollout: AttemptId | None, call: OpenCall, asked: Mapping[str, Any]) -> None:
@@ -268,10 +269,10 @@ class Relay:
         """Take in that the rollout's worker died; it may begin again on another."""
         self._later(lambda: self._end(self._lost(error), error))
 
-    def end(self, record: Record, failure: BaseException | None) -> None:
-        """Tell the end of the last attempt; called where the rollout was asked for."""
+    def end(self, record: Record, failure: BaseException | None, when: float | None = None) -> None:
+        """Tell the end of the last attempt, ``when`` it was; called where the rollout was asked for."""
         with self._lock:
-            self._here.run(self._end, record, failure, True)
+            self._here.run(self._ended_at, when, record, failure)
             self._over = True
 
     def leave(self) -> None:
@@ -299,6 +300,10 @@ class Relay:
                 self._end(*details)
             elif self._open is not None:
                 getattr(self, f"_{what}")(self._open, *details)
+
+    def _ended_at(self, when: float | None, record: Record, failure: BaseException | None) -> None:
+        with nullcontext() if when is None else as_of(when):
+            self._end(record, failure, at_last=True)
 
     def _start(self) -> RolloutAudience:
         self._leave()

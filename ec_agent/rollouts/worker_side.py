@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,7 @@ class Back:
 
     Attributes:
         record: its record.
-        last: the record's usage and error of the last attempt alone.
+        last: the record's usage and error of the last attempt alone, and when it ended, in seconds since the epoch.
         failure: the exception of a failed rollout.
         fleeting: as in ``Question``, of this rollout.
         parked: the checkpoints of parked rollouts, by the threads they are parked on.
@@ -124,7 +125,7 @@ class Back:
     """
 
     record: Record
-    last: tuple[Mapping[str, int], BaseException | None]
+    last: tuple[Mapping[str, int], BaseException | None, float]
     failure: BaseException | None = None
     fleeting: tuple[list[tuple[str, Any]], list[Any]] | None = None
     parked: dict[str, list[CheckpointTuple]] = field(default_factory=dict)
@@ -196,12 +197,12 @@ class QuestionWork:
             question.keep()  # the driver opens it, too, and leaves it when the question is over
         finally:
             await adrive(question.close())
-        last, error = sender.last or (record, None)
+        last, error, ended = sender.last or (record, None, time.time())
         failure = question.errors.get(index)
         return _packed(
             Back(
                 record,
-                (last["usage"], None if error is None else sendable(error)),
+                (last["usage"], None if error is None else sendable(error), ended),
                 None if failure is None else sendable(failure),
                 question.fleeting.get(index),
                 parking.carried,

@@ -6,17 +6,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from opentelemetry.trace import Link, Span
 
 from ec_agent.capture.listeners import Came
 from ec_agent.capture.open_calls import OpenCall
-from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion
+from ec_agent.rollouts.observer import AttemptId, Chosen, Observer, OpenedQuestion, told_later
 from ec_agent.rollouts.record import Record
 from ec_agent.tracing import attributes as names
 from ec_agent.tracing.call_events import add_calls
 from ec_agent.tracing.calls import CallSpans
-from ec_agent.tracing.spans import Settings, end, entered, failed, harmless, tell
+from ec_agent.tracing.spans import Settings, earlier, end, entered, fail, failed, harmless, tell
 from ec_agent.tracing.tools import tools_traced
 
 
@@ -29,12 +30,14 @@ class _Held:
         span: the span.
         ended: when the work ended, in nanoseconds since the epoch; ``None`` before.
         calls: the spans of the LLM calls beneath it; ``None`` where calls are not traced.
+        tools: the spans of tools that run on a worker.
     """
 
     def __init__(self, span: Span) -> None:
         self.span = span
         self.ended: int | None = None
         self.calls: CallSpans | None = None
+        self.tools: dict[UUID, Span] = {}
 
     @contextmanager
     def running(self, settings: Settings) -> Iterator[None]:
@@ -47,7 +50,9 @@ class _Held:
         finally:
             if self.calls is not None:
                 self.calls.close()
-            self.ended = time.time_ns()
+            while self.tools:  # of a worker that died
+                self.tools.popitem()[1].end(earlier())
+            self.ended = earlier() or time.time_ns()
 
     def end(self) -> None:
         """End the span, as of the time at which its work ended."""
@@ -61,6 +66,8 @@ class SpanObserver(Observer):
         settings: what is traced.
         question: the question.
     """
+
+    reads_calls = True
 
     def __init__(self, settings: Settings, question: OpenedQuestion) -> None:
         self._settings, self._asked = settings, question
@@ -137,6 +144,21 @@ class SpanObserver(Observer):
         """End the span of a call."""
         if (calls := self._calls(rollout)) is not None:
             calls.ended(call, came)
+
+    def tool_started(self, rollout: AttemptId | None, run: UUID, name: str) -> None:
+        """Begin the span of a tool that runs on a worker. In this process ``tools`` does it, around the tool."""
+        held = None if rollout is None or told_later() is None else self._held(rollout)
+        if held is not None and self._settings.tools:
+            given = {names.OPERATION: "execute_tool", names.TOOL: name, names.TOOL_TYPE: "function"}
+            held.tools[run] = self._settings.begin(f"execute_tool {name}", given)
+
+    def tool_ended(self, rollout: AttemptId | None, run: UUID, failed: bool) -> None:
+        """End that span."""
+        held = None if rollout is None else self._held(rollout)
+        if held is not None and (span := held.tools.pop(run, None)) is not None:
+            if failed:
+                fail(span, names.OTHER_ERROR)
+            end(span)
 
     @contextmanager
     def around_choice(self) -> Iterator[None]:

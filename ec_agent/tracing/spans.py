@@ -12,6 +12,7 @@ from langgraph.errors import GraphBubbleUp
 from opentelemetry.trace import NonRecordingSpan, Span, Status, StatusCode, Tracer, get_current_span, use_span
 
 from ec_agent.errors import TraceWarning
+from ec_agent.rollouts.observer import told_later
 from ec_agent.support.from_plain import text_of
 from ec_agent.tracing import attributes as names
 
@@ -37,7 +38,8 @@ class Settings:
     def begin(self, name: str, attributes: Mapping[str, Any], **more: Any) -> Span:
         """Begin a span. If that fails, return a span that is not recorded, so that callers need no second path."""
         try:
-            return self.tracer.start_span(str(text_of(name)), attributes=names.fitting(attributes), **more)
+            begun = {"attributes": names.fitting(attributes), "start_time": earlier(), **more}
+            return self.tracer.start_span(str(text_of(name)), **begun)
         except Exception as error:
             _warn_once(error)
             return NonRecordingSpan(get_current_span().get_span_context())  # spans beneath it keep their parent
@@ -74,10 +76,16 @@ def tell(span: Span, attributes: Mapping[str, Any]) -> None:
         span.set_attributes(names.fitting(attributes))
 
 
+def earlier() -> int | None:
+    """When it happened of which an observer is told, in nanoseconds since the epoch; ``None`` if it happens now."""
+    when = told_later()
+    return None if when is None else round(when * 1e9)
+
+
 def end(span: Span, when: int | None = None) -> None:
     """End a span: now, or as of the time ``when``, in nanoseconds since the epoch."""
     with harmless():
-        span.end(when)
+        span.end(earlier() if when is None else when)
 
 
 @contextmanager

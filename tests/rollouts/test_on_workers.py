@@ -15,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import RetryPolicy
+from pages_kit import blocks_of
 from plans_at_work import Upto
 
 from ec_agent import AgentError, AllRolloutsFailedError, ConfigError, Limits, SelectionError, best_of_n
@@ -72,6 +73,16 @@ def test_workers_are_started_once_and_stand_ready_until_they_are_closed(run, ask
     assert not engine.actors
     assert run.run(node, GO).selection.winner == 1
     assert len(engine.clusters) == 2
+
+
+def test_what_the_page_says_runs(engine, tmp_path, monkeypatch):
+    (tmp_path / "my_module.py").write_text("from worker_agents import plain as agent")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("ec_agent.engines.RayEngine", lambda **given: engine)
+    (block,) = [each.text for each in blocks_of("docs/scale.md") if "best_of_n(" in each.text]
+    exec(block.replace("n=8", "n=4"), {})
+    assert len(engine.clusters) == 1
+    assert not engine.actors
 
 
 def test_questions_asked_at_once_share_the_workers(asked, engine):
