@@ -48,9 +48,15 @@ def killed(mutant: Mutant, copy: Path, *, near: bool) -> bool:
     right = module.read_text()
     module.write_text(right.replace(mutant.old, mutant.new))
     try:
-        return fails(copy, f"tests/{mutant.near}") or (not near and fails(copy))
+        return fails(copy, *near_tests(mutant, copy)) or (not near and fails(copy))
     finally:
         module.write_text(right)
+
+
+def near_tests(mutant: Mutant, root: Path) -> list[str]:
+    """The files and folders of tests that look at the mutant's place, each once."""
+    found = (path for pattern in mutant.near.split() for path in sorted((root / "tests").glob(pattern)))
+    return list(dict.fromkeys(str(path.relative_to(root)) for path in found))
 
 
 def fails(copy: Path, *tests: str) -> bool:

@@ -12,7 +12,8 @@ class Mutant(NamedTuple):
         file: the module, below ``ec_agent``.
         old: text that it has once.
         new: what stands there in its place.
-        near: the tests that look at this place, below ``tests``; they are tried before the whole suite.
+        near: the tests that look at this place: patterns of files and folders below ``tests``, with blanks between
+            them. They are tried before the whole suite.
     """
 
     file: str
@@ -20,6 +21,10 @@ class Mutant(NamedTuple):
     new: str
     near: str
 
+
+CHOOSING = "rollouts/test_receipt*.py rollouts/test_unscored.py rollouts/test_waves.py rollouts/test_c[ae]*.py"
+WRITES = "rollouts/test_write_*.py rollouts/test_w*.py rollouts/test_reducers.py rollouts/test_[mnpu]*.py"
+COMMITS = "rollouts/test_commit_*.py rollouts/test_nested.py rollouts/test_environment_promotion.py commits"
 
 MUTANTS = (
     # Numbers.
@@ -39,11 +44,11 @@ MUTANTS = (
     ),
     Mutant("numbers/trajectory.py", "1.0 - centroid", "centroid", "numbers"),
     # Choosing.
-    Mutant("rollouts/choosing.py", "scored >= quorum", "scored > quorum", "rollouts"),
-    Mutant("rollouts/choosing.py", "may_raise=among is None", "may_raise=True", "rollouts"),
-    Mutant("rollouts/choosing.py", "abs(first - second)", "first - second", "rollouts"),
-    Mutant("rollouts/choosing.py", "if s is None or s != s else", "if s is None else", "rollouts"),
-    Mutant("rollouts/choosing.py", "(planned - len(begun)) * usual + sum(less)", "sum(less)", "rollouts"),
+    Mutant("rollouts/choosing.py", "scored >= quorum", "scored > quorum", CHOOSING),
+    Mutant("rollouts/choosing.py", "may_raise=among is None", "may_raise=True", CHOOSING),
+    Mutant("rollouts/choosing.py", "abs(first - second)", "first - second", CHOOSING),
+    Mutant("rollouts/choosing.py", "if s is None or s != s else", "if s is None else", CHOOSING),
+    Mutant("rollouts/choosing.py", "(planned - len(begun)) * usual + sum(less)", "sum(less)", CHOOSING),
     Mutant("selectors/scoring.py", "(sign * scored[index], index)", "(sign * scored[index], -index)", "selectors"),
     Mutant(
         "selectors/voting.py",
@@ -53,32 +58,32 @@ MUTANTS = (
     ),
     Mutant("stopping/out_of_reach.py", "votes.leader > most or", "votes.leader >= most or", "stopping"),
     # Writes.
-    Mutant("rollouts/writes.py", "if not self._running:  # otherwise", "if True:  # otherwise", "rollouts"),
-    Mutant("rollouts/writes.py", "(1, len(self._order), 0) if pushed else ", "", "rollouts"),
-    Mutant("rollouts/writes.py", "not passes and key not in reset:", "not passes:", "rollouts"),
-    Mutant("rollouts/writes.py", "accumulates(outer[k]) or overwrites(v)", "accumulates(outer[k])", "rollouts"),
-    Mutant("rollouts/writes.py", "last.get(pair[0], place) == place", "True", "rollouts"),
-    Mutant("rollouts/writes.py", "if message.id not in there", "", "rollouts"),
+    Mutant("rollouts/writes.py", "if not self._running:  # otherwise", "if True:  # otherwise", WRITES),
+    Mutant("rollouts/writes.py", "(1, len(self._order), 0) if pushed else ", "", WRITES),
+    Mutant("rollouts/writes.py", "not passes and key not in reset:", "not passes:", WRITES),
+    Mutant("rollouts/writes.py", "accumulates(outer[k]) or overwrites(v)", "accumulates(outer[k])", WRITES),
+    Mutant("rollouts/writes.py", "last.get(pair[0], place) == place", "True", WRITES),
+    Mutant("rollouts/writes.py", "if message.id not in there", "", WRITES),
     # The gate.
-    Mutant("commits/gate.py", "self._outer is not None and self._outer.commits(name, tool)", "False", "rollouts"),
-    Mutant("commits/gate.py", "if done is not None and use.call_id is None:", "if False:", "rollouts"),
-    Mutant("commits/gate.py", 'raise RolloutStop("commit")', "return", "rollouts"),
-    Mutant("commits/winner_gate.py", "misfit = planned.commits and use.misfits", "misfit = False", "rollouts"),
-    Mutant("commits/winner_gate.py", "return bool(asked)", "return False", "rollouts"),
+    Mutant("commits/gate.py", "self._outer is not None and self._outer.commits(name, tool)", "False", COMMITS),
+    Mutant("commits/gate.py", "if done is not None and use.call_id is None:", "if False:", COMMITS),
+    Mutant("commits/gate.py", 'raise RolloutStop("commit")', "return", COMMITS),
+    Mutant("commits/winner_gate.py", "misfit = planned.commits and use.misfits", "misfit = False", COMMITS),
+    Mutant("commits/winner_gate.py", "return bool(asked)", "return False", COMMITS),
     # Committing.
     Mutant(
         "commits/at_most_once.py",
         '(last.intent["tool"], last.intent["args"]) != (what, repr(args))',
         'last.intent["tool"] != what',
-        "rollouts",
+        COMMITS,
     ),
-    Mutant("commits/at_most_once.py", "except (GraphBubbleUp, PromotionError):", "except GraphBubbleUp:", "rollouts"),
+    Mutant("commits/at_most_once.py", "except (GraphBubbleUp, PromotionError):", "except GraphBubbleUp:", COMMITS),
     Mutant("commits/journal.py", "INSERT OR IGNORE", "INSERT OR REPLACE", "commits"),
     # The recorder, and limits.
     Mutant("capture/recorder.py", "Batch(batch), outer or open_call()", "Batch(batch), outer", "capture"),
     Mutant("capture/recorder.py", "call.done.generated - told_before", "call.done.generated", "capture"),
     Mutant("capture/recorder.py", "all(other.cache_hit for", "any(other.cache_hit for", "capture"),
-    Mutant("rollouts/limits.py", "self._tokens >= self._limits.max_tokens", "False", "rollouts"),
+    Mutant("rollouts/limits.py", "self._tokens >= self._limits.max_tokens", "False", "rollouts/test_limits.py"),
     # Shapes.
     Mutant("capture/shapes/tokens.py", "& (largest < CERTAIN) ", "", "capture"),
     Mutant("capture/shapes/tokens.py", "SENTINEL < value <= ROUNDING", "value <= ROUNDING", "capture"),

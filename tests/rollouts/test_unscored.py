@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import kit
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -14,7 +16,7 @@ from ec_agent import (
     NoScoredRolloutError,
     best_of_n,
 )
-from ec_agent.selectors import MajorityVote
+from ec_agent.selectors import MajorityVote, Ranking
 from ec_agent.testing import Reply, ScriptedChatModel
 
 
@@ -246,3 +248,19 @@ def test_without_uncertainty_there_is_no_score(run):
     result = run.run(of(flat, says("b", at=9)), {"messages": "go"})
     first = result.selection.candidates[0]
     assert (first.phases == 0) == (first.centroid is None) == (first.reason == "no_phases")
+
+
+def test_a_score_that_is_no_number_is_none_in_the_receipt(run):
+    """A selector that divides by zero, say: a receipt is JSON, which has no NaN."""
+
+    class Divides:
+        name = "divides"
+        signals = ()
+
+        def select(self, candidates):
+            return Ranking(order=(1,), scores={0: float("nan"), 1: 0.5, 2: None}, reasons={0: "none", 2: "none"})
+
+    selection = run.run(of(says("a"), says("b"), says("c"), selector=Divides()), {"messages": "go"}).selection
+    assert [candidate.score for candidate in selection.candidates] == [None, 0.5, None]
+    assert selection.winner == 1
+    json.dumps(selection.to_dict(), allow_nan=False)
