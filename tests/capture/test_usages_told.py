@@ -26,6 +26,7 @@ def asked(generated, prompt=9, **details):
     ("counts", "entries", "expected"),
     [
         pytest.param([(4, SPOKEN), (2, SPOKEN)], 6, 6, id="two increments that add up to what came"),
+        pytest.param([(4, SPOKEN), (3, SPOKEN)], 6, 7, id="two increments, of which the last counts an end token"),
         pytest.param([(2, SPOKEN), (1, SPOKEN), (2, SPOKEN), (1, SPOKEN), (1, SPOKEN)], 0, 7, id="small increments"),
         pytest.param([(4, SPOKEN), (4, SPOKEN), (4, SPOKEN)], 0, 4, id="the whole count in each of three parts"),
         pytest.param([(5, SILENT), (1, SILENT)], 5, 5, id="the largest fits, and so would the sum"),

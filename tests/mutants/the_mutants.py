@@ -23,8 +23,8 @@ class Mutant(NamedTuple):
 
 
 CHOOSING = "rollouts/test_receipt*.py rollouts/test_unscored.py rollouts/test_waves.py rollouts/test_c[ae]*.py"
-WRITES = "rollouts/test_write_*.py rollouts/test_w*.py rollouts/test_reducers.py rollouts/test_[mnpu]*.py"
-COMMITS = "rollouts/test_commit_*.py rollouts/test_nested.py rollouts/test_environment_promotion.py commits"
+WRITES = "rollouts/test_write_*.py rollouts/test_w*.py rollouts/test_reducers.py rollouts/test_[fmnpu]*.py"
+COMMITS = "commits/test_gate.py rollouts/test_nested.py rollouts/test_commit_*.py rollouts/test_*_promotion.py commits"
 
 MUTANTS = (
     # Numbers.

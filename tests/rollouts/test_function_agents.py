@@ -244,3 +244,10 @@ def test_alone_a_nested_call_says_what_to_call():
         best_of_n(lambda state: inner.invoke(state), n=2).invoke({"messages": "go"})
     node = best_of_n(lambda state: inner.as_agent().invoke(state), n=1)
     assert kit.answers(node.invoke({"messages": "go"})["messages"]) == ["answer 1"]
+
+
+def test_of_several_updates_of_a_function_the_last_counts(run):
+    """A key that keeps one value takes one write in a step; a function may make several."""
+    several = [Command(update={"plain": place, "items": [place]}) for place in range(3)]
+    node = best_of_n(kit.spoken(lambda i: several), n=1)
+    assert run.invoke(kit.outer(node, kit.Items), {"items": []}) == {"items": [0, 1, 2], "plain": 2}

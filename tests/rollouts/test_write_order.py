@@ -10,14 +10,17 @@ from typing import Annotated, Any
 
 import kit
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langgraph.cache.memory import InMemoryCache
+from langgraph.channels import BinaryOperatorAggregate
 from langgraph.func import task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import CachePolicy, Command, Send
 from typing_extensions import TypedDict
 
 from ec_agent import best_of_n
+from ec_agent.rollouts.writes import with_talk
 
 MODEL = kit.say(3)
 
@@ -174,3 +177,14 @@ def test_nodes_answered_from_a_node_cache_write_too(run):
 def test_a_write_of_none_stays_a_write(run):
     agent = kit.graph(kit.Items, one=lambda s: MODEL.invoke("?") and {"plain": None, "items": [None]})
     same_as_alone(run, agent, {"items": [0], "plain": "old"}, kit.Items)
+
+
+def test_a_conversation_is_added_but_for_what_is_there():
+    """Where a reducer keeps all that it is given, a message that came twice would stay twice."""
+    outer = {"messages": BinaryOperatorAggregate(list, operator.add)}
+    question, told, action = (HumanMessage("go", id="q"), AIMessage("I look", id="t"), AIMessage("I send", id="a"))
+    pairs = [("messages", [told])]
+    found = with_talk(pairs, ["messages", [question, told, action]], {"messages": [question]}, outer)
+    assert found == [*pairs, ("messages", [action])]
+    assert with_talk(pairs, ["messages", [question, told]], {"messages": [question]}, outer) == pairs
+    assert with_talk(pairs, None, {}, outer) == pairs
