@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from inspect import isclass
 from typing import Any, get_origin
 
@@ -19,8 +20,9 @@ from openai import BaseModel
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai.types.chat import ChatCompletionChunk
 
-from ec_agent.capture.made_later import LaterLogprobs, Path, Read, ReadyLogprobs
-from ec_agent.capture.shapes import entries_of, get
+from ec_agent.capture.decoded import Read, Room
+from ec_agent.capture.made_later import LaterLogprobs, Path, ReadyLogprobs
+from ec_agent.capture.shapes import get
 from ec_agent.capture.shapes.json_parts import PackedPart
 from ec_agent.capture.taken_logprobs import RECORDED, TakenLogprobs, take_into
 from ec_agent.capture.transport.decoding import DECODER, usual_content
@@ -30,6 +32,8 @@ from ec_agent.insides.patching import put_on
 from ec_agent.insides.unheard_streams import held_for as streams_unheard
 
 Came = Callable[[PackedPart], None]
+_ROOM = Room(8_000_000)
+"""For the bytes of answers that wait decoded until their calls end. Eight answers of 1,000 tokens fit."""
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 
 
@@ -85,11 +89,18 @@ def give_back(answer: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
     if response is None:
         return
     del response.json
+    body = response.content
+    # Without LangChain, the call is over, and read, in a moment.
+    place = _ROOM.place(len(body)) if to_langchain else None
+    reads = []
     for path, logprobs in taken.whole:
-        holder = get(answer, *path)
-        read = Read(logprobs, entries_of(logprobs))
-        taken.read.append(read)
-        _put(holder, LaterLogprobs(response.content, path, read, _again))
+        again = partial(_again, body, path)
+        read = Read(logprobs, again, place)
+        _put(get(answer, *path), LaterLogprobs(body, path, read, again))
+        reads.append((path, read))
+        if to_langchain and place is None:
+            read.forget()
+    taken.whole = reads
     if to_langchain and isinstance(answer, BaseModel):
         dump_later(answer)
 
@@ -137,6 +148,6 @@ def _put(holder: Any, later: LaterLogprobs) -> None:
         holder.model_extra["logprobs"] = later.value()
 
 
-def _again(body: bytes, path: Path) -> Sequence[Any]:
+def _again(body: bytes, path: Path) -> Any:
     found = DECODER.of_whole(body)
-    return next((entries_of(logprobs) for place, logprobs in found[1] if place == path), ()) if found else ()
+    return next((logprobs for place, logprobs in found[1] if place == path), None) if found else None

@@ -19,21 +19,13 @@ from weakref import ref
 from pydantic_core import SchemaSerializer, from_json
 from pydantic_core.core_schema import any_schema, plain_serializer_function_ser_schema
 
-from ec_agent.capture.shapes import get
+from ec_agent.capture.decoded import Read
+from ec_agent.capture.shapes import entries_of, get
 from ec_agent.insides.openai_objects import Later
 
 Path = tuple[str | int, ...]
 _NAMES = ("content", "refusal")
 _OTHERS = ("reasoning_content", "tokens", "token_logprobs", "top_logprobs", "text_offset")
-
-
-class Read:
-    """The logprobs of one holder as we read them. Kept as long as the call is in progress."""
-
-    __slots__ = ("__weakref__", "entries", "logprobs")
-
-    def __init__(self, logprobs: Any, entries: Sequence[Any]) -> None:
-        self.logprobs, self.entries = logprobs, entries
 
 
 class LaterLogprobs(Later):
@@ -43,16 +35,17 @@ class LaterLogprobs(Later):
         body: the JSON of the answer.
         path: the place of their holder.
         read: the same logprobs as we read them.
-        again: reads them again from the body, when ``read`` is gone.
+        again: decodes them again, when ``read`` is gone.
     """
 
     __slots__ = ("_again", "_body", "_path", "_plain", "_read", "_size", "marks")
 
-    def __init__(self, body: bytes, path: Path, read: Read, again: Callable[[bytes, Path], Sequence[Any]]) -> None:
+    def __init__(self, body: bytes, path: Path, read: Read, again: Callable[[], Any]) -> None:
         self._body, self._path, self._again = body, path, again
         self._read = ref(read)
         self._size = len(read.entries)
-        self._plain = all(get(read.logprobs, name) is None for name in _OTHERS) and get(read.logprobs, "content")
+        plain = all(get(read.logprobs, name) is None for name in _OTHERS) and get(read.logprobs, "content")
+        self._plain = bool(plain)  # not the list itself, which would stay as long as the message
         self.marks: bytes | None = None
 
     def value(self) -> Any:
@@ -73,7 +66,7 @@ class LaterLogprobs(Later):
     def entries(self) -> Sequence[Any]:
         """Return the entries. If the call is over, they are read again."""
         read = self._read()
-        return self._again(self._body, self._path) if read is None else read.entries
+        return entries_of(self._again()) if read is None else read.entries
 
 
 class ReadyLogprobs(Later):

@@ -74,7 +74,7 @@ class Request:
     def drop(self) -> None:
         """Forget what came, because the call is over. The reader of a stream may hold the request much longer."""
         self.response = None
-        for parts in (self.chunks, self._read, self.taken.events, self.taken.read):
+        for parts in (self.chunks, self._read, self.taken.events):
             parts.clear()
         self.taken.whole = ()
 

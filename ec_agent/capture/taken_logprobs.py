@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from ec_agent.capture.decoded import Read
 from ec_agent.capture.shapes import get
 from ec_agent.capture.shapes.json_parts import JsonKind, JsonPart
 
@@ -34,9 +35,8 @@ class TakenLogprobs:
         wanted: whether logprobs may be taken out of the answer.
         took: whether any logprobs were taken out.
         by_transport: whether a transport changes the answer.
-        whole: what was taken out of a whole answer.
+        whole: what was taken out of a whole answer: the logprobs, or ``Read``.
         whole_from: the HTTP response of that answer, until the client's object has them back.
-        read: the same, as the client's object holds it weakly.
         kinds: the kinds of events of which chunks were made quickly.
         entries_of: decodes the logprobs of such an event.
         events: what was taken out of each event that the client has not read yet.
@@ -48,7 +48,6 @@ class TakenLogprobs:
     by_transport: bool = False
     whole: Taken = ()
     whole_from: Any = None
-    read: list[Any] = field(default_factory=list)
     kinds: list[JsonKind] = field(default_factory=list)
     entries_of: Callable[[bytes], list[Any] | None] | None = None
     events: deque[Event] = field(default_factory=deque)
@@ -113,7 +112,7 @@ def restored(answer: Any, taken: Taken) -> Any:
         node = tree
         for step in path:
             node = node.setdefault(step, {})
-        node["logprobs"] = logprobs
+        node["logprobs"] = logprobs.logprobs if isinstance(logprobs, Read) else logprobs
     return _laid(answer, tree)
 
 
