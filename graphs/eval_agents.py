@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -35,6 +36,9 @@ from tools import calculate
 
 Agent = CompiledStateGraph[Any, Any, Any, Any]
 MAX_CALLS = 20  # model calls of one turn, as in BFCL's own runner
+WAIT = 7200.0  # seconds for a reply of this process's own server
+THINK = "Think step by step."
+ANSWER = "So what is the answer? Write the number alone."
 
 
 def make_agent(task: Task, model: BaseChatModel | None = None) -> Agent:
@@ -68,7 +72,7 @@ def sums_agent(task: sums.SumTask, model: BaseChatModel | None = None) -> Agent:
     """Works a sum off in exactly as many calls as it has steps."""
     examples = [sums.SumTask("example", sums.numbers(random.Random(k), 4)) for k in range(4)]
     hint = "Work off the sum. Calculate its first two numbers."
-    return fixed_calls(model or model_for(hint, worked(examples), max_tokens=40), task.tools, task.calls)
+    return fixed_calls(model or model_for(hint, worked(examples), max_tokens=40), task.tools, task.steps)
 
 
 def long_agent(task: long.WeighTask, model: BaseChatModel | None = None) -> Agent:
@@ -79,7 +83,7 @@ def long_agent(task: long.WeighTask, model: BaseChatModel | None = None) -> Agen
     # Without closing answers: with them the 135M model was right in 3 of 22 rollouts, without in 10 of 14.
     shown = worked(examples, closed=False)
     hint = "Think first, then weigh one thing of the list."
-    return fixed_calls(model or model_for(hint, shown, max_tokens=140), task.tools, task.calls)
+    return fixed_calls(model or model_for(hint, shown, max_tokens=140), task.tools, task.steps)
 
 
 def game_agent(task: textworld.GameTask, model: BaseChatModel | None = None) -> Agent:
@@ -102,7 +106,8 @@ def model_for(
     model = default_model()
     if not isinstance(model, PromptedToolModel):
         return model
-    inner = LocalChatModel(max_tokens=max_tokens)
+    # A server of this process answers, however long that takes on a busy machine.
+    inner = LocalChatModel(max_tokens=max_tokens, timeout=WAIT)
     return PromptedToolModel(model=inner, preamble=preamble, examples=tuple(examples))
 
 
@@ -113,6 +118,51 @@ def one_answer(model: BaseChatModel) -> Agent:
     builder.add_edge(START, "answer")
     builder.add_edge("answer", END)
     return builder.compile(name="one_answer")
+
+
+def thinking_agent(task: Task, model: BaseChatModel | None = None) -> Agent:
+    """Solves a question whose answer is a number: thinks in free text, then is asked for the number alone.
+
+    Two calls, because small models that are shown how to mark an answer write the mark at once, and think nothing. The
+    final action is the last number of the second reply, so that answers can be compared.
+    """
+    think, answer = (_asking(model or model_for(max_tokens=limit)) for limit in (700, 24))
+    questions = {"think": THINK, "answer": ANSWER}
+
+    def asked(state: MessagesState, name: str) -> MessagesState:
+        return {"messages": [*state["messages"], HumanMessage(questions[name])]}
+
+    def node(name: str, asking: RunnableLambda[Any, Any]) -> RunnableLambda[Any, Any]:
+        def call(state: MessagesState) -> dict[str, Any]:
+            return told(name, asking.invoke(asked(state, name)))
+
+        async def acall(state: MessagesState) -> dict[str, Any]:
+            return told(name, await asking.ainvoke(asked(state, name)))
+
+        return RunnableLambda(call, afunc=acall)
+
+    def told(name: str, replied: dict[str, Any]) -> dict[str, Any]:
+        (reply,) = replied["messages"]
+        if name == "think":
+            return {"messages": [HumanMessage(THINK), reply]}
+        return {"messages": [HumanMessage(ANSWER), AIMessage(last_number(reply.text))]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("think", node("think", think))
+    builder.add_node("answer", node("answer", answer))
+    builder.add_edge(START, "think")
+    builder.add_edge("think", "answer")
+    builder.add_edge("answer", END)
+    return builder.compile(name="thinking_agent")
+
+
+def last_number(text: str) -> str:
+    """The last number of a text, without thousands separators and needless zeros; without a number, the text."""
+    found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
+    if not found:
+        return text.strip()
+    number = found[-1].replace(",", "")
+    return number.rstrip("0").rstrip(".") if "." in number else number
 
 
 def one_call(model: BaseChatModel, tools: Sequence[BaseTool]) -> Agent:

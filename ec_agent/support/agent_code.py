@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-WATCHED = ("EC_AGENT_MODEL", "OPENAI_BASE_URL")
+WATCHED = ("EC_AGENT_MODEL", "OPENAI_BASE_URL", "EC_AGENT_LOCAL_MODEL")
 """Environment variables that give an agent another model."""
 
 PACKAGES = ("ec-agent", "langgraph", "langchain-core", "openai", "numpy")

@@ -6,11 +6,14 @@ import math
 
 import pytest
 from gold import outcome_of
+from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
 from ec_agent import best_of_n
+from ec_agent.evaluation import evaluate
 from ec_agent.evaluation.adapters import load, long, sums
 from ec_agent.evaluation.adapters.answers import AnswerTask
+from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import Outcome
 from ec_agent.local import LocalChatModel
 from ec_agent.testing import Reply, ScriptedChatModel
@@ -21,7 +24,7 @@ from graphs import eval_agents
 def embedded(local_server, monkeypatch):
     """The session's server in place of the process's own."""
     monkeypatch.delenv("EC_AGENT_MODEL", raising=False)
-    at = lambda max_tokens: LocalChatModel(base_url=local_server.base_url, max_tokens=max_tokens)  # noqa: E731
+    at = lambda **settings: LocalChatModel(base_url=local_server.base_url, **settings)  # noqa: E731
     monkeypatch.setattr(eval_agents, "LocalChatModel", at)
 
 
@@ -63,6 +66,42 @@ def test_one_reply_answers_a_question(question):
     result = best_of_n(eval_agents.make_agent(task, model), n=1).run(task.input)
     assert result.final_actions[0].text == "It is 4."
     assert [len(call.entropies) for call in result.trajectories[0].calls] == [2]
+
+
+@pytest.mark.parametrize("source", NODES)
+def test_a_task_of_every_source_is_run_and_judged(source, tmp_path):
+    def mute(state):
+        return {"messages": [AIMessage("nothing")]}
+
+    report = evaluate(load(source, 1), mute, tmp_path / "run.db", RunSettings(n=1, greedy=False))
+    assert (report.finished, report.stored, report.failures) == (True, 1, ())
+
+
+REPLIES = {
+    "4": "4",
+    "The answer is 4.": "4",
+    "2 + 2 = 4.0": "4",
+    "It costs -1,234.50 pounds": "-1234.5",
+    "100": "100",
+    "I do not know. ": "I do not know.",
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_the_last_number_of_a_reply(reply):
+    assert eval_agents.last_number(reply) == REPLIES[reply]
+
+
+async def test_a_thinking_agent_thinks_and_then_says_its_number_alone():
+    task = load("reasoning_gym:gsm_symbolic", 1)[0]
+    reply = f"I add 1 and 2. It is {task.gold}."
+    agent = eval_agents.thinking_agent(task, ScriptedChatModel([[Reply(reply, entropies=[0.1] * 5)]]))
+    for result in (best_of_n(agent, n=1).run(task.input), await best_of_n(agent, n=1).arun(task.input)):
+        asked = [eval_agents.THINK, reply, eval_agents.ANSWER, task.gold]
+        assert [message.text for message in result.output["messages"][1:]] == asked
+        assert result.final_actions[0].text == task.gold
+        assert task.verdict(Outcome(result.final_actions[0], result.output)) == 1
+        assert [len(call.entropies) for call in result.trajectories[0].calls] == [5, 5]
 
 
 def test_the_environment_names_the_model(monkeypatch):

@@ -27,7 +27,7 @@ def test_the_same_every_time():
 
 def test_gold_is_accepted():
     tasks = load("sums")
-    assert all(task.calls == len(task.gold) == 4 for task in tasks)
+    assert all(task.steps == len(task.gold) == 4 for task in tasks)
     assert all(played(task, task.gold) for task in tasks)
 
 
@@ -35,7 +35,7 @@ def with_a_wrong_step(task, wrong):
     """Calls that go on from a wrong step as if it were right."""
     calls = []
     with task.environment() as sheet:
-        for index in range(task.calls):
+        for index in range(task.steps):
             expression = "100 + 100" if index == wrong else shown(sheet.numbers[:2])
             calls.append(("calculate", {"expression": expression}))
             sheet.step(expression)
@@ -72,7 +72,7 @@ async def test_rollouts_of_fixed_length(asynchronous):
     right = script(task, Reply(tool_calls=[task.gold[-1]], entropies=[0.1]))
     wrong = script(task, Reply(tool_calls=[("calculate", {"expression": "1 + 1"})], entropies=[0.1]))
     mute = script(task, Reply("I do not know", entropies=[0.1]))
-    agent = fixed_calls(ScriptedChatModel([right, wrong, mute]), task.tools, task.calls)
+    agent = fixed_calls(ScriptedChatModel([right, wrong, mute]), task.tools, task.steps)
     node = best_of_n(agent, n=3, environment=lambda index, _: task.environment())
     result = await node.arun(task.input) if asynchronous else node.run(task.input)
     assert [len(trajectory.calls) for trajectory in result.trajectories] == [4, 4, 4]

@@ -294,6 +294,7 @@ FED = {
     "commits settle": commits_settle,
     "fetch model": fetch("fetch_model"),
     "fetch bfcl": fetch("fetch_bfcl"),
+    "fetch larger-model": fetch("fetch_larger_model"),
 }
 
 

@@ -50,6 +50,7 @@ VALID = {
     "doctor": lambda folder: ["http://127.0.0.1:9/v1", "--model", "m", "--timeout", "0.2"],
     "eval": lambda folder: [tasks(folder), "--agent", agents(folder), "--out", folder / "run.db", "--dry-run"],
     "fetch bfcl": None,
+    "fetch larger-model": None,
     "fetch model": None,
     "init": lambda folder: [folder / "mine.py"],
     "report": lambda folder: [traces(folder), "--resamples", "100", "--selectors", "lowest_centroid"],

@@ -87,7 +87,7 @@ class WeighTask(BaseTask):
         things: names out of ``WEIGHTS``, each at most once.
 
     Attributes:
-        calls: how many calls a rollout has: one for each thing.
+        steps: how many calls a rollout has: one for each thing.
         answer: the last line of a right rollout.
     """
 
@@ -96,7 +96,7 @@ class WeighTask(BaseTask):
     def __init__(self, id: str, things: Sequence[str]) -> None:
         super().__init__(id, shown(things))
         self.things = tuple(things)
-        self.calls = len(things)
+        self.steps = len(things)
         self.answer = self.expected = f"Weight: {sum(WEIGHTS[thing] for thing in things)} g"
 
     def environment(self) -> AbstractContextManager[Scales]:
@@ -110,7 +110,7 @@ class WeighTask(BaseTask):
     @property
     def gold(self) -> list[Call]:
         """The things in the order of the list, each with a thought."""
-        left = [self.things[index:] for index in range(self.calls)]
+        left = [self.things[index:] for index in range(self.steps)]
         return [("weigh", {"thought": thought(things), "item": things[0]}) for things in left]
 
 

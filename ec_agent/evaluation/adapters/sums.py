@@ -77,7 +77,7 @@ class SumTask(BaseTask):
         numbers: its whole numbers, at least two.
 
     Attributes:
-        calls: how many calls a rollout has: one fewer than numbers.
+        steps: how many calls a rollout has: one fewer than numbers.
         answer: the value.
     """
 
@@ -86,7 +86,7 @@ class SumTask(BaseTask):
     def __init__(self, id: str, numbers: Sequence[int]) -> None:
         super().__init__(id, f"Sum: {shown(numbers)}")
         self.numbers = tuple(numbers)
-        self.calls = len(numbers) - 1
+        self.steps = len(numbers) - 1
         self.answer = self.expected = str(sum(numbers))
 
     def environment(self) -> AbstractContextManager[Sheet]:
