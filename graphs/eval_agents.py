@@ -161,7 +161,7 @@ def last_number(text: str) -> str:
     found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
     if not found:
         return text.strip()
-    number = found[-1].replace(",", "")
+    number: str = found[-1].replace(",", "")
     return number.rstrip("0").rstrip(".") if "." in number else number
 
 

@@ -30,6 +30,13 @@ NOT_WALKED = {
     "ec-agent eval bfcl:multi_turn --agent graphs.eval_agents:make_agent --n 8 --out bfcl.db --model Qwen/Qwen3-14B"
     " --base-url http://localhost:8000/v1 --temperature 0.6 --model-arg max_tokens=4096": "the same",
     "ec-agent fetch bfcl": "needs the network",
+    "ec-agent fetch larger-model": "the same; tests/local/test_larger_model.py runs it on wheels of its own",
+    "export EC_AGENT_LOCAL_MODEL=larger": "needs that model; test_larger_model.py serves another file",
+    "ec-agent eval sums --agent graphs.eval_agents:make_agent --n 8 --limit 20 --out larger.db": "the same",
+    "tests/evaluation/run_larger_model.sh larger 1 2": "takes hours",
+    "tests/evaluation/run_larger_model.sh larger 2 2": "the same",
+    ".venv/bin/python tests/evaluation/print_runs.py larger": "needs these runs; "
+    "tests/evaluation/test_print_runs.py prints made ones",
     "ec-agent eval bfcl:simple_python --agent graphs.eval_agents:make_agent --n 8 --out bfcl.db": "takes hours",
     "ec-agent eval sums --agent graphs.eval_agents:make_agent --n 8 --out sums.db": "the same",
     "ec-agent report sums.db --html page.html --stop out_of_reach --stop agreement"

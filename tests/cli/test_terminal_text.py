@@ -263,13 +263,13 @@ def completion(run, folder, server, patch):
 def fetch(name):
     def fetching(run, folder, server, patch):
         patch.setattr(f"ec_agent.local.fetch.{name}", lambda: [folder / NAME])
-        yield run("fetch", name.removeprefix("fetch_"))
+        yield run("fetch", name.removeprefix("fetch_").replace("_", "-"))
 
         def refuse():
             raise LocalModelError(BAD)
 
         patch.setattr(f"ec_agent.local.fetch.{name}", refuse)
-        yield run("fetch", name.removeprefix("fetch_"))
+        yield run("fetch", name.removeprefix("fetch_").replace("_", "-"))
 
     return fetching
 
