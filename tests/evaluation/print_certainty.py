@@ -12,6 +12,8 @@ from ec_agent.evaluation.tuning_probability import fit_probability
 from ec_agent.rollouts.settings_files import Setting
 
 SETTINGS = (
+    Setting("tie_broken_vote"),
+    Setting("confidence_weighted_vote"),
     Setting("majority_vote"),
     Setting("mean_logprob"),
     Setting("deepconf_bottom_window", {"window": 16}),

@@ -74,11 +74,13 @@ def table(family: str, results: Sequence[TaskResult], summary: Summary) -> str:
     tokens = [len(c.trajectory) for result in results for c in result.candidates]
     failed = sum(c.error is not None for result in results for c in result.candidates)
     low, high = np.percentile(tokens, [5, 95])
+    greedy = "no greedy rollouts"
+    if summary.greedy.value is not None:
+        greedy = f"greedy {summary.greedy.value:.3f} ({shown(summary.greedy_difference)})"
     head = (
         f"{len(results)} tasks, N = {summary.n}; {np.median(tokens):.0f} tokens a rollout (5 to 95 %: {low:.0f} to "
         f"{high:.0f}), {failed} of {len(tokens)} rollouts failed. Pass@1 {summary.pass_1.value:.3f}, "
-        f"oracle@{summary.n} {summary.oracle.value:.3f}, greedy {summary.greedy.value:.3f} "
-        f"({shown(summary.greedy_difference)}); {summary.comparisons} comparisons."
+        f"oracle@{summary.n} {summary.oracle.value:.3f}, {greedy}; {summary.comparisons} comparisons."
     )
     lines = [
         f"**{family}**: {head}",
