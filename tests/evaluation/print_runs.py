@@ -111,10 +111,15 @@ def verdict(difference: float, p: float) -> str:
     return "confirmed" if difference > 0 else "contradicted"
 
 
+def known(values: np.ndarray) -> np.ndarray:
+    """Those of the tasks that have one: without greedy rollouts nothing can be said of them."""
+    return values[~np.isnan(values)]
+
+
 def statements(families: dict[str, Rows], resampling: Resampling) -> str:
     """The statements over all tasks together and in each family, as a Markdown table."""
     gaps = {each.number: [rows[each.better] - rows[each.than] for rows in families.values()] for each in STATEMENTS}
-    pooled = {number: np.concatenate(parts) for number, parts in gaps.items()}
+    pooled = {number: known(np.concatenate(parts)) for number, parts in gaps.items()}
     corrected = holm([paired_p(values, np.zeros(len(values)), resampling) for values in pooled.values()])
     names = list(families)
     lines = [

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from langchain.agents import create_agent
-from print_runs import STATEMENTS, pages, results_of, verdict
+from print_runs import STATEMENTS, pages, results_of, statements, verdict
 from stored_families import ALL
 
 from ec_agent.evaluation import BaseTask, RunSettings, evaluate
@@ -86,6 +86,13 @@ def test_the_statements_are_differences_over_all_tasks(folder, said):
     pass_1 = [result.correct.mean() for result in results]
     row = next(line for line in table.splitlines() if line.startswith("| 6 | majority_vote | Pass@1 |"))
     assert f"{np.mean(voted) - np.mean(pass_1):+.3f}" in row
+
+
+def test_without_greedy_rollouts_nothing_is_said_of_them():
+    names = {name for each in STATEMENTS for name in (each.better, each.than)}
+    rows = {name: np.linspace(0.0, 1.0, 5) for name in names} | {"greedy": np.full(5, np.nan)}
+    last = statements({"aaa": rows, "bbb": rows}, FEW).splitlines()[-1]
+    assert last == "| 8 | greedy | majority_vote | - | 1.000 | not confirmed | - | - |"
 
 
 @pytest.mark.parametrize(
