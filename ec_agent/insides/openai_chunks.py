@@ -23,7 +23,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
 from ec_agent.insides.openai_objects import Later, dump_later, put_later
-from ec_agent.support.stream_patterns import VARIES, Found, StreamPattern, pattern_of
+from ec_agent.support.stream_patterns import VARIES, FoundInEvent, StreamPattern, pattern_of
 
 _END = b"\n\n"
 _DATA = b"data: "
@@ -69,7 +69,7 @@ class Fitting:
     event = id = retry = None
     data = "{"
 
-    def __init__(self, kind: _Kind, found: Found) -> None:
+    def __init__(self, kind: _Kind, found: FoundInEvent) -> None:
         self.kind = kind
         text, logprobs, self.varies = found
         self.texts = [text]
@@ -232,7 +232,7 @@ class QuickChunks:
         event = Event(line)
         return self._first_of_kind(data, event) or event
 
-    def _usual(self, found: Found) -> bool:
+    def _usual(self, found: FoundInEvent) -> bool:
         return found.logprobs is None or self._heard.usual(found.logprobs)
 
     def _first_of_kind(self, sent: bytes, event: Event) -> Fitting | None:

@@ -22,7 +22,7 @@ _string = re.compile(_STRING)
 _decoder = json.JSONDecoder()
 
 
-class Found(NamedTuple):
+class FoundInEvent(NamedTuple):
     """What differs between events with one pattern.
 
     Attributes:
@@ -52,7 +52,7 @@ class StreamPattern:
         self._fullmatch = re.compile(pattern.encode(), re.DOTALL).fullmatch
         self._logprobs, self._varies = _LOGPROBS in names, VARIES in names
 
-    def found_in(self, data: bytes) -> Found | None:
+    def found_in(self, data: bytes) -> FoundInEvent | None:
         """Return what differs, if the data of an event fit."""
         match = self._fullmatch(data)
         if match is None:
@@ -62,7 +62,7 @@ class StreamPattern:
             varies = _decoded(match["varies"]) if self._varies else None
         except ValueError:
             return None
-        return Found(text, match["logprobs"] if self._logprobs else None, varies)
+        return FoundInEvent(text, match["logprobs"] if self._logprobs else None, varies)
 
 
 def _decoded(string: bytes) -> str:
