@@ -7,8 +7,6 @@ output is the only call. A sample that ended in an error is not a candidate, and
 from __future__ import annotations
 
 import itertools
-import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -17,34 +15,20 @@ from typing import Any
 
 from ec_agent.capture.shapes import call_of, get, listed, payload_of_response
 from ec_agent.capture.shapes.values import count
+from ec_agent.errors import ConfigError
 from ec_agent.logs.base import ODD, Found, Reader
-from ec_agent.logs.bounds import BoundError, Bounds
 from ec_agent.logs.inspect_events import of_the_agent
 from ec_agent.logs.source import Source, Trouble, elements, first_keys
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call, Trajectory
 
-if sys.version_info >= (3, 14):
-    import zipfile
-
-    from compression import zstd
-else:  # Inspect compresses with Zstandard, which the standard library of older Pythons lacks
-    from backports import zstd
-    from backports.zstd import zipfile
-
-# These mean that the file is damaged, encrypted, or packed in an unknown way.
-_NOT_UNPACKED = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, zstd.ZstdError)
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_ZSTANDARD)
-# Bytes of the packed file that are unpacked at a time. If all were unpacked at once, a hostile file could fill the
-# memory before zipfile compares the size with the one that the file claims.
-_PIECE = 4096
 _ZIP = b"PK\x03\x04"
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # Inspect's grades: correct, partial, incorrect, no answer
 
 
 def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
-    samples = _of_zip if source.head(len(_ZIP)) == _ZIP else _of_json
-    for where, sample in samples(source, trouble):
+    packed = source.head(len(_ZIP)) == _ZIP
+    for where, sample in _of_zip(source, trouble) if packed else _of_json(source, trouble):
         try:
             if (error := get(sample, "error")) is not None:
                 said = " ".join(str(get(error, "message") or error).split())[:80]
@@ -56,34 +40,19 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
 
 
 def _of_zip(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
-    """Yield the samples of an ``.eval`` file, which is a ZIP archive with one JSON file per sample."""
+    """Yield the samples of an ``.eval`` file.
+
+    Raises:
+        ConfigError: what unpacks Zstandard is missing. Who has Inspect has click and rich, and so our command, too.
+    """
     try:
-        with zipfile.ZipFile(source.path) as archive:
-            for name in archive.namelist():
-                if name.startswith("samples/") and name.endswith(".json"):
-                    where = f"{source.label}, {name}"
-                    try:
-                        sample = source.bounds.parsed(_unpacked(archive, name, source.bounds))
-                    except BoundError as error:
-                        trouble(where, str(error))
-                    except (ValueError, RecursionError) as error:
-                        trouble(where, f"is not JSON ({error})")
-                    except _NOT_UNPACKED as error:
-                        trouble(where, f"cannot be unpacked ({error})")
-                    else:
-                        yield where, sample
-                    source.advance(archive.getinfo(name).compress_size)
-    except _NOT_UNPACKED as error:
-        trouble(source.label, f"is not a complete .eval file ({error}); check that its run has ended")
-
-
-def _unpacked(archive: Any, name: str, bounds: Bounds) -> bytes:
-    info = archive.getinfo(name)
-    if info.compress_type not in _PACKED:
-        raise zipfile.BadZipFile("no log of Inspect is packed in this way; pack it again with deflate or Zstandard")
-    bounds.check_size(info.file_size, info.compress_size)
-    with archive.open(info) as packed:  # zipfile raises if it unpacks to more than this size
-        return b"".join(iter(lambda: packed.read(_PIECE), b""))
+        from ec_agent.logs.inspect_zip import samples_of
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "backports":
+            raise
+        hint = "install it (pip install 'ec-agent[cli]'), or save the log as .json (`inspect log convert`)"
+        raise ConfigError(f"{source.label} is packed with Zstandard, which needs backports.zstd; {hint}") from error
+    return samples_of(source, trouble)
 
 
 def _of_json(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:

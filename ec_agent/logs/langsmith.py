@@ -7,7 +7,7 @@ same example of a dataset (``reference_example_id``) are rollouts of one task.
 A call that failed or never ended is skipped, as during capture. A trace whose root run failed is not a candidate. If a
 call has several generations, the first one is used, because the agent went on with it.
 
-LangSmith has two APIs for runs. The newer one (``client.runs.query_v2``) writes types and statuses in upper case, and
+LangSmith has two APIs for runs. The newer one (``client.runs.query``) writes types and statuses in upper case, and
 of each run only the fields that were selected.
 """
 
@@ -29,7 +29,7 @@ from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call
 
 _HINT = (
-    "give runs as LangSmith's API returns them, one JSON each; of `client.runs.query_v2` select at least ID, TRACE_ID, "
+    "give runs as LangSmith's API returns them, one JSON each; of `client.runs.query` select at least ID, TRACE_ID, "
     "RUN_TYPE, STATUS, ERROR, DOTTED_ORDER and OUTPUTS"
 )
 _ENDED, _LACKING, _RECORD = "ended", "lacking", "record"  # notes

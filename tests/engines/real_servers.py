@@ -238,7 +238,7 @@ ENGINES = (
         "1.15.2",
         _portkey,
         npm="@portkey-ai/gateway@1.15.2",
-        note="in front of the embedded llama.cpp server",
+        note="in front of the embedded llama.cpp server; what asks that to think does not get through",
         reasoning=THINK,
     ),
     Engine(

@@ -18,6 +18,7 @@ from log_kit import told
 
 from ec_agent import LogprobsError, TraceStore, Trajectory, best_of_n, token_entropy
 from ec_agent.cli.app import app
+from ec_agent.errors import ConfigError
 from ec_agent.logs import READERS, opened
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
@@ -323,3 +324,13 @@ def test_ten_times_the_size_takes_the_same_memory(tmp_path, samples, traces):
 
 def test_a_trajectory_is_what_is_found():
     assert all(isinstance(found.trajectory, Trajectory) for found in read(DATA / "inspect.eval"))
+
+
+def test_without_what_unpacks_zstandard_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "backports", None)
+    monkeypatch.setitem(sys.modules, "compression", None)
+    monkeypatch.delitem(sys.modules, "ec_agent.logs.inspect_zip", raising=False)
+    if sys.version_info < (3, 14):
+        with pytest.raises(ConfigError, match=r"needs backports.zstd; install it \(pip install 'ec-agent\[cli\]'\)"):
+            read(DATA / "inspect.eval")
+    assert read(DATA / "inspect.json")
