@@ -1,4 +1,5 @@
-# The README's commands. They need git, python3 (3.11 or later), python3-venv and make, and nothing else.
+# The README's commands. They need git, python3 (3.11 or later), python3-venv and make; `test` compiles two packages, so
+# it needs gcc and python3-dev besides.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

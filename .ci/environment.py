@@ -18,8 +18,10 @@ import argparse
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -75,6 +77,11 @@ def main(words: Sequence[str]) -> None:
         )
     asked = read(words)
     began, folder = time.monotonic(), asked.folder
+    if asked.extra == "dev" and (lacking := lacks(headers=not asked.on)):
+        sys.exit(
+            f"environment: two packages of the tests, jericho and pycosat, are compiled, and there is no {lacking}; "
+            "on Debian and Ubuntu: apt install gcc python3-dev"
+        )
     say(f"making the environment {folder}, with the extra '{asked.extra}'; this is done once")
     try:
         if asked.on and asked.on != ".".join(map(str, sys.version_info[:2])):
@@ -98,6 +105,20 @@ def read(words: Sequence[str]) -> argparse.Namespace:
     versions.add_argument("--lowest", dest="versions", action="store_const", const="lowest", default="")
     versions.add_argument("--newest", dest="versions", action="store_const", const="newest")
     return parser.parse_args(words)
+
+
+def lacks(*, headers: bool) -> str:
+    """What is not there and is needed to compile a package; empty if all is there.
+
+    Args:
+        headers: whether this Python's own headers are needed; a Python that uv fetches has its own.
+    """
+    compilers = (sysconfig.get_config_var("CC") or "cc").split()[:1]
+    if not any(shutil.which(name) for name in (*compilers, "cc", "gcc")):
+        return "C compiler"
+    if headers and not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+        return "Python.h"
+    return ""
 
 
 def install(asked: argparse.Namespace) -> None:

@@ -298,6 +298,39 @@ def test_a_target_for_each_python_that_the_package_names():
     assert "rm -f .venv-newest/.dev .venv-inspect-newest/.dev" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("programs", "headers", "options", "lacking"),
+    [
+        ([], True, [], "C compiler"),
+        ([], True, ["--on", "9.9"], "C compiler"),
+        (["gcc"], False, [], "Python.h"),
+    ],
+)
+def test_what_is_needed_to_compile_is_asked_for_first(
+    script, monkeypatch, tmp_path, programs, headers, options, lacking
+):
+    monkeypatch.setattr(script.shutil, "which", lambda name: name if name in programs else None)
+    monkeypatch.setattr(script.os.path, "exists", lambda place: headers)
+    with pytest.raises(SystemExit, match=f"there is no {lacking}; on Debian and Ubuntu: apt install gcc python3-dev"):
+        script.main([str(tmp_path / "venv"), "dev", *options])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("programs", "there", "headers", "lacking"),
+    [
+        (["cc"], True, True, ""),
+        (["gcc"], True, True, ""),
+        (["cc"], False, False, ""),
+        (["cc"], False, True, "Python.h"),
+    ],
+)
+def test_a_fetched_python_has_headers_of_its_own(script, monkeypatch, programs, there, headers, lacking):
+    monkeypatch.setattr(script.shutil, "which", lambda name: name if name in programs else None)
+    monkeypatch.setattr(script.os.path, "exists", lambda place: there)
+    assert script.lacks(headers=headers) == lacking
+
+
 def test_without_venv_the_package_to_install_is_named(script, monkeypatch, tmp_path):
     broken = tmp_path / "python3"
     broken.write_text("#!/bin/sh\necho 'Error: ensurepip is not available'\nexit 1\n")

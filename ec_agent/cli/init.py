@@ -28,12 +28,16 @@ better = best_of_n(agent, n=8, sampling=lambda index: {"temperature": 0.8, "seed
 if __name__ == "__main__":
     print(better.run({"messages": [("user", "What is 17 * 23?")]}))  # EDIT: your question
 """
-EMBEDDED = EXAMPLE.replace(
-    "import best_of_n\n", "import best_of_n\nfrom ec_agent.local import shared_server\n"
-).replace(
-    """{"base_url": "http://localhost:8000/v1", "api_key": "none"}  # EDIT; {} is OpenAI, by OPENAI_API_KEY""",
-    """{"base_url": shared_server().base_url, "api_key": "none", "max_tokens": 200}  # EDIT: the demo's model""",
-)
+_CHANGES = {
+    "import best_of_n\n": "import best_of_n\nfrom ec_agent.local import shared_server\n",
+    '{"base_url": "http://localhost:8000/v1", "api_key": "none"}  # EDIT; {} is OpenAI, by OPENAI_API_KEY': (
+        '{"base_url": shared_server().base_url, "api_key": "none", "max_tokens": 200}  # EDIT: the demo\'s model'
+    ),
+    "my-model": "SmolLM2-135M-Instruct",
+}
+EMBEDDED = EXAMPLE
+for _old, _new in _CHANGES.items():
+    EMBEDDED = EMBEDDED.replace(_old, _new)
 _USED = {"langchain": "langchain", "langchain_openai": "langchain-openai"}  # the module, and what pip calls it
 _TASK = '{"id": "1", "input": "What is 17 * 23?", "expected": "391", "match": "contains"}'
 
@@ -79,6 +83,7 @@ def run_init(file: Path, *, embedded: bool = False) -> None:
         ),
         *([f"{run}; the first run fetches the model, 93 MB", *edit] if embedded else [*edit, run]),
         f"write tasks of yours to tasks.jsonl, each a line such as {_TASK}",
+        *([f"install the statistics: {installing('ec-agent[eval]')}"] if find_spec("scipy") is None else []),
         f"measure it on them: ec-agent eval tasks.jsonl --agent {file.stem}:agent --n 8",
     ]
     click.echo("\n".join([f"written: {file}", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]))

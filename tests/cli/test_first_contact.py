@@ -104,6 +104,7 @@ def test_init_names_what_is_not_installed(tmp_path, monkeypatch, embedded):
     said = CliRunner().invoke(app, ["init", *(["--embedded"] if embedded else [])]).output
     assert "1. install what it uses: pip install langchain langchain-openai" in said
     assert (f"2. install its model: {installing('ec-agent[local]')}\n" in said) is embedded
+    assert f". install the statistics: {installing('ec-agent[eval]')}\n" in said
 
 
 def test_the_task_that_init_shows_is_one(tmp_path, monkeypatch):
@@ -171,6 +172,7 @@ def test_the_embedded_program_runs_as_it_is(tmp_path, endpoint):
     assert ran("init", "--embedded", str(program)).returncode == 0
     text = program.read_text()
     assert text.count("# EDIT") == 4
+    assert "my-model" not in text  # the server tells another name, and a warning would say so
     assert len([line for line in text.splitlines() if line]) <= 11
     code = f"""
 import runpy, types
