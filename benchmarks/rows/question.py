@@ -18,6 +18,7 @@ from openai import AsyncOpenAI, OpenAI
 from benchmarks.harness import Arm, Case, at_most
 from benchmarks.serving import SHORT, WORDS, serving
 from ec_agent import best_of_n
+from ec_agent.selectors import MajorityVote
 
 N = 8
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -52,6 +53,8 @@ def _case(url: str, loop: Any, name: str, make: Any, stream: bool, kind: str = "
             arms[f"gather, {label}"] = _gathered(ask)
         if path != "none":
             arms["best_of_n"] = _answered(loop, ask)
+        elif not stream:
+            arms["best_of_n, no logprobs"] = _answered(loop, ask, scored=False)
     claims = [at_most("best_of_n", "gather, logprobs", GOALS[stream])]
     if not stream:
         claims.append(at_most("best_of_n", "gather, no logprobs", BESIDE))
@@ -73,24 +76,26 @@ def _gathered(ask: Callable[[], str]) -> Arm:
     return gathered
 
 
-def _answered(loop: Any, ask: Any) -> Arm:
+def _answered(loop: Any, ask: Any, *, scored: bool = True) -> Arm:
+    options: dict[str, Any] = {} if scored else {"selector": MajorityVote()}
+    check = _check if scored else bool
     if asyncio.iscoroutinefunction(ask):
 
         async def aagent(state: Any) -> Any:
             return {"messages": [AIMessage(await ask())]}
 
-        anode = best_of_n(aagent, n=N)
+        anode = best_of_n(aagent, n=N, **options)
 
         async def asked() -> None:
-            _check(await anode.arun({"messages": MESSAGES}))
+            check(await anode.arun({"messages": MESSAGES}))
 
         return lambda: loop.run_until_complete(asked())
 
     def agent(state: Any) -> Any:
         return {"messages": [AIMessage(ask())]}
 
-    node = best_of_n(agent, n=N)
-    return lambda: _check(node.run({"messages": MESSAGES}))
+    node = best_of_n(agent, n=N, **options)
+    return lambda: check(node.run({"messages": MESSAGES}))
 
 
 def _check(result: Any) -> None:
