@@ -7,8 +7,8 @@ import json
 import kit
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.messages import HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langgraph.graph import MessagesState
 
 from ec_agent import Limits, Selection, TraceStore, best_of_n, record_calls
@@ -113,6 +113,46 @@ def test_a_model_around_another_that_a_cache_answers():
         around.invoke(ASK["messages"])
     (call,) = recorder.trajectory().calls
     assert (call.from_cache, call.tokens, call.generated) == (True, 20, 0)
+
+
+class Passing(ScriptedChatModel):
+    """Begins to speak, and goes on with what others say."""
+
+    others: list
+
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        yield ChatGenerationChunk(message=AIMessageChunk("so: "))
+        for other in self.others:
+            told = {"logprobs": other.invoke(messages).response_metadata["logprobs"]}
+            yield ChatGenerationChunk(message=AIMessageChunk("...", response_metadata=told))
+
+
+def passing(*others):
+    return Passing([[Reply("unused")]], others=list(others))
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ((cached(), cached(12)), (True, 33, 0)),
+        ((cached(), fresh(12)), (False, 33, 33)),
+        ((fresh(), fresh(12)), (False, 43, 43)),
+    ],
+)
+def test_what_is_passed_on_is_from_a_cache_if_all_of_it_is(others, expected):
+    with record_calls() as recorder:
+        list(passing(*others).stream(ASK["messages"]))
+    (call,) = recorder.trajectory().calls
+    assert (call.from_cache, call.tokens, call.generated) == expected
+
+
+def test_what_is_passed_on_is_spent_once(run):
+    def agent(state):
+        list(passing(fresh(20)).stream(state["messages"]))
+        return {"messages": [fresh(5).invoke(state["messages"])]}  # not allowed where 30 tokens were spent
+
+    node = best_of_n(kit.graph(MessagesState, agent=agent), n=2, limits=Limits(max_tokens=30))
+    assert [c.error for c in run.run(node, ASK).selection.candidates] == [None] * 2
 
 
 def test_checkpoints_receipts_and_traces_keep_it(tmp_path):
