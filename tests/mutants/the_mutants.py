@@ -25,6 +25,7 @@ class Mutant(NamedTuple):
 CHOOSING = "rollouts/test_receipt*.py rollouts/test_unscored.py rollouts/test_waves.py rollouts/test_c[ae]*.py"
 WRITES = "rollouts/test_write_*.py rollouts/test_w*.py rollouts/test_reducers.py rollouts/test_[fmnpu]*.py"
 COMMITS = "commits/test_gate.py rollouts/test_nested.py rollouts/test_commit_*.py rollouts/test_*_promotion.py commits"
+RECORDER = "rollouts/test_cached_bill.py capture"
 
 MUTANTS = (
     # Numbers.
@@ -80,9 +81,9 @@ MUTANTS = (
     Mutant("commits/at_most_once.py", "except (GraphBubbleUp, PromotionError):", "except GraphBubbleUp:", COMMITS),
     Mutant("commits/journal.py", "INSERT OR IGNORE", "INSERT OR REPLACE", "commits"),
     # The recorder, and limits.
-    Mutant("capture/recorder.py", "Batch(batch), outer or open_call()", "Batch(batch), outer", "capture"),
-    Mutant("capture/recorder.py", "call.done.generated - told_before", "call.done.generated", "capture"),
-    Mutant("capture/recorder.py", "all(other.cache_hit for", "any(other.cache_hit for", "capture"),
+    Mutant("capture/recorder.py", "Batch(batch), outer or open_call()", "Batch(batch), outer", RECORDER),
+    Mutant("capture/recorder.py", "call.done.generated - told_before", "call.done.generated", RECORDER),
+    Mutant("capture/recorder.py", "all(other.cache_hit for", "any(other.cache_hit for", RECORDER),
     Mutant("rollouts/limits.py", "self._tokens >= self._limits.max_tokens", "False", "rollouts/test_limits.py"),
     # Shapes.
     Mutant("capture/shapes/tokens.py", "& (largest < CERTAIN) ", "", "capture"),
