@@ -25,11 +25,9 @@ def _run() -> int | str | None:
     try:
         from ec_agent.cli.app import app
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "rich"):
+        if not (lacking := _lacking(error)):
             raise
-        from ec_agent.support.extras import installing
-
-        return _failed(f"the command line needs {error.name}; run: {installing('ec-agent[cli]')}")
+        return _failed(lacking)
     from ec_agent.errors import EcAgentError
 
     try:
@@ -38,11 +36,21 @@ def _run() -> int | str | None:
         return _failed(f"ec-agent: {error}")
     except SystemExit as stop:
         return _failed(stop.code) if isinstance(stop.code, str) else stop.code
-    except Exception:  # no error of ours; its words may be a server's
+    except Exception as error:  # no error of ours; its words may be a server's
         import traceback
 
-        return _failed(traceback.format_exc().rstrip())
+        return _failed(_lacking(error) or traceback.format_exc().rstrip())
     return None
+
+
+def _lacking(error: Exception) -> str:
+    """What to say where the command line's own packages are not there, or one of the two is; else nothing."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package not in ("click", "rich"):
+        return ""
+    from ec_agent.support.extras import installing
+
+    return f"the command line needs {package}; run: {installing('ec-agent[cli]')}"
 
 
 def _failed(message: str) -> int:

@@ -131,6 +131,17 @@ def test_the_program_runs_with_its_endpoint_edited(tmp_path, endpoint):
     assert "8 rollouts, lowest centroid first" in done.stdout
 
 
+@pytest.mark.parametrize("package", ["click", "rich"])
+@pytest.mark.parametrize("words", [["demo"], ["score", "-"]], ids=["demo", "score"])
+def test_where_one_of_the_command_lines_packages_is_missing_it_is_named(package, words):
+    """Other packages bring one of them without the other."""
+    code = f"import sys; sys.modules[{package!r}] = None; from ec_agent.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, input="", check=False)
+    if done.returncode:  # what needs no rich works without it
+        assert done.stderr == f"the command line needs {package}; run: {installing('ec-agent[cli]')}\n"
+    assert done.returncode or (package == "rich" and words == ["score", "-"])
+
+
 @pytest.mark.parametrize("there", ["a file", "a folder", "a link that leads nowhere"])
 def test_init_overwrites_nothing(tmp_path, monkeypatch, there):
     monkeypatch.chdir(tmp_path)
