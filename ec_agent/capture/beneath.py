@@ -114,7 +114,11 @@ def read_stream(stream: Any, taken: TakenLogprobs, to_langchain: bool, came: Cam
         to_langchain: as for ``give_back``.
         came: gets parts that are passed on later, together with others. ``None`` to pass on each part when it comes.
     """
-    if not taken.by_transport and stream._cast_to is ChatCompletionChunk:
+    if stream._cast_to is not ChatCompletionChunk:
+        return
+    if taken.by_transport:
+        QuickChunks(stream, _Emptied(), to_langchain=False)
+    else:
         taken.entries_of = DECODER.of_content
         held_for = streams_unheard() if to_langchain and came is not None else None
         QuickChunks(stream, _Heard(taken, came), to_langchain=to_langchain, held_for=held_for)
@@ -137,6 +141,24 @@ class _Heard:
 
     def joined(self) -> None:
         self._taken.events.append(RECORDED)
+
+
+class _Emptied:
+    """Hears of events that a transport has emptied and noted already."""
+
+    later = ReadyLogprobs
+
+    def usual(self, logprobs: bytes) -> bool:
+        return False  # else the transport would have taken them out
+
+    def kind(self, *rest: Any) -> int:
+        return 0
+
+    def made(self, *event: Any) -> None:
+        pass
+
+    came = made
+    joined = made
 
 
 def _put(holder: Any, later: LaterLogprobs) -> None:
