@@ -5,7 +5,8 @@ answer differ only in their text and their logprobs. So the first event of a kin
 and the bytes around its text and its logprobs are kept as a pattern (``StreamPattern``). Later events that fit it are
 not decoded: their objects are copies of the first one with other texts. Their logprobs are made when somebody looks
 (``openai_objects``). All that decides what happens, such as errors in the stream and its end, is still done by the
-client. If nobody sees the parts one by one, such events that follow one another are passed on as one.
+client, and so is an event that says more than text. If nobody sees the parts one by one, events of a kind that follow
+one another are passed on as one.
 
 This relies on ``openai.Stream``: it gets events of ``_decoder``, reads their ``data`` and ``json()``, and has
 ``_client._process_response_data`` make objects of them. ``tests/insides/test_openai_chunks.py`` guards it.
@@ -244,7 +245,7 @@ class QuickChunks:
         except (ValueError, RecursionError):  # it is no JSON, as the client will find out
             return None
         found = None if made is None else made[0].found_in(sent)
-        if made is None or found is None or made[1].get("error") or not self._usual(found):
+        if made is None or found is None or not _says_no_more(made[1]) or not self._usual(found):
             return None
         pattern, bare = made
         self._kinds_made += 1
@@ -313,6 +314,17 @@ async def _chained(first: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[b
     yield first
     async for part in parts:
         yield part
+
+
+def _says_no_more(event: dict[str, Any]) -> bool:
+    """Tell whether an event adds nothing to the answer but text and logprobs.
+
+    Readers add up what else there is: parts of tool calls, reasoning, counts of tokens. So two such events are more
+    than one of them, even if they are the same, and each needs objects of its own.
+    """
+    (choice,) = event["choices"]
+    more = [value for name, value in choice["delta"].items() if name not in ("role", "content")]
+    return not any((event.get("error"), event.get("usage"), choice.get("finish_reason"), *more))
 
 
 def _without(thing: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ come in fewer pieces, and nobody can tell the difference.
 LangChain does not say whether a model is invoked or streamed. So this looks at the functions that are being executed:
 between ``BaseChatModel._generate_with_cache`` (or its async form), which adds up the parts, and the ``openai`` client
 there must be nothing but ``langchain_openai``. Anything else, such as a subclass of ``ChatOpenAI`` with a ``_stream()``
-of its own, may look at the parts. ``tests/insides/test_unheard_streams.py`` guards this.
+of its own, may look at the parts; so may a subclass that makes messages of them itself.
+``tests/insides/test_unheard_streams.py`` guards this.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _MODELS = "langchain_core.language_models.chat_models"
 _ADDING_UP = ("_generate_with_cache", "_agenerate_with_cache")
 _HEARD = ("on_llm_new_token", "on_stream_event")
 _SILENT = {getattr(kind, name, None) for kind in (BaseCallbackHandler, AsyncCallbackHandler) for name in _HEARD}
+_MAKES_MESSAGES = "_convert_chunk_to_generation_chunk"
 _PART_OF_LIMIT = 10
 
 
@@ -51,7 +53,10 @@ def _limit(known: dict[str, Any]) -> float | None:
     handlers = getattr(known.get("run_manager"), "handlers", None)
     if handlers is None or any(map(_listens, handlers)):
         return None
-    limit = getattr(known.get("self"), "stream_chunk_timeout", None)
+    model = known.get("self")
+    if not getattr(getattr(model, _MAKES_MESSAGES, None), "__module__", "").startswith(_READERS[0]):
+        return None
+    limit = getattr(model, "stream_chunk_timeout", None)
     return limit / _PART_OF_LIMIT if isinstance(limit, int | float) and limit > 0 else float("inf")
 
 

@@ -110,6 +110,52 @@ def test_logprobs_of_another_form_between_usual_ones(fake, chat_model):
     assert [answer.response_metadata for answer in answers] == [answers[-1].response_metadata] * 4
 
 
+def same(delta, **more):
+    """A stream of which five parts are the same, byte for byte."""
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"n": 1'}}
+    logprobs = {"content": [{"token": "1", "logprob": -0.5, "bytes": [49], "top_logprobs": []}]}
+    deltas = [{"content": "", "tool_calls": [call]} if "tool_calls" in delta else {"content": ""}]
+    deltas += [{"content": "", **delta}] * 5
+    deltas += [{"content": "", "tool_calls": [{"index": 0, "function": {"arguments": "}"}}]}] * ("tool_calls" in delta)
+    choices = [{"index": 0, "delta": each, "logprobs": logprobs, "finish_reason": None} for each in deltas]
+    base = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", **more}
+    body = "".join(f"data: {json.dumps({**base, 'choices': [each]})}\n\n" for each in choices) + "data: [DONE]\n\n"
+    return Answer(raw=("text/event-stream", body.encode()))
+
+
+class Reasons(ChatOpenAI):
+    def _convert_chunk_to_generation_chunk(self, chunk, *args):
+        made = super()._convert_chunk_to_generation_chunk(chunk, *args)
+        made.message.additional_kwargs["reasoning"] = chunk["choices"][0]["delta"].get("reasoning") or ""
+        return made
+
+
+SAME = {
+    "tool calls": (ChatOpenAI, same({"tool_calls": [{"index": 0, "function": {"arguments": "1"}}]})),
+    "usage": (ChatOpenAI, same({}, usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})),
+    "reasoning": (Reasons, same({"reasoning": "ha"})),
+}
+SUMS = {
+    "tool calls": lambda message: message.tool_calls[0]["args"] == {"n": 111111},
+    "usage": lambda message: message.usage_metadata["output_tokens"] == 6,
+    "reasoning": lambda message: message.additional_kwargs["reasoning"] == "ha" * 5,
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_parts_that_say_more_than_text_are_added_up_though_they_are_the_same(case, fake):
+    kind, fake.answers["same"] = SAME[case]
+    model = kind(model="m", base_url=fake.url, api_key="none", streaming=True, logprobs=True, top_logprobs=20)
+    alone = both(model, "same")
+    with record_calls() as recorder:
+        answers = both(model, "same")
+    for got, wanted in zip(answers, alone, strict=True):
+        wanted.id = got.id
+        assert got == wanted
+    assert SUMS[case](alone[0])
+    assert [call.generated for call in recorder.every_call()] == [7 if case == "tool calls" else 6] * 2
+
+
 # Somebody sees the parts
 
 

@@ -105,10 +105,8 @@ def test_chunks_are_those_of_the_client():
 
 
 def test_events_that_all_differ_in_more_are_left_to_the_client():
-    """Such as those with the count of tokens so far: each would be made twice, and kept."""
-    events = [
-        event(f"word {n}", usage={"prompt_tokens": 1, "completion_tokens": n, "total_tokens": n}) for n in range(200)
-    ]
+    """Each would be made twice, and kept."""
+    events = [event(f"word {n}", progress=n) for n in range(200)]
     wanted = [each.to_dict() for each in stream_of([sent_of(events)])]
     stream, hearing = quickened(stream_of([sent_of(events)]))
     asked = []
@@ -131,6 +129,33 @@ class Counting:
     def _process_response_data(self, **given):
         self.asked.append(given)
         return self.client._process_response_data(**given)
+
+
+def with_delta(**more):
+    said = event("")
+    said["choices"][0]["delta"] |= more
+    return said
+
+
+SAY_MORE = {
+    "a part of a tool call": with_delta(tool_calls=[{"index": 0, "function": {"arguments": "1"}}]),
+    "a part of a function call": with_delta(function_call={"arguments": "1"}),
+    "reasoning": with_delta(reasoning_content="ha"),
+    "a count of tokens": event("a", usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}),
+}
+
+
+@pytest.mark.parametrize("held_for", [None, 60.0])
+@pytest.mark.parametrize("more", SAY_MORE)
+def test_events_that_say_more_than_text_are_passed_on_one_by_one_though_they_are_the_same(more, held_for):
+    events = [event("a"), *[SAY_MORE[more]] * 3, event("b")]
+    wanted = [each.to_dict() for each in stream_of([sent_of(events)])]
+    stream, hearing = quickened(stream_of([sent_of(events)]), held_for)
+    got = list(stream)
+    assert [each.to_dict() for each in got] == wanted
+    # Agents add up such parts in the objects that they got first.
+    assert len({id(each.usage or each.choices[0].delta.tool_calls or each) for each in got}) == len(events)
+    assert sum(map(bool, hearing.chunks)) == 2
 
 
 def test_a_chunk_shares_nothing_with_the_next():

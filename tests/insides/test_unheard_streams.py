@@ -69,6 +69,11 @@ class Own(ChatOpenAI):
             yield part
 
 
+class Converts(ChatOpenAI):
+    def _convert_chunk_to_generation_chunk(self, *args, **kwargs):
+        return super()._convert_chunk_to_generation_chunk(*args, **kwargs)
+
+
 async def test_an_invoked_model_adds_up_the_parts(held):
     for handlers in ([], [Deaf()], [Deaf(), DeafAsync()]):
         model(callbacks=handlers).invoke("hi")
@@ -87,14 +92,14 @@ async def test_handlers_that_listen(handler, held):
 
 @pytest.mark.filterwarnings("ignore:.*response_format is not default")
 async def test_everybody_else_sees_the_parts(held):
-    for own in (model(Own), model(response_format={"type": "json_object"})):
+    for own in (model(Own), model(Converts), model(response_format={"type": "json_object"})):
         own.invoke("hi")
         await own.ainvoke("hi")
     list(model().stream("hi"))
     assert [each async for each in model().astream("hi")]
     assert [each async for each in model().astream_events("hi", version="v2")]
     model().root_client.chat.completions.create(model="m", messages=[], stream=True)
-    assert held == [None] * 8
+    assert held == [None] * 10
 
 
 def test_the_functions_that_add_up_have_their_names():
