@@ -8,10 +8,10 @@ import math
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ec_agent.errors import ConfigError
 from ec_agent.support.checks import checked, mapping, number, or_none, repr_of, seconds, text, whole
@@ -97,46 +97,115 @@ class RayEngine:
         """
         from ec_agent.engines.ray_pool import Pool
 
-        connection = _Connection(self)
-        try:
-            await connection.open()
+        async with _connected(self) as connection:
             calls = _Calls(self, job)
             workers = self.workers or calls.most_workers()
-            pool = Pool(job, calls, workers=workers, per_worker=self.per_worker, tries=self.tries, wait=self.wait)
-            try:
-                await pool.open()
-                yield pool
-            finally:
-                await pool.close()
-        finally:
-            await connection.close()
+            with connection.room(workers * self.num_cpus) as there_is:
+                if not there_is:
+                    calls.set_no_cpus_aside()
+                pool = Pool(job, calls, workers=workers, per_worker=self.per_worker, tries=self.tries, wait=self.wait)
+                try:
+                    await pool.open()
+                    yield pool
+                finally:
+                    await pool.close()
+
+
+@asynccontextmanager
+async def _connected(engine: RayEngine) -> AsyncIterator[_Connection]:
+    """Connect this process to a cluster for a ``with`` block. All blocks share a connection; a process can have one.
+
+    Raises:
+        ConfigError: Ray is not installed, the cluster cannot be reached, or the process is connected to another one.
+    """
+    ray = needed("ray", "engine=RayEngine(...) needs", "ec-agent[ray]")
+    while (connection := _Connection.joined(engine, ray.is_initialized)) is None:
+        await asyncio.sleep(0.05)  # the last one is leaving
+    try:
+        await connection.wait()
+        there = ray.get_runtime_context().gcs_address if engine.address not in (None, connection.where) else None
+        if there is not None and there != engine.address:
+            raise ConfigError(
+                f"this process is connected to the Ray cluster {there} already, and cannot be to {engine.address} as "
+                "well; leave address= out to use that one, or first close() what uses it"
+            )
+        yield connection
+    finally:
+        await connection.left()
 
 
 class _Connection:
-    """This process's connection to a cluster; nothing is done where it has one already.
+    """This process's connection to a cluster; nothing is done where the user's own code has connected it already.
 
     All of it happens on one thread, which lives as long as the connection. Linux ends the processes of a local cluster
     when the thread that started them ends.
     """
 
-    def __init__(self, engine: RayEngine) -> None:
+    _lock = threading.Lock()
+    _shared: ClassVar[_Connection | None] = None
+
+    def __init__(self, engine: RayEngine, theirs: bool = False) -> None:
         self._engine = engine
+        self._users, self._taken = 1, 0.0
         self._host: threading.Thread | None = None
         self._leave, self._done = threading.Event(), threading.Event()
         self._failure: Exception | None = None
+        self.where = None if theirs else engine.address or os.environ.get("RAY_ADDRESS")
+        self._cpus = math.inf if theirs or self.where else _cpus_of_a_local_cluster(engine)
+        if theirs:
+            self._done.set()
 
-    async def open(self) -> None:
-        ray = needed("ray", "engine=RayEngine(...) needs", "ec-agent[ray]")
-        if ray.is_initialized():
-            if self._engine.address is not None:
-                raise ConfigError("this process is connected to a Ray cluster already; leave address= out")
-            return
-        self._host = threading.Thread(target=self._connected, name="ec_agent-ray", daemon=True)
-        self._host.start()
+    @classmethod
+    def joined(cls, engine: RayEngine, connected: Callable[[], bool]) -> _Connection | None:
+        """Return the connection that is there, or else a new one; ``None`` while the last one is leaving."""
+        with cls._lock:
+            shared = cls._shared
+            if shared is not None and shared._host is not None and shared._host.is_alive():
+                if shared._leave.is_set():
+                    return None
+                shared._users += 1
+                return shared
+            if connected():
+                return cls(engine, theirs=True)
+            cls._shared = made = cls(engine)
+            made._host = threading.Thread(target=made._connect, name="ec_agent-ray", daemon=True)
+            made._host.start()
+            return made
+
+    async def wait(self) -> None:
+        """Wait until the connection is there.
+
+        Raises:
+            ConfigError: the cluster cannot be reached.
+        """
         await asyncio.to_thread(self._done.wait)
         if self._failure is not None:
-            self._host = None
             raise self._refused(self._failure) from self._failure
+
+    async def left(self) -> None:
+        """Note that one of those who share it needs it no more. The last one ends it."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            self._leave.set()
+        if self._host is not None and self._done.is_set():  # else it still connects, and then leaves at once
+            await asyncio.to_thread(self._host.join)
+
+    @contextmanager
+    def room(self, cpus: float) -> Iterator[bool]:
+        """Take so many CPUs of a local cluster for a ``with`` block, and say whether it has them.
+
+        It was made large enough for the first who wanted it; of other clusters, Ray knows better.
+        """
+        with self._lock:
+            self._taken += cpus
+            there_is = self._taken <= self._cpus
+        try:
+            yield there_is
+        finally:
+            with self._lock:
+                self._taken -= cpus
 
     def _refused(self, failure: Exception) -> ConfigError:
         """Ray's error in one of ours, with its first cause, for the last one only says that something failed."""
@@ -155,7 +224,7 @@ class _Connection:
             )
         return ConfigError(f"the Ray cluster {where} cannot be used ({why}); see that it runs, with `ray status`")
 
-    def _connected(self) -> None:
+    def _connect(self) -> None:
         import ray
 
         try:
@@ -173,14 +242,16 @@ class _Connection:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if engine.address is not None or os.environ.get("RAY_ADDRESS"):
             return {"address": engine.address, **quiet}
-        cpus = os.cpu_count() or 1
-        needed = math.ceil((engine.workers or 1) * engine.num_cpus)
-        return {"address": "local", "num_cpus": max(cpus, needed), "include_dashboard": False, **quiet}
+        return {
+            "address": "local",
+            "num_cpus": _cpus_of_a_local_cluster(engine),
+            "include_dashboard": False,
+            **quiet,
+        }
 
-    async def close(self) -> None:
-        self._leave.set()
-        if self._host is not None and self._done.is_set():  # else it still connects, and then leaves at once
-            await asyncio.to_thread(self._host.join)
+
+def _cpus_of_a_local_cluster(engine: RayEngine) -> int:
+    return max(os.cpu_count() or 1, math.ceil((engine.workers or 1) * engine.num_cpus))
 
 
 class _Calls:
@@ -197,21 +268,25 @@ class _Calls:
         self._given = packed, about, (os.getcwd(), list(sys.path)), job.on_event is not None, engine.per_worker
         named = {_NAMED[name]: amount for name, amount in engine.resources.items() if name in _NAMED}
         own = {name: amount for name, amount in engine.resources.items() if name not in _NAMED}
-        self._worker = ray.remote(Worker).options(
-            num_cpus=engine.num_cpus,
-            resources=own or None,
-            max_concurrency=engine.per_worker + _CONTROL,
-            max_restarts=0,  # we start another ourselves, so that what was lost is known
-            max_task_retries=0,
+        self._worker = ray.remote(Worker)
+        self._options = {
+            "num_cpus": engine.num_cpus,
+            "resources": own or None,
+            "max_concurrency": engine.per_worker + _CONTROL,
+            "max_restarts": 0,  # we start another ourselves, so that what was lost is known
+            "max_task_retries": 0,
             **named,
-        )
+        }
 
     def most_workers(self) -> int:
         cpus = self._ray.cluster_resources().get("CPU", 0.0)
         return max(int(cpus // self._engine.num_cpus), 1) if self._engine.num_cpus else max(int(cpus), 1)
 
+    def set_no_cpus_aside(self) -> None:
+        self._options["num_cpus"] = 0
+
     def new_actor(self) -> Any:
-        return self._worker.remote(*self._given)
+        return self._worker.options(**self._options).remote(*self._given)
 
     def end(self, actor: Any) -> None:
         self._ray.kill(actor, no_restart=True)
