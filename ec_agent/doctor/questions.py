@@ -65,6 +65,7 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
     known = Known(plain, found, {})
     if plain.answers:
         yield from _ask_on(target, known, scoring_only)
+        found["reasoning"] = reasoning_finding(known)  # last: a model may think before one kind of answer alone
     elif plain.streams and not scoring_only:
         yield from _ask_streamed(target, known)
     elif not any(refusal.hopeless for refusal in plain.refusals.values()) and not scoring_only:
@@ -92,7 +93,6 @@ def _ask_on(target: Target, known: Known, scoring_only: bool) -> Plan[None]:
 
     known.answers["tools"] = yield from target.ask(TrialQuestion(top, tools=True, max_tokens=longest))
     put(tools_finding("tools", known.answers["tools"], known.plain))
-    put(reasoning_finding(known))
     if scoring_only and known.plain.scored:
         return
     known.answers["stream"] = yield from target.ask(TrialQuestion(top, stream=True, max_tokens=longest))

@@ -92,6 +92,12 @@ def test_an_answer_cut_in_its_reasoning_is_asked_for_again_at_length(endpoint, f
     assert [body.get("max_tokens") for body in fake.bodies()][:3] == [24, 1024, 1024]
 
 
+@pytest.mark.parametrize("asked", ["tools", "stream", "response_format"])
+def test_reasoning_before_one_kind_of_answer_alone_is_seen(endpoint, asked):
+    report = endpoint(lambda body: Kind(reasoning="hm" if body.get(asked) else None)(body))
+    assert report.finding("reasoning").mark is Mark.YES
+
+
 def test_the_share_of_a_tool_calls_tokens_is_measured(endpoint):
     report = endpoint(Kind(call_logprobs=1))
     assert report.finding("tools").coverage == 0.25
