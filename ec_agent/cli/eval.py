@@ -29,6 +29,7 @@ from ec_agent.evaluation.expected_cost import Foreseen, foresee
 from ec_agent.evaluation.loading import load_tasks
 from ec_agent.evaluation.model import ModelSettings, Tools, arguments_in
 from ec_agent.evaluation.one_rollout import agent_for
+from ec_agent.evaluation.remaining import count_planned, count_stored
 from ec_agent.evaluation.run_settings import BUDGETS, RunSettings
 from ec_agent.evaluation.runner import RunReport, evaluate
 from ec_agent.evaluation.shards import tasks_of
@@ -247,7 +248,7 @@ def _left(path: Path | str, tasks: Sequence[Task], settings: RunSettings) -> boo
     if not is_there(path):
         return True
     with open_store(path, create=True) as store:
-        return not store.keys() >= {key for task in tasks for key in settings.keys(task.id)}
+        return count_stored(store, tasks, settings) < count_planned(tasks, settings)
 
 
 def default_path(source: str, agent: str, shard: str | None = None) -> Path:

@@ -105,6 +105,7 @@ class Pool:
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
         self._deaf = job.on_event is None
+        self._begun = 0  # how many workers have started so far
         self._loop = asyncio.get_running_loop()
         self.slots = workers * per_worker
         self.lost = Lost()
@@ -250,8 +251,12 @@ class Pool:
             self._changed.set()
 
     async def _see_that_one_is_left(self) -> None:
+        """See, after a death, that not all workers are gone for as long as workers may take to start."""
+        if any(hand.ready for hand in self._hands):
+            return  # if that one dies, too, its death is looked at then
+        begun = self._begun
         await asyncio.sleep(self._wait)
-        if not any(hand.ready for hand in self._hands):
+        if self._begun == begun:
             self._fail(
                 EvaluationError(
                     f"all workers are lost, and none could be started anew within {self._wait:g} s; see that the "
@@ -281,6 +286,7 @@ class Pool:
             self._fail(delivered.error)
             return
         hand.ready = True
+        self._begun += 1
         self._changed.set()
         self._in_background(self._listen(hand, hand.actor))
 

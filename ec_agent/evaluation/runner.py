@@ -22,6 +22,7 @@ from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceE
 from ec_agent.evaluation.agent_identity import CHANGED, SAID, about_agent, differences, refuse_another
 from ec_agent.evaluation.agent_place import AgentPlace, loaded, placed, places_of
 from ec_agent.evaluation.one_rollout import OnEvent, is_factory, standing_alone
+from ec_agent.evaluation.remaining import count_planned, count_stored
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.schedule import Schedule
 from ec_agent.evaluation.shards import tasks_of
@@ -265,8 +266,7 @@ class _Evaluation:
         self.tasks = checked_tasks(tasks)
         self.settings = settings
         self.own = tasks_of(settings.shard, self.tasks)
-        self._keys = {key for task in self.own for key in settings.keys(task.id)}
-        self.total = self._planned = len(self._keys)
+        self.total = self._planned = count_planned(self.own, settings)
         self._opened = opened
         self._on_progress = on_progress
         self._lost = Lost()
@@ -279,7 +279,7 @@ class _Evaluation:
 
     async def to_its_end(self, store: TraceStoreProtocol) -> None:
         """Run what is not stored yet."""
-        self._stored = len(store.keys() & self._keys)
+        self._stored = count_stored(store, self.own, self.settings)
         costs = store.costs()
         self._tokens, self._calls = int(costs["generated_tokens"]), int(costs["model_calls"])
         self._on_progress(Progress(self._stored, self.total, self._tokens))
@@ -385,7 +385,7 @@ class _Evaluation:
         own = {task.id for task in self.own}
         return RunReport(
             path=path,
-            stored=len(store.keys() & self._keys),
+            stored=count_stored(store, self.own, self.settings),
             total=self.total,
             tasks=tuple(each for each in store.totals() if each.task in own),
             failures=tuple((key, error) for key, error in store.failures() if key.task in own),

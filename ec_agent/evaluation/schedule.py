@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+from ec_agent.evaluation.remaining import Remaining
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.stored_results import candidate_of
 from ec_agent.evaluation.tasks import Task
@@ -17,15 +19,14 @@ from ec_agent.traces.stored import Key
 
 
 @dataclass(slots=True)
-class _Remaining:
+class _Begun:
     """One task: what is left of it, how many rollouts of the wave are still to start, and how many run."""
 
     task: Task
-    samples: list[Key]
-    others: list[Key]
+    left: Remaining
     wave: int = 0
     running: int = 0
-    prepared: Any = field(default=None)
+    prepared: Any = None
 
 
 class Schedule:
@@ -50,17 +51,12 @@ class Schedule:
         store: TraceStoreProtocol,
         prepared: Callable[[Task], Any],
     ) -> None:
-        there = store.keys()
-        self._stop, self._store, self._prepared = settings.stop, store, prepared
-        self._tasks: dict[str, _Remaining] = {}
+        self._settings, self._store, self._prepared = settings, store, prepared
+        self._ahead: Iterator[Task] = iter(tasks)
+        self._begun: dict[str, _Begun] = {}
         self._changed = asyncio.Event()
         self.spared = 0
         """Rollouts that are not needed, because a plan said so."""
-        for task in tasks:
-            left = [key for key in settings.keys(task.id) if key not in there]
-            samples = [key for key in left if key.kind == "sample"]
-            if left:
-                self._tasks[task.id] = _Remaining(task, samples, [key for key in left if key.kind != "sample"])
 
     async def next(self, over: Callable[[], bool]) -> tuple[Task, Any, Key] | None:
         """The next rollout; waits where it depends on rollouts under way. ``None`` where all is done.
@@ -76,7 +72,7 @@ class Schedule:
         while not over():
             if (found := self._found()) is not None:
                 return found
-            if not any(rest.running for rest in self._tasks.values()):
+            if not any(rest.running for rest in self._begun.values()):
                 return None
             self._changed.clear()
             await self._changed.wait()
@@ -85,7 +81,7 @@ class Schedule:
     def over(self, key: Key) -> None:
         """A rollout came to its end, and is stored if it could be."""
         if key.kind == "sample":
-            self._tasks[key.task].running -= 1
+            self._begun[key.task].running -= 1
         self._changed.set()
 
     def settle(self) -> None:
@@ -95,42 +91,49 @@ class Schedule:
             TraceError: the store cannot be read.
             ConfigError: the plan failed.
         """
-        for rest in self._tasks.values() if self._stop is not None else ():
-            if rest.samples and not rest.wave:
+        if self._settings.stop is None:
+            return
+        for rest in chain(self._begun.values(), self._not_begun()):
+            if rest.left.samples and not rest.wave:
                 self._begin_wave(rest)
+
+    def _not_begun(self) -> Iterator[_Begun]:
+        """Take the next tasks, with what is left of each by now; so little is in memory of those that come later."""
+        for task in self._ahead:
+            yield _Begun(task, Remaining(task.id, self._settings, self._store.keys(task.id)))
 
     def _found(self) -> tuple[Task, Any, Key] | None:
         done = []
         try:
-            for name, rest in self._tasks.items():
+            for rest in chain(self._begun.values(), self._not_begun()):
                 if (key := self._next_of(rest)) is not None:
                     rest.prepared = self._prepared(rest.task) if rest.prepared is None else rest.prepared
+                    self._begun[rest.task.id] = rest
                     return rest.task, rest.prepared, key
-                if not (rest.samples or rest.others or rest.running):
-                    done.append(name)
+                if not (rest.left.samples or rest.left.greedy or rest.running):
+                    done.append(rest.task.id)
             return None
         finally:
             for name in done:
-                del self._tasks[name]
+                self._begun.pop(name, None)
 
-    def _next_of(self, rest: _Remaining) -> Key | None:
-        if rest.samples and not rest.wave and not rest.running:
+    def _next_of(self, rest: _Begun) -> Key | None:
+        if rest.left.samples and not rest.wave and not rest.running:
             self._begin_wave(rest)
-        if rest.samples and rest.wave:
+        if rest.left.samples and rest.wave:
             rest.wave -= 1
             rest.running += 1
-            return rest.samples.pop(0)
-        return rest.others.pop(0) if rest.others else None
+            return rest.left.next_sample()
+        return rest.left.next_greedy() if rest.left.greedy else None
 
-    def _begin_wave(self, rest: _Remaining) -> None:
+    def _begin_wave(self, rest: _Begun) -> None:
         """See how many rollouts start next: all, or as many as the plan says."""
-        if self._stop is None:
-            rest.wave = len(rest.samples)
+        if self._settings.stop is None:
+            rest.wave = rest.left.samples
             return
         ended = [candidate_of(rollout) for rollout in self._store.rollouts(rest.task.id)]
-        said = ask(self._stop, ended, 0, len(rest.samples))
+        said = ask(self._settings.stop, ended, 0, rest.left.samples)
         if isinstance(said, Stop):
-            self.spared += len(rest.samples)
-            rest.samples.clear()
+            self.spared += rest.left.spare()
         else:
             rest.wave = said.count

@@ -93,8 +93,20 @@ class TraceStoreProtocol(Protocol):
         """
         ...
 
-    def keys(self) -> set[Key]:
-        """Return the keys of the run's rollouts. As in the methods below, recorded selections are not included."""
+    def keys(self, task: str | None = None) -> set[Key]:
+        """Return the keys of the run's rollouts, or of one task's.
+
+        As in the methods below, recorded selections are not included.
+        """
+        ...
+
+    def counts(self, samples: int, *, greedy: bool) -> dict[str, int]:
+        """Return, for each task that has some, how many of its rollouts are there; no key is loaded.
+
+        Args:
+            samples: how many rollouts of the kind ``"sample"`` a task is to have; later ones do not count.
+            greedy: whether the rollout at temperature 0 counts.
+        """
         ...
 
     def has(self, key: Key) -> bool:

@@ -347,6 +347,16 @@ async def test_without_any_worker_left_the_run_ends():
         assert "all workers are lost, and none could be started anew within 0.5 s" in str(error)
 
 
+async def test_workers_that_die_often_are_not_taken_for_workers_that_cannot_start():
+    async with Opened(workers=1) as opened:
+        opened.pool._wait = 0.3
+        assert await opened.killed_while_held(1) == [2]
+        opened.pool._wait, opened.cluster.rooms = 60.0, 0
+        opened.cluster.living[0].kill()  # when the time after the first death is over, its replacement is dead, too
+        await asyncio.sleep(0.5)
+        assert not opened.pool.broken
+
+
 def hanging(piece):
     """The piece waits until it is cancelled; a list that says when it was."""
     left = []

@@ -59,6 +59,21 @@ def known(task):
     return there
 
 
+class DeadlyVerdict(Right):
+    """Its first verdict kills the worker: the rollout has ended by then, and nobody has heard of it."""
+
+    def __init__(self, id, once):
+        super().__init__(id, f"What is right in {id}?")
+        self.once = once
+
+    def verdict(self, outcome):
+        mark = Path(self.once, f"{self.id}.mark")
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().verdict(outcome)
+
+
 class Failing(Right):
     def verdict(self, outcome):
         raise KeyError("no such field")
@@ -78,6 +93,7 @@ class Worldly(Right):
 
 
 worlds = [Worldly(f"task {place}") for place in range(4)]
+more_worlds = [Worldly(f"task {place}") for place in range(16)]
 
 
 def ending():

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import random
 import signal
@@ -43,7 +42,7 @@ def same(one, other, what):
 
 def kills_of_workers(home, cluster, count):
     """Rollouts kill their worker in the middle, each once."""
-    moments = random.Random("kills of workers")
+    moments = random.Random(str(home))
     asked = [ray_agents.Deadly(f"task {place}", once=str(home)) for place in range(max(count // 2, 10))]
     keys = [Key(task.id, "sample", number) for task in asked for number in range(4)]
     for key in moments.sample(keys, count):
@@ -56,9 +55,23 @@ def kills_of_workers(home, cluster, count):
     print(f"{report.lost.workers} workers killed, {report.lost.rollouts} of {rollouts} rollouts ran again: none lost")
 
 
+def kills_before_delivery(home, cluster, count):
+    """Workers die when a rollout has ended, and before the driver has it."""
+    asked = [ray_agents.DeadlyVerdict(f"task {place}", str(home)) for place in range(count)]
+    engine = RayEngine(address=cluster.address, workers=3, per_worker=4, tries=12)
+    report = evaluate(asked, "ray_agents:agent", home / "ray.db", SETTINGS, engine=engine)
+    assert len(list(home.glob("*.mark"))) == count
+    evaluate(asked, "ray_agents:agent", home / "here.db", SETTINGS)
+    rollouts = same(home / "ray.db", home / "here.db", "kills before delivery")
+    print(
+        f"{count} kills between execution and delivery ({report.lost.workers} workers): "
+        f"{report.lost.rollouts} of {rollouts} rollouts ran again, none lost"
+    )
+
+
 def kills_of_nodes(home, cluster, count):
     """Machines end, and others come."""
-    ended = threading.Event()
+    ended, before = threading.Event(), cluster.killed
 
     def kill():
         for _ in range(count):
@@ -77,29 +90,29 @@ def kills_of_nodes(home, cluster, count):
         killer.join()
     evaluate(asked, "ray_agents:agent", home / "here.db", SETTINGS, agent_name="ray_agents:slow")
     rollouts = same(home / "ray.db", home / "here.db", "kills of nodes")
-    print(f"{cluster.killed} nodes killed, {report.lost.rollouts} of {rollouts} rollouts ran again: none lost")
+    print(f"{cluster.killed - before} nodes killed, {report.lost.rollouts} of {rollouts} rollouts ran again: none lost")
 
 
 def kills_of_drivers(home, cluster, count):
     """The command is killed at random moments, and goes on."""
-    moments, kills = random.Random("kills of drivers"), 0
-    driver = Driver(home, cluster.address, "ray_agents:worlds", "--agent", "ray_agents:slow")
-    while kills < count:
+    moments, kills = random.Random(str(home)), 0
+    driver = Driver(home, cluster.address, "ray_agents:more_worlds", "--agent", "ray_agents:slow")
+    total = 5 * len(ray_agents.more_worlds)
+    while kills < count and len(driver.keys()) < total - 4:
         process = driver.start()
-        with contextlib.suppress(TimeoutError):
-            until, before = time.monotonic() + 120, len(driver.keys())
-            while len(driver.keys()) == before < 20 and time.monotonic() < until:
-                time.sleep(moments.uniform(0.02, 0.5))
+        until, before = time.monotonic() + 300, len(driver.keys())
+        while len(driver.keys()) == before and time.monotonic() < until:
+            time.sleep(moments.uniform(0.02, 0.5))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        kills += 1
+        kills += process.returncode == -signal.SIGKILL and before < len(driver.keys()) < total
     driver.to_its_end()
-    evaluate(ray_agents.worlds, "ray_agents:slow", home / "here.db", RunSettings(n=4, seed=5))
+    evaluate(ray_agents.more_worlds, "ray_agents:slow", home / "here.db", RunSettings(n=4, seed=5, concurrency=24))
     rollouts = same(driver.out, home / "here.db", "kills of drivers")
-    print(f"{kills} drivers killed, {rollouts} rollouts stored: none lost")
+    print(f"{kills} drivers killed in the middle of the run, {rollouts} rollouts stored: none lost")
 
 
-def figures(home, cluster):
+def figures(home, cluster, _):
     """What the driver spends, what travels, and how long rollouts of a second take."""
     asked, slots = tasks(24), 8
     settings = RunSettings(n=8, seed=5, greedy=False, concurrency=slots)
@@ -140,24 +153,26 @@ def bytes_a_token(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=160, help="workers that are killed")
+    parser.add_argument("--workers", type=int, default=120, help="workers that are killed in the middle of rollouts")
+    parser.add_argument("--undelivered", type=int, default=40, help="workers that are killed with a finished rollout")
     parser.add_argument("--nodes", type=int, default=20, help="nodes that are killed")
     parser.add_argument("--drivers", type=int, default=20, help="drivers that are killed")
+    parser.add_argument("--figures", type=int, default=1, help="0 leaves the figures out")
     chosen = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
     with running_cluster(cpus=2, nodes=3, paths=[HERE]) as cluster:
-        for part, count in (
-            (figures, None),
-            (kills_of_workers, chosen.workers),
-            (kills_of_nodes, chosen.nodes),
-            (kills_of_drivers, chosen.drivers),
+        for part, count, at_once in (
+            (figures, bool(chosen.figures), 1),
+            (kills_of_workers, chosen.workers, 20),
+            (kills_before_delivery, chosen.undelivered, 20),
+            (kills_of_nodes, chosen.nodes, 5),
+            (kills_of_drivers, chosen.drivers, 5),
         ):
-            if count == 0:
-                continue
-            with tempfile.TemporaryDirectory() as home:
-                os.chdir(home)
-                part(Path(home), cluster, *([] if count is None else [count]))
-                os.chdir(HERE)
+            for done in range(0, count, at_once):
+                with tempfile.TemporaryDirectory() as home:
+                    os.chdir(home)
+                    part(Path(home), cluster, min(at_once, count - done))
+                    os.chdir(HERE)
 
 
 if __name__ == "__main__":

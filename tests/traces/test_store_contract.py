@@ -197,6 +197,19 @@ def test_the_first_of_two_rollouts_with_one_key_is_kept(run, opened):
     assert run.keys() == {Key("a", "sample", 0)}
 
 
+def test_keys_and_counts_of_tasks(run):
+    assert (run.counts(3, greedy=True), run.keys("a")) == ({}, set())
+    for task, kind, number in (("a", "sample", 0), ("a", "sample", 2), ("a", "greedy", 0), ("b", "sample", 1)):
+        run.add(rollout(task, kind=kind, number=number))
+    run.record(selected())  # none of the run's
+    assert run.counts(3, greedy=True) == {"a": 3, "b": 1}
+    assert run.counts(2, greedy=False) == {"a": 1, "b": 1}
+    assert run.counts(1, greedy=False) == {"a": 1}
+    assert run.keys("b") == {Key("b", "sample", 1)}
+    assert run.keys("a") == run.keys() - run.keys("b")
+    assert run.keys("of nobody") == set()
+
+
 def test_a_rollout_is_there_whole_or_not_at_all(run):
     odd = Trajectory([Call([0.1]), Call([0.2])])
     object.__setattr__(odd.calls[1], "capability", object())  # no column takes it

@@ -33,7 +33,7 @@ from ec_agent.traces.sql.database import open_database
 from ec_agent.traces.sql.rows import add_rollout, key_of, read_rollout
 from ec_agent.traces.sql.run import read_asked, read_settings, read_tasks, write_asked, write_settings, write_tasks
 from ec_agent.traces.sql.selections import add_selection, candidates_in, read_selection, selection_ids
-from ec_agent.traces.sql.totals import RETRIED, costs, costs_of, failures, totals
+from ec_agent.traces.sql.totals import RETRIED, costs, costs_of, counts, failures, totals
 from ec_agent.traces.sql.unreadable_rows import UNSTORABLE, unstorable
 from ec_agent.traces.stored import Asked, Key, Kind, StoredRollout, StoredSelection, TaskTotals
 
@@ -155,10 +155,23 @@ class TraceStore:
         """Return the question and the expected answer of each task, by its id, in order."""
         return self._database.read("a task", lambda: read_asked(self._database))
 
-    def keys(self) -> set[Key]:
-        """Return the keys of the run's rollouts."""
-        query = "SELECT task, kind, number FROM rollouts WHERE task IS NOT NULL"
-        return self._database.read("a rollout", lambda: {key_of(*row) for row in self._database.rows(query)})
+    def keys(self, task: str | None = None) -> set[Key]:
+        """Return the keys of the run's rollouts, or of one task's."""
+        or_none("task", task, storable)
+        which, values = ("task IS NOT NULL", ()) if task is None else ("task = ?", (task,))
+        query = f"SELECT task, kind, number FROM rollouts WHERE {which}"
+        return self._database.read("a rollout", lambda: {key_of(*row) for row in self._database.rows(query, values)})
+
+    def counts(self, samples: int, *, greedy: bool) -> dict[str, int]:
+        """Return, for each task that has some, how many of its rollouts are there, by the id of the task.
+
+        Args:
+            samples: how many rollouts of the kind ``"sample"`` a task is to have; later ones do not count.
+            greedy: whether the rollout at temperature 0 counts.
+        """
+        whole("samples", samples)
+        flag("greedy", greedy)
+        return self._database.read("a rollout", lambda: counts(self._database, samples, greedy=greedy))
 
     def has(self, key: Key) -> bool:
         """Tell whether the run has a rollout with this key."""

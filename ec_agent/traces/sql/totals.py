@@ -30,6 +30,19 @@ def totals(database: Database) -> list[TaskTotals]:
     return [made(TaskTotals, dict(zip(names, row, strict=True)), "tasks") for row in database.rows(query)]
 
 
+def counts(database: Database, samples: int, *, greedy: bool) -> dict[str, int]:
+    """Return how many rollouts each task has: samples below that index, and the one at temperature 0 if it counts."""
+    baseline = " OR (kind = 'greedy' AND number = 0)" if greedy else ""
+    query = (
+        "SELECT task, count(*) FROM rollouts WHERE task IS NOT NULL "
+        f"AND ((kind = 'sample' AND number < ?){baseline}) GROUP BY task"
+    )
+    return {
+        of_type(task, str, "rollouts.task"): of_type(count, int, "rollouts")
+        for task, count in database.rows(query, (samples,))
+    }
+
+
 def failures(database: Database) -> list[tuple[Key, str]]:
     """Return the key and the error of each rollout of the run that failed."""
     query = (
