@@ -25,6 +25,7 @@ unheard: ContextVar[bool] = ContextVar("ec_agent_unheard", default=False)
 """Whether no callback handler hears the runs of graphs here; set around a rollout."""
 
 _FIRST = f"{BRANCH}{BOX_NODE}"
+_WAITING = 2
 
 
 def shortened(graph: Any) -> Any:
@@ -41,6 +42,15 @@ def shortened(graph: Any) -> Any:
 def input_of_box(known: Any) -> dict[str, Any]:
     """Return the input of a shortened box, for a function that is called with ``known``."""
     return {BOX_IN: known, _FIRST: None}
+
+
+def places_of_box(most: int) -> int:
+    """Return ``max_concurrency`` for the run of a shortened box, for a function that is to find ``most``.
+
+    LangGraph's sync stream takes one of the places while it waits for events of nested graphs, and the function takes
+    one while it waits for LangGraph tasks that it calls. With a single place, the function would never start.
+    """
+    return most + _WAITING
 
 
 class _Called(Runnable[Any, Any]):
@@ -83,8 +93,13 @@ def _as_second(config: Mapping[str, Any]) -> RunnableConfig:
     conf, metadata = dict(config["configurable"]), dict(config.get("metadata") or {})
     if not conf.get(RESUMING):
         conf.pop(RESUMING, None)
-    metadata["langgraph_step"] = metadata.get("langgraph_step", 0) + 1
+    step = metadata.get("langgraph_step", 0)
+    metadata["langgraph_step"] = step + 1
     second: Any = {**config, "configurable": conf, "metadata": metadata}
+    if (most := config.get("max_concurrency")) is not None:
+        second["max_concurrency"] = most - _WAITING
+    if isinstance(callbacks := config.get("callbacks"), BaseCallbackManager):  # made for this task alone
+        callbacks.tags = [f"graph:step:{step + 1}" if tag == f"graph:step:{step}" else tag for tag in callbacks.tags]
     return second  # type: ignore[no-any-return]
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
+from ec_agent.insides.box import places_of_box
 from ec_agent.insides.langgraph import BREAKPOINTS, Rescues, own_configurable, own_tags
 from ec_agent.insides.streams import without_streaming
 from ec_agent.rollouts import langsmith
@@ -56,8 +57,8 @@ def _config(attempt: Attempt) -> RunnableConfig:
     }
     if attempt.langsmith is not None:
         own["run_id"] = UUID(attempt.langsmith["run_id"])
-    if question.max_concurrency is not None:  # the user's limit also holds for the agent's own parallel nodes
-        own["max_concurrency"] = question.max_concurrency
+    if (most := question.max_concurrency) is not None:  # the user's limit also holds for the agent's own parallel nodes
+        own["max_concurrency"] = places_of_box(most) if attempt.agent.is_function else most
     return own
 
 

@@ -38,14 +38,15 @@ class Listener(BaseCallbackHandler):
     run_inline = True
 
     def __init__(self):
-        self.calls, self.names = [], []
+        self.calls, self.names, self.tags = [], [], []
 
     def on_chat_model_start(self, serialized, messages, *, tags=None, metadata=None, **kwargs):
         named = {key: value for key, value in metadata.items() if not key.startswith("ls_")}
         self.calls.append((sorted(tags or []), sorted(named.items())))
 
-    def on_chain_start(self, serialized, inputs, *, name=None, **kwargs):
+    def on_chain_start(self, serialized, inputs, *, name=None, tags=None, **kwargs):
         self.names.append(name)
+        self.tags.append(sorted(tags or []))
 
 
 hook: ContextVar[BaseCallbackHandler | None] = ContextVar("test_box_hook", default=None)
@@ -204,7 +205,8 @@ def in_both(function, run, quiet, saved=False):
             if saved:
                 found[-1] += (plain(streamed(graph, Command(resume="yes"), run)),)
                 found[-1] += (plain(streamed(graph, Command(resume="no"), run)),)
-        found[-1] += ([name for name in listener.names if name not in ("__start__",)] if not quiet else [],)
+        runs = zip(listener.names, listener.tags, strict=True)
+        found[-1] += ([(name, *tags) for name, tags in runs if name not in ("__start__",)] if not quiet else [],)
     return found
 
 

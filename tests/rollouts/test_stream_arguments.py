@@ -7,6 +7,7 @@ import time
 
 import kit
 import pytest
+from langgraph.func import task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel.remote import RemoteGraph
 from naming import named
@@ -179,8 +180,19 @@ def test_max_concurrency_bounds_the_rollouts(run, limit, most):
     assert crowd.most == most
 
 
-@pytest.mark.parametrize(("config", "most"), [({"max_concurrency": 1}, 1), ({}, 3)])
-def test_the_runs_max_concurrency_bounds_the_agents_nodes(run, config, most):
+def in_time(call):
+    """The result of a call. A question that waits for ever would keep the whole suite."""
+    said = []
+    thread = threading.Thread(target=lambda: said.append(call()), daemon=True)
+    thread.start()
+    thread.join(60)
+    (result,) = said
+    return result
+
+
+@pytest.mark.parametrize("called", [False, True], ids=["graph", "function that calls it"])
+@pytest.mark.parametrize(("config", "most"), [({"max_concurrency": 1}, 1), ({"max_concurrency": 2}, 2), ({}, 3)])
+def test_the_runs_max_concurrency_bounds_the_agents_nodes(run, config, most, called):
     crowd = Crowd()
 
     def busy(state):
@@ -193,9 +205,28 @@ def test_the_runs_max_concurrency_bounds_the_agents_nodes(run, config, most):
     for name in "abc":
         builder.add_node(name, busy)
         builder.add_edge("ask", name)
-    node = best_of_n(builder.compile(), n=1)
-    assert run.invoke(kit.outer(node, kit.Items), {"items": []}, config)["items"] == [1, 1, 1]
+    agent = builder.compile()
+    node = best_of_n((lambda state: agent.invoke(state)) if called else agent, n=1)
+    said = in_time(lambda: run.invoke(kit.outer(node, kit.Items), {"items": []}, config))
+    assert said["items"] == [1, 1, 1]
     assert crowd.most == most
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_the_runs_max_concurrency_bounds_the_tasks_of_a_function(most):
+    crowd = Crowd()
+    busy = task(lambda: crowd.visit())
+
+    def function(state):
+        kit.say(3).invoke("?")
+        for each in [busy() for _ in range(6)]:
+            each.result()
+        return {"items": [1]}
+
+    graph = kit.outer(best_of_n(function, n=1), kit.Items)
+    said = in_time(lambda: graph.invoke({"items": []}, {"max_concurrency": most}))
+    assert said["items"] == [1]
+    assert crowd.most <= most + 1  # the place in which the stream waits is free at times
 
 
 def test_a_class_is_no_agent():
