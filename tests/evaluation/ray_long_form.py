@@ -40,6 +40,10 @@ def same(one, other, what):
     return len(left)
 
 
+def again(report, rollouts):
+    return f"rollouts begun again: {report.lost.rollouts}; of {rollouts} stored none lost, none doubled"
+
+
 def kills_of_workers(home, cluster, count):
     """Rollouts kill their worker in the middle, each once."""
     moments = random.Random(str(home))
@@ -52,7 +56,7 @@ def kills_of_workers(home, cluster, count):
     report = evaluate(asked, "ray_agents:killing", home / "ray.db", SETTINGS, engine=engine)
     evaluate(asked, "ray_agents:killing", home / "here.db", SETTINGS)
     rollouts = same(home / "ray.db", home / "here.db", "kills of workers")
-    print(f"{report.lost.workers} workers killed, {report.lost.rollouts} of {rollouts} rollouts ran again: none lost")
+    print(f"{report.lost.workers} workers killed, {again(report, rollouts)}")
 
 
 def kills_before_delivery(home, cluster, count):
@@ -63,10 +67,7 @@ def kills_before_delivery(home, cluster, count):
     assert len(list(home.glob("*.mark"))) == count
     evaluate(asked, "ray_agents:agent", home / "here.db", SETTINGS)
     rollouts = same(home / "ray.db", home / "here.db", "kills before delivery")
-    print(
-        f"{count} kills between execution and delivery ({report.lost.workers} workers): "
-        f"{report.lost.rollouts} of {rollouts} rollouts ran again, none lost"
-    )
+    print(f"{count} kills between execution and delivery ({report.lost.workers} workers): {again(report, rollouts)}")
 
 
 def kills_of_nodes(home, cluster, count):
@@ -90,7 +91,7 @@ def kills_of_nodes(home, cluster, count):
         killer.join()
     evaluate(asked, "ray_agents:agent", home / "here.db", SETTINGS, agent_name="ray_agents:slow")
     rollouts = same(home / "ray.db", home / "here.db", "kills of nodes")
-    print(f"{cluster.killed - before} nodes killed, {report.lost.rollouts} of {rollouts} rollouts ran again: none lost")
+    print(f"{cluster.killed - before} nodes killed, {again(report, rollouts)}")
 
 
 def kills_of_drivers(home, cluster, count):
