@@ -1,5 +1,5 @@
-# The README's commands. They need git, python3 (3.11 or later), python3-venv and make; `test` compiles two packages, so
-# it needs gcc and python3-dev besides.
+# The README's commands. They need git, python3 (3.11 or later), python3-venv and make. With gcc and python3-dev `test`
+# has the tests of TextWorld and reasoning-gym, too, which need what is compiled.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -304,16 +304,26 @@ def test_a_target_for_each_python_that_the_package_names():
         ([], True, [], "C compiler"),
         ([], True, ["--on", "9.9"], "C compiler"),
         (["gcc"], False, [], "Python.h"),
+        (["gcc"], True, [], ""),
     ],
 )
-def test_what_is_needed_to_compile_is_asked_for_first(
-    script, monkeypatch, tmp_path, programs, headers, options, lacking
+def test_what_is_compiled_is_left_out_where_it_cannot_be(
+    script, monkeypatch, capsys, programs, headers, options, lacking
 ):
     monkeypatch.setattr(script.shutil, "which", lambda name: name if name in programs else None)
     monkeypatch.setattr(script.os.path, "exists", lambda place: headers)
-    with pytest.raises(SystemExit, match=f"there is no {lacking}; on Debian and Ubuntu: apt install gcc python3-dev"):
-        script.main([str(tmp_path / "venv"), "dev", *options])
-    assert not list(tmp_path.iterdir())
+    assert script.extras_of(script.read(["venv", "dev", *options])) == ("dev" if lacking else "dev,dev-compiled")
+    assert script.extras_of(script.read(["venv", "demo", *options])) == "demo"
+    told = capsys.readouterr().out
+    assert (f"there is no {lacking}, so" in told and "apt install gcc python3-dev" in told) is bool(lacking)
+
+
+def test_what_needs_no_compiler_is_pinned_once():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    compiled = {"textworld", "reasoning-gym"}
+    assert {row for row in extras["tasks"] if row.partition("==")[0] not in compiled} == {
+        row for row in extras["dev"] if "==" in row
+    }
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ NODES = {
 @pytest.mark.members(3)
 @pytest.mark.parametrize("source", NODES)
 def test_an_agent_for_every_source(source):
+    if source.partition(":")[0] in ("reasoning_gym", "textworld"):
+        pytest.importorskip(source.partition(":")[0], reason="it is compiled, and there was no compiler")
     task = load(source, 1)[0]
     nodes = eval_agents.make_agent(task).get_graph().nodes
     assert NODES[source] <= set(nodes)
@@ -93,6 +95,7 @@ def test_the_last_number_of_a_reply(reply):
 
 
 async def test_a_thinking_agent_thinks_and_then_says_its_number_alone():
+    pytest.importorskip("reasoning_gym", reason="what it needs is compiled, and there was no compiler")
     task = load("reasoning_gym:gsm_symbolic", 1)[0]
     reply = f"I add 1 and 2. It is {task.gold}."
     agent = eval_agents.thinking_agent(task, ScriptedChatModel([[Reply(reply, entropies=[0.1] * 5)]]))
@@ -127,6 +130,7 @@ def test_one_call_is_the_final_action():
 
 
 def test_a_game_that_is_won_ends_it():
+    pytest.importorskip("textworld", reason="it is compiled, and there was no compiler")
     task = load("textworld", 1)[0]
     script = [Reply(tool_calls=[call], entropies=[0.1]) for call in task.gold] + [Reply("not asked")] * 20
     agent = eval_agents.fixed_calls(ScriptedChatModel([script]), task.tools, 20)

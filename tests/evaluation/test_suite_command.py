@@ -17,6 +17,8 @@ from ec_agent.evaluation.suite import reported
 from ec_agent.evaluation.suite.comparison import mean_of, rows_of
 from ec_agent.evaluation.suite.config import read_suite
 
+pytest.importorskip("reasoning_gym", reason="what it needs is compiled, and there was no compiler")
+
 ROOT = Path(__file__).parents[2]
 TASKS = [{"id": str(n), "input": f"What is {n} + {n}?", "expected": str(2 * n)} for n in range(1, 4)]
 SUITE = """
