@@ -191,7 +191,7 @@ def test_traces(home, walk):
         records = [{**key, "entropies": [0.1, 2.0, 0.1, 0.1]} for key in keys]
         (home / name).write_text("".join(json.dumps(record) + "\n" for record in records))
     walked = walk("docs/traces.md", answers="y\n")
-    for command, winners in (("batch_output", ["q17-0", "q18-0"]), ("calls", ["1 of a", "1 of b"])):
+    for command, winners in (("batch_output", ["q17-0", "q18-0"]), ("calls", ["1 of a a", "1 of b b"])):
         (printed,) = (text for said, text in walked.printed.items() if said.startswith(f"ec-agent score {command}"))
         assert [" ".join(line.split()) for line in printed.splitlines() if "*" in line] == [
             f"* {winner} 1 4 100% 1 0.3750 0.6250" for winner in winners

@@ -187,5 +187,5 @@ def test_settings_are_columns():
 
 def test_without_pyarrow_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"needs? pyarrow.*ec-agent\[parquet\]"):
+    with pytest.raises(ConfigError, match=r"needs? pyarrow; run: pip install .*\[parquet\]'"):
         score_lists([[1.0]])
