@@ -28,7 +28,7 @@ def test_no_such_option():
 
 
 def test_a_package_that_is_not_installed():
-    with pytest.raises(ConfigError, match=r"need no_such_package; run: pip install 'no-such-package==1'"):
+    with pytest.raises(ConfigError, match=r"need no_such_package; run: pip install no-such-package==1$"):
         common.package("no_such_package.part", "no-such-package==1")
 
 
