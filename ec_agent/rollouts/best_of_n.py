@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -201,6 +202,10 @@ class BestOfN(RunnableLambda[Any, Any]):
         """End the workers of ``engine=``, which else stand ready for further questions. The next one starts others."""
         if self._node.workers is not None:
             self._node.workers.close()
+
+    async def aclose(self) -> None:
+        """End the workers, as ``close`` does, and let others run until they have ended."""
+        await asyncio.to_thread(self.close)
 
     def as_agent(self) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Return a compiled graph that stands for the agent: it has the agent's input, output and checkpointer."""

@@ -73,6 +73,8 @@ def test_workers_are_started_once_and_stand_ready_until_they_are_closed(run, ask
     assert not engine.actors
     assert run.run(node, GO).selection.winner == 1
     assert len(engine.clusters) == 2
+    asyncio.run(node.aclose())
+    assert not engine.actors
 
 
 def test_what_the_page_says_runs(engine, tmp_path, monkeypatch):

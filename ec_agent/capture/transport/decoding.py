@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
 from ec_agent.capture.taken_logprobs import Event, Taken
 from ec_agent.capture.transport import plain_decoder
 from ec_agent.capture.transport.plain_decoder import odd_bytes
+
+_WHOLE_NUMBER = re.compile(rb'"logprob"\s*:\s*-?[0-9]+\s*[,}]')
+"""A logprob such as ``0``, of which the client makes ``0.0``."""
 
 
 class Decoder(Protocol):
@@ -35,7 +39,9 @@ def _decoder() -> Decoder:
 
 def usual_content(decoder: Decoder, logprobs: bytes) -> bool:
     """Tell whether logprobs of one event have the form ``content``, and the client would change no value of them."""
-    return not odd_bytes(logprobs) and decoder.of_content(logprobs) is not None
+    if odd_bytes(logprobs) or _WHOLE_NUMBER.search(logprobs):
+        return False
+    return decoder.of_content(logprobs) is not None
 
 
 DECODER: Decoder = _decoder()
