@@ -25,13 +25,13 @@ class Room:
         self._left = size
         self._lock = threading.RLock()  # a place may be given back by the garbage collector at any moment
 
-    def place(self, size: int) -> Place | None:
+    def place(self, size: int) -> Reserved | None:
         """Return a place of this size, which is taken as long as the object lives; ``None`` if there is no room."""
         with self._lock:
             if size > self._left:
                 return None
             self._left -= size
-        return Place(self, size)
+        return Reserved(self, size)
 
     def give_back(self, size: int) -> None:
         """Make room for others again."""
@@ -39,7 +39,7 @@ class Room:
             self._left += size
 
 
-class Place:
+class Reserved:
     """A place in a ``Room``."""
 
     __slots__ = ("_room", "_size")
@@ -63,7 +63,7 @@ class Read:
 
     __slots__ = ("__weakref__", "_again", "_entries", "_logprobs", "_place")
 
-    def __init__(self, logprobs: Any, again: Callable[[], Any], place: Place | None = None) -> None:
+    def __init__(self, logprobs: Any, again: Callable[[], Any], place: Reserved | None = None) -> None:
         self._again, self._place = again, place
         self._logprobs = logprobs
         self._entries: Sequence[Any] = entries_of(logprobs)

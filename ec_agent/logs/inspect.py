@@ -21,6 +21,7 @@ from ec_agent.logs.inspect_events import of_the_agent
 from ec_agent.logs.source import Source, Trouble, elements, first_keys
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 from ec_agent.numbers.trajectory import Call, Trajectory
+from ec_agent.support.extras import installing
 
 _ZIP = b"PK\x03\x04"
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # Inspect's grades: correct, partial, incorrect, no answer
@@ -50,7 +51,7 @@ def _of_zip(source: Source, trouble: Trouble) -> Iterator[tuple[str, Any]]:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "backports":
             raise
-        hint = "install it (pip install 'ec-agent[cli]'), or save the log as .json (`inspect log convert`)"
+        hint = f"install it ({installing('ec-agent[cli]')}), or save the log as .json (`inspect log convert`)"
         raise ConfigError(f"{source.label} is packed with Zstandard, which needs backports.zstd; {hint}") from error
     return samples_of(source, trouble)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -20,6 +21,7 @@ from ec_agent.evaluation.tuning_stops import StopTuning
 from ec_agent.rollouts.settings_files import Setting, load_settings
 from ec_agent.stopping import Agreement
 from ec_agent.stopping.spelling import spelled
+from ec_agent.support.extras import installing
 from ec_agent.traces.sql.store import TraceStore
 
 FEW = ["--folds", "3", "--repeats", "2", "--selectors", "lowest_centroid,mean_entropy"]
@@ -181,7 +183,7 @@ def test_a_probability_of_too_few_tasks_is_refused_before_a_file_is_written(tmp_
 
 def test_without_scikit_learn_it_says_so_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ConfigError, match=r"ec-agent\[calibrate\]"):
+    with pytest.raises(ConfigError, match=re.escape(installing("ec-agent[calibrate]"))):
         calibrate(stored_run(tmp_path / "run.db"), tmp_path / "settings.json", "--probability")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from ec_agent import LogprobsError, TraceStore, Trajectory, best_of_n, token_ent
 from ec_agent.cli.app import app
 from ec_agent.errors import ConfigError
 from ec_agent.logs import READERS, opened
+from ec_agent.support.extras import installing
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
 DATA = Path(__file__).parent / "data"
@@ -331,6 +333,8 @@ def test_without_what_unpacks_zstandard_the_error_says_what_to_install(tmp_path,
     monkeypatch.setitem(sys.modules, "compression", None)
     monkeypatch.delitem(sys.modules, "ec_agent.logs.inspect_zip", raising=False)
     if sys.version_info < (3, 14):
-        with pytest.raises(ConfigError, match=r"needs backports.zstd; install it \(pip install 'ec-agent\[cli\]'\)"):
+        with pytest.raises(
+            ConfigError, match=re.escape(f"needs backports.zstd; install it ({installing('ec-agent[cli]')})")
+        ):
             read(DATA / "inspect.eval")
     assert read(DATA / "inspect.json")
