@@ -137,3 +137,8 @@ class Engine(Protocol):
             ConfigError: the workers cannot be had, or something differs on one of them.
         """
         ...
+
+
+def is_engine(value: Any) -> bool:
+    """Whether a value is an engine, and not the class of one."""
+    return not isinstance(value, type) and hasattr(value, "elsewhere") and callable(getattr(value, "opened", None))

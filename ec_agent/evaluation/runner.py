@@ -16,7 +16,7 @@ from typing import Any, TypedDict, Unpack
 from langchain_core.runnables import Runnable
 
 from ec_agent.commits.undeclared import Notices, SummedQuestions
-from ec_agent.engines.base import Engine, Lost, Runs
+from ec_agent.engines.base import Engine, Lost, Runs, is_engine
 from ec_agent.engines.in_process import InProcess
 from ec_agent.errors import ConfigError, EvaluationError, NotStoredError, TraceError, WorkerLostError
 from ec_agent.evaluation.agent_identity import CHANGED, SAID, about_agent, differences, refuse_another
@@ -197,7 +197,7 @@ def _check(agent: Any, settings: Any, options: Mapping[str, Any]) -> None:
         flag(name, options.get(name, False))
     or_none("on_progress", options.get("on_progress"), function, of=1)
     or_none("on_event", options.get("on_event"), function, of=2)
-    if (engine := options.get("engine")) is not None and not callable(getattr(engine, "opened", None)):
+    if (engine := options.get("engine")) is not None and not is_engine(engine):
         raise refusal("engine", engine, "RayEngine(...) of ec_agent.engines, or None")
 
 

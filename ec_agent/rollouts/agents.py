@@ -38,6 +38,7 @@ from ec_agent.rollouts.messages import state_values
 from ec_agent.rollouts.refused_agents import ANYTHING, INJECTED, refuse_mistaken, returned_agent
 from ec_agent.rollouts.refused_pipes import check_pipe
 from ec_agent.rollouts.untracked_values import Sieve
+from ec_agent.support.checks import repr_of
 
 Writes = list[tuple[str, Any]]
 
@@ -113,6 +114,10 @@ class Agent:
             self._take_function(agent.invoke, agent.ainvoke, agent.get_name())
         elif callable(agent):
             self._take_callable(agent)
+        elif isinstance(agent, str):
+            raise AgentError(
+                f'the agent is {repr_of(agent)}, which names no place; write "module:name", as "my_module:agent"'
+            )
         else:
             raise AgentError(f"the agent is of type {type(agent).__name__}; {ANYTHING}")
 

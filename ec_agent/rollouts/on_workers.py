@@ -118,7 +118,7 @@ class Workers:
         return record
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class _Piece:
     """A rollout under way; what is pickled of it is an ``Errand``."""
 
@@ -132,6 +132,9 @@ class _Piece:
     brake: Brake | None
     relay: Relay
     lost: Lost = field(default_factory=Lost)
+
+    def __repr__(self) -> str:
+        return f"what rollout {self.start['index']} is given (its state, configurable, metadata)"
 
     def attempt(self) -> Attempt:
         """Make an attempt at the rollout, for the record of one of which nothing came back."""

@@ -17,7 +17,7 @@ from ec_agent.capture.filters import CallPredicate, predicate
 from ec_agent.commits.at_most_once import OnUncertain
 from ec_agent.commits.declared_tools import Commit
 from ec_agent.commits.journal import Journal, check_journal
-from ec_agent.engines.base import Engine
+from ec_agent.engines.base import Engine, is_engine
 from ec_agent.environments.worlds import EnvironmentFactory
 from ec_agent.errors import ConfigError
 from ec_agent.numbers.coverage import MIN_COVERAGE
@@ -271,9 +271,7 @@ class Options:
         if not isinstance(self.share_prompt, bool):
             checked(self, "share_prompt", seconds, "True, False, or the most seconds to wait")
         checked(self, "keep_candidates", whole, 0)
-        if self.engine is not None and not (
-            hasattr(self.engine, "opened") and getattr(self.engine, "elsewhere", False)
-        ):
+        if self.engine is not None and not (is_engine(self.engine) and self.engine.elsewhere):
             raise refusal("engine", self.engine, "RayEngine(...) or None")
         or_none("selection_key", self.selection_key, text, "the name of a state key or None")
 

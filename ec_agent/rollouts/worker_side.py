@@ -50,7 +50,7 @@ class Reads:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Subject:
     """What all rollouts of a question share. The fields that ``Question`` has too mean the same.
 
@@ -78,6 +78,9 @@ class Subject:
     commits: tuple[frozenset[str], bool, bool]
     lasting: bool
     wanted: Wanted
+
+    def __repr__(self) -> str:
+        return "what all rollouts of this question are given (its state and context=)"
 
 
 @dataclass(slots=True, eq=False)

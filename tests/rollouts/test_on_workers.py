@@ -19,6 +19,8 @@ from pages_kit import blocks_of
 from plans_at_work import Upto
 
 from ec_agent import AgentError, AllRolloutsFailedError, ConfigError, Limits, SelectionError, best_of_n
+from ec_agent.engines import RayEngine
+from ec_agent.engines.in_process import InProcess
 from ec_agent.numbers.call_fields import pack_calls
 
 pytestmark = [kit.SAME, pytest.mark.usefixtures("quick")]
@@ -315,6 +317,8 @@ class Counting(InMemorySaver):
         ),
         ({"environment": lambda index, state: None}, "environment= has no reopen.token"),
         ({"engine": "ray"}, "engine is 'ray'; give RayEngine"),
+        ({"engine": RayEngine}, "engine is <class .*RayEngine'>; give RayEngine"),
+        ({"engine": InProcess(2)}, "engine is .*InProcess.*; give RayEngine"),
     ],
 )
 def test_what_workers_cannot_have_is_refused_when_it_is_made(engine, options, said):
@@ -344,6 +348,40 @@ def test_options_that_cannot_be_sent_are_named(run, asked):
         run.run(asked("worker_agents:plain", sampling=lambda index: {"seed": id(lock)}), GO)
 
 
+@pytest.mark.parametrize(
+    ("config", "context", "said"),
+    [
+        (
+            {},
+            {"user": threading.Lock()},
+            r"^what all rollouts of this question are given \(its state and context=\) cannot",
+        ),
+        (
+            {"configurable": {"mine": threading.Lock()}},
+            None,
+            r"^what rollout 0 is given \(its state, configurable, meta",
+        ),
+        (
+            {"metadata": {"mine": threading.Lock()}},
+            None,
+            r"^what rollout 0 is given \(its state, configurable, metadata",
+        ),
+    ],
+    ids=["context", "configurable", "metadata"],
+)
+def test_what_a_question_brings_that_cannot_be_sent_is_named_before_a_rollout_runs(run, asked, config, context, said):
+    seen = []
+    with pytest.raises(ConfigError, match=said):
+        run.run(asked("worker_agents:plain", n=1), GO, config, context=context, on_event=seen.append)
+    assert not [event for event in seen if event["type"] == "ec_agent.rollout.call"]
+
+
+@pytest.mark.parametrize("text", ["agent", "my_module", "my module:agent", ""])
+def test_a_text_that_is_no_place_is_told_what_a_place_is(text):
+    with pytest.raises(AgentError, match=f"the agent is '{text}', which names no place; write \"module:name\""):
+        best_of_n(text, n=2)
+
+
 def test_a_question_inside_a_rollout_has_no_engine_of_its_own(run, asked):
     inner = asked("worker_agents:plain")
     with pytest.raises(SelectionError, match="engine= is given to a best_of_n inside a rollout of another one"):
@@ -352,5 +390,5 @@ def test_a_question_inside_a_rollout_has_no_engine_of_its_own(run, asked):
 
 def test_an_agent_may_be_named_by_its_place_without_an_engine(run):
     assert run.run(best_of_n("worker_agents:made", 4), GO).selection.winner == 1
-    with pytest.raises(AgentError, match="the agent is of type str"):
+    with pytest.raises(AgentError, match=r"the agent is .neither a place., which names no place"):
         best_of_n("neither a place")

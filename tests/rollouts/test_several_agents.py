@@ -289,7 +289,7 @@ def test_what_cannot_stand_for_one_another_is_refused_before_anything_runs(case)
 def test_what_is_no_agent_is_refused_as_ever():
     with pytest.raises(AgentError, match="the list of agents is empty; pass a compiled graph"):
         best_of_n([])
-    with pytest.raises(AgentError, match="the agent is of type str"):
+    with pytest.raises(AgentError, match="the agent is 'b', which names no place"):
         best_of_n([saying("a"), "b"], n=2)
 
 
