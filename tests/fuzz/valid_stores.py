@@ -113,6 +113,8 @@ STORES = {
     "ec_agent.TraceStore.selection": Case(lambda _: {"number": 1}, on=store, told={"number": "selection"}),
     "ec_agent.TraceStore.rollouts": Case(on=store),
     "ec_agent.TraceStore.candidates": Case(lambda _: {"selection": 1}, on=store),
+    "ec_agent.TraceStore.keys": Case(lambda _: {"task": "t"}, on=store),
+    "ec_agent.TraceStore.counts": Case(lambda _: {"samples": 4, "greedy": True}, on=store),
     "ec_agent.TraceStore.has": Case(lambda _: {"key": Key("t", "sample", 0)}, on=store),
     "ec_agent.TraceStore.add": Case(lambda _: {"rollout": rollout(Key("t", "sample", 0))}, on=store),
     "ec_agent.TraceStore.take": Case(

@@ -169,9 +169,9 @@ class TraceStore:
             samples: how many rollouts of the kind ``"sample"`` a task is to have; later ones do not count.
             greedy: whether the rollout at temperature 0 counts.
         """
-        whole("samples", samples)
+        below = min(whole("samples", samples), _MOST)
         flag("greedy", greedy)
-        return self._database.read("a rollout", lambda: counts(self._database, samples, greedy=greedy))
+        return self._database.read("a rollout", lambda: counts(self._database, below, greedy=greedy))
 
     def has(self, key: Key) -> bool:
         """Tell whether the run has a rollout with this key."""
