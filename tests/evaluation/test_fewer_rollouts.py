@@ -135,6 +135,18 @@ def test_selectors_that_look_at_several_rollouts_equal_brute_force(selector, res
     assert curve == pytest.approx(slow, abs=1e-12)
 
 
+def test_a_window_that_some_rollouts_together_change():
+    ended = [None, "x", "x", None, None, "x"]
+    result = TaskResult("t", tuple(Candidate(i, Trajectory(), "a", error=ended[-1 - i]) for i in range(6)), np.zeros(6))
+    result = with_signals(replace(result, correct=np.array([0, 1.0, 0, 0, 0, 0])), 95, 9)
+    selector = TailEntropy(least=2, most=4)
+    whole = standing(result.candidates, selector)
+    assert scores_stand_alone(result.candidates, selector, whole)  # each alone scores as among all of them
+    slow = [brute_force(result, selector, n) for n in range(1, 7)]
+    assert n_curve(result, selector, whole)[0] == pytest.approx(slow, abs=1e-12)
+    assert slow != pytest.approx(list(at_every_n(whole.levels, result.correct)), abs=1e-3)
+
+
 class Median:
     """Neither a score that stands alone nor a vote: the action in the middle of those at hand."""
 

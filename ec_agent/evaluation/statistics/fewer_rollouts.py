@@ -92,10 +92,10 @@ def n_curve(result: TaskResult, selector: Selector, whole: Standing, seed: int =
     """
     if isinstance(selector, VoteSelector):
         return _of_votes(result, selector, seed)
-    if scores_stand_alone(result.candidates, selector, whole):
-        return at_every_n(whole.levels, result.correct), True
-    if isinstance(selector, TailEntropy):
+    if isinstance(selector, TailEntropy):  # its window may be the same alone and among all, and another among some
         selector = selector.prepared(result.candidates)
+    elif scores_stand_alone(result.candidates, selector, whole):
+        return at_every_n(whole.levels, result.correct), True
     total = len(result.candidates)
     curve = np.empty(total)
     rng = np.random.default_rng(seed)
