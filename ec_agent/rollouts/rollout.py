@@ -13,7 +13,7 @@ from ec_agent.rollouts.attempt import Attempt, Start, described
 from ec_agent.rollouts.cancelling import Brake, unbegun
 from ec_agent.rollouts.observer import Observer
 from ec_agent.rollouts.question import Question
-from ec_agent.rollouts.record import Record, total, was_cancelled
+from ec_agent.rollouts.record import End, Record, total, was_cancelled
 from ec_agent.rollouts.record_of_attempt import record_of
 from ec_agent.rollouts.retrying import retry_pause
 from ec_agent.rollouts.running import run
@@ -32,18 +32,32 @@ def rollout(question: Question, start: Start, config: RunnableConfig) -> Plan[Re
     watch = question.watch(start)
     if watch is None:
         return (yield from _led(question, start, config))
-    if taken_up_again(question.config):
+    again = taken_up_again(question.config)
+    if again:
         watch.recall((yield from written_beside(config, "records")))
     brake = Brake()
     if (stopped := watch.begin(start["index"], brake)) is not None:
-        return unbegun(start["index"], stopped)
+        record = unbegun(start["index"], stopped)
+        return _naming_threads(question, start, record) if again else record
     record = yield from _led(question, start, config, brake)
     record, begun = watch.end(record)
     if was_cancelled(record):
         yield from question.leave(start["index"])
+        record = _naming_threads(question, start, record) if again else record
     if begun is not None:
         question.told.tell(Observer.enough_known, record["stopped"]["reason"], begun)
     return record
+
+
+def _naming_threads(question: Question, start: Start, record: Record) -> Record:
+    """Name the threads of a cancelled rollout, so that they are deleted.
+
+    The process that was killed may have parked the rollout and not saved its record.
+    """
+    index = start["index"]
+    thread, memory = (question.thread(start["round"], place) for place in (index, f"{index} memory"))
+    end: End = {"thread": thread, "memory": memory}
+    return {**record, "end": {**end, **record["end"]}}
 
 
 def _led(question: Question, start: Start, config: RunnableConfig, brake: Brake | None = None) -> Plan[Record]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import contextmanager
+from uuid import NAMESPACE_URL, uuid5
 
 import kit
 import pytest
 from kit import THREAD
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 from plans_at_work import Killed, Started, Upto, answer
 
 from ec_agent import Limits, Ranking, Selection, StoppingError, best_of_n
+from ec_agent.rollouts.question import Question
 from ec_agent.stopping import More, Stop
 
 pytestmark = kit.SAME
@@ -275,3 +278,19 @@ def test_the_plan_knows_who_ended_before_the_kill(run):
     selection = Selection.from_dict(done["receipt"])
     assert (selection.ended, selection.planned, selection.stopped) == (5, 8, "5 ended")
     assert [index for index, count in agent.counts.items() if count > 1] == [begun[3]]  # the one that was killed
+
+
+def test_what_the_killed_process_parked_is_deleted_though_its_record_was_not_saved(run, monkeypatch):
+    monkeypatch.setattr(Question, "thread", lambda self, turn, place: f"{turn}/{place}")
+    agent, saver = Started(kill=4), InMemorySaver()
+    node = graph_of(agent, Upto(1, 5), saver, n=8, cancel=True, limits=ONE)
+    with pytest.raises(Killed):
+        run.invoke(node, GO, THREAD, **SYNC)
+    parked = [str(uuid5(NAMESPACE_URL, f"0/{place}")) for place in (6, "6 memory", 7, "7 memory")]
+    for thread in parked:
+        where = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+        saver.put(where, empty_checkpoint(), {}, {})
+    assert set(saver.storage) == {"t", *parked}
+    done = run.invoke(graph_of(agent, Upto(1, 5), saver, n=8, cancel=True, limits=ONE), None, THREAD, **SYNC)
+    assert Selection.from_dict(done["receipt"]).cancelled + 5 <= 8
+    assert set(saver.storage) == {"t"}
