@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -23,7 +24,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
-from ec_agent.insides.box import input_of_box, shortened, unheard
+from ec_agent.insides.box import input_of_box, places_of_box, shortened, unheard
 from ec_agent.insides.langgraph import BOX_IN, BOX_NODE, BOX_OUT
 from ec_agent.testing import Reply, ScriptedChatModel
 
@@ -259,3 +260,16 @@ def test_where_nothing_is_heard_no_run_is_made_around_the_function():
             streamed(short, input_of_box("go"), "sync")
         made[quiet] = listener.names
     assert made == {True: ["box"], False: ["box", "function"]}
+
+
+def test_with_one_place_for_tasks_a_function_that_calls_one_comes_to_its_end():
+    _, short = compiled(with_task)
+    config, said = {"max_concurrency": places_of_box(1)}, []
+
+    def ask():
+        said.extend(short.stream(input_of_box("go"), config, stream_mode=["updates"], subgraphs=True))
+
+    thread = threading.Thread(target=ask, daemon=True)  # it would wait for ever
+    thread.start()
+    thread.join(60)
+    assert said[-1] == ((), "updates", {BOX_NODE: {BOX_OUT: 18}})

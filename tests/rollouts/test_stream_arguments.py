@@ -110,12 +110,17 @@ def test_the_config_is_checked_where_it_is_made(options, message):
         HEPConfig(**options)
 
 
-@pytest.mark.parametrize("bad", [None, 3, "agent", {"a": 1}, [], object(), MessagesState])
+@pytest.mark.parametrize("bad", [None, 3, b"agent", {"a": 1}, [], object(), MessagesState])
 def test_an_agent_that_cannot_run_is_refused(bad):
     if bad is MessagesState:
         bad = MessagesState(messages=[])
     with pytest.raises(AgentError, match="pass a compiled graph, a Runnable, or a function"):
         best_of_n(bad)
+
+
+def test_a_text_that_names_no_place_is_told_what_a_place_is():
+    with pytest.raises(AgentError, match='names no place; write "module:name"'):
+        best_of_n("agent")
 
 
 def test_a_graph_that_is_not_compiled_is_refused():
