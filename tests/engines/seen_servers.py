@@ -65,7 +65,10 @@ def section() -> str:
             notes.append(f"* **{engine.name}**: {engine.note}.")
     lines += ["", *notes, "", "Not run:", ""]
     if unseen := [f"{engine.name} {engine.version}" for engine in ENGINES if engine.name not in found]:
-        lines.append(f"* **{', '.join(unseen)}**: `make engines` knows them; what it sees is not noted here yet.")
+        lines.append(
+            f"* **{', '.join(unseen)}**: `make engines` knows them; what it sees is not noted here yet. "
+            "llama-cpp-python has no wheel, and compiling it took over 50 minutes beside other work."
+        )
     lines += [f"* **{name}**: {reason}." for name, reason in NOT_HERE.items()]
     return "\n".join(lines)
 
