@@ -57,6 +57,8 @@ def running_cluster(cpus=4, nodes=0, paths=()):
     """
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'ec-agent[ray]'")
+    # Ray writes an address into this folder, and does not make it where a cluster has another one for the rest.
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)
     os.environ.update(RAY)  # for drivers in this process too; Ray reads them when it is imported
     here = Path(__file__).parent
     search = os.pathsep.join([str(here.parent), *map(str, paths), os.environ.get("PYTHONPATH", "")])
