@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.adapters import load, math_answers, math_worker
 from ec_agent.evaluation.adapters.math_answers import Comparer, last_boxed
 from ec_agent.evaluation.tasks import Task
+from ec_agent.support.extras import installing
 
 needs("math_verify")
 
@@ -109,7 +111,7 @@ def test_a_math_verify_that_does_not_work_is_no_wrong_answer(monkeypatch, tmp_pa
 
 def test_without_the_package(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "math_verify", None)
-    with pytest.raises(ConfigError, match=r"need math_verify; run: pip install .*\[tasks\]'"):
+    with pytest.raises(ConfigError, match=re.escape(f"need math_verify; run: {installing('ec-agent[tasks]')}")):
         load(f"aime2025:{jsonl(tmp_path / 'a.jsonl', AIME)}")
 
 

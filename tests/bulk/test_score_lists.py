@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from ec_agent.bulk import lists as module
 from ec_agent.bulk import score_lists
 from ec_agent.bulk.lists import column_of
 from ec_agent.numbers.many_timelines import SWEEP
+from ec_agent.support.extras import installing
 
 RNG = np.random.default_rng(3)
 TIMELINES = [RNG.standard_exponential(length).astype(np.float32).tolist() for length in (40, 0, 1, 300, 2, 0, 77)]
@@ -187,5 +189,5 @@ def test_settings_are_columns():
 
 def test_without_pyarrow_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"needs? pyarrow; run: pip install .*\[parquet\]'"):
+    with pytest.raises(ConfigError, match=rf"needs? pyarrow; run: {re.escape(installing('ec-agent[parquet]'))}$"):
         score_lists([[1.0]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from ec_agent.cli.demo import run_demo, show
 from ec_agent.cli.timeline import CENTROID
 from ec_agent.errors import ConfigError
 from ec_agent.rollouts.final_action import in_one_line
+from ec_agent.support.extras import installing
 from ec_agent.testing import Reply, ScriptedChatModel, message_of
 
 ROOT = Path(__file__).parents[2]
@@ -102,5 +104,5 @@ def test_eight_real_rollouts_of_several_calls_scored_over_the_whole_timeline(tmp
 
 def test_a_page_that_cannot_be_made_is_said_before_the_work(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"matplotlib; run: pip install .*\[html\]'"):
+    with pytest.raises(ConfigError, match=re.escape(f"matplotlib; run: {installing('ec-agent[html]')}")):
         run_demo(None, n=2, temperature=0.8, seed=0, as_json=False, html=Path("demo.html"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from itertools import combinations, product
 
@@ -19,6 +20,7 @@ from ec_agent.evaluation.statistics.bootstrap import (
     paired_p,
     smallest_detectable,
 )
+from ec_agent.support.extras import installing
 
 FAST = Resampling(resamples=999)
 
@@ -192,5 +194,5 @@ def test_too_few_resamples_are_refused(wrong):
 
 def test_without_scipy_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
-    with pytest.raises(ConfigError, match=r"pip install .*\[eval\]'"):
+    with pytest.raises(ConfigError, match=re.escape(f"run: {installing('ec-agent[eval]')}")):
         estimate([0.0, 1.0], FAST)

@@ -15,6 +15,7 @@ from ec_agent.evaluation.report import html as page
 from ec_agent.evaluation.report.html import to_html
 from ec_agent.evaluation.report.task_pictures import outcomes
 from ec_agent.evaluation.results import TaskResult
+from ec_agent.support.extras import installing
 from ec_agent.traces.stored import Asked
 from ec_agent.visual.drawing import check_installed
 
@@ -177,7 +178,7 @@ def test_many_tasks_are_listed_up_to_a_number():
 @pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
 def test_what_is_not_installed_is_named(monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ConfigError, match=rf"needs? {missing}; run: pip install .*\[html\]'"):
+    with pytest.raises(ConfigError, match=rf"needs? {missing}; run: {re.escape(installing('ec-agent[html]'))}$"):
         check_installed()
 
 

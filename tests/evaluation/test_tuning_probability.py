@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 
@@ -26,6 +27,7 @@ from ec_agent.probability.evidence import replayed_evidence
 from ec_agent.rollouts.settings_files import Setting, save_settings
 from ec_agent.selectors import MajorityVote, MeanEntropy
 from ec_agent.stopping import Agreement
+from ec_agent.support.extras import installing
 
 FAST = Resampling(resamples=199)
 VOTE = Setting("majority_vote")
@@ -209,7 +211,7 @@ def test_arguments_it_cannot_have_are_refused_by_name(change, said):
 
 def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ConfigError, match=r"pip install .*\[calibrate\]'"):
+    with pytest.raises(ConfigError, match=re.escape(f"run: {installing('ec-agent[calibrate]')}")):
         check_scikit_learn()
     with pytest.raises(ConfigError, match="scikit-learn"):
         fit_probability(tasks(22), VOTE, repeats=1)

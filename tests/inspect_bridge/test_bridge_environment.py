@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ec_agent.errors import ConfigError
+from ec_agent.support.extras import installing
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / os.environ.get("INSPECT_VENV", ".venv-inspect") / "bin" / "python"
@@ -36,5 +37,5 @@ def test_the_bridge_in_its_own_environment(request):
 
 
 def test_without_inspect_the_import_says_what_to_install():
-    with pytest.raises(ConfigError, match=r"pip install .*\[inspect\]'"):
+    with pytest.raises(ConfigError, match=re.escape(f"run: {installing('ec-agent[inspect]')}")):
         importlib.import_module("ec_agent.evaluation.inspect_ai")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.console import Console
 from ec_agent import ConfigError, live
 from ec_agent.live.bars import BARS
 from ec_agent.live.terminal import drawable, showing
+from ec_agent.support.extras import installing
 
 REPLAY = str(Path(__file__).with_name("replay.py"))
 TOOLS = [
@@ -35,7 +37,7 @@ END += [made.scored(0, 0.25), made.selection(0, 8)]
 def test_without_rich_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich", None)
     monkeypatch.delitem(vars(live), "view", raising=False)
-    with pytest.raises(ConfigError, match=r"the live view needs rich; run: pip install .*\[cli\]'"):
+    with pytest.raises(ConfigError, match=re.escape(f"the live view needs rich; run: {installing('ec-agent[cli]')}")):
         live.view()
     assert live.Board()
 

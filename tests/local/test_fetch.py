@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import subprocess
 import sys
 import venv
@@ -13,6 +14,7 @@ import pytest
 
 from ec_agent.errors import LocalModelError
 from ec_agent.local import fetch
+from ec_agent.support.extras import installing
 
 MODEL = b"GGUF" * 1000
 
@@ -117,5 +119,5 @@ def test_a_cache_that_cannot_be_written(pins, tmp_path, monkeypatch):
 def test_without_the_extra(monkeypatch):
     monkeypatch.delenv("EC_AGENT_CACHE", raising=False)
     monkeypatch.setitem(sys.modules, "platformdirs", None)
-    with pytest.raises(LocalModelError, match=r"pip install .*\[local\]'"):
+    with pytest.raises(LocalModelError, match=re.escape(f"run: {installing('ec-agent[local]')}")):
         fetch.cache_dir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 import ec_agent.local
 from ec_agent.errors import ConfigError, LocalModelError
 from ec_agent.local import LocalServer, server
+from ec_agent.support.extras import installing
 
 
 def models(base_url):
@@ -45,7 +47,7 @@ def test_sizes_must_be_positive(argument):
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(LocalModelError, match=r"pip install .*\[local\]'"):
+    with pytest.raises(LocalModelError, match=re.escape(f"run: {installing('ec-agent[local]')}")):
         LocalServer().start()
 
 

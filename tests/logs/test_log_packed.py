@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import sys
 
 import numpy as np
@@ -19,6 +20,7 @@ from ec_agent import LogprobsError, TraceStore, best_of_n
 from ec_agent.cli.app import app
 from ec_agent.logs import found_in, opened
 from ec_agent.logs.bounds import Bounds
+from ec_agent.support.extras import installing
 from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
 FIRST, SECOND = [2.0, 0.1, 0.1], [0.1, 1.0]
@@ -183,5 +185,5 @@ def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
     by_pyarrow([{"entropies": FIRST}], file)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(LogprobsError, match=r"pip install .*\[parquet\]'"):
+    with pytest.raises(LogprobsError, match=re.escape(f"install it ({installing('ec-agent[parquet]')})")):
         told(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import sys
 import threading
 import traceback
@@ -16,6 +17,7 @@ from stored_rollouts import FULL, SETTINGS, TASKS, rollout
 
 from ec_agent import ConfigError, TraceError, TraceStore
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.support.extras import installing
 from ec_agent.traces import stored
 from ec_agent.traces.opening import is_there
 from ec_agent.traces.postgres import schema as tables
@@ -303,5 +305,5 @@ def test_urls_of_other_things_are_refused(place, words):
 def test_without_psycopg_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     for do in (TraceStore, is_there):
-        with pytest.raises(ConfigError, match=r"needs psycopg; run: pip install .*\[postgres\]'"):
+        with pytest.raises(ConfigError, match=re.escape(f"needs psycopg; run: {installing('ec-agent[postgres]')}")):
             do("postgresql://me@host/db")
