@@ -10,6 +10,8 @@ from inspect_ai import Epochs, Task
 from inspect_ai.dataset import Sample
 from inspect_ai.log import read_eval_log
 from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, Logprobs, ModelOutput, ModelUsage, get_model
+from inspect_ai.scorer import Score, accuracy, scorer
+from inspect_ai.solver import solver
 from langchain_core.messages import ToolMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
@@ -72,6 +74,28 @@ def run(home, solver, scorer, *, samples=SAMPLES, reducers=(), epochs=1, model="
     task = Task(samples, solver=solver, scorer=scorer, epochs=Epochs(epochs, list(reducers) or None))
     (log,) = inspect_ai.eval(task, model=model, log_dir=str(home), display="none", **options)
     return read_eval_log(log.location, resolve_attachments=True)
+
+
+@solver
+def numbered():
+    """Writes the epoch behind the question, so that models can answer by it."""
+
+    async def solve(state, generate):
+        state.user_prompt.text = f"{state.user_prompt.text} {state.epoch}"
+        return state
+
+    return solve
+
+
+@scorer(metrics=[accuracy()])
+def judged():
+    """Asks the model itself, and thinks well of everything."""
+
+    async def score(state, target):
+        await get_model().generate("judge this 0")
+        return Score(value="C")
+
+    return score
 
 
 def seed_of(sample, epoch, seed=0):

@@ -7,12 +7,12 @@ import asyncio
 import inspect_ai
 import openai
 import pytest
-from bridge_kit import SAMPLES, model_of, run, slow_centroid, slow_pick
+from bridge_kit import SAMPLES, judged, model_of, numbered, run, slow_centroid, slow_pick
 from fake_openai import Answer, FakeOpenAI
 from inspect_ai.agent._bridge import bridge
 from inspect_ai.model import get_model
-from inspect_ai.scorer import Score, accuracy, match, scorer
-from inspect_ai.solver import generate, solver
+from inspect_ai.scorer import match
+from inspect_ai.solver import generate
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 from openai._base_client import AsyncAPIClient, SyncAPIClient
@@ -97,29 +97,11 @@ def test_a_token_limit_of_the_sample_is_a_limit_and_no_error(tmp_path, model):
 
 
 def answer(messages, config):
-    """By the epoch, which the test's solver writes into the question."""
+    """By the epoch, which ``numbered`` writes into the question."""
     epoch = int(messages[-1].text.split()[-1])
     entropies = [0.1] * 20
     entropies[(7 * epoch) % 20] = 2.0
     return ("right" if epoch % 2 else "wrong"), entropies
-
-
-@solver
-def numbered():
-    async def solve(state, generate):
-        state.user_prompt.text = f"{state.user_prompt.text} {state.epoch}"
-        return state
-
-    return solve
-
-
-@scorer(metrics=[accuracy()])
-def judged():
-    async def score(state, target):
-        await get_model().generate("judge this 0")
-        return Score(value="C")
-
-    return score
 
 
 def test_an_agent_of_inspects_own_is_read_from_its_transcript(tmp_path):

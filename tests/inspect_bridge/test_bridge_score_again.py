@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from bridge_kit import SAMPLES, entropies_of, run, slow_centroid, slow_timeline
+from bridge_kit import SAMPLES, entropies_of, judged, numbered, run, slow_centroid, slow_timeline
 from click.testing import CliRunner
 from fake_openai import Answer, FakeOpenAI
 from inspect_ai.log import write_eval_log
 from inspect_ai.model import get_model
-from inspect_ai.scorer import Score, accuracy, match, scorer
-from inspect_ai.solver import basic_agent, generate, solver, use_tools
+from inspect_ai.scorer import match
+from inspect_ai.solver import basic_agent, generate, use_tools
 from inspect_ai.tool import tool
 
 from ec_agent import token_entropy
@@ -24,8 +22,7 @@ from ec_agent.logs import found_in, opened
 from ec_agent.testing import logprobs_for
 
 EPOCHS = 3
-# The environment of these tests may have been made before the extra `inspect` brought what unpacks Zstandard.
-FORMS = ["json", *(["eval"] if sys.version_info >= (3, 14) or find_spec("backports") else [])]
+FORMS = ["json", "eval"]
 
 
 def answered(body):
@@ -59,24 +56,6 @@ def look():
         return "found"
 
     return execute
-
-
-@solver
-def numbered():
-    async def solve(state, generate):
-        state.user_prompt.text = f"{state.user_prompt.text} {state.epoch}"
-        return state
-
-    return solve
-
-
-@scorer(metrics=[accuracy()])
-def judged():
-    async def score(state, target):
-        await get_model().generate("judge this")
-        return Score(value="C")
-
-    return score
 
 
 def with_generate():
