@@ -176,7 +176,8 @@ class BestOfN(RunnableLambda[Any, Any]):
             input: the wrapped agent's input.
             config: the run's config; ``thread_id`` continues a thread if the agent has a checkpointer.
             on_event: called with each progress event, the same events as on the custom stream. In a sync run the
-                rollouts' threads call it. docs/live.md lists the events; ``ec_agent.live.view()`` shows them.
+                rollouts' threads call it, and for rollouts on workers threads of the engine. docs/live.md lists the
+                events; ``ec_agent.live.view()`` shows them.
             **kwargs: further arguments of a compiled graph's ``invoke``, such as ``context=``.
 
         Raises:
