@@ -14,7 +14,6 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, g
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from ec_agent.commits.undeclared import Notices
 from ec_agent.errors import AgentError, ConfigError
 from ec_agent.insides.executors import interruptible
 from ec_agent.insides.langgraph import config_here, inside_graph, with_private_keys
@@ -56,15 +55,8 @@ class BestOfNResult:
 class BestOfN(RunnableLambda[Any, Any]):
     """What ``best_of_n`` returns: a node for a graph, and an agent outside one. See ``best_of_n``."""
 
-    def __init__(
-        self,
-        agent: Any,
-        options: Options,
-        alone: bool = False,
-        notices: Notices | None = None,
-        workers: Workers | None = None,
-    ) -> None:
-        self._node = Node(agent, options, alone, notices, workers)
+    def __init__(self, node: Node) -> None:
+        self._node = node
         super().__init__(self.invoke, afunc=self.ainvoke, name="best_of_n")
 
     def __repr__(self) -> str:
@@ -231,9 +223,8 @@ class BestOfN(RunnableLambda[Any, Any]):
             if options.selection_key not in drawn.channels:
                 options = replace(options, selection_key=None)
         reads = {} if drawn is None else {"input_schema": with_private_keys(builder, drawn.builder)}
-        builder.add_node(
-            "best_of_n", BestOfN(agents.original, options, True, self._node.notices, self._node.workers), **reads
-        )
+        node = Node(agents.original, options, True, self._node.notices, self._node.workers)
+        builder.add_node("best_of_n", BestOfN(node), **reads)
         builder.add_edge(START, "best_of_n")
         builder.add_edge("best_of_n", END)
         compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=agents.name, **compiled_with)
@@ -339,9 +330,9 @@ def best_of_n(agent: Any, n: int = 8, **options: Unpack[BestOfNOptions]) -> Best
     except TypeError as error:
         problem = str(error).replace("Options.__init__()", "best_of_n").partition(". Did you mean")[0]  # Python 3.13
         raise ConfigError(f"{problem}; the options of best_of_n are {', '.join(Options.__slots__)}") from error
-    workers = None if checked.engine is None else Workers(agent, checked)
+    workers = None if checked.engine is None else Workers(agent, checked.engine, checked)
     agents = [*map(_plain, agent)] if isinstance(agent, list | tuple) else _plain(agent)
-    return BestOfN(agents, checked, workers=workers)
+    return BestOfN(Node(agents, checked, workers=workers))
 
 
 def _plain(agent: Any) -> Any:

@@ -37,6 +37,10 @@ class Brake:
         self._clocks: set[Clock] = set()
         self._also: list[Callable[[], None]] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a brake for another process, where nothing runs yet that it could stop."""
+        return _elsewhere, (self.pulled,)
+
     def let_end(self, tools: ToolLog) -> None:
         """Let the rollout's running tools, as this log knows them, end before the rollout is stopped."""
         self._tools, tools.on_idle = tools, self._stop_waiting
@@ -113,6 +117,12 @@ class Brake:
                 await self.stopping(pause).wait()
 
         return Step(pause.sync, wait)
+
+
+def _elsewhere(pulled: bool) -> Brake:
+    brake = Brake()
+    brake.pulled = pulled
+    return brake
 
 
 def _end(clock: asyncio.Timeout) -> None:

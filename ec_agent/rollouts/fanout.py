@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_origin, get_type_hints
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph import END, START, StateGraph
@@ -295,7 +295,11 @@ def straight(state: FanOutState, config: RunnableConfig) -> Plan[FanOutState]:
 
 
 FOR_PEOPLE = ("ask", "pause")
-_JOINED: dict[str, Callable[[Any, Any], Any]] = {"records": merged, "told": operator.add}
+_JOINED: dict[str, Callable[[Any, Any], Any]] = {
+    key: hint.__metadata__[0]
+    for key, hint in get_type_hints(FanOutState, include_extras=True).items()
+    if get_origin(hint) is Annotated
+}
 
 
 def _applied(state: FanOutState, updates: Sequence[dict[str, Any]]) -> FanOutState:

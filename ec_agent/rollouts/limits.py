@@ -61,11 +61,11 @@ class Budget:
 
     Args:
         limit: the token budget; ``None`` is no limit.
+        spent: tokens that they generated in another process.
     """
 
-    def __init__(self, limit: int | None) -> None:
-        self.limit = limit
-        self.spent = 0
+    def __init__(self, limit: int | None, spent: int = 0) -> None:
+        self.limit, self.spent = limit, spent
         self._recalled: set[str] = set()
         self._lock = threading.Lock()
 

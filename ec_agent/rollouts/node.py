@@ -259,7 +259,6 @@ class Node:
             budget=Budget(options.limits.token_budget),
             notices=undeclared_listener.get() or self.notices,
             executors=executors_here(),
-            workers=self.workers,
         )
 
     def _count(self, context: Any) -> int:

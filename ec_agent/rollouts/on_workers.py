@@ -19,7 +19,7 @@ from langgraph.store.memory import InMemoryStore
 
 from ec_agent.capture.recorder import current_recorder
 from ec_agent.commits.durability import written_down
-from ec_agent.engines.base import Job, Lost
+from ec_agent.engines.base import Engine, Job, Lost
 from ec_agent.engines.standing import Ready, StandingWorkers
 from ec_agent.errors import CommitError, CommitUncertain, ConfigError, EnvironmentGoneError, WorkerLostError
 from ec_agent.insides.langgraph import own_configurable, own_tags, saver_of
@@ -32,7 +32,7 @@ from ec_agent.rollouts.question import Question
 from ec_agent.rollouts.record import Record, was_cancelled
 from ec_agent.rollouts.record_of_attempt import failed_record
 from ec_agent.rollouts.relayed import Relay, Wanted
-from ec_agent.rollouts.worker_side import Back, Errand, QuestionWork, Reads, Subject, look
+from ec_agent.rollouts.worker_side import Back, Errand, QuestionWork, Reads, Subject, look, never_promoted
 from ec_agent.support.checks import repr_of
 from ec_agent.support.plans import Plan
 from ec_agent.support.prompt_leader import Lead
@@ -43,34 +43,18 @@ class Workers:
 
     Args:
         agent: the place of the agent, or the places of several.
-        options: the options of ``best_of_n``, with an engine.
+        engine: where the workers are.
+        options: the options of ``best_of_n``.
 
     Raises:
         ConfigError: the agent is an object, or an option cannot be had on workers.
     """
 
-    def __init__(self, agent: Any, options: Options) -> None:
-        self._places = check_places(agent)
+    def __init__(self, agent: Any, engine: Engine, options: Options) -> None:
+        places = check_places(agent)
         _check_options(options)
-        there = replace(
-            options,
-            engine=None,
-            selector=Reads(options.selector.name, options.signals),
-            preflight=False,
-            share_prompt=False,
-            probability=None,
-            stop=None,
-            cancel=False,
-            route=None,
-            selection_key=None,
-            commit=None,
-            journal=None,
-            promote=None,
-            continue_after_commit=False,
-        )
-        object.__setattr__(there, "continue_after_commit", options.continue_after_commit)  # needs no promote= there
-        job = Job(make=QuestionWork, look=look, arguments=(self._places, there), on_event=_hear, on_lost=_lose)
-        engine: Any = options.engine
+        arguments = places, _needed_there(options)
+        job = Job(make=QuestionWork, look=look, arguments=arguments, on_event=_hear, on_lost=_lose)
         self._standing = StandingWorkers(engine, job)
 
     def close(self) -> None:
@@ -85,74 +69,83 @@ class Workers:
         """
         _check_question(question)
         ready: Ready = yield question.executors.result_of(self._standing.ready())
-        question.sent = ready, ready.prepared(_subject(question))
+        question.elsewhere = partial(_on_worker, ready, ready.prepared(_subject(question)))
 
-    def rollout(
-        self, question: Question, start: Start, config: RunnableConfig, brake: Brake | None, leads: Lead | None
-    ) -> Plan[Record]:
-        """Run one rollout on a worker; the arguments are those of ``tried``.
 
-        Raises:
-            RunLeft: the run around has ended early.
-        """
-        question.executors.check()
-        question.ran.add(start["index"])
-        ready, subject = question.sent
-        piece = yield from _piece(question, start, config, brake, leads)
-        future = ready.run(subject, piece)
-        if brake is not None:
-            brake.also(partial(ready.stop, piece))
-        try:
-            back: Back = pickle.loads((yield question.executors.result_of(future)))
-        except WorkerLostError as error:
-            question.errors[start["index"]] = error
-            record = failed_record(piece.attempt(), error)
-            piece.relay.end(record, error)
-        except BaseException:
-            piece.relay.leave()
-            raise
-        else:
-            record = yield from _taken_in(question, back, piece)
-        if piece.lost.rollouts:
-            record["facts"]["lost"] = {"rollouts": piece.lost.rollouts, "tokens": piece.lost.tokens}
-        return record
+def _needed_there(options: Options) -> Options:
+    """Return the options without what only the driver needs, which may be nothing that can be pickled."""
+    return replace(
+        options,
+        engine=None,
+        selector=Reads(options.selector.name, options.signals),
+        preflight=False,
+        share_prompt=False,
+        probability=None,
+        stop=None,
+        cancel=False,
+        route=None,
+        selection_key=None,
+        commit=None,
+        journal=None,
+        promote=None if options.promote is None else never_promoted,
+    )
+
+
+def _on_worker(
+    ready: Ready,
+    subject: Any,
+    question: Question,
+    start: Start,
+    config: RunnableConfig,
+    brake: Brake | None,
+    leads: Lead | None,
+) -> Plan[Record]:
+    """Run one rollout on a worker; all arguments but the first two are those of ``tried``.
+
+    Raises:
+        RunLeft: the run around has ended early.
+    """
+    question.executors.check()
+    question.ran.add(start["index"])
+    piece = yield from _piece(question, start, config, brake, leads)
+    future = ready.run(subject, piece)
+    if brake is not None:
+        brake.also(partial(ready.stop, piece))
+    try:
+        back: Back = pickle.loads((yield question.executors.result_of(future)))
+    except WorkerLostError as error:
+        question.errors[start["index"]] = error
+        record = failed_record(Attempt(question, start, config), error)
+        piece.relay.end(record, error)
+    except BaseException:
+        piece.relay.leave()
+        raise
+    else:
+        record = yield from _taken_in(question, back, piece)
+    if piece.lost.rollouts:
+        record["facts"]["lost"] = {"rollouts": piece.lost.rollouts, "tokens": piece.lost.tokens}
+    return record
 
 
 @dataclass(eq=False, slots=True, repr=False)
 class _Piece:
-    """A rollout under way; what is pickled of it is an ``Errand``."""
+    """A rollout under way; what is pickled of it is its errand."""
 
     question: Question
-    start: Start
+    errand: Errand
     config: RunnableConfig
-    parked: list[CheckpointTuple]
-    held: dict[str, Any]
-    outcomes: dict[str, Any]
-    leads: bool
-    brake: Brake | None
     relay: Relay
     lost: Lost = field(default_factory=Lost)
 
     def __repr__(self) -> str:
-        return f"what rollout {self.start['index']} is given (its state, configurable, metadata)"
-
-    def attempt(self) -> Attempt:
-        """Make an attempt at the rollout, for the record of one of which nothing came back."""
-        return Attempt(self.question, self.start, self.config)
+        return f"what rollout {self.errand.start['index']} is given (its state, configurable, metadata)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        spent, braked = self.question.budget.spent, self.brake is not None
-        pulled = self.brake is not None and self.brake.pulled
-        own = _own_of(self.config)
-        given = self.start, own, self.parked, self.held, self.outcomes
-        return _arrived, (*given, spent, self.leads, braked, pulled)
+        # As things are by now: after the death of a worker it is sent again.
+        return _arrived, (replace(self.errand, spent=self.question.budget.spent),)
 
 
-def _arrived(*given: Any) -> Errand:
-    start, config, parked, held, outcomes, spent, leads, braked, pulled = given
-    errand = Errand(start, config, parked, held, outcomes, spent, leads, Brake() if braked else None)
-    if pulled:
-        errand.stop()
+def _arrived(errand: Errand) -> Errand:
     return errand
 
 
@@ -177,8 +170,17 @@ def _piece(
     label = agents.label_of(agents.place_of(start.get("agent", index)))
     audience = partial(question.told.rollout, index, start["round"], acting=False, agent=label)
     relay = Relay(audience, lambda error: failed_record(Attempt(question, start, config), error), leads)
-    held = question.held.get(thread or "", {})
-    return _Piece(question, start, config, parked, held, outcomes, leads is not None, brake, relay)
+    errand = Errand(
+        start=start,
+        config=_own_of(config),
+        parked=parked,
+        held=question.held.get(thread or "", {}),
+        outcomes=outcomes,
+        spent=question.budget.spent,
+        leads=leads is not None,
+        brake=brake,
+    )
+    return _Piece(question, errand, config, relay)
 
 
 def _hear(piece: _Piece, event: Mapping[str, Any]) -> None:
@@ -196,7 +198,7 @@ def _taken_in(question: Question, back: Back, piece: _Piece) -> Plan[Record]:
     """Take in what came of a rollout, as if it had run here."""
     record, index = back.record, back.record["index"]
     question.budget.spend(record["usage"].get("generated_tokens", 0))
-    if isinstance(back.failure, Exception):
+    if back.failure is not None:
         question.errors[index] = back.failure
     if back.fleeting is not None:
         question.fleeting[index] = back.fleeting

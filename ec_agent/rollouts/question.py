@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -24,7 +24,7 @@ from ec_agent.insides.langgraph import Channel
 from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Call, Trajectory
 from ec_agent.rollouts.agents import Agent
-from ec_agent.rollouts.cancelling import Watch
+from ec_agent.rollouts.cancelling import Brake, Watch
 from ec_agent.rollouts.choosing import candidate_of
 from ec_agent.rollouts.limits import Budget
 from ec_agent.rollouts.memory import Memory
@@ -40,6 +40,9 @@ from ec_agent.rollouts.several_agents import Agents
 from ec_agent.selectors import Candidate
 from ec_agent.support.plans import Plan
 from ec_agent.support.prompt_leader import Lead
+
+if TYPE_CHECKING:
+    from ec_agent.rollouts.attempt import Start
 
 # Environments that must stay open for a later ``reopen``. Without this list, garbage collection would close them.
 _kept: list[World] = []
@@ -88,8 +91,7 @@ class Question:
         fleeting: untracked writes of each rollout, which its record may not contain, and the nodes it wants to go to.
         leads: by round, the rollout that asks first, where rollouts share the beginning of their prompt.
         held: untracked values of each parked rollout, by the thread it is parked on.
-        workers: where its rollouts run; ``None`` runs them in this process.
-        sent: these workers, and the question as they were given it.
+        elsewhere: runs one of its rollouts on a worker; ``None`` runs them in this process.
         chose: the last receipt that was made here, after its plain form.
         heard: whether a callback handler hears the tasks of the fan-out graph.
     """
@@ -130,8 +132,7 @@ class Question:
     fleeting: dict[int, tuple[list[tuple[str, Any]], list[Any]]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
     leads: dict[int, Lead] = field(default_factory=dict)
-    workers: Any = None
-    sent: Any = None
+    elsewhere: Callable[[Question, Start, RunnableConfig, Brake | None, Lead | None], Plan[Record]] | None = None
     chose: tuple[Mapping[str, Any], Selection] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _read: dict[int, tuple[Record, Candidate]] = field(default_factory=dict, init=False, repr=False)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
@@ -31,6 +31,8 @@ from ec_agent.rollouts.observer import AttemptId, Observer, as_of, moment
 from ec_agent.rollouts.observing import Audience, Installed, RolloutAudience
 from ec_agent.rollouts.record import Record
 from ec_agent.support.prompt_leader import Lead
+
+Failure = TypeVar("Failure", bound=BaseException)
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -218,7 +220,7 @@ def _without(generation: Any) -> Any:
     return Generation(text=generation.text, generation_info=told or None)
 
 
-def sendable(error: BaseException) -> BaseException:
+def sendable(error: Failure) -> Failure | RolloutError:
     """Return the error, or one with the same text if it cannot be pickled."""
     try:
         if type(pickle.loads(pickle.dumps(error))) is type(error):

@@ -36,17 +36,16 @@ def rollout(question: Question, start: Start, config: RunnableConfig) -> Plan[Re
     if again:
         watch.recall((yield from written_beside(config, "records")))
     brake = Brake()
+    begun = None
     if (stopped := watch.begin(start["index"], brake)) is not None:
         record = unbegun(start["index"], stopped)
-        return _naming_threads(question, start, record) if again else record
-    record = yield from _led(question, start, config, brake)
-    record, begun = watch.end(record)
-    if was_cancelled(record):
-        yield from question.leave(start["index"])
-        record = _naming_threads(question, start, record) if again else record
+    else:
+        record, begun = watch.end((yield from _led(question, start, config, brake)))
+        if was_cancelled(record):
+            yield from question.leave(start["index"])
     if begun is not None:
         question.told.tell(Observer.enough_known, record["stopped"]["reason"], begun)
-    return record
+    return _naming_threads(question, start, record) if again and was_cancelled(record) else record
 
 
 def _naming_threads(question: Question, start: Start, record: Record) -> Record:
@@ -86,8 +85,7 @@ def _run(
     question: Question, start: Start, config: RunnableConfig, brake: Brake | None, leads: Lead | None = None
 ) -> Plan[Record]:
     """Run a rollout where the question's rollouts run: here, or on a worker."""
-    where = tried if question.workers is None else question.workers.rollout
-    record: Record = yield from where(question, start, config, brake, leads)
+    record = yield from (question.elsewhere or tried)(question, start, config, brake, leads)
     return {**record, "wave": start["wave"]} if "wave" in start else record
 
 

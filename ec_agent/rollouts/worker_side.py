@@ -25,6 +25,7 @@ from ec_agent.rollouts.agent_places import loaded
 from ec_agent.rollouts.attempt import Start
 from ec_agent.rollouts.cancelling import Brake
 from ec_agent.rollouts.limits import Budget
+from ec_agent.rollouts.observing import Audience
 from ec_agent.rollouts.options import Options
 from ec_agent.rollouts.parking import Parking
 from ec_agent.rollouts.question import Question
@@ -48,6 +49,11 @@ class Reads:
     def select(self, candidates: Sequence[Candidate]) -> Ranking:
         """Is never called."""
         raise NotImplementedError
+
+
+def never_promoted(environment: Any) -> None:
+    """Stand for the driver's ``promote=`` on a worker: the driver alone calls its own."""
+    raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -129,7 +135,7 @@ class Back:
 
     record: Record
     last: tuple[Mapping[str, int], BaseException | None, float]
-    failure: BaseException | None = None
+    failure: Exception | None = None
     fleeting: tuple[list[tuple[str, Any]], list[Any]] | None = None
     parked: dict[str, list[CheckpointTuple]] = field(default_factory=dict)
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -164,10 +170,37 @@ class QuestionWork:
         tell = tell or _untold
         told, sender = told_by(tell, prepared.wanted)
         parking = _CarriedParking(prepared.lasting, self._options.keep_logprobs)
+        question = self._question(prepared, piece, told, parking)
+        start = piece.start
+        if (thread := start.get("thread")) is not None:
+            parking.bring(thread, piece.parked)
+            question.held[thread] = piece.held
+        lead = TellingLead(tell) if piece.leads else None
+        try:
+            record = await adrive(tried(question, start, piece.config, piece.brake, lead))
+            _check_token(question, record)
+            question.keep()  # the driver opens it, too, and leaves it when the question is over
+        finally:
+            await adrive(question.close())
+        last, error, ended = sender.last or (record, None, time.time())
+        failure = question.errors.get(start["index"])
+        return _packed(
+            Back(
+                record,
+                (last["usage"], None if error is None else sendable(error), ended),
+                None if failure is None else sendable(failure),
+                question.fleeting.get(start["index"]),
+                parking.carried,
+                question.held,
+            ),
+            start["index"],
+        )
+
+    def _question(self, prepared: Subject, piece: Errand, told: Audience, parking: Parking) -> Question:
         names, unknown, none = prepared.commits
         agents = self._agents[prepared.whole]
         once: Any = _KnownOutcomes(piece.outcomes)
-        question = Question(
+        return Question(
             name=prepared.name,
             number=prepared.number,
             config=piece.config,
@@ -187,31 +220,7 @@ class QuestionWork:
             told=told,
             max_concurrency=prepared.max_concurrency,
             breakpoints=prepared.breakpoints,
-            budget=_spent(self._options.limits.token_budget, piece.spent),
-        )
-        start = piece.start
-        if (thread := start.get("thread")) is not None:
-            parking.bring(thread, piece.parked)
-            question.held[thread] = piece.held
-        index, lead = start["index"], TellingLead(tell) if piece.leads else None
-        try:
-            record = await adrive(tried(question, start, piece.config, piece.brake, lead))
-            _check_token(question, record)
-            question.keep()  # the driver opens it, too, and leaves it when the question is over
-        finally:
-            await adrive(question.close())
-        last, error, ended = sender.last or (record, None, time.time())
-        failure = question.errors.get(index)
-        return _packed(
-            Back(
-                record,
-                (last["usage"], None if error is None else sendable(error), ended),
-                None if failure is None else sendable(failure),
-                question.fleeting.get(index),
-                parking.carried,
-                question.held,
-            ),
-            index,
+            budget=Budget(self._options.limits.token_budget, piece.spent),
         )
 
 
@@ -237,12 +246,6 @@ def _module_of(function: Any) -> str:
 
 def _untold(event: Mapping[str, Any]) -> None:
     return None
-
-
-def _spent(limit: int | None, spent: int) -> Budget:
-    budget = Budget(limit)
-    budget.spend(spent)
-    return budget
 
 
 class _PlainWorlds:
