@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from copy import deepcopy
 from itertools import chain
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ from ec_agent.support.stream_patterns import VARIES, FoundInEvent, StreamPattern
 
 _END = b"\n\n"
 _DATA = b"data: "
-_MOST_KINDS = 64
+_MOST_PATTERNS = 64
 _set = object.__setattr__
 
 
@@ -99,26 +100,26 @@ class _Kind:
         pattern: their bytes.
         chunk: the object of one of them, without logprobs.
         number: the caller's number for it.
+        changeable: whether the object holds lists or dicts, which readers may change.
     """
 
-    __slots__ = ("_choice", "_chunk", "_delta", "number", "pattern")
+    __slots__ = ("_changeable", "_chunk", "number", "pattern")
 
-    def __init__(self, pattern: StreamPattern, chunk: ChatCompletionChunk, number: int) -> None:
-        self.pattern, self._chunk, self.number = pattern, chunk, number
-        (self._choice,) = chunk.choices
-        self._delta = self._choice.delta
+    def __init__(self, pattern: StreamPattern, chunk: ChatCompletionChunk, number: int, changeable: bool) -> None:
+        self.pattern, self._chunk, self.number, self._changeable = pattern, chunk, number, changeable
 
     def made(self, fits: Fitting, later: Callable[[list[bytes]], Later]) -> Any:
         """Make the object of an event."""
         varying = fits.varies
-        choice = _copy(self._choice, delta=_copy(self._delta, content="".join(fits.texts)))
+        chunk = deepcopy(self._chunk) if self._changeable else self._chunk
+        choice = _copy(chunk.choices[0], delta=_copy(chunk.choices[0].delta, content="".join(fits.texts)))
         if fits.logprobs is not None:
             put_later(choice, later(fits.logprobs))
         if varying is None:
-            return _copy(self._chunk, choices=[choice])
-        if VARIES in self._chunk.__dict__:
-            return _copy(self._chunk, choices=[choice], **{VARIES: varying})
-        made = _copy(self._chunk, choices=[choice])
+            return _copy(chunk, choices=[choice])
+        if VARIES in chunk.__dict__:
+            return _copy(chunk, choices=[choice], **{VARIES: varying})
+        made = _copy(chunk, choices=[choice])
         made.__pydantic_extra__[VARIES] = varying
         return made
 
@@ -166,7 +167,7 @@ class QuickChunks:
         self._decoder, self._client, self._response = stream._decoder, stream._client, stream.response
         self._heard, self._to_langchain, self._held_for = heard, to_langchain, held_for
         self._kinds: list[_Kind] = []
-        self._kinds_made = 0
+        self._patterns_made = 0
         self._held: list[Fitting] = []
         self._held_since = 0.0
         stream._decoder = stream._client = self
@@ -237,24 +238,32 @@ class QuickChunks:
         return found.logprobs is None or self._heard.usual(found.logprobs)
 
     def _first_of_kind(self, sent: bytes, event: Event) -> Fitting | None:
-        """Make a kind of an event, unless so many were made that events seem to differ in more, such as in counts."""
-        if self._kinds_made >= _MOST_KINDS:
+        """Make a kind of an event that adds nothing to the answer but text and logprobs.
+
+        A pattern takes longer to make than an object. So no more are made if so many were that events seem to differ in
+        more, such as in counts, or to have unusual logprobs.
+        """
+        if self._patterns_made >= _MOST_PATTERNS:
             return None
         try:
-            made = pattern_of(sent, event.json())
+            made = pattern_of(sent, event.json()) if _says_no_more(event.json()) else None
         except (ValueError, RecursionError):  # it is no JSON, as the client will find out
             return None
-        found = None if made is None else made[0].found_in(sent)
-        if made is None or found is None or not _says_no_more(made[1]) or not self._usual(found):
+        if made is None:
             return None
         pattern, bare = made
-        self._kinds_made += 1
+        self._patterns_made += 1
+        found = pattern.found_in(sent)
+        if found is None or not self._usual(found):
+            return None
         chunk = self._client._process_response_data(data=bare, cast_to=ChatCompletionChunk, response=self._response)
         if type(chunk) is not ChatCompletionChunk:
             return None
         (choice,) = bare["choices"]
-        rest = _without(bare, "choices", VARIES), _without(choice, "delta", "logprobs")
-        kind = _Kind(pattern, chunk, self._heard.kind(*rest, _without(choice["delta"], "content")))
+        delta = _without(choice["delta"], "content")
+        rest = _without(bare, "choices", VARIES), _without(choice, "delta", "logprobs"), delta
+        changeable = any(isinstance(value, list | dict) for each in rest for value in each.values())
+        kind = _Kind(pattern, chunk, self._heard.kind(*rest), changeable)
         self._kinds.insert(0, kind)
         return Fitting(kind, found)
 
@@ -316,15 +325,18 @@ async def _chained(first: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[b
         yield part
 
 
-def _says_no_more(event: dict[str, Any]) -> bool:
+def _says_no_more(event: Any) -> bool:
     """Tell whether an event adds nothing to the answer but text and logprobs.
 
     Readers add up what else there is: parts of tool calls, reasoning, counts of tokens. So two such events are more
     than one of them, even if they are the same, and each needs objects of its own.
     """
-    (choice,) = event["choices"]
-    more = [value for name, value in choice["delta"].items() if name not in ("role", "content")]
-    return not any((event.get("error"), event.get("usage"), choice.get("finish_reason"), *more))
+    try:
+        (choice,) = event["choices"]
+        more = [value for name, value in choice["delta"].items() if name not in ("role", "content")]
+        return not any((event.get("error"), event.get("usage"), choice.get("finish_reason"), *more))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _without(thing: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
 from openai._streaming import SSEDecoder
 from openai.types.chat import ChatCompletionChunk
 
+from ec_agent.insides import openai_chunks
 from ec_agent.insides.openai_chunks import QuickChunks
 from ec_agent.insides.openai_objects import Later
 
@@ -165,9 +166,64 @@ def test_a_chunk_shares_nothing_with_the_next():
     first.choices[0].delta.role = "user"
     first.model = "changed"
     first.choices[0].logprobs.content.clear()
-    assert [each.to_dict() for each in stream] == [each.to_dict() for each in stream_of([sent_of(EVENTS[1:2])])][:0] + [
-        each.to_dict() for each in stream_of([sent_of([event("two"), event("three")])])
-    ]
+    wanted = stream_of([sent_of([event("two"), event("three")])])
+    assert [each.to_dict() for each in stream] == [each.to_dict() for each in wanted]
+
+
+def in_choice(**more):
+    said = event("a")
+    said["choices"][0] |= more
+    return said
+
+
+ADDED_UP = {
+    "a list of a choice": (in_choice(token_ids=[5]), lambda each: each.choices[0].token_ids.append(6)),
+    "a dict of an event": (event("a", timings={"n": 1}), lambda each: each.timings.update(n=2)),
+    "an empty list of a delta": (with_delta(tool_calls=[]), lambda each: each.choices[0].delta.tool_calls.append(1)),
+    "a list in a list": (event("a", sources=[["x"]]), lambda each: each.sources[0].append("y")),
+}
+
+
+@pytest.mark.parametrize("case", ADDED_UP)
+async def test_a_reader_may_add_up_in_the_lists_of_a_chunk(case):
+    said, change = ADDED_UP[case]
+    wanted = [each.to_dict() for each in stream_of([sent_of([said] * 3)])]
+    got, agot = [], []
+    stream, hearing = quickened(stream_of([sent_of([said] * 3)]))
+    for each in stream:
+        got.append(each.to_dict())
+        change(each)
+    async for each in quickened(stream_of([sent_of([said] * 3)], AsyncStream))[0]:
+        agot.append(each.to_dict())
+        change(each)
+    assert got == agot == wanted
+    assert sum(map(bool, hearing.chunks)) == 3
+
+
+@pytest.fixture
+def patterns(monkeypatch):
+    """How many patterns were made, which takes longer than an object."""
+    made = []
+    make = openai_chunks.pattern_of
+    monkeypatch.setattr(openai_chunks, "pattern_of", lambda *given: made.append(1) or make(*given))
+    return made
+
+
+@pytest.mark.parametrize("more", SAY_MORE)
+def test_no_patterns_are_made_of_events_that_say_more_than_text(more, patterns):
+    sent = sent_of([SAY_MORE[more]] * 100 + [event("one"), event("two")])
+    stream, hearing = quickened(stream_of([sent]))
+    assert len(list(stream)) == 102
+    assert sum(map(bool, hearing.chunks)) == 2
+    assert len(patterns) == 1
+
+
+def test_few_patterns_are_made_where_all_logprobs_are_unusual(patterns):
+    stream, hearing = quickened(stream_of([sent_of([event(f"word {n}") for n in range(200)])]))
+    hearing.usual = lambda logprobs: False
+    assert len(list(stream)) == 200
+    assert not any(hearing.chunks)
+    assert len(patterns) == 64
 
 
 async def test_async_chunks_are_those_of_the_client():
