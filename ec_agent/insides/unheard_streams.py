@@ -27,14 +27,14 @@ _ADDING_UP = ("_generate_with_cache", "_agenerate_with_cache")
 _HEARD = ("on_llm_new_token", "on_stream_event")
 _SILENT = {getattr(kind, name, None) for kind in (BaseCallbackHandler, AsyncCallbackHandler) for name in _HEARD}
 _MAKES_MESSAGES = "_convert_chunk_to_generation_chunk"
-_PART_OF_LIMIT = 10
+_PART_OF_LIMIT = 100
 
 
 def held_for() -> float | None:
     """Return for how many seconds parts may be held back, to be passed on together. ``None`` if somebody may see them.
 
     Call it while the request is made. A model may wait for each part for a limited time (``stream_chunk_timeout``);
-    the parts are held for a tenth of it at most.
+    the parts are held for a hundredth of it at most, so that a silence which it allows hardly ever counts as too long.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import httpx2
 import pytest
 from asking import chat, timelines
 from fake_openai import Answer
@@ -281,13 +282,32 @@ async def test_parts_of_a_stream_that_is_cancelled_count(model):
     assert 1 <= len(call.entropies) < len(LONG)
 
 
-def test_a_model_that_waits_for_parts_gets_some_in_time(told, chat_model, chunks):
-    """The limit is far below the time of the whole answer, and parts are held for a tenth of it only."""
-    model = chat_model(streaming=True, stream_chunk_timeout=0.4)
+LOGPROBS = {"content": [{"token": "x", "logprob": -0.5, "top_logprobs": []}]}
+CHOICE = {"index": 0, "delta": {"content": "x"}, "logprobs": LOGPROBS}
+PART = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [CHOICE]}
+BURST = b"data: %s\n\n" % json.dumps(PART).encode() * 20
+EVENTS = {"content-type": "text/event-stream"}
+
+
+class Bursts(httpx2.AsyncByteStream):
+    """Twelve times twenty parts that come at once, and silence in between."""
+
+    async def __aiter__(self):
+        for _ in range(12):
+            yield BURST
+            await asyncio.sleep(0.05)
+        yield b"data: [DONE]\n\n"
+
+
+def test_a_model_that_waits_for_parts_gets_some_in_time(chunks):
+    """The limit is below the time of the whole answer, and parts are held for a hundredth of it only."""
+    sent = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=EVENTS, stream=Bursts()))
+    http = httpx2.AsyncClient(transport=sent)
+    model = ChatOpenAI(model="m", api_key="none", streaming=True, http_async_client=http, stream_chunk_timeout=0.5)
     with record_calls() as recorder:
-        asyncio.run(model.ainvoke("slow"))
-    assert timelines(recorder) == [LONG]
-    assert 5 < len(chunks) < len(LONG)
+        asyncio.run(model.ainvoke("hi"))
+    assert [call.generated for call in recorder.every_call()] == [12 * 20]
+    assert 5 < len(chunks) < 12 * 20
 
 
 @pytest.mark.filterwarnings("ignore::ec_agent.errors.IdenticalRolloutsWarning")

@@ -79,7 +79,7 @@ async def test_an_invoked_model_adds_up_the_parts(held):
         model(callbacks=handlers).invoke("hi")
         await model(stream_chunk_timeout=30).ainvoke("hi", {"callbacks": handlers})
         model(stream_chunk_timeout=None).batch(["hi"])
-    assert held[:3] == [12, 3, float("inf")]
+    assert held[:3] == [1.2, 0.3, float("inf")]
     assert held == held[:3] * 3
 
 
