@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ec_agent.engines.pickling import pickled
 from ec_agent.errors import ConfigError
 from ec_agent.support.checks import checked, mapping, number, or_none, repr_of, seconds, text, whole
 from ec_agent.support.lazy import needed
@@ -151,7 +152,8 @@ class _Connection:
         self._leave, self._done = threading.Event(), threading.Event()
         self._failure: Exception | None = None
         self.where = None if theirs else engine.address or os.environ.get("RAY_ADDRESS")
-        self._cpus = math.inf if theirs or self.where else _cpus_of_a_local_cluster(engine)
+        here = max(os.cpu_count() or 1, math.ceil((engine.workers or 1) * engine.num_cpus))
+        self._cpus = math.inf if theirs or self.where else here
         if theirs:
             self._done.set()
 
@@ -214,15 +216,14 @@ class _Connection:
             first = first.__cause__
         *_, last = str(first).strip().splitlines() or [""]  # Ray puts a whole traceback into the text of some
         why = last if first is failure else f"{failure}: {last}"
-        where = self._engine.address or os.environ.get("RAY_ADDRESS")
-        if where is None:
+        if self.where is None:
             return ConfigError(f"a local Ray cluster cannot be started ({why}); `ray start --head` may show why")
         if "AuthenticationError" in f"{type(first).__name__} {first}":
             return ConfigError(
-                f"the Ray cluster {where} wants a token ({why}). Set RAY_AUTH_MODE=token, with the cluster's token in "
-                "~/.ray/auth_token or RAY_AUTH_TOKEN"
+                f"the Ray cluster {self.where} wants a token ({why}). Set RAY_AUTH_MODE=token, with the cluster's "
+                "token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
             )
-        return ConfigError(f"the Ray cluster {where} cannot be used ({why}); see that it runs, with `ray status`")
+        return ConfigError(f"the Ray cluster {self.where} cannot be used ({why}); see that it runs, with `ray status`")
 
     def _connect(self) -> None:
         import ray
@@ -238,20 +239,10 @@ class _Connection:
         ray.shutdown()
 
     def _how(self) -> dict[str, Any]:
-        engine = self._engine
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if engine.address is not None or os.environ.get("RAY_ADDRESS"):
-            return {"address": engine.address, **quiet}
-        return {
-            "address": "local",
-            "num_cpus": _cpus_of_a_local_cluster(engine),
-            "include_dashboard": False,
-            **quiet,
-        }
-
-
-def _cpus_of_a_local_cluster(engine: RayEngine) -> int:
-    return max(os.cpu_count() or 1, math.ceil((engine.workers or 1) * engine.num_cpus))
+        if self.where is not None:
+            return {"address": self._engine.address, **quiet}
+        return {"address": "local", "num_cpus": self._cpus, "include_dashboard": False, **quiet}
 
 
 class _Calls:
@@ -297,13 +288,12 @@ class _Calls:
 
     def pickled(self, value: Any) -> bytes:
         try:
-            found: bytes = self._ray.cloudpickle.dumps(value)
+            return pickled(value)
         except Exception as error:
             raise ConfigError(
                 f"{repr_of(value)} cannot be sent to the workers ({type(error).__name__}: {error}); keep open files, "
                 "connections and locks out of it, and open them where they are used"
             ) from error
-        return found
 
     def resources(self) -> str:
         amounts = self._ray.cluster_resources()

@@ -104,7 +104,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
-        self._deaf = job.on_event is None
+        self._hear = job.on_event
         self._begun = 0  # how many workers have started so far
         self._loop = asyncio.get_running_loop()
         self.slots = workers * per_worker
@@ -137,7 +137,7 @@ class Pool:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # Also those on which nothing is waited for any more: what was cancelled here still runs there.
-        left = [asyncio.ensure_future(self._left(hand.actor)) for hand in self._hands if hand.ready]
+        left = [asyncio.ensure_future(_asked(hand.actor, "leave", _PATIENCE)) for hand in self._hands if hand.ready]
         if left:
             await asyncio.wait(left, timeout=_PATIENCE + 2)
         for hand in self._hands:
@@ -171,7 +171,7 @@ class Pool:
                     raise
                 self._gone(hand, actor, hand.running[ticket])
             except asyncio.CancelledError:
-                self._in_background(self._cancelled(actor, ticket))
+                self._in_background(_asked(actor, "cancel", ticket))
                 raise
             else:
                 return self._told(delivered, hand.running[ticket])
@@ -190,7 +190,7 @@ class Pool:
         for hand in self._hands:
             for ticket, sent in hand.running.items():
                 if sent.piece is piece:
-                    self._in_background(self._stopped(hand.actor, ticket))
+                    self._in_background(_asked(hand.actor, "stop", ticket))
 
     def _told(self, delivered: Delivered, sent: _Sent) -> Any:
         for number, event in delivered.events:
@@ -311,13 +311,13 @@ class Pool:
     # What is passed on
 
     def _tell(self, sent: _Sent, number: int, event: Mapping[str, Any]) -> None:
-        if self._deaf or self._job.on_event is None or number <= sent.heard:
+        if self._hear is None or number <= sent.heard:
             return
         sent.heard = number
         try:
-            self._job.on_event(sent.piece, event)
+            self._hear(sent.piece, event)
         except Exception as error:
-            self._deaf = True
+            self._hear = None
             warnings.warn(
                 f"on_event failed ({error!r}) and is not called again; the run goes on. Correct the code that failed",
                 ProgressWarning,
@@ -358,17 +358,8 @@ class Pool:
         self._changed.clear()
         await self._changed.wait()
 
-    @staticmethod
-    async def _cancelled(actor: Any, ticket: int) -> None:
-        with suppress(Exception):  # a worker that is gone runs nothing
-            await actor.cancel.remote(ticket)
 
-    @staticmethod
-    async def _stopped(actor: Any, ticket: int) -> None:
-        with suppress(Exception):
-            await actor.stop.remote(ticket)
-
-    @staticmethod
-    async def _left(actor: Any) -> None:
-        with suppress(Exception):  # it is ended in any case
-            await actor.leave.remote(_PATIENCE)
+async def _asked(actor: Any, what: str, *given: Any) -> None:
+    """Have a worker end something that runs on it."""
+    with suppress(Exception):  # on a worker that is gone, nothing runs
+        await getattr(actor, what).remote(*given)

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any
 
 from ec_agent.engines.base import Work
+from ec_agent.engines.pickling import comes_back
 from ec_agent.errors import ConfigError, EcAgentError, EcAgentWarning, EvaluationError
 from ec_agent.support.loop import run_to_its_end
 
@@ -251,11 +252,10 @@ def shippable(error: BaseException) -> BaseException:
     told = "".join(traceback.format_exception(error))
     try:
         error.__cause__ = error.__context__ = None
-        again = pickle.loads(pickle.dumps(error))
-        if type(again) is type(error):
+        if comes_back(error):
             error.add_note(f"on a worker:\n{told}")
             return error
-    except Exception:  # an error of somebody else's class, whose pickling may raise anything
+    except Exception:  # an error of somebody else's class, which cannot be changed
         pass
     if isinstance(error, EcAgentError):
         return EvaluationError(str(error))

@@ -105,7 +105,10 @@ class _Host:
         def pass_on(opened: Future[Ready]) -> None:
             if own.set_running_or_notify_cancel():
                 error = opened.exception()
-                own.set_result(opened.result()) if error is None else own.set_exception(error)
+                if error is None:
+                    own.set_result(opened.result())
+                else:
+                    own.set_exception(error)
 
         self._opened.add_done_callback(pass_on)
         return own

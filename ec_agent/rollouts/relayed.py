@@ -23,6 +23,7 @@ from ec_agent.capture.filters import CallInfo
 from ec_agent.capture.listeners import Came
 from ec_agent.capture.open_calls import OpenCall
 from ec_agent.engines.base import Tell
+from ec_agent.engines.pickling import comes_back
 from ec_agent.errors import RolloutError
 from ec_agent.numbers.trajectory import Call
 from ec_agent.rollouts.attempt import described
@@ -222,11 +223,8 @@ def _without(generation: Any) -> Any:
 
 def sendable(error: Failure) -> Failure | RolloutError:
     """Return the error, or one with the same text if it cannot be pickled."""
-    try:
-        if type(pickle.loads(pickle.dumps(error))) is type(error):
-            return error
-    except Exception:  # an error of somebody else's class, whose pickling may raise anything
-        pass
+    if comes_back(error):
+        return error
     return RolloutError(described(error) if isinstance(error, Exception) else repr(error))
 
 

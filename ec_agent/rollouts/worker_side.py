@@ -5,10 +5,8 @@ The driver's side is ``on_workers``. A rollout comes as a subject, which all of 
 
 from __future__ import annotations
 
-import pickle
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +17,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from ec_agent.commits.declared_tools import CommitPolicy
 from ec_agent.commits.gate import Done
 from ec_agent.engines.base import Tell
+from ec_agent.engines.pickling import pickled
 from ec_agent.errors import CommitUncertain, ConfigError
 from ec_agent.insides.langgraph import Channel
 from ec_agent.rollouts.agent_places import loaded
@@ -328,11 +327,8 @@ class _KnownOutcomes:
 
 
 def _packed(back: Back, index: int) -> bytes:
-    """Pickle what came of a rollout, also objects of classes that the user's script defines."""
-    ray: Any = sys.modules.get("ray")
-    dumps: Callable[[Any], bytes] = pickle.dumps if ray is None else ray.cloudpickle.dumps
     try:
-        return dumps(back)
+        return pickled(back)
     except Exception as error:
         raise ConfigError(
             f"what came of rollout {index} cannot be sent from its worker ({type(error).__name__}: {error}); keep open "
