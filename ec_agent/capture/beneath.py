@@ -26,7 +26,7 @@ from ec_agent.capture.shapes import get
 from ec_agent.capture.shapes.json_parts import PackedPart
 from ec_agent.capture.taken_logprobs import RECORDED, TakenLogprobs, take_into
 from ec_agent.capture.transport.decoding import DECODER, usual_content
-from ec_agent.insides.openai_chunks import QuickChunks
+from ec_agent.insides.openai_chunks import Heard, QuickChunks
 from ec_agent.insides.openai_objects import dump_later, put_later
 from ec_agent.insides.patching import put_on
 from ec_agent.insides.unheard_streams import held_for as streams_unheard
@@ -116,23 +116,31 @@ def read_stream(stream: Any, taken: TakenLogprobs, to_langchain: bool, came: Cam
     """
     if stream._cast_to is not ChatCompletionChunk:
         return
-    if taken.by_transport:
-        QuickChunks(stream, _Emptied(), to_langchain=False)
+    if taken.by_transport:  # it has noted all events, and taken out the usual logprobs
+        QuickChunks(stream, Heard(), to_langchain=False)
     else:
         taken.entries_of = DECODER.of_content
         held_for = streams_unheard() if to_langchain and came is not None else None
-        QuickChunks(stream, _Heard(taken, came), to_langchain=to_langchain, held_for=held_for)
+        QuickChunks(stream, _Noted(taken, came), to_langchain=to_langchain, held_for=held_for)
 
 
-class _Heard:
-    """Notes the events of a stream; see ``openai_chunks.Heard``."""
+class _Noted(Heard):
+    """Notes the events of a stream."""
 
     def __init__(self, taken: TakenLogprobs, came: Came | None) -> None:
         self._taken, self._came = taken, came
-        self.kind, self.made, self.later = taken.kind, taken.made, ReadyLogprobs
 
     def usual(self, logprobs: bytes) -> bool:
-        return usual_content(DECODER, logprobs)
+        return usual_content(logprobs)
+
+    def later(self, logprobs: list[bytes]) -> ReadyLogprobs:
+        return ReadyLogprobs(logprobs)
+
+    def kind(self, event: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> int:
+        return self._taken.kind(event, choice, delta)
+
+    def made(self, kind: int = -1, text: str = "", logprobs: bytes | None = None) -> None:
+        self._taken.made(kind, text, logprobs)
 
     def came(self, kind: int, text: str, logprobs: bytes | None) -> None:
         self._taken.took = self._taken.took or logprobs is not None
@@ -141,24 +149,6 @@ class _Heard:
 
     def joined(self) -> None:
         self._taken.events.append(RECORDED)
-
-
-class _Emptied:
-    """Hears of events that a transport has emptied and noted already."""
-
-    later = ReadyLogprobs
-
-    def usual(self, logprobs: bytes) -> bool:
-        return False  # else the transport would have taken them out
-
-    def kind(self, *rest: Any) -> int:
-        return 0
-
-    def made(self, *event: Any) -> None:
-        pass
-
-    came = made
-    joined = made
 
 
 def _put(holder: Any, later: LaterLogprobs) -> None:

@@ -8,10 +8,8 @@ The others wait as bytes, and are decoded again when they are read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-from ec_agent.capture.shapes import entries_of
 
 
 class Room:
@@ -40,7 +38,7 @@ class Room:
 
 
 class Reserved:
-    """A place in a ``Room``."""
+    """Part of a ``Room``, taken as long as the object lives."""
 
     __slots__ = ("_room", "_size")
 
@@ -61,26 +59,18 @@ class Read:
         place: the room that they take as long as they are kept.
     """
 
-    __slots__ = ("__weakref__", "_again", "_entries", "_logprobs", "_place")
+    __slots__ = ("__weakref__", "_again", "_logprobs", "_place")
 
     def __init__(self, logprobs: Any, again: Callable[[], Any], place: Reserved | None = None) -> None:
-        self._again, self._place = again, place
-        self._logprobs = logprobs
-        self._entries: Sequence[Any] = entries_of(logprobs)
+        self._logprobs, self._again, self._place = logprobs, again, place
 
     @property
     def logprobs(self) -> Any:
         """The logprobs."""
         if self._logprobs is None:
             self._logprobs = self._again()
-            self._entries = entries_of(self._logprobs)
         return self._logprobs
-
-    @property
-    def entries(self) -> Sequence[Any]:
-        """Their entries."""
-        return self._entries if self.logprobs is not None else ()
 
     def forget(self) -> None:
         """Forget them until somebody asks for them."""
-        self._logprobs, self._entries = None, ()
+        self._logprobs = None

@@ -43,7 +43,7 @@ class LaterLogprobs(Later):
     def __init__(self, body: bytes, path: Path, read: Read, again: Callable[[], Any]) -> None:
         self._body, self._path, self._again = body, path, again
         self._read = ref(read)
-        self._size = len(read.entries)
+        self._size = len(entries_of(read.logprobs))
         plain = all(get(read.logprobs, name) is None for name in _OTHERS) and get(read.logprobs, "content")
         self._plain = bool(plain)  # not the list itself, which would stay as long as the message
         self.marks: bytes | None = None
@@ -66,7 +66,7 @@ class LaterLogprobs(Later):
     def entries(self) -> Sequence[Any]:
         """Return the entries. If the call is over, they are read again."""
         read = self._read()
-        return entries_of(self._again()) if read is None else read.entries
+        return entries_of(self._again() if read is None else read.logprobs)
 
 
 class ReadyLogprobs(Later):

@@ -19,7 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
@@ -124,32 +124,29 @@ class _Kind:
         return made
 
 
-class Heard(Protocol):
-    """Hears of the events of a stream, in their order."""
+class Heard:
+    """Hears of the events of a stream, in their order. This class notes nothing, and takes no logprobs as usual."""
 
     def usual(self, logprobs: bytes) -> bool:
         """Tell whether logprobs, as JSON, are usual: the client would change no value of them."""
-        ...
+        return False
 
     def later(self, logprobs: list[bytes]) -> Later:
-        """Make the source of a chunk's logprobs of the JSON of one or more events."""
-        ...
+        """Make the source of a chunk's logprobs of the JSON of one or more events, all of them usual."""
+        raise NotImplementedError
 
     def kind(self, event: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> int:
         """Return a number for a kind of events, given what they share: all but text and logprobs."""
-        ...
+        return 0
 
     def came(self, kind: int, text: str, logprobs: bytes | None) -> None:
         """Hear of an event that will be passed on together with others."""
-        ...
 
     def made(self, kind: int = -1, text: str = "", logprobs: bytes | None = None) -> None:
         """Hear of an event of which a chunk is now made: its kind, text and logprobs; of others nothing."""
-        ...
 
     def joined(self) -> None:
         """Hear that a chunk is now made of events that came before."""
-        ...
 
 
 class QuickChunks:
@@ -180,30 +177,36 @@ class QuickChunks:
         """Yield the events in these bytes."""
         blocks = _Blocks()
         for part in parts:
-            for line in blocks.lines_in(part):
-                yield from self._passed_on(self._event(line))
+            yield from self._events_in(part, blocks)
             if blocks.odd is not None:
-                yield from self._released()
                 yield from self._decoder.iter_bytes(chain([blocks.odd], parts))
                 return
-        yield from self._released()
-        yield from self._decoder.iter_bytes(iter([blocks.left()]))
+        yield from self._events_left(blocks)
 
     async def aiter_bytes(self, parts: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         """Yield the events in the bytes of an asynchronous body."""
         blocks = _Blocks()
         async for part in parts:
-            for line in blocks.lines_in(part):
-                for event in self._passed_on(self._event(line)):
-                    yield event
+            for event in self._events_in(part, blocks):
+                yield event
             if blocks.odd is not None:
-                for event in self._released():
-                    yield event
                 async for event in self._decoder.aiter_bytes(_chained(blocks.odd, parts)):
                     yield event
                 return
-        for event in chain(self._released(), self._decoder.iter_bytes(iter([blocks.left()]))):
+        for event in self._events_left(blocks):
             yield event
+
+    def _events_in(self, part: bytes, blocks: _Blocks) -> Iterator[Event | Fitting]:
+        """Yield the events to pass on after a part of the body, before the first that only the client can read."""
+        for line in blocks.lines_in(part):
+            yield from self._passed_on(self._event(line))
+        if blocks.odd is not None:
+            yield from self._released()
+
+    def _events_left(self, blocks: _Blocks) -> Iterator[Any]:
+        """Yield the events to pass on at the end of the body."""
+        yield from self._released()
+        yield from self._decoder.iter_bytes(iter([blocks.left()]))
 
     def _passed_on(self, event: Event | Fitting) -> Sequence[Event | Fitting]:
         """Return the events to pass on now, after another one came."""

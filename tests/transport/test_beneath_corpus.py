@@ -75,7 +75,7 @@ def by_beneath(sent, stream, whole, part):
 def by_joined(sent, stream, whole, part):
     """As if nobody saw the parts of a stream one by one."""
     request, answers = Request(), stream_of(sent, part)
-    heard = beneath._Heard(request.taken, request.chunks.append)
+    heard = beneath._Noted(request.taken, request.chunks.append)
     request.taken.entries_of = beneath.DECODER.of_content
     QuickChunks(answers, heard, to_langchain=False, held_for=60)
     chunks = []

@@ -37,11 +37,11 @@ def _decoder() -> Decoder:
     return decoder
 
 
-def usual_content(decoder: Decoder, logprobs: bytes) -> bool:
+DECODER: Decoder = _decoder()
+
+
+def usual_content(logprobs: bytes) -> bool:
     """Tell whether logprobs of one event have the form ``content``, and the client would change no value of them."""
     if odd_bytes(logprobs) or _WHOLE_NUMBER.search(logprobs):
         return False
-    return decoder.of_content(logprobs) is not None
-
-
-DECODER: Decoder = _decoder()
+    return DECODER.of_content(logprobs) is not None
