@@ -66,7 +66,7 @@ def section() -> str:
     lines += ["", *notes, "", "Not run:", ""]
     if unseen := [f"{engine.name} {engine.version}" for engine in ENGINES if engine.name not in found]:
         lines.append(
-            f"* **{', '.join(unseen)}**: `make engines` knows them; what it sees is not noted here yet. "
+            f"* **{', '.join(unseen)}**: `make engines` knows them; what it sees is not noted here yet.\n  "
             "llama-cpp-python has no wheel, and compiling it took over 50 minutes beside other work."
         )
     lines += [f"* **{name}**: {reason}." for name, reason in NOT_HERE.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "engines"))
@@ -37,7 +38,8 @@ the key are changed. A local server answers in the provider's wire format, as th
 The test fails if more or less arrives than the line says (`tests/providers`, checked {checked}). No hosted service
 was called, so a provider's models may behave differently: **`ec-agent doctor` asks yours**. llama.cpp is tested as a
 real server in every test run, and `make engines` tests [others](#seen-on-real-servers). An integration may lose what
-its provider sends, and another version of it may not; these were checked: {versions}.
+its provider sends, and another version of it may not; these were checked:
+{versions}.
 
 * **all**: every generated token has an entropy.
 * **text only**: the tokens of the text have an entropy; those of the thinking are counted, and are gaps.
@@ -168,7 +170,8 @@ def page() -> str:
     from seen_servers import section
     from table import MODES, ROWS
 
-    versions = ", ".join(f"{name} {version}" for name, version in VERSIONS.items())
+    names = ", ".join(f"{name}\0{version}" for name, version in VERSIONS.items())  # a name stays beside its version
+    versions = textwrap.fill(names, 119, break_on_hyphens=False).replace("\0", " ")
     lines = [INTRO.format(checked=CHECKED, versions=versions).rstrip()]
     for row in ROWS:
         cells = [_cell(row.modes.get(mode)) for mode in MODES]
