@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ec_agent.numbers.call_fields import PLAIN_FIELDS, plain_of
 from ec_agent.numbers.signals import SURPRISAL
 from ec_agent.numbers.trajectory import Call, Trajectory
 
-FACTS = (
-    *("tokens", "model", "node", "started", "ended", "prompt_tokens", "cached_tokens", "capability"),
-    *("partial", "constrained", "from_cache", "unplaced", "beside"),
-)
-"""Fields of a call that are kept, beside its entropies and surprisal. No reader of a log keeps texts or tools."""
-
+# Beside these, the entropies and the surprisal are kept. No reader of a log keeps texts or tools.
 _TABLES = f"""
-CREATE TABLE calls (rollout TEXT, place TEXT, {", ".join(FACTS)}, entropies BLOB, surprisal BLOB);
+CREATE TABLE calls (rollout TEXT, place TEXT, {", ".join(each.name for each in PLAIN_FIELDS)}, entropies BLOB,
+                    surprisal BLOB);
 CREATE TABLE tasks (rollout TEXT PRIMARY KEY, task TEXT);
 CREATE TABLE notes (rollout TEXT, kind TEXT, note TEXT, PRIMARY KEY (rollout, kind));
 """
@@ -47,8 +44,8 @@ class Spool:
             call: the call.
         """
         surprisal = call.signals.get(SURPRISAL)
-        facts = [getattr(call, name) for name in FACTS]
-        row = (rollout, place, *facts, call.entropies.tobytes(), None if surprisal is None else surprisal.tobytes())
+        values = (call.entropies.tobytes(), None if surprisal is None else surprisal.tobytes())
+        row = (rollout, place, *plain_of(call).values(), *values)
         self._connection.execute(f"INSERT INTO calls VALUES ({', '.join('?' * len(row))})", row)
 
     def name_task(self, rollout: str, task: str) -> None:
@@ -96,8 +93,7 @@ class Spool:
 
 def _call(row: tuple[Any, ...]) -> Call:
     *values, entropies, surprisal = row
-    facts = dict(zip(FACTS, values, strict=True))
-    for name in ("partial", "constrained", "from_cache"):  # SQLite has no truth values
-        facts[name] = bool(facts[name])
+    fields = zip(PLAIN_FIELDS, values, strict=True)  # SQLite has no truth values
+    plain: dict[str, Any] = {each.name: bool(value) if each.kind is bool else value for each, value in fields}
     signals = {} if surprisal is None else {SURPRISAL: np.frombuffer(surprisal)}
-    return Call(np.frombuffer(entropies), signals=signals, **facts)
+    return Call(np.frombuffer(entropies), signals=signals, **plain)

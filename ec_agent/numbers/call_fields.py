@@ -1,4 +1,4 @@
-"""The one list of a call's fields, which checkpoints, stores, Parquet tables and JSON use; and calls as plain values.
+"""The one list of a call's fields, by which checkpoints, stores, tables, JSON and log readers keep calls.
 
 To add a field with a plain value (a number, a text, true or false), add it to the class ``Call``, and raise ``VERSION``
 in ``ec_agent/traces/stored.py`` by one. Everything that stores calls then stores it, too. A field with another value,

@@ -58,6 +58,7 @@ from stored_rollouts import FULL, SETTINGS, TASKS, rollout
 import ec_agent
 from ec_agent import Selection, TraceStore, best_of_n
 from ec_agent.cli.traces_show import rollout_plain
+from ec_agent.logs.spool import Spool
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Trajectory
@@ -70,6 +71,10 @@ of = lambda call: {name: getattr(call, name) for name in more}
 given = Trajectory([replace(FULL.calls[0], **more), *FULL.calls[1:]])
 told = {"house": ec_agent.__file__}
 told["checkpoint"] = of(unpack_calls(pack_calls(given)).calls[0])
+with Spool() as spool:
+    spool.add("rollout", "0", given.calls[0])
+    ((_, _, spooled),) = spool.rollouts()
+told["spool"] = of(spooled.calls[0])
 for call in packed_before:
     call["entropies"], call["signals"] = bytes.fromhex(call["entropies"]), {}
 told["older checkpoint"] = of(unpack_calls(packed_before).calls[0])
@@ -126,7 +131,7 @@ def told(tmp_path_factory):
     return said
 
 
-@pytest.mark.parametrize("kept", ["checkpoint", "file", "json", "parquet"])
+@pytest.mark.parametrize("kept", ["checkpoint", "file", "json", "parquet", "spool"])
 def test_a_new_field_of_a_call_is_kept_by(kept, told):
     assert told[kept] == {name: value for name, (_, _, value) in MORE.items()}
 
