@@ -6,13 +6,15 @@ import gzip
 import json
 import sqlite3
 import zipfile
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
 
+from ec_agent import TraceStore, best_of_n
 from ec_agent.cli.app import app
 from ec_agent.errors import LogprobsError, TraceError
-from ec_agent.testing import logprobs_for
+from ec_agent.testing import Reply, ScriptedChatModel, logprobs_for
 
 GOOD = {"entropies": [2.0, 0.1, 0.1, 0.1, 0.1, 0.1]}
 ALONE = (LogprobsError, TraceError)
@@ -119,7 +121,21 @@ def test_files_and_records_are_counted_apart(files):
 
 
 def test_what_was_read_before_a_file_broke_counts(files):
-    """A database in a zip cannot break off like this, but an archive can."""
+    model = ScriptedChatModel([[Reply("a", entropies=[1.0])], [Reply("b", entropies=[0.5])]])
+    node = best_of_n(lambda state: {"messages": [model.invoke(state["messages"])]}, n=2)
+    with TraceStore(files[1], create=True) as store:
+        store.record(node.run({"messages": "?"}))
+    with closing(sqlite3.connect(files[1], isolation_level=None)) as connection:
+        connection.execute("UPDATE calls SET tokens = 'many' WHERE rollout = 2")
+    done = score(*files, "--json", "--one-task")
+    assert done.exception is None
+    found = [json.loads(line)["id"] for line in done.stdout.splitlines()]
+    assert found == ["0", "selection 1, rollout 0", "0"]
+    assert "rollout 2 is not what ec_agent writes" in done.stderr
+    assert "1 file was left out" in done.stderr
+
+
+def test_an_archive_that_is_cut_off_is_told(files):
     with zipfile.ZipFile(files[1], "w") as archive:
         archive.writestr("samples/a.json", json.dumps({"id": "a", "epoch": 1, "events": []}))
     files[1].write_bytes(files[1].read_bytes()[:-10])

@@ -19,9 +19,9 @@ import pytest
 from click.testing import CliRunner
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from ec_agent import LogprobsError
 from ec_agent.cli.app import app
 from ec_agent.logs import found_in, opened
+from ec_agent.testing import logprobs_for
 
 DATA = Path(__file__).parent / "data"
 
@@ -214,8 +214,6 @@ def test_a_file_that_looks_alike_is_refused_or_explained(tmp_path, name):
 
 
 def chunk(place, text, name="c1"):
-    from ec_agent.testing import logprobs_for
-
     choice = {"index": 0, "delta": {"content": text}, "logprobs": {"content": logprobs_for([[2.0, 0.1, 0.7][place]])}}
     choice["finish_reason"] = "stop" if place == 2 else None
     return {"id": name, "object": "chat.completion.chunk", "choices": [choice]}
@@ -256,4 +254,3 @@ def test_what_is_no_part_is_refused_as_before(tmp_path):
         troubles = []
         assert list(found_in(source, lambda where, what: troubles.append(what))) == []
     assert "cannot find LLM calls" in troubles[0]
-    assert issubclass(LogprobsError, ValueError)
