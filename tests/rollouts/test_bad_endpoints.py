@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import asynccontextmanager, contextmanager
 
 import kit
 import pytest
 from bad_server import BadServer, Fault
+from endpoint_runs import INPUT, LATE, Client, Model, Run, awithin, once, within
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
-from langgraph.graph import MessagesState
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 from ec_agent import AllRolloutsFailedError, Limits, best_of_n, read_only
 
 TRICKLE = Fault(drip=0.05)
 SILENCE = Fault(silent_after=40)
 PEAKS = (1, 15, 9)  # rollout 0 would win, but it is the one that goes wrong; then rollout 2 does
-INPUT = {"messages": [("user", "go")]}
-MODEL = {"model": "fake-model"}
-ASKING = {**MODEL, "logprobs": True, "top_logprobs": 20}
 LIMIT = 3.0  # of a rollout, or of its client; a busy machine takes most of it to make a client
-LATE = 4.0  # what a busy machine may take besides; without the limit it were LONG
-SAID = [{"role": "user", "content": "go"}]
 
 
 @pytest.fixture
@@ -38,123 +30,6 @@ def server():
     server.close()
     assert closed, f"{server.connections} connections were left open"
     assert within(LATE, lambda: set(threading.enumerate()) <= before), set(threading.enumerate()) - before
-
-
-def within(seconds, condition):
-    """Whether it comes true in that time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-async def awithin(seconds, condition):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        await asyncio.sleep(0.01)
-    return True
-
-
-class Client:
-    """A function that asks with the raw client."""
-
-    name = "client"
-
-    @contextmanager
-    def agent(self, server, steps, *, stream=False, **settings):
-        with OpenAI(base_url=server.url, api_key="none", **settings) as client:
-
-            def ask():
-                answer = client.chat.completions.create(**ASKING, messages=SAID, stream=stream)
-                return "".join(map(delta, answer)) if stream else answer.choices[0].message.content
-
-            yield lambda state: {"messages": [("ai", steps(ask))]}
-
-    @asynccontextmanager
-    async def aagent(self, server, steps, *, stream=False, **settings):
-        async with AsyncOpenAI(base_url=server.url, api_key="none", **settings) as client:
-
-            async def ask():
-                answer = await client.chat.completions.create(**ASKING, messages=SAID, stream=stream)
-                if stream:
-                    return "".join([delta(chunk) async for chunk in answer])
-                return answer.choices[0].message.content
-
-            async def agent(state):
-                return {"messages": [("ai", await steps(ask))]}
-
-            yield agent
-
-
-def delta(chunk):
-    return (chunk.choices[0].delta.content or "") if chunk.choices else ""
-
-
-class Model:
-    """A graph whose node asks a ``ChatOpenAI``."""
-
-    name = "ChatOpenAI"
-
-    def model(self, server, *, stream=False, **settings):
-        return ChatOpenAI(base_url=server.url, api_key="none", streaming=stream, **ASKING, **settings)
-
-    @contextmanager
-    def agent(self, server, steps, **settings):
-        with DefaultHttpxClient() as http:  # else all models of a process share one for good
-            model = self.model(server, http_client=http, **settings)
-
-            def ask():
-                return model.invoke("go").content
-
-            yield kit.graph(MessagesState, ask=lambda state: {"messages": [("ai", steps(ask))]})
-
-    @asynccontextmanager
-    async def aagent(self, server, steps, **settings):
-        async with DefaultAsyncHttpxClient() as http:
-            model = self.model(server, http_async_client=http, **settings)
-
-            async def ask():
-                return (await model.ainvoke("go")).content
-
-            async def node(state):
-                return {"messages": [("ai", await steps(ask))]}
-
-            yield kit.graph(MessagesState, ask=node)
-
-
-def once(ask):
-    """What an agent does as a rule: ask once; ``ask`` may be of either kind."""
-    return ask()
-
-
-class Run:
-    """Runs an agent of one kind in one way, and looks at what is left while its client is still open."""
-
-    def __init__(self, server, way, drive):
-        self.server, self.way, self.sync = server, way, drive.name == "sync"
-
-    def __call__(self, steps=once, *, n=3, timeout=10.0, max_retries=0, stream=False, **options):
-        settings = {"timeout": timeout, "max_retries": max_retries, "stream": stream}
-        options = {"sampling": lambda i: {"seed": i}, "n": n, **options}
-        if not self.sync:
-            return asyncio.run(self.arun(steps, settings, options))
-        with self.way.agent(self.server, steps, **settings) as agent:
-            try:
-                return best_of_n(agent, **options).run(INPUT)
-            finally:
-                assert within(LATE, lambda: self.server.busy == 0), "an answer is still awaited"
-
-    async def arun(self, steps, settings, options):
-        async with self.way.aagent(self.server, steps, **settings) as agent:
-            try:
-                return await best_of_n(agent, **options).arun(INPUT)
-            finally:
-                assert asyncio.all_tasks() == {asyncio.current_task()}
-                assert await awithin(LATE, lambda: self.server.busy == 0), "an answer is still awaited"
 
 
 @pytest.fixture(params=[Model, Client], ids=lambda way: way.name)
