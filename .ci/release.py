@@ -74,8 +74,8 @@ def folded(changelog: str, version: str, on: date) -> str:
     head, *sections = re.split(r"^(?=## )", changelog, flags=re.MULTILINE)
     if not sections or not sections[0].startswith("## [Unreleased]"):
         raise RefusedError("the first section of CHANGELOG.md is not [Unreleased]")
-    _, *news = sections[0].split("\n### ")
-    if "\n- " in _:
+    top, *news = sections[0].split("\n### ")
+    if "\n- " in top:
         raise RefusedError("entries of [Unreleased] stand under no kind, such as ### Added")
     at = next((at for at, text in enumerate(sections) if text.startswith(f"## [{version}]")), None)
     before, *kinds = sections[at].split("\n### ") if at else ["## \n"]
@@ -91,9 +91,7 @@ def folded(changelog: str, version: str, on: date) -> str:
     order = sorted(blocks, key=lambda kind: KINDS.index(kind) if kind in KINDS else len(KINDS))
     made += [f"### {kind}\n\n" + blocks[kind].strip("\n") + "\n" for kind in order if blocks[kind].strip()]
     rest = [text for number, text in enumerate(sections[1:], 1) if number != at]
-    return (
-        head + "## [Unreleased]\n\n" + "\n".join(made) + "".join(f"\n{text}" for text in rest[:1]) + "".join(rest[1:])
-    )
+    return "".join([head, "## [Unreleased]\n\n", "\n".join(made), *(["\n"] if rest else []), *rest])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
+import files_in_memory
 import pytest
 import short_form
 from postgres import running_postgres
@@ -23,23 +22,7 @@ def pytest_configure(config):
     """What a shell starts in the background ignores Ctrl-C, and so would every program that the tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     short_form.settle(config)
-    temporary_files_are_kept_in_memory(config)
-
-
-def temporary_files_are_kept_in_memory(config):
-    """The tests' databases and files, where there is room: most of the time of a small commit is the disk's.
-
-    Workers inherit it from their controller. Who sets TMPDIR chooses the place, and finds there what tests left.
-    """
-    memory, small = Path("/dev/shm"), 4 << 30
-    if "TMPDIR" in os.environ or not os.access(memory, os.W_OK):
-        return
-    state = os.statvfs(memory)
-    if state.f_bavail * state.f_frsize < small or state.f_flag & os.ST_NOEXEC:
-        return
-    home = tempfile.TemporaryDirectory(prefix="ec-agent-", dir=memory, ignore_cleanup_errors=True)
-    config.add_cleanup(home.cleanup)
-    os.environ["TMPDIR"] = tempfile.tempdir = home.name
+    files_in_memory.settle(config)
 
 
 def pytest_collection_modifyitems(config, items):
