@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-
 NASTY = "down [bold]\x1b[31m\nand \u202eout"  # markup, a colour, another line, text turned round
-
-_calls = itertools.count()
 
 
 def event(kind, index=None, **more):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import kit
@@ -21,7 +22,7 @@ from langgraph.runtime import RunControl, Runtime
 from langgraph.types import RetryPolicy, interrupt
 from typing_extensions import TypedDict
 
-from ec_agent import Limits, best_of_n, read_only
+from ec_agent import Limits, LowestCentroid, best_of_n, read_only
 from ec_agent.insides import langgraph as insides
 from ec_agent.rollouts import ways
 from ec_agent.rollouts.observer import Observer
@@ -116,10 +117,6 @@ def looping():
         [Reply("", tool_calls=tools), Reply(f"answer {i}", entropies=kit.peak(at))] for i, at in enumerate((9, 3))
     ]
     return create_agent(ScriptedChatModel(replies), [look])
-
-
-def silent():
-    return ScriptedChatModel(lambda messages, index: Reply("x"))
 
 
 class TwoWaves:
@@ -240,11 +237,7 @@ def _plain(value):
         return {key: _plain(item) for key, item in value.items() if key not in ("seconds", "started", "ended")}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return (
-        re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?:seconds|started|ended)=[\d.e-]+", "#", value)
-        if isinstance(value, str)
-        else value
-    )
+    return re.sub(RANDOM, "#", value) if isinstance(value, str) else value
 
 
 @kit.SAME
@@ -291,37 +284,45 @@ def test_a_checkpointer_a_handler_or_a_stream_of_subgraphs_takes_the_graph(run, 
     assert reasons[3:] == [None, None, None]
 
 
-def test_a_run_that_is_to_be_drained_stops_between_two_steps(run, monkeypatch):
-    def drained(way):
-        monkeypatch.setattr(ways, "needs_graph", lambda *given: way)
-        control, chose = RunControl(), []
+class Choosing:
+    """A selector that chooses as the lowest centroid does, and does ``first`` before."""
 
-        def function(state):
+    name, signals = "choosing", LowestCentroid().signals
+
+    def __init__(self, first):
+        self.first = first
+
+    def select(self, candidates):
+        self.first()
+        return LowestCentroid().select(candidates)
+
+
+@pytest.mark.parametrize("drains", [True, False])
+@pytest.mark.parametrize("way", [None, "asked for"])
+def test_a_run_that_is_to_be_drained_stops_before_it_chooses(run, monkeypatch, way, drains):
+    monkeypatch.setattr(ways, "needs_graph", lambda *given: way)
+    control, chose = RunControl(), []
+
+    def function(state):
+        if drains:
             control.request_drain("enough for today")
-            return {"messages": [AIMessage("answer")]}
+        return {"messages": [kit.say(9, 3).invoke("?")]}
 
-        node = best_of_n(function, n=2, on_unscored="first", final_action=lambda *given: None)
-        with pytest.raises(GraphDrained, match="enough for today"):
-            run.invoke(node.as_agent(), {"messages": "go"}, control=control)
-        return chose
+    node = best_of_n(function, n=2, selector=Choosing(lambda: chose.append(way)))
+    stops = pytest.raises(GraphDrained, match="enough for today") if drains else nullcontext()
+    with stops:
+        run.invoke(node.as_agent(), {"messages": "go"}, control=control)
+    assert chose == ([] if drains else [way])
 
-    assert drained(None) == drained("asked for") == []
 
-
-def test_functions_of_the_user_run_as_in_the_task_that_asks(run, monkeypatch):
-    """Between the rollouts they find themselves inside a graph, and their config names nothing of ours."""
+def test_functions_of_the_user_run_as_in_the_task_that_asks(run):
+    """Without the graph of ours they find themselves in the node of theirs."""
     seen = []
 
-    class Looking:
-        name, signals = "looking", ()
+    def look():
+        config = ensure_config()
+        seen.append((insides.inside_graph(config), config["metadata"]["langgraph_node"], config["tags"]))
 
-        def select(self, candidates):
-            config = ensure_config()
-            seen.append((insides.inside_graph(config), config["metadata"]["langgraph_node"], config["tags"]))
-            return select(candidates)
-
-    select = best_of_n(kit.chat(kit.say(9, 3)), n=2)._node.options.selector.select
-    run.invoke(kit.outer(best_of_n(kit.chat(kit.say(9, 3)), n=2, selector=Looking())), {"messages": "go"})
-    ((inside, node, _),) = seen
-    assert inside
-    assert node == "solve"
+    node = best_of_n(kit.chat(kit.say(9, 3)), n=2, selector=Choosing(look))
+    run.invoke(kit.outer(node), {"messages": "go"}, {"tags": ["mine"]})
+    assert seen == [(True, "solve", ["mine"])]

@@ -22,7 +22,6 @@ from ec_agent.visual.packing import packed
 from ec_agent.visual.views import view_of
 from ec_agent.visual.wording import cautions, hesitated, picture_of, reasons
 
-JOINED = "\u0645\u06cc\u200c\u062e \u00e9 \U0001f469\u200d\U0001f4bb"  # the joiners are part of these words
 VOID = {"meta", "br"}
 
 
