@@ -23,6 +23,8 @@ from graphs import eval_agents
 
 needs("tau2", "loguru", "deepdiff", "addict")
 
+LONG = pytest.mark.whole_form("seconds over a large database; the solutions of telecom are in the short form")
+CASES = [domain if domain == "telecom" else pytest.param(domain, marks=LONG) for domain in DOMAINS]
 FROM, TO = 2, 4  # tasks whose solutions change something, or tell something, in every domain
 
 
@@ -42,8 +44,7 @@ def played(task, steps, said="", ends=True):
         return task.verdict(Outcome(AIMessage(said), None, desk))
 
 
-@pytest.mark.whole_form("tau2 takes seconds to import; other task sources are in the short form")
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("domain", CASES)
 def test_gold_is_accepted_and_what_lacks_a_step_is_not(tasks, domain):
     for task in tasks[domain]:
         assert isinstance(task, Task)
@@ -52,7 +53,7 @@ def test_gold_is_accepted_and_what_lacks_a_step_is_not(tasks, domain):
         assert played(task, task.gold_steps[:-1], "") == 0.0
 
 
-@pytest.mark.whole_form("tau2 takes seconds to import; other task sources are in the short form")
+@pytest.mark.whole_form("it plays a solution over the large database of retail; telecom's is small")
 def test_every_rollout_has_a_world_of_its_own(tasks):
     task = tasks["retail"][0]
     assert played(task, task.gold_steps, task.gold_said) == 1.0
@@ -88,7 +89,7 @@ def agent_of(words):
     return StateGraph(MessagesState).add_node("answer", answer).add_edge(START, "answer").compile()
 
 
-@pytest.mark.whole_form("tau2 takes seconds to import; other task sources are in the short form")
+@pytest.mark.whole_form("an evaluation over a large database; the turns of agent and user are in the short form")
 def test_the_users_calls_are_none_of_the_agents(tasks, tmp_path):
     task = tasks["airline"][0]
     agent = with_user(agent_of("I cannot."), task, scripted_user())
@@ -145,7 +146,7 @@ arguments = {{ top_logprobs = 20 }}
 """
 
 
-@pytest.mark.whole_form("tau2 takes seconds to import; other task sources are in the short form")
+@pytest.mark.whole_form("two runs by the command; evaluation/test_suite_command.py has suites in the short form")
 def test_a_suite_with_a_user_at_an_endpoint_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = Answer(tool_calls=[("list_all_product_types", {})], entropies=[0.3, 0.2])
