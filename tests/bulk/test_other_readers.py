@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from bulk_files import folder_of, own
-from ray_cluster import RAY
+from ray_cluster import RAY, did_not_start
 
 from ec_agent.bulk import score_lists
 
@@ -80,7 +80,7 @@ def test_ray_data(tables):
             raise
         pytest.skip("Ray did not start a cluster within 400 seconds")
     if "begun" not in done.stdout:
-        pytest.skip(f"Ray cannot start a cluster here: {done.stderr[-300:]}")
+        did_not_start(done.stderr)
     assert done.returncode == 0, done.stderr[-3000:]
     scores = pq.read_table("scores").sort_by("rollout")
     assert {name: scores[name].to_pylist() for name in own(tables)} == own(tables)

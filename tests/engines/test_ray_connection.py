@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import threading
 import types
 from contextlib import AsyncExitStack
 
 import pytest
+from ray_cluster import did_not_start
 
 from ec_agent import ConfigError
 from ec_agent.engines import RayEngine
@@ -151,3 +153,20 @@ def test_a_local_cluster_has_room_for_workers_of_its_first_user_and_sets_no_cpus
 
     asyncio.run(both())
     assert ray.starts == [6, None]
+
+
+@pytest.mark.parametrize(
+    ("last", "leaves"),
+    [
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/x/ray/ray_current_cluster'", pytest.fail),
+        ("TypeError: Cluster.__init__() got an unexpected keyword argument 'head_node_args'", pytest.fail),
+        ("ModuleNotFoundError: No module named 'ray.cluster_utils'", pytest.fail),
+        ("RuntimeError: Failed to start GCS.", pytest.skip),
+        ("PermissionError: [Errno 1] Operation not permitted", pytest.skip),
+        ("Alarm clock", pytest.skip),
+        ("", pytest.skip),
+    ],
+)
+def test_a_test_is_left_out_where_ray_does_not_start_and_fails_where_it_is_started_wrongly(last, leaves):
+    with pytest.raises(leaves.Exception, match=rf"Ray cannot start here[\s\S]*{re.escape(last)}$"):
+        did_not_start(f"Traceback (most recent call last):\n  TypeError: an earlier one\n{last}")
