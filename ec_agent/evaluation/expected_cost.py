@@ -45,14 +45,13 @@ def foresee(tasks: Sequence[Task], settings: RunSettings) -> Foreseen:
         ConfigError: a task's tools are none.
     """
     counts = [_calls_of(task) for task in tasks]
-    each = [len(settings.keys(task.id)) for task in tasks]
     calls = [count or 1 for count in counts]
     tools = [_described(task) for task in tasks]
     prompts = [shown + _asked(task.input) for shown, task in zip(tools, tasks, strict=True)]
     return Foreseen(
-        rollouts=sum(each),
-        calls=sum(n * many for n, many in zip(each, calls, strict=True)),
-        prompt_tokens=sum(n * many * size for n, many, size in zip(each, calls, prompts, strict=True)),
+        rollouts=settings.per_task * len(tasks),
+        calls=settings.per_task * sum(calls),
+        prompt_tokens=settings.per_task * sum(many * size for many, size in zip(calls, prompts, strict=True)),
         tool_tokens=max(tools, default=0),
         known=all(counts),
     )

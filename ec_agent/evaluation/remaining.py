@@ -61,7 +61,7 @@ class Remaining:
 
 def count_planned(tasks: Iterable[Task], settings: RunSettings) -> int:
     """How many rollouts the tasks have, in all."""
-    return sum(settings.n + settings.greedy for _ in tasks)
+    return sum(settings.per_task for _ in tasks)
 
 
 def count_stored(store: TraceStoreProtocol, tasks: Iterable[Task], settings: RunSettings) -> int:

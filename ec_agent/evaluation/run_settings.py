@@ -90,6 +90,11 @@ class RunSettings:
         """What one rollout may use."""
         return Limits(recursion_limit=self.recursion_limit, timeout=self.timeout, max_tokens=self.max_tokens)
 
+    @property
+    def per_task(self) -> int:
+        """How many rollouts a task has."""
+        return self.n + self.greedy
+
     def keys(self, task: str) -> list[Key]:
         """The rollouts of a task."""
         return [*(Key(task, "sample", i) for i in range(self.n)), *([Key(task, "greedy", 0)] if self.greedy else [])]

@@ -12,15 +12,16 @@ import numpy as np
 
 from ec_agent.commits.undeclared import reported_to
 from ec_agent.engines.base import Engine, Job, Tell
-from ec_agent.errors import ConfigError, WorkerLostError
+from ec_agent.errors import WorkerLostError
 from ec_agent.evaluation.agent_identity import about_agent
-from ec_agent.evaluation.agent_place import loaded, places_of
+from ec_agent.evaluation.agent_place import AgentPlace, loaded, places_of
 from ec_agent.evaluation.model import DEFAULT_KEY
 from ec_agent.evaluation.one_rollout import OnEvent, agent_for, run_rollout
 from ec_agent.evaluation.run_settings import RunSettings
 from ec_agent.evaluation.tasks import Task
 from ec_agent.numbers.call_fields import pack_calls, unpack_calls
 from ec_agent.numbers.trajectory import Trajectory
+from ec_agent.rollouts.agent_places import not_sent
 from ec_agent.support.agent_code import versions
 from ec_agent.traces.actions import action_from_json, action_to_json
 from ec_agent.traces.stored import Key, StoredRollout
@@ -123,11 +124,7 @@ def job_of(agent: Any, settings: RunSettings, engine: Engine, on_event: OnEvent 
         ConfigError: the engine runs elsewhere, and the agent is an object, which cannot travel.
     """
     if engine.elsewhere and places_of(agent) is None:
-        raise ConfigError(
-            f"engine= runs rollouts in other processes, to which an agent that is an object cannot be sent (it is of "
-            f"type {type(agent).__name__}); name the place from which they can import it: evaluate(tasks, "
-            '"my_module:agent", ...), or a function there that makes it'
-        )
+        raise not_sent(agent, AgentPlace, 'evaluate(tasks, "my_module:agent", ...)')
     return Job(make=RolloutWork, look=same_everywhere, arguments=(agent, settings), on_event=on_event)
 
 

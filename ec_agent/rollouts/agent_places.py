@@ -41,11 +41,21 @@ def check_places(agent: Any) -> Sequence[str]:
     """
     places = places_of(agent)
     if places is None:
-        several = agent if isinstance(agent, list | tuple) else [agent]
-        kind = next((type(each).__name__ for each in several if not isinstance(each, str)), "nothing")
-        raise ConfigError(
-            f"engine= runs rollouts in other processes, to which an agent that is an object cannot be sent (it is of "
-            f'type {kind}); name the place from which they can import it: best_of_n("my_module:agent", ...), or a '
-            "function there that makes it"
-        )
+        raise not_sent(agent, str, 'best_of_n("my_module:agent", ...)')
     return places
+
+
+def not_sent(agent: Any, place: type, call: str) -> ConfigError:
+    """Make the error that an agent, or one in a list of agents, is an object.
+
+    Args:
+        agent: what was given.
+        place: the class of what names a place.
+        call: how it is given by its place.
+    """
+    several = agent if isinstance(agent, list | tuple) else [agent]
+    kind = type(next((each for each in several if not isinstance(each, place)), agent)).__name__
+    return ConfigError(
+        "engine= runs rollouts in other processes, to which an agent that is an object cannot be sent (it is of type "
+        f"{kind}); name the place from which they can import it: {call}, or a function there that makes it"
+    )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 
 import pytest
+from eval_fakes import Calls, agent_of, tasks
+from fake_cluster import FakeEngine
 
 from ec_agent.errors import ConfigError, EvaluationError
 from ec_agent.evaluation.adapters import load
 from ec_agent.evaluation.agent_place import load_agent
 from ec_agent.evaluation.loading import load_tasks
 from ec_agent.evaluation.one_rollout import is_factory
+from ec_agent.evaluation.runner import evaluate
 
 MODULE = """
 from eval_fakes import Right, agent_of, Calls
@@ -146,3 +149,19 @@ def test_adapters_are_asked_by_name():
 def test_a_part_that_an_adapter_does_not_have():
     with pytest.raises(ConfigError, match="sums has no part 'x'"):
         load_tasks("sums:x")
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind"),
+    [
+        (agent_of(Calls()), "CompiledStateGraph"),
+        (len, "builtin_function_or_method"),
+        (["my_places:graph", agent_of(Calls())], "CompiledStateGraph"),
+    ],
+    ids=["graph", "function", "one of two"],
+)
+def test_an_agent_that_is_an_object_is_not_sent_to_workers(agent, kind, tmp_path):
+    engine = FakeEngine()
+    with pytest.raises(ConfigError, match=rf"of type {kind}.; name the place .*: evaluate.tasks, .my_module:agent."):
+        evaluate(tasks(1), agent, tmp_path / "traces.db", engine=engine)
+    assert not engine.clusters
