@@ -3,7 +3,7 @@
 ``LaterDict`` is what a LangChain message has under ``response_metadata["logprobs"]``. It is a dict whose lists are read
 from the bytes of the answer at the first look. Whoever reads it in Python, or writes it as JSON, pickles or copies it,
 or dumps its message, gets what he would get of a plain dict. A serialiser in C that reads dicts directly (``orjson``,
-``ormsgpack``) meets an ``LaterList`` and refuses it, unless it was looked at before; such a serialiser gets it right
+``ormsgpack``) meets a ``LaterList`` and refuses it, unless it was looked at before; such a serialiser gets it right
 if it is given ``default=list``.
 """
 
@@ -141,7 +141,7 @@ class LaterEntries(Sequence[Any]):
 
 
 class LaterList(Sequence[Any]):
-    """One of the lists of an ``LaterDict``, as serialisers in C see it."""
+    """One of the lists of a ``LaterDict``, as serialisers in C see it."""
 
     __hash__ = None  # type: ignore[assignment]  # like a list
 

@@ -65,7 +65,6 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
     known = Known(plain, found, {})
     if plain.answers:
         yield from _ask_on(target, known, scoring_only)
-        found["reasoning"] = reasoning_finding(known)  # last: a model may think before one kind of answer alone
     elif plain.streams and not scoring_only:
         yield from _ask_streamed(target, known)
     elif not any(refusal.hopeless for refusal in plain.refusals.values()) and not scoring_only:
@@ -73,6 +72,8 @@ def probe(target: Target, *, scoring_only: bool = False) -> Plan[Report]:
         unknown = any(refusal.status in _NO_ENDPOINT for refusal in plain.refusals.values())
         if unknown and isinstance(target, EndpointTarget) and not known.marked("responses", Mark.YES):
             found["completions"] = yield from _completions(target)
+    if known.answered:  # after all of them: a model may think before one kind of answer alone
+        found["reasoning"] = reasoning_finding(known)
     if plain.answers or plain.denied or known.answers:
         found["model"] = model_finding(target, known)
     why = "the plain question was not answered" if not plain.answers else "not needed for scoring"

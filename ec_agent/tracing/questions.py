@@ -51,7 +51,7 @@ class _Held:
             if self.calls is not None:
                 self.calls.close()
             while self.tools:  # of a worker that died
-                self.tools.popitem()[1].end(earlier())
+                end(self.tools.popitem()[1])
             self.ended = earlier() or time.time_ns()
 
     def end(self) -> None:

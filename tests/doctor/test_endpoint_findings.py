@@ -98,6 +98,14 @@ def test_reasoning_before_one_kind_of_answer_alone_is_seen(endpoint, asked):
     assert report.finding("reasoning").mark is Mark.YES
 
 
+@pytest.mark.parametrize(("reasoning", "mark"), [("hm", Mark.YES), (None, Mark.NO)])
+def test_reasoning_of_a_model_that_answers_with_streams_alone_is_asked_for(endpoint, reasoning, mark):
+    def streaming(body):
+        return Kind(reasoning=reasoning)(body) if body.get("stream") else refused("only stream mode is supported")
+
+    assert endpoint(streaming).finding("reasoning").mark is mark
+
+
 def test_the_share_of_a_tool_calls_tokens_is_measured(endpoint):
     report = endpoint(Kind(call_logprobs=1))
     assert report.finding("tools").coverage == 0.25
