@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from served_here import Handler, Served
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Exchange:
         return [json.loads(each) for each in data if each and each != "[DONE]"]
 
 
-class Tap:
+class Tap(Served):
     """Passes requests on to an engine, and keeps what comes back.
 
     Args:
@@ -63,15 +64,8 @@ class Tap:
         self._passing = 0
         self._passed = threading.Condition()
         self._again: Exchange | None = None
-        tap = self
-
-        class Handler(_Handler):
-            of = tap
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        super().__init__(_Handler)
+        self.url += "/v1"
 
     @property
     def exchanges(self) -> list[Exchange]:
@@ -104,10 +98,6 @@ class Tap:
         finally:
             self._again = None
 
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
     def __enter__(self) -> Tap:
         return self
 
@@ -115,19 +105,10 @@ class Tap:
         self.close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     of: Tap
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self._pass(b"")
-
-    def do_POST(self) -> None:
-        self._pass(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-
-    def _pass(self, body: bytes) -> None:
+    def answer(self, body: bytes) -> None:
         again = self.of._again
         if again is not None:
             self._head(again.status, again.kind)

@@ -6,81 +6,48 @@ The newer API is written to what the client's types say of it (langsmith 0.15.1)
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from served_here import Handler, Served
+
 PROJECT = "00000000-0000-0000-0000-000000000001"
+THE_PROJECT = {
+    "id": PROJECT,
+    "tenant_id": PROJECT,
+    "name": "default",
+    "start_time": "2026-11-30T00:00:00",
+    "reference_dataset_id": None,
+}
 
 
-class FakeLangSmith:
+class FakeLangSmith(Served):
     """The server. ``runs`` has every run by its id, as the client sent it: posted, and then patched."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
-        fake = self
-
-        class Handler(_Handler):
-            of = fake
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__init__(_Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     of: FakeLangSmith
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def _body(self) -> dict[str, Any]:
-        return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-
-    def do_GET(self) -> None:
-        self._send(
-            [
-                {
-                    "id": PROJECT,
-                    "tenant_id": PROJECT,
-                    "name": "default",
-                    "start_time": "2026-11-30T00:00:00",
-                    "reference_dataset_id": None,
-                }
-            ]
-        )
-
-    def do_POST(self) -> None:
-        body = self._body()
-        if self.path == "/runs/query":
-            self._send({"runs": list(self.of.runs.values()), "cursors": {"next": None}})
-            return
-        if self.path == "/api/v2/runs/query":
-            selected = {name.lower() for name in body.get("selects") or ["ID"]}
-            self._send({"items": [_newer(run, selected) for run in self.of.runs.values()], "next_cursor": None})
-            return
-        body.pop("attachments", None)
-        self.of.runs[body["id"]] = {"session_id": PROJECT, "app_path": "/x", **body}
-        self._send({})
-
-    def do_PATCH(self) -> None:
-        self.of.runs[self.path.rpartition("/")[2]] |= {
-            name: value for name, value in self._body().items() if name != "attachments"
-        }
-        self._send({})
-
-    def _send(self, body: Any) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+    def answer(self, body: bytes) -> None:
+        given = json.loads(body or b"{}")
+        given.pop("attachments", None)
+        runs = self.of.runs
+        if self.command == "GET":
+            self.send_json([THE_PROJECT])
+        elif self.path == "/runs/query":
+            self.send_json({"runs": list(runs.values()), "cursors": {"next": None}})
+        elif self.path == "/api/v2/runs/query":
+            selected = {name.lower() for name in given.get("selects") or ["ID"]}
+            self.send_json({"items": [_newer(run, selected) for run in runs.values()], "next_cursor": None})
+        elif self.command == "PATCH":
+            runs[self.path.rpartition("/")[2]] |= given
+            self.send_json({})
+        else:
+            runs[given["id"]] = {"session_id": PROJECT, "app_path": "/x", **given}
+            self.send_json({})
 
 
 def _newer(run: dict[str, Any], selected: set[str]) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from said import PLAIN, Turn
+from served_here import Handler, Served
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ Wire = Callable[[Turn, Asked], Reply]
 
 
 @dataclass
-class Server:
+class Server(Served):
     """Answers every request with ``turn``, written in ``wire``."""
 
     wire: Wire | None = None
@@ -71,20 +70,7 @@ class Server:
     asked: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        server = self
-
-        class Handler(_Handler):
-            serving = server
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        Served.__init__(self, _Handler)
 
     def answer(self, asked: Asked) -> Reply:
         self.asked.append(asked)
@@ -93,11 +79,8 @@ class Server:
         return self.wire(self.turn, asked)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    serving: Server
-
-    def log_message(self, *_: Any) -> None:
-        pass
+class _Handler(Handler):
+    of: Server
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -109,9 +92,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece)
             self.wfile.flush()
 
-    def do_GET(self) -> None:
-        self._send(self.serving.answer(Asked(self.path, {})))
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-        self._send(self.serving.answer(Asked(self.path, body)))
+    def answer(self, body: bytes) -> None:
+        self._send(self.of.answer(Asked(self.path, json.loads(body or b"{}"))))
