@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
@@ -68,25 +69,27 @@ def run_init(file: Path, *, embedded: bool = False) -> None:
         raise ConfigError(f"{file} is there already, and stays as it is; give another name") from None
     except OSError as error:
         raise ConfigError(f"cannot write {file} ({cause_of(error)}); name a file in a folder that exists") from error
-    missing = " ".join(name for module, name in _USED.items() if find_spec(module) is None)
+    steps = (f"{number}. {step}" for number, step in enumerate(_steps(file, embedded), 1))
+    click.echo("\n".join([f"written: {file}", *steps]))
+
+
+def _steps(file: Path, embedded: bool) -> Iterator[str]:
+    """What is to be done with the program, step by step."""
+    if missing := [name for module, name in _USED.items() if find_spec(module) is None]:
+        yield f"install what it uses: pip install {' '.join(missing)}"
     run = f"run it: python {file}"
-    edit = [
-        f"edit the lines of {file} that say EDIT: your model, your agent, your question",
-        "see whether your model returns logprobs: ec-agent doctor http://localhost:8000/v1 --model my-model",
-    ]
-    steps = [
-        *([f"install what it uses: pip install {missing}"] if missing else []),
-        *(
-            [f"install its model: {installing('ec-agent[local]')}"]
-            if embedded and find_spec("xllamacpp") is None
-            else []
-        ),
-        *([f"{run}; the first run fetches the model, 93 MB", *edit] if embedded else [*edit, run]),
-        f"write tasks of yours to tasks.jsonl, each a line such as {_TASK}",
-        *([f"install the statistics: {installing('ec-agent[eval]')}"] if find_spec("scipy") is None else []),
-        f"measure it on them: ec-agent eval tasks.jsonl --agent {file.stem}:agent --n 8",
-    ]
-    click.echo("\n".join([f"written: {file}", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]))
+    if embedded:
+        if find_spec("xllamacpp") is None:
+            yield f"install its model: {installing('ec-agent[local]')}"
+        yield f"{run}; the first run fetches the model, 93 MB"
+    yield f"edit the lines of {file} that say EDIT: your model, your agent, your question"
+    yield "see whether your model returns logprobs: ec-agent doctor http://localhost:8000/v1 --model my-model"
+    if not embedded:
+        yield run
+    yield f"write tasks of yours to tasks.jsonl, each a line such as {_TASK}"
+    if find_spec("scipy") is None:
+        yield f"install the statistics: {installing('ec-agent[eval]')}"
+    yield f"measure it on them: ec-agent eval tasks.jsonl --agent {file.stem}:agent --n 8"
 
 
 def _hides_a_module(file: Path) -> bool:

@@ -18,7 +18,7 @@ from ec_agent.evaluator import CentroidEvaluator
 from ec_agent.live.console import plain_console, safe
 from ec_agent.numbers.phases import HEPConfig
 from ec_agent.numbers.signals import ENTROPY
-from ec_agent.support.extras import installing
+from ec_agent.support.lazy import needed
 from ec_agent.support.number_formats import percent
 from ec_agent.support.strict_json import strict_json
 from ec_agent.traces.base import TraceStoreProtocol
@@ -103,12 +103,9 @@ def run_export(
         TraceError: the file cannot be used, or the folder not be written.
     """
     own = _config(config)
-    try:
-        from ec_agent.traces.parquet import NAMES, TIMELINES, export_parquet
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "pyarrow":
-            raise
-        raise ConfigError(f"the export needs pyarrow; run: {installing('ec-agent[parquet]')}") from error
+    needed("pyarrow", "the export needs", "ec-agent[parquet]")
+    from ec_agent.traces.parquet import NAMES, TIMELINES, export_parquet
+
     with open_store(file) as store:
         counts = export_parquet(store, folder, own, tables=tables or NAMES, signals=signals or (ENTROPY,))
         for name, rows in counts.items():
