@@ -22,6 +22,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -36,6 +37,7 @@ from ec_agent.support.checks import checked, function, instance, number, or_none
 from ec_agent.support.pydantic_errors import Refusing
 
 CANDIDATES = 20
+_OTHERS = tuple(f"t{place}" for place in range(1, CANDIDATES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Reply:
                 raise refusal("tool_calls", self.tool_calls, "a list of pairs (name, arguments)")
         if self.entropies is not None:
             object.__setattr__(self, "entropies", several("entropies", self.entropies, object, "a list of numbers"))
-            logprobs_for(self.entropies)
+            for entropy in self.entropies:
+                _row(entropy)
         checked(self, "tokens", or_none, whole, 0)
         or_none("error", self.error, instance, Exception, "an exception, or None")
         checked(self, "delay", seconds, "seconds, 0 or more", least=0)
@@ -218,27 +221,33 @@ def logprobs_for(entropies: Sequence[float | None]) -> list[dict[str, Any]]:
     """Make logprobs entries in OpenAI's form, one per token, with these entropies (nats), up to rounding."""
     entries = []
     for place, entropy in enumerate(entropies):
-        row, token = [] if entropy is None else _row(entropy), f"w{place} "
+        row, token = _row(entropy), f"w{place} "
         # The token that was generated is the likeliest candidate.
-        names = [token, *(f"t{i}" for i in range(1, len(row)))]
-        top = [{"token": name, "logprob": lp, "bytes": None} for name, lp in zip(names, row, strict=False)]
+        top = [{"token": name, "logprob": lp, "bytes": None} for name, lp in zip((token, *_OTHERS), row, strict=False)]
         entries.append({"token": token, "logprob": row[0] if row else -1.0, "bytes": None, "top_logprobs": top})
     return entries
 
 
-def _row(entropy: float) -> list[float]:
-    """Return 20 logprobs with this entropy: one likely candidate and 19 equally unlikely ones, found by bisection."""
+def _row(entropy: float | None) -> Sequence[float]:
+    """Return 20 logprobs with this entropy; none for ``None``."""
+    if entropy is None:
+        return ()
     rather = f"nats from 0 to ln {CANDIDATES}, or None"
-    entropy = number("an entropy in entropies", entropy, rather, least=0, most=math.log(CANDIDATES))
+    return _spread(number("an entropy in entropies", entropy, rather, least=0, most=math.log(CANDIDATES)))
+
+
+@lru_cache(maxsize=4096)  # scripts have few entropies, and ask for each of them often
+def _spread(entropy: float) -> Sequence[float]:
+    """Return 20 logprobs with this entropy: one likely candidate and 19 equally unlikely ones, found by bisection."""
     if entropy == 0.0:
-        return [0.0] + [-math.inf] * (CANDIDATES - 1)
+        return (0.0, *[-math.inf] * (CANDIDATES - 1))
     low, high = 1.0 / CANDIDATES, 1.0 - 1e-12
     for _ in range(80):
         p = (low + high) / 2
         rest = (1 - p) / (CANDIDATES - 1)
         reached = -p * math.log(p) - (1 - p) * math.log(rest)
         low, high = (p, high) if reached > entropy else (low, p)
-    return [math.log(p)] + [math.log(rest)] * (CANDIDATES - 1)
+    return (math.log(p), *[math.log(rest)] * (CANDIDATES - 1))
 
 
 def _chunks(message: AIMessage) -> Iterator[ChatGenerationChunk]:

@@ -8,7 +8,8 @@ have as many of the values as so few can. Where that is too many still, or too f
 * ``@pytest.mark.members(n)``: up to ``n`` of the test's cases.
 * ``@pytest.mark.whole_form("why")``, on a test or on one of its cases: none; the reason says what shows the same in
   less time, or what it is that takes so long.
-* ``part_of(n)``, for what a test does ``n`` times, such as inputs that it draws: a quarter of them.
+* ``part_of(n)``, for what a test does ``n`` times, such as inputs that it draws: a quarter of them, and of the examples
+  that Hypothesis draws for it (``conftest.py``).
 
 Whoever names a file, a folder or a test gets all there is in it, and ``--form`` says otherwise.
 """
@@ -24,10 +25,10 @@ import pytest
 Values = frozenset[tuple[str, int]]
 
 WAYS = ("sync", "async")
-FEW = 3
+FEW = 2
 LONG = {
     *("adapters", "bulk", "capture", "chaos", "cli", "differential", "doctor", "engines", "environments", "evaluation"),
-    *("local", "rollouts", "traces", "tracing", "visual"),
+    *("inspect_bridge", "judges", "live", "local", "prompted", "rollouts", "traces", "tracing", "transport", "visual"),
 }
 
 _form = "whole"  # of this process; long forms of tests, which run without pytest, do all there is

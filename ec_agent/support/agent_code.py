@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -95,13 +96,18 @@ def _source(module: str) -> Path | None:
     return Path(file).resolve() if file and file.endswith(".py") else None
 
 
-def _imported(text: bytes, package: str) -> Iterator[str]:
+@lru_cache(maxsize=256)  # each question on workers looks at the same files
+def _imported(text: bytes, package: str) -> tuple[str, ...]:
     """The names that import statements name; of ``from a import b``, both ``a`` and ``a.b``, which may be no module."""
     try:
         with _parsing:
             tree = ast.parse(text)
     except (SyntaxError, ValueError):  # a file that is only imported where it is needed
-        return
+        return ()
+    return tuple(_named(tree, package))
+
+
+def _named(tree: ast.Module, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)

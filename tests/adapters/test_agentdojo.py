@@ -24,6 +24,7 @@ def played(task, calls, answer):
         return task.verdict(Outcome(AIMessage(answer), None, office))
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("suite", COUNTS)
 def test_gold_and_nothing(suite):
     tasks = load(f"agentdojo:{suite}")

@@ -129,6 +129,7 @@ def test_one_call_is_the_final_action():
     assert task.verdict(outcome_of(task.gold))
 
 
+@pytest.mark.whole_form("it compiles a game; those of test_textworld.py end when they are won")
 def test_a_game_that_is_won_ends_it():
     pytest.importorskip("textworld", reason="it is compiled, and there was no compiler")
     task = load("textworld", 1)[0]

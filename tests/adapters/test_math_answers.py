@@ -94,8 +94,13 @@ def test_an_answer_that_never_ends_is_wrong_and_the_next_is_compared(monkeypatch
     comparer._stop()
 
 
+TOWER = pytest.param(
+    "10^{10^{10^{10}}}", marks=pytest.mark.whole_form("it computes for five seconds, until its time is over")
+)
+
+
 @pytest.mark.members(2)
-@pytest.mark.parametrize("answer", ["10^{10^{10^{10}}}", "9" * 5000, "\\frac{" * 500, "\x00\ud800"])
+@pytest.mark.parametrize("answer", [TOWER, "9" * 5000, "\\frac{" * 500, "\x00\ud800"])
 def test_hostile_answers_are_wrong(sets, answer):
     assert not sets["aime2025"][0].verdict(said(f"\\boxed{{{answer}}}"))
 

@@ -31,7 +31,7 @@ def check(case, *, ended="done", deliveries=None):
     return case
 
 
-@pytest.mark.members(2)
+@pytest.mark.members(1)
 @pytest.mark.parametrize("mode", chaos.modes(["sqlite"]), ids=str)
 def test_killed_at_a_random_moment(worker, mode):
     check(chaos.kill_at_random(worker, mode, SEED))

@@ -176,6 +176,7 @@ def test_init_says_which_names_will_do(tmp_path, name, said):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.whole_form("a process of its own; the program for an endpoint runs in the short form")
 def test_the_embedded_program_runs_as_it_is(tmp_path, endpoint):
     """But for the model, which is a fake one here."""
     program = tmp_path / "my_agent.py"

@@ -104,7 +104,7 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     serving = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield serving
     serving.shutdown()
     serving.server_close()

@@ -44,6 +44,7 @@ def spoiled(path, value):
     return whole
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("way", ["bare client", "chat model"])
 @settings(max_examples=part_of(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PLACES), value=ODD)
@@ -105,6 +106,7 @@ def test_each_verdict_has_an_exit_code_of_its_own():
     assert sorted(EXIT_CODES.values()) == [0, 1, 3, 4]
 
 
+@pytest.mark.whole_form("a process of its own; test_floors.py reads who imports whom")
 def test_the_room_knows_nothing_of_rollouts_and_the_command_line():
     code = (
         "import sys, ec_agent.doctor as d; [getattr(d, name) for name in d.__all__]; "

@@ -210,6 +210,7 @@ def started(home, *words):
     )
 
 
+@pytest.mark.whole_form("a slow agent in a process; rollouts/test_ctrl_c.py stops an evaluation that goes on")
 @pytest.mark.members(1)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_stop_keeps_what_is_stored_leaves_the_worlds_and_the_same_command_goes_on(home, number, code):
@@ -237,6 +238,7 @@ def test_ctrl_c_does_not_wait_for_an_agent_that_blocks(home):
     assert process.returncode == 130
 
 
+@pytest.mark.whole_form("test_live_commands.py has an agent that blocks, too")
 def test_a_call_that_blocks_for_ever_does_not_keep_the_command(home):
     words = ["--agent", "my_agents:stuck", "--n", "2", "--limit", "2", "--timeout", "0.5", "--out", "a.db"]
     done = run(home, "questions.jsonl", *words, timeout=60)

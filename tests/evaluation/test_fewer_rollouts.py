@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from short_form import part_of
 from stored_families import ByScore
 
 from ec_agent import Call, Candidate, Ranking, Trajectory
@@ -68,7 +69,7 @@ def brute_force(result, selector, n):
     return np.mean(picks)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=part_of(60), deadline=None)
 @given(tasks(SCORES))
 def test_accuracies_by_score_equal_those_over_all_subsets(result):
     whole = standing(result.candidates, BY_ACTION)
@@ -79,7 +80,7 @@ def test_accuracies_by_score_equal_those_over_all_subsets(result):
     assert curve == pytest.approx(slow, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=part_of(60), deadline=None)
 @given(tasks("abc"))
 def test_accuracies_by_vote_equal_those_over_all_subsets(result):
     curve, exact = n_curve(result, MajorityVote(), standing(result.candidates, MajorityVote()))
@@ -88,7 +89,7 @@ def test_accuracies_by_vote_equal_those_over_all_subsets(result):
     assert curve == pytest.approx(slow, abs=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=part_of(30), deadline=None)
 @given(tasks("abc"), st.integers(0, 99))
 def test_weighted_votes_equal_brute_force(result, seed):
     rng = np.random.default_rng(seed)
@@ -112,7 +113,7 @@ def with_signals(result, seed, tokens):
     return replace(result, candidates=tuple(group), correct=result.correct)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=part_of(40), deadline=None)
 @given(tasks("abc"), st.integers(0, 99), st.sampled_from([1, 3, 9]))
 @pytest.mark.parametrize(
     "selector",
@@ -183,7 +184,7 @@ class InOrder(Median):
         return super().select(candidates)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=part_of(30), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=6))
 @pytest.mark.parametrize("selector", [Median(), MuteMedian(), NeedsCompany()])
 def test_any_other_selector_ranks_each_subset_anew(selector, rows):

@@ -46,6 +46,7 @@ def test_each_plan_beside_all_at_once():
     assert (half.exact, half.difference.value) == (True, pytest.approx(0))
 
 
+@pytest.mark.whole_form("a page's figures anew; test_evaluation_table.py has others in the short form")
 def test_what_was_measured_on_stored_rollouts():
     """Lowest Centroid is shielded where rollouts agree, and a vote loses nothing to the certain plan."""
     results = stored("red2")

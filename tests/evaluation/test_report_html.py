@@ -289,6 +289,7 @@ def test_a_winner_that_was_wrong_has_no_star(correct, words):
     assert text.count(" lost") - text[: text.index("</style>")].count(" lost") == (0 if "★" in words else 2)
 
 
+@pytest.mark.whole_form("two pages of twenty tasks; a list of many is in the short form")
 def test_more_tasks_than_a_screen_holds_open_together():
     _, text = pictured(23)
     assert "<summary>3 more</summary>" in text

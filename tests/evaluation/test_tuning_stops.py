@@ -108,6 +108,7 @@ def test_with_a_margin_less_is_lost_on_other_tasks():
     assert losses[0] < -0.005 < losses[1] < 0.0
 
 
+@pytest.mark.whole_form("it tunes over all stored rollouts; others here do so over some")
 def test_on_stored_rollouts_a_vote_needs_fewer_tokens():
     found = tune_stop(stored("red2"), VOTE, [OutOfReach(), Agreement(), Beta(), Beta(0.9)], repeats=2, resampling=FAST)
     assert found.expected_tokens.value < 0.8

@@ -30,6 +30,7 @@ def is_embedded(model):
     return isinstance(model, PromptedToolModel) and isinstance(model.model, LocalChatModel) and bool(model.examples)
 
 
+@pytest.mark.whole_form("a process of its own, to import one module")
 def test_importing_it_starts_nothing():
     code = (
         "import sys, graphs.agent as a; from ec_agent.local import server; "

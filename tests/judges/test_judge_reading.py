@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judging import logprobs
+from short_form import part_of
 
 from ec_agent.capture.shapes import Payload, call_of
 from ec_agent.judges.p_true import probability
@@ -82,7 +83,7 @@ def test_an_answer_without_logprobs_says_nothing(payload):
 TOKENS = ["True", " true", "TRUE", "False", " False", "Well", "No", "fals"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=part_of(60), deadline=None)
 @given(st.dictionaries(st.sampled_from(TOKENS), st.floats(0.01, 1.0), min_size=2), st.floats(0.3, 1.0))
 def test_it_is_the_slow_restatement(weights, mass):
     total = sum(weights.values())

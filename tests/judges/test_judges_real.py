@@ -28,6 +28,7 @@ def check(ranking, least, most):
     assert [ranking.scores[index] for index in ranking.order] == sorted(ranking.scores.values(), reverse=True)
 
 
+@pytest.mark.whole_form("more of the real model; it judges its own rollouts in the short form")
 def test_p_true(judge, local_server):
     check(PTrue(judge).select(candidates(*ANSWERS)), 0, 1)
     client = OpenAI(base_url=local_server.base_url, api_key="none")

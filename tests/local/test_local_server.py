@@ -119,6 +119,7 @@ def test_prompts_that_were_read_are_not_kept_without_end(monkeypatch):
     assert sizes[-1] - sizes[0] < 12
 
 
+@pytest.mark.whole_form("a process of its own; a forked one uses the server in the short form")
 def test_it_is_silent_and_ends_with_the_process():
     code = (
         "import openai; from ec_agent.local import shared_server; s = shared_server(); "

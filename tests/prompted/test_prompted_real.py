@@ -131,6 +131,7 @@ def test_an_agent_end_to_end(below, protocol, mode):
     assert f'"{call["args"]["product"]}"' in spelled
 
 
+@pytest.mark.whole_form("more of the real model; an agent on it runs to its end in the short form")
 @pytest.mark.members(1)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_rollouts_are_scored_over_all_they_generated(local, protocol):
@@ -143,6 +144,7 @@ def test_rollouts_are_scored_over_all_they_generated(local, protocol):
     assert result.output["messages"][2].text in {"4.50", "28.00"}
 
 
+@pytest.mark.whole_form("more of the real model; an agent on it runs to its end in the short form")
 @pytest.mark.members(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_hermes_without_a_grammar_says_what_it_will(local, seed):
@@ -151,7 +153,7 @@ def test_hermes_without_a_grammar_says_what_it_will(local, seed):
     check_timeline(recorder, [message])
 
 
-@pytest.mark.whole_form("more of the real model; its rollouts are scored in the short form")
+@pytest.mark.whole_form("more of the real model; an agent on it runs to its end in the short form")
 def test_a_forced_tool_gets_arguments_of_its_pattern(below):
     model = PromptedToolModel(model=below).bind_tools([price_of], tool_choice="price_of")
     for seed in range(4):
@@ -160,6 +162,7 @@ def test_a_forced_tool_gets_arguments_of_its_pattern(below):
         assert call["args"]["product"] in {"mug", "lamp"}
 
 
+@pytest.mark.whole_form("more of the real model; an agent on it runs to its end in the short form")
 def test_a_wrapped_step(local):
     model = PromptedToolModel(model=local, protocol=JsonSchemaProtocol(wrapper="step"))
     assert model.bind_tools([price_of], tool_choice="any").invoke("What does a mug cost?").tool_calls
@@ -179,7 +182,7 @@ def test_a_cut_reply_does_not_raise(below):
     check_timeline(recorder, [message])
 
 
-@pytest.mark.whole_form("more of the real model; its rollouts are scored in the short form")
+@pytest.mark.whole_form("more of the real model; an agent on it runs to its end in the short form")
 def test_natively_the_tool_does_not_even_reach_this_model(chat_openai):
     # Its chat template has no place for tools: llama.cpp leaves them out and holds the model to none, unasked.
     native = chat_openai.bind_tools([price_of], tool_choice="any").invoke("What does a mug cost?", temperature=0)
@@ -190,7 +193,7 @@ def test_natively_the_tool_does_not_even_reach_this_model(chat_openai):
     assert prompted.invoke("What does a mug cost?", temperature=0).tool_calls
 
 
-@pytest.mark.whole_form("more of the real model; its rollouts are scored in the short form")
+@pytest.mark.whole_form("more of the real model; an agent on it runs to its end in the short form")
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_agents_take_their_steps_at_the_same_time(local, mode):
     agent = agent_on(local, "json_schema")

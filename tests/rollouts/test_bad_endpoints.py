@@ -180,6 +180,7 @@ def test_a_time_limit_ends_a_trickle(server, way, stream):
     assert len(server.arrived[0]) == 1
 
 
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 @pytest.mark.members(1)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @SYNC_WAYS
@@ -218,6 +219,7 @@ def test_a_late_only_answer_in_a_sync_run(server):
     only_the_first_failed(Run(server, Client(), kit.Sync())(limits=Limits(timeout=LIMIT)), "RolloutTimeoutError")
 
 
+@pytest.mark.whole_form("it waits for a time limit of three seconds, as others here do")
 @pytest.mark.members(1)
 @ASYNC_WAYS
 def test_a_time_limit_ends_parallel_calls(server, way):

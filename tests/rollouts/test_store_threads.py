@@ -22,6 +22,7 @@ def restless():
     sys.setswitchinterval(before)
 
 
+@pytest.mark.members(1)
 @pytest.mark.usefixtures("restless")
 @pytest.mark.parametrize("embedder", [None, embed])
 def test_tools_in_threads_and_tasks_work_together(embedder):

@@ -57,6 +57,7 @@ def page_file(tmp_path):
     return page
 
 
+@pytest.mark.whole_form("each token in turn; test_in_a_browser.py has hostile words in the short form")
 def test_nothing_of_a_hostile_trace_file_is_markup(visit, page_file):
     def look(page):
         for summary in page.locator(".rollout > summary").all():
