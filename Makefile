@@ -20,8 +20,9 @@ demo: $(VENV)/.demo
 # The tests start hundreds of processes, and each would compile the package anew where no bytecode is written.
 test test-all mutants: export PYTHONDONTWRITEBYTECODE =
 
+# Three processes on two cores, for there is always one that waits for a process, a clock or the disk.
 test: $(VENV)/.dev $(INSPECT_VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # All combinations of the tests' parameters; `test` has each value once (tests/short_form.py).
 test-all: $(VENV)/.dev $(INSPECT_VENV)/.dev

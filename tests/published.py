@@ -14,12 +14,17 @@ from langchain_core.messages import AIMessage
 
 from ec_agent.evaluation.tasks import Outcome
 
+COMPILED = "which is compiled, and there was no compiler"
 
-def needs(*modules: str) -> None:
-    """Leave the tests of a file out where a package is not installed; `make test` installs them all."""
+
+def needs(*modules: str, why: str = "") -> None:
+    """Leave the tests of a file out where a package is not installed; `make test` installs all but what is compiled.
+
+    They are not imported here: most are large, and each worker of the suite collects every file.
+    """
     for module in modules:
         if find_spec(module) is None:
-            pytest.skip(f"needs {module}", allow_module_level=True)
+            pytest.skip(", ".join(filter(None, (f"needs {module}", why))), allow_module_level=True)
 
 
 @cache

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from langchain_core.messages import AIMessage
+from published import COMPILED, needs
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import common, load
 from ec_agent.evaluation.tasks import Outcome, Task
 
-pytest.importorskip("reasoning_gym", reason="what it needs is compiled, and there was no compiler")
+needs("reasoning_gym", why=COMPILED)
 
 # These score answers, but carry none that they accept; composite is a mixture of others and has to be configured.
 WITHOUT_GOLD = {"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import pytest
 from gold import played
+from published import COMPILED, needs
 
 from ec_agent.errors import ConfigError
 from ec_agent.evaluation.adapters import load
 from ec_agent.evaluation.tasks import Task
 
-GameLogic = pytest.importorskip("textworld.logic", reason="it is compiled, and there was no compiler").GameLogic
+needs("textworld", why=COMPILED)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_rollouts_play_side_by_side(games):
                 game.act(args["command"])
             return game.won
 
-    GameLogic.parse.cache_clear()  # else what other tests played is not parsed again
+    import_module("textworld.logic").GameLogic.parse.cache_clear()  # else what other tests played is not parsed again
     switching = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     try:

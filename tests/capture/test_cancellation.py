@@ -15,13 +15,13 @@ from ec_agent.capture.open_calls import open_call
 from ec_agent.testing import Reply, ScriptedChatModel
 
 ENTROPIES = [1.5, 0.25, 0.75]
-SLOW = 0.15
+SLOW = 0.3  # half of it is enough for the others on a machine that does nothing else
 
 
 @pytest.fixture
 def told(fake):
     fake.answers.update(
-        hi=Answer(ENTROPIES), stuck=Answer(ENTROPIES, delay=0.5), dripping=Answer([0.5] * 40, pace=0.02)
+        hi=Answer(ENTROPIES), stuck=Answer(ENTROPIES, delay=1.0), dripping=Answer([0.5] * 40, pace=0.04)
     )
     return fake
 

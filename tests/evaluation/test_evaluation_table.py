@@ -69,6 +69,7 @@ def summary(family):
     return summarise(stored(family), TABLE, resampling=Resampling(resamples=4999))
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("name", TABLE)
 def test_the_differences_to_pass_1(family, summary, name):
     (row,) = [row for row in summary.selectors if row.name == name]
@@ -112,6 +113,7 @@ def test_the_stored_rollouts_are_what_they_are_said_to_be(family):
     assert tokens == pytest.approx({"red2": 56253 / 800, "bfcl": 33037 / 800}[family])
 
 
+@pytest.mark.members(1)
 def test_the_selectors_of_others(family):
     names = OTHERS[family]
     summary = summarise(stored(family), {name: ALL[name] for name in names}, resampling=Resampling(resamples=999))

@@ -39,7 +39,7 @@ def by_task(path):
     }
 
 
-@pytest.mark.members(2)
+@pytest.mark.members(1)
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
 def test_what_runs_is_what_a_replay_starts(tmp_path, plan):
     evaluate(tasks(6), agent_of(Calls()), tmp_path / "all.db", ALL)
@@ -56,6 +56,7 @@ def test_what_runs_is_what_a_replay_starts(tmp_path, plan):
     assert report.total == report.stored == sum(started.values()) + 6  # the greedy ones run in any case
 
 
+@pytest.mark.members(1)
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_however_many_run_at_once(tmp_path, concurrency):
     calls = Calls(delay=0.002)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fake_openai import MODEL, Answer, FakeOpenAI
+from published import COMPILED, needs
 
 from ec_agent.cli.app import app
 from ec_agent.evaluation.stored_results import load_results
@@ -17,7 +18,7 @@ from ec_agent.evaluation.suite import reported
 from ec_agent.evaluation.suite.comparison import mean_of, rows_of
 from ec_agent.evaluation.suite.config import read_suite
 
-pytest.importorskip("reasoning_gym", reason="what it needs is compiled, and there was no compiler")
+needs("reasoning_gym", why=COMPILED)
 
 ROOT = Path(__file__).parents[2]
 TASKS = [{"id": str(n), "input": f"What is {n} + {n}?", "expected": str(2 * n)} for n in range(1, 4)]

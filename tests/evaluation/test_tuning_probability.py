@@ -52,6 +52,7 @@ def tasks(count=40, n=6, seed=0, informed=True, tokens=10):
     return made
 
 
+@pytest.mark.members(1)
 @pytest.mark.usefixtures("scikit_learn")
 @pytest.mark.parametrize("setting", [VOTE, Setting("mean_entropy"), Setting("shortest")], ids=str)
 def test_what_is_there_is_found(setting):
@@ -217,6 +218,7 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
         fit_probability(tasks(22), VOTE, repeats=1)
 
 
+@pytest.mark.whole_form("a page's figures anew; what is there is found in made ones in the short form")
 @pytest.mark.usefixtures("scikit_learn")
 def test_the_stored_families_as_the_page_has_them():
     """On both families the vote's probability knows more than the base rate; docs/results.md has the figures."""

@@ -66,7 +66,8 @@ def with_an_agent_of_inspect():
     return [numbered(), basic_agent(tools=[look()])]
 
 
-RUNS = [with_generate, with_an_agent_of_inspect]
+AGENT = pytest.mark.whole_form("runs of seconds; those with_generate are scored again in the short form")
+RUNS = [with_generate, pytest.param(with_an_agent_of_inspect, marks=AGENT)]
 
 
 @pytest.fixture(scope="module", params=RUNS, ids=lambda run: run.__name__)

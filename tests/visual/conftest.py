@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 ADVICE = "the pages are tested in Debian's Chromium; run as root: apt-get install -y chromium"
@@ -32,7 +32,7 @@ def browser(chromium):
     with ThreadPoolExecutor(max_workers=1) as thread:
 
         def start():
-            driver = sync_playwright().start()
+            driver = import_module("playwright.sync_api").sync_playwright().start()
             arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
             return driver, driver.chromium.launch(executable_path=chromium, args=arguments)
 
