@@ -17,7 +17,6 @@ from inspect import isclass
 from typing import Any, get_origin
 
 from openai import BaseModel
-from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai.types.chat import ChatCompletionChunk
 
 from ec_agent.capture.decoded import Read, Room
@@ -28,7 +27,6 @@ from ec_agent.capture.taken_logprobs import RECORDED, TakenLogprobs, take_into
 from ec_agent.capture.transport.decoding import DECODER, usual_content
 from ec_agent.insides.openai_chunks import Heard, QuickChunks
 from ec_agent.insides.openai_objects import dump_later, put_later
-from ec_agent.insides.patching import put_on
 from ec_agent.insides.unheard_streams import held_for as streams_unheard
 
 Came = Callable[[PackedPart], None]
@@ -42,13 +40,9 @@ def generates(options: Any) -> bool:
     return options.method.lower() == "post" and str(options.url).split("?")[0].endswith(_GENERATING)
 
 
-def install_reading() -> None:
-    """Patch the method that turns a response into objects, in the sync and the async client."""
-    for client in (SyncAPIClient, AsyncAPIClient):
-        put_on(client, "_process_response", _reading, subclasses=True)
+def reading_first(process: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the method of a client that turns a response into objects, so that logprobs are read before."""
 
-
-def _reading(process: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(process)
     def reading(self: Any, **kwargs: Any) -> Any:
         taken = take_into.get()

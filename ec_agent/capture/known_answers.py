@@ -195,11 +195,20 @@ def answers_in(messages: Iterable[Any]) -> list[tuple[Any, Payload, Answer]]:
     """Return the messages that a model made, each with its payload and what identifies it."""
     found = []
     for message in messages:
+        if _written_by_code(message):
+            continue
         payload = payload_of_message(message)
         answer = Answer.of(payload, message)
         if answer.told or payload.model:
             found.append((message, payload, answer))
     return found
+
+
+def _written_by_code(message: Any) -> bool:
+    """Tell whether nothing in a message object can show that a model made it: no metadata, no usage, no id of a run."""
+    if not isinstance(message, AIMessage) or message.response_metadata or message.usage_metadata is not None:
+        return False
+    return not (isinstance(message.id, str) and _RUN.match(message.id))
 
 
 def made_of(whole: bytes, parts: Sequence[bytes]) -> list[int] | None:

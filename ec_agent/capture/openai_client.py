@@ -22,7 +22,7 @@ from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
 from openai.types.chat import ChatCompletion
 
-from ec_agent.capture.beneath import generates, give_back, install_reading, read_stream
+from ec_agent.capture.beneath import generates, give_back, read_stream, reading_first
 from ec_agent.capture.filters import call_info
 from ec_agent.capture.http_bodies import Marking, as_stream, end_marked, listen, parts_of
 from ec_agent.capture.mergeable_parts import make_mergeable
@@ -321,9 +321,8 @@ def _watch(options: Any, client: Any) -> _Watched | None:
 
 def install_patch() -> None:
     """Patch the methods of the sync and the async client that send requests and make objects of answers."""
-    install_reading()
-    put_on(SyncAPIClient, "request", _listening, subclasses=True)
-    put_on(AsyncAPIClient, "request", _alistening, subclasses=True)
+    for client, listening in ((SyncAPIClient, _listening), (AsyncAPIClient, _alistening)):
+        put_on(client, {"request": listening, "_process_response": reading_first}, subclasses=True)
 
 
 def _listening(request: Any) -> Any:

@@ -10,7 +10,7 @@ before the method is used, and it is put on again where it is missing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ec_agent.errors import ConfigError
@@ -20,40 +20,41 @@ _bare: dict[tuple[type, str], Any] = {}
 _lock = threading.Lock()
 
 
-def put_on(owner: type, name: str, wrap: Callable[[Any], Any], *, subclasses: bool = False) -> None:
-    """Wrap a method, so that each call of it goes through the wrapper once. Thread-safe; repeating it is harmless.
+def put_on(owner: type, wraps: Mapping[str, Callable[[Any], Any]], *, subclasses: bool = False) -> None:
+    """Wrap methods, so that each call of one goes through its wrapper once. Thread-safe; repeating it is harmless.
 
     Args:
         owner: the class.
-        name: the method's name.
-        wrap: gets the present function and returns its wrapper, made with ``functools.wraps``.
+        wraps: by the names of the methods, functions that get the present one and return its wrapper, made with
+            ``functools.wraps``.
         subclasses: whether to look at subclasses too. Another package may have wrapped the class's function on a
             subclass; calls there never reach the class.
 
     Raises:
         ConfigError: the class has no such method.
     """
-    if name not in vars(owner):
+    if gone := [name for name in wraps if name not in owner.__dict__]:
         raise ConfigError(
-            f"{owner.__module__}.{owner.__qualname__} has no {name}(), which ec_agent has to wrap; install a version "
-            f"of {owner.__module__.partition('.')[0]} that this ec_agent knows, or a newer ec_agent"
+            f"{owner.__module__}.{owner.__qualname__} has no {gone[0]}(), which ec_agent has to wrap; install a "
+            f"version of {owner.__module__.partition('.')[0]} that this ec_agent knows, or a newer ec_agent"
         )
     missing = []
     for each in _family(owner) if subclasses else (owner,):  # no function is called: this runs before each rollout
-        found = each.__dict__.get(name)
-        if found is not None and not hasattr(found, _OURS):
-            missing.append(each)
+        for name in wraps:
+            found = each.__dict__.get(name)
+            if found is not None and not hasattr(found, _OURS):
+                missing.append((each, name))
     if not missing:
         return
     with _lock:
-        bare = _bare.setdefault((owner, name), _innermost(vars(owner)[name]))
-        for each in missing:
+        for each, name in missing:
+            bare = _bare.setdefault((owner, name), _innermost(vars(owner)[name]))
             found = vars(each).get(name)
             # Wrap only what is known to lead straight to the bare function. Anything else is assumed to lead through
             # our wrapper already: an override that calls super() does, and so does a wrapper made without
             # functools.wraps around ours.
             if found is not None and not hasattr(found, _OURS) and _innermost(found) is bare:
-                wrapper = wrap(found)
+                wrapper = wraps[name](found)
                 setattr(wrapper, _OURS, True)
                 setattr(each, name, wrapper)
 

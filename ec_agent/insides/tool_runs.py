@@ -61,8 +61,7 @@ def refuses(tool: BaseTool, given: Any, call_id: str | None) -> bool:
 def hook_tools(place: Place, hook: Hook) -> None:
     """Call this hook at each run of a tool from now on. It replaces an earlier hook at the same place."""
     _hooks[place] = hook
-    put_on(BaseTool, "run", _hooked)
-    put_on(BaseTool, "arun", _ahooked)
+    put_on(BaseTool, {"run": _hooked, "arun": _ahooked})
 
 
 def _hooked(run: Any) -> Any:

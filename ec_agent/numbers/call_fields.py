@@ -8,13 +8,13 @@ such as a list, also needs a line in ``pack_calls`` and ``unpack_calls``, and on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ec_agent.numbers.trajectory import Call, ToolUse, Trajectory, likeliest
-from ec_agent.support.from_plain import plain_fields
+from ec_agent.support.from_plain import plain_fields, unmade
 
 SIGNALS_OF_A_CALL = ("entropies", "signals")
 """The fields of ``Call`` that hold one number per token."""
@@ -50,7 +50,7 @@ def pack_calls(trajectory: Trajectory, precision: np.dtype[Any] = _DOUBLE) -> li
             "entropies": call.entropies.astype(precision).tobytes(),
             "signals": {name: values.astype(precision).tobytes() for name, values in call.signals.items()},
             "texts": None if call.texts is None else list(call.texts),
-            "tools": [asdict(use) for use in call.tools],
+            "tools": [unmade(use) for use in call.tools],
             "candidates": None if call.candidates is None else [list(map(list, each)) for each in call.candidates],
         }
         for call in trajectory.calls

@@ -154,9 +154,11 @@ class Trajectory:
     _centroids: dict[tuple[HEPConfig, str], float | None] = field(default_factory=dict, init=False, repr=False)
     _phases: dict[tuple[HEPConfig, str], Phases] = field(default_factory=dict, init=False, repr=False)
     _counts: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _length: int = field(default=0, init=False, repr=False)
 
     def __init__(self, calls: Sequence[Call] = ()) -> None:
         object.__setattr__(self, "calls", several("calls", calls, Call, "a list of Call(...) objects"))
+        object.__setattr__(self, "_length", sum([call.tokens or 0 for call in self.calls]))
         for name in ("_centroids", "_phases", "_counts"):
             object.__setattr__(self, name, {})
 
@@ -167,7 +169,7 @@ class Trajectory:
 
     def __len__(self) -> int:
         """Number of generated tokens in the timeline (``L``), including those without an entropy."""
-        return sum(call.tokens or 0 for call in self.calls)
+        return self._length
 
     @property
     def entropies(self) -> FloatArray:
@@ -207,8 +209,8 @@ class Trajectory:
 
     def share(self, signal: str) -> float | None:
         """Return the share of the generated tokens that have this signal; ``None`` if unknown, as for ``coverage``."""
-        text("signal", signal)
-        if len(self) == 0 or any(call.tokens is None for call in self.calls):
+        _checked(signal)
+        if len(self) == 0 or None in [call.tokens for call in self.calls]:
             return None
         return self.count(signal) / len(self)
 
@@ -230,7 +232,7 @@ class Trajectory:
         Raises:
             ConfigError: the signal was not kept.
         """
-        key = config_of(config), text("signal", signal)
+        key = config_of(config), _checked(signal)
         found = self._phases.get(key)
         if found is None:
             found = high_entropy_phases(self.signal(signal), key[0])
@@ -250,7 +252,7 @@ class Trajectory:
         Raises:
             ConfigError: the signal was not kept.
         """
-        key = config_of(config), text("signal", signal)
+        key = config_of(config), _checked(signal)
         if key not in self._centroids:
             self._centroids[key] = centroid_of_phases(self.phases(config, signal), len(self))
         return self._centroids[key]
@@ -277,6 +279,11 @@ def reward(trajectory: Trajectory, config: HEPConfig | None = None, signal: str 
     held = instance("trajectory", trajectory, Trajectory, "a Trajectory; trajectory_of(...) makes one of messages")
     centroid = held.centroid(config, signal)
     return None if centroid is None else 1.0 - centroid
+
+
+def _checked(signal: Any) -> str:
+    """Return the name of a signal, after checking that it is a text."""
+    return signal if signal is ENTROPY else text("signal", signal)
 
 
 def likeliest(plain: Sequence[Sequence[Sequence[Any]]]) -> tuple[Likeliest, ...]:

@@ -254,9 +254,9 @@ def receipt_of(candidate: Candidate, ranking: Ranking, signal: str, **ran: Any) 
         coverage=trajectory.share(signal),
         error=candidate.error,
         logprobs={name: capabilities[name] for name in ("full", "sampled", "none") if capabilities[name]},
-        partial_calls=sum(call.partial for call in trajectory.calls),
-        constrained_calls=sum(call.constrained for call in trajectory.calls),
-        cached_calls=sum(call.from_cache for call in trajectory.calls),
+        partial_calls=sum([call.partial for call in trajectory.calls]),
+        constrained_calls=sum([call.constrained for call in trajectory.calls]),
+        cached_calls=sum([call.from_cache for call in trajectory.calls]),
         unplaced_tokens=trajectory.unplaced_tokens,
         **ran,
     )

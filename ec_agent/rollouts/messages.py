@@ -184,6 +184,8 @@ class MessagesSeen:
             writes: state keys and values, in the order in which they were applied.
             known: the state before the writes.
         """
+        if not any(key in self._by_key and _converted(value) for key, value in writes):
+            return list(writes)
         taken = {each for each in message_ids(known) if each is not None}
         return [(key, self._identified(key, value, taken)) for key, value in writes]
 
@@ -191,8 +193,7 @@ class MessagesSeen:
         said = self._by_key.get(key, {})
         items = written if isinstance(written, list) else [written]
         try:
-            made = not isinstance(written, Overwrite) and not all(isinstance(item, BaseMessage) for item in items)
-            messages = convert_to_messages(items) if said and made else None
+            messages = convert_to_messages(items) if said and _converted(written) else None
         except (NotImplementedError, ValueError):  # the key holds something other than messages
             messages = None
         for place, message in enumerate(messages or ()):
@@ -202,6 +203,12 @@ class MessagesSeen:
             taken.add(str(message.id))
         taken.update(str(each) for each in message_ids(written))
         return written if messages is None else messages
+
+
+def _converted(written: Any) -> bool:
+    """Tell whether a message reducer makes messages of a written value: it is neither a message nor a list of them."""
+    items = written if isinstance(written, list) else [written]
+    return not isinstance(written, Overwrite) and not all(isinstance(item, BaseMessage) for item in items)
 
 
 def _says_the_same(one: BaseMessage, other: BaseMessage) -> bool:

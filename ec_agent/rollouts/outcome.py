@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langgraph.types import Interrupt
@@ -38,7 +38,8 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     """
     question, options = attempt.question, attempt.question.options
     end = _end(attempt)
-    written, final, goto = _written(attempt)
+    tidied = _tidying(options.keep_logprobs)
+    written, final, goto = _written(attempt, tidied)
     attempt.unheard.finish(_left(attempt, end))
     if end["kind"] == "answer":
         end = _open_call(attempt, written) or end
@@ -50,7 +51,7 @@ def outcome_of(attempt: Attempt) -> dict[str, Any]:
     begun = attempt.start.get("thread") is None
     if not written and not goto and end["kind"] == "answer" and begun:
         raise NoFinalActionError("the rollout ended without writing anything; have the agent return an update")
-    outer, opened = _outer(attempt, written, final, end)
+    outer, opened = _outer(attempt, tidied, written, final, end)
     # Untracked values may not be checkpointed, and the record will be: the question keeps them in memory instead.
     keys = untracked_keys(attempt.agent.channels, question.outer)
     question.fleeting[attempt.index] = parted(outer, keys)[1], goto
@@ -85,7 +86,9 @@ def _mark(said: Any) -> str | None:
         return None
 
 
-def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Writes, Writes]:
+def _outer(
+    attempt: Attempt, tidied: Callable[[Any], Any], written: Writes, final: Any, end: End
+) -> tuple[Writes, Writes]:
     """Return the writes for the outer state, and apart from them the writes that it repeats if it goes on.
 
     The second part are the writes of the step in which it stopped.
@@ -100,15 +103,23 @@ def _outer(attempt: Attempt, written: Writes, final: Any, end: End) -> tuple[Wri
     if "thread" not in end or attempt.agent.is_function:
         return outer_writes(attempt.agent, written, final, question.outer, anew), []
     done = len(written) - attempt.log.open
-    settled = _tidied(attempt, attempt.settled)
-    outer = outer_writes(attempt.agent, written[:done], settled, question.outer, anew, ended=False)
+    outer = outer_writes(attempt.agent, written[:done], tidied(attempt.settled), question.outer, anew, ended=False)
     return outer, open_writes(attempt.agent, written[done:], question.outer)
 
 
-def _tidied(attempt: Attempt, value: Any) -> Any:
-    """Return the value with its messages in the form for the record: with ids, and as a rule without logprobs."""
-    keep = attempt.question.options.keep_logprobs
-    return rebuilt(value, lambda message: with_id(message if keep else without_logprobs(message)))
+def _tidying(keep_logprobs: bool) -> Callable[[Any], Any]:
+    """Return a function that gives messages in a value the form for the record: with ids, as a rule without logprobs.
+
+    The writes and the final state have most messages in common. Each of them is copied once.
+    """
+    made: dict[int, tuple[Any, Any]] = {}  # with the message, whose id() must not become that of another
+
+    def tidy(message: Any) -> Any:
+        if (known := made.get(id(message))) is None:
+            known = made[id(message)] = message, with_id(message if keep_logprobs else without_logprobs(message))
+        return known[1]
+
+    return lambda value: rebuilt(value, tidy)
 
 
 def _end(attempt: Attempt) -> End:
@@ -184,14 +195,16 @@ def _open_call(attempt: Attempt, written: Writes) -> End | None:
 
     So do agents that leave their tools to the outer graph, and those that return the message of a nested winner.
     """
-    said = default_final_action(written)
+    asked = getattr(default_final_action(written), "tool_calls", ())
+    calls = [call for call in asked if attempt.gate.commits(call["name"])]
+    if not calls:
+        return None
     answered = {getattr(m, "tool_call_id", None) for _, value in written for m in messages_in(value)}
-    calls = [call for call in getattr(said, "tool_calls", ()) if call["id"] not in answered]
-    commits = [str(call["id"]) for call in calls if attempt.gate.commits(call["name"])]
+    commits = [str(call["id"]) for call in calls if call["id"] not in answered]
     return {"kind": "commit", "commits": commits, "repeatable": False} if commits else None
 
 
-def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
+def _written(attempt: Attempt, tidied: Callable[[Any], Any]) -> tuple[Writes, Any, list[Any]]:
     """Return the agent's writes, its final state, and the nodes to go to next, all in the form for the record."""
     question = attempt.question
     agent = attempt.agent
@@ -205,11 +218,11 @@ def _written(attempt: Attempt) -> tuple[Writes, Any, list[Any]]:
         raw = [*attempt.held.items(), *raw]
     if attempt.inner_graphs is not None and ROOT not in question.outer:
         raw = attempt.inner_graphs.mended(raw, question.outer)
-    written = [(key, _tidied(attempt, value)) for key, value in raw]
+    written = [(key, tidied(value)) for key, value in raw]
     if agent.is_function and final:
         output = final.get(BOX_OUT, {})
         final = update_of(written) if commands(output) or isinstance(output, dict) else output
-    return written, _tidied(attempt, final), _tidied(attempt, goto)
+    return written, tidied(final), tidied(goto)
 
 
 def _talk(attempt: Attempt, end: End, written: Writes) -> list[Any] | None:

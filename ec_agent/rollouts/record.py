@@ -132,7 +132,7 @@ def merged(old: list[Record], new: list[Record]) -> list[Record]:
 def total(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
     """Add up the usages of several attempts or rollouts."""
     names = dict.fromkeys(name for usage in usages for name in usage)
-    return {name: sum(usage.get(name, 0) for usage in usages) for name in names}
+    return {name: sum([usage.get(name, 0) for usage in usages]) for name in names}
 
 
 def usage_of(calls: Sequence[Call]) -> dict[str, int]:
@@ -143,9 +143,9 @@ def usage_of(calls: Sequence[Call]) -> dict[str, int]:
     """
     made = [call for call in calls if not call.from_cache]
     usage = {
-        "prompt_tokens": sum(call.prompt_tokens or 0 for call in made),
-        "cached_tokens": sum(call.cached_tokens or 0 for call in made),
-        "generated_tokens": sum(call.generated for call in made),
+        "prompt_tokens": sum([call.prompt_tokens or 0 for call in made]),
+        "cached_tokens": sum([call.cached_tokens or 0 for call in made]),
+        "generated_tokens": sum([call.generated for call in made]),
     }
     if len(made) < len(calls):
         usage["cached_answer_tokens"] = sum((call.tokens or 0) + call.beside for call in calls if call.from_cache)

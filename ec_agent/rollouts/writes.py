@@ -234,15 +234,16 @@ def outer_writes(
     if agent.channels is None:
         return _of_a_function(writes, outer)
     known = [(key, value) for key, value in writes if key in outer and key in agent.channels]
+    kinds = {key: (accumulates(outer[key]), passing(agent.channels[key])) for key in {key for key, _ in known}}
     reset = {*anew, *set_anew(known)} & set(final or ())
     kept: Pairs = []
     once: dict[str, Any] = {}
     for key, value in known:
-        passes = passing(agent.channels[key])
-        if accumulates(outer[key]) and not passes and key not in reset:
+        adds, passes = kinds[key]
+        if adds and not passes and key not in reset:
             kept.append((key, value))
         elif key in final and (ended or not passes):
-            once[key] = Overwrite(final[key]) if key in reset and accumulates(outer[key]) else final[key]
+            once[key] = Overwrite(final[key]) if key in reset and adds else final[key]
         elif not ended and not passes:
             once[key] = value
     return [*kept, *once.items()]
@@ -361,7 +362,8 @@ def joined(rounds: Sequence[Sequence[Sequence[Any]]], outer: Mapping[str, Channe
     """
     pairs: Pairs = []
     for written in rounds:
-        anew = {k for k, v in written if k in outer and (not accumulates(outer[k]) or overwrites(v))}
+        plain = {key for key in {key for key, _ in written} if key in outer and not accumulates(outer[key])}
+        anew = {key for key, value in written if key in plain or (key in outer and overwrites(value))}
         pairs = [pair for pair in pairs if pair[0] not in anew]
         pairs += [(key, value) for key, value in written]
     return pairs

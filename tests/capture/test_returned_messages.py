@@ -111,3 +111,26 @@ def test_marks_are_those_of_each_entry(entries, usual):
     assert (_usual_marks(entries) is not None) == usual
     assert _usual_marks(entries) in (None, one_by_one)
     assert marks_of(entries) == b"".join(mark.to_bytes(8, "little", signed=True) for mark in one_by_one)
+
+
+SIGNS = {
+    "a model's name": {"response_metadata": {"model_name": "m"}},
+    "logprobs": {"response_metadata": {"logprobs": {"content": list(ENTRIES)}}},
+    "usage": {"usage_metadata": dict(USAGE)},
+    "the id of a run": {"id": "run--019a2f3c-0d4e-7c11-8c3e-2f5d6b7a8c9d"},
+    "the id of an older run": {"id": "run-019a2f3c-0d4e-7c11-8c3e-2f5d6b7a8c9d-0"},
+    "an id of its own": {"id": "mine"},
+    "metadata that says nothing": {"response_metadata": {"note": "by hand"}},
+    "a tool call": {"tool_calls": [{"name": "look", "args": {}, "id": "1"}]},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("sign", SIGNS.values(), ids=SIGNS.keys())
+@pytest.mark.parametrize("form", [AIMessage, AIMessageChunk, dict])
+def test_a_message_that_code_wrote_is_left_out_as_if_it_was_read(form, sign):
+    message = AIMessage("it", **sign).model_dump() if form is dict else form("it", **sign)
+    payload = payload_of_message(message)
+    answer = Answer.of(payload, message)
+    made = bool(answer.told or payload.model)
+    assert [(each, read) for each, _, read in answers_in([message])] == ([(message, answer)] if made else [])

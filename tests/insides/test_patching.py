@@ -50,7 +50,7 @@ def world():
 
         return ours
 
-    return Client, Special, log, lambda **more: put_on(Client, "ask", wrap, **more)
+    return Client, Special, log, lambda **more: put_on(Client, {"ask": wrap}, **more)
 
 
 def heard(client, log):
@@ -145,6 +145,27 @@ def test_an_override_that_calls_super_is_left_alone(world):
     assert heard(Own(), log) == ["ours"]
 
 
+def test_each_of_several_methods_is_wrapped_and_put_on_again_where_it_is_missing(world):
+    client, special, log, _ = world
+    client.answer = bare = lambda self: "42"
+    special.answer = functools.wraps(bare)(lambda self: bare(self))
+
+    def wrap(name):
+        def wrapped(function):
+            return functools.wraps(function)(lambda self, *given: (log.append(name), function(self, *given))[1])
+
+        return wrapped
+
+    wraps = {name: wrap(name) for name in ("ask", "answer")}
+    put_on(client, wraps, subclasses=True)
+    client.answer = bare  # somebody restores one of them
+    put_on(client, wraps, subclasses=True)
+    for each in (client(), special()):
+        log.clear()
+        assert (each.ask("it"), each.answer()) == ("said it", "42")
+        assert log == ["ask", "answer"]
+
+
 def test_a_method_that_is_gone_is_named(world):
     with pytest.raises(ConfigError, match=r"Client has no answer\(\), which ec_agent has to wrap"):
-        put_on(world[0], "answer", lambda function: function)
+        put_on(world[0], {"ask": str, "answer": lambda function: function})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import kit
 import pytest
-from langchain_core.messages import HumanMessage, RemoveMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import MessagesState
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.types import Command, Send
+from typing_extensions import TypedDict
 
 from ec_agent import best_of_n
 
@@ -99,3 +104,49 @@ def test_a_message_with_its_own_id_beside_it(run, form, again):
     assert told(done) == told(expected)
     named_ones = [[message.id in ("n1", "n2", "q") for message in messages] for messages in (expected, done)]
     assert named_ones[0] == named_ones[1]
+
+
+class TwoTalks(TypedDict):
+    """Two conversations."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    others: Annotated[list[AnyMessage], add_messages]
+
+
+ONE_MESSAGE = {
+    "twice in a list": lambda said: {"messages": [said, said]},
+    "under two keys": lambda said: {"messages": [said], "others": [said]},
+    "sent along": lambda said: Command(update={"messages": [said]}, goto=Send("other", {"others": [said]})),
+}
+
+
+@pytest.mark.parametrize("places", ONE_MESSAGE.values(), ids=ONE_MESSAGE)
+def test_one_message_in_several_places_stays_one_message_as_alone(run, places):
+    def agent(state):
+        kit.say(*kit.PEAKS).invoke("?")
+        return places(AIMessage(f"it {kit.rollout_index()}"))
+
+    def around(node):
+        builder = StateGraph(TwoTalks)
+        builder.add_node("solve", node, destinations=("other",))
+        builder.add_node("other", lambda state: {"others": state["others"]})
+        builder.add_edge(START, "solve")
+        return run.invoke(builder.compile(), {"messages": [], "others": []})
+
+    alone, ours = around(agent), around(best_of_n(agent, n=3))
+    for done in (alone, ours):
+        assert len({message.id for talk in done.values() for message in talk}) == 1
+    assert {key: len(talk) for key, talk in ours.items()} == {key: len(talk) for key, talk in alone.items()}
+
+
+def test_a_message_is_copied_once_for_the_writes_and_the_final_state(run):
+    seen = []
+
+    def final_action(state, writes):
+        seen.append((state["messages"][-1], writes[-1][1][-1]))
+        return writes[-1][1][-1]
+
+    run.run(best_of_n(kit.chat(kit.say(*kit.PEAKS)), n=3, final_action=final_action), {"messages": "go"})
+    assert len(seen) == 3
+    assert all(message is written for message, written in seen)
+    assert not any("logprobs" in message.response_metadata for message, _ in seen)

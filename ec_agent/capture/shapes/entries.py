@@ -33,7 +33,7 @@ class Shape:
 def _content(logprobs: Any) -> Entries:
     # Thinking is generated before the text, and a refusal in place of the text.
     parts = [get(logprobs, name) for name in ("reasoning_content", "content", "refusal")]
-    return [entry for part in parts for entry in (listed(part) or _single(part))]
+    return [entry for part in parts if part is not None for entry in (listed(part) or _single(part))]
 
 
 def _of_parts(logprobs: Any) -> Entries:

@@ -91,9 +91,10 @@ def _in_order(top: FloatArray) -> bool:
     if top.shape[1] < 2:
         return False
     first, second = top[:, 0], top[:, 1]
-    if not (first.max() <= ROUNDING and first.min() > _TINY and top[:, -1].min() > SENTINEL and second.max() < 0.0):
+    most, least = np.maximum.reduce, np.minimum.reduce  # for few tokens, the methods of arrays take longer
+    if not (most(first) <= ROUNDING and least(first) > _TINY and least(top[:, -1]) > SENTINEL and most(second) < 0.0):
         return False
-    if not ((first >= SURE) | (first - second < _NEGLIGIBLE)).all():
+    if not (most(first - second) < _NEGLIGIBLE or ((first >= SURE) | (first - second < _NEGLIGIBLE)).all()):
         return False
     # All numbers are compared with their left neighbour in one call. The first of each token has no left neighbour.
     numbers = top.ravel()
