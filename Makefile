@@ -46,7 +46,7 @@ test-newest:
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/long_form.py
 
-# Evaluations on a Ray cluster of a head and three nodes: kills of workers, nodes and drivers, and figures.
+# A Ray cluster of a head and three nodes: kills of workers, nodes and drivers, commits under kills, and figures.
 cluster: $(VENV)/.dev
 	$(BIN)/python tests/evaluation/ray_long_form.py
 

@@ -21,10 +21,10 @@ import pytest
 # The shell is the server's parent. It says "ready", then waits for one line or for the end of its standard input,
 # which also comes when the tests' process is killed: either way it stops the server and removes its files.
 _WATCHED = """
-home=$1; bin=$2
+home=$1; bin=$2; fsync=$3
 "$bin/initdb" --pgdata "$home/data" --username postgres --auth trust --encoding UTF8 --no-locale --no-sync \\
     >"$home/log" 2>&1 </dev/null || exit 1
-"$bin/postgres" -D "$home/data" -k "$home" -h "" -p 5432 -c fsync=off -c timezone=UTC >>"$home/log" 2>&1 &
+"$bin/postgres" -D "$home/data" -k "$home" -h "" -p 5432 -c fsync=$fsync -c timezone=UTC >>"$home/log" 2>&1 &
 server=$!
 tries=0
 until grep -q '^ready' "$home/data/postmaster.pid" 2>/dev/null; do
@@ -41,8 +41,12 @@ rm -rf "$home"
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[str]:
-    """A server of its own; yields the URI of its empty database. Skips the test where no server can be had."""
+def running_postgres(*, fsync: bool = False) -> Iterator[str]:
+    """A server of its own; yields the URI of its empty database. Skips the test where no server can be had.
+
+    Args:
+        fsync: whether it waits until its disk has what is committed. A test's server does not outlive the machine.
+    """
     bin_dir = _find_bin_dir()
     user = _user_for_server()
     home = Path(tempfile.mkdtemp(prefix="pg-", dir=_temp_root(user)))
@@ -53,7 +57,7 @@ def running_postgres() -> Iterator[str]:
                 bin_dir = _copy_of(bin_dir, home)
             for path in (home, *home.rglob("*")):
                 os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
-        watcher = _start(home, bin_dir, user)
+        watcher = _start(home, bin_dir, user, fsync=fsync)
         assert watcher.stdout is not None
         if watcher.stdout.readline() != b"ready\n":
             log = home / "log"
@@ -80,11 +84,11 @@ def new_database(server_uri: str) -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _start(home: Path, bin_dir: Path, user: pwd.struct_passwd | None) -> subprocess.Popen[bytes]:
+def _start(home: Path, bin_dir: Path, user: pwd.struct_passwd | None, *, fsync: bool) -> subprocess.Popen[bytes]:
     as_user = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     try:
         return subprocess.Popen(
-            ["sh", "-c", _WATCHED, "sh", str(home), str(bin_dir)],
+            ["sh", "-c", _WATCHED, "sh", str(home), str(bin_dir), "on" if fsync else "off"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -35,6 +35,8 @@ ELSEWHERE = {
     "--strict",
     "--docs",  # python -m benchmarks
     "--seed",  # make chaos
+    "--only",  # make cluster
+    "--nodes",
     "--array",  # SLURM's
     "--working-dir",  # Ray's
     "--runtime-env-json",

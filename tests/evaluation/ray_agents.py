@@ -16,6 +16,7 @@ from ec_agent.testing import Reply, ScriptedChatModel
 
 agent = agent_of(Calls(0.05))
 slow = agent_of(Calls(0.4))
+slower = agent_of(Calls(1.5))
 second = agent_of(Calls(0.5))  # of two calls
 
 

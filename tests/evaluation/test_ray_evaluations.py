@@ -16,6 +16,7 @@ import ray_agents
 from click.testing import CliRunner
 from eval_fakes import contents, rollouts, tasks
 from pages_kit import blocks_of
+from ray_questions_killed import told
 
 from ec_agent.cli.app import app
 from ec_agent.engines import RayEngine
@@ -265,3 +266,24 @@ def test_a_cluster_that_cannot_be_had_is_named_with_its_cause():
     gone.__cause__ = TimeoutError("no answer in 5 s")
     said = str(_Connection(RayEngine(address="10.0.0.1:6379"))._refused(gone))
     assert said.startswith("the Ray cluster 10.0.0.1:6379 cannot be used (Failed to connect: no answer in 5 s); see")
+
+
+QUESTION = ["did 0 send 0", "did 0 pay 1", "answered 0 answer 2"]
+ANOTHER = ["call 1 2 0 node 7", "did 1 send 0", "call 1 2 0 node 8", "uncertain 1"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([*QUESTION, "did 0 pay 1", *ANOTHER], "committed twice: .*'0', 'pay 1'"),
+        (QUESTION, "1 of 2 questions have an end"),
+        (["did 0 send 0", "answered 0 answer 2", *ANOTHER], "question 0: .*send 0"),
+        ([*QUESTION[:2], "answered 0 answer 1", *ANOTHER], "question 0: .*answer 1"),
+        ([*QUESTION, "did 1 send 2", *ANOTHER[2:], "answered 1 answer 2"], "question 1: .*send 2"),
+    ],
+)
+def test_the_long_form_sees_what_questions_on_killed_workers_did_wrong(lines, said):
+    right = told([line.split() for line in [*QUESTION, *ANOTHER]], 2)
+    assert right == {"questions answered": 1, "left uncertain": 1, "commits": 3, "begun again": 1}
+    with pytest.raises(AssertionError, match=said):
+        told([line.split() for line in lines], 2)
