@@ -81,6 +81,8 @@ def _question(record: Any, depth: int = 0) -> Any:
         return None
     for name in _NAMES:
         value = record.get(name)
+        if name == "prompt" and isinstance(value, Mapping):  # of promptfoo
+            value = value.get("raw")
         if isinstance(value, str | list) and value:
             return _question(value, depth + 1)
     inner = (_question(record[name], depth + 1) for name in _AROUND if isinstance(record.get(name), Mapping))

@@ -72,14 +72,15 @@ def _smolagents_stream(step: Mapping[str, Any]) -> bool:
 DROPPING: tuple[Tool, ...] = (
     Tool("logfire", _begins("logfire.")),
     Tool("opentelemetry-instrumentation-openai (Traceloop), or a tracer like it,", _begins("gen_ai.", "traceloop.")),
-    Tool("langfuse", _begins("langfuse.")),
-    Tool("langfuse", _has("traceId", "modelParameters")),
+    Tool("langfuse, of chat completions,", _begins("langfuse.")),
+    Tool("langfuse, of chat completions,", _has("traceId", "modelParameters")),
     Tool("LangSmith's wrap_openai, of streamed answers,", _wrapped_stream),
     Tool("MLflow's autolog for openai, of streamed answers,", _mlflow),
     Tool("LiteLLM's log, of streamed answers,", _litellm_stream),
     Tool("smolagents, of streamed answers,", _smolagents_stream),
     Tool("AgentDojo", _has("suite_name", "user_task_id", "messages")),
     Tool("lm-eval's generate_until", _has("doc_id", "resps", "filtered_resps")),
+    Tool("verifiers' eval client", _has("verifiers", "nodes", "calls")),
     Tool("LangChain's Responses route", _responses_route),
 )
 

@@ -45,11 +45,13 @@ class Nested:
         payloads: its alternatives, usually one.
         path: the keys that lead to it, with ``"*"`` for each step into a list.
         answer: what identifies the first alternative.
+        thing: the value that it was read from. ``None`` for one that was streamed in parts.
     """
 
     payloads: Sequence[Payload]
     path: _Path
     answer: Answer
+    thing: Any = None
 
     def repeats(self, other: Nested) -> bool:
         """Tell whether this is the same answer as the other one, found twice.
@@ -98,7 +100,7 @@ class _Walk:
             if isinstance(thing, Mapping):
                 payloads, message = _answer(thing, usage)
                 if payloads:
-                    yield Nested(payloads, path, Answer.of(payloads[0], message))
+                    yield Nested(payloads, path, Answer.of(payloads[0], message), thing)
                 if any(payload.entries for payload in payloads):
                     continue
                 near = next((thing[name] for name in _USAGE if isinstance(thing.get(name), Mapping)), None)

@@ -34,6 +34,9 @@ from ec_agent.logs.source import Source, Trouble, values
 from ec_agent.numbers.trajectory import Trajectory
 
 _NUMBER = int | float | None
+_LISTING = ("results", "rollouts", "samples", "rows")
+"""Keys under which a document has a list, each element of which is a rollout."""
+
 _PATIENCE = 100  # after an answer has ended, its token count may still follow; wait for this many records
 _MOST_DOUBTFUL = 16 << 20  # bytes of a stream that may be no stream at all
 
@@ -44,13 +47,23 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
         try:
             taken = open_streams.take(unwrapped(record, source.bounds), place, size)
             yield from open_streams.ended(place)
-            if not taken:
-                for name, part in _parts(record, _name(record, place)):
-                    yield from found_within(name, part, source.bounds)
+            if taken:
+                continue
+            parts = list(_parts(record, _name(record, place), source.bounds))
         except ODD as error:
-            reason = None if isinstance(error, BoundError) else why_none(record)
-            trouble(where, f"cannot be read: {reason or error}")
+            trouble(where, _why(error, record))
+            continue
+        for name, part in parts:
+            try:
+                yield from found_within(name, part, source.bounds)
+            except ODD as error:
+                trouble(where if part is record else f"{where}, {name}", _why(error, part))
     yield from open_streams.rest()
+
+
+def _why(error: Exception, record: Any) -> str:
+    reason = None if isinstance(error, BoundError) else why_none(record)
+    return f"cannot be read: {reason or error}"
 
 
 def _name(record: Any, place: int) -> str:
@@ -58,15 +71,29 @@ def _name(record: Any, place: int) -> str:
     return str(named) if isinstance(named, str | int) else str(place)  # LangChain has records whose id is a list
 
 
-def _parts(record: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the rollouts in a record that lists several: a page of stored completions, a list of conversations."""
+def _parts(record: Any, name: str, bounds: Bounds) -> Iterator[tuple[str, Any]]:
+    """Yield the rollouts in a record that lists several.
+
+    Such are a page of stored completions, a list of conversations, and a document with all results of an evaluation.
+    """
     data = listed(get(record, "data"))
     if get(record, "object") == "list" and data:
         yield from ((_name(each, place), each) for place, each in enumerate(data))
     elif isinstance(record, list) and record and all(map(is_conversation, record)):
         yield from ((str(place), each) for place, each in enumerate(record))
+    elif (rows := _rows(record)) and any(answers_within(each, bounds) for each in rows):
+        yield from ((_name(each, place), each) for place, each in enumerate(rows))
     else:
         yield name, record
+
+
+def _rows(record: Any) -> list[Any]:
+    """Return the rows of a document that lists them under a name of ``_LISTING``, as promptfoo does two levels deep."""
+    while isinstance(record, Mapping) and not is_response(record):
+        record = next((record[name] for name in _LISTING if isinstance(record.get(name), Mapping | list)), None)
+        if isinstance(record, list) and len(record) > 1 and all(isinstance(each, Mapping) for each in record):
+            return record
+    return []
 
 
 def found_within(name: str, record: Any, bounds: Bounds) -> Iterator[Found]:

@@ -1,8 +1,9 @@
-"""Reads spans and traces of OpenInference and MLflow. A trace is a rollout, and its LLM spans are the calls.
+"""Reads spans of OpenInference, MLflow, langfuse and Traceloop. A trace is a rollout, and its LLM spans are the calls.
 
-Both keep the answer of a model as JSON text in an attribute: ``output.value`` or ``mlflow.spanOutputs``. Read are spans
-as OpenTelemetry's SDK writes them (``span.to_json()``, one after the other), OTLP in JSON (of a collector's file
-exporter), traces of MLflow (``trace.to_json()``), and MLflow's database in SQLite.
+They keep what a model answered as JSON text in an attribute, such as ``output.value``. Read are spans as
+OpenTelemetry's SDK writes them (``span.to_json()``, one after the other), OTLP in JSON (of a collector's file
+exporter), traces of MLflow (``trace.to_json()``), and MLflow's database in SQLite. If an LLM span lacks logprobs, they
+are looked for in the spans around it (``span_answers``).
 
 Spans may come in any order, so calls are kept on disk until the file has been read. If two libraries are traced, one
 call has two spans (of LangChain's model and of OpenAI's client): one inside the other, or each in a trace of its own.
@@ -21,17 +22,28 @@ from ec_agent.capture.shapes import Payload, call_of, count, get
 from ec_agent.logs.asked import asked_of
 from ec_agent.logs.base import ODD, Found, Reader
 from ec_agent.logs.dropping import why_none
+from ec_agent.logs.nested import answers_within
 from ec_agent.logs.outputs import payload_of_outputs
 from ec_agent.logs.source import JsonValue, Source, Trouble, first_keys, first_values, values
+from ec_agent.logs.span_answers import give_answers, keep_answers, note_bare
 from ec_agent.logs.span_forms import HOLDING, Span, decoded, spans_of
 from ec_agent.logs.spool import Spool
 from ec_agent.logs.sqlite_files import database, is_sqlite, tables_of
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 
-_OUTPUTS = ("output.value", "mlflow.spanOutputs")
-_INPUTS = ("input.value", "mlflow.spanInputs")
-_KINDS = ("openinference.span.kind", "mlflow.spanType")
-_LLM = frozenset({"LLM", "CHAT_MODEL"})
+_OUTPUTS = (
+    *("output.value", "mlflow.spanOutputs", "langfuse.observation.output", "traceloop.entity.output"),
+    "gen_ai.output.messages",
+)
+_INPUTS = (
+    *("input.value", "mlflow.spanInputs", "langfuse.observation.input", "traceloop.entity.input"),
+    "gen_ai.input.messages",
+)
+_KINDS = ("openinference.span.kind", "mlflow.spanType", "langfuse.observation.type", "gen_ai.operation.name")
+_LLM = frozenset({"LLM", "CHAT_MODEL", "generation", "chat", "text_completion", "generate_content"})
+_COUNTS = ("llm.token_count.completion", "gen_ai.usage.output_tokens")
+_USAGES = ("mlflow.chat.tokenUsage", "langfuse.observation.usage_details")
+_COUNTED = ("output_tokens", "completion_tokens", "output")
 # Notes. Those of an answer say which spans have it.
 _ENDED, _LACKING, _ASKED = "ended", "lacking", "asked"
 _PARENT, _CALL, _ANSWER, _FACT = "parent ", "call ", "answer ", "fact "
@@ -50,6 +62,7 @@ def _read(source: Source, trouble: Trouble) -> Iterator[Found]:
                 except ODD as error:
                     trouble(f"{where}, span {span.id}", f"cannot be read ({type(error).__name__}: {error})")
         _once(spool)
+        give_answers(spool)
         for trace, _, trajectory in spool.rollouts():
             if (said := spool.noted(trace, _ENDED)) is not None:
                 trouble(f"{source.label}, trace {trace}", f"ended in an error ({said}), so it is no candidate")
@@ -89,16 +102,22 @@ def _keep(span: Span, spool: Spool, source: Source) -> None:
         spool.note(span.trace, f"{_PARENT}{span.id}", span.parent)
     if (session := attributes.get("session.id")) is not None:
         spool.note(span.trace, f"{_FACT}session.id", str(session))
+    text = next((attributes[name] for name in _OUTPUTS if name in attributes), None)
     if not any(attributes.get(name) in _LLM for name in _KINDS):
+        if not isinstance(text, str) or "logprob" in text:
+            keep_answers(span, _parsed(text, source), spool, source.bounds)
         return
-    payload = _payload(span, attributes, source)
+    output = _parsed(text, source)
+    payload = _payload(span, attributes, output, source)
     if payload is None:
         return
     call = call_of(payload, (ENTROPY, SURPRISAL))
     place = f"{span.start} {span.id}"
     spool.add(span.trace, place, call)
     spool.note(span.trace, f"{_CALL}{span.id}", "bare" if call.capability == "none" else "scored")
-    if payload.entries:  # not known by its id: of streamed answers, none is saved
+    if not payload.entries:
+        note_bare(span, place, output, spool)
+    else:  # not known by its id: of streamed answers, none is saved
         answer = str(Answer.of(payload).digest)
         spool.note(f"{_ANSWER}{answer}", f"{span.trace} {span.id}", f"{span.start} {span.end}")
         spool.note(span.trace, f"{_ANSWER}{span.id}", answer)
@@ -109,18 +128,19 @@ def _keep(span: Span, spool: Spool, source: Source) -> None:
         spool.note(span.trace, f"{_ASKED} {place}", asked)
 
 
-def _payload(span: Span, attributes: Mapping[str, Any], source: Source) -> Payload | None:
+def _payload(span: Span, attributes: Mapping[str, Any], output: Any, source: Source) -> Payload | None:
     """Return the answer in an LLM span. ``None`` if the call failed before any token came."""
-    text = next((attributes[name] for name in _OUTPUTS if name in attributes), None)
-    payload = payload_of_outputs(_parsed(text, source))
+    payload = payload_of_outputs(output)
+    if not payload.entries and (within := answers_within(output, source.bounds)):
+        payload = within[0].payloads[0]
     if span.failure is not None:
         if not payload.entries and not payload.tokens:
             return None
         payload = replace(payload, partial=True)
     if payload.tokens is None:  # OpenInference joins a streamed answer's parts without their usage
-        usage = _parsed(attributes.get("mlflow.chat.tokenUsage"), source)
-        tokens = count(attributes.get("llm.token_count.completion")) or count(get(usage, "output_tokens"))
-        payload = replace(payload, tokens=tokens)
+        usages = [_parsed(attributes.get(name), source) for name in _USAGES]
+        counts = [attributes.get(name) for name in _COUNTS] + [get(each, key) for each in usages for key in _COUNTED]
+        payload = replace(payload, tokens=next((each for each in map(count, counts) if each), None))
     return payload
 
 

@@ -71,10 +71,11 @@ class Spool:
         """Return the rollout and the place of each call."""
         return self._connection.execute("SELECT rollout, place FROM calls ORDER BY rowid").fetchall()
 
-    def rename(self, rollout: str, name: str) -> None:
-        """Make the calls of a rollout those of another name."""
+    def rename(self, rollout: str, name: str, place: str | None = None) -> None:
+        """Make the calls of a rollout those of another name, and give them all this place, if one is given."""
         self._connection.execute("CREATE INDEX IF NOT EXISTS by_name ON calls (rollout)")
-        self._connection.execute("UPDATE calls SET rollout = ? WHERE rollout = ?", (name, rollout))
+        query = "UPDATE calls SET rollout = ?, place = coalesce(?, place) WHERE rollout = ?"
+        self._connection.execute(query, (name, place, rollout))
 
     def drop(self, rollout: str, place: str) -> None:
         """Leave out the calls of a rollout at this place."""

@@ -172,6 +172,7 @@ TOOLS = {
     "AgentDojo": {"suite_name": "s", "user_task_id": "u", "messages": [{"role": "assistant", "content": "x"}]},
     "LiteLLM": {"litellm_call_id": "1", "stream": True, "messages": ASKED, "response": BARE},
     "smolagents": {"step_number": 1, "model_output_message": {"role": "assistant", "content": "x", "raw": None}},
+    "verifiers": {"traces": [{"verifiers": {"version": "0.4.0"}, "nodes": [], "calls": []}], **BARE},
     "lm-eval": {"doc_id": 1, "resps": [["x"]], "filtered_resps": ["x"]},
     "MLflow": {"attributes": {"mlflow.spanOutputs": json.dumps(BARE)}},
     "Responses route": {"messages": [AIMessage("x", response_metadata={"id": "resp_1"}).model_dump()]},

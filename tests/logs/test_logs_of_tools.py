@@ -1,8 +1,8 @@
 """The list of what is read: files that real tools wrote, scored as is computed by hand from the raw file.
 
 By hand means here: the file is unpacked and searched with the standard library (and LangGraph's serializer), and its
-entropies are computed with ``math``. ``data/record_others.py`` and ``data/record_frameworks.py`` recorded the files,
-and say how. Below is the other list: files that look alike and have nothing to score. Each is refused or explained.
+entropies are computed with ``math``. The programs ``data/record_*.py`` recorded the files, and say how. Below is the
+other list: files that look alike and have nothing to score. Each is refused or explained.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from log_kit import told
 
 from ec_agent.cli.app import app
 from ec_agent.logs import found_in, opened
@@ -34,14 +35,17 @@ class Written:
         file: its name in ``data``, which has the tool's version.
         rollouts: by rollout, how many tokens each call has.
         unscored: how many rollouts more are in it that the tool wrote without logprobs.
+        left_out: how many records of it cannot be read.
     """
 
     file: str
     rollouts: tuple[tuple[int, ...], ...] = ((3, 2),)
     unscored: int = 0
+    left_out: int = 0
 
 
 EACH = ((3,), (2,))
+TWICE = ((3, 2), (3, 2))
 WRITTEN = {
     "AutoGen, model results": Written("autogen-ext-0.7.5.jsonl.gz", EACH),
     "DSPy, history": Written("dspy-3.4.1.jsonl.gz", EACH),
@@ -50,11 +54,14 @@ WRITTEN = {
     "LangChain, dumps": Written("langchain-core-1.8.3-dumps.json.gz"),
     "LangChain, messages_to_dict": Written("langchain-core-1.8.3-messages-to-dict.json.gz"),
     "LangGraph, checkpoints": Written("langgraph-checkpoint-sqlite-3.1.2.db.gz"),
+    "langfuse, a graph of LangGraph": Written("langfuse-5.0.4-langgraph.json.gz", TWICE),
+    "langfuse, openai": Written("langfuse-5.0.4-openai.json.gz", ((3,),), unscored=2),
     "LangSmith, list_runs": Written("langsmith-0.15.1.jsonl.gz"),
     "LangSmith, query_v2": Written("langsmith-0.15.1-query-v2.jsonl.gz"),
     "LlamaIndex, responses": Written("llama-index-core-0.14.25.jsonl.gz", EACH),
     "LlamaIndex, what a stream yields": Written("llama-index-core-0.14.25-streamed.jsonl.gz", ((3,),)),
     "llm, its log": Written("llm-0.36.db.gz", ((3, 2), (3,)), unscored=1),
+    "mini-swe-agent, a trajectory": Written("mini-swe-agent-2.4.6.json.gz"),
     "MLflow, traces": Written("mlflow-3.17.2.jsonl.gz", unscored=1),
     "MLflow, its database": Written("mlflow-3.17.2.db.gz", unscored=1),
     "openai, a page of stored completions": Written("openai-3.57.0-page.json.gz", EACH),
@@ -62,7 +69,10 @@ WRITTEN = {
     "openai-agents, a session": Written("openai-agents-0.24.0.json.gz"),
     "OpenInference, openai": Written("openinference-openai-0.1.66.json.gz", ((3, 2), (3,))),
     "OpenInference, langchain": Written("openinference-langchain-0.1.80.json.gz", ((3, 2), (3,))),
+    "promptfoo, a document": Written("promptfoo-0.123.1.json.gz", (*EACH, *EACH), left_out=2),
+    "promptfoo, lines": Written("promptfoo-0.123.1.jsonl.gz", (*EACH, *EACH), left_out=2),
     "pydantic-ai, messages": Written("pydantic-ai-2.68.0.json.gz"),
+    "Traceloop, a graph of LangGraph": Written("traceloop-langchain-0.62.4.json.gz", TWICE),
     "smolagents, steps": Written("smolagents-1.26.0.json.gz"),
 }
 
@@ -128,16 +138,16 @@ def entropy(logprobs):
 def test_what_a_tool_wrote_scores_as_its_raw_file_says(name):
     written = WRITTEN[name]
     raw = sorted({round(each, 9) for value in values_of(DATA / written.file) for each in entropies_in(value)})
-    with opened(DATA / written.file) as source:
-        found = list(found_in(source, pytest.fail))
+    found, troubles = told(DATA / written.file)
+    assert len(troubles) == written.left_out, troubles
     scored = [each.trajectory for each in found if each.trajectory.scored_tokens]
     assert sorted(tuple(call.tokens for call in each.calls) for each in scored) == sorted(written.rollouts)
     assert len(found) - len(scored) == written.unscored
     assert sorted({round(float(each), 9) for one in scored for each in one.entropies}) == raw
     # In which order: the server of the recording answered "q" with the first three, and "r" with the others.
-    told = {3: [2.0, 0.1, 0.7], 2: [0.1, 1.0]}
+    sent = {3: [2.0, 0.1, 0.7], 2: [0.1, 1.0]}
     for call in (call for one in scored for call in one.calls):
-        np.testing.assert_allclose(call.entropies, told[call.tokens], atol=1e-6)
+        np.testing.assert_allclose(call.entropies, sent[call.tokens], atol=1e-6)
 
 
 # Files that look alike
@@ -178,10 +188,18 @@ def prompts_of_llm(folder):
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "q"}], "logprobs": True, "top_logprobs": 20}
 SHAREGPT = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "x"}]}
 EMBEDDED = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}], "model": "m"}
+NODES = [
+    {"message": {"role": "user", "content": "q"}, "sampled": False, "token_ids": [], "logprobs": []},
+    {"parent": 0, "message": {"role": "assistant", "content": "x"}, "sampled": True, "token_ids": [], "logprobs": []},
+]
+CALLED = {"node": 1, "model": "m", "sampling": {"logprobs": "true", "top_logprobs": "20"}, "finish_reason": "stop"}
+VERIFIERS = {"id": "1", "traces": [{"verifiers": {"version": "0.4.0"}, "nodes": NODES, "calls": [CALLED]}], "ok": True}
 ALIKE = {
     "AutoGen's streamed result": (recorded("autogen-ext-0.7.5-streamed.jsonl.gz"), "cannot find LLM calls"),
     "LlamaIndex's last part of a stream": (recorded("llama-index-core-0.14.25-last.jsonl.gz"), "could be scored"),
     "spans of logfire": (recorded("logfire-5.4.0.jsonl.gz"), "logfire leaves logprobs out"),
+    "spans of Traceloop for openai": (recorded("traceloop-openai-0.62.4.json.gz"), "(Traceloop)"),
+    "traces of verifiers": (lines(VERIFIERS), "verifiers' eval client leaves logprobs out"),
     "messages of Strands": (recorded("strands-agents-1.62.0.json.gz"), "could be scored"),
     "requests of a Batch": (lines({"custom_id": "q1", "method": "POST", "body": ASKED}), "cannot find LLM calls"),
     "errors of a Batch": (
