@@ -42,7 +42,7 @@ def seeds(task, numbers, settings=SETTINGS):
     return [settings.seed_of(Key(task, "sample", number)) for number in numbers]
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_a_worker_that_is_killed_changes_no_bit_and_doubles_nothing(ray_cluster, tmp_path):
     deadly = [ray_agents.Deadly(f"task {place}", once=str(tmp_path)) for place in range(5)]
     deadly[2].kills = seeds("task 2", [1])
@@ -70,7 +70,7 @@ def told_keys(told):
     return [(progress.last.key,) for progress in told if progress.last is not None]
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_budgets_and_stopping_plans_are_as_on_one_machine(engine, tmp_path):
     plan = {"n": 6, "seed": 5, "stop": Agreement(waves=(2, 2), threshold=0.6), "concurrency": 4}
     report = evaluate(
@@ -88,7 +88,7 @@ def test_budgets_and_stopping_plans_are_as_on_one_machine(engine, tmp_path):
     assert before.items() <= after.items()
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_a_rollout_that_kills_its_workers_fails_and_no_other_does(engine, tmp_path):
     deadly = [ray_agents.Deadly(f"task {place}") for place in range(3)]
     deadly[1].kills = seeds("task 1", [2])
@@ -104,7 +104,7 @@ def test_a_rollout_that_kills_its_workers_fails_and_no_other_does(engine, tmp_pa
     assert rest == [row for row in contents(tmp_path / "here.db") if row[0] != failed[0]]
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_what_tasks_and_agents_raise_on_workers_is_said_as_here(engine, tmp_path):
     for agent, asked in (("ray_agents:agent", [ray_agents.Failing("task 0")]), ("ray_agents:ending", tasks(1))):
         said = []
@@ -115,13 +115,14 @@ def test_what_tasks_and_agents_raise_on_workers_is_said_as_here(engine, tmp_path
         assert said[0] == said[1]
 
 
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_warnings_of_workers_reach_the_caller(engine, tmp_path):
     with pytest.warns(UndeclaredToolWarning, match="undeclared tools ran in several rollouts: undeclared") as given:
         evaluate(tasks(1), "ray_agents:using_tools", tmp_path / "ray.db", RunSettings(n=3), engine=engine)
     assert len([each for each in given if each.category is UndeclaredToolWarning]) == 1
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_workers_with_another_model_are_refused_before_any_rollout(engine, tmp_path, monkeypatch):
     monkeypatch.setenv("EC_AGENT_MODEL", "another")
     with pytest.raises(ConfigError, match="EC_AGENT_MODEL is not there there, and another here"):
@@ -130,7 +131,7 @@ def test_workers_with_another_model_are_refused_before_any_rollout(engine, tmp_p
         assert not store.keys()
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_what_cannot_be_sent_or_has_no_room_is_refused(ray_cluster, tmp_path):
     class Held(ray_agents.Right):
         lock = None
@@ -198,7 +199,7 @@ class Driver:
             return store.keys()
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_a_driver_that_is_killed_or_stopped_goes_on_where_it_was(ray_cluster, tmp_path):
     driver = Driver(tmp_path, ray_cluster, "ray_agents:worlds", "--agent", "ray_agents:slow")
     status, _, killed = driver.ended_by(signal.SIGKILL)
@@ -215,7 +216,7 @@ def test_a_driver_that_is_killed_or_stopped_goes_on_where_it_was(ray_cluster, tm
     assert contents(driver.out) == contents(tmp_path / "here.db")
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_ctrl_c_leaves_the_worlds_on_the_workers(ray_cluster, tmp_path):
     driver = Driver(tmp_path, ray_cluster, "ray_agents:worlds", "--agent", "ray_agents:slow")
     status, said, stored = driver.ended_by(signal.SIGINT)
@@ -224,14 +225,14 @@ def test_ctrl_c_leaves_the_worlds_on_the_workers(ray_cluster, tmp_path):
     assert not list(tmp_path.glob("*.world"))
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_one_command_starts_a_cluster_and_ends_it(ray_cluster, tmp_path, monkeypatch):
     driver = Driver(tmp_path, None, "ray_agents:worlds", "--agent", "ray_agents:agent", "--limit", "1")
     assert "on Ray (here)" in driver.to_its_end()
     assert len(driver.keys()) == 5
 
 
-@pytest.mark.whole_form("one evaluation on Ray is in the short form; the pool's kills are in engines/test_ray_pool.py")
+@pytest.mark.whole_form("questions on Ray are in the short form, and the pool's kills; it takes seconds to start")
 def test_what_the_page_says_runs(ray_cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
     monkeypatch.syspath_prepend(tmp_path)
