@@ -27,6 +27,7 @@ MODEL_VARIABLE = "EC_AGENT_LOCAL_MODEL"
 LARGER = "larger"  # as a value of the variable: what `ec-agent fetch larger-model` fetched
 HOST = "127.0.0.1"
 # MiB, enough for about 20,000 tokens of the embedded model. llama.cpp's default is 8 GiB of this process's memory.
+_FIRST_ANSWER = 60.0  # seconds; it answers at once
 _PROMPT_CACHE = 512
 _SILENT = -1  # llama.cpp prints messages whose level is at most this; all levels are 0 or more
 
@@ -121,6 +122,8 @@ class LocalServer:
             ) from error
         self._base_url = f"{self._server.listening_address}/v1"
         self._prompts = PromptSpreader(self._server.listening_address, self._saved)
+        # It listens on a thread of its own. If it is stopped before it does, its end is waited for in vain.
+        self._prompts.await_answer(_FIRST_ANSWER)
         _started.add(self)
         return self
 

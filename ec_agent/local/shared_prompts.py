@@ -32,6 +32,11 @@ class PromptSpreader:
         self._root, self._folder = root, folder
         self._lock = threading.Lock()
 
+    def await_answer(self, timeout: float) -> None:
+        """Wait until the server answers. Nothing is raised: whoever asks it next meets what is wrong."""
+        with suppress(OSError, HTTPException, ValueError):
+            self._ask("health", None, timeout)
+
     def spread(self, request: Mapping[str, Any], timeout: float) -> None:
         """Process the prompt of a request once, and cache it in all idle slots.
 

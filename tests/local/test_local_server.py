@@ -67,6 +67,14 @@ def test_not_started():
         _ = LocalServer().base_url
 
 
+@pytest.mark.whole_form("a process of its own, which starts two servers")
+@pytest.mark.model
+def test_a_server_that_nobody_asked_can_be_stopped():
+    """It listens on a thread of its own, and one that was stopped before it did never ended."""
+    code = "from ec_agent.local import LocalServer as S; [S(n_parallel=1, n_ctx=256).start().stop() for _ in range(2)]"
+    subprocess.run([sys.executable, "-c", code], timeout=120, check=True)
+
+
 @pytest.mark.model
 def test_a_server_lives_as_long_as_its_block(local_server):
     with LocalServer(n_parallel=1, n_ctx=256) as other:
