@@ -255,10 +255,9 @@ def _final_action(attempt: Attempt, end: End, final: Any, written: Writes, track
     if end["kind"] != "commit" or attempt.gate.proposal is None:
         return default_final_action(tracked)
     message = _proposed(attempt)
-    ids = [call["id"] for call in message.tool_calls]
-    said = [m for _, value in written for m in ai_messages(value)]
-    same = (m for m in reversed(said) if ids == [call["id"] for call in getattr(m, "tool_calls", [])])
-    return next(same, message)
+    # Branches that run at once may number their calls alike, and one list may hold the messages of all of them.
+    said = [m for _, value in written for m in ai_messages(value) if getattr(m, "tool_calls", []) == message.tool_calls]
+    return next((m for m in reversed(said) if m.id == message.id), said[-1] if said else message)
 
 
 def _left(attempt: Attempt, end: End) -> list[Any]:

@@ -39,7 +39,7 @@ MUTANTS = (
     Mutant("numbers/percentiles.py", "if rank >= count - len(kept):", "if True:", "numbers"),
     Mutant(
         "numbers/trajectory.py",
-        "if len(self) == 0 or any(call.tokens is None for call in self.calls):",
+        "if len(self) == 0 or None in [call.tokens for call in self.calls]:",
         "if len(self) == 0:",
         "numbers",
     ),
@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant("rollouts/writes.py", "if not self._running:  # otherwise", "if True:  # otherwise", WRITES),
     Mutant("rollouts/writes.py", "(1, len(self._order), 0) if pushed else ", "", WRITES),
     Mutant("rollouts/writes.py", "not passes and key not in reset:", "not passes:", WRITES),
-    Mutant("rollouts/writes.py", "accumulates(outer[k]) or overwrites(v)", "accumulates(outer[k])", WRITES),
+    Mutant("rollouts/writes.py", "key in plain or (key in outer and overwrites(value))", "key in plain", WRITES),
     Mutant("rollouts/writes.py", "last.get(pair[0], place) == place", "True", WRITES),
     Mutant("rollouts/writes.py", "if message.id not in there", "", WRITES),
     # The gate.

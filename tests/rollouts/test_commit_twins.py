@@ -75,6 +75,28 @@ def test_equal_ids_are_told_apart_when_going_on(run, post, acts):
     assert result.output["log"] == ["sent x", "sent y"]
 
 
+@pytest.mark.parametrize("stops", [X_FIRST, Y_FIRST], ids=["x stops", "y stops"])
+def test_calls_with_the_same_id_in_one_list_of_messages_are_told_apart(run, post, stops):
+    def using(key):
+        def use(state):
+            asked = next(each for each in state["messages"] if each.id == f"said by {key}")
+            time.sleep(stops["xy".index(key)])
+            return {"messages": [post.send.invoke(call) for call in asked.tool_calls]}
+
+        return use
+
+    models = {key: mailing.script(["no"], [[("send", {"to": key})]]) for key in "xy"}
+    builder = StateGraph(MessagesState)
+    for key in "xy":
+        builder.add_node(f"ask {key}", lambda _, key=key: {"messages": [numbered(models[key].invoke("?"), key)]})
+        builder.add_node(f"use {key}", using(key))
+        builder.add_edge(START, f"ask {key}")
+        builder.add_edge(f"ask {key}", f"use {key}")
+    result = run.run(executing(builder.compile(), post.send), {"messages": "go"})
+    assert post.done == ["x" if stops == X_FIRST else "y"]
+    assert [c["args"]["to"] for c in result.selection.commits] == post.done
+
+
 @kit.SAME
 @pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
 @pytest.mark.parametrize("acts", [X_FIRST, Y_FIRST], ids=["x first", "y first"])
