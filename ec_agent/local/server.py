@@ -26,8 +26,8 @@ MODEL_NAME = "SmolLM2-135M-Instruct"
 MODEL_VARIABLE = "EC_AGENT_LOCAL_MODEL"
 LARGER = "larger"  # as a value of the variable: what `ec-agent fetch larger-model` fetched
 HOST = "127.0.0.1"
-# MiB, enough for about 20,000 tokens of the embedded model. llama.cpp's default is 8 GiB of this process's memory.
 _FIRST_ANSWER = 60.0  # seconds; it answers at once
+# MiB, enough for about 20,000 tokens of the embedded model. llama.cpp's default is 8 GiB of this process's memory.
 _PROMPT_CACHE = 512
 _SILENT = -1  # llama.cpp prints messages whose level is at most this; all levels are 0 or more
 
