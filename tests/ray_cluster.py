@@ -97,15 +97,16 @@ def running_cluster(cpus=4, nodes=0, paths=(), start=START):
     search = os.pathsep.join([str(here.parent), *map(str, paths), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as home:
         log = Path(home, "log")
-        process = subprocess.Popen(
-            [sys.executable, str(here / "ray_cluster.py"), json.dumps({**wanted, "home": home})],
-            env={**os.environ, "PYTHONPATH": search},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log.open("w"),
-            text=True,
-            start_new_session=True,  # Ctrl-C goes to the tests, which then stop the cluster in order
-        )
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, str(here / "ray_cluster.py"), json.dumps({**wanted, "home": home})],
+                env={**os.environ, "PYTHONPATH": search},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # Ctrl-C goes to the tests, which then stop the cluster in order
+            )
         try:
             said = process.stdout.readline()
             if not said.startswith("ready "):
@@ -118,6 +119,7 @@ def running_cluster(cpus=4, nodes=0, paths=(), start=START):
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            process.stdout.close()
 
 
 def _free_port():

@@ -119,6 +119,18 @@ def test_a_store_that_somebody_has_open_is_not_deleted(store, url):
     assert store.add(rollout())
 
 
+def test_a_store_is_deleted_though_the_server_has_not_ended_the_closed_connection(postgres, url, schema):
+    TraceStore(url, create=True).close()
+    lock = "pg_advisory_{}lock_shared(hashtextextended(%s, 0))"
+    with psycopg.connect(postgres, autocommit=True) as ending:
+        ending.execute(f"SELECT {lock.format('')}", [schema])
+        later = threading.Timer(0.2, ending.execute, [f"SELECT {lock.format('un')}", [schema]])
+        later.start()
+        TraceStore(url).delete()
+        later.join()
+    assert not is_there(url)
+
+
 def test_a_store_that_was_made_anew_is_noticed(store, url, direct, schema):
     direct.execute(f"DROP SCHEMA {schema} CASCADE")
     with pytest.raises(TraceError, match="was deleted or changed"):

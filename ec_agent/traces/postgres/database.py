@@ -33,6 +33,7 @@ _Connection = psycopg.Connection[Any]
 OLDEST = 13
 """The oldest version of PostgreSQL that has all that is used here."""
 
+_ENDING = 1.0  # seconds that the server may take to end a connection that was closed; its locks last until then
 _LONGEST_PAUSE = 1.0  # seconds between two attempts to reach the server
 _NUMBER = "SELECT pg_current_xact_id()::text"
 _SETTINGS = (
@@ -91,18 +92,24 @@ class PostgresDatabase:
         """Delete the tables, and the schema if nothing else is in it. Raise ``TraceError`` if somebody has it open."""
 
         def work() -> None:
-            ((alone,),) = self.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0))", (self._place.schema,))
-            if not alone:
-                raise TraceError(
-                    f"{self.name} cannot be deleted (somebody has it open); end other processes that use it, such as "
-                    "an evaluation or a report, or give another schema"
-                )
+            until = time.monotonic() + _ENDING
+            while not self._alone():
+                if time.monotonic() > until:
+                    raise TraceError(
+                        f"{self.name} cannot be deleted (somebody has it open); end other processes that use it, such "
+                        "as an evaluation or a report, or give another schema"
+                    )
+                time.sleep(_ENDING / 50)
             drop(self.connection, self._place.schema)
 
         try:
             self.write(work)
         finally:
             self.close()
+
+    def _alone(self) -> bool:
+        ((alone,),) = self.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0))", (self._place.schema,))
+        return bool(alone)
 
     def see_in_place(self) -> None:
         """Check that the schema has the store that was opened. Raise ``TraceError`` if it has not."""
