@@ -32,11 +32,17 @@ from ec_agent.logs.sqlite_files import database, is_sqlite, tables_of
 from ec_agent.numbers.signals import ENTROPY, SURPRISAL
 
 _OUTPUTS = (
-    *("output.value", "mlflow.spanOutputs", "langfuse.observation.output", "traceloop.entity.output"),
+    "output.value",
+    "mlflow.spanOutputs",
+    "langfuse.observation.output",
+    "traceloop.entity.output",
     "gen_ai.output.messages",
 )
 _INPUTS = (
-    *("input.value", "mlflow.spanInputs", "langfuse.observation.input", "traceloop.entity.input"),
+    "input.value",
+    "mlflow.spanInputs",
+    "langfuse.observation.input",
+    "traceloop.entity.input",
     "gen_ai.input.messages",
 )
 _KINDS = ("openinference.span.kind", "mlflow.spanType", "langfuse.observation.type", "gen_ai.operation.name")
