@@ -20,8 +20,8 @@ from ec_agent.bulk.sweeping import jobs_of, sweep
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.many_timelines import score_many
 
-FILES, ROLLOUTS, TOKENS = 8, 800, 10_000
-"""Of each file as many rollouts of as many tokens: 64 million tokens, so that starts of processes hardly show."""
+FILES, ROLLOUTS, TOKENS = 16, 800, 10_000
+"""Of each file as many rollouts of as many tokens: 128 million tokens, so that starts of processes hardly show."""
 
 
 def cases() -> Iterator[Case]:

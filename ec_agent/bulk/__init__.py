@@ -3,6 +3,7 @@
     scores = score_lists(pq.read_table("tables/timelines", columns=["entropy"])["entropy"])
 
 lists           the function that scores Arrow lists; it is pure, so any engine can run it
+arrow_numbers   numbers from Arrow arrays and back, by their buffers
 parquet_lists   a Parquet file with lists, read in parts, and checked
 sweeping        scores Parquet files in several processes, one file of results for each
 

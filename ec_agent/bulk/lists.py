@@ -71,6 +71,8 @@ def score_rows(
         first: number of the first row, for error messages.
     """
     pa = arrow()
+    from ec_agent.bulk.arrow_numbers import nullable
+
     names = columns_of(configs)
     scores = [np.empty((0, len(names)))]
     for chunk in lists.chunks if isinstance(lists, pa.ChunkedArray) else [lists]:
@@ -79,8 +81,7 @@ def score_rows(
             _see_finite(timelines, first)
             scores.append(score_many(timelines.flat, configs, lengths=timelines.lengths))
             first += len(rows)
-    joined = np.concatenate(scores)
-    return pa.table([pa.array(column, pa.float64(), from_pandas=True) for column in joined.T], names=names)
+    return pa.table([nullable(column) for column in np.concatenate(scores).T], names=names)
 
 
 def columns_of(configs: Sequence[HEPConfig]) -> list[str]:
@@ -205,22 +206,25 @@ def _parts(rows: pa.Array, first: int) -> Iterator[pa.Array]:
 
 def _lengths(lists: pa.Array) -> IntArray:
     """Return the length of each list, shape ``(R,)``; 0 for null."""
-    from pyarrow import compute
+    from ec_agent.bulk.arrow_numbers import lengths_of
 
     if not _is_list(lists.type):  # of type null: nothing is known of any
         return np.zeros(len(lists), np.int64)
-    lengths = compute.if_else(lists.is_valid(), compute.list_value_length(lists), 0)
-    return np.asarray(lengths.to_numpy(zero_copy_only=False), np.int64)
+    return lengths_of(lists)
 
 
 def _from_entropies(rows: pa.Array) -> _Timelines:
-    return _Timelines(_floats(rows.flatten()), _lengths(rows))
+    from ec_agent.bulk.arrow_numbers import floats_of
+
+    return _Timelines(floats_of(rows.flatten()), _lengths(rows))
 
 
 def _from_logprobs(rows: pa.Array) -> _Timelines:
+    from ec_agent.bulk.arrow_numbers import floats_of
+
     tokens = rows.flatten()
     counts = _lengths(tokens)
-    logprobs = _floats(tokens.flatten() if _is_list(tokens.type) else tokens)
+    logprobs = floats_of(tokens.flatten() if _is_list(tokens.type) else tokens)
     starts = np.cumsum(counts) - counts
     flat = np.full(len(tokens), np.nan)
     # Tokens with equally many candidates make a matrix without padding, however long the longest list is.
@@ -228,11 +232,6 @@ def _from_logprobs(rows: pa.Array) -> _Timelines:
         places = (counts == count).nonzero()[0]
         flat[places] = token_entropy(logprobs[starts[places][:, np.newaxis] + np.arange(count)])
     return _Timelines(flat, _lengths(rows))
-
-
-def _floats(values: pa.Array) -> FloatArray:
-    """Return numbers as float64, with NaN in place of null."""
-    return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
 
 
 def _see_finite(timelines: _Timelines, first: int) -> None:
