@@ -140,17 +140,45 @@ class LaterEntries(Sequence[Any]):
         return iter(self._made())
 
 
+class _Lists:
+    """The lists of a ``LaterDict``, which its ``LaterList``s have, too.
+
+    They do not refer to the dict: the bytes of the answer would then wait for the garbage collector, with the dict.
+
+    Attributes:
+        source: the logprobs, as long as nobody has looked.
+
+    Args:
+        source: the logprobs.
+        make: makes the plain dict of them.
+    """
+
+    __slots__ = ("_made", "make", "source")
+
+    def __init__(self, source: LaterLogprobs, make: Callable[[], dict[str, Any]]) -> None:
+        self.source: LaterLogprobs | None = source
+        self.make = make
+        self._made: dict[str, Any] | None = None
+
+    def made(self) -> dict[str, Any]:
+        """Return them. They are made only once."""
+        if self._made is None:
+            self._made, self.source = self.make(), None
+            del self.make  # it holds the client's object
+        return self._made
+
+
 class LaterList(Sequence[Any]):
     """One of the lists of a ``LaterDict``, as serialisers in C see it."""
 
     __hash__ = None  # type: ignore[assignment]  # like a list
 
-    def __init__(self, whole: LaterDict, name: str) -> None:
-        self._whole, self._name = whole, name
+    def __init__(self, lists: _Lists, name: str) -> None:
+        self._lists, self._name = lists, name
 
     def made(self) -> Any:
         """Return the list, or ``None`` in place of one."""
-        return self._whole[self._name]
+        return self._lists.made()[self._name]
 
     def __len__(self) -> int:
         """Return its length."""
@@ -186,29 +214,32 @@ class LaterDict(dict[str, Any]):
     """
 
     def __init__(self, source: LaterLogprobs, make: Callable[[], dict[str, Any]]) -> None:
-        super().__init__({name: LaterList(self, name) for name in _NAMES})
-        self.source: LaterLogprobs | None = source
-        self._make = make
+        self._lists: _Lists | None = _Lists(source, make)
+        super().__init__({name: LaterList(self._lists, name) for name in _NAMES})
+
+    @property
+    def source(self) -> LaterLogprobs | None:
+        """The logprobs; ``None`` if somebody has looked, and maybe changed something."""
+        return None if self._lists is None else self._lists.source
 
     @property
     def entries_read(self) -> Sequence[Any] | None:
-        """The entries as we read them; ``None`` if somebody has looked, and maybe changed something."""
-        return None if self.source is None else LaterEntries(self.source)
+        """The entries as we read them; ``None`` if somebody has looked."""
+        return None if (source := self.source) is None else LaterEntries(source)
 
     def look(self) -> None:
         """Make the lists."""
-        if self.source is not None:
-            made = self._make()
-            dict.update(self, made)
-            self.source = None
+        if (lists := self._lists) is not None:
+            dict.update(self, lists.made())
+            self._lists = None
 
     def __bool__(self) -> bool:
         """Tell whether it has any keys."""
-        return self.source is not None or dict.__len__(self) > 0
+        return self._lists is not None or dict.__len__(self) > 0
 
     def __contains__(self, name: object) -> bool:
         """Tell whether it has a key."""
-        if self.source is not None and name not in _NAMES:
+        if self._lists is not None and name not in _NAMES:
             self.look()
         return dict.__contains__(self, name)
 
@@ -218,8 +249,8 @@ class LaterDict(dict[str, Any]):
 
     def __deepcopy__(self, memo: Any) -> dict[str, Any]:
         """Return a copy that is made later, too; if this one was made, a plain one."""
-        if (source := self.source) is not None:
-            return LaterDict(source, partial(_deep, self._make))
+        if (lists := self._lists) is not None and lists.source is not None:
+            return LaterDict(lists.source, partial(_deep, lists.make))
         return deepcopy(dict(self), memo)
 
     def copy(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import copy
 import gc
 import pickle
 import threading
+import weakref
 
 import pytest
 from asking import timelines
@@ -105,3 +106,20 @@ def test_nothing_decoded_stays_with_a_message(fake, chat_model, monkeypatch):
     assert room.place(10**9) is not None
     assert [name for name in later.__slots__ if isinstance(getattr(later, name), list | dict)] == []
     assert later._read() is None
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_the_bytes_of_an_answer_go_with_its_message(looked, fake, chat_model):
+    """They do not wait for the garbage collector: many long answers would be in memory until it comes."""
+    fake.answers["hi"] = Answer(ENTROPIES)
+    with record_calls():
+        message = chat_model().invoke("hi")
+    if looked:
+        assert len(message.response_metadata["logprobs"]["content"]) == len(ENTROPIES)
+    gone = weakref.ref(message.response_metadata["logprobs"])
+    gc.disable()
+    try:
+        del message
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -55,7 +55,7 @@ class Asked:
                 return None
             if len(lines) > there:
                 until, there = time.monotonic() + SILENT, len(lines)
-            assert time.monotonic() < until, f"nothing was noted in {SILENT:g} s: {self.said()}"
+            assert time.monotonic() < until, f"nothing was noted in {SILENT:g} s: {self.errors()}"
             time.sleep(0.01)
         self.seen = len(lines)
         return next(line for line in reversed(lines) if line[0] == "call")
@@ -84,7 +84,7 @@ def _killed(home, cluster, count, kill):
             kills += kill(asked, cluster, line)
         asked.process.wait(SILENT)
         status = asked.process.returncode
-        assert status == 0, f"the driver ended with {status}: {asked.said()}"
+        assert status == 0, f"the driver ended with {status}: {asked.errors()}"
         return Counter(kills=kills) + told(asked.noted(), count)
 
 
