@@ -1,7 +1,7 @@
 """Numbers from Arrow arrays, and back, by their buffers.
 
-``pyarrow.array``, ``pyarrow.scalar`` and ``Array.to_numpy`` import pandas where it is installed. That takes longer than
-to score millions of tokens.
+``pyarrow.array``, ``pyarrow.scalar``, ``Array.to_numpy`` and others import pandas where it is installed. That takes
+longer than to score millions of tokens.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pyarrow import compute
 
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.phases import IntArray
+
+_NAMES = {"float": "float32", "double": "float64"}  # NumPy's names of Arrow's types, where they differ
 
 
 def floats_of(values: pa.Array) -> FloatArray:
@@ -48,7 +50,7 @@ def _with(value: float, array: pa.Array, numbers: NDArray[Any]) -> NDArray[Any]:
 
 def _seen(numbers: pa.Array) -> NDArray[Any]:
     """Return the memory of numbers, read-only: anything stands where one is null."""
-    dtype = np.dtype(numbers.type.to_pandas_dtype())
+    dtype = np.dtype(_NAMES.get(str(numbers.type), str(numbers.type)))
     if not len(numbers):
         return np.empty(0, dtype)
     seen = np.frombuffer(numbers.buffers()[1], dtype, len(numbers), numbers.offset * dtype.itemsize)

@@ -19,9 +19,10 @@ from typing import Any, get_origin
 from openai import BaseModel
 from openai.types.chat import ChatCompletionChunk
 
-from ec_agent.capture.decoded import Read, Room
+from ec_agent.capture.decoded import Read
+from ec_agent.capture.known_answers import marks_of
 from ec_agent.capture.made_later import LaterLogprobs, Path, ReadyLogprobs
-from ec_agent.capture.shapes import get
+from ec_agent.capture.shapes import entries_of, get
 from ec_agent.capture.shapes.json_parts import PackedPart
 from ec_agent.capture.taken_logprobs import RECORDED, TakenLogprobs, take_into
 from ec_agent.capture.transport.decoding import DECODER, usual_content
@@ -30,8 +31,6 @@ from ec_agent.insides.openai_objects import dump_later, put_later
 from ec_agent.insides.unheard_streams import held_for as streams_unheard
 
 Came = Callable[[PackedPart], None]
-_ROOM = Room(8_000_000)
-"""For the bytes of answers that wait decoded until their calls end. Eight answers of 1,000 tokens fit."""
 _GENERATING = ("/chat/completions", "/completions", "/responses")
 
 
@@ -84,16 +83,15 @@ def give_back(answer: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
         return
     del response.json
     body = response.content
-    # Without LangChain, the call is over, and read, in a moment.
-    place = _ROOM.place(len(body)) if to_langchain else None
     reads = []
     for path, logprobs in taken.whole:
         again = partial(_again, body, path)
-        read = Read(logprobs, again, place)
-        _put(get(answer, *path), LaterLogprobs(body, path, read, again))
+        read = Read(logprobs, again)
+        later = LaterLogprobs(body, path, read, again)
+        if to_langchain:  # the message is recognised by them
+            later.marks = marks_of(entries_of(logprobs))
+        _put(get(answer, *path), later)
         reads.append((path, read))
-        if to_langchain and place is None:
-            read.forget()
     taken.whole = reads
     if to_langchain and isinstance(answer, BaseModel):
         dump_later(answer)

@@ -168,8 +168,9 @@ def _read(call: OpenCall, response: LLMResult) -> Payload | None:
         usage = payload_of_response({"usage": get(response.llm_output, "token_usage")})
         whole = replace(whole, tokens=usage.tokens, prompt_tokens=usage.prompt_tokens)
     if len(payloads) == 1:
-        entries = without_echo([whole.entries], whole.tokens)
-        return whole if len(entries) == len(whole.entries) else replace(whole, entries=entries)
+        if whole.tokens is None or len(whole.entries) <= whole.tokens:
+            return whole
+        return replace(whole, entries=without_echo([whole.entries], whole.tokens))
     return first_of_messages([whole, *payloads[1:]], messages)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ec_agent.capture.filters import CallInfo
@@ -14,13 +15,15 @@ from ec_agent.capture.request_params import RequestParams
 from ec_agent.capture.shapes import (
     MessageParts,
     Payload,
+    Reading,
     finished,
     merge_payloads,
     payload_of_response,
     payload_of_stream,
     pick,
+    read_once,
 )
-from ec_agent.capture.taken_logprobs import TakenLogprobs, restored
+from ec_agent.capture.taken_logprobs import Taken, TakenLogprobs, restored
 from ec_agent.capture.which_account import account_of, same_tokens, text_in
 from ec_agent.numbers.trajectory import Call
 
@@ -41,6 +44,7 @@ class Request:
         marked: whether the mark ``[DONE]`` came, which ends a stream.
         cut: whether the end of the answer was not read yet: it is still being read, or its reader stopped reading.
         taken: the logprobs that a transport took out of the answer.
+        whole: what was read of a whole answer when it came.
     """
 
     asked: RequestParams = field(default_factory=RequestParams)
@@ -51,16 +55,33 @@ class Request:
     marked: bool = False
     cut: bool = False
     taken: TakenLogprobs = field(default_factory=TakenLogprobs)
+    whole: Payload | None = None
     _read: list[Any] = field(default_factory=list)
+
+    def read_whole(self, reading: Reading) -> None:
+        """Read a whole answer now, so that its logprobs need not wait, decoded, for the end of the call."""
+        if self.response is None or not self.taken.whole:
+            return
+        payload = self.payload()
+        if not payload.alternatives:
+            several = self.asked.prompts, self.asked.unreturned
+            again = partial(_payload_of_whole, self.response, self.taken.whole, *several)
+            self.whole = read_once(payload, reading, again)
+        self.taken.forget()
 
     def payload(self) -> Payload:
         """Read what came of the answer."""
+        if self.whole is not None:
+            return self.whole
         whole = self.response is not None
-        answer = restored(self.response, self.taken.whole)
         several = self.asked.prompts, self.asked.unreturned
-        payload = payload_of_response(answer, *several) if whole else payload_of_stream(self.parts, *several)
-        partial = self.cut or not (whole or finished(self.parts, self.marked))
-        return payload if payload.partial == partial else replace(payload, partial=partial)
+        payload = (
+            _payload_of_whole(self.response, self.taken.whole, *several)
+            if whole
+            else payload_of_stream(self.parts, *several)
+        )
+        cut = self.cut or not (whole or finished(self.parts, self.marked))
+        return payload if payload.partial == cut else replace(payload, partial=cut)
 
     @property
     def parts(self) -> list[Any]:
@@ -73,7 +94,7 @@ class Request:
 
     def drop(self) -> None:
         """Forget what came, because the call is over. The reader of a stream may hold the request much longer."""
-        self.response = None
+        self.response = self.whole = None
         for parts in (self.chunks, self._read, self.taken.events):
             parts.clear()
         self.taken.whole = ()
@@ -86,6 +107,10 @@ class Request:
     def answered(self) -> bool:
         """Whether any part of an answer came."""
         return self.response is not None or bool(self.chunks) or self.cut
+
+
+def _payload_of_whole(response: Any, taken: Taken, prompts: int, unreturned: int) -> Payload:
+    return payload_of_response(restored(response, taken), prompts, unreturned)
 
 
 @dataclass(eq=False, slots=True)
@@ -224,10 +249,10 @@ class OpenCall:
         asked = [request.asked for request in answered] or [self.asked]
         top_k = max((each.top_k for each in asked if each.top_k), default=None)
         constrained = self.asked.constrained or any(each.constrained for each in asked)
-        partial = payload.partial or any(request.cut for request in answered)
-        if (payload.top_k, payload.constrained, payload.partial) == (top_k, constrained, partial):
+        cut = payload.partial or any(request.cut for request in answered)
+        if (payload.top_k, payload.constrained, payload.partial) == (top_k, constrained, cut):
             return payload
-        return replace(payload, top_k=top_k, constrained=constrained, partial=partial)
+        return replace(payload, top_k=top_k, constrained=constrained, partial=cut)
 
     def _in_batch(self, payload: Payload) -> Payload:
         """Find the request of the batch that brought the tokens of this payload, and return the better account of both.

@@ -11,6 +11,7 @@ import asyncio
 import copy
 import functools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -191,6 +192,7 @@ class _Watched:
         if iterator is None:
             self.request.response = answer
             give_back(answer, self.request.taken, not self.own)
+            self._read_whole()
             self._over()
             return response
         if self.request.taken.wanted:
@@ -203,6 +205,13 @@ class _Watched:
         else:
             answer._iterator = self._listen(iterator)
         return response
+
+    def _read_whole(self) -> None:
+        """Read an answer for LangChain, whose call ends later. Without LangChain it ends, and is read, in a moment."""
+        if not self.own:
+            top_k = self.request.asked.top_k or None
+            with suppress(Exception):  # an error of our reading is told at the end of the call
+                self.request.read_whole(self.call.recorder.reading(self.call, top_k))
 
     def _over(self, *, broken_off: bool = False) -> None:
         # LangChain does not report the end of a cancelled run. It ends here, when its request is cancelled.

@@ -25,7 +25,7 @@ from ec_agent.capture.listeners import CallsTold, Came
 from ec_agent.capture.no_logprobs import missing
 from ec_agent.capture.open_calls import OVER, Batch, OpenCall, current_call, facts_of, open_call
 from ec_agent.capture.request_params import RequestSettings, asked_of
-from ec_agent.capture.shapes import Payload, call_of, pick
+from ec_agent.capture.shapes import Payload, Reading, call_of, call_with, pick
 from ec_agent.capture.tool_log import ToolLog
 from ec_agent.errors import CaptureWarning, MissingLogprobsError, RolloutError
 from ec_agent.numbers.signals import ENTROPY, known_signals, leading, with_entropy
@@ -255,12 +255,16 @@ class Recorder:
             warnings.warn(f"logprobs of a call could not be read ({error!r})", CaptureWarning, stacklevel=2)
             return read(replace(payload or Payload(), entries=()))
 
-    def _numbers(self, call: OpenCall, payload: Payload, ended: float | None) -> Call:
+    def reading(self, call: OpenCall, top_k: int | None) -> Reading:
+        """Return how the entries of a call are read, if so many candidates of each token were asked for."""
         readers = (self, *(twin.recorder for twin in call.twins))
         signals = tuple(dict.fromkeys(name for reader in readers for name in reader.signals))
         kept = Kept.for_all([reader._kept for reader in readers])
-        read = partial(call_of, payload, signals, keep_text=kept.text, keep_candidates=kept.candidates)
-        return read(node=call.info.node, model=call.info.model, started=call.started, ended=ended)
+        return Reading(signals, top_k, kept.text, kept.candidates)
+
+    def _numbers(self, call: OpenCall, payload: Payload, ended: float | None) -> Call:
+        tokens = self.reading(call, payload.top_k).of(payload.entries)
+        return call_with(payload, tokens, node=call.info.node, model=call.info.model, started=call.started, ended=ended)
 
     def choose(self, place: float, choice: int) -> None:
         """Set which of a call's answers counts: the one that the agent went on with.

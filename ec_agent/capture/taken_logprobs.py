@@ -57,6 +57,12 @@ class TakenLogprobs:
         self.whole, self.took, self.by_transport = (), False, False
         self.events.clear()
 
+    def forget(self) -> None:
+        """Forget what is decoded of a whole answer, where it can be decoded again."""
+        for _, logprobs in self.whole:
+            if isinstance(logprobs, Read):
+                logprobs.forget()
+
     def kind(self, *rest: dict[str, Any]) -> int:
         """Note a kind of events, by the arguments of ``JsonKind``, and return its index."""
         self.kinds.append(JsonKind(*rest))

@@ -126,7 +126,9 @@ def _out_of(base: Path, out: Path | None) -> Path:
 def _centroids(out: Path) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:
     import pyarrow.parquet as pq
 
+    from ec_agent.bulk.arrow_numbers import floats_of
+
     with out.open("rb") as source, pq.ParquetFile(source) as file:
-        for batch in file.iter_batches(4096, columns=columns_of(SWEEP), use_threads=False):
-            columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
-            yield np.stack(columns, axis=1)
+        if file.num_row_groups:  # pyarrow before 20 does not iterate over none
+            for batch in file.iter_batches(4096, columns=columns_of(SWEEP), use_threads=False):
+                yield np.stack([floats_of(column) for column in batch.columns], axis=1)

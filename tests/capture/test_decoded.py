@@ -1,4 +1,4 @@
-"""Many answers that wait for the ends of their calls take little memory, and say the same."""
+"""Whole answers are decoded and read when they come; what waits for the end of a call takes little memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import copy
 import gc
 import pickle
-import threading
 import weakref
 
 import pytest
@@ -15,39 +14,15 @@ from fake_openai import Answer
 
 from ec_agent import record_calls
 from ec_agent.capture import beneath
-from ec_agent.capture.decoded import Read, Room
+from ec_agent.capture.decoded import Read
+from ec_agent.capture.open_calls import Request
+from ec_agent.capture.recorder import Recorder
+from ec_agent.errors import CaptureWarning
 from ec_agent.numbers.signals import SIGNALS
 
 ENTROPIES = [1.5, 0.25, 0.75] * 10
+SAMPLED = {"content": [{"token": token, "logprob": -0.5, "bytes": None, "top_logprobs": []} for token in "ab"]}
 LOGPROBS = {"content": [{"token": "a", "logprob": -0.5, "top_logprobs": []}]}
-
-
-def test_room_is_taken_as_long_as_the_place_lives():
-    room = Room(10)
-    first, second = room.place(6), room.place(4)
-    assert None not in (first, second)
-    assert room.place(1) is None
-    del first
-    assert room.place(7) is None
-    assert room.place(6) is not None
-    del second
-    gc.collect()
-    assert room.place(10) is not None
-
-
-def test_room_in_several_threads():
-    room, failed = Room(100), []
-
-    def take():
-        failed.extend(1 for _ in range(300) if room.place(25) is None)
-
-    threads = [threading.Thread(target=take) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
-    assert room.place(100) is not None
 
 
 def test_logprobs_that_were_forgotten_are_decoded_once_more():
@@ -75,37 +50,97 @@ LOOKS = {
 }
 
 
+ANSWERS = {
+    "usual": Answer(ENTROPIES),
+    "tokens without logprobs": Answer(ENTROPIES, usage=len(ENTROPIES) + 7),
+    "no usage": Answer(ENTROPIES, usage=None),
+    "a gap in the text": Answer([0.5] * 3, text="w0 w1 and more w2 ", usage=6),
+    "some tokens alone": Answer([0.5, None, 1.5, None]),
+    "sampled logprobs": Answer(logprobs=SAMPLED, text="ab", usage=2),
+    "no logprobs": Answer(logprobs=False),
+}
+KEPT = [{}, {"keep_text": True}, {"keep_candidates": 2}]
+
+
+def recorded(recorder):
+    calls = recorder.every_call()
+    signals = [[call.signal(name).tobytes() for name in SIGNALS] for call in calls]
+    return signals, [(c.tokens, c.texts, c.candidates, c.capability, c.unplaced, c.model, c.beside) for c in calls]
+
+
+def asked(model, way, **kept):
+    with record_calls(signals=tuple(SIGNALS), **kept) as recorder:
+        message = model.invoke("hi") if way == "sync" else asyncio.run(model.ainvoke("hi"))
+    return message, recorder
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: "".join(kept) or "numbers")
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_is_read_when_it_comes_and_decoded_once(answer, kept, way, fake, chat_model, monkeypatch, decodes):
+    fake.answers["hi"] = ANSWERS[answer]
+    _, recorder = asked(chat_model(), way, **kept)
+    assert len(decodes) == 1
+    monkeypatch.setattr(Request, "read_whole", lambda *_: None)
+    assert recorded(recorder) == recorded(asked(chat_model(), way, **kept)[1])
+
+
+def test_several_answers_are_read_at_the_end(fake, chat_model, decodes):
+    fake.answers["hi"] = Answer(ENTROPIES, more=[ENTROPIES[:9]])
+    _, recorder = asked(chat_model(n=2), "sync")
+    assert timelines(recorder) == [ENTROPIES]
+    assert recorder.every_call()[0].beside == 9
+    assert len(decodes) > 1  # for nothing decoded waits
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_an_inner_recorder_with_other_wishes(way, fake, chat_model, decodes):
+    fake.answers["hi"] = Answer(ENTROPIES)
+    with record_calls(signals=tuple(SIGNALS)) as outer, record_calls(keep_text=True) as inner:
+        model = chat_model()
+        model.invoke("hi") if way == "sync" else asyncio.run(model.ainvoke("hi"))
+    assert timelines(outer) == timelines(inner) == [ENTROPIES]
+    assert len(inner.every_call()[0].texts) == len(ENTROPIES)
+    assert len(decodes) == 1
+
+
+def test_an_error_of_our_reading_is_told_at_the_end(fake, chat_model, monkeypatch):
+    fake.answers["hi"] = Answer(ENTROPIES)
+    monkeypatch.setattr("ec_agent.capture.shapes.readings.tokens_of", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError), pytest.warns(CaptureWarning, match="could not be read"):
+        asked(chat_model(), "sync")
+
+
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("way", ["sync", "async"])
-def test_answers_that_wait_as_bytes_say_the_same(look, way, fake, chat_model, monkeypatch, decodes):
+def test_whoever_looks_at_the_message_later_finds_what_came(look, way, fake, chat_model):
     fake.answers["hi"] = Answer(ENTROPIES)
-    model, seen, records = chat_model(), [], []
-    for room in (Room(10**9), Room(0)):
-        monkeypatch.setattr(beneath, "_ROOM", room)
-        decodes.clear()
-        with record_calls(signals=tuple(SIGNALS)) as recorder:
-            message = model.invoke("hi") if way == "sync" else asyncio.run(model.ainvoke("hi"))
-        # With room each body is decoded once.
-        assert len(decodes) == 1 + (seen != [])
-        seen.append(LOOKS[look](message))
-        records.append([[call.signal(name).tobytes() for name in SIGNALS] for call in recorder.every_call()])
-        assert timelines(recorder) == [ENTROPIES]
-    assert seen[0] == seen[1]
-    assert len(seen[0]) == len(ENTROPIES)
-    assert records[0] == records[1]
+    message, _ = asked(chat_model(), way)
+    plain = chat_model().invoke("hi") if way == "sync" else asyncio.run(chat_model().ainvoke("hi"))
+    assert LOOKS[look](message) == LOOKS[look](plain)
 
 
-def test_nothing_decoded_stays_with_a_message(fake, chat_model, monkeypatch):
+def test_nothing_decoded_stays_with_a_message(fake, chat_model):
     """A message may live long. It has the bytes of its answer, no objects of them."""
     fake.answers["hi"] = Answer(ENTROPIES)
-    room = Room(10**9)
-    monkeypatch.setattr(beneath, "_ROOM", room)
-    with record_calls():
-        message = chat_model().invoke("hi")
+    message, _ = asked(chat_model(), "sync")
     later = message.response_metadata["logprobs"].source
-    assert room.place(10**9) is not None
     assert [name for name in later.__slots__ if isinstance(getattr(later, name), list | dict)] == []
     assert later._read() is None
+
+
+def test_nothing_decoded_waits_for_the_end_of_a_call(fake, chat_model, monkeypatch):
+    fake.answers["hi"] = Answer(ENTROPIES)
+    waiting = []
+    end = Recorder.end
+    monkeypatch.setattr(
+        Recorder, "end", lambda self, call, *rest: waiting.append(call.answered()[0]) or end(self, call, *rest)
+    )
+    monkeypatch.setattr(Request, "drop", lambda _: None)
+    asked(chat_model(), "sync")
+    (request,) = waiting
+    assert [read._logprobs for _, read in request.taken.whole] == [None]
+    assert request.whole.entries._made is None
 
 
 @pytest.mark.parametrize("looked", [False, True])

@@ -44,10 +44,14 @@ class Asked:
             self.process = subprocess.Popen(self._words, cwd=self.home, env=self._environ, stdout=said, stderr=said)
 
     def noted(self):
-        return [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        noted = self.log.read_text() if self.log.exists() else ""
+        return [line.split() for line in noted[: noted.rfind("\n") + 1].splitlines()]  # the last may not be whole yet
 
     def wait(self, more):
-        """Wait for more lines than there were; the last of them that a rollout wrote, or ``None`` at the end."""
+        """Wait for more lines than there were; the last of them that a worker wrote, or ``None`` at the end.
+
+        The driver writes some, too: there the winner's next step begins after an act, and ends where it asks its model.
+        """
         self.seen += more
         until, there = time.monotonic() + SILENT, -1
         while len(lines := self.noted()) < self.seen:
@@ -58,7 +62,8 @@ class Asked:
             assert time.monotonic() < until, f"nothing was noted in {SILENT:g} s: {self.errors()}"
             time.sleep(0.01)
         self.seen = len(lines)
-        return next(line for line in reversed(lines) if line[0] == "call")
+        own = str(self.process.pid)
+        return next(line for line in reversed(lines) if line[0] == "call" and line[-1] != own)
 
     def errors(self):
         return (self.home / "said").read_text()[-2000:]

@@ -61,14 +61,16 @@ Odd payloads are read as follows (left: what came; right: what becomes of it):
 """
 
 from ec_agent.capture.shapes.alternatives import pick, words_of
+from ec_agent.capture.shapes.calls import call_of, call_with
 from ec_agent.capture.shapes.completeness import finished
 from ec_agent.capture.shapes.entries import HELD_UNDER, SHAPES, Shape, entries_of
 from ec_agent.capture.shapes.messages import may_be_summed, payload_of_message, said_once
 from ec_agent.capture.shapes.payload import Payload
+from ec_agent.capture.shapes.readings import Reading
 from ec_agent.capture.shapes.saved_parts import Stream, Streams, is_ai, payloads_of_response, plain_message
 from ec_agent.capture.shapes.streamed_answers import payload_of_stream, streamed_entries
 from ec_agent.capture.shapes.summed_messages import MessageParts
-from ec_agent.capture.shapes.tokens import call_of, capability_of, tokens_of
+from ec_agent.capture.shapes.tokens import capability_of, tokens_of
 from ec_agent.capture.shapes.values import count, get, listed
 from ec_agent.capture.shapes.whole_answers import (
     first_of_messages,
@@ -76,6 +78,7 @@ from ec_agent.capture.shapes.whole_answers import (
     is_response,
     merge_payloads,
     payload_of_response,
+    read_once,
     without_echo,
 )
 
@@ -84,10 +87,12 @@ __all__ = [
     "SHAPES",
     "MessageParts",
     "Payload",
+    "Reading",
     "Shape",
     "Stream",
     "Streams",
     "call_of",
+    "call_with",
     "capability_of",
     "count",
     "entries_of",
@@ -106,6 +111,7 @@ __all__ = [
     "payloads_of_response",
     "pick",
     "plain_message",
+    "read_once",
     "said_once",
     "streamed_entries",
     "tokens_of",

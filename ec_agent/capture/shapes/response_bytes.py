@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ec_agent.capture.shapes.aligning import bytes_of
+from ec_agent.capture.shapes.calls import call_with
 from ec_agent.capture.shapes.payload import Payload
 from ec_agent.capture.shapes.quick_tokens import usual_tokens
-from ec_agent.capture.shapes.tokens import call_with
+from ec_agent.capture.shapes.readings import TokenSignals
 from ec_agent.capture.shapes.whole_answers import payload_of_response
 from ec_agent.errors import LogprobsError
 from ec_agent.numbers.signals import TokenLogprobs
@@ -46,7 +47,7 @@ def read_json(body: bytes, signals: Sequence[str]) -> Call | Any:
         payload = payload_of_response(completion)
         usual = usual_tokens(payload.entries, payload.top_k)
         if usual is not None and (_placeable(payload)):
-            return call_with(payload, TokenLogprobs(*usual), signals)
+            return call_with(payload, TokenSignals.of(TokenLogprobs(*usual), signals))
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:

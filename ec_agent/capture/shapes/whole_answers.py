@@ -13,6 +13,7 @@ from ec_agent.capture.shapes.entries import HELD_UNDER, entries_of
 from ec_agent.capture.shapes.gaps import Gap, Gaps, at_least_missing, placed
 from ec_agent.capture.shapes.payload import FACTS, Payload, told_by
 from ec_agent.capture.shapes.pieces import Said, said_by_response
+from ec_agent.capture.shapes.readings import ReadEntries, Reading
 from ec_agent.capture.shapes.usage import with_thinking
 from ec_agent.capture.shapes.values import count, first, get, listed
 
@@ -208,6 +209,30 @@ def generated(payload: Payload) -> int:
 
 def gaps_of(payload: Payload) -> Gaps:
     """Find where in an answer tokens are missing, and how many."""
+    found = payload.entries.gaps.get(payload.tokens) if isinstance(payload.entries, ReadEntries) else None
+    return _gaps_of(payload) if found is None else found
+
+
+def read_once(payload: Payload, reading: Reading, again: Callable[[], Payload]) -> Payload:
+    """Read the entries of an answer, and let what is kept of them take their place.
+
+    Args:
+        payload: the answer.
+        reading: how to read them.
+        again: reads the answer again, for whoever looks at its entries.
+    """
+
+    def said() -> Said:
+        what = again().said
+        assert what is not None
+        return what()
+
+    entries = ReadEntries(payload.entries, reading, lambda: again().entries)
+    entries.gaps[payload.tokens] = gaps_of(payload)
+    return replace(payload, entries=entries, said=None if payload.said is None else said)
+
+
+def _gaps_of(payload: Payload) -> Gaps:
     known = len(payload.entries)
     if payload.tokens is None:
         complete = not payload.silent and (payload.said is None or not any(map(part_of_character, payload.entries)))
