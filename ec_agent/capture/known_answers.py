@@ -9,6 +9,7 @@ import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter, itemgetter
 from typing import Any, Self
 from uuid import UUID
 from weakref import ref
@@ -41,13 +42,14 @@ def marks_of(entries: Sequence[Any]) -> bytes:
 
 
 def _usual_marks(entries: Sequence[Any]) -> list[int] | None:
-    """Return the marks of entries that are plain dicts, as nearly all are, without a call for each."""
-    if set(map(type, entries)) != {dict}:
+    """Return the marks of entries of one type, as nearly all are, without a call for each."""
+    kinds = set(map(type, entries))
+    if len(kinds) != 1:
         return None
+    read = itemgetter("token", "logprob") if kinds == {dict} else attrgetter("token", "logprob")
     try:
-        pairs = [(entry["token"], entry["logprob"]) for entry in entries]
-        return [hash((token, logprob if logprob == logprob else None)) for token, logprob in pairs]
-    except (KeyError, TypeError, ValueError):  # a key is missing, or a value cannot be hashed
+        return [hash(pair if pair[1] == pair[1] else (pair[0], None)) for pair in map(read, entries)]
+    except (AttributeError, KeyError, TypeError, ValueError):  # something is missing, or cannot be hashed
         return None
 
 

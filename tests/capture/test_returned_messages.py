@@ -99,12 +99,24 @@ class Odd(dict):
         ([{"token": "a", "logprob": None}], True),
         ([{"token": "a"}], False),
         ([{"token": ["a"], "logprob": 0.0}], False),
-        ([Entry("a", -1.0)], False),
+        ([Entry("a", -1.0), Entry("b", float("nan"))], True),
+        ([object()], False),
         ([Odd(token="a", logprob=-1.0)], False),
         ([*ENTRIES, Entry("a", -1.0)], False),
         ([], False),
     ],
-    ids=["dicts", "not a number", "unknown", "no logprob", "a list", "objects", "a kind of dict", "mixed", "none"],
+    ids=[
+        "dicts",
+        "not a number",
+        "unknown",
+        "no logprob",
+        "a list",
+        "objects",
+        "other objects",
+        "a kind of dict",
+        "mixed",
+        "none",
+    ],
 )
 def test_marks_are_those_of_each_entry(entries, usual):
     one_by_one = [_mark(entry) for entry in entries]

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ec_agent.capture.shapes.payload import READ
 from ec_agent.capture.taken_logprobs import Event, Path, Taken
+from ec_agent.capture.transport.cutting import cut_out
 
 _DELTA = b'"response.output_text.delta"'
 _EVENT = b'"response.'
@@ -195,7 +196,7 @@ def of_whole(body: bytes) -> tuple[bytes, Taken] | None:
     Returns:
         The body without logprobs, and the logprobs. ``None`` if nothing was taken, for any reason.
     """
-    return _guarded(_taken, body)
+    return _guarded(_of_whole, body)
 
 
 def of_event(data: bytes) -> tuple[bytes, Event] | None:
@@ -217,26 +218,50 @@ def of_content(logprobs: bytes) -> list[Any] | None:
         return None
 
 
-def _guarded(
-    take: Callable[[bytes, dict[str, Raw]], tuple[bytes, Event] | None], body: bytes
-) -> tuple[bytes, Event] | None:
+def _guarded(take: Callable[[bytes], tuple[bytes, Event] | None], body: bytes) -> tuple[bytes, Event] | None:
     if b'"logprobs"' not in body:
         return None
     try:
         if not body.isascii():
             body.decode()  # must be UTF-8, as for the client: msgspec does not check the values that it skips
-        return take(body, _object.decode(body))
+        return take(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None  # the client will meet the same error, and report it
 
 
-def _taken(body: bytes, answer: dict[str, Raw]) -> tuple[bytes, Event] | None:
+def _of_whole(body: bytes) -> tuple[bytes, Event] | None:
+    cut = cut_out(body)
+    if cut is not None:
+        emptied, logprobs = cut
+        found = _cut(logprobs)
+        if found is not None and _answers_once(emptied):
+            return emptied, [(("choices", 0), found)]
+    return _taken(_object.decode(body))
+
+
+def _cut(logprobs: bytes) -> Any:
+    """Return what was cut out; ``None`` if it has another type, or was cut out at the wrong place."""
+    try:
+        return _logprobs.decode(logprobs)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _answers_once(emptied: bytes) -> bool:
+    """Tell whether this is a completion with one choice, from which the logprobs were cut out."""
+    answer = _object.decode(emptied)
+    choices = _read(_objects, answer.get("choices")) or ()
+    return "type" not in answer and [_raw(choice, "logprobs") for choice in choices] == [b"null"]
+
+
+def _taken(answer: dict[str, Raw]) -> tuple[bytes, Event] | None:
     emptied = _Emptied()
     emptied.answer(answer)
     return (_encode(answer), emptied.taken) if emptied.changed else None
 
 
-def _of_event(data: bytes, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
+def _of_event(data: bytes) -> tuple[bytes, Event] | None:
+    event = _object.decode(data)
     kind = _raw(event, "type")
     if kind in _NOTHING:
         chunk: Chunk | None = _read(_chunk, data)
@@ -247,7 +272,7 @@ def _of_event(data: bytes, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
         if delta is not None and delta.logprobs:
             event["logprobs"] = _NONE
             return _encode(event), delta
-    return _taken(data, event)
+    return _taken(event)
 
 
 def _without(chunk: Chunk, event: dict[str, Raw]) -> tuple[bytes, Event] | None:
