@@ -20,9 +20,8 @@ from openai import BaseModel
 from openai.types.chat import ChatCompletionChunk
 
 from ec_agent.capture.decoded import Read
-from ec_agent.capture.known_answers import marks_of
 from ec_agent.capture.made_later import LaterLogprobs, Path, ReadyLogprobs
-from ec_agent.capture.shapes import entries_of, get
+from ec_agent.capture.shapes import get
 from ec_agent.capture.shapes.json_parts import PackedPart
 from ec_agent.capture.taken_logprobs import RECORDED, TakenLogprobs, take_into
 from ec_agent.capture.transport.decoding import DECODER, usual_content
@@ -87,10 +86,7 @@ def give_back(answer: Any, taken: TakenLogprobs, to_langchain: bool) -> None:
     for path, logprobs in taken.whole:
         again = partial(_again, body, path)
         read = Read(logprobs, again)
-        later = LaterLogprobs(body, path, read, again)
-        if to_langchain:  # the message is recognised by them
-            later.marks = marks_of(entries_of(logprobs))
-        _put(get(answer, *path), later)
+        _put(get(answer, *path), LaterLogprobs(body, path, read, again))
         reads.append((path, read))
     taken.whole = reads
     if to_langchain and isinstance(answer, BaseModel):

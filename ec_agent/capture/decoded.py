@@ -13,15 +13,19 @@ from typing import Any
 class Read:
     """The logprobs of one holder as we read them. Kept as long as the call is in progress.
 
+    Attributes:
+        marks: the marks of their entries, once they were read.
+
     Args:
         logprobs: the logprobs.
         again: decodes them again.
     """
 
-    __slots__ = ("__weakref__", "_again", "_logprobs")
+    __slots__ = ("__weakref__", "_again", "_logprobs", "marks")
 
     def __init__(self, logprobs: Any, again: Callable[[], Any]) -> None:
         self._logprobs, self._again = logprobs, again
+        self.marks: bytes | None = None
 
     @property
     def logprobs(self) -> Any:

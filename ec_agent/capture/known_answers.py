@@ -6,10 +6,8 @@ An answer is identified by its logprobs, or else by the ids of the answer, of it
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter, itemgetter
 from typing import Any, Self
 from uuid import UUID
 from weakref import ref
@@ -18,9 +16,10 @@ from langchain_core.messages import AIMessage
 
 from ec_agent.capture.made_later import LaterEntries
 from ec_agent.capture.shapes import Payload, get, payload_of_message
+from ec_agent.capture.shapes.marks import WIDTH, marks_of_entries
+from ec_agent.capture.shapes.readings import ReadEntries
 
-_WIDTH = 8  # bytes per token in the marks of an answer
-_EDGE = 4 * _WIDTH
+_EDGE = 4 * WIDTH
 
 LOGPROBS = "logprobs"
 """The key under which a message has them in its ``response_metadata``."""
@@ -30,38 +29,10 @@ _RUN = re.compile(r"(?:lc_)?run--?([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 
 
 def marks_of(entries: Sequence[Any]) -> bytes:
-    """Return the marks of an answer: for each token eight bytes, a hash of its text and logprob.
-
-    Hashes of Python differ between processes, so marks can be compared only within one.
-    """
-    if not isinstance(entries, LaterEntries):
-        return array("q", _usual_marks(entries) or [_mark(entry) for entry in entries]).tobytes()
-    if entries.source.marks is None:
-        entries.source.marks = marks_of(list(entries))
-    return entries.source.marks
-
-
-def _usual_marks(entries: Sequence[Any]) -> list[int] | None:
-    """Return the marks of entries of one type, as nearly all are, without a call for each."""
-    kinds = set(map(type, entries))
-    if len(kinds) != 1:
-        return None
-    read = itemgetter("token", "logprob") if kinds == {dict} else attrgetter("token", "logprob")
-    try:
-        return [hash(pair if pair[1] == pair[1] else (pair[0], None)) for pair in map(read, entries)]
-    except (AttributeError, KeyError, TypeError, ValueError):  # something is missing, or cannot be hashed
-        return None
-
-
-def _mark(entry: Any) -> int:
-    if type(entry) is dict:
-        token, logprob = entry.get("token"), entry.get("logprob")
-    else:
-        token, logprob = getattr(entry, "token", None), getattr(entry, "logprob", None)
-    try:
-        return hash((token, logprob if logprob == logprob else None))  # NaN objects have different hashes
-    except (TypeError, ValueError):  # a server may send something that is not hashable
-        return hash((str(token), str(logprob)))
+    """Return the marks of an answer; see ``shapes.marks``. If its entries were read before, the marks are known."""
+    if isinstance(entries, LaterEntries):
+        return entries.source.marks
+    return entries.marks if isinstance(entries, ReadEntries) else marks_of_entries(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +200,7 @@ def made_of(whole: bytes, parts: Sequence[bytes]) -> list[int] | None:
 
 def put_together(entries: Sequence[Any], answers: Sequence[Answer]) -> bool:
     """Tell whether these entries are those of two or more of the answers, one after the other."""
-    lengths, digests = [answer.length * _WIDTH for answer in answers], [answer.digest for answer in answers]
+    lengths, digests = [answer.length * WIDTH for answer in answers], [answer.digest for answer in answers]
     return len(_made_of(marks_of(entries), lengths, digests) or ()) > 1
 
 

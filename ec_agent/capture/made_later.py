@@ -21,6 +21,7 @@ from pydantic_core.core_schema import any_schema, plain_serializer_function_ser_
 
 from ec_agent.capture.decoded import Read
 from ec_agent.capture.shapes import entries_of, get
+from ec_agent.capture.shapes.marks import marks_of_entries
 from ec_agent.insides.openai_objects import Later
 
 Path = tuple[str | int, ...]
@@ -38,7 +39,7 @@ class LaterLogprobs(Later):
         again: decodes them again, when ``read`` is gone.
     """
 
-    __slots__ = ("_again", "_body", "_path", "_plain", "_read", "_size", "marks")
+    __slots__ = ("_again", "_body", "_marks", "_path", "_plain", "_read", "_size")
 
     def __init__(self, body: bytes, path: Path, read: Read, again: Callable[[], Any]) -> None:
         self._body, self._path, self._again = body, path, again
@@ -46,7 +47,16 @@ class LaterLogprobs(Later):
         self._size = len(entries_of(read.logprobs))
         plain = all(get(read.logprobs, name) is None for name in _OTHERS) and get(read.logprobs, "content")
         self._plain = bool(plain)  # not the list itself, which would stay as long as the message
-        self.marks: bytes | None = None
+        self._marks: bytes | None = None
+
+    @property
+    def marks(self) -> bytes:
+        """The marks of their entries."""
+        if self._marks is None:
+            read = self._read()
+            known = None if read is None else read.marks
+            self._marks = marks_of_entries(self.entries()) if known is None else known
+        return self._marks
 
     def value(self) -> Any:
         """Return them as JSON."""
@@ -143,29 +153,28 @@ class LaterEntries(Sequence[Any]):
 class _Lists:
     """The lists of a ``LaterDict``, which its ``LaterList``s have, too.
 
-    They do not refer to the dict: the bytes of the answer would then wait for the garbage collector, with the dict.
+    They keep no dict alive: the bytes of the answer would then wait for the garbage collector, with the dict.
 
     Attributes:
-        source: the logprobs, as long as nobody has looked.
-
-    Args:
         source: the logprobs.
         make: makes the plain dict of them.
+        whole: the dict, or ``None`` when it is gone.
+
+    Args:
+        source: as above.
+        make: as above.
+        whole: the dict.
     """
 
-    __slots__ = ("_made", "make", "source")
+    __slots__ = ("_made", "make", "source", "whole")
 
-    def __init__(self, source: LaterLogprobs, make: Callable[[], dict[str, Any]]) -> None:
-        self.source: LaterLogprobs | None = source
-        self.make = make
-        self._made: dict[str, Any] | None = None
+    def __init__(self, source: LaterLogprobs, make: Callable[[], dict[str, Any]], whole: LaterDict) -> None:
+        self.source, self.make, self.whole = source, make, ref(whole)
+        self._made: dict[None, dict[str, Any]] = {}
 
     def made(self) -> dict[str, Any]:
-        """Return them. They are made only once."""
-        if self._made is None:
-            self._made, self.source = self.make(), None
-            del self.make  # it holds the client's object
-        return self._made
+        """Return them. Threads that look at once get the same."""
+        return self._made[None] if self._made else self._made.setdefault(None, self.make())
 
 
 class LaterList(Sequence[Any]):
@@ -177,7 +186,9 @@ class LaterList(Sequence[Any]):
         self._lists, self._name = lists, name
 
     def made(self) -> Any:
-        """Return the list, or ``None`` in place of one."""
+        """Return the list, or ``None`` in place of one. The dict has both from now on."""
+        if (whole := self._lists.whole()) is not None:
+            whole.look()
         return self._lists.made()[self._name]
 
     def __len__(self) -> int:
@@ -214,7 +225,7 @@ class LaterDict(dict[str, Any]):
     """
 
     def __init__(self, source: LaterLogprobs, make: Callable[[], dict[str, Any]]) -> None:
-        self._lists: _Lists | None = _Lists(source, make)
+        self._lists: _Lists | None = _Lists(source, make, self)
         super().__init__({name: LaterList(self._lists, name) for name in _NAMES})
 
     @property
@@ -249,7 +260,7 @@ class LaterDict(dict[str, Any]):
 
     def __deepcopy__(self, memo: Any) -> dict[str, Any]:
         """Return a copy that is made later, too; if this one was made, a plain one."""
-        if (lists := self._lists) is not None and lists.source is not None:
+        if (lists := self._lists) is not None:
             return LaterDict(lists.source, partial(_deep, lists.make))
         return deepcopy(dict(self), memo)
 

@@ -62,12 +62,10 @@ class Request:
         """Read a whole answer now, so that its logprobs need not wait, decoded, for the end of the call."""
         if self.response is None or not self.taken.whole:
             return
-        payload = self.payload()
-        if not payload.alternatives:
-            several = self.asked.prompts, self.asked.unreturned
-            again = partial(_payload_of_whole, self.response, self.taken.whole, *several)
-            self.whole = read_once(payload, reading, again)
-        self.taken.forget()
+        several = self.asked.prompts, self.asked.unreturned
+        again = partial(_payload_of_whole, self.response, self.taken.whole, *several)
+        self.whole = read_once(self.payload(), reading, again)
+        self.taken.forget(self.whole.entries)
 
     def payload(self) -> Payload:
         """Read what came of the answer."""

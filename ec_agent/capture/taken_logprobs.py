@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ec_agent.capture.decoded import Read
-from ec_agent.capture.shapes import get
+from ec_agent.capture.shapes import entries_of, get
 from ec_agent.capture.shapes.json_parts import JsonKind, JsonPart
+from ec_agent.capture.shapes.marks import WIDTH, marks_of_entries
+from ec_agent.capture.shapes.readings import ReadEntries
 
 Path = tuple[str | int, ...]
 Taken = Sequence[tuple[Path, Any]]
@@ -57,10 +59,17 @@ class TakenLogprobs:
         self.whole, self.took, self.by_transport = (), False, False
         self.events.clear()
 
-    def forget(self) -> None:
-        """Forget what is decoded of a whole answer, where it can be decoded again."""
+    def forget(self, entries: Sequence[Any] = ()) -> None:
+        """Forget what is decoded of a whole answer, where it can be decoded again.
+
+        Args:
+            entries: the entries that were read of it. Messages are recognised by their marks.
+        """
+        known = entries.marks if isinstance(entries, ReadEntries) and len(self.whole) == 1 else b""
         for _, logprobs in self.whole:
             if isinstance(logprobs, Read):
+                own = entries_of(logprobs.logprobs)
+                logprobs.marks = known if len(known) == WIDTH * len(own) else marks_of_entries(own)
                 logprobs.forget()
 
     def kind(self, *rest: dict[str, Any]) -> int:

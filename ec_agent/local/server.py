@@ -122,7 +122,7 @@ class LocalServer:
             ) from error
         self._base_url = f"{self._server.listening_address}/v1"
         self._prompts = PromptSpreader(self._server.listening_address, self._saved)
-        # It listens on a thread of its own. If it is stopped before it does, its end is waited for in vain.
+        # Its loop begins on a thread of its own. If it is stopped before it does, its end is waited for in vain.
         self._prompts.await_answer(_FIRST_ANSWER)
         _started.add(self)
         return self

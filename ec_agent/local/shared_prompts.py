@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.request
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+_PAUSE = 0.02  # seconds between two questions whether it answers
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach a server on this machine
 
 
@@ -33,9 +35,16 @@ class PromptSpreader:
         self._lock = threading.Lock()
 
     def await_answer(self, timeout: float) -> None:
-        """Wait until the server answers. Nothing is raised: whoever asks it next meets what is wrong."""
-        with suppress(OSError, HTTPException, ValueError):
-            self._ask("health", None, timeout)
+        """Wait until the server's loop answers. Nothing is raised: whoever asks it next meets what is wrong.
+
+        Its threads for HTTP begin before its loop, and answer what needs no loop, such as ``health``.
+        """
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            with suppress(OSError, HTTPException, ValueError):
+                self._ask("slots", None, timeout)
+                return
+            time.sleep(_PAUSE)
 
     def spread(self, request: Mapping[str, Any], timeout: float) -> None:
         """Process the prompt of a request once, and cache it in all idle slots.

@@ -6,7 +6,9 @@ import asyncio
 import copy
 import gc
 import pickle
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asking import timelines
@@ -85,12 +87,23 @@ def test_an_answer_is_read_when_it_comes_and_decoded_once(answer, kept, way, fak
     assert recorded(recorder) == recorded(asked(chat_model(), way, **kept)[1])
 
 
-def test_several_answers_are_read_at_the_end(fake, chat_model, decodes):
-    fake.answers["hi"] = Answer(ENTROPIES, more=[ENTROPIES[:9]])
-    _, recorder = asked(chat_model(n=2), "sync")
+@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: "".join(kept) or "numbers")
+@pytest.mark.parametrize("more", [[ENTROPIES[:9]], [ENTROPIES[:9], [0.5], ENTROPIES[:4]]], ids=len)
+def test_several_answers_are_decoded_once(more, kept, fake, chat_model, monkeypatch, decodes):
+    fake.answers["hi"] = Answer(ENTROPIES, more=more)
+    _, recorder = asked(chat_model(n=1 + len(more)), "sync", **kept)
     assert timelines(recorder) == [ENTROPIES]
-    assert recorder.every_call()[0].beside == 9
-    assert len(decodes) > 1  # for nothing decoded waits
+    assert recorder.every_call()[0].beside == sum(map(len, more))
+    assert len(decodes) == 1
+    monkeypatch.setattr(Request, "read_whole", lambda *_: None)
+    assert recorded(recorder) == recorded(asked(chat_model(n=1 + len(more)), "sync", **kept)[1])
+
+
+def test_an_answer_of_the_responses_api_is_decoded_once(fake, chat_model, decodes):
+    fake.answers["hi"] = Answer(ENTROPIES)
+    _, recorder = asked(chat_model(use_responses_api=True, include=["message.output_text.logprobs"]), "sync")
+    assert timelines(recorder) == [ENTROPIES]
+    assert len(decodes) == 1
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
@@ -141,6 +154,33 @@ def test_nothing_decoded_waits_for_the_end_of_a_call(fake, chat_model, monkeypat
     (request,) = waiting
     assert [read._logprobs for _, read in request.taken.whole] == [None]
     assert request.whole.entries._made is None
+
+
+def test_threads_that_look_at_once_find_the_same(fake, chat_model):
+    fake.answers["hi"] = Answer(ENTROPIES * 10)
+    for look in LOOKS.values():
+        message, _ = asked(chat_model(), "sync")
+        barrier = threading.Barrier(4)
+
+        def looking(message=message, barrier=barrier, look=look):
+            barrier.wait()
+            return look(message)
+
+        with ThreadPoolExecutor(4) as pool:
+            seen = [future.result() for future in [pool.submit(looking) for _ in range(4)]]
+        assert seen[0] == seen[1] == seen[2] == seen[3]
+        assert len(seen[0]) == len(ENTROPIES) * 10
+
+
+def test_a_list_of_it_that_is_looked_at_makes_all_of_the_dict(fake, chat_model):
+    """Serialisers in C meet the lists, not the dict; what they do not take they give to ``default``."""
+    fake.answers["hi"] = Answer(ENTROPIES)
+    message, _ = asked(chat_model(), "sync")
+    logprobs = message.response_metadata["logprobs"]
+    content = next(iter(dict.values(logprobs)))
+    assert len(list(content)) == len(ENTROPIES)
+    assert list(map(type, dict.values(logprobs))) == [list, type(None)]
+    assert logprobs.source is None
 
 
 @pytest.mark.parametrize("looked", [False, True])

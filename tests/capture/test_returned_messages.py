@@ -7,8 +7,9 @@ import gc
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from ec_agent.capture.known_answers import Answer, Returned, _mark, _usual_marks, answers_in, marks_of
+from ec_agent.capture.known_answers import Answer, Returned, answers_in, marks_of
 from ec_agent.capture.shapes import payload_of_message
+from ec_agent.capture.shapes.marks import _mark, _usual_marks
 
 ENTRIES = [{"token": word, "logprob": -0.5, "top_logprobs": []} for word in ("a", " b", " c", " d", " e")]
 USAGE = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}

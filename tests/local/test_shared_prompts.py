@@ -111,6 +111,25 @@ def test_whatever_fails_nothing_is_raised_and_no_file_stays(slots, tmp_path, fai
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_is_asked_until_its_loop_answers(slots, tmp_path):
+    slots.fails = "slots"
+    spreader = PromptSpreader(slots.root, tmp_path)
+    waiting = threading.Thread(target=spreader.await_answer, args=(60.0,))
+    waiting.start()
+    while len(slots.asked) < 3:
+        assert waiting.is_alive()
+    slots.fails = None
+    waiting.join(60.0)
+    assert not waiting.is_alive()
+    assert set(slots.paths) == {"/slots"}
+
+
+def test_a_server_that_never_answers_is_not_waited_for_longer(slots, tmp_path):
+    slots.fails = "slots"
+    PromptSpreader(slots.root, tmp_path).await_answer(0.1)
+    assert len(slots.asked) > 1
+
+
 def test_no_server_there(tmp_path):
     PromptSpreader("http://127.0.0.1:9", tmp_path).spread(REQUEST, 5)
     LocalServer().spread(REQUEST)

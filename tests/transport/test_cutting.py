@@ -49,6 +49,7 @@ OTHERS = {
     "two choices": answer(choice(), choice(["c"])),
     "two choices, one without": answer(choice(), choice(logprobs=[]) | {"logprobs": None}),
     "another key further up": answer(logprobs={"content": []}),
+    "the refusal first": answer(choice(logprobs={"refusal": None, "content": [entry("a")]})),
     "no candidates": answer(choice(logprobs={"content": [{"token": "a", "logprob": -1.0}]})),
     "no tokens": answer(choice(logprobs={"content": []})),
     "refusal": answer(choice(logprobs={"content": None, "refusal": [entry("no")]})),
@@ -112,6 +113,12 @@ def test_a_body_that_broke_off_gives_nothing():
 def test_a_key_that_is_part_of_a_text_is_none():
     assert cut_out(rb'{"a": "\"logprobs\": {\"top_logprobs\": []}"}') is None
     assert cut_out(rb'{"a": "x\"logprobs": {}, "top_logprobs": []}') is None
+
+
+def test_other_forms_are_not_gone_through():
+    legacy = json.dumps(OTHERS["legacy"]).encode()
+    assert cut_out(legacy) is None
+    assert cut_out(legacy.replace(b'{"tokens"', b'{"content": null, "tokens"')) is None
 
 
 def test_a_wrong_end_is_noticed():

@@ -107,16 +107,15 @@ def _in_order(top: FloatArray) -> bool:
 def _repeated(
     top: FloatArray, entries: Sequence[Any], candidates: Callable[[Any], Any], name: Callable[[Any], Any]
 ) -> bool:
-    """Tell whether a candidate is or may be listed twice. Only those with equal logprobs are compared, by their names.
-
-    The same token has the same name, and comparing names is quick, so ``repeats`` is rarely needed.
-    """
-    equal = top[:, 1:] == top[:, :-1]
-    for row in np.flatnonzero(equal.any(axis=1)).tolist():
-        listed, pairs = candidates(entries[row]), np.flatnonzero(equal[row])
+    """Tell whether a candidate is or may be listed twice. Only candidates with equal logprobs need to be checked."""
+    equal = (top[:, 1:] == top[:, :-1]).any(axis=1)
+    if not equal.any():
+        return False
+    for row in np.flatnonzero(equal).tolist():
+        listed = candidates(entries[row])
         try:
-            names = [name(listed[place]) for place in sorted({*pairs.tolist(), *(pairs + 1).tolist()})]
-            if len(set(names)) < len(names) and repeats(listed, top[row].tolist()):
+            # The same token has the same name, and comparing names is quick, so ``repeats`` is rarely needed.
+            if len(set(map(name, listed))) < len(listed) and repeats(listed, top[row].tolist()):
                 return True
         except (AttributeError, KeyError, TypeError):
             return True

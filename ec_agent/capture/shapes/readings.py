@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from ec_agent.capture.shapes.gaps import Gaps
+from ec_agent.capture.shapes.marks import marks_of_entries
 from ec_agent.capture.shapes.tokens import capability_of, tokens_of
 from ec_agent.numbers.entropy import FloatArray
 from ec_agent.numbers.signals import ENTROPY, SIGNALS, TokenLogprobs
@@ -75,6 +76,7 @@ class ReadEntries(Sequence[Any]):
     Attributes:
         reading: how they were read.
         read: what is kept of them.
+        marks: their marks.
         gaps: where tokens are missing between them, by the number of tokens, if it was asked before.
 
     Args:
@@ -85,6 +87,7 @@ class ReadEntries(Sequence[Any]):
 
     def __init__(self, entries: Sequence[Any], reading: Reading, again: Callable[[], Sequence[Any]]) -> None:
         self.reading, self.read = reading, reading.of(entries)
+        self.marks = marks_of_entries(entries)
         self.gaps: dict[int | None, Gaps] = {}
         self._size, self._again = len(entries), again
         self._made: Sequence[Any] | None = None

@@ -221,7 +221,17 @@ def read_once(payload: Payload, reading: Reading, again: Callable[[], Payload]) 
         reading: how to read them.
         again: reads the answer again, for whoever looks at its entries.
     """
+    if not payload.alternatives:
+        return _read_one(payload, reading, again)
+    each = tuple(
+        replace(alternative, payload=_read_one(alternative.payload, reading, bound(_alternative, again, place)))
+        for place, alternative in enumerate(payload.alternatives)
+    )
+    first = each[0].payload
+    return replace(payload, entries=first.entries, said=first.said, alternatives=each)
 
+
+def _read_one(payload: Payload, reading: Reading, again: Callable[[], Payload]) -> Payload:
     def said() -> Said:
         what = again().said
         assert what is not None
@@ -230,6 +240,10 @@ def read_once(payload: Payload, reading: Reading, again: Callable[[], Payload]) 
     entries = ReadEntries(payload.entries, reading, lambda: again().entries)
     entries.gaps[payload.tokens] = gaps_of(payload)
     return replace(payload, entries=entries, said=None if payload.said is None else said)
+
+
+def _alternative(again: Callable[[], Payload], place: int) -> Payload:
+    return again().alternatives[place].payload
 
 
 def _gaps_of(payload: Payload) -> Gaps:

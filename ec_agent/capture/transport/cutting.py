@@ -10,21 +10,21 @@ from __future__ import annotations
 import re
 
 _KEY = b'"logprobs"'
-_BEGINNING = re.compile(rb'"logprobs"\s*:\s*(?=\{)')
+_BEGINNING = re.compile(rb'"logprobs"\s*:\s*(?=\{\s*"content"\s*:\s*\[)')
 _LAST = b'"top_logprobs"'
 _PARTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([\]}])', re.DOTALL)
 _WITHIN = 3  # an entry is in a list, the list in the logprobs
 
 
 def cut_out(body: bytes) -> tuple[bytes, bytes] | None:
-    """Cut an object under the key ``logprobs`` out of JSON.
+    """Cut the object under the key ``logprobs`` out of JSON, if it begins with ``content``.
 
     Args:
         body: JSON.
 
     Returns:
         The JSON with ``null`` in its place, and what was cut out, whose end may be wrong. ``None`` if there is not one
-        key with an object whose last entry has candidates.
+        key with such an object, or its last entry has no candidates.
     """
     key = body.find(_KEY)
     beginning = _BEGINNING.match(body, key) if key >= 0 else None
