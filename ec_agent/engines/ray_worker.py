@@ -85,6 +85,7 @@ class Worker:
         self._running: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = {}
         self._pieces: dict[int, Any] = {}
         self._early: deque[tuple[str, int]] = deque(maxlen=_MOST_EARLY)
+        self._leaving = False
         self._changed = threading.Condition()
         self._so_far: dict[int, tuple[int, int]] = {}
         self._numbers = itertools.count()
@@ -197,20 +198,26 @@ class Worker:
         """Note that a piece runs now.
 
         Raises:
-            CancelledError: it was cancelled before.
+            CancelledError: it was cancelled before, or all that runs was.
         """
         with self._changed:
             self._running[ticket], self._pieces[ticket] = place, piece
             early = {what for what, of in self._early if of == ticket}
-        if "cancel" in early:
+            leaving = self._leaving
+        if leaving or "cancel" in early:
             raise asyncio.CancelledError
         if "stop" in early:
             piece.stop()
 
     def leave(self, patience: float) -> None:
-        """Cancel what runs, and wait until it has ended, so that environments are left; at most so many seconds."""
+        """Cancel what runs, and wait until it has ended, so that environments are left; at most so many seconds.
+
+        Nothing begins any more.
+        """
         until = time.monotonic() + patience
-        for loop, task in list(self._running.values()):
+        with self._changed:
+            self._leaving, running = True, list(self._running.values())
+        for loop, task in running:
             loop.call_soon_threadsafe(task.cancel)
         while self._running and time.monotonic() < until:
             time.sleep(0.02)

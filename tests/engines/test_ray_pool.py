@@ -395,6 +395,16 @@ async def test_closing_cancels_what_runs_there():
     running.cancel()
 
 
+async def test_what_comes_after_the_closing_does_not_begin():
+    """A piece may be on its way when its worker is closed. Its environment would be left open."""
+    async with Opened(workers=1) as opened:
+        worker = opened.cluster.actors[0].worker
+        worker.leave(0.1)
+        delivered = await asyncio.to_thread(worker.run, 7, pickle.dumps("a task"), pickle.dumps(1))
+        assert isinstance(delivered.error, CancelledError | asyncio.CancelledError)
+        assert RAN == []
+
+
 async def test_a_piece_is_stopped_where_it_runs_and_waited_for():
     async with Opened() as opened:
         piece = Stoppable("stopped")
