@@ -10,20 +10,28 @@ from pathlib import Path
 import pytest
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-ADVICE = "the pages are tested in Debian's Chromium; run as root: apt-get install -y chromium"
+ADVICE = "the pages are tested in Debian's Chromium by Playwright; run as root: apt-get install -y"
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """Path of Debian's Chromium, which is installed where it is missing and this may be done."""
-    if shutil.which("chromium") is None:
+    missing = [] if shutil.which("chromium") else ["chromium"]
+    if not _driver_starts():
+        missing.append("libatomic1")  # Playwright's Node needs it, and where there is no compiler it may not be there
+    if missing:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            pytest.fail(ADVICE)
-        for words in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+            pytest.fail(f"{ADVICE} {' '.join(missing)}")
+        for words in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
             done = subprocess.run(["apt-get", "-q", *words], capture_output=True, text=True, timeout=500, check=False)
             if done.returncode:
-                pytest.fail(f"{ADVICE}\n{done.stderr[-2000:]}")
+                pytest.fail(f"{ADVICE} {' '.join(missing)}\n{done.stderr[-2000:]}")
     return shutil.which("chromium")
+
+
+def _driver_starts():
+    node, _ = import_module("playwright._impl._driver").compute_driver_executable()
+    return subprocess.run([node, "--version"], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(scope="session")
