@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from inspect import cleandoc
 
 import fake_openai
 import pytest
@@ -98,7 +99,7 @@ def test_every_option_has_its_row_and_its_default():
 def test_options_are_in_one_order_wherever_they_are_listed():
     page = (ROOT / "docs/options.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `", page, flags=re.MULTILINE)
-    said = re.findall(r"^ {8}(\w+): ", BestOfNOptions.__doc__, flags=re.MULTILINE)
+    said = re.findall(r"^ {4}(\w+): ", cleandoc(BestOfNOptions.__doc__), flags=re.MULTILINE)
     assert rows == list(Options.__slots__) == ["n", *BestOfNOptions.__annotations__] == ["n", *said]
 
 

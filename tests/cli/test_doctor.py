@@ -158,7 +158,8 @@ def run(*words, cwd=None, **env):
         timeout=120,
         check=False,
         cwd=cwd,
-        env={**clean, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
+        # LangChain warns of Python 3.14 whenever it is imported.
+        env={**clean, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": "ignore:Core Pydantic V1", **env},
     )
 
 
