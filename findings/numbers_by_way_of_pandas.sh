@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Guess: pyarrow's Array.to_numpy() of plain numbers is a view of their memory, and pyarrow.array() of a NumPy array copies
 #   its numbers; neither needs a third package.
-# So it is: where pandas is installed, the first of either in a process imports it, hundreds of modules, which takes longer
-#   than to import NumPy and pyarrow. Without pandas both give the same numbers. A worker process for each part of a
+# So it is: where pandas is installed, the first of either in a process imports it, hundreds of modules, which takes about
+#   as long as to import NumPy and pyarrow. Without pandas both give the same numbers. A worker process for each part of a
 #   Parquet file pays it each time. Functions of pyarrow.compute on arrays, and the buffers of an array, do without.
 set -euo pipefail
 folder=$(mktemp -d)

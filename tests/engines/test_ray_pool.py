@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import pickle
 import random
 import re
@@ -17,7 +16,6 @@ from fake_cluster import FakeCluster
 from ec_agent.engines import ray_pool, ray_worker
 from ec_agent.engines.base import Job, Lost
 from ec_agent.engines.ray_pool import Pool
-from ec_agent.engines.ray_worker import Worker, shippable
 from ec_agent.errors import CaptureWarning, ConfigError, EvaluationError, ProgressWarning, WorkerLostError
 
 RAN = []
@@ -395,16 +393,6 @@ async def test_closing_cancels_what_runs_there():
     running.cancel()
 
 
-async def test_what_comes_after_the_closing_does_not_begin():
-    """A piece may be on its way when its worker is closed. Its environment would be left open."""
-    async with Opened(workers=1) as opened:
-        worker = opened.cluster.actors[0].worker
-        worker.leave(0.1)
-        delivered = await asyncio.to_thread(worker.run, 7, pickle.dumps("a task"), pickle.dumps(1))
-        assert isinstance(delivered.error, CancelledError | asyncio.CancelledError)
-        assert RAN == []
-
-
 async def test_a_piece_is_stopped_where_it_runs_and_waited_for():
     async with Opened() as opened:
         piece = Stoppable("stopped")
@@ -446,15 +434,3 @@ async def test_who_asked_for_it_is_told_of_each_loss():
         opened.cluster.undelivered.add("run")
         assert await opened.run(4) == [8]
     assert lost == [(4, Lost(workers=1, rollouts=1))]
-
-
-def test_errors_of_ours_that_cannot_travel_keep_their_text():
-    class LocalError(ConfigError):
-        pass
-
-    assert str(shippable(LocalError("what to do"))) == "what to do"
-
-
-def test_no_method_of_a_worker_is_a_coroutine_function():
-    methods = [getattr(Worker, name) for name in dir(Worker)]
-    assert not any(map(inspect.iscoroutinefunction, methods)), "Ray would run its methods one after the other"

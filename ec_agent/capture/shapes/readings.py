@@ -1,6 +1,6 @@
 """What is kept of the entries of an answer once they are read.
 
-An answer may have to wait, read, for the end of its call. Its entries take twenty times the memory of their signals, so
+An answer may have to wait, read, for the end of its call. Its entries take hundreds of times the memory of a signal, so
 they are made again if somebody looks at them.
 """
 
